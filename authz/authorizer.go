@@ -1,0 +1,160 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// An Authorizer decides. It is safe for concurrent use.
+type Authorizer struct {
+	snapshot atomic.Pointer[Snapshot]
+	digester *Digester
+	grammar  Grammar
+	strip    *stripper
+}
+
+// New returns an Authorizer that decides by snapshot. digester is the one that
+// the sources made their credentials with.
+func New(snapshot *Snapshot, digester *Digester, grammar Grammar) *Authorizer {
+	a := &Authorizer{digester: digester, grammar: grammar, strip: newStripper()}
+	a.snapshot.Store(snapshot)
+	return a
+}
+
+// Replace makes later decisions go by another snapshot. Decisions under way
+// finish by the one they began with.
+func (a *Authorizer) Replace(snapshot *Snapshot) { a.snapshot.Store(snapshot) }
+
+// Check decides about one request: which policy governs it, who it is from, and
+// whether they may. It always returns a decision; whatever goes wrong denies.
+func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
+	s := a.snapshot.Load()
+	p, reason := s.choose(r)
+	if p == nil {
+		return Decision{Reason: reason}
+	}
+	if !p.RunOnPreflight && p.isPreflight(r) {
+		return a.preflight(p, r)
+	}
+	x := p.extract(r, a.grammar)
+	d, who := a.authenticate(ctx, s, p, &x)
+	if d.Reason.badCredential() && p.Anonymous != "" {
+		d, who = s.standIn(p, d)
+	}
+	if d.Allowed {
+		d.Reason, d.Allowed = p.admit(&d, who)
+	}
+	if ctx.Err() != nil {
+		// Whoever asked has gone. Nothing that came out after that counts.
+		d = Decision{Reason: ReasonCanceled, AccessToken: d.AccessToken, Err: context.Cause(ctx), RetryAfter: retryAfter}
+	}
+	d.Policy = &p.Policy
+	if p.Shadow {
+		// Nobody's identity is asserted by a policy that only observes.
+		d.Allowed, d.Shadow, who = true, true, nil
+	}
+	if d.Allowed {
+		d.Upstream = a.upstream(p, &d, who, r, x.parameters)
+	}
+	return d
+}
+
+// retryAfter is when to ask again after an unavailable answer.
+const retryAfter = time.Second
+
+func (a *Authorizer) preflight(p *policy, r *Request) Decision {
+	d := Decision{Allowed: true, Reason: ReasonPreflight, Policy: &p.Policy, Shadow: p.Shadow}
+	_, parameters := p.names.searchQuery(r.Path)
+	d.Upstream = a.upstream(p, &d, nil, r, parameters)
+	return d
+}
+
+// authenticate finds out who the request is from. Its decision allows or has a
+// reason not to.
+func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, x *extraction) (Decision, *consumer) {
+	if x.reason != ReasonUnset {
+		return Decision{Reason: x.reason}, nil
+	}
+	d := Decision{AccessToken: x.access}
+	presented := a.digester.Digest(p.Vault, x.access, x.secret)
+	credential, err := p.source.Lookup(ctx, x.access)
+	if err == nil && credential.AccessToken != x.access {
+		// A store that folds case or resolves paths found another record.
+		err = fmt.Errorf("%w: it belongs to another access token", ErrMalformed)
+	}
+	if d.Reason, d.Err = a.prove(presented, &credential, err); d.Reason != ReasonUnset {
+		if d.Reason == ReasonUnavailable {
+			d.RetryAfter = retryAfter
+		}
+		return d, nil
+	}
+	who := s.consumersByID[credential.ConsumerID]
+	if who == nil {
+		d.Reason, d.Err = ReasonUnknownConsumer, fmt.Errorf("the credential belongs to consumer %q, which is not known here", credential.ConsumerID)
+		return d, nil
+	}
+	d.Allowed, d.Reason, d.Consumer = true, ReasonAuthenticated, &who.Consumer
+	return d, who
+}
+
+// prove compares the secret that was presented with those of the credential,
+// and returns ReasonUnset if it is good. It does the same work when there is no
+// credential, so that the time taken does not tell which access tokens exist.
+func (a *Authorizer) prove(presented Secret, c *Credential, err error) (Reason, error) {
+	if err != nil {
+		c = &Credential{}
+	}
+	now := time.Now()
+	current, previous := c.Secret, c.Previous
+	if current.IsZero() {
+		current = a.digester.dummy
+	}
+	if previous.IsZero() || !c.acceptsPrevious(now) {
+		previous = a.digester.dummy
+	}
+	isCurrent, isPrevious := presented.Equal(current), presented.Equal(previous)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return ReasonUnknownToken, nil
+	case errors.Is(err, ErrMalformed):
+		return ReasonMalformedRecord, err
+	case err != nil:
+		return ReasonUnavailable, err
+	case c.Secret.IsZero(), !isCurrent && !isPrevious:
+		return ReasonWrongSecret, nil
+	}
+	reason, ok := c.usable(now)
+	if !ok {
+		return reason, nil
+	}
+	return ReasonUnset, nil
+}
+
+// standIn replaces a bad credential by the policy's anonymous consumer.
+func (s *Snapshot) standIn(p *policy, d Decision) (Decision, *consumer) {
+	who := s.anonymous(p.Anonymous)
+	if who == nil {
+		return Decision{
+			Reason: ReasonAnonymousMissing,
+			Err:    fmt.Errorf("anonymous consumer %q is configured but does not exist", p.Anonymous),
+		}, nil
+	}
+	return Decision{
+		Allowed: true, Reason: ReasonAnonymous, Anonymous: true,
+		Consumer: &who.Consumer, InsteadOf: d.Reason, Err: d.Err,
+	}, who
+}
+
+// admit applies the acl to an authenticated or anonymous consumer.
+func (p *policy) admit(d *Decision, who *consumer) (Reason, bool) {
+	if who == nil {
+		return ReasonInternal, false
+	}
+	if reason, ok := p.admits(&who.Consumer, d.Anonymous); !ok {
+		return reason, false
+	}
+	return d.Reason, true
+}

@@ -1,0 +1,78 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A Consumer is who a credential belongs to, as in Kong. It is immutable.
+type Consumer struct {
+	// ID is a lower-case UUID; credential records refer to it.
+	ID string
+	// Username and CustomID are unique where set; one of them must be.
+	Username, CustomID string
+	// Groups are the consumer's ACL groups.
+	Groups []string
+	Tags   []string
+}
+
+// maxFieldLength bounds everything of a consumer that becomes a header value.
+const maxFieldLength = 256
+
+// Validate reports every mistake in the consumer.
+func (c *Consumer) Validate() error {
+	var errs []error
+	if !IsUUID(c.ID) {
+		errs = append(errs, fmt.Errorf("id: %q is not a lower-case UUID", c.ID))
+	}
+	if c.Username == "" && c.CustomID == "" {
+		errs = append(errs, errors.New("at least one of username and custom_id must be set"))
+	}
+	errs = append(errs, headerSafe("username", c.Username), headerSafe("custom_id", c.CustomID))
+	for _, g := range c.Groups {
+		if g == "" {
+			errs = append(errs, errors.New("groups: a group has no name"))
+		}
+		if strings.Contains(g, ",") {
+			errs = append(errs, fmt.Errorf("groups: %q contains a comma, which separates groups in the X-Consumer-Groups header", g))
+		}
+		errs = append(errs, headerSafe("groups", g))
+	}
+	return errors.Join(errs...)
+}
+
+// headerSafe refuses what must not become a header value: Envoy does not check
+// the values it is given, so a control character would reach the upstream.
+func headerSafe(field, value string) error {
+	if len(value) > maxFieldLength {
+		return fmt.Errorf("%s: longer than %d bytes", field, maxFieldLength)
+	}
+	if value != strings.Trim(value, " ") {
+		return fmt.Errorf("%s: %q begins or ends with a space, which a header loses", field, value)
+	}
+	for i := range len(value) {
+		if value[i] < ' ' || value[i] == 0x7f {
+			return fmt.Errorf("%s: %q contains a control character", field, value)
+		}
+	}
+	return nil
+}
+
+// IsUUID says whether s is a UUID in the lower-case form with dashes.
+func IsUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case (c < '0' || c > '9') && (c < 'a' || c > 'f'):
+			return false
+		}
+	}
+	return true
+}

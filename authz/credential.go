@@ -1,0 +1,47 @@
+package authz
+
+import "time"
+
+// A Credential is one token pair as the store knows it, with its secret only as
+// a keyed digest. It is immutable. The zero Credential authenticates nobody.
+type Credential struct {
+	// AccessToken names the credential and is the key it is stored under. It
+	// identifies; it does not authenticate.
+	AccessToken string
+	// Secret is the digest of the secret token.
+	Secret Secret
+	// Previous is the digest of the secret that was replaced; it is accepted
+	// until PreviousExpiresAt, so that clients can change over without an
+	// outage. With a zero PreviousExpiresAt it is never accepted.
+	Previous          Secret
+	PreviousExpiresAt time.Time
+	// ConsumerID is the UUID of the consumer.
+	ConsumerID string
+	// TTL is how long the record may be used before it is read again, zero
+	// where the record does not say. As in Kong it is no expiry: the record is
+	// good for as long as the store returns it.
+	TTL time.Duration
+	// NotBefore and ExpiresAt are hard limits on use, zero for none.
+	NotBefore, ExpiresAt time.Time
+	// Disabled turns the credential off without deleting it.
+	Disabled bool
+}
+
+// usable says whether the credential may be used at the time now, and the
+// reason if not.
+func (c *Credential) usable(now time.Time) (Reason, bool) {
+	switch {
+	case c.Disabled:
+		return ReasonDisabled, false
+	case !c.NotBefore.IsZero() && now.Before(c.NotBefore):
+		return ReasonNotYetValid, false
+	case !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt):
+		return ReasonExpired, false
+	}
+	return ReasonUnset, true
+}
+
+// acceptsPrevious says whether the replaced secret is still good at now.
+func (c *Credential) acceptsPrevious(now time.Time) bool {
+	return now.Before(c.PreviousExpiresAt)
+}

@@ -1,0 +1,77 @@
+package authz
+
+import "time"
+
+// A Decision is the answer to one request. The zero Decision denies.
+type Decision struct {
+	// Allowed lets the request through.
+	Allowed bool
+	// Reason says why. On a shadow policy it is the reason that would have
+	// counted, beside Allowed.
+	Reason Reason
+	// Shadow says that the policy only observes: Allowed is true whatever
+	// Reason says.
+	Shadow bool
+
+	// Policy governs the request, nil when none was found. It belongs to the
+	// snapshot: read only.
+	Policy *Policy
+	// Consumer is who the request is from, nil unless it is known. Read only.
+	Consumer *Consumer
+	// Anonymous says that Consumer stands in for missing or bad credentials,
+	// and InsteadOf is the reason that would have denied.
+	Anonymous bool
+	InsteadOf Reason
+	// AccessToken is the well-formed access token that was presented, for the
+	// credential header on an allow and for a fingerprint in the log.
+	AccessToken string
+	// Err is what went wrong on our side, for the log; nil otherwise. It
+	// contains no token and no secret.
+	Err error
+	// RetryAfter is when an unavailable answer is worth asking for again.
+	RetryAfter time.Duration
+
+	// Upstream is how the request is changed on its way, on an allow.
+	Upstream Upstream
+}
+
+// Upstream lists the changes that are made to a request before it is sent on.
+// Its slices are shared between decisions: read only.
+type Upstream struct {
+	// Set replaces every value of each header; names are in lower case. No
+	// name in Set is in Remove.
+	Set []Header
+	// Remove drops every value of each header. It comes in two parts so that
+	// the part that is the same for every request is made only once.
+	Remove, RemoveAlso []string
+	// RemoveQuery drops query parameters by their names as they stand in the
+	// request target, before any decoding. Empty unless they are there.
+	RemoveQuery []string
+}
+
+// Status returns the HTTP status that a denied client gets.
+func (d *Decision) Status() int {
+	if status := d.Reason.Status(); status != 0 {
+		return status
+	}
+	// A denial for a reason to allow is a contradiction, and still a denial.
+	return ReasonUnset.Status()
+}
+
+// Message returns the text that a denied client sees.
+func (d *Decision) Message() string {
+	if m := d.Reason.Message(); m != "" {
+		return m
+	}
+	return ReasonUnset.Message()
+}
+
+// Challenges says whether a denial names the way to authenticate
+// (WWW-Authenticate, which RFC 9110 section 11.6.1 requires with a 401).
+// Kong's acl sends its own 401 without.
+func (d *Decision) Challenges() bool { return !d.Allowed && d.Reason.badCredential() }
+
+// Unavailable says whether a denial is due to us and not to the client.
+func (d *Decision) Unavailable() bool {
+	return !d.Allowed && (d.Reason == ReasonUnavailable || d.Reason == ReasonCanceled)
+}

@@ -1,0 +1,158 @@
+package authz
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/time/rate"
+)
+
+// The fields of a decision line. They are all that is ever logged of a request:
+// no header, no query, no body, and of the access token only a [Fingerprint].
+const (
+	fieldDecision   = "decision"
+	fieldReason     = "reason"
+	fieldStatus     = "status"
+	fieldPolicy     = "policy"
+	fieldVault      = "vault"
+	fieldShadow     = "shadow"
+	fieldAnonymous  = "anonymous"
+	fieldInsteadOf  = "instead_of"
+	fieldConsumer   = "consumer"
+	fieldUsername   = "username"
+	fieldCredential = "credential"
+	fieldMethod     = "method"
+	fieldHost       = "host"
+	fieldPath       = "path"
+	fieldSource     = "source"
+	fieldRequestID  = "request_id"
+	fieldDuration   = "duration_us"
+	fieldError      = "error"
+	fieldSuppressed = "suppressed"
+)
+
+// maxLogged bounds every value of a line that the client has a hand in.
+const maxLogged = 256
+
+// maxDenialLines is how many denials are logged each second: a flood of bad
+// requests must not become a flood of lines.
+const maxDenialLines = 100
+
+// A DecisionLog writes one line per decision. It is safe for concurrent use.
+type DecisionLog struct {
+	log         *zap.Logger
+	allowSample uint64
+	allowed     atomic.Uint64
+	denials     *rate.Limiter
+	suppressed  atomic.Uint64
+}
+
+// NewDecisionLog returns a log that writes one of allowSample allowed decisions
+// (0 for none) and every other decision, up to a bound a second; the next line
+// then says how many were left out.
+func NewDecisionLog(log *zap.Logger, allowSample int) *DecisionLog {
+	return &DecisionLog{
+		log:         log,
+		allowSample: uint64(max(allowSample, 0)),
+		denials:     rate.NewLimiter(maxDenialLines, maxDenialLines),
+	}
+}
+
+// Write logs one decision, if it is its turn.
+func (l *DecisionLog) Write(r *Request, d *Decision, took time.Duration) {
+	if !l.due(d) {
+		return
+	}
+	l.log.Info("decision", zap.Inline(line{r, d, took, l.suppressed.Swap(0)}))
+}
+
+func (l *DecisionLog) due(d *Decision) bool {
+	if d.Allowed && !d.Shadow {
+		return l.allowSample > 0 && l.allowed.Add(1)%l.allowSample == 0
+	}
+	if l.denials.Allow() {
+		return true
+	}
+	l.suppressed.Add(1)
+	return false
+}
+
+// line is one decision on its way into the log.
+type line struct {
+	request    *Request
+	decision   *Decision
+	took       time.Duration
+	suppressed uint64
+}
+
+// MarshalLogObject implements [zapcore.ObjectMarshaler].
+func (l line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	r, d := l.request, l.decision
+	enc.AddString(fieldDecision, d.Verdict())
+	enc.AddString(fieldReason, d.Reason.String())
+	if !d.Allowed {
+		enc.AddInt(fieldStatus, d.Status())
+	}
+	if d.Policy != nil {
+		enc.AddString(fieldPolicy, d.Policy.Name)
+		enc.AddString(fieldVault, d.Policy.Vault)
+	}
+	if d.Shadow {
+		enc.AddBool(fieldShadow, true)
+	}
+	if d.Anonymous {
+		enc.AddBool(fieldAnonymous, true)
+		enc.AddString(fieldInsteadOf, d.InsteadOf.String())
+	}
+	if d.Consumer != nil {
+		enc.AddString(fieldConsumer, d.Consumer.ID)
+		enc.AddString(fieldUsername, d.Consumer.Username)
+	}
+	if d.AccessToken != "" {
+		enc.AddString(fieldCredential, Fingerprint(d.AccessToken))
+	}
+	path, _ := splitTarget(r.Path)
+	enc.AddString(fieldMethod, clip(r.Method))
+	enc.AddString(fieldHost, clip(r.Host))
+	enc.AddString(fieldPath, clip(path))
+	enc.AddString(fieldSource, clip(r.Source))
+	if id := r.Header("x-request-id"); id != "" {
+		enc.AddString(fieldRequestID, clip(id))
+	}
+	enc.AddInt64(fieldDuration, l.took.Microseconds())
+	if d.Err != nil {
+		enc.AddString(fieldError, d.Err.Error())
+	}
+	if l.suppressed > 0 {
+		enc.AddUint64(fieldSuppressed, l.suppressed)
+	}
+	return nil
+}
+
+// Verdict returns "allow" or "deny".
+func (d *Decision) Verdict() string {
+	if d.Allowed {
+		return "allow"
+	}
+	return "deny"
+}
+
+// Fingerprint returns the first 8 hexadecimal digits of the SHA-256 of an
+// access token: enough to find its lines in a log, too little to be of use to
+// who reads them. `printf %s TOKEN | sha256sum | cut -c1-8` gives the same.
+func Fingerprint(accessToken string) string {
+	sum := sha256.Sum256([]byte(accessToken))
+	return hex.EncodeToString(sum[:4])
+}
+
+func clip(s string) string {
+	if len(s) > maxLogged {
+		s = strings.ToValidUTF8(s[:maxLogged], "") + "…"
+	}
+	return s
+}

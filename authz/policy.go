@@ -1,0 +1,199 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Policy says which requests it governs and how they are authenticated. It
+// is an instance of Kong's vault-auth plugin, with its acl, under the options
+// of the same names. It is immutable once it is part of a [Snapshot]. The zero
+// Policy is not usable; start from [DefaultPolicy].
+type Policy struct {
+	// ID is a UUID where the policy came from an API, else empty. Name is
+	// unique. A route may name either.
+	ID, Name string
+
+	// Hosts and Paths select requests where the route names no policy: both
+	// must match if both are given. A host is a name, or "*." and a name for
+	// all names below it; ports and case do not count. A path is a prefix that
+	// ends at a segment: /orders governs /orders and /orders/7, not /orders2.
+	Hosts, Paths []string
+	// Default makes this the policy of requests that no other one selects.
+	Default bool
+
+	// Vault names the vault object that holds the credentials.
+	Vault string
+
+	// AccessTokenNames and SecretTokenNames are the names that the tokens go
+	// by in header, query and body. A name with underscores also stands for
+	// the same name with dashes.
+	AccessTokenNames, SecretTokenNames []string
+	// TokensInBody also looks into form, multipart and JSON bodies.
+	TokensInBody bool
+	// HideCredentials keeps the tokens in headers and query from the upstream.
+	HideCredentials bool
+	// BodyCredentialsVisible acknowledges that tokens in the body cannot be
+	// hidden: external authorization cannot change a body.
+	BodyCredentialsVisible bool
+	// HideCredentialIdentifier leaves X-Credential-Identifier, which carries
+	// the access token, unset.
+	HideCredentialIdentifier bool
+
+	// Anonymous is the id or username of the consumer that stands in for
+	// missing or bad credentials, never for an unavailable store. Empty: none.
+	Anonymous string
+
+	// RunOnPreflight authenticates CORS preflights like any other request.
+	RunOnPreflight bool
+	// Preflight says what counts as a preflight.
+	Preflight PreflightMode
+
+	// Allow and Deny are ACL groups; one of the two at the most may be given.
+	Allow, Deny []string
+	// HideGroupsHeader leaves X-Consumer-Groups unset.
+	HideGroupsHeader bool
+
+	// Shadow decides and reports, but lets every request through, without
+	// identity headers and with its credentials untouched.
+	Shadow bool
+	// Realm goes into WWW-Authenticate, without it there is no realm.
+	Realm string
+	// OnError says how an unavailable store is answered.
+	OnError OnError
+}
+
+// PreflightMode says which requests are CORS preflights.
+type PreflightMode string
+
+// The preflight modes.
+const (
+	// PreflightStrict takes OPTIONS with Origin and
+	// Access-Control-Request-Method, as the Fetch standard defines it.
+	PreflightStrict PreflightMode = "strict"
+	// PreflightAny takes every OPTIONS request, as Kong does.
+	PreflightAny PreflightMode = "any"
+)
+
+// OnError says how an unavailable store is answered.
+type OnError string
+
+// The ways to answer.
+const (
+	// OnErrorDeny denies with 503: closed, whatever the gateway is set to do
+	// about failures.
+	OnErrorDeny OnError = "deny"
+	// OnErrorResponse reports an error, which Envoy 1.37 and later treats by
+	// its failure_mode_allow; older ones deny.
+	OnErrorResponse OnError = "error_response"
+	// OnErrorGRPC fails the call, which every Envoy treats by its
+	// failure_mode_allow.
+	OnErrorGRPC OnError = "grpc_error"
+)
+
+// DefaultPolicy returns a policy with Kong's defaults (those of Gateway 3.14
+// and later, which hide credentials).
+func DefaultPolicy() Policy {
+	return Policy{
+		AccessTokenNames: []string{"access_token"},
+		SecretTokenNames: []string{"secret_token"},
+		HideCredentials:  true,
+		RunOnPreflight:   true,
+		Preflight:        PreflightStrict,
+		OnError:          OnErrorDeny,
+	}
+}
+
+// maxNames bounds the names of one token: every request is searched for all of
+// them.
+const maxNames = 16
+
+// Validate reports every mistake in the policy on its own. What depends on
+// other entities is the business of [NewSnapshot].
+func (p *Policy) Validate() error {
+	errs := []error{p.validateSelection(), p.validateNames()}
+	if p.Name == "" {
+		errs = append(errs, errors.New("name: must be set"))
+	}
+	if p.Vault == "" {
+		errs = append(errs, errors.New("vault: must name a vault object"))
+	}
+	if p.TokensInBody && p.HideCredentials && !p.BodyCredentialsVisible {
+		errs = append(errs, errors.New("tokens_in_body: an external authorizer cannot take tokens out of a body, so hide_credentials would not hold there; "+
+			"set body_credentials_visible: true to accept that the upstream sees them, or hide_credentials: false"))
+	}
+	if len(p.Allow) > 0 && len(p.Deny) > 0 {
+		errs = append(errs, errors.New("acl: give either allow or deny, not both"))
+	}
+	if !slices.Contains([]PreflightMode{PreflightStrict, PreflightAny}, p.Preflight) {
+		errs = append(errs, fmt.Errorf("preflight: %q is neither strict nor any", p.Preflight))
+	}
+	if !slices.Contains([]OnError{OnErrorDeny, OnErrorResponse, OnErrorGRPC}, p.OnError) {
+		errs = append(errs, fmt.Errorf("on_error: %q is none of deny, error_response, grpc_error", p.OnError))
+	}
+	errs = append(errs, headerSafe("realm", p.Realm))
+	if strings.ContainsAny(p.Realm, `"\`) {
+		errs = append(errs, fmt.Errorf("realm: %q contains a quote or a backslash", p.Realm))
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Policy) validateSelection() error {
+	var errs []error
+	for _, h := range p.Hosts {
+		if name := strings.TrimPrefix(h, "*."); name == "" || strings.ContainsAny(name, "*/ ") || name != canonicalHost(name) {
+			errs = append(errs, fmt.Errorf("hosts: %q is not a lower-case host name without a port, nor *. and one", h))
+		}
+	}
+	for _, path := range p.Paths {
+		if clean, ok := canonicalPath(path); !ok || clean != path {
+			errs = append(errs, fmt.Errorf("paths: %q is not a plain path: it must start with / and have no dot segment, no empty segment, no %%, ?, #, ; or backslash", path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Policy) validateNames() error {
+	var errs []error
+	taken := map[string]string{}
+	check := func(field string, names []string) {
+		if len(names) == 0 || len(names) > maxNames {
+			errs = append(errs, fmt.Errorf("%s: give 1 to %d names", field, maxNames))
+		}
+		for _, name := range names {
+			if !isTokenName(name) {
+				errs = append(errs, fmt.Errorf("%s: %q: only letters, digits, _ and - are allowed, 1 to 64 of them", field, name))
+				continue
+			}
+			key := canonicalName(name)
+			if by, ok := taken[key]; ok && by != field {
+				errs = append(errs, fmt.Errorf("%s: %q is a name of %s too", field, name, by))
+			}
+			if isReserved(key) {
+				errs = append(errs, fmt.Errorf("%s: %q is a header with a meaning of its own", field, name))
+			}
+			taken[key] = field
+		}
+	}
+	check("access_token_name", p.AccessTokenNames)
+	check("secret_token_name", p.SecretTokenNames)
+	return errors.Join(errs...)
+}
+
+// isTokenName allows what Kong allows in access_token_name and
+// secret_token_name.
+func isTokenName(name string) bool {
+	if name == "" || len(name) > 64 {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,67 @@
+package authz
+
+// A Request is what the decision needs to know of one HTTP request. It holds
+// no protobuf type, so that any reader of any wire format can fill it in.
+//
+// The strings and slices may point into a buffer that is reused after the
+// call: nothing in this package keeps them beyond [Authorizer.Check] except
+// through the Decision, which the caller must render before it releases them.
+type Request struct {
+	// HTTP says that the other fields describe an HTTP request. Without it
+	// (Envoy's TCP filter) there is nothing to authenticate and the request is
+	// denied.
+	HTTP bool
+
+	Method string
+	// Path is the request target as it was received: path and query, with
+	// their percent-encoding. Empty for CONNECT without a path.
+	Path   string
+	Host   string
+	Scheme string
+
+	// Headers holds every header in order of arrival, names in lower case,
+	// repeated headers as repeated entries. Where the transport joins repeated
+	// headers with commas there is one entry with the joined value.
+	Headers []Header
+
+	// Body is the request body as far as it was sent along, nil if it was not.
+	Body []byte
+	// BodyPartial says that Body is known to lack its end.
+	BodyPartial bool
+
+	// PolicyName is the name or id of a policy, set by the operator for the
+	// route and never by the client; empty when the route names none.
+	PolicyName string
+
+	// Source is the address of the peer, for the log.
+	Source string
+}
+
+// A Header is one header field.
+type Header struct {
+	Name, Value string
+}
+
+// header returns the value of the header called name (lower case) and how
+// often it occurs.
+func (r *Request) header(name string) (value string, count int) {
+	for i := range r.Headers {
+		if r.Headers[i].Name == name {
+			if count == 0 {
+				value = r.Headers[i].Value
+			}
+			count++
+		}
+	}
+	return value, count
+}
+
+// Header returns the value of the header called name (lower case), or "" where
+// it is absent or repeated: a repeated header has no one meaning to act on.
+func (r *Request) Header(name string) string {
+	value, count := r.header(name)
+	if count != 1 {
+		return ""
+	}
+	return value
+}

@@ -1,0 +1,96 @@
+package authz
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+)
+
+const redacted = "[redacted]"
+
+// A Secret is a keyed digest of a secret token. It never prints as anything but
+// "[redacted]". The zero Secret equals nothing, not even itself.
+type Secret struct {
+	digest [sha256.Size]byte
+	set    bool
+}
+
+// Equal compares in constant time: the duration depends on neither value.
+func (s Secret) Equal(other Secret) bool {
+	same := subtle.ConstantTimeCompare(s.digest[:], other.digest[:])
+	return same == 1 && s.set && other.set
+}
+
+// IsZero says whether there is no secret.
+func (s Secret) IsZero() bool { return !s.set }
+
+// String implements [fmt.Stringer] and hides the digest.
+func (Secret) String() string { return redacted }
+
+// GoString hides the digest from %#v.
+func (Secret) GoString() string { return redacted }
+
+// Format hides the digest from every verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// MarshalText hides the digest from encoders, JSON among them.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// A Digester turns secret tokens into [Secret] values: HMAC-SHA-256 under a
+// random key that lives as long as the process and never leaves it, so that
+// what a memory dump shows of a cache cannot be tried elsewhere. Secrets of two
+// Digesters never compare equal. Safe for concurrent use.
+type Digester struct {
+	pool sync.Pool
+	// dummy stands in for the secret of an unknown access token.
+	dummy Secret
+}
+
+// NewDigester returns a Digester with a new random key.
+func NewDigester() *Digester {
+	key := make([]byte, sha256.Size)
+	dummy := Secret{set: true}
+	// crypto/rand.Read never fails: it ends the process if the system has no
+	// randomness.
+	_, _ = rand.Read(key)
+	_, _ = rand.Read(dummy.digest[:])
+	return &Digester{
+		pool:  sync.Pool{New: func() any { return &mac{hash: hmac.New(sha256.New, key)} }},
+		dummy: dummy,
+	}
+}
+
+// mac is a hash with the scratch space that keeps Digest free of allocations.
+type mac struct {
+	hash    hash.Hash
+	scratch []byte
+}
+
+// Digest returns the Secret for a secret token. The vault object and the access
+// token are part of what is hashed: the same secret under another access token,
+// or in another vault object, is another Secret. The zero Secret is returned
+// for an empty secret token.
+func (d *Digester) Digest(vault, accessToken, secretToken string) Secret {
+	if secretToken == "" {
+		return Secret{}
+	}
+	m := d.pool.Get().(*mac) //nolint:forcetypeassert // the pool's New makes nothing else
+	defer d.pool.Put(m)
+	m.hash.Reset()
+	m.scratch = m.scratch[:0]
+	for _, part := range [...]string{vault, accessToken, secretToken} {
+		m.scratch = binary.BigEndian.AppendUint64(m.scratch, uint64(len(part)))
+		m.scratch = append(m.scratch, part...)
+	}
+	m.hash.Write(m.scratch)
+	clear(m.scratch)
+	s := Secret{set: true}
+	m.hash.Sum(s.digest[:0])
+	return s
+}

@@ -1,0 +1,157 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A Snapshot is everything a decision is based on besides the request and the
+// credential: policies, consumers, and the Source of each vault object. It is
+// immutable and safe for concurrent use; a change makes a new one.
+type Snapshot struct {
+	byName map[string]*policy
+	// selecting are the policies with hosts or paths, in order.
+	selecting []*policy
+	// fallback is the default policy, nil if there is none.
+	fallback *policy
+
+	consumersByID   map[string]*consumer
+	consumersByName map[string]*consumer
+}
+
+// policy is a Policy with what is worked out from it ahead of requests.
+type policy struct {
+	Policy
+	source Source
+	names  *tokenNames
+	// hidden are the header names to strip for HideCredentials.
+	hidden []string
+	// foldedTokens are the folded names of both tokens.
+	foldedTokens map[string]struct{}
+}
+
+type consumer struct {
+	Consumer
+	groupsHeader string
+}
+
+// NewSnapshot checks the entities against each other and reports every mistake.
+// sources has a Source for the name of each vault object. Where there is only
+// one policy and it selects nothing, it is the default, like a global plugin in
+// Kong.
+func NewSnapshot(policies []Policy, consumers []Consumer, sources map[string]Source) (*Snapshot, error) {
+	s := &Snapshot{
+		byName:          map[string]*policy{},
+		consumersByID:   map[string]*consumer{},
+		consumersByName: map[string]*consumer{},
+	}
+	errs := []error{s.addConsumers(consumers)}
+	for i := range policies {
+		if err := s.addPolicy(policies[i], sources); err != nil {
+			errs = append(errs, fmt.Errorf("policy %q: %w", policies[i].Name, err))
+		}
+	}
+	if len(policies) == 1 && s.fallback == nil && len(s.selecting) == 0 {
+		s.fallback = s.byName[policies[0].Name]
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Snapshot) addConsumers(consumers []Consumer) error {
+	var errs []error
+	customIDs := map[string]bool{}
+	for _, c := range consumers {
+		label := c.Username
+		if label == "" {
+			label = c.CustomID
+		}
+		if err := c.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("consumer %q: %w", label, err))
+			continue
+		}
+		switch {
+		case s.consumersByID[c.ID] != nil:
+			errs = append(errs, fmt.Errorf("consumer %q: id %s is taken by another consumer", label, c.ID))
+		case c.Username != "" && s.consumersByName[c.Username] != nil:
+			errs = append(errs, fmt.Errorf("consumer %q: the username is taken by another consumer", label))
+		case c.CustomID != "" && customIDs[c.CustomID]:
+			errs = append(errs, fmt.Errorf("consumer %q: custom_id %q is taken by another consumer", label, c.CustomID))
+		}
+		c.Groups = slices.Clone(c.Groups)
+		entry := &consumer{Consumer: c, groupsHeader: joinGroups(c.Groups)}
+		s.consumersByID[c.ID] = entry
+		customIDs[c.CustomID] = true
+		if c.Username != "" {
+			s.consumersByName[c.Username] = entry
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Snapshot) addPolicy(p Policy, sources map[string]Source) error {
+	errs := []error{p.Validate()}
+	if p.Vault != "" && sources[p.Vault] == nil {
+		errs = append(errs, fmt.Errorf("vault: there is no vault object %q; there are: %s", p.Vault, list(sources)))
+	}
+	if p.Anonymous != "" && s.anonymous(p.Anonymous) == nil {
+		errs = append(errs, fmt.Errorf("anonymous: there is no consumer with the id or username %q", p.Anonymous))
+	}
+	compiled := compile(p, sources[p.Vault])
+	for _, name := range []string{p.Name, p.ID} {
+		if name == "" {
+			continue
+		}
+		if s.byName[name] != nil && s.byName[name] != compiled {
+			errs = append(errs, fmt.Errorf("name: %q is taken by another policy", name))
+		}
+		s.byName[name] = compiled
+	}
+	if p.Default {
+		if s.fallback != nil {
+			errs = append(errs, fmt.Errorf("default: policy %q is the default already", s.fallback.Name))
+		}
+		s.fallback = compiled
+	}
+	if len(p.Hosts) > 0 || len(p.Paths) > 0 {
+		s.selecting = append(s.selecting, compiled)
+	}
+	return errors.Join(errs...)
+}
+
+func compile(p Policy, source Source) *policy {
+	c := &policy{
+		Policy:       p,
+		source:       source,
+		names:        newTokenNames(p.AccessTokenNames, p.SecretTokenNames),
+		foldedTokens: map[string]struct{}{},
+	}
+	for _, name := range slices.Concat(p.AccessTokenNames, p.SecretTokenNames) {
+		c.hidden = append(c.hidden, spellings(name)...)
+		c.foldedTokens[foldedName(name)] = struct{}{}
+	}
+	slices.Sort(c.hidden)
+	c.hidden = slices.Compact(c.hidden)
+	return c
+}
+
+func list(sources map[string]Source) string {
+	if len(sources) == 0 {
+		return "none"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(sources)), ", ")
+}
+
+// anonymous finds a consumer by id, then by username, as Kong does; never by
+// custom id.
+func (s *Snapshot) anonymous(idOrUsername string) *consumer {
+	if c := s.consumersByID[idOrUsername]; c != nil {
+		return c
+	}
+	return s.consumersByName[idOrUsername]
+}
