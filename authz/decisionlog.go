@@ -72,7 +72,7 @@ func (l *DecisionLog) Write(r *Request, d *Decision, took time.Duration) {
 }
 
 func (l *DecisionLog) due(d *Decision) bool {
-	if d.Allowed && !d.Shadow {
+	if d.Allowed && d.Reason.Status() == 0 {
 		return l.allowSample > 0 && l.allowed.Add(1)%l.allowSample == 0
 	}
 	if l.denials.Allow() {
