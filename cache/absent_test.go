@@ -1,0 +1,179 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vault-authz/vault-authz/cache"
+)
+
+// Trap 17: a definite "not found" is remembered, for seconds.
+func TestAbsentKeyIsRememberedForItsTTL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		c := open(t, config(), s.load)
+		_, first := c.Lookup(t.Context(), "nobody")
+		time.Sleep(5*time.Second - 1)
+		if _, err := c.Lookup(t.Context(), "nobody"); err != first || !errors.Is(err, errAbsent) { //nolint:errorlint // the very same error
+			t.Errorf("second error = %v, want the first one, %v", err, first)
+		}
+		wantLoads(t, s, "nobody", 1)
+		time.Sleep(time.Nanosecond)
+		wantError(t, c, "nobody", errAbsent)
+		wantLoads(t, s, "nobody", 2)
+	})
+}
+
+func TestAbsentKeyThatIsMadeIsFoundAfterInvalidate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		c := open(t, config(), s.load)
+		wantError(t, c, "alice", errAbsent)
+		s.set("alice", answer{record: record{version: 1}})
+		c.Invalidate("alice")
+		wantVersion(t, c, "alice", 1)
+	})
+}
+
+// Trap 17: nothing but a definite "not found" is remembered.
+func TestOtherErrorsAreNotRemembered(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		err  error
+	}{
+		{name: "unavailable", err: errDown},
+		{name: "an error of no known kind", err: errBroken},
+		{name: "a timeout", err: context.DeadlineExceeded},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore()
+				s.set("alice", answer{err: test.err})
+				c := open(t, config(), s.load)
+				wantError(t, c, "alice", test.err)
+				s.set("alice", answer{record: record{version: 1}})
+				wantVersion(t, c, "alice", 1)
+			})
+		})
+	}
+}
+
+func TestAbsentTTLOfZeroRemembersNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.AbsentTTL = 0
+		s := newStore()
+		c := open(t, cfg, s.load)
+		wantError(t, c, "alice", errAbsent)
+		s.set("alice", answer{record: record{version: 1}})
+		wantVersion(t, c, "alice", 1)
+	})
+}
+
+// Trap 17: absence is jittered as well.
+func TestAbsenceIsShortenedByJitter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Jitter = 0.5
+		s := newStore()
+		c := open(t, cfg, s.load)
+		const keys = 400
+		visit := func() int {
+			before := s.total()
+			for i := range keys {
+				wantError(t, c, fmt.Sprint(i), errAbsent)
+			}
+			return s.total() - before
+		}
+		visit()
+		time.Sleep(2500*time.Millisecond - 1)
+		if got := visit(); got != 0 {
+			t.Errorf("%d of %d absences ended before half of their time", got, keys)
+		}
+		time.Sleep(1250 * time.Millisecond)
+		if got := visit(); got < keys/4 || got > keys*3/4 {
+			t.Errorf("%d of %d absences ended by three quarters of their time, want about half", got, keys)
+		}
+	})
+}
+
+// Traps 17 and 18: what does not exist takes no room from what does.
+func TestRandomTokenFloodEvictsNoGoodEntry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Capacity, cfg.AbsentCapacity = 1000, 500
+		const flood = 200_000
+		c := open(t, cfg, func(_ context.Context, key string) (record, error) {
+			if len(key) > 0 && key[0] == 'g' {
+				return record{version: 1}, nil
+			}
+			return record{}, errAbsent
+		})
+		good := make([]string, cfg.Capacity)
+		for i := range good {
+			good[i] = fmt.Sprintf("good-%d", i)
+			wantVersion(t, c, good[i], 1)
+		}
+		for i := range flood {
+			if wantError(t, c, fmt.Sprintf("made-up-%d", i), errAbsent); t.Failed() {
+				return
+			}
+		}
+		loads := c.Stats().Loads
+		for _, key := range good {
+			wantVersion(t, c, key, 1)
+		}
+		got := c.Stats()
+		if got.Loads != loads || got.Evictions != 0 {
+			t.Errorf("%d good entries were evicted and %d loaded again, want none", got.Evictions, got.Loads-loads)
+		}
+		if got.AbsentEntries != cfg.AbsentCapacity || got.AbsentEvictions != uint64(flood-cfg.AbsentCapacity) {
+			t.Errorf("AbsentEntries = %d, AbsentEvictions = %d; want %d, %d", got.AbsentEntries, got.AbsentEvictions, cfg.AbsentCapacity, flood-cfg.AbsentCapacity)
+		}
+	})
+}
+
+// Trap 18: the store sees no more than the limit, who is held is not affected.
+func TestRandomTokenFloodIsLimitedAndHeldKeysAreNot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.MissesPerSecond, cfg.MissBurst = 100, 50
+		cfg.MaxStale, cfg.RefreshAhead = 0, 0
+		s := newStore()
+		s.set("alice", answer{record: record{version: 1}})
+		c := open(t, cfg, s.load)
+		wantVersion(t, c, "alice", 1)
+		time.Sleep(cfg.TTL)
+		before, busy := s.total(), 0
+		const tries = 1000
+		for i := range tries {
+			_, err := c.Lookup(t.Context(), fmt.Sprint(i))
+			if errors.Is(err, cache.ErrBusy) {
+				busy++
+			}
+		}
+		if got := s.total() - before; got != 50 || busy != tries-50 {
+			t.Errorf("loads = %d, busy = %d; want 50, %d", got, busy, tries-50)
+		}
+		if got := c.Stats().Busy; got != uint64(busy) {
+			t.Errorf("Stats().Busy = %d, want %d", got, busy)
+		}
+		s.set("alice", answer{record: record{version: 2}})
+		wantVersion(t, c, "alice", 2) // expired, but no stranger
+		time.Sleep(10 * time.Millisecond)
+		wantError(t, c, "one more", errAbsent)
+		wantError(t, c, "two more", cache.ErrBusy)
+	})
+}

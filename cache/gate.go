@@ -1,0 +1,51 @@
+package cache
+
+import "sync/atomic"
+
+// A purpose is what a load is for. It decides how many load slots it may find
+// taken and still get one.
+type purpose uint8
+
+const (
+	// forMiss: somebody waits for a key that is not held. Anybody can cause
+	// these.
+	forMiss purpose = iota
+	// forReload: somebody waits for a key that is held but has expired.
+	forReload
+	// forRefresh: nobody waits.
+	forRefresh
+	purposes
+)
+
+// A gate hands out load slots. Loads of one purpose cannot starve those of
+// another: refreshes leave room for lookups, and misses for keys that are held.
+type gate struct {
+	taken  atomic.Int64
+	byUse  [purposes]atomic.Int64
+	limit  int64
+	limits [purposes]int64
+}
+
+func newGate(slots int) *gate {
+	n := int64(slots)
+	return &gate{limit: n, limits: [purposes]int64{forMiss: n - n/4, forReload: n, forRefresh: n / 2}}
+}
+
+// enter takes a slot if there is one. It never waits.
+func (g *gate) enter(p purpose) bool {
+	if g.taken.Add(1) > g.limit {
+		g.taken.Add(-1)
+		return false
+	}
+	if g.byUse[p].Add(1) > g.limits[p] {
+		g.leave(p)
+		return false
+	}
+	return true
+}
+
+// leave gives a slot back.
+func (g *gate) leave(p purpose) {
+	g.byUse[p].Add(-1)
+	g.taken.Add(-1)
+}

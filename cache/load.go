@@ -1,0 +1,181 @@
+package cache
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"strings"
+	"time"
+)
+
+// A verdict is what a load means for what is held.
+type verdict uint8
+
+const (
+	// failed: nothing can be said, so nothing is held.
+	failed verdict = iota
+	found
+	absent
+	// unavailable: what is held stays.
+	unavailable
+)
+
+// An outcome is the result of a load.
+type outcome[V any] struct {
+	verdict  verdict
+	value    V
+	err      error
+	lifetime time.Duration
+	deadline time.Time
+}
+
+// begin starts a load of key, or returns an error that wraps [ErrBusy] or
+// [ErrClosed]. The lock of the table is held.
+func (c *Cache[V]) begin(key string, why purpose, now instant) (*flight[V], error) {
+	t := c.table
+	if t.closed {
+		return nil, ErrClosed
+	}
+	if err := c.admit(why, now); err != nil {
+		if why != forRefresh {
+			t.stats.Busy++
+		}
+		return nil, err
+	}
+	// The caller's key may point into a buffer that is reused.
+	f := &flight[V]{key: strings.Clone(key), purpose: why, began: now, done: make(chan struct{})}
+	t.flights[f.key] = f
+	t.stats.Loads++
+	if why == forRefresh {
+		t.stats.Refreshes++
+	}
+	// Under the lock, so that Close cannot be waiting already.
+	c.loads.Go(func() { c.run(f) })
+	return f, nil
+}
+
+// admit applies the limits. The slot comes first: a lookup that is refused one
+// does not use up the rate.
+func (c *Cache[V]) admit(why purpose, now instant) error {
+	if !c.gate.enter(why) {
+		return errNoSlot
+	}
+	if why == forMiss && c.misses != nil && !c.misses.AllowN(now.wall, 1) {
+		c.gate.leave(why)
+		return errNoRate
+	}
+	return nil
+}
+
+func (c *Cache[V]) run(f *flight[V]) {
+	// What stays if the loader does not return: it panics, or ends its
+	// goroutine.
+	o := outcome[V]{verdict: failed, err: ErrPanic}
+	defer func() { c.settle(f, o) }()
+	c.attempt(f.key, &o)
+}
+
+func (c *Cache[V]) attempt(key string, o *outcome[V]) {
+	// What was panicked with may hold the key: it goes no further.
+	defer func() { _ = recover() }()
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.LoadTimeout)
+	defer cancel()
+	value, err := c.load(ctx, key)
+	*o = c.judge(ctx, value, err)
+}
+
+func (c *Cache[V]) judge(ctx context.Context, value V, err error) outcome[V] {
+	switch {
+	case err == nil:
+		return outcome[V]{verdict: found, value: value, lifetime: c.lifetime(value), deadline: c.rules.Deadline(value)}
+	case c.rules.Absent(err):
+		return outcome[V]{verdict: absent, err: err}
+	case c.rules.Unavailable(err), ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded):
+		return outcome[V]{verdict: unavailable, err: err}
+	}
+	return outcome[V]{verdict: failed, err: err}
+}
+
+// lifetime returns how long a value is fresh.
+func (c *Cache[V]) lifetime(value V) time.Duration {
+	life := c.rules.Lifetime(value)
+	if life == 0 {
+		life = c.cfg.TTL
+	}
+	return c.shorten(min(max(life, c.cfg.MinTTL), c.cfg.MaxTTL))
+}
+
+// shorten takes up to the jitter's part off a life.
+func (c *Cache[V]) shorten(life time.Duration) time.Duration {
+	var b [8]byte
+	// crypto/rand.Read never fails. It is not needed for its strength, but it
+	// has no state, and a load costs far more.
+	_, _ = rand.Read(b[:])
+	fraction := float64(binary.NativeEndian.Uint32(b[:])) / (1 << 32)
+	return life - time.Duration(fraction*c.cfg.Jitter*float64(life))
+}
+
+// settle ends a load: it gives back the slot, stores the result and wakes who
+// waits for it. All of that is one step for everybody else.
+func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
+	now := c.now()
+	t := c.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.gate.leave(f.purpose)
+	if o.verdict == failed || o.verdict == unavailable {
+		t.stats.LoadErrors++
+	}
+	if errors.Is(o.err, ErrPanic) {
+		t.stats.LoadPanics++
+	}
+	if t.flights[f.key] != f {
+		t.stats.VoidLoads++
+		return
+	}
+	delete(t.flights, f.key)
+	if o.verdict == found && past(o.deadline, now) {
+		o = outcome[V]{verdict: absent, err: c.rules.Expired}
+	}
+	c.store(f, &o, now)
+	f.unavailable = o.verdict == unavailable
+	f.finish(o.value, o.err)
+}
+
+// store brings what is held in line with an outcome.
+func (c *Cache[V]) store(f *flight[V], o *outcome[V], now instant) {
+	t := c.table
+	switch o.verdict {
+	case found:
+		// The key is not known as absent: no load begins while it is.
+		if t.entries.Add(f.key, c.newEntry(o, f.began)) {
+			t.stats.Evictions++
+		}
+	case unavailable:
+		if e, held := t.entries.Peek(f.key); held {
+			e.nextLoad = now.since + c.cfg.RetryInterval
+			// As long as it is used, the next load ends within this time.
+			e.unavailableUntil = e.nextLoad + c.cfg.LoadTimeout
+		}
+	case absent:
+		t.entries.Remove(f.key)
+		if c.cfg.AbsentTTL > 0 && t.absent.Add(f.key, absence{err: o.err, until: f.began.since + c.shorten(c.cfg.AbsentTTL)}) {
+			t.stats.AbsentEvictions++
+		}
+	case failed:
+		t.entries.Remove(f.key)
+	}
+}
+
+// newEntry counts the life from the beginning of the load: that is how old the
+// value may be.
+func (c *Cache[V]) newEntry(o *outcome[V], began instant) *entry[V] {
+	ahead := time.Duration(c.cfg.RefreshAhead * float64(o.lifetime))
+	return &entry[V]{
+		value:      o.value,
+		deadline:   o.deadline,
+		freshUntil: began.since + o.lifetime,
+		nextLoad:   began.since + o.lifetime - ahead,
+	}
+}

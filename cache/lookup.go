@@ -1,0 +1,156 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// maxAttempts is how often one lookup begins anew because its key was
+// invalidated while it waited.
+const maxAttempts = 4
+
+// Lookup returns the value of key: from memory, or by waiting for a load. Its
+// error is the loader's as it is, an error of this package, or wraps that of
+// ctx. When ctx is done it returns no value. key may point into memory that is
+// reused after the call.
+func (c *Cache[V]) Lookup(ctx context.Context, key string) (V, error) {
+	var none V
+	for range maxAttempts {
+		if err := ctx.Err(); err != nil {
+			return none, fmt.Errorf("looking up: %w", err)
+		}
+		e, f, err := c.consult(key)
+		switch {
+		case err != nil:
+			return none, err
+		case f == nil:
+			return e.value, nil
+		}
+		value, err := c.await(ctx, f, e != nil)
+		if !errors.Is(err, errVoid) {
+			return value, err
+		}
+	}
+	return none, ErrContended
+}
+
+// consult finds out what to do about key. It returns an entry to answer with, or
+// a load to wait for, together with the stale entry, if any, that may stand in
+// for its result; or an error to answer with.
+func (c *Cache[V]) consult(key string) (*entry[V], *flight[V], error) {
+	now := c.now()
+	t := c.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, held := t.entries.Get(key)
+	if held {
+		if e.fresh(now) {
+			t.stats.Hits++
+			c.refresh(e, key, now)
+			return e, nil, nil
+		}
+		if !e.servable(now, c.cfg.MaxStale) {
+			e = nil
+		} else if now.since < e.unavailableUntil {
+			t.stats.StaleHits++
+			c.refresh(e, key, now)
+			return e, nil, nil
+		}
+	} else if a, ok := t.absent.Get(key); ok {
+		if now.since < a.until {
+			t.stats.AbsentHits++
+			return nil, nil, a.err
+		}
+		t.absent.Remove(key)
+	}
+	t.stats.Misses++
+	if f := t.flights[key]; f != nil {
+		t.stats.CoalescedWaits++
+		return e, f, nil
+	}
+	why := forMiss
+	if held {
+		// Only a key that had a value counts as held, so a flood of made-up
+		// keys cannot pass for it.
+		why = forReload
+	}
+	f, err := c.begin(key, why, now)
+	switch {
+	case err == nil:
+		return e, f, nil
+	case e != nil:
+		// What keeps us from asking the store is as good a reason to go by
+		// the stale value as the store not answering.
+		t.stats.StaleHits++
+		return e, nil, nil
+	}
+	return nil, nil, err
+}
+
+// refresh begins a background load of an entry that has just been used, if it is
+// time and there is a slot. The lock of the table is held.
+func (c *Cache[V]) refresh(e *entry[V], key string, now instant) {
+	if now.since < e.nextLoad || c.table.flights[key] != nil {
+		return
+	}
+	if _, err := c.begin(key, forRefresh, now); errors.Is(err, ErrBusy) {
+		c.table.stats.RefreshesSkipped++
+	}
+}
+
+// await waits for a load, but no longer than StaleWait if there is a stale entry
+// to stand in for it.
+func (c *Cache[V]) await(ctx context.Context, f *flight[V], stale bool) (V, error) {
+	var none V
+	var patience <-chan time.Time
+	if stale {
+		timer := time.NewTimer(c.cfg.StaleWait - (c.now().since - f.began.since))
+		defer timer.Stop()
+		patience = timer.C
+	}
+	for {
+		select {
+		case <-f.done:
+			return c.arrive(ctx, f)
+		case <-patience:
+			patience = nil
+			if value, ok := c.standIn(f.key); ok {
+				return value, nil
+			}
+		case <-ctx.Done():
+			return none, fmt.Errorf("waiting for a load: %w", ctx.Err())
+		}
+	}
+}
+
+// arrive returns what became of a load that is done.
+func (c *Cache[V]) arrive(ctx context.Context, f *flight[V]) (V, error) {
+	var none V
+	if err := ctx.Err(); err != nil {
+		return none, fmt.Errorf("waiting for a load: %w", err)
+	}
+	if f.unavailable {
+		if value, ok := c.standIn(f.key); ok {
+			return value, nil
+		}
+	}
+	return f.value, f.err
+}
+
+// standIn returns the value held of key in place of a load that did not come to
+// a result, if there still is one that may be used.
+func (c *Cache[V]) standIn(key string) (V, bool) {
+	now := c.now()
+	t := c.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, held := t.entries.Peek(key)
+	if !held || !e.servable(now, c.cfg.MaxStale) {
+		var none V
+		return none, false
+	}
+	t.stats.StaleHits++
+	return e.value, true
+}

@@ -1,0 +1,245 @@
+package cache_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vault-authz/vault-authz/cache"
+)
+
+// stale returns a cache that holds alice in version 1, expired just now, and a
+// store that will say what then is.
+func stale(t *testing.T, cfg cache.Config, then answer) (*cache.Cache[record], *store) {
+	t.Helper()
+	s := newStore()
+	s.set("alice", answer{record: record{version: 1}})
+	c := open(t, cfg, s.load)
+	wantVersion(t, c, "alice", 1)
+	s.set("alice", then)
+	time.Sleep(cfg.TTL)
+	return c, s
+}
+
+// Trap 20: stale only while the store is unavailable.
+func TestExpiredValueIsLoadedAgainBeforeItIsAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, s := stale(t, config(), answer{record: record{version: 2}, latency: 50 * time.Millisecond})
+		wantTook(t, 50*time.Millisecond, func() { wantVersion(t, c, "alice", 2) })
+		wantLoads(t, s, "alice", 2)
+	})
+}
+
+// Trap 20: and only for max_stale.
+func TestStaleValueStandsInForAnUnavailableStoreUntilMaxStale(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, s := stale(t, config(), answer{err: errDown})
+		for range 30 {
+			wantVersion(t, c, "alice", 1)
+			time.Sleep(time.Second)
+		}
+		wantError(t, c, "alice", errDown)
+		s.set("alice", answer{record: record{version: 2}})
+		wantVersion(t, c, "alice", 2)
+	})
+}
+
+func TestStaleValueIsGoneAtMaxStaleWithoutUse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := stale(t, config(), answer{err: errDown})
+		time.Sleep(30*time.Second - 1)
+		wantVersion(t, c, "alice", 1)
+		time.Sleep(time.Nanosecond)
+		wantError(t, c, "alice", errDown)
+	})
+}
+
+func TestMaxStaleOfZeroTurnsStaleValuesOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.MaxStale = 0
+		c, _ := stale(t, cfg, answer{err: errDown})
+		wantError(t, c, "alice", errDown)
+	})
+}
+
+// Trap 20: an answer of the store ends staleness, in the middle of it.
+func TestDefiniteAnswerDropsTheStaleValueAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		err  error
+	}{
+		{name: "absent", err: errAbsent},
+		{name: "an error that is neither absent nor unavailable", err: errBroken},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, s := stale(t, config(), answer{err: errDown})
+				wantVersion(t, c, "alice", 1)
+				s.set("alice", answer{err: test.err})
+				time.Sleep(time.Second)
+				wantVersion(t, c, "alice", 1) // sets off the retry
+				synctest.Wait()
+				wantError(t, c, "alice", test.err)
+				s.set("alice", answer{err: errDown})
+				time.Sleep(5 * time.Second) // beyond the memory of absence
+				wantError(t, c, "alice", errDown)
+			})
+		})
+	}
+}
+
+func TestDefiniteAnswerOfARefreshDropsTheFreshValue(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		err  error
+	}{
+		{name: "absent", err: errAbsent},
+		{name: "an error that is neither absent nor unavailable", err: errBroken},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore()
+				s.set("alice", answer{record: record{version: 1}})
+				c := open(t, config(), s.load)
+				wantVersion(t, c, "alice", 1)
+				s.set("alice", answer{err: test.err})
+				time.Sleep(50 * time.Second)
+				wantVersion(t, c, "alice", 1)
+				synctest.Wait()
+				wantError(t, c, "alice", test.err)
+			})
+		})
+	}
+}
+
+func TestWhileTheStoreIsUnavailableNobodyWaitsAndRetriesAreSpaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, s := stale(t, config(), answer{err: errDown, latency: 50 * time.Millisecond})
+		wantTook(t, 50*time.Millisecond, func() { wantVersion(t, c, "alice", 1) })
+		begin := time.Now()
+		for range 100 {
+			wantTook(t, 0, func() { wantVersion(t, c, "alice", 1) })
+			time.Sleep(100 * time.Millisecond)
+		}
+		// Each retry takes until 50 ms after a multiple of 100 ms, and the next
+		// begins at the first lookup a second later.
+		if got, most := s.loaded("alice")-2, int(time.Since(begin)/time.Second); got > most || got < most-2 {
+			t.Errorf("%d retries in %s, want about one a second", got, time.Since(begin))
+		}
+	})
+}
+
+func TestRecoveredStoreIsNoticedByTheNextRetry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, s := stale(t, config(), answer{err: errDown})
+		wantVersion(t, c, "alice", 1)
+		s.set("alice", answer{record: record{version: 2}})
+		time.Sleep(time.Second)
+		wantVersion(t, c, "alice", 1)
+		synctest.Wait()
+		wantVersion(t, c, "alice", 2)
+	})
+}
+
+// "Unavailable" is not believed for longer than it is being looked after.
+func TestStoreIsAskedAgainAfterAPauseInUse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, s := stale(t, config(), answer{err: errDown})
+		wantVersion(t, c, "alice", 1)
+		s.set("alice", answer{record: record{version: 2}})
+		time.Sleep(10 * time.Second)
+		wantVersion(t, c, "alice", 2)
+	})
+}
+
+func TestSlowLoadIsWaitedForOnlyShortlyAndItsResultIsKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, s := stale(t, config(), answer{record: record{version: 2}, latency: time.Second})
+		wantTook(t, 100*time.Millisecond, func() { wantVersion(t, c, "alice", 1) })
+		// The load is known to be slow by now: who comes later does not wait.
+		wantTook(t, 0, func() { wantVersion(t, c, "alice", 1) })
+		time.Sleep(900 * time.Millisecond)
+		synctest.Wait()
+		wantVersion(t, c, "alice", 2)
+		wantLoads(t, s, "alice", 2)
+	})
+}
+
+func TestSlowLoadOfAKeyThatIsNotHeldIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		s.set("alice", answer{record: record{version: 1}, latency: time.Second})
+		c := open(t, config(), s.load)
+		wantTook(t, time.Second, func() { wantVersion(t, c, "alice", 1) })
+	})
+}
+
+func TestStaleTimeThatEndsWhileWaitingIsNotStretched(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		c, s := stale(t, cfg, answer{record: record{version: 2}, latency: time.Second})
+		time.Sleep(cfg.MaxStale - 50*time.Millisecond)
+		wantTook(t, time.Second, func() { wantVersion(t, c, "alice", 2) })
+		wantLoads(t, s, "alice", 2)
+	})
+}
+
+// The loader need not classify the cache's own timeout.
+func TestLoadThatTimesOutCountsAsUnavailable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		c, s := stale(t, cfg, answer{latency: time.Hour})
+		wantVersion(t, c, "alice", 1)
+		time.Sleep(cfg.LoadTimeout)
+		synctest.Wait()
+		wantVersion(t, c, "alice", 1)
+		if got := c.Stats().LoadErrors; got != 1 {
+			t.Errorf("LoadErrors = %d, want 1", got)
+		}
+		wantLoads(t, s, "alice", 2)
+	})
+}
+
+// Traps 18 and 20: a flood must not turn good clients away, and cannot stretch
+// staleness either.
+func TestStaleValueStandsInWhenLimitsForbidALoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.MaxLoads, cfg.LoadTimeout = 4, time.Hour
+		s := newStore()
+		held := []string{"a", "b", "c", "d", "e"}
+		for _, key := range held {
+			s.set(key, answer{record: record{version: 1}})
+		}
+		c := open(t, cfg, s.load)
+		for _, key := range held {
+			wantVersion(t, c, key, 1)
+			s.set(key, answer{latency: time.Hour})
+		}
+		time.Sleep(cfg.TTL)
+		for _, key := range held[:4] { // take all slots
+			wantVersion(t, c, key, 1)
+		}
+		wantTook(t, 0, func() { wantVersion(t, c, "e", 1) })
+		wantLoads(t, s, "e", 1)
+		time.Sleep(cfg.MaxStale)
+		wantError(t, c, "e", cache.ErrBusy)
+	})
+}

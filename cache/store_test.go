@@ -1,0 +1,161 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/cache"
+)
+
+var (
+	errAbsent = errors.New("no such record")
+	errDown   = errors.New("store is down")
+	errBroken = errors.New("record is broken")
+)
+
+// A record is what the tests cache.
+type record struct {
+	version  int
+	ttl      time.Duration
+	deadline time.Time
+}
+
+func rules() cache.Rules[record] {
+	return cache.Rules[record]{
+		Lifetime:    func(r record) time.Duration { return r.ttl },
+		Deadline:    func(r record) time.Time { return r.deadline },
+		Absent:      func(err error) bool { return errors.Is(err, errAbsent) },
+		Unavailable: func(err error) bool { return errors.Is(err, errDown) },
+	}
+}
+
+// An answer is what the store says about a key.
+type answer struct {
+	record record
+	err    error
+	// latency is how long it takes to say so.
+	latency time.Duration
+}
+
+// A store is a fake one whose answers the test decides. Keys without an answer
+// are absent.
+type store struct {
+	mu      sync.Mutex
+	answers map[string]answer
+	loads   map[string]int
+	running int
+	peak    int
+}
+
+func newStore() *store {
+	return &store{answers: map[string]answer{}, loads: map[string]int{}}
+}
+
+func (s *store) set(key string, a answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers[key] = a
+}
+
+// loaded returns how many loads of key there have been.
+func (s *store) loaded(key string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loads[key]
+}
+
+func (s *store) total() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, loads := range s.loads {
+		n += loads
+	}
+	return n
+}
+
+// load answers with what was true when it began, as a slow store would.
+func (s *store) load(ctx context.Context, key string) (record, error) {
+	s.mu.Lock()
+	a, known := s.answers[key]
+	s.loads[key]++
+	s.running++
+	s.peak = max(s.peak, s.running)
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.running--
+	}()
+	if a.latency > 0 {
+		select {
+		case <-time.After(a.latency):
+		case <-ctx.Done():
+			return record{}, ctx.Err()
+		}
+	}
+	if !known {
+		return record{}, fmt.Errorf("reading: %w", errAbsent)
+	}
+	return a.record, a.err
+}
+
+// config is the default without randomness and rate limit.
+func config() cache.Config {
+	cfg := cache.DefaultConfig()
+	cfg.Jitter = 0
+	cfg.TTL = time.Minute
+	cfg.MissesPerSecond = 0
+	return cfg
+}
+
+func open(t testing.TB, cfg cache.Config, load cache.Loader[record]) *cache.Cache[record] {
+	t.Helper()
+	c, err := cache.New(cfg, load, rules())
+	if err != nil {
+		t.Fatalf("New(%+v) = %v", cfg, err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// wantVersion looks key up and reports it unless it has that version. Like
+// wantError it may be used in any goroutine.
+func wantVersion(t *testing.T, c *cache.Cache[record], key string, version int) {
+	t.Helper()
+	got, err := c.Lookup(t.Context(), key)
+	if err != nil || got.version != version {
+		t.Errorf("Lookup(%q) = version %d, %v; want version %d", key, got.version, err, version)
+	}
+}
+
+// wantError looks key up and reports it unless the error is want and there is no
+// value beside it.
+func wantError(t *testing.T, c *cache.Cache[record], key string, want error) {
+	t.Helper()
+	got, err := c.Lookup(t.Context(), key)
+	if !errors.Is(err, want) || got != (record{}) {
+		t.Errorf("Lookup(%q) = %+v, %v; want error %v", key, got, err, want)
+	}
+}
+
+func wantLoads(t *testing.T, s *store, key string, want int) {
+	t.Helper()
+	if got := s.loaded(key); got != want {
+		t.Fatalf("loads of %q = %d, want %d", key, got, want)
+	}
+}
+
+// wantTook fails unless do takes the given time on the fake clock.
+func wantTook(t *testing.T, want time.Duration, do func()) {
+	t.Helper()
+	begin := time.Now()
+	do()
+	if got := time.Since(begin); got != want {
+		t.Fatalf("took %s, want %s", got, want)
+	}
+}
