@@ -14,6 +14,9 @@ var (
 	// ErrExpired: the loaded value was past its deadline. [Rules.Expired]
 	// replaces it.
 	ErrExpired = errors.New("value is past its deadline")
+	// ErrSlow: the load goes on, but to wait for it would leave the caller no
+	// time to answer. A later try may find its result.
+	ErrSlow = errors.New("load takes longer than the caller has time to wait")
 	// ErrPanic: the loader, or a rule, panicked. What it panicked with is
 	// dropped, since it may hold the key.
 	ErrPanic = errors.New("panic while loading")

@@ -110,10 +110,17 @@ func (c *Cache[V]) await(ctx context.Context, f *flight[V], stale bool) (V, erro
 		defer timer.Stop()
 		patience = timer.C
 	}
+	enough, stop := lastMoment(ctx)
+	defer stop()
 	for {
 		select {
 		case <-f.done:
 			return c.arrive(ctx, f)
+		case <-enough:
+			if value, ok := c.standIn(f.key); ok {
+				return value, nil
+			}
+			return none, ErrSlow
 		case <-patience:
 			patience = nil
 			if value, ok := c.standIn(f.key); ok {
@@ -123,6 +130,27 @@ func (c *Cache[V]) await(ctx context.Context, f *flight[V], stale bool) (V, erro
 			return none, fmt.Errorf("waiting for a load: %w", ctx.Err())
 		}
 	}
+}
+
+// The time before its deadline that a caller is left with to say that there is
+// no answer: a quarter of what it had, no less than minReserve, and no more
+// than half.
+const (
+	reservePart = 4
+	minReserve  = 20 * time.Millisecond
+)
+
+// lastMoment fires when waiting longer would leave the caller no time to answer
+// for itself. A gateway whose deadline passes makes its own decision, which may
+// be to let the request through.
+func lastMoment(ctx context.Context) (<-chan time.Time, func()) {
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		return nil, func() {}
+	}
+	left := time.Until(deadline)
+	timer := time.NewTimer(left - min(max(left/reservePart, minReserve), left/2))
+	return timer.C, func() { timer.Stop() }
 }
 
 // arrive returns what became of a load that is done.
