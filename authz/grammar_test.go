@@ -1,0 +1,73 @@
+package authz
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestTrap11TokenGrammar(t *testing.T) {
+	t.Parallel()
+	g := DefaultGrammar()
+	for _, token := range []string{"a", "v3cOV1jWglS0PFOrTcdr85bs1GP0e2yM", "a.b", "a_b-c~d", ".a", strings.Repeat("a", 256)} {
+		if !g.accessToken(token) {
+			t.Errorf("access token %q is refused", token)
+		}
+	}
+	for _, token := range []string{
+		"", ".", "..", "a..b", "a/b", "/", "a%2fb", "a b", "a\tb", "a\n", "a\x00", "é", "a,b", "a!b", "a+b", "a=b", `a\b`, "a?b", "a#b", "*",
+		strings.Repeat("a", 257),
+	} {
+		if g.accessToken(token) {
+			t.Errorf("access token %q is let through", token)
+		}
+	}
+	for _, token := range []string{"", "a b", "a,b", "a!b", "a\x7f", "é", strings.Repeat("a", 257)} {
+		if g.secretToken(token) {
+			t.Errorf("secret token %q is let through", token)
+		}
+	}
+	if !g.secretToken(`p/%+="<>@#$^&*()`) {
+		t.Error("a secret token of visible ASCII is refused")
+	}
+	wide := Grammar{MaxLength: 10, ExtraCharacters: "+="}
+	if !wide.accessToken("a+b=") || wide.accessToken("a/b") || wide.accessToken("12345678901") {
+		t.Error("extra characters or length do not hold")
+	}
+	for _, bad := range []Grammar{{}, {MaxLength: 5000}, {MaxLength: 1, ExtraCharacters: "/"}, {MaxLength: 1, ExtraCharacters: ","}, {MaxLength: 1, ExtraCharacters: "%"}} {
+		if bad.Validate() == nil {
+			t.Errorf("%+v is valid", bad)
+		}
+	}
+}
+
+func TestTrap15SecretsAreKeyedDigests(t *testing.T) {
+	t.Parallel()
+	d := NewDigester()
+	same := d.Digest("v", "a", "s")
+	if !same.Equal(d.Digest("v", "a", "s")) {
+		t.Error("the same secret is not equal")
+	}
+	for name, other := range map[string]Secret{
+		"other secret":       d.Digest("v", "a", "t"),
+		"other access token": d.Digest("v", "b", "s"),
+		"other vault object": d.Digest("w", "a", "s"),
+		"moved boundary":     d.Digest("va", "", "s"),
+		"other process":      NewDigester().Digest("v", "a", "s"),
+		"empty secret":       d.Digest("v", "a", ""),
+		"dummy":              d.dummy,
+	} {
+		if same.Equal(other) {
+			t.Errorf("%s: equal", name)
+		}
+	}
+}
+
+func TestDigestDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool drop things at random")
+	}
+	d := NewDigester()
+	if n := testing.AllocsPerRun(100, func() { d.Digest("kong-auth", "foo", "supersecretvalue") }); n != 0 {
+		t.Errorf("got %v allocations", n)
+	}
+}
