@@ -1,0 +1,60 @@
+package envoy
+
+import (
+	"strconv"
+	"strings"
+)
+
+// maxAcceptRanges bounds what is read of an Accept header.
+const maxAcceptRanges = 32
+
+// negotiate chooses the format for an Accept header: the range with the highest
+// quality that we have, the first of equals, and JSON where there is none or
+// anything goes, as in Kong.
+func negotiate(accept string) format {
+	all := formats()
+	best, bestQuality := all[0], 0.0
+	for range maxAcceptRanges {
+		var item string
+		item, accept, _ = strings.Cut(accept, ",")
+		mediaRange, quality := parseRange(item)
+		if quality > bestQuality {
+			if f, ok := find(all[:], mediaRange); ok {
+				best, bestQuality = f, quality
+			}
+		}
+		if accept == "" {
+			break
+		}
+	}
+	return best
+}
+
+func find(all []format, mediaRange string) (format, bool) {
+	for _, f := range all {
+		kind, _, _ := strings.Cut(f.mediaType, "/")
+		if mediaRange == f.mediaType || mediaRange == "*/*" || mediaRange == kind+"/*" {
+			return f, true
+		}
+	}
+	return format{}, false
+}
+
+// parseRange reads one media range and its quality, 1 by default (RFC 9110,
+// section 12.5.1). A quality that is none counts as 0.
+func parseRange(item string) (mediaRange string, quality float64) {
+	mediaRange, params, _ := strings.Cut(item, ";")
+	quality = 1
+	for p := range strings.SplitSeq(params, ";") {
+		name, value, ok := strings.Cut(strings.TrimSpace(p), "=")
+		if !ok || !strings.EqualFold(name, "q") {
+			continue
+		}
+		q, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(q >= 0 && q <= 1) {
+			q = 0
+		}
+		quality = q
+	}
+	return strings.ToLower(strings.TrimSpace(mediaRange)), quality
+}

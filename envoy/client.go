@@ -1,0 +1,150 @@
+package envoy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// A Question is one HTTP request to ask a running service about.
+type Question struct {
+	Method, URL string
+	// Headers are in order; names may be in any case and repeated.
+	Headers []authz.Header
+	Body    []byte
+	// Policy names a policy, as the route would.
+	Policy string
+	// RawHeaders asks as Envoy does with encode_raw_headers: repeated headers
+	// stay apart. Without it they are joined with commas.
+	RawHeaders bool
+}
+
+// An Answer is what the service said, in the terms of the HTTP request.
+type Answer struct {
+	Allowed bool `json:"allowed"`
+	// Error says that the service reported an error, which the gateway treats
+	// by its failure_mode_allow.
+	Error bool `json:"error,omitempty"`
+	// Status, Headers and Body are what a denied client gets.
+	Status  int            `json:"status,omitempty"`
+	Headers []authz.Header `json:"headers,omitempty"`
+	Body    string         `json:"body,omitempty"`
+	Reason  string         `json:"reason"`
+	Policy  string         `json:"policy,omitempty"`
+	// Set, Remove and RemoveQuery are the changes to an allowed request.
+	Set         []authz.Header `json:"set,omitempty"`
+	Remove      []string       `json:"remove,omitempty"`
+	RemoveQuery []string       `json:"remove_query,omitempty"`
+}
+
+// Ask asks the service behind conn about a request, as Envoy would.
+func Ask(ctx context.Context, conn grpc.ClientConnInterface, q Question) (Answer, error) {
+	in, err := q.request()
+	if err != nil {
+		return Answer{}, err
+	}
+	out, err := authv3.NewAuthorizationClient(conn).Check(ctx, in)
+	if err != nil {
+		return Answer{}, err
+	}
+	return newAnswer(out), nil
+}
+
+// JSON returns the question as the JSON form of a CheckRequest, which grpcurl
+// takes.
+func (q Question) JSON() ([]byte, error) {
+	in, err := q.request()
+	if err != nil {
+		return nil, err
+	}
+	return protojson.Marshal(in)
+}
+
+func (q Question) request() (*authv3.CheckRequest, error) {
+	u, err := url.Parse(q.URL)
+	if err != nil {
+		return nil, errors.New("the URL cannot be read")
+	}
+	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("the URL must begin with http:// or https:// and a host")
+	}
+	h := &authv3.AttributeContext_HttpRequest{
+		Method: q.Method, Path: u.RequestURI(), Host: u.Host, Scheme: u.Scheme, Protocol: "HTTP/1.1", Size: int64(len(q.Body)),
+	}
+	fields := q.Headers
+	if q.Body != nil {
+		fields = append(slices.Clip(fields),
+			authz.Header{Name: "content-length", Value: strconv.Itoa(len(q.Body))},
+			authz.Header{Name: partialBody, Value: "false"})
+		h.RawBody = q.Body
+	}
+	if q.RawHeaders {
+		h.HeaderMap = rawHeaders(fields)
+	} else {
+		h.Headers = joinedHeaders(fields)
+	}
+	in := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}}
+	if q.Policy != "" {
+		in.Attributes.ContextExtensions = map[string]string{policyExtension: q.Policy}
+	}
+	return in, nil
+}
+
+func rawHeaders(fields []authz.Header) *corev3.HeaderMap {
+	m := &corev3.HeaderMap{}
+	for _, f := range fields {
+		m.Headers = append(m.Headers, &corev3.HeaderValue{Key: strings.ToLower(f.Name), RawValue: []byte(f.Value)})
+	}
+	return m
+}
+
+func joinedHeaders(fields []authz.Header) map[string]string {
+	m := map[string]string{}
+	for _, f := range fields {
+		name := strings.ToLower(f.Name)
+		if before, ok := m[name]; ok {
+			f.Value = before + "," + f.Value
+		}
+		m[name] = strings.ToValidUTF8(f.Value, "!")
+	}
+	return m
+}
+
+func newAnswer(out *authv3.CheckResponse) Answer {
+	meta := out.GetDynamicMetadata().GetFields()
+	a := Answer{
+		Allowed: out.GetStatus().GetCode() == 0,
+		Reason:  meta[metaReason].GetStringValue(),
+		Policy:  meta[metaPolicy].GetStringValue(),
+	}
+	if a.Allowed {
+		ok := out.GetOkResponse()
+		a.Set, a.Remove, a.RemoveQuery = plainHeaders(ok.GetHeaders()), ok.GetHeadersToRemove(), ok.GetQueryParametersToRemove()
+		return a
+	}
+	d := out.GetDeniedResponse()
+	if e := out.GetErrorResponse(); e != nil {
+		a.Error, d = true, e
+	}
+	a.Status, a.Headers, a.Body = int(d.GetStatus().GetCode()), plainHeaders(d.GetHeaders()), d.GetBody()
+	return a
+}
+
+func plainHeaders(options []*corev3.HeaderValueOption) []authz.Header {
+	out := make([]authz.Header, 0, len(options))
+	for _, o := range options {
+		out = append(out, authz.Header{Name: o.GetHeader().GetKey(), Value: o.GetHeader().GetValue()})
+	}
+	return out
+}

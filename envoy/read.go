@@ -1,0 +1,103 @@
+package envoy
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// policyExtension is the context extension that names the policy of a route.
+const policyExtension = "policy"
+
+// partialBody is the header by which Envoy says whether it sent all of a body.
+// A client's own copy never arrives: Envoy drops it.
+const partialBody = "x-envoy-auth-partial-body"
+
+// read turns a CheckRequest into a Request. Method, path, host and scheme come
+// from their own fields: operators may keep the pseudo headers from us, and
+// context extensions only from the route, never from the client.
+func read(in *authv3.CheckRequest) authz.Request {
+	attributes := in.GetAttributes()
+	r := authz.Request{
+		Source:     address(attributes.GetSource().GetAddress()),
+		PolicyName: attributes.GetContextExtensions()[policyExtension],
+	}
+	h := attributes.GetRequest().GetHttp()
+	if h == nil {
+		return r
+	}
+	r.HTTP = true
+	r.Method, r.Path, r.Host, r.Scheme = h.GetMethod(), h.GetPath(), h.GetHost(), h.GetScheme()
+	r.Headers = headers(h)
+	if r.Body = h.GetRawBody(); len(r.Body) == 0 {
+		r.Body = []byte(h.GetBody())
+	}
+	r.BodyPartial = incomplete(&r)
+	return r
+}
+
+// headers reads whichever of the two forms Envoy used: header_map with
+// encode_raw_headers, where repeated headers stay apart and bytes untouched, or
+// headers, where repeated ones are joined with commas.
+func headers(h *authv3.AttributeContext_HttpRequest) []authz.Header {
+	if raw := h.GetHeaderMap().GetHeaders(); len(raw) > 0 {
+		out := make([]authz.Header, 0, len(raw))
+		for _, f := range raw {
+			value := f.GetValue()
+			if len(f.GetRawValue()) > 0 {
+				value = string(f.GetRawValue())
+			}
+			out = appendHeader(out, f.GetKey(), value)
+		}
+		return out
+	}
+	out := make([]authz.Header, 0, len(h.GetHeaders()))
+	for name, value := range h.GetHeaders() {
+		out = appendHeader(out, name, value)
+	}
+	slices.SortFunc(out, func(a, b authz.Header) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+func appendHeader(out []authz.Header, name, value string) []authz.Header {
+	if strings.HasPrefix(name, ":") {
+		return out
+	}
+	return append(out, authz.Header{Name: strings.ToLower(name), Value: value})
+}
+
+// incomplete says whether a body lacks its end. Envoy's own word is not enough:
+// it says "false" when its buffer is exactly full and more is to come.
+func incomplete(r *authz.Request) bool {
+	if len(r.Body) == 0 {
+		return false
+	}
+	given := 0
+	for _, h := range r.Headers {
+		switch h.Name {
+		case partialBody:
+			if h.Value != "false" {
+				return true
+			}
+		case "content-length":
+			given++
+			if n, err := strconv.Atoi(h.Value); err != nil || n != len(r.Body) {
+				return true
+			}
+		}
+	}
+	return given > 1
+}
+
+func address(a *corev3.Address) string {
+	if s := a.GetSocketAddress(); s != nil {
+		return s.GetAddress()
+	}
+	return a.GetPipe().GetPath()
+}
