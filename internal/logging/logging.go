@@ -1,0 +1,68 @@
+// Package logging makes the logger that everything else is given.
+package logging
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+)
+
+// The formats.
+const (
+	FormatAuto    = "auto"
+	FormatJSON    = "json"
+	FormatConsole = "console"
+)
+
+// Config says what is logged and how.
+type Config struct {
+	// Level is debug, info, warn or error.
+	Level string
+	// Format is json, console, or auto for console on a terminal and json
+	// elsewhere.
+	Format string
+}
+
+// Validate reports every mistake.
+func (c Config) Validate() error {
+	var errs []error
+	if _, err := zapcore.ParseLevel(c.Level); err != nil {
+		errs = append(errs, fmt.Errorf("level: %q is none of debug, info, warn, error", c.Level))
+	}
+	switch c.Format {
+	case FormatAuto, FormatJSON, FormatConsole:
+	default:
+		errs = append(errs, fmt.Errorf("format: %q is none of auto, json, console", c.Format))
+	}
+	return errors.Join(errs...)
+}
+
+// New returns a logger that writes to w. Times are RFC 3339 in UTC, keys are in
+// snake case.
+func New(c Config, w io.Writer) (*zap.Logger, error) {
+	level, err := zapcore.ParseLevel(c.Level)
+	if err != nil {
+		return nil, fmt.Errorf("log level: %w", err)
+	}
+	enc := zap.NewProductionEncoderConfig()
+	enc.TimeKey, enc.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	enc.MessageKey, enc.NameKey, enc.StacktraceKey = "message", "logger", "stack"
+	enc.EncodeDuration = zapcore.StringDurationEncoder
+	encoder := zapcore.NewJSONEncoder(enc)
+	if c.Format == FormatConsole || c.Format == FormatAuto && isTerminal(w) {
+		enc.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		encoder = zapcore.NewConsoleEncoder(enc)
+	}
+	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)
+	return zap.New(core, zap.ErrorOutput(zapcore.AddSync(w))), nil
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

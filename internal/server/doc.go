@@ -1,0 +1,4 @@
+// Package server is the life cycle of the listeners: the gRPC server and its
+// limits, the probes, and the order in which they start and stop. It knows
+// nothing of what is served.
+package server

@@ -1,0 +1,58 @@
+package server
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Limits of the gRPC server. Each has a reason that does not change from one
+// installation to the next, so none is an option.
+const (
+	// maxStreams bounds concurrent calls on one connection. grpc-go's own
+	// default is no bound, on which rapid reset (CVE-2023-44487) feeds. Envoy
+	// opens a connection per worker and stays below it.
+	maxStreams = 1024
+	// maxHeaderList bounds the metadata of one call, in bytes.
+	maxHeaderList = 32 << 10
+	// maxMessage bounds one message, in bytes, before it is read. It is far
+	// above what the service accepts: a message over this limit fails the
+	// call, which a gateway may be set to let through, while one over the
+	// service's own limit is denied.
+	maxMessage = 64 << 20
+	// handshakeTimeout bounds how long a connection may take to get going.
+	handshakeTimeout = 10 * time.Second
+)
+
+// Connections are closed at this age, give or take a tenth, so that gateways
+// spread over new replicas: HTTP/2 connections live as long as they are let.
+const (
+	maxConnectionAge      = 10 * time.Minute
+	maxConnectionAgeGrace = 30 * time.Second
+)
+
+// NewGRPC returns a gRPC server with our limits. codec reads and writes every
+// message.
+func NewGRPC(codec encoding.CodecV2) *grpc.Server {
+	return grpc.NewServer(
+		grpc.ForceServerCodecV2(codec),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaderList),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge:      maxConnectionAge,
+			MaxConnectionAgeGrace: maxConnectionAgeGrace,
+			Time:                  time.Minute,
+			Timeout:               10 * time.Second,
+		}),
+		// grpc-go's default of five minutes answers Envoy's usual
+		// connection_keepalive with GOAWAY "too many pings".
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime:             10 * time.Second,
+			PermitWithoutStream: true,
+		}),
+	)
+}

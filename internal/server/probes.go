@@ -1,0 +1,71 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// A Check reports one thing that readiness depends on, nil when it is ready.
+// Its error is shown to whoever asks and holds no secret.
+type Check struct {
+	Name string
+	Func func() error
+}
+
+// probes serves /livez, /readyz and what else hangs on the probe listener.
+func (s *Server) probes(metrics http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	if metrics != nil {
+		mux.Handle("GET /metrics", metrics)
+	}
+	return mux
+}
+
+// readyz answers 200 when every check passes and the server is not draining,
+// else 503. With ?verbose it lists each check.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	draining, lines, ready := s.draining.Load(), "", true
+	for _, c := range s.checks {
+		state := "ok"
+		if err := c.Func(); err != nil {
+			state, ready = err.Error(), false
+		}
+		lines += fmt.Sprintf("%s: %s\n", c.Name, state)
+	}
+	if draining {
+		lines, ready = lines+"draining\n", false
+	}
+	if !ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	if _, verbose := r.URL.Query()["verbose"]; verbose || !ready {
+		fmt.Fprint(w, lines)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func (s *Server) ready() bool {
+	for _, c := range s.checks {
+		if c.Func() != nil {
+			return false
+		}
+	}
+	return !s.draining.Load()
+}
+
+// newHTTP returns an HTTP server with bounds on what a client may take.
+func newHTTP(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+}
