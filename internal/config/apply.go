@@ -1,0 +1,123 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// set copies what the file gives over the default.
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// apply puts the file over the defaults in c.
+func (f *file) apply(c *Config, env map[string]string) error {
+	c.AddressesFile = f.AddressesFile
+	set(&c.Listen.GRPC, f.Listen.GRPC)
+	set(&c.Listen.Probes, f.Listen.Probes)
+	set(&c.Log.Level, f.Log.Level)
+	set(&c.Log.Format, f.Log.Format)
+	set(&c.Log.AllowSample, f.Log.AllowSample)
+	set(&c.GRPC.Reflection, f.GRPC.Reflection)
+	set(&c.GRPC.MaxRequestBytes, f.GRPC.MaxRequestBytes)
+	set(&c.Drain.Wait, f.Drain.Wait)
+	set(&c.Drain.Timeout, f.Drain.Timeout)
+	set(&c.Grammar.MaxLength, f.Tokens.MaxLength)
+	set(&c.Grammar.ExtraCharacters, f.Tokens.ExtraCharacters)
+	var errs []error
+	for i := range f.Vaults {
+		v, err := f.Vaults[i].vault(env)
+		if err != nil {
+			errs = append(errs, prefix(fmt.Sprintf("vaults[%d] %q", i, f.Vaults[i].Name), err))
+		}
+		c.Vaults = append(c.Vaults, v)
+	}
+	for _, e := range f.Consumers {
+		c.Consumers = append(c.Consumers, authz.Consumer(e))
+	}
+	for i := range f.Policies {
+		c.Policies = append(c.Policies, f.Policies[i].policy())
+	}
+	return errors.Join(errs...)
+}
+
+func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
+	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig()}
+	v.Name, v.Address, v.Mount = e.Name, e.Address, e.Mount
+	set(&v.Namespace, e.Namespace)
+	set(&v.KV, e.KV)
+	set(&v.CAFile, e.CAFile)
+	set(&v.TLSServerName, e.ServerName)
+	set(&v.Timeout, e.Timeout)
+	set(&v.MaxRetries, e.MaxRetries)
+	e.Cache.apply(&v.Cache)
+	if v.Cache.TTL > v.Cache.MaxTTL && e.Cache.MaxTTL == nil {
+		v.Cache.MaxTTL = v.Cache.TTL
+	}
+	if v.Cache.TTL < v.Cache.MinTTL && e.Cache.MinTTL == nil {
+		v.Cache.MinTTL = v.Cache.TTL
+	}
+	// A load that cannot outlive one read would cut it short.
+	v.Cache.LoadTimeout = max(v.Cache.LoadTimeout, v.Timeout)
+	v.MaxConnections = v.Cache.MaxLoads
+	v.TokenFile, v.TokenEnv = e.Token.File, e.Token.Env
+	return v, e.Token.resolve(&v, env)
+}
+
+// resolve reads a token that is in the environment. A reference that leads
+// nowhere is an error: it never stands for itself.
+func (t tokenReference) resolve(v *Vault, env map[string]string) error {
+	switch {
+	case (t.File == "") == (t.Env == ""):
+		return errors.New("token: give either {file: PATH} or {env: NAME}; a token does not belong into the configuration itself")
+	case t.Env != "":
+		if v.Token = env[t.Env]; v.Token == "" {
+			return fmt.Errorf("token: the environment variable %s is not set", t.Env)
+		}
+	}
+	return nil
+}
+
+func (s *cacheSection) apply(c *cache.Config) {
+	set(&c.Capacity, s.Capacity)
+	set(&c.TTL, s.TTL)
+	set(&c.MinTTL, s.MinTTL)
+	set(&c.MaxTTL, s.MaxTTL)
+	set(&c.MaxStale, s.MaxStale)
+	set(&c.AbsentTTL, s.AbsentTTL)
+	set(&c.AbsentCapacity, s.AbsentCapacity)
+	set(&c.MaxLoads, s.MaxLoads)
+	set(&c.MissesPerSecond, s.MissesPerSecond)
+}
+
+func (e *policyEntry) policy() authz.Policy {
+	p := authz.DefaultPolicy()
+	p.ID, p.Name, p.Vault = e.ID, e.Name, e.Vault
+	p.Hosts, p.Paths = e.Hosts, e.Paths
+	p.Allow, p.Deny = e.ACL.Allow, e.ACL.Deny
+	if e.AccessTokenName != nil {
+		p.AccessTokenNames = e.AccessTokenName
+	}
+	if e.SecretTokenName != nil {
+		p.SecretTokenNames = e.SecretTokenName
+	}
+	set(&p.Default, e.Default)
+	set(&p.TokensInBody, e.TokensInBody)
+	set(&p.BodyCredentialsVisible, e.BodyCredentialsVisible)
+	set(&p.HideCredentials, e.HideCredentials)
+	set(&p.HideCredentialIdentifier, e.HideCredentialIdentifier)
+	set(&p.Anonymous, e.Anonymous)
+	set(&p.RunOnPreflight, e.RunOnPreflight)
+	set((*string)(&p.Preflight), e.Preflight)
+	set(&p.HideGroupsHeader, e.HideGroupsHeader)
+	set(&p.Shadow, e.Shadow)
+	set(&p.Realm, e.Realm)
+	set((*string)(&p.OnError), e.OnError)
+	return p
+}

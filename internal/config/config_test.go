@@ -1,0 +1,164 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+const minimal = `
+vaults:
+  - {name: kong-auth, address: "https://vault.example:8200", mount: kong-auth, token: {file: /run/token}}
+consumers:
+  - {id: ce67c25e-2168-4a09-81e5-e06187a2384f, username: alice}
+policies:
+  - {name: default, vault: kong-auth}
+`
+
+func TestMinimalFileTakesKongsDefaults(t *testing.T) {
+	t.Parallel()
+	c, err := Parse([]byte(minimal), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := authz.DefaultPolicy()
+	want.Name, want.Vault = "default", "kong-auth"
+	if diff := cmp.Diff([]authz.Policy{want}, c.Policies); diff != "" {
+		t.Errorf("policy (-want +got):\n%s", diff)
+	}
+	if v := c.Vaults[0]; v.KV != "v1" || v.Timeout != 2*time.Second || v.TokenFile != "/run/token" || v.Cache.MaxStale != 30*time.Second {
+		t.Errorf("vault: %+v", v)
+	}
+	if c.Listen.GRPC != "127.0.0.1:9191" || c.GRPC.Reflection {
+		t.Errorf("listen %+v, grpc %+v", c.Listen, c.GRPC)
+	}
+}
+
+func TestPrecedenceIsDefaultFileEnvironment(t *testing.T) {
+	t.Parallel()
+	text := minimal + "listen: {grpc: \"127.0.0.1:1\", probes: \"127.0.0.1:2\"}\nlog: {allow_sample: 7}\n"
+	c, err := Parse([]byte(text), []string{"VAULT_AUTHZ_LISTEN_GRPC=127.0.0.1:3", "VAULT_AUTHZ_DRAIN_WAIT=1s", "PATH=/bin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen.GRPC != "127.0.0.1:3" || c.Listen.Probes != "127.0.0.1:2" || c.Log.AllowSample != 7 || c.Drain.Wait != time.Second || c.Drain.Timeout != 20*time.Second {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestNamesAreOneOrAList(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(minimal, "vault: kong-auth}", "vault: kong-auth, access_token_name: key, secret_token_name: [s1, s2]}", 1)
+	c, err := Parse([]byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"key"}, {"s1", "s2"}}, [][]string{c.Policies[0].AccessTokenNames, c.Policies[0].SecretTokenNames}); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+}
+
+func TestMistakesAreNamedAndAllReported(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, text string
+		environ    []string
+		want       []string
+	}{
+		{name: "unknown setting", text: minimal + "listener: {}\n", want: []string{"line 8: unknown setting listener"}},
+		{name: "unknown setting of a policy", text: strings.Replace(minimal, "name: default", "name: default, hide_credential: true", 1), want: []string{"unknown setting hide_credential"}},
+		{name: "second document", text: minimal + "---\n{}\n", want: []string{"more than one YAML document"}},
+		{name: "wrong kinds", text: minimal + "grpc: {reflection: maybe}\ndrain: {wait: soon}\n", want: []string{"as true or false", "as a duration"}},
+		{name: "token in the file itself", text: strings.Replace(minimal, "{file: /run/token}", "s.m3w9", 1), want: []string{"line 3"}},
+		{name: "no token", text: strings.Replace(minimal, ", token: {file: /run/token}", "", 1), want: []string{`vaults[0] "kong-auth".token: give either`}},
+		{name: "variable that is not set", text: strings.Replace(minimal, "file: /run/token", "env: NOPE", 1), want: []string{"NOPE is not set"}},
+		{name: "several at once", text: strings.NewReplacer("https://vault.example:8200", "vault", "username: alice", "username: alice, groups: ['a,b']", "vault: kong-auth}", "vault: other, on_error: allow}").Replace(minimal),
+			want: []string{`vaults[0] "kong-auth".address`, "comma", `no vault object "other"; there are: kong-auth`, "on_error"}},
+		{name: "body tokens that could not be hidden", text: strings.Replace(minimal, "name: default", "name: default, tokens_in_body: true", 1), want: []string{"body_credentials_visible"}},
+		{name: "variable that is no setting", text: minimal, environ: []string{"VAULT_AUTHZ_LISTEN=x"}, want: []string{"VAULT_AUTHZ_LISTEN is no setting"}},
+		{name: "variable of the wrong kind", text: minimal, environ: []string{"VAULT_AUTHZ_DRAIN_WAIT=5"}, want: []string{`VAULT_AUTHZ_DRAIN_WAIT: "5" is no duration`}},
+		{name: "cache", text: strings.Replace(minimal, "mount: kong-auth,", "mount: kong-auth, cache: {capacity: 0, max_stale: 3h},", 1), want: []string{"cache.capacity", "cache.max_stale"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Parse([]byte(test.text), test.environ)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("no mention of %q in:\n%v", want, err)
+				}
+			}
+			if strings.Contains(err.Error(), "s.m3w9") && test.name != "token in the file itself" {
+				t.Errorf("the token is in the error: %v", err)
+			}
+		})
+	}
+}
+
+func TestShowIsWhatParseTakesAndHasNoSecret(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(minimal, "file: /run/token", "env: VAULT_AUTHZ_TOKEN", 1)
+	environ := []string{"VAULT_AUTHZ_TOKEN=s.m3w9gdV0uMDYFpMgEWSB2mtM"}
+	c, err := Parse([]byte(text), environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := c.Show()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(shown), "s.m3w9") {
+		t.Errorf("the token is shown:\n%s", shown)
+	}
+	again, err := Parse(shown, environ)
+	if err != nil {
+		t.Fatalf("parsing what is shown: %v\n%s", err, shown)
+	}
+	if diff := cmp.Diff(c, again); diff != "" {
+		t.Errorf("shown and parsed again (-want +got):\n%s", diff)
+	}
+}
+
+func TestTableInTheReadmeIsTheCodes(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []struct{ name, want string }{
+		{"settings", Reference()},
+		{"variables", VariableTable()},
+	} {
+		_, rest, found := strings.Cut(string(readme), "<!-- "+part.name+": begin -->\n")
+		table, _, ended := strings.Cut(rest, "<!-- "+part.name+": end -->")
+		if !found || !ended {
+			t.Fatalf("README.md has no table of %s", part.name)
+		}
+		if diff := cmp.Diff(part.want, table); diff != "" {
+			t.Errorf("README.md, %s: take over the output of `vault-authz config reference` (-code +README):\n%s", part.name, diff)
+		}
+	}
+}
+
+func TestLoadNamesTheFile(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "c.yaml")
+	if _, err := Load(name, nil); err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("missing file: %v", err)
+	}
+	if err := os.WriteFile(name, []byte("x: 1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(name, nil); err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("bad file: %v", err)
+	}
+}

@@ -1,0 +1,120 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// environmentPrefix begins the name of every variable that is a setting.
+const environmentPrefix = "VAULT_AUTHZ_"
+
+// A Variable is a setting that can be given in the environment.
+type Variable struct {
+	Name, Setting string
+	set           func(c *Config, value string) error
+}
+
+// Variables lists them all. The same list drives the code, the help text and
+// the README.
+func Variables() []Variable {
+	return []Variable{
+		{"VAULT_AUTHZ_LISTEN_GRPC", "listen.grpc", text(func(c *Config) *string { return &c.Listen.GRPC })},
+		{"VAULT_AUTHZ_LISTEN_PROBES", "listen.probes", text(func(c *Config) *string { return &c.Listen.Probes })},
+		{"VAULT_AUTHZ_ADDRESSES_FILE", "addresses_file", text(func(c *Config) *string { return &c.AddressesFile })},
+		{"VAULT_AUTHZ_LOG_LEVEL", "log.level", text(func(c *Config) *string { return &c.Log.Level })},
+		{"VAULT_AUTHZ_LOG_FORMAT", "log.format", text(func(c *Config) *string { return &c.Log.Format })},
+		{"VAULT_AUTHZ_LOG_ALLOW_SAMPLE", "log.allow_sample", number(func(c *Config) *int { return &c.Log.AllowSample })},
+		{"VAULT_AUTHZ_GRPC_REFLECTION", "grpc.reflection", boolean(func(c *Config) *bool { return &c.GRPC.Reflection })},
+		{"VAULT_AUTHZ_GRPC_MAX_REQUEST_BYTES", "grpc.max_request_bytes", number(func(c *Config) *int { return &c.GRPC.MaxRequestBytes })},
+		{"VAULT_AUTHZ_DRAIN_WAIT", "drain.wait", duration(func(c *Config) *time.Duration { return &c.Drain.Wait })},
+		{"VAULT_AUTHZ_DRAIN_TIMEOUT", "drain.timeout", duration(func(c *Config) *time.Duration { return &c.Drain.Timeout })},
+	}
+}
+
+func text(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		*field(c) = value
+		return nil
+	}
+}
+
+func number(field func(*Config) *int) func(*Config, string) error {
+	return func(c *Config, value string) (err error) {
+		if *field(c), err = strconv.Atoi(value); err != nil {
+			return fmt.Errorf("%q is no whole number", value)
+		}
+		return nil
+	}
+}
+
+func boolean(field func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		if value != "true" && value != "false" {
+			return fmt.Errorf("%q is neither true nor false", value)
+		}
+		*field(c) = value == "true"
+		return nil
+	}
+}
+
+func duration(field func(*Config) *time.Duration) func(*Config, string) error {
+	return func(c *Config, value string) (err error) {
+		if *field(c), err = time.ParseDuration(value); err != nil {
+			return fmt.Errorf("%q is no duration such as 500ms, 30s, 5m", value)
+		}
+		return nil
+	}
+}
+
+func environment(environ []string) map[string]string {
+	env := make(map[string]string, len(environ))
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		env[name] = value
+	}
+	return env
+}
+
+// referenced lists the variables that the file itself refers to.
+func (f *file) referenced() []string {
+	var all []string
+	for i := range f.Vaults {
+		all = append(all, f.Vaults[i].Token.Env)
+	}
+	return all
+}
+
+// applyEnvironment puts the environment over c. A variable with our prefix that
+// is no setting is a mistake, unless the file refers to it.
+func applyEnvironment(c *Config, environ, referenced []string) error {
+	variables := Variables()
+	var errs []error
+	for name, value := range environment(environ) {
+		if !strings.HasPrefix(name, environmentPrefix) || slices.Contains(referenced, name) {
+			continue
+		}
+		i := slices.IndexFunc(variables, func(v Variable) bool { return v.Name == name })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("environment variable %s is no setting; see vault-authz serve --help", name))
+			continue
+		}
+		if err := variables[i].set(c, value); err != nil {
+			errs = append(errs, fmt.Errorf("environment variable %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// VariableTable returns the table of the variables in Markdown.
+func VariableTable() string {
+	var b strings.Builder
+	b.WriteString("| variable | setting |\n|---|---|\n")
+	for _, v := range Variables() {
+		fmt.Fprintf(&b, "| `%s` | `%s` |\n", v.Name, v.Setting)
+	}
+	return b.String()
+}

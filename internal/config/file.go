@@ -1,0 +1,166 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// file is the YAML document. A pointer that is nil takes the default. The doc
+// tags make the reference in the README: "kind: effect".
+type file struct {
+	Listen        listenSection   `yaml:"listen"`
+	AddressesFile string          `yaml:"addresses_file,omitempty" doc:"path: where the addresses that are listened on are written (JSON), once they are open"`
+	Log           logSection      `yaml:"log"`
+	GRPC          grpcSection     `yaml:"grpc"`
+	Drain         drainSection    `yaml:"drain"`
+	Tokens        tokensSection   `yaml:"tokens"`
+	Vaults        []vaultEntry    `yaml:"vaults"`
+	Consumers     []consumerEntry `yaml:"consumers"`
+	Policies      []policyEntry   `yaml:"policies"`
+}
+
+type listenSection struct {
+	GRPC   *string `yaml:"grpc,omitempty" doc:"address: where Envoy asks; host:port, or unix:/path for a socket"`
+	Probes *string `yaml:"probes,omitempty" doc:"address: /livez, /readyz and /metrics"`
+}
+
+type logSection struct {
+	Level       *string `yaml:"level,omitempty" doc:"word: debug, info, warn or error"`
+	Format      *string `yaml:"format,omitempty" doc:"word: json, console, or auto for console on a terminal"`
+	AllowSample *int    `yaml:"allow_sample,omitempty" doc:"number: one of so many allowed requests is logged, 0 for none; denials are logged up to 100 a second"`
+}
+
+type grpcSection struct {
+	Reflection      *bool `yaml:"reflection,omitempty" doc:"switch: let grpcurl list the service"`
+	MaxRequestBytes *int  `yaml:"max_request_bytes,omitempty" doc:"bytes: a larger check request is denied; keep it 1 MiB above Envoy's with_request_body.max_request_bytes"`
+}
+
+type drainSection struct {
+	Wait    *time.Duration `yaml:"wait,omitempty" doc:"duration: from \"not ready\" to refusing new calls, at a stop"`
+	Timeout *time.Duration `yaml:"timeout,omitempty" doc:"duration: for calls under way after that"`
+}
+
+type tokensSection struct {
+	MaxLength       *int    `yaml:"max_length,omitempty" doc:"bytes: longest access token and secret token"`
+	ExtraCharacters *string `yaml:"extra_characters,omitempty" doc:"characters: allowed in access tokens besides letters, digits and ._~-"`
+}
+
+type vaultEntry struct {
+	Name       string         `yaml:"name" doc:"name: what policies refer to"`
+	Address    string         `yaml:"address" doc:"URL: scheme, host and port of Vault or OpenBao"`
+	Namespace  *string        `yaml:"namespace,omitempty" doc:"path: namespace (Vault Enterprise, OpenBao)"`
+	Mount      string         `yaml:"mount" doc:"path: mount of the KV engine"`
+	KV         *string        `yaml:"kv,omitempty" doc:"word: v1 or v2, the version of the KV engine"`
+	Token      tokenReference `yaml:"token" doc:"reference: {file: PATH}, read again when it changes, or {env: NAME}"`
+	CAFile     *string        `yaml:"ca_file,omitempty" doc:"path: PEM certificates to trust instead of the system's"`
+	ServerName *string        `yaml:"server_name,omitempty" doc:"name: expected in the server's certificate instead of the host"`
+	Timeout    *time.Duration `yaml:"timeout,omitempty" doc:"duration: for one read"`
+	MaxRetries *int           `yaml:"max_retries,omitempty" doc:"number: 0 or 1 repeated reads within the timeout"`
+	Cache      cacheSection   `yaml:"cache"`
+}
+
+type tokenReference struct {
+	File string `yaml:"file,omitempty"`
+	Env  string `yaml:"env,omitempty"`
+}
+
+type cacheSection struct {
+	Capacity        *int           `yaml:"capacity,omitempty" doc:"number: credentials held; the least recently used goes first"`
+	TTL             *time.Duration `yaml:"ttl,omitempty" doc:"duration: how long a record without a ttl is used before it is read again"`
+	MinTTL          *time.Duration `yaml:"min_ttl,omitempty" doc:"duration: least that a record's ttl counts for"`
+	MaxTTL          *time.Duration `yaml:"max_ttl,omitempty" doc:"duration: most that a record's ttl counts for"`
+	MaxStale        *time.Duration `yaml:"max_stale,omitempty" doc:"duration: how long an expired entry stands in while Vault is unavailable, 0 for never"`
+	AbsentTTL       *time.Duration `yaml:"absent_ttl,omitempty" doc:"duration: how long an unknown access token is remembered, 0 for not at all"`
+	AbsentCapacity  *int           `yaml:"absent_capacity,omitempty" doc:"number: unknown access tokens remembered"`
+	MaxLoads        *int           `yaml:"max_loads,omitempty" doc:"number: reads in flight; beyond it the answer is 503 at once"`
+	MissesPerSecond *float64       `yaml:"misses_per_second,omitempty" doc:"number: reads a second for access tokens that are not held; beyond it the answer is 503 at once; 0 for no bound"`
+}
+
+type consumerEntry struct {
+	ID       string   `yaml:"id" doc:"UUID: what credential records refer to"`
+	Username string   `yaml:"username,omitempty" doc:"text: X-Consumer-Username; this or custom_id must be set"`
+	CustomID string   `yaml:"custom_id,omitempty" doc:"text: X-Consumer-Custom-ID"`
+	Groups   []string `yaml:"groups,omitempty" doc:"list: ACL groups, X-Consumer-Groups"`
+	Tags     []string `yaml:"tags,omitempty" doc:"list: for your own use"`
+}
+
+type policyEntry struct {
+	ID                       string     `yaml:"id,omitempty" doc:"UUID: a second name for routes to refer to"`
+	Name                     string     `yaml:"name" doc:"name: what routes refer to (context_extensions: policy)"`
+	Default                  *bool      `yaml:"default,omitempty" doc:"switch: govern requests that no other policy selects; a lone policy without hosts and paths is the default"`
+	Hosts                    []string   `yaml:"hosts,omitempty" doc:"list: govern requests for these hosts, *.example.com for all below"`
+	Paths                    []string   `yaml:"paths,omitempty" doc:"list: govern requests below these paths"`
+	Vault                    string     `yaml:"vault" doc:"name: the vault object with the credentials"`
+	AccessTokenName          names      `yaml:"access_token_name,omitempty" doc:"name or list: of the header, query parameter or body field; _ also matches -"`
+	SecretTokenName          names      `yaml:"secret_token_name,omitempty" doc:"name or list: the same for the secret token"`
+	TokensInBody             *bool      `yaml:"tokens_in_body,omitempty" doc:"switch: also look in form, multipart and JSON bodies"`
+	BodyCredentialsVisible   *bool      `yaml:"body_credentials_visible,omitempty" doc:"switch: accept that tokens in a body cannot be hidden"`
+	HideCredentials          *bool      `yaml:"hide_credentials,omitempty" doc:"switch: strip the tokens from headers and query"`
+	HideCredentialIdentifier *bool      `yaml:"hide_credential_identifier,omitempty" doc:"switch: do not send X-Credential-Identifier (the access token)"`
+	Anonymous                *string    `yaml:"anonymous,omitempty" doc:"id or username: of the consumer that stands in for missing or bad credentials"`
+	RunOnPreflight           *bool      `yaml:"run_on_preflight,omitempty" doc:"switch: authenticate CORS preflights too"`
+	Preflight                *string    `yaml:"preflight,omitempty" doc:"word: strict for real CORS preflights, any for every OPTIONS request as in Kong"`
+	ACL                      aclSection `yaml:"acl,omitempty"`
+	HideGroupsHeader         *bool      `yaml:"hide_groups_header,omitempty" doc:"switch: do not send X-Consumer-Groups"`
+	Shadow                   *bool      `yaml:"shadow,omitempty" doc:"switch: decide and report, but let through"`
+	Realm                    *string    `yaml:"realm,omitempty" doc:"text: realm in WWW-Authenticate"`
+	OnError                  *string    `yaml:"on_error,omitempty" doc:"word: answer to an unavailable Vault: deny (503), or error_response / grpc_error to let Envoy's failure_mode_allow decide"`
+}
+
+type aclSection struct {
+	Allow []string `yaml:"allow,omitempty" doc:"list: groups, one of which is needed"`
+	Deny  []string `yaml:"deny,omitempty" doc:"list: groups that are refused"`
+}
+
+// names is one name or a list of them.
+type names []string
+
+// UnmarshalYAML implements [yaml.Unmarshaler].
+func (n *names) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		*n = names{node.Value}
+		return nil
+	}
+	var list []string
+	if err := node.Decode(&list); err != nil {
+		return fmt.Errorf("line %d: expected a name or a list of names", node.Line)
+	}
+	*n = list
+	return nil
+}
+
+// MarshalYAML writes one name as Kong does.
+func (n names) MarshalYAML() (any, error) {
+	if len(n) == 1 {
+		return n[0], nil
+	}
+	return []string(n), nil
+}
+
+// plain rewrites a message of the YAML library for people who do not know our
+// types.
+func plain(message string) string {
+	message = strings.TrimPrefix(message, "yaml: unmarshal errors:\n  ")
+	message = strings.TrimPrefix(message, "yaml: ")
+	var lines []string
+	for line := range strings.SplitSeq(message, "\n") {
+		line = strings.TrimSpace(line)
+		if before, _, found := strings.Cut(line, " not found in type "); found {
+			line = strings.Replace(before, "field ", "unknown setting ", 1)
+		}
+		for _, word := range [...][2]string{
+			{"into time.Duration", "as a duration (such as 500ms, 30s, 5m)"},
+			{"into bool", "as true or false"},
+			{"into int", "as a whole number"},
+			{"into float64", "as a number"},
+			{"into []string", "as a list"},
+		} {
+			line = strings.Replace(line, word[0], word[1], 1)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,66 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// Reference returns the table of all settings in Markdown. The README's copy is
+// held to it by a test.
+func Reference() string {
+	c := Default()
+	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig()}
+	p := authz.DefaultPolicy()
+	f := file{
+		Listen: listenSection{&c.Listen.GRPC, &c.Listen.Probes},
+		Log:    logSection{&c.Log.Level, &c.Log.Format, &c.Log.AllowSample},
+		GRPC:   grpcSection{&c.GRPC.Reflection, &c.GRPC.MaxRequestBytes},
+		Drain:  drainSection{&c.Drain.Wait, &c.Drain.Timeout},
+		Tokens: tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
+		Vaults: []vaultEntry{showVault(&v)}, Consumers: []consumerEntry{{}}, Policies: []policyEntry{showPolicy(&p)},
+	}
+	var b strings.Builder
+	b.WriteString("| setting | kind | default | effect |\n|---|---|---|---|\n")
+	rows(&b, "", reflect.ValueOf(f))
+	return b.String()
+}
+
+func rows(b *strings.Builder, path string, v reflect.Value) {
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		kind, effect, documented := strings.Cut(field.Tag.Get("doc"), ": ")
+		value := v.Field(i)
+		switch {
+		case documented:
+			fmt.Fprintf(b, "| `%s%s` | %s | %s | %s |\n", path, name, kind, defaultText(value), strings.ReplaceAll(effect, "|", `\|`))
+		case value.Kind() == reflect.Slice:
+			rows(b, path+name+"[].", value.Index(0))
+		default:
+			rows(b, path+name+".", value)
+		}
+	}
+}
+
+func defaultText(v reflect.Value) string {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return ""
+		}
+		v = v.Elem()
+	}
+	switch value := v.Interface().(type) {
+	case names:
+		return "`" + strings.Join(value, "`, `") + "`"
+	case string, []string, tokenReference:
+		if v.IsZero() {
+			return ""
+		}
+	}
+	return fmt.Sprintf("`%v`", v.Interface())
+}

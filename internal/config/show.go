@@ -1,0 +1,55 @@
+package config
+
+import (
+	"go.yaml.in/yaml/v3"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// Show returns the effective configuration as a YAML document that [Parse]
+// takes. It refers to secrets as the file did and contains none.
+func (c *Config) Show() ([]byte, error) {
+	f := file{
+		Listen:        listenSection{&c.Listen.GRPC, &c.Listen.Probes},
+		AddressesFile: c.AddressesFile,
+		Log:           logSection{&c.Log.Level, &c.Log.Format, &c.Log.AllowSample},
+		GRPC:          grpcSection{&c.GRPC.Reflection, &c.GRPC.MaxRequestBytes},
+		Drain:         drainSection{&c.Drain.Wait, &c.Drain.Timeout},
+		Tokens:        tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
+	}
+	for i := range c.Vaults {
+		f.Vaults = append(f.Vaults, showVault(&c.Vaults[i]))
+	}
+	for _, e := range c.Consumers {
+		f.Consumers = append(f.Consumers, consumerEntry(e))
+	}
+	for i := range c.Policies {
+		f.Policies = append(f.Policies, showPolicy(&c.Policies[i]))
+	}
+	return yaml.Marshal(&f)
+}
+
+func showVault(v *Vault) vaultEntry {
+	c := &v.Cache
+	return vaultEntry{
+		Name: v.Name, Address: v.Address, Namespace: &v.Namespace, Mount: v.Mount, KV: (*string)(&v.KV),
+		Token:  tokenReference{File: v.TokenFile, Env: v.TokenEnv},
+		CAFile: &v.CAFile, ServerName: &v.TLSServerName, Timeout: &v.Timeout, MaxRetries: &v.MaxRetries,
+		Cache: cacheSection{
+			&c.Capacity, &c.TTL, &c.MinTTL, &c.MaxTTL, &c.MaxStale,
+			&c.AbsentTTL, &c.AbsentCapacity, &c.MaxLoads, &c.MissesPerSecond,
+		},
+	}
+}
+
+func showPolicy(p *authz.Policy) policyEntry {
+	return policyEntry{
+		ID: p.ID, Name: p.Name, Default: &p.Default, Hosts: p.Hosts, Paths: p.Paths, Vault: p.Vault,
+		AccessTokenName: p.AccessTokenNames, SecretTokenName: p.SecretTokenNames,
+		TokensInBody: &p.TokensInBody, BodyCredentialsVisible: &p.BodyCredentialsVisible,
+		HideCredentials: &p.HideCredentials, HideCredentialIdentifier: &p.HideCredentialIdentifier,
+		Anonymous: &p.Anonymous, RunOnPreflight: &p.RunOnPreflight, Preflight: (*string)(&p.Preflight),
+		ACL:              aclSection{Allow: p.Allow, Deny: p.Deny},
+		HideGroupsHeader: &p.HideGroupsHeader, Shadow: &p.Shadow, Realm: &p.Realm, OnError: (*string)(&p.OnError),
+	}
+}
