@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // A Consumer is who a credential belongs to, as in Kong. It is immutable.
@@ -50,6 +51,9 @@ func headerSafe(field, value string) error {
 	}
 	if value != strings.Trim(value, " ") {
 		return fmt.Errorf("%s: %q begins or ends with a space, which a header loses", field, value)
+	}
+	if !utf8.ValidString(value) {
+		return fmt.Errorf("%s: %q is not UTF-8", field, value)
 	}
 	for i := range len(value) {
 		if value[i] < ' ' || value[i] == 0x7f {

@@ -39,7 +39,8 @@ type Request struct {
 
 // A Header is one header field.
 type Header struct {
-	Name, Value string
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // header returns the value of the header called name (lower case) and how

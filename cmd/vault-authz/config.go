@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-authz/vault-authz/internal/config"
+)
+
+func configCommand(p process) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Look at the configuration",
+		Example: "  vault-authz config validate -c vault-authz.yaml\n" +
+			"  vault-authz config show -c vault-authz.yaml",
+	}
+	cmd.AddCommand(configShowCommand(p), configValidateCommand(p), &cobra.Command{
+		Use:   "reference",
+		Short: "Print the table of all settings (Markdown)",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprint(cmd.OutOrStdout(), config.Reference())
+			return err
+		},
+	})
+	return cmd
+}
+
+func configShowCommand(p process) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Print the effective configuration, defaults included and secrets left out",
+		Args:  noArgs,
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := config.Load(*path, p.environ)
+		if err != nil {
+			return err
+		}
+		text, err := c.Show()
+		if err != nil {
+			return err
+		}
+		_, err = cmd.OutOrStdout().Write(text)
+		return err
+	}
+	return cmd
+}
+
+func configValidateCommand(p process) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "validate",
+		Short: "Check the configuration and report every mistake",
+		Args:  noArgs,
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := config.Load(*path, p.environ)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %d vault objects, %d consumers, %d policies\n",
+			*path, len(c.Vaults), len(c.Consumers), len(c.Policies))
+		return err
+	}
+	return cmd
+}

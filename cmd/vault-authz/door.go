@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/envoy"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/server"
+)
+
+// grpcServer puts the door to Envoy in front of the decision.
+func grpcServer(c *config.Config, decider envoy.Decider, reg prometheus.Registerer, log *zap.Logger) *grpc.Server {
+	metrics := authz.NewMetrics(reg)
+	lines := authz.NewDecisionLog(log.Named("decision"), c.Log.AllowSample)
+	observe := func(_ context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
+		metrics.Count(d, took)
+		lines.Write(r, d, took)
+	}
+	srv := server.NewGRPC(envoy.NewCodec(c.GRPC.MaxRequestBytes, reg))
+	envoy.Register(srv, envoy.NewService(decider, envoy.Options{
+		Observer: observe,
+		Log:      log.Named("envoy"),
+	}))
+	if c.GRPC.Reflection {
+		reflection.Register(srv)
+	}
+	return srv
+}

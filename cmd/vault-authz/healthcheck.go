@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/vault-authz/vault-authz/internal/config"
+)
+
+func healthcheckCommand(p process) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask a running service whether it is ready (for container probes)",
+		Long:  "healthcheck asks the gRPC health service at the address in the configuration, or at --address.\nIt exits with 0 when the service is ready, else with 1.",
+		Example: "  vault-authz healthcheck --config /etc/vault-authz.yaml\n" +
+			"  vault-authz healthcheck --address 127.0.0.1:9191",
+		Args: noArgs,
+	}
+	path := configFlag(cmd)
+	address := cmd.Flags().String("address", "", "`ADDRESS` of the gRPC service, instead of the configuration's")
+	timeout := cmd.Flags().Duration("timeout", 2*time.Second, "how long to wait")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		at := *address
+		if at == "" {
+			c, err := config.Load(*path, p.environ)
+			if err != nil {
+				return err
+			}
+			at = c.Listen.GRPC
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), *timeout)
+		defer cancel()
+		if err := healthcheck(ctx, at); err != nil {
+			return fmt.Errorf("%s: %w", at, err)
+		}
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "ready")
+		return err
+	}
+	return cmd
+}
+
+func healthcheck(ctx context.Context, address string) error {
+	conn, err := dial(address)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	res, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	if err != nil {
+		return fmt.Errorf("not reached: %w", err)
+	}
+	if res.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		return errors.New("not ready")
+	}
+	return nil
+}
+
+// dial opens a connection to a service on an address as in the configuration. A
+// service that listens on all addresses is reached on loopback.
+func dial(address string) (*grpc.ClientConn, error) {
+	if host, port, err := net.SplitHostPort(address); err == nil {
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "127.0.0.1"
+		}
+		address = net.JoinHostPort(host, port)
+	}
+	return grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+}

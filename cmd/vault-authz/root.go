@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/version"
+)
+
+func rootCommand(p process) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "vault-authz",
+		Short: "Envoy external authorization by token pairs in Vault",
+		Long: "vault-authz answers Envoy's external authorization calls: it finds an access token and a\n" +
+			"secret token in a request, looks the access token up in the KV engine of Vault or OpenBao,\n" +
+			"and answers with the consumer's headers or a denial.",
+		Example: "  vault-authz dev                                      try it, everything in memory\n" +
+			"  vault-authz serve --config /etc/vault-authz.yaml     run it\n" +
+			"  vault-authz check -H 'access-token: demo' -H 'secret-token: demo-secret' http://example.com/",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	cmd.SetArgs(p.args)
+	cmd.SetOut(p.stdout)
+	cmd.SetErr(p.stderr)
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return exitError{exitUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
+	})
+	cmd.AddCommand(
+		serveCommand(p), devCommand(p), checkCommand(p), configCommand(p), healthcheckCommand(p),
+		&cobra.Command{
+			Use: "version", Short: "Print the version", Args: noArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				_, err := fmt.Fprintln(c.OutOrStdout(), version.String())
+				return err
+			},
+		},
+	)
+	return cmd
+}
+
+// noArgs refuses arguments with the exit code for wrong usage.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return exitError{exitUsage, fmt.Errorf("unexpected argument %q; see %s --help", args[0], c.CommandPath())}
+	}
+	return nil
+}
+
+// configFlag adds --config, which every command has that reads one.
+func configFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().StringP("config", "c", "/etc/vault-authz/config.yaml", "configuration `FILE`")
+}
+
+// variablesHelp lists the settings that can be given in the environment.
+func variablesHelp() string {
+	var b strings.Builder
+	b.WriteString("\nThe environment beats the file:\n")
+	for _, v := range config.Variables() {
+		fmt.Fprintf(&b, "  %-36s %s\n", v.Name, v.Setting)
+	}
+	return b.String()
+}

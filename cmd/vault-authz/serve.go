@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/logging"
+	"github.com/vault-authz/vault-authz/internal/server"
+	"github.com/vault-authz/vault-authz/internal/version"
+)
+
+func serveCommand(p process) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the service",
+		Long:  "serve answers Envoy until it is told to stop (SIGTERM, SIGINT), then drains.\n" + variablesHelp(),
+		Example: "  vault-authz serve --config /etc/vault-authz.yaml\n" +
+			"  VAULT_AUTHZ_LOG_LEVEL=debug vault-authz serve -c vault-authz.yaml",
+		Args: noArgs,
+	}
+	path := configFlag(cmd)
+	level := cmd.Flags().String("log-level", "", "debug, info, warn or error; beats file and environment")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := config.Load(*path, p.environ)
+		if err != nil {
+			return err
+		}
+		if *level != "" {
+			c.Log.Level = *level
+		}
+		return serve(cmd.Context(), &c, openVault, p.stdout, nil)
+	}
+	return cmd
+}
+
+// serve builds the service and runs it until ctx ends. started, if not nil, is
+// called when the listeners are open.
+func serve(ctx context.Context, c *config.Config, open engineOf, stdout io.Writer, started func(addresses)) error {
+	log, err := logging.New(logging.Config{Level: c.Log.Level, Format: c.Log.Format}, stdout)
+	if err != nil {
+		return err
+	}
+	s, err := build(c, open, log)
+	if err != nil {
+		return err
+	}
+	l, err := listen(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	at := addresses{GRPC: server.Address(l.GRPC), Probes: server.Address(l.Probes)}
+	log.Info("serving", zap.String("grpc", at.GRPC), zap.String("probes", at.Probes), zap.String("version", version.String()),
+		zap.Int("vaults", len(c.Vaults)), zap.Int("consumers", len(c.Consumers)), zap.Int("policies", len(c.Policies)))
+	noteUnderscores(c, log)
+	if err := at.write(c.AddressesFile); err != nil {
+		return err
+	}
+	if started != nil {
+		started(at)
+	}
+	return s.run(ctx, l)
+}
+
+// run runs everything until ctx ends or a part fails. The background parts go
+// on until the drain is over: calls under way still need them.
+func (s *service) run(ctx context.Context, l server.Listeners) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	g, running := errgroup.WithContext(background)
+	for _, run := range s.runs {
+		g.Go(func() error { return run(running) })
+	}
+	g.Go(func() error {
+		defer stop()
+		both, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(running, cancel)()
+		return s.server.Run(both, l, s.metrics)
+	})
+	return g.Wait()
+}
+
+func listen(ctx context.Context, at config.Listen) (l server.Listeners, err error) {
+	if l.GRPC, err = server.Listen(ctx, at.GRPC); err != nil {
+		return l, fmt.Errorf("listen.grpc: %w", err)
+	}
+	if l.Probes, err = server.Listen(ctx, at.Probes); err != nil {
+		_ = l.GRPC.Close()
+		return l, fmt.Errorf("listen.probes: %w", err)
+	}
+	return l, nil
+}
+
+// addresses is where a running service listens.
+type addresses struct {
+	GRPC   string `json:"grpc"`
+	Probes string `json:"probes"`
+}
+
+// write puts the addresses into a file in one step, so that whoever waits for it
+// never reads half of it.
+func (a addresses) write(name string) error {
+	if name == "" {
+		return nil
+	}
+	raw, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(name+".new", append(raw, '\n'), 0o644); err != nil { //nolint:gosec // addresses are no secret
+		return fmt.Errorf("addresses_file: %w", err)
+	}
+	return os.Rename(name+".new", name)
+}
