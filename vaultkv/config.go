@@ -1,0 +1,148 @@
+package vaultkv
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// The versions of the KV engine.
+const (
+	KV1 = "v1"
+	KV2 = "v2"
+)
+
+// Config says how one vault object is reached. The zero Config is not usable;
+// start from [DefaultConfig]. No part of it is read from VAULT_* variables.
+type Config struct {
+	// Name is the name of the vault object. It is in log lines and errors, and
+	// the digests of secrets depend on it.
+	Name string
+	// Address is the URL of the server: http or https, host, port.
+	Address string
+	// Namespace of Vault Enterprise or OpenBao, empty for the root.
+	Namespace string
+	// Mount is the path of the KV mount without slashes around it.
+	Mount string
+	// KV is the version of the mount, [KV1] (the default, as in Kong) or
+	// [KV2]. It is never guessed.
+	KV string
+
+	// TokenFile holds the Vault token and is read again when it changes.
+	// Exactly one of it and Token must be set.
+	TokenFile string
+	// Token is the Vault token itself, never logged.
+	Token string
+
+	// CAFile is a PEM file with the certificates to trust instead of the
+	// system's.
+	CAFile string
+	// TLSServerName is the name to expect in the server's certificate instead
+	// of the host of Address.
+	TLSServerName string
+
+	// Timeout bounds one operation from dialling to the last byte of the
+	// answer, retries included. Default 2s.
+	Timeout time.Duration
+	// MaxRetries is 0 or 1: how often an operation is tried again after a
+	// connection error or a 5xx, within Timeout. Default 0.
+	MaxRetries int
+	// MaxConnections is how many idle connections are kept open. It should not
+	// be below the number of reads in flight, lest busy times pay for a
+	// handshake per read. Default 128.
+	MaxConnections int
+	// MaxResponseBytes bounds the body of an answer. Default 1 MiB.
+	MaxResponseBytes int64
+}
+
+// DefaultConfig returns the defaults. Name, Address, Mount and a token are left
+// to set.
+func DefaultConfig() Config {
+	return Config{
+		KV:               KV1,
+		Timeout:          2 * time.Second,
+		MaxConnections:   128,
+		MaxResponseBytes: 1 << 20,
+	}
+}
+
+// Validate reports every mistake that shows without reading a file or asking
+// the server.
+func (c *Config) Validate() error {
+	errs := []error{c.validateAddress(), c.validateToken()}
+	if c.Name == "" {
+		errs = append(errs, errors.New("name: must be set"))
+	}
+	if !isMount(c.Mount) {
+		errs = append(errs, fmt.Errorf("mount: %q is not the path of a mount: give plain segments without a slash at either end, like kong-auth", c.Mount))
+	}
+	if c.Namespace != "" && !isMount(strings.TrimSuffix(c.Namespace, "/")) {
+		errs = append(errs, fmt.Errorf("namespace: %q is not a namespace: give plain segments, like team-a/prod", c.Namespace))
+	}
+	if c.KV != KV1 && c.KV != KV2 {
+		errs = append(errs, fmt.Errorf("kv: %q is neither v1 nor v2", c.KV))
+	}
+	if c.Timeout < 10*time.Millisecond || c.Timeout > time.Minute {
+		errs = append(errs, fmt.Errorf("timeout: %s is not between 10ms and 1m", c.Timeout))
+	}
+	if c.MaxRetries < 0 || c.MaxRetries > 1 {
+		errs = append(errs, fmt.Errorf("max_retries: %d is neither 0 nor 1", c.MaxRetries))
+	}
+	if c.MaxConnections < 1 || c.MaxConnections > 65536 {
+		errs = append(errs, fmt.Errorf("max_connections: %d is not between 1 and 65536", c.MaxConnections))
+	}
+	if c.MaxResponseBytes < 4<<10 || c.MaxResponseBytes > 64<<20 {
+		errs = append(errs, fmt.Errorf("max_response_bytes: %d is not between 4096 and 67108864", c.MaxResponseBytes))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateAddress() error {
+	u, err := url.Parse(c.Address)
+	switch {
+	case c.Address == "":
+		return errors.New("address: must be set, like https://vault.example.com:8200")
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		// What does not parse is not quoted: it may hold a password.
+		return errors.New("address: must be http:// or https:// with a host, like https://vault.example.com:8200")
+	case u.User != nil:
+		return errors.New("address: must not hold a user or password; give the Vault token by file or environment")
+	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+		return errors.New("address: must end after host and port; the mount goes into mount")
+	case u.Scheme == "http" && (c.CAFile != "" || c.TLSServerName != ""):
+		return fmt.Errorf("address: %q is not https, so ca_file and tls_server_name would have no effect", c.Address)
+	}
+	return nil
+}
+
+func (c *Config) validateToken() error {
+	switch {
+	case (c.TokenFile == "") == (c.Token == ""):
+		return errors.New("token: exactly one of a file and a value must be given")
+	case c.Token != "":
+		if _, err := parseToken(c.Token); err != nil {
+			return fmt.Errorf("token: %w", err)
+		}
+	}
+	return nil
+}
+
+// InsecureSettings describes each setting that is allowed and yet worth a
+// warning at start-up.
+func (c *Config) InsecureSettings() []string {
+	u, err := url.Parse(c.Address)
+	if err != nil || u.Scheme != "http" || isLoopback(u.Hostname()) {
+		return nil
+	}
+	return []string{fmt.Sprintf("address: %q is not https: the Vault token and every secret cross the network in clear", c.Address)}
+}
+
+func isLoopback(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}

@@ -1,0 +1,360 @@
+package vaultkv_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/memkv"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// TestConformance is what every engine must do alike.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		conformance(t, memkv.New())
+	})
+	for _, p := range products {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			srv := p.start(t)
+			for _, kv := range []string{"v1", "v2"} {
+				t.Run(kv, func(t *testing.T) {
+					srv.mount("kong-auth-"+kv, kv)
+					v, _, _ := open(t, srv.address, func(c *vaultkv.Config) {
+						c.Token, c.Mount, c.KV, c.Timeout = srv.rootToken, "kong-auth-"+kv, kv, 20*time.Second
+					})
+					conformance(t, v)
+					if err := v.Check(t.Context()); err != nil || v.State() != vaultkv.StateOK || !v.Ready() {
+						t.Errorf("Check = %v, State = %s, Ready = %t, want nil, ok, true", err, v.State(), v.Ready())
+					}
+				})
+			}
+		})
+	}
+}
+
+func conformance(t *testing.T, kv vaultkv.Engine) {
+	t.Helper()
+	ctx := t.Context()
+	log, logs := newLog()
+	digester := authz.NewDigester()
+	s := vaultkv.NewStore("main", kv, digester, log)
+	put := func(t *testing.T, key string, document []byte) {
+		t.Helper()
+		if err := kv.Write(ctx, key, document); err != nil {
+			t.Fatalf("Write(%q) = %v, want no error", key, err)
+		}
+	}
+	lookup := func(t *testing.T, key string, want error) authz.Credential {
+		t.Helper()
+		c, err := s.Lookup(ctx, key)
+		if !errors.Is(err, want) || want == nil && err != nil {
+			t.Fatalf("Lookup(%q) = %v, want %v", key, err, want)
+		}
+		wantNoTokens(t, err, logs)
+		return c
+	}
+
+	t.Run("an empty mount has no keys", func(t *testing.T) {
+		if keys, err := kv.List(ctx); err != nil || len(keys) != 0 {
+			t.Errorf("List = %q, %v, want none", keys, err)
+		}
+		lookup(t, accessToken, authz.ErrNotFound)
+	})
+	t.Run("a record with everything is found", func(t *testing.T) {
+		put(t, accessToken, record(`"created_at":1764000000`, `"updated_at":1764000000`, `"ttl":86400`, `"note":{"x":[1,2.5,"y"]}`,
+			`"previous_secret_token":"old"`, `"previous_expires_at":1795608000`, `"expires_at":"2030-01-02T03:04:05Z"`, `"not_before":"1764000000"`, `"disabled":true`))
+		got := lookup(t, accessToken, nil)
+		want := authz.Credential{
+			AccessToken: accessToken, ConsumerID: consumerID, TTL: 24 * time.Hour, Disabled: true,
+			Secret:            digester.Digest("main", accessToken, secretToken),
+			Previous:          digester.Digest("main", accessToken, "old"),
+			PreviousExpiresAt: time.Unix(1795608000, 0).UTC(),
+			NotBefore:         time.Unix(1764000000, 0).UTC(),
+			ExpiresAt:         time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Lookup (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("ttl as a numeric string", func(t *testing.T) {
+		put(t, accessToken, record(`"ttl":"3600"`))
+		if got := lookup(t, accessToken, nil).TTL; got != time.Hour {
+			t.Errorf("TTL = %s, want 1h", got)
+		}
+	})
+	// Guards trap 13.
+	t.Run("a record under another key is malformed", func(t *testing.T) {
+		put(t, "other", record())
+		lookup(t, "other", authz.ErrMalformed)
+	})
+	t.Run("keys are told apart by case", func(t *testing.T) {
+		lookup(t, strings.ToLower(accessToken), authz.ErrNotFound)
+		lookup(t, accessToken+".", authz.ErrNotFound)
+	})
+	for name, document := range map[string]string{
+		"nothing of ours":    `{"note":1}`,
+		"no secret":          `{"access_token":"bad","consumer":{"id":"` + consumerID + `"}}`,
+		"secret of a number": `{"access_token":"bad","secret_token":5,"consumer":{"id":"` + consumerID + `"}}`,
+		"consumer of text":   `{"access_token":"bad","secret_token":"` + secretToken + `","consumer":"{\"id\":\"` + consumerID + `\"}"}`,
+		"consumer by name":   `{"access_token":"bad","secret_token":"` + secretToken + `","consumer":{"id":"alice"}}`,
+		"limit of words":     `{"access_token":"bad","secret_token":"` + secretToken + `","consumer":{"id":"` + consumerID + `"},"expires_at":"` + secretToken + `"}`,
+		"limit too large":    `{"access_token":"bad","secret_token":"` + secretToken + `","consumer":{"id":"` + consumerID + `"},"expires_at":1e300}`,
+	} {
+		t.Run("malformed: "+name, func(t *testing.T) {
+			put(t, "bad", []byte(document))
+			if c := lookup(t, "bad", authz.ErrMalformed); c != (authz.Credential{}) {
+				t.Error("there is a credential beside the error")
+			}
+		})
+	}
+	t.Run("what is no JSON object is not written", func(t *testing.T) {
+		for _, document := range []string{"", "x", "[]", `{"a":`} {
+			if err := kv.Write(ctx, "nothing", []byte(document)); err == nil {
+				t.Errorf("Write(%q) = nil, want an error", document)
+			}
+		}
+	})
+	t.Run("keys are listed", func(t *testing.T) {
+		keys, err := kv.List(ctx)
+		slices.Sort(keys)
+		if diff := cmp.Diff([]string{"bad", "other", accessToken}, keys); err != nil || diff != "" {
+			t.Errorf("List = %v (-want +got):\n%s", err, diff)
+		}
+	})
+	t.Run("deleted is not found", func(t *testing.T) {
+		for range 2 {
+			if err := kv.Delete(ctx, accessToken); err != nil {
+				t.Fatalf("Delete = %v, want no error", err)
+			}
+			lookup(t, accessToken, authz.ErrNotFound)
+		}
+		keys, err := kv.List(ctx)
+		if err != nil || slices.Contains(keys, accessToken) {
+			t.Errorf("List after Delete = %q, %v", keys, err)
+		}
+		put(t, accessToken, record())
+		lookup(t, accessToken, nil)
+	})
+}
+
+// TestRealServer is what only a server can do: deletions of KV v2, refusals,
+// wrong mounts.
+func TestRealServer(t *testing.T) {
+	t.Parallel()
+	for _, p := range products {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			srv := p.start(t)
+			srv.mount("one", "v1")
+			srv.mount("two", "v2")
+			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+			with := func(mount, kv, token string) func(*vaultkv.Config) {
+				return func(c *vaultkv.Config) { c.Mount, c.KV, c.Token, c.Timeout = mount, kv, token, 20*time.Second }
+			}
+
+			// Guards trap 24.
+			t.Run("deleted and destroyed versions are not found", func(t *testing.T) {
+				_, s, logs := open(t, srv.address, with("two", "v2", srv.rootToken))
+				srv.do(http.MethodPost, "two/data/"+accessToken, map[string]any{"data": json.RawMessage(record())})
+				wantLookup(t, s, logs, nil, "")
+				srv.do(http.MethodDelete, "two/data/"+accessToken, nil)
+				wantLookup(t, s, logs, authz.ErrNotFound, "")
+				srv.do(http.MethodPost, "two/undelete/"+accessToken, map[string]any{"versions": []int{1}})
+				wantLookup(t, s, logs, nil, "")
+				srv.do(http.MethodPut, "two/destroy/"+accessToken, map[string]any{"versions": []int{1}})
+				wantLookup(t, s, logs, authz.ErrNotFound, "")
+				srv.do(http.MethodPost, "two/data/"+accessToken, map[string]any{"data": json.RawMessage(record())})
+				wantLookup(t, s, logs, nil, "")
+			})
+			t.Run("a missing mount is unavailable", func(t *testing.T) {
+				for _, kv := range []string{"v1", "v2"} {
+					v, s, logs := open(t, srv.address, with("none", kv, srv.rootToken))
+					wantLookup(t, s, logs, authz.ErrUnavailable, `no KV engine at mount "none"`)
+					wantState(t, v, vaultkv.StateNoMount)
+				}
+			})
+			t.Run("the other KV version is unavailable", func(t *testing.T) {
+				v, s, logs := open(t, srv.address, with("two", "v1", srv.rootToken))
+				wantLookup(t, s, logs, authz.ErrUnavailable, "set kv: v2")
+				wantState(t, v, vaultkv.StateWrongVersion)
+
+				// A v1 mount tells nothing; only the check does.
+				v, s, logs = open(t, srv.address, with("one", "v2", srv.rootToken))
+				if err := v.Check(t.Context()); err == nil {
+					t.Error("Check = nil, want an error")
+				}
+				wantLookup(t, s, logs, authz.ErrUnavailable, "set kv: v1")
+				wantState(t, v, vaultkv.StateWrongVersion)
+				if logs.Len() != 1 {
+					t.Errorf("log:\n%s\nwant one line", strings.Join(lines(logs), "\n"))
+				}
+			})
+			// Guards trap 21.
+			t.Run("a token that is not known is unavailable", func(t *testing.T) {
+				v, s, logs := open(t, srv.address, with("one", "v1", vaultToken))
+				wantLookup(t, s, logs, authz.ErrUnavailable, "does not take the Vault token")
+				wantState(t, v, vaultkv.StateTokenRejected)
+				if v.Ready() {
+					t.Error("Ready() = true with a token that is not taken")
+				}
+			})
+			// Guards trap 21.
+			t.Run("a policy that does not cover the mount is unavailable", func(t *testing.T) {
+				token, _ := srv.token(`path "two/*" { capabilities = ["read"] }`)
+				v, s, logs := open(t, srv.address, with("one", "v1", token))
+				wantLookup(t, s, logs, authz.ErrUnavailable, `path "one/+"`)
+				wantState(t, v, vaultkv.StateForbidden)
+				wantNoTokens(t, nil, logs, token)
+			})
+			t.Run("the policy that the message names is enough", func(t *testing.T) {
+				for kv, policy := range map[string]string{"v1": "one/+", "v2": "two/data/+"} {
+					token, _ := srv.token(`path "` + policy + `" { capabilities = ["read"] }`)
+					v, s, logs := open(t, srv.address, with(strings.Split(policy, "/")[0], kv, token))
+					if err := v.Check(t.Context()); err != nil {
+						t.Errorf("Check = %v, want no error", err)
+					}
+					wantLookup(t, s, logs, nil, "")
+				}
+			})
+			// Guards trap 22.
+			t.Run("a rotated token file works without a restart", func(t *testing.T) {
+				file := filepath.Join(t.TempDir(), "token")
+				policy := `path "one/+" { capabilities = ["read"] }`
+				first, accessor := srv.token(policy)
+				second, _ := srv.token(policy)
+				writeFile(t, file, first+"\n")
+				v, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
+					with("one", "v1", "")(c)
+					c.TokenFile = file
+				})
+				wantLookup(t, s, logs, nil, "")
+				srv.do(http.MethodPost, "auth/token/revoke-accessor", map[string]string{"accessor": accessor})
+				wantLookup(t, s, logs, authz.ErrUnavailable, file)
+				wantState(t, v, vaultkv.StateTokenRejected)
+				writeFile(t, file, second+"\n")
+				wantLookup(t, s, logs, nil, "")
+				wantState(t, v, vaultkv.StateOK)
+				wantNoTokens(t, nil, logs, first, second)
+			})
+		})
+	}
+}
+
+// TestRealServerGoesAwayAndComesBack seals, slows and stops a server.
+func TestRealServerGoesAwayAndComesBack(t *testing.T) {
+	t.Parallel()
+	for _, p := range products {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			srv := p.start(t)
+			srv.mount("one", "v1")
+			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+			slow, proxy := slowProxy(t, srv.address)
+			v, s, logs := open(t, proxy, func(c *vaultkv.Config) {
+				c.Mount, c.Token, c.Timeout = "one", srv.rootToken, 2*time.Second
+			})
+			wantLookup(t, s, logs, nil, "")
+
+			srv.do(http.MethodPut, "sys/seal", nil)
+			wantLookup(t, s, logs, authz.ErrUnavailable, "sealed")
+			wantState(t, v, vaultkv.StateSealed)
+			srv.do(http.MethodPut, "sys/unseal", map[string]string{"key": srv.unsealKey})
+			srv.waitUntilUp()
+			wait(t, "a lookup after the unsealing", func() error {
+				_, err := s.Lookup(t.Context(), accessToken)
+				return err
+			})
+			wantState(t, v, vaultkv.StateOK)
+
+			slow.Store(true)
+			begin := time.Now()
+			wantLookup(t, s, logs, authz.ErrUnavailable, "no answer")
+			if took := time.Since(begin); took > 4*time.Second {
+				t.Errorf("a lookup took %s with a timeout of 2s", took)
+			}
+			wantState(t, v, vaultkv.StateUnreachable)
+			slow.Store(false)
+			wantLookup(t, s, logs, nil, "")
+
+			direct, store, logs := open(t, srv.address, func(c *vaultkv.Config) { c.Mount, c.Token = "one", srv.rootToken })
+			wantLookup(t, store, logs, nil, "")
+			srv.stop()
+			wait(t, "the server to be gone", func() error {
+				if _, err := store.Lookup(t.Context(), accessToken); err == nil {
+					return errors.New("it still answers")
+				}
+				return nil
+			})
+			wantLookup(t, store, logs, authz.ErrUnavailable, "refuses the connection")
+			wantState(t, direct, vaultkv.StateUnreachable)
+			if !direct.Ready() {
+				t.Error("Ready() = false after the server went away, want it to stay true")
+			}
+			wantNoTokens(t, nil, logs, srv.rootToken)
+		})
+	}
+}
+
+// slowProxy passes requests on to address, and lets them hang while slow is set.
+func slowProxy(t *testing.T, address string) (slow *atomic.Bool, proxied string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	proxy := httputil.NewSingleHostReverseProxy(u)
+	proxy.Transport = transport
+	slow = new(atomic.Bool)
+	return slow, fake(t, func(w http.ResponseWriter, r *http.Request) {
+		if slow.Load() {
+			<-r.Context().Done()
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	})
+}
+
+func wantLookup(t *testing.T, s *vaultkv.Store, logs *observer.ObservedLogs, want error, text string) {
+	t.Helper()
+	c, err := s.Lookup(t.Context(), accessToken)
+	if want == nil && (err != nil || c.AccessToken != accessToken) || !errors.Is(err, want) {
+		t.Fatalf("Lookup = %v, want %v", err, want)
+	}
+	if err != nil && !strings.Contains(err.Error(), text) {
+		t.Errorf("Lookup = %q, want it to say %q", err, text)
+	}
+	wantNoTokens(t, err, logs)
+}
+
+func wantState(t *testing.T, v *vaultkv.Vault, want vaultkv.State) {
+	t.Helper()
+	if got := v.State(); got != want {
+		t.Errorf("State() = %s, want %s", got, want)
+	}
+}
+
+func writeFile(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,338 @@
+package vaultkv
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// The fields of a credential document: first Kong's, then ours, which Kong
+// ignores. All others are ignored here too.
+const (
+	fieldAccessToken = "access_token"
+	fieldSecretToken = "secret_token"
+	fieldConsumer    = "consumer"
+	fieldConsumerID  = "consumer.id"
+	fieldCreatedAt   = "created_at"
+	fieldUpdatedAt   = "updated_at"
+	fieldTTL         = "ttl"
+
+	fieldPrevious          = "previous_secret_token"
+	fieldPreviousExpiresAt = "previous_expires_at"
+	fieldNotBefore         = "not_before"
+	fieldExpiresAt         = "expires_at"
+	fieldDisabled          = "disabled"
+)
+
+const (
+	// maxTTL bounds a ttl, which the cache bounds further, so that no number of
+	// seconds overflows.
+	maxTTL = 10 * 365 * 24 * time.Hour
+	// maxSecretLength is the longest secret token that a grammar of authz can
+	// allow.
+	maxSecretLength = 4096
+	// maxTime is the end of the year 9999, the last that RFC 3339 can write.
+	// Milliseconds given for seconds lie beyond it.
+	maxTime = 253402300799
+)
+
+// A document is a credential record as it is stored, secrets in clear.
+type document struct {
+	AccessToken          string
+	Secret, Previous     plain
+	PreviousExpiresAt    time.Time
+	ConsumerID           string
+	TTL                  time.Duration
+	NotBefore, ExpiresAt time.Time
+	Disabled             bool
+	CreatedAt, UpdatedAt time.Time
+}
+
+// plain is a secret in clear. It prints as "[redacted]".
+type plain string
+
+// Format hides the secret from every verb.
+func (plain) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
+
+// MarshalText hides the secret from encoders, JSON and log fields among them.
+func (plain) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// A mistake is what is wrong with a document. Its text is made of this file's
+// own words: it names the field and never what is in it.
+type mistake struct{ field, problem string }
+
+// Error implements error.
+func (m mistake) Error() string {
+	if m.field == "" {
+		return m.problem
+	}
+	return m.field + ": " + m.problem
+}
+
+// decode reads a document. What is missing but optional is zero; what is there
+// but cannot be understood is a mistake: no value ever stands for something
+// else, and no limit is dropped for being misspelt.
+func decode(raw []byte) (document, error) {
+	fields, err := object(raw, "")
+	if err != nil {
+		return document{}, err
+	}
+	var d document
+	var errs [9]error
+	d.AccessToken, errs[0] = fields.accessToken()
+	d.Secret, errs[1] = fields.secret(fieldSecretToken)
+	if errs[1] == nil && d.Secret == "" {
+		errs[1] = mistake{fieldSecretToken, "missing or empty"}
+	}
+	d.ConsumerID, errs[2] = fields.consumerID()
+	d.TTL, errs[3] = fields.ttl()
+	d.Previous, errs[4] = fields.secret(fieldPrevious)
+	d.PreviousExpiresAt, errs[5] = fields.time(fieldPreviousExpiresAt)
+	d.NotBefore, errs[6] = fields.time(fieldNotBefore)
+	d.ExpiresAt, errs[7] = fields.time(fieldExpiresAt)
+	d.Disabled, errs[8] = fields.disabled()
+	// These two only inform; a record that cannot tell its age is still good.
+	d.CreatedAt, _ = fields.time(fieldCreatedAt)
+	d.UpdatedAt, _ = fields.time(fieldUpdatedAt)
+	for _, err := range errs {
+		if err != nil {
+			return document{}, err
+		}
+	}
+	return d, nil
+}
+
+// fields are the members of a JSON object by their exact names: encoding/json
+// would take Secret_Token for secret_token.
+type fields map[string]json.RawMessage
+
+func object(raw []byte, field string) (fields, error) {
+	if k := kind(raw); k != kindObject {
+		return nil, mistake{field, "is " + k + ", must be a JSON object"}
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if _, err := dec.Token(); err != nil {
+		return nil, mistake{field, "not valid JSON"}
+	}
+	members := fields{}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return nil, mistake{field, "not valid JSON"}
+		}
+		key, ok := name.(string)
+		if !ok {
+			return nil, mistake{field, "not valid JSON"}
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, mistake{field, "not valid JSON"}
+		}
+		if _, twice := members[key]; twice {
+			return nil, mistake{field, "a field is given twice"}
+		}
+		members[key] = value
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, mistake{field, "not valid JSON"}
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, mistake{field, "not valid JSON"}
+	}
+	return members, nil
+}
+
+const (
+	kindObject  = "an object"
+	kindString  = "a string"
+	kindNumber  = "a number"
+	kindBoolean = "a boolean"
+	kindNull    = "null"
+	kindMissing = "missing"
+)
+
+// kind names the JSON type of a value by its first byte.
+func kind(raw []byte) string {
+	raw = bytes.TrimLeft(raw, " \t\r\n")
+	if len(raw) == 0 {
+		return kindMissing
+	}
+	switch raw[0] {
+	case '{':
+		return kindObject
+	case '[':
+		return "an array"
+	case '"':
+		return kindString
+	case 't', 'f':
+		return kindBoolean
+	case 'n':
+		return kindNull
+	}
+	return kindNumber
+}
+
+// given says whether a field has a value; null is none.
+func (f fields) given(name string) bool {
+	k := kind(f[name])
+	return k != kindMissing && k != kindNull
+}
+
+// text returns a string field, "" if it is not given.
+func (f fields) text(name string) (string, error) {
+	if !f.given(name) {
+		return "", nil
+	}
+	var s string
+	if k := kind(f[name]); k != kindString || json.Unmarshal(f[name], &s) != nil {
+		return "", mistake{name, "is " + k + ", must be a string"}
+	}
+	return s, nil
+}
+
+func (f fields) accessToken() (string, error) {
+	s, err := f.text(fieldAccessToken)
+	if err == nil && s == "" {
+		err = mistake{fieldAccessToken, "missing or empty"}
+	}
+	return s, err
+}
+
+// secret refuses what no request can present: it would be a record that looks
+// good and never works. Why these characters: see authz.Grammar.
+func (f fields) secret(name string) (plain, error) {
+	s, err := f.text(name)
+	if err != nil {
+		return "", err
+	}
+	if len(s) > maxSecretLength {
+		return "", mistake{name, "longer than 4096 bytes, which no request can present"}
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == ',' || c == '!' {
+			return "", mistake{name, "holds a character that no request can present: only visible ASCII without ',' and '!' can be"}
+		}
+	}
+	return plain(s), nil
+}
+
+func (f fields) consumerID() (string, error) {
+	switch k := kind(f[fieldConsumer]); k {
+	case kindObject:
+	case kindMissing, kindNull:
+		return "", mistake{fieldConsumer, "missing"}
+	case kindString:
+		return "", mistake{fieldConsumer, `is a string, must be an object with an id; the command line makes strings of key=value, so write the record as JSON ("vault write PATH -")`}
+	default:
+		return "", mistake{fieldConsumer, "is " + k + ", must be an object with an id"}
+	}
+	consumer, err := object(f[fieldConsumer], fieldConsumer)
+	if err != nil {
+		return "", err
+	}
+	if !consumer.given("id") {
+		return "", mistake{fieldConsumerID, "missing"}
+	}
+	id, err := consumer.text("id")
+	if err != nil {
+		return "", mistake{fieldConsumerID, "is " + kind(consumer["id"]) + ", must be a string"}
+	}
+	if id = strings.ToLower(id); !authz.IsUUID(id) {
+		return "", mistake{fieldConsumerID, "not a UUID; it must be the consumer's id, not its username"}
+	}
+	return id, nil
+}
+
+// disabled takes "true" and "false" too, which is what `vault write` makes.
+func (f fields) disabled() (bool, error) {
+	if !f.given(fieldDisabled) {
+		return false, nil
+	}
+	switch strings.Trim(string(f[fieldDisabled]), `"`) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, mistake{fieldDisabled, "neither true nor false"}
+}
+
+// ttl is in seconds; like Vault's own reading of the field it takes durations
+// such as "30m" too. Zero and less is none.
+func (f fields) ttl() (time.Duration, error) {
+	if !f.given(fieldTTL) {
+		return 0, nil
+	}
+	s, ok := f.scalar(fieldTTL)
+	if !ok {
+		return 0, mistake{fieldTTL, "is " + kind(f[fieldTTL]) + ", must be a whole number of seconds"}
+	}
+	if seconds, ok := whole(s); ok {
+		seconds = math.Min(math.Max(seconds, 0), maxTTL.Seconds())
+		return time.Duration(seconds) * time.Second, nil
+	}
+	if d, err := time.ParseDuration(s); err == nil {
+		return min(max(d, 0), maxTTL), nil
+	}
+	return 0, mistake{fieldTTL, `neither a whole number of seconds nor a duration like "30m"`}
+}
+
+// time takes Unix seconds or RFC 3339. The zero time, which means "no limit", is
+// returned for a field that is not given and for nothing else.
+func (f fields) time(name string) (time.Time, error) {
+	if !f.given(name) {
+		return time.Time{}, nil
+	}
+	s, ok := f.scalar(name)
+	if !ok {
+		return time.Time{}, mistake{name, "is " + kind(f[name]) + ", must be Unix seconds or an RFC 3339 time"}
+	}
+	if seconds, ok := whole(s); ok {
+		if seconds < 0 || seconds > maxTime {
+			return time.Time{}, mistake{name, "not between the years 1970 and 9999; is it in seconds?"}
+		}
+		return time.Unix(int64(seconds), 0).UTC(), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, mistake{name, "neither Unix seconds nor an RFC 3339 time"}
+	}
+	if t = t.UTC(); t.Unix() < 0 || t.Unix() > maxTime {
+		return time.Time{}, mistake{name, "not between the years 1970 and 9999; is it in seconds?"}
+	}
+	return t, nil
+}
+
+// scalar returns the text of a number, or of a string.
+func (f fields) scalar(name string) (string, bool) {
+	switch kind(f[name]) {
+	case kindNumber:
+		return string(f[name]), true
+	case kindString:
+		s, err := f.text(name)
+		return s, err == nil
+	}
+	return "", false
+}
+
+// whole reads a JSON number without a fraction, as far as float64 goes: KV v2
+// keeps numbers as such anyway, and whole seconds fit far beyond the year 9999.
+// What is too large for float64 is infinite.
+func whole(s string) (float64, bool) {
+	if s == "" || s[0] != '-' && (s[0] < '0' || s[0] > '9') || !json.Valid([]byte(s)) {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil && !math.IsInf(n, 0) || n != math.Trunc(n) {
+		return 0, false
+	}
+	return n, true
+}

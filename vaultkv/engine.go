@@ -1,0 +1,53 @@
+package vaultkv
+
+import (
+	"context"
+	"path"
+	"strings"
+)
+
+// An Engine keeps one JSON object per key. It is safe for concurrent use.
+//
+// Its methods are made of predeclared types only, so that an engine can be
+// written without importing this package. Its errors contain neither keys nor
+// values nor the engine's own credentials.
+type Engine interface {
+	// Read returns the object under key. found is false where the engine knows
+	// that there is none; if it cannot tell, it returns an error.
+	Read(ctx context.Context, key string) (document []byte, found bool, err error)
+	// Write puts an object under key, over the one that may be there.
+	Write(ctx context.Context, key string, document []byte) error
+	// Delete removes the object under key with all its versions. Where there is
+	// none, that is no error.
+	Delete(ctx context.Context, key string) error
+	// List returns the keys in no particular order.
+	List(ctx context.Context) (keys []string, err error)
+}
+
+// maxKeyLength is the longest access token that a grammar of authz can allow.
+const maxKeyLength = 4096
+
+// isKey says whether key is one segment of a URL path that means nothing but
+// itself, before and after any cleaning, encoding or decoding along the way.
+func isKey(key string) bool {
+	if key == "" || len(key) > maxKeyLength || key == "." || strings.Contains(key, "..") {
+		return false
+	}
+	for i := range len(key) {
+		if c := key[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`/\%?#;"<>^{|}`+"`[],!", c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// isMount says whether mount is one or more plain segments with single slashes
+// between them, so that there is one way to write each mount.
+func isMount(mount string) bool {
+	for segment := range strings.SplitSeq(mount, "/") {
+		if !isKey(segment) {
+			return false
+		}
+	}
+	return mount == path.Clean(mount)
+}

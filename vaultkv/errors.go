@@ -1,0 +1,112 @@
+package vaultkv
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+)
+
+// An Error is why a vault object could not answer. Its text says what happened
+// and what to do, in words of this package's own: it holds no token, no key and
+// no path below the mount.
+type Error struct {
+	// State is what the failure says of the vault object.
+	State State
+	// Status is the HTTP status of the answer, 0 where there was none.
+	Status int
+
+	detail string
+	// cause is only ever an error of a context.
+	cause error
+	// aside marks a failure that is no news of the server: it does not change
+	// the state.
+	aside bool
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.detail }
+
+// Unwrap returns context.Canceled or context.DeadlineExceeded where one of them
+// ended the operation, else nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+func fail(s State, status int, format string, args ...any) *Error {
+	return &Error{State: s, Status: status, detail: fmt.Sprintf(format, args...)}
+}
+
+// errTooLarge ends the reading of an answer that is longer than allowed.
+var errTooLarge = errors.New("answer too large")
+
+// transportError explains why there was no answer. Nothing of err's own text is
+// used except where its type holds no URL.
+func (v *Vault) transportError(ctx context.Context, err error) *Error {
+	where := v.cfg.Address
+	var (
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		op          *net.OpError
+		dns         *net.DNSError
+	)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return &Error{State: StateUnreachable, detail: "the lookup was cancelled", cause: context.Canceled, aside: true}
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+		return &Error{
+			State:  StateUnreachable,
+			detail: fmt.Sprintf("no answer from %s within %s; check the server's load and the network to it", where, v.cfg.Timeout),
+			cause:  context.DeadlineExceeded,
+		}
+	case errors.Is(err, errTooLarge):
+		return fail(StateFailing, 0, "the answer is longer than %d bytes; raise max_response_bytes if records are that large", v.cfg.MaxResponseBytes)
+	case errors.As(err, &certificate):
+		return fail(StateUnreachable, 0, "the TLS certificate of %s is not trusted (%s); check ca_file and tls_server_name", where, certificateProblem(certificate.Err))
+	case errors.As(err, &record):
+		return fail(StateUnreachable, 0, "%s does not speak TLS; check the scheme and the port of address", where)
+	case errors.As(err, &dns):
+		return fail(StateUnreachable, 0, "the host of %s does not resolve; check address and DNS", where)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fail(StateUnreachable, 0, "%s refuses the connection; check that the server runs and listens there", where)
+	case errors.As(err, &op) && op.Op == "dial":
+		return fail(StateUnreachable, 0, "cannot connect to %s; check address and the network", where)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fail(StateUnreachable, 0, "%s closed the connection before its answer was complete", where)
+	}
+	return fail(StateUnreachable, 0, "the connection to %s failed (%T); check that address is a Vault or OpenBao server", where, innermost(err))
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+func certificateProblem(err error) string {
+	var (
+		authority x509.UnknownAuthorityError
+		host      x509.HostnameError
+		invalid   x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &authority):
+		return "unknown authority"
+	case errors.As(err, &host):
+		return "made for another name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "expired or not yet valid"
+	}
+	return "invalid"
+}
+
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}

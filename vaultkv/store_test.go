@@ -1,0 +1,105 @@
+package vaultkv_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/memkv"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+const consumerID = "a8a49d5c-4b0c-4f0e-9d0e-0e3f7c1f8b52"
+
+// record is a credential document for accessToken with more members.
+func record(more ...string) []byte {
+	members := append([]string{
+		`"access_token":"` + accessToken + `"`, `"secret_token":"` + secretToken + `"`, `"consumer":{"id":"` + consumerID + `"}`,
+	}, more...)
+	return []byte("{" + strings.Join(members, ",") + "}")
+}
+
+// TestStoreHoldsSecretsOnlyAsDigests guards trap 15.
+func TestStoreHoldsSecretsOnlyAsDigests(t *testing.T) {
+	t.Parallel()
+	kv, digester := memkv.New(), authz.NewDigester()
+	s := vaultkv.NewStore("main", kv, digester, zap.NewNop())
+	kv.Put(accessToken, record(`"previous_secret_token":"zzSECRETzz-old"`, `"previous_expires_at":1764000000`))
+	c, err := s.Lookup(t.Context(), accessToken)
+	if err != nil {
+		t.Fatalf("Lookup = %v, want no error", err)
+	}
+	if !c.Secret.Equal(digester.Digest("main", accessToken, secretToken)) {
+		t.Error("Secret is not the digest of the record's secret")
+	}
+	if !c.Previous.Equal(digester.Digest("main", accessToken, "zzSECRETzz-old")) {
+		t.Error("Previous is not the digest of the record's previous secret")
+	}
+	if text := fmt.Sprintf("%+v %#v", c, c); strings.Contains(text, "zzSECRETzz") {
+		t.Errorf("%q contains a secret", text)
+	}
+	kv.Put(accessToken, record())
+	if c, err = s.Lookup(t.Context(), accessToken); err != nil || !c.Previous.IsZero() {
+		t.Errorf("Lookup of a record without a previous secret = %v, %v, want none", c.Previous.IsZero(), err)
+	}
+}
+
+// TestMalformedRecordIsLoggedOnce: with the fingerprint, the mistake, and
+// nothing of the record; again only after a while.
+func TestMalformedRecordIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		log, logs := newLog()
+		s := vaultkv.NewStore("main", kv, authz.NewDigester(), log)
+		kv.Put(accessToken, record(`"expires_at":"`+secretToken+`"`))
+		for range 3 {
+			_, err := s.Lookup(t.Context(), accessToken)
+			if !errors.Is(err, authz.ErrMalformed) || errors.Is(err, authz.ErrUnavailable) {
+				t.Fatalf("Lookup = %v, want %v", err, authz.ErrMalformed)
+			}
+			wantNoTokens(t, err, logs)
+		}
+		if logs.Len() != 1 {
+			t.Fatalf("log:\n%s\nwant one line", strings.Join(lines(logs), "\n"))
+		}
+		got := logs.All()[0]
+		fields := got.ContextMap()
+		if fields["vault"] != "main" || fields["credential"] != authz.Fingerprint(accessToken) || !strings.HasPrefix(fmt.Sprint(fields["mistake"]), "expires_at: ") {
+			t.Errorf("line %q %v, want vault, credential and mistake", got.Message, fields)
+		}
+		time.Sleep(2 * time.Minute)
+		_, _ = s.Lookup(t.Context(), accessToken)
+		if logs.Len() != 2 {
+			t.Errorf("%d lines after another two minutes, want 2", logs.Len())
+		}
+	})
+}
+
+// TestEngineFailureIsNeverAnAnswer: whatever an engine fails with.
+func TestEngineFailureIsNeverAnAnswer(t *testing.T) {
+	t.Parallel()
+	kv := memkv.New()
+	s := vaultkv.NewStore("main", kv, authz.NewDigester(), zap.NewNop())
+	kv.Put(accessToken, record())
+	for _, failure := range []error{
+		errors.New("down"), context.DeadlineExceeded, authz.ErrNotFound, fmt.Errorf("x: %w", authz.ErrMalformed),
+	} {
+		kv.Fail(failure)
+		_, err := s.Lookup(t.Context(), accessToken)
+		if !errors.Is(err, authz.ErrUnavailable) || errors.Is(err, authz.ErrNotFound) || errors.Is(err, authz.ErrMalformed) {
+			t.Errorf("Lookup with the engine failing with %q = %v, want only %v", failure, err, authz.ErrUnavailable)
+		}
+	}
+	kv.Fail(nil)
+	if _, err := s.Lookup(t.Context(), accessToken); err != nil {
+		t.Errorf("Lookup after the failure = %v, want no error", err)
+	}
+}

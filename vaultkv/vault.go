@@ -1,0 +1,249 @@
+package vaultkv
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+	"go.uber.org/zap"
+)
+
+// pollInterval is how often Run looks at the token file, and asks again while
+// the server is not ok.
+const pollInterval = 5 * time.Second
+
+// probeKey is what Check reads. It need not exist.
+const probeKey = "vault-authz.probe"
+
+// A Vault is the [Engine] of one KV mount of one Vault or OpenBao server. It is
+// safe for concurrent use, and usable without [Vault.Run]; the token file is
+// then read again only when the server refuses the token.
+type Vault struct {
+	cfg       Config
+	log       *zap.Logger
+	client    *api.Client
+	closeIdle func()
+	layout    layout
+	health    *health
+	poll      time.Duration
+	refusals  refusals
+	// wrongVersion is set while the server says that the mount is of the other
+	// KV version: a v1 mount answers a v2 read with a plain "not found".
+	wrongVersion atomic.Bool
+
+	reloading sync.Mutex
+	// tokenFileProblem is what was last logged about the token file, to log it
+	// once. Guarded by reloading.
+	tokenFileProblem string
+}
+
+var _ Engine = (*Vault)(nil)
+
+// New returns a Vault without contacting the server. The token file and the CA
+// file must exist.
+func New(c Config, log *zap.Logger) (*Vault, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	token, err := initialToken(c)
+	if err != nil {
+		return nil, err
+	}
+	client, transport, err := newClient(c, token)
+	if err != nil {
+		return nil, err
+	}
+	// From here on only the client knows the token.
+	c.Token = ""
+	log = log.With(zap.String("vault", c.Name))
+	return &Vault{
+		cfg: c, log: log, client: client, closeIdle: transport.CloseIdleConnections,
+		layout: newLayout(c), health: newHealth(log), poll: pollInterval,
+	}, nil
+}
+
+// State returns what the last answer said of the vault object.
+func (v *Vault) State() State { return v.health.current() }
+
+// Ready says whether the server has ever taken our token. It stays true when
+// the server goes away later: a cache may still have answers.
+func (v *Vault) Ready() bool { return v.health.ready.Load() }
+
+// Run keeps the token up to date with its file and, while the server is not ok,
+// asks it whether it is again. It returns nil when ctx ends.
+func (v *Vault) Run(ctx context.Context) error {
+	defer v.closeIdle()
+	tick := time.NewTicker(v.poll)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		v.reloadToken()
+		if v.State() != StateOK {
+			// The health has the outcome, and logs it.
+			_ = v.Check(ctx)
+		}
+		v.health.catchUp()
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// Check asks the server for what reading a credential needs: that it answers,
+// takes our token, lets it read, and has a KV engine of the configured version
+// at the mount.
+func (v *Vault) Check(ctx context.Context) error {
+	v.checkVersion(ctx)
+	_, _, err := v.Read(ctx, probeKey)
+	return err
+}
+
+// Read implements [Engine]. Its errors are of type *[Error].
+func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bool, err error) {
+	p, ok := v.layout.object(key)
+	if !ok {
+		return nil, false, errKey()
+	}
+	err = v.do(ctx, func(ctx context.Context) (*api.Response, error) {
+		return v.client.Logical().ReadRawWithContext(ctx, p)
+	}, func(a *answer) (problem *Error) {
+		document, problem = v.document(a)
+		return problem
+	})
+	return document, document != nil, err
+}
+
+// Write implements [Engine].
+func (v *Vault) Write(ctx context.Context, key string, document []byte) error {
+	p, ok := v.layout.object(key)
+	if !ok {
+		return errKey()
+	}
+	body, err := v.layout.body(document)
+	if err != nil {
+		return err
+	}
+	return v.do(ctx, func(ctx context.Context) (*api.Response, error) {
+		return v.client.Logical().WriteRawWithContext(ctx, p, body)
+	}, v.written)
+}
+
+// Delete implements [Engine]. On KV v2 the metadata goes too, so that nobody
+// can bring a deleted credential back unnoticed.
+func (v *Vault) Delete(ctx context.Context, key string) error {
+	p, ok := v.layout.whole(key)
+	if !ok {
+		return errKey()
+	}
+	return v.do(ctx, func(ctx context.Context) (*api.Response, error) {
+		return v.client.Logical().DeleteRawWithContext(ctx, p)
+	}, v.written)
+}
+
+// List implements [Engine]. What lies in folders is left out: an access token
+// has no slash.
+func (v *Vault) List(ctx context.Context) (keys []string, err error) {
+	err = v.do(ctx, func(ctx context.Context) (*api.Response, error) {
+		return v.client.Logical().ReadRawWithDataWithContext(ctx, v.layout.list, url.Values{"list": {"true"}})
+	}, func(a *answer) *Error {
+		var data struct{ Keys []string }
+		switch {
+		case a.status == 404:
+			return v.absent(a)
+		case json.Unmarshal(a.Data, &data) != nil:
+			return v.notVault(a)
+		}
+		for _, key := range data.Keys {
+			if !strings.HasSuffix(key, "/") {
+				keys = append(keys, key)
+			}
+		}
+		return nil
+	})
+	return keys, err
+}
+
+// do sends a request, reads its answer, and takes note of what they say of the
+// server. After a 403 it tries once more if there is a newer token.
+func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Response, error), read func(*answer) *Error) error {
+	bounded, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
+	defer cancel()
+	token := v.client.Token()
+	a, problem := v.ask(bounded, send)
+	if problem == nil && a.status == 403 && (v.reloadToken() || v.client.Token() != token) {
+		a, problem = v.ask(bounded, send)
+	}
+	if problem == nil {
+		problem = v.refusal(bounded, a)
+	}
+	if problem == nil {
+		problem = read(a)
+	}
+	if problem == nil {
+		v.health.set(StateOK, "")
+		return nil
+	}
+	if !problem.aside {
+		v.health.set(problem.State, problem.detail)
+	}
+	return problem
+}
+
+// checkVersion asks for the kind of the mount, which every token may that may
+// do anything in it. Without an answer nothing is known, and nothing changes.
+func (v *Vault) checkVersion(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
+	defer cancel()
+	a, problem := v.ask(ctx, func(ctx context.Context) (*api.Response, error) {
+		return v.client.Logical().ReadRawWithContext(ctx, "sys/internal/ui/mounts/"+v.cfg.Mount)
+	})
+	if problem != nil || a.status != 200 {
+		return
+	}
+	var mount struct {
+		Type    string
+		Options struct{ Version string }
+	}
+	if json.Unmarshal(a.Data, &mount) != nil || mount.Type != "kv" && mount.Type != "generic" {
+		return
+	}
+	v.wrongVersion.Store((mount.Options.Version == "2") != (v.cfg.KV == KV2))
+}
+
+func initialToken(c Config) (string, error) {
+	if c.TokenFile != "" {
+		return readToken(c.TokenFile)
+	}
+	return parseToken(c.Token)
+}
+
+// reloadToken reads the token file again and says whether there was a new token
+// in it. A file that cannot be read leaves the old token in place.
+func (v *Vault) reloadToken() (changed bool) {
+	if v.cfg.TokenFile == "" {
+		return false
+	}
+	v.reloading.Lock()
+	defer v.reloading.Unlock()
+	token, err := readToken(v.cfg.TokenFile)
+	if err != nil {
+		if problem := err.Error(); problem != v.tokenFileProblem {
+			v.tokenFileProblem = problem
+			v.log.Warn("vault token not read again, the old one stays in use", zap.Error(err))
+		}
+		return false
+	}
+	v.tokenFileProblem = ""
+	if token == v.client.Token() {
+		return false
+	}
+	v.client.SetToken(token)
+	v.log.Info("vault token replaced from its file")
+	return true
+}
