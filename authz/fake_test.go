@@ -52,8 +52,8 @@ type bench struct {
 
 // newBench makes an authorizer with one policy, changed as the test says, and
 // the credential foo / supersecretvalue of alice.
-func newBench(t testing.TB, change func(*Policy)) *bench {
-	t.Helper()
+func newBench(tb testing.TB, change func(*Policy)) *bench {
+	tb.Helper()
 	p := DefaultPolicy()
 	p.Name, p.Vault = "default", "kong-auth"
 	if change != nil {
@@ -62,14 +62,15 @@ func newBench(t testing.TB, change func(*Policy)) *bench {
 	b := &bench{source: &fakeSource{records: map[string]Credential{}}, digester: NewDigester()}
 	s, err := NewSnapshot([]Policy{p}, testConsumers(), map[string]Source{"kong-auth": b.source})
 	if err != nil {
-		t.Fatalf("NewSnapshot: %v", err)
+		tb.Fatalf("NewSnapshot: %v", err)
 	}
 	b.Authorizer = New(s, b.digester, DefaultGrammar())
-	b.put("foo", "supersecretvalue", nil)
+	b.put("supersecretvalue", nil)
 	return b
 }
 
-func (b *bench) put(access, secret string, change func(*Credential)) {
+func (b *bench) put(secret string, change func(*Credential)) {
+	const access = "foo"
 	c := Credential{AccessToken: access, Secret: b.digester.Digest("kong-auth", access, secret), ConsumerID: aliceID}
 	if change != nil {
 		change(&c)

@@ -100,7 +100,7 @@ func (r Reason) Message() string { return r.info().message }
 func Reasons() []Reason {
 	all := make([]Reason, reasonCount)
 	for i := range all {
-		all[i] = Reason(i) //nolint:gosec // reasonCount fits: it is a Reason
+		all[i] = Reason(i)
 	}
 	return all
 }

@@ -201,6 +201,7 @@ func (m *model) set(key string, a answer) {
 
 // play runs the steps against a cache over the model.
 func (m *model) play(t *testing.T, steps []step) {
+	t.Helper()
 	c, err := cache.New(m.cfg, m.load, m.rules())
 	if err != nil {
 		t.Fatal(err)

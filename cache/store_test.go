@@ -113,13 +113,13 @@ func config() cache.Config {
 	return cfg
 }
 
-func open(t testing.TB, cfg cache.Config, load cache.Loader[record]) *cache.Cache[record] {
-	t.Helper()
+func open(tb testing.TB, cfg cache.Config, load cache.Loader[record]) *cache.Cache[record] {
+	tb.Helper()
 	c, err := cache.New(cfg, load, rules())
 	if err != nil {
-		t.Fatalf("New(%+v) = %v", cfg, err)
+		tb.Fatalf("New(%+v) = %v", cfg, err)
 	}
-	t.Cleanup(c.Close)
+	tb.Cleanup(c.Close)
 	return c
 }
 

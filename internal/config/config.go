@@ -121,7 +121,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: name: taken by another vault object", where))
 		}
 		seen[v.Name] = true
-		errs = append(errs, prefix(where, v.Config.Validate()), prefix(where+".cache", v.Cache.Validate()))
+		errs = append(errs, prefix(where, v.Validate()), prefix(where+".cache", v.Cache.Validate()))
 	}
 	// The entities are checked against each other by authz.NewSnapshot, which
 	// also knows the sources.

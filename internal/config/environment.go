@@ -88,13 +88,14 @@ func (f *file) referenced() []string {
 	return all
 }
 
-// applyEnvironment puts the environment over c. A variable with our prefix that
+// applyEnvironment puts the environment over c. An empty variable counts as not
+// set. A variable with our prefix that
 // is no setting is a mistake, unless the file refers to it.
 func applyEnvironment(c *Config, environ, referenced []string) error {
 	variables := Variables()
 	var errs []error
 	for name, value := range environment(environ) {
-		if !strings.HasPrefix(name, environmentPrefix) || slices.Contains(referenced, name) {
+		if value == "" || !strings.HasPrefix(name, environmentPrefix) || slices.Contains(referenced, name) {
 			continue
 		}
 		i := slices.IndexFunc(variables, func(v Variable) bool { return v.Name == name })

@@ -32,7 +32,7 @@ func (c *Config) Show() ([]byte, error) {
 func showVault(v *Vault) vaultEntry {
 	c := &v.Cache
 	return vaultEntry{
-		Name: v.Name, Address: v.Address, Namespace: &v.Namespace, Mount: v.Mount, KV: (*string)(&v.KV),
+		Name: v.Name, Address: v.Address, Namespace: &v.Namespace, Mount: v.Mount, KV: &v.KV,
 		Token:  tokenReference{File: v.TokenFile, Env: v.TokenEnv},
 		CAFile: &v.CAFile, ServerName: &v.TLSServerName, Timeout: &v.Timeout, MaxRetries: &v.MaxRetries,
 		Cache: cacheSection{

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets scripts run this very program.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"vault-authz": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			os.Exit(run(ctx, process{args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}))
+		},
+	})
+}
+
+// The scripts are the specification of the command line.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			// address FILE waits for a service to say where it listens, and
+			// puts the addresses into GRPC and PROBES.
+			"address": func(ts *testscript.TestScript, _ bool, args []string) {
+				at, err := awaitAddresses(ts.MkAbs(args[0]))
+				ts.Check(err)
+				ts.Setenv("GRPC", at.GRPC)
+				ts.Setenv("PROBES", at.Probes)
+			},
+		},
+	})
+}
+
+func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{nil, {"serve"}, {"dev"}, {"check"}, {"config"}, {"healthcheck"}} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), process{args: append(args, "--help"), stdout: &out, stderr: &errs})
+		if code != exitOK || !bytes.Contains(out.Bytes(), []byte("Examples:")) {
+			t.Errorf("%v --help: exit %d, output:\n%s%s", args, code, &out, &errs)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// running is a server on ports of its own.
+type running struct {
+	health healthpb.HealthClient
+	probes string
+	stop   context.CancelFunc
+	ended  chan error
+}
+
+func start(t *testing.T, checks []Check, drain Drain) *running {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	l := Listeners{}
+	for _, ln := range []*net.Listener{&l.GRPC, &l.Probes} {
+		var err error
+		if *ln, err = Listen(ctx, "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := New(zap.NewNop(), NewGRPC(encoding.GetCodecV2(proto.Name)), checks, drain)
+	conn, err := grpc.NewClient(Address(l.GRPC), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &running{health: healthpb.NewHealthClient(conn), probes: "http://" + Address(l.Probes), stop: stop, ended: make(chan error, 1)}
+	go func() { r.ended <- s.Run(ctx, l, nil) }()
+	t.Cleanup(func() {
+		stop()
+		_ = conn.Close()
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	})
+	return r
+}
+
+func (r *running) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.probes+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, _ := io.ReadAll(res.Body)
+	return res.StatusCode, string(body)
+}
+
+// eventually waits for what another goroutine does.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 500 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s: not within 5s", what)
+}
+
+func (r *running) serving(t *testing.T) bool {
+	t.Helper()
+	res, err := r.health.Check(t.Context(), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
+	return err == nil && res.GetStatus() == healthpb.HealthCheckResponse_SERVING
+}
+
+func TestReadinessFollowsTheChecks(t *testing.T) {
+	var down atomic.Bool
+	down.Store(true)
+	r := start(t, []Check{{Name: "vault x", Func: func() error {
+		if down.Load() {
+			return errors.New("not reached yet")
+		}
+		return nil
+	}}}, Drain{Timeout: time.Second})
+	if code, _ := r.get(t, "/livez"); code != 200 {
+		t.Errorf("/livez: got %d, want 200", code)
+	}
+	if code, body := r.get(t, "/readyz"); code != 503 || !strings.Contains(body, "vault x: not reached yet") {
+		t.Errorf("/readyz before: got %d %q", code, body)
+	}
+	if r.serving(t) {
+		t.Error("health service: serving before the checks pass")
+	}
+	down.Store(false)
+	if code, body := r.get(t, "/readyz?verbose"); code != 200 || !strings.Contains(body, "vault x: ok") {
+		t.Errorf("/readyz after: got %d %q", code, body)
+	}
+	eventually(t, "health service serves", func() bool { return r.serving(t) })
+	r.stop()
+	if err := <-r.ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestTrap29StopReportsNotReadyBeforeItRefusesCalls(t *testing.T) {
+	r := start(t, nil, Drain{Wait: 500 * time.Millisecond, Timeout: time.Second})
+	eventually(t, "serves", func() bool { return r.serving(t) })
+	r.stop()
+	eventually(t, "not ready", func() bool {
+		code, _ := r.get(t, "/readyz")
+		return code == 503
+	})
+	res, err := r.health.Check(t.Context(), &healthpb.HealthCheckRequest{})
+	if err != nil || res.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("a call during the wait: got %v, %v, want NOT_SERVING", res, err)
+	}
+	if err := <-r.ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if _, err := r.health.Check(t.Context(), &healthpb.HealthCheckRequest{}); status.Code(err) != codes.Unavailable {
+		t.Errorf("a call after the stop: got %v", err)
+	}
+}
+
+func TestSocketThatWasLeftBehindIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s")
+	ln, err := Listen(t.Context(), "unix:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != socketMode {
+		t.Errorf("mode: got %v, %v, want %v", info.Mode(), err, socketMode)
+	}
+	if _, err := Listen(t.Context(), "unix:"+path); err == nil {
+		t.Error("a socket that answers was replaced")
+	}
+	ln.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = ln.Close()
+	again, err := Listen(t.Context(), "unix:"+path)
+	if err != nil {
+		t.Fatalf("after the other process is gone: %v", err)
+	}
+	_ = again.Close()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(t.Context(), "unix:"+file); err == nil {
+		t.Error("a file that is no socket was replaced")
+	}
+}

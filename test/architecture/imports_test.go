@@ -1,0 +1,113 @@
+// Package architecture holds the house to its plan: which package may know
+// which.
+package architecture
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/vault-authz/vault-authz/"
+
+// mayImport lists, for each package of ours, the packages of ours that it may
+// import. A package that is not listed may import none.
+func mayImport() map[string][]string {
+	return map[string][]string{
+		"authz":           nil,
+		"cache":           nil,
+		"vaultkv":         {"authz"},
+		"envoy":           {"authz"},
+		"internal/config": {"authz", "cache", "envoy", "vaultkv"},
+		"cmd/vault-authz": {"authz", "cache", "envoy", "vaultkv", "internal/config", "internal/logging", "internal/memkv", "internal/server", "internal/version"},
+	}
+}
+
+// only lists who may import a library directly.
+func only() map[string][]string {
+	return map[string][]string{
+		"github.com/envoyproxy/":      {"envoy"},
+		"github.com/hashicorp/vault/": {"vaultkv"},
+	}
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImportsPointInward(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", module+"authz/...", module+"cache/...",
+		module+"vaultkv/...", module+"envoy/...", module+"internal/...", module+"cmd/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	seen := 0
+	for {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		seen++
+		name := strings.TrimPrefix(p.ImportPath, module)
+		for _, i := range p.Imports {
+			if ours, ok := strings.CutPrefix(i, module); ok && !slices.Contains(mayImport()[name], ours) {
+				t.Errorf("%s imports %s", name, ours)
+			}
+			for library, allowed := range only() {
+				if strings.HasPrefix(i, library) && !slices.Contains(allowed, name) {
+					t.Errorf("%s imports %s, which only %v may", name, i, allowed)
+				}
+			}
+			if i == "gopkg.in/yaml.v3" || i == "math/rand" {
+				t.Errorf("%s imports %s", name, i)
+			}
+		}
+	}
+	if seen < len(mayImport()) {
+		t.Errorf("go list named %d packages, expected at least %d", seen, len(mayImport()))
+	}
+}
+
+// The decision must not depend on any of these, not even through others.
+func TestTheCoreDependsOnNeitherEnvoyNorVault(t *testing.T) {
+	t.Parallel()
+	for _, core := range []string{"authz", "cache"} {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+core).Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		deps := strings.Fields(string(out))
+		if len(deps) < 10 {
+			t.Fatalf("%s: go list named %d dependencies", core, len(deps))
+		}
+		for _, d := range deps {
+			for _, never := range []string{"github.com/envoyproxy/", "github.com/hashicorp/vault/", "google.golang.org/grpc"} {
+				if strings.HasPrefix(d, never) {
+					t.Errorf("%s depends on %s", core, d)
+				}
+			}
+		}
+	}
+}
+
+// Package state would make two services in one process one.
+func TestNoInitFunctions(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "git", "grep", "-nE", `^func init\(\)`, "--", "../../*.go").CombinedOutput()
+	if err == nil {
+		t.Errorf("init functions:\n%s", out)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() != 1 {
+		t.Fatalf("git grep: %v\n%s", err, out)
+	}
+}
