@@ -1,0 +1,78 @@
+# Everything is run from here; `make help` lists it. What a target needs beyond
+# Go, git, make, curl and Python 3 it fetches from package registries, pinned.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+GOLANGCI   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOFUMPT    := mvdan.cc/gofumpt@v0.12.0
+VULNCHECK  := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# How long each fuzz target runs.
+FUZZTIME ?= 10s
+
+# The packages whose tests need no real parts that Go cannot see.
+PACKAGES = $(shell go list ./... | grep -v '/test/')
+
+include test/parts.mk
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
+
+.PHONY: build
+build: ## build bin/vault-authz
+	@go build -trimpath -o bin/ ./cmd/vault-authz
+
+.PHONY: dev
+dev: build ## run the product in memory, with commands to paste
+	@exec bin/vault-authz dev
+
+.PHONY: test
+test: tools ## all tests, with the race detector and the real Envoy, Vault and OpenBao
+	$(REAL_PARTS) go test -race -shuffle=on $(PACKAGES)
+	$(REAL_PARTS) go test -race -count=1 ./test/...
+
+.PHONY: unit
+unit: ## the tests that need no real parts; what is skipped says so with -v
+	go test -race -shuffle=on $(PACKAGES)
+
+.PHONY: bench
+bench: ## what a check costs, beside a stub in the same run
+	go test -run '^$$' -bench . -benchmem ./authz ./cache ./envoy
+	go run ./test/bench
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME
+	@test/fuzz.sh $(FUZZTIME)
+
+.PHONY: fmt
+fmt: ## format the code
+	go run $(GOFUMPT) -w .
+
+.PHONY: lint
+lint: ## format and lint check
+	@unformatted=$$(go run $(GOFUMPT) -l .) && { [ -z "$$unformatted" ] || { echo "not formatted, run make fmt:" $$unformatted; exit 1; }; }
+	go vet ./...
+	go run $(GOLANGCI) run ./...
+
+.PHONY: tidy
+tidy: ## check that go.mod and go.sum are what the code needs
+	go mod tidy -diff
+	cd test/vaultserver && go mod tidy -diff
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what is linked (needs the vulnerability database)
+	go run $(VULNCHECK) ./...
+
+.PHONY: cover
+cover: ## coverage of the unit tests
+	go test -coverprofile=cover.out $(PACKAGES)
+	go tool cover -func=cover.out | tail -1
+
+.PHONY: ci
+ci: lint build tidy test fuzz bench-smoke ## what CI runs
+
+.PHONY: bench-smoke
+bench-smoke: ## the benchmarks run, and what must not allocate does not
+	go test -run Alloc -bench . -benchtime 100x ./authz ./cache ./envoy
