@@ -96,7 +96,7 @@ func (a *Authorizer) upstream(p *policy, d *Decision, c *consumer, r *Request, p
 	}
 	for i := range r.Headers {
 		name := r.Headers[i].Name
-		if plainName(name) {
+		if plainName(name) && p.spelledOut {
 			continue
 		}
 		// A name in none of the listed spellings that an upstream may still

@@ -124,6 +124,23 @@ func TestHiddenCredentialsNeverArrive(t *testing.T) {
 	}
 }
 
+// The spellings of a name double with each separator, so those of a long one are
+// not listed ahead.
+func TestHiddenCredentialsWithLongNamesNeverArrive(t *testing.T) {
+	t.Parallel()
+	long := "a_b_c_d_e_f_token"
+	r := get("/", long, "foo", "secret_token", "supersecretvalue", "a-b_c-d_e-f_token", "leak")
+	d := newBench(t, func(p *Policy) { p.AccessTokenNames = []string{long} }).Check(t.Context(), r)
+	if !d.Allowed {
+		t.Fatalf("denied: %s", d.Reason)
+	}
+	for _, h := range arrives(d.Upstream, r.Headers) {
+		if strings.Contains(h.Name, "token") {
+			t.Errorf("%s reaches the upstream", h.Name)
+		}
+	}
+}
+
 func TestHiddenCredentialsAreStrippedForAnonymousToo(t *testing.T) {
 	t.Parallel()
 	d := newBench(t, func(p *Policy) { p.Anonymous = "visitor" }).Check(t.Context(), get("/?access_token=a&access_token=b", "secret_token", "x"))

@@ -27,16 +27,22 @@ func foldedName(name string) string {
 	}, name)
 }
 
-// plainName says whether a header's name is letters, digits and dashes only,
-// so that it is its own folded name. Names are in lower case already.
+// plainName says whether a header's name is letters, digits, dashes and
+// underscores only, so that its spellings can be listed ahead of requests. Names
+// are in lower case already.
 func plainName(name string) bool {
 	for i := range len(name) {
 		c := name[i]
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
 			return false
 		}
 	}
 	return true
+}
+
+// spelledOut says whether [spellings] lists every spelling of name.
+func spelledOut(name string) bool {
+	return strings.Count(canonicalName(name), "-") <= maxSpelledSeparators
 }
 
 // maxSpelledSeparators bounds how many spellings of one name are listed: they
@@ -48,7 +54,7 @@ const maxSpelledSeparators = 4
 // other, in lower case, sorted.
 func spellings(name string) []string {
 	canonical := canonicalName(name)
-	if strings.Count(canonical, "-") > maxSpelledSeparators {
+	if !spelledOut(canonical) {
 		return slices.Compact(slices.Sorted(slices.Values([]string{
 			canonical, strings.ReplaceAll(canonical, "-", "_"), strings.ToLower(name),
 		})))

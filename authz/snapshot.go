@@ -29,6 +29,8 @@ type policy struct {
 	names  *tokenNames
 	// hidden are the header names to strip for HideCredentials.
 	hidden []string
+	// spelledOut says that hidden has every spelling with "_" and "-".
+	spelledOut bool
 	// foldedTokens are the folded names of both tokens.
 	foldedTokens map[string]struct{}
 }
@@ -130,8 +132,10 @@ func compile(p Policy, source Source) *policy {
 		source:       source,
 		names:        newTokenNames(p.AccessTokenNames, p.SecretTokenNames),
 		foldedTokens: map[string]struct{}{},
+		spelledOut:   true,
 	}
 	for _, name := range slices.Concat(p.AccessTokenNames, p.SecretTokenNames) {
+		c.spelledOut = c.spelledOut && spelledOut(name)
 		c.hidden = append(c.hidden, spellings(name)...)
 		c.foldedTokens[foldedName(name)] = struct{}{}
 	}
