@@ -32,8 +32,11 @@ func TestIdentityHeadersAreKongs(t *testing.T) {
 		want    []Header
 	}{
 		{name: "consumer with everything", request: good(), want: []Header{
-			{"x-consumer-id", aliceID}, {"x-consumer-custom-id", "c-1"}, {"x-consumer-username", "alice"},
-			{"x-credential-identifier", "foo"}, {"x-consumer-groups", "gold, eu"},
+			{"x-consumer-id", aliceID},
+			{"x-consumer-custom-id", "c-1"},
+			{"x-consumer-username", "alice"},
+			{"x-credential-identifier", "foo"},
+			{"x-consumer-groups", "gold, eu"},
 		}},
 		{name: "hidden identifier and groups", policy: func(p *Policy) { p.HideCredentialIdentifier, p.HideGroupsHeader = true, true }, request: good(), want: []Header{
 			{"x-consumer-id", aliceID}, {"x-consumer-custom-id", "c-1"}, {"x-consumer-username", "alice"},

@@ -115,7 +115,8 @@ func (r Reason) info() (info struct {
 	name    string
 	status  int
 	message string
-}) {
+},
+) {
 	if r >= reasonCount {
 		return reasons[ReasonUnset]
 	}

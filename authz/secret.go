@@ -70,6 +70,7 @@ func NewDigester() *Digester {
 type mac struct {
 	hash    hash.Hash
 	scratch []byte
+	sum     [sha256.Size]byte
 }
 
 // Digest returns the Secret for a secret token. The vault object and the access
@@ -90,7 +91,8 @@ func (d *Digester) Digest(vault, accessToken, secretToken string) Secret {
 	}
 	m.hash.Write(m.scratch)
 	clear(m.scratch)
-	s := Secret{set: true}
-	m.hash.Sum(s.digest[:0])
-	return s
+	// Into m and not into the result, which would have to be allocated to be
+	// handed to an interface.
+	m.hash.Sum(m.sum[:0])
+	return Secret{digest: m.sum, set: true}
 }

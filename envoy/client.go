@@ -1,13 +1,15 @@
 package envoy
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -68,7 +70,16 @@ func (q Question) JSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return protojson.Marshal(in)
+	data, err := protojson.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("writing the question as JSON: %w", err)
+	}
+	// protojson varies its white space from build to build.
+	var out bytes.Buffer
+	if err := json.Compact(&out, data); err != nil {
+		return nil, fmt.Errorf("writing the question as JSON: %w", err)
+	}
+	return out.Bytes(), nil
 }
 
 func (q Question) request() (*authv3.CheckRequest, error) {
@@ -77,14 +88,26 @@ func (q Question) request() (*authv3.CheckRequest, error) {
 		return nil, errors.New("the URL cannot be read")
 	}
 	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("the URL must begin with http:// or https:// and a host")
+		return nil, errors.New("the URL must begin with http:// or https:// and a host")
 	}
 	h := &authv3.AttributeContext_HttpRequest{
 		Method: q.Method, Path: u.RequestURI(), Host: u.Host, Scheme: u.Scheme, Protocol: "HTTP/1.1", Size: int64(len(q.Body)),
 	}
-	fields := q.Headers
+	fields := make([]authz.Header, 0, len(q.Headers)+2)
+	for _, f := range q.Headers {
+		switch name := strings.ToLower(f.Name); name {
+		case "host":
+			// As with curl -H: it replaces the URL's, and Envoy has no host
+			// header beside the field.
+			h.Host = f.Value
+		case partialBody, "content-length":
+			// Envoy drops the one, and no body of another length gets to it.
+		default:
+			fields = append(fields, authz.Header{Name: name, Value: f.Value})
+		}
+	}
 	if q.Body != nil {
-		fields = append(slices.Clip(fields),
+		fields = append(fields,
 			authz.Header{Name: "content-length", Value: strconv.Itoa(len(q.Body))},
 			authz.Header{Name: partialBody, Value: "false"})
 		h.RawBody = q.Body
@@ -104,7 +127,7 @@ func (q Question) request() (*authv3.CheckRequest, error) {
 func rawHeaders(fields []authz.Header) *corev3.HeaderMap {
 	m := &corev3.HeaderMap{}
 	for _, f := range fields {
-		m.Headers = append(m.Headers, &corev3.HeaderValue{Key: strings.ToLower(f.Name), RawValue: []byte(f.Value)})
+		m.Headers = append(m.Headers, &corev3.HeaderValue{Key: f.Name, RawValue: []byte(f.Value)})
 	}
 	return m
 }
@@ -112,13 +135,29 @@ func rawHeaders(fields []authz.Header) *corev3.HeaderMap {
 func joinedHeaders(fields []authz.Header) map[string]string {
 	m := map[string]string{}
 	for _, f := range fields {
-		name := strings.ToLower(f.Name)
-		if before, ok := m[name]; ok {
-			f.Value = before + "," + f.Value
+		value := sanitized(f.Value)
+		if before, ok := m[f.Name]; ok {
+			value = before + "," + value
 		}
-		m[name] = strings.ToValidUTF8(f.Value, "!")
+		m[f.Name] = value
 	}
 	return m
+}
+
+// sanitized replaces each byte that is not UTF-8 by "!", as Envoy does in
+// everything but header_map and raw_body.
+func sanitized(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && size == 1 {
+			b.WriteByte('!')
+		} else {
+			b.WriteString(s[:size])
+		}
+		s = s[size:]
+	}
+	return b.String()
 }
 
 func newAnswer(out *authv3.CheckResponse) Answer {

@@ -28,11 +28,7 @@ type denial struct {
 func newDenial(r *authz.Request, d *authz.Decision) denial {
 	var out denial
 	if d.Challenges() {
-		value := challenge
-		if d.Policy != nil && d.Policy.Realm != "" {
-			value += ` realm="` + d.Policy.Realm + `"`
-		}
-		out.headers = append(out.headers, set("www-authenticate", value))
+		out.headers = append(out.headers, set("www-authenticate", challengeFor(d)))
 	}
 	if d.Status() == http.StatusServiceUnavailable {
 		out.headers = append(out.headers, set("retry-after", retryAfter(d.RetryAfter)))
@@ -47,6 +43,13 @@ func newDenial(r *authz.Request, d *authz.Decision) denial {
 	out.headers = append(out.headers, set("content-type", f.contentType))
 	out.body = f.render(d.Status(), d.Message(), requestID(r))
 	return out
+}
+
+func challengeFor(d *authz.Decision) string {
+	if d.Policy == nil || d.Policy.Realm == "" {
+		return challenge
+	}
+	return challenge + ` realm="` + d.Policy.Realm + `"`
 }
 
 // requestID is what Kong puts into its errors: 32 hexadecimal digits. It is the

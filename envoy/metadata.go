@@ -59,7 +59,7 @@ func describe(fields map[string]*structpb.Value, d *authz.Decision) {
 	}
 	if d.Anonymous {
 		fields[metaAnonymous] = structpb.NewBoolValue(true)
-	} else if !d.Policy.HideCredentialIdentifier {
+	} else if d.Policy != nil && !d.Policy.HideCredentialIdentifier {
 		fields[metaCredential] = text(d.AccessToken)
 	}
 }

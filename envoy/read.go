@@ -61,7 +61,9 @@ func headers(h *authv3.AttributeContext_HttpRequest) []authz.Header {
 	for name, value := range h.GetHeaders() {
 		out = appendHeader(out, name, value)
 	}
-	slices.SortFunc(out, func(a, b authz.Header) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b authz.Header) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Value, b.Value))
+	})
 	return out
 }
 
@@ -87,7 +89,7 @@ func incomplete(r *authz.Request) bool {
 			}
 		case "content-length":
 			given++
-			if n, err := strconv.Atoi(h.Value); err != nil || n != len(r.Body) {
+			if n, err := strconv.ParseUint(h.Value, 10, 63); err != nil || n != uint64(len(r.Body)) {
 				return true
 			}
 		}

@@ -2,9 +2,11 @@ package envoy
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -21,11 +23,13 @@ import (
 
 // respond writes a decision as the answer to Envoy. The only error is the one
 // that a policy with on_error: grpc_error asks for. An answer that would carry
-// bytes that no header may have denies instead.
+// bytes that no header may have denies instead, and d becomes that denial: what
+// is logged and counted is what was answered.
 func respond(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse, error) {
 	out, err := answer(r, d)
 	if errors.Is(err, errHeader) {
-		return denied(r, &authz.Decision{Reason: authz.ReasonInternal, Policy: d.Policy}), nil
+		*d = authz.Decision{Reason: authz.ReasonInternal, Policy: d.Policy, Consumer: d.Consumer, AccessToken: d.AccessToken, Err: err}
+		return denied(r, d), nil
 	}
 	return out, err
 }
@@ -36,6 +40,8 @@ func answer(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse, error) 
 		return allowed(r, d)
 	case d.Unavailable() && d.Policy != nil && d.Policy.OnError == authz.OnErrorGRPC:
 		return nil, status.Error(codes.Unavailable, "credential store unavailable")
+	case d.Challenges() && !isHeaderValue(challengeFor(d)):
+		return nil, fmt.Errorf("%w: the challenge, by the policy's realm", errHeader)
 	case d.Unavailable() && d.Policy != nil && d.Policy.OnError == authz.OnErrorResponse:
 		return failed(r, d), nil
 	}
@@ -46,15 +52,21 @@ func allowed(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse, error)
 	ok := &authv3.OkHttpResponse{Headers: make([]*corev3.HeaderValueOption, 0, len(d.Upstream.Set))}
 	for _, h := range d.Upstream.Set {
 		if !isHeaderName(h.Name) || !isHeaderValue(h.Value) {
-			return nil, errHeader
+			return nil, fmt.Errorf("%w: %q", errHeader, h.Name)
 		}
 		ok.Headers = append(ok.Headers, set(h.Name, h.Value))
 	}
-	ok.HeadersToRemove = removals(&d.Upstream)
+	var err error
+	if ok.HeadersToRemove, err = removals(&d.Upstream); err != nil {
+		return nil, err
+	}
 	// Envoy before 1.36.10, 1.37.6, 1.38.4 and 1.39.1 crashes when it is told to
 	// change the query of a request without a path (CVE-2026-73547).
 	if r.Method != http.MethodConnect && r.Path != "" {
 		ok.QueryParametersToRemove = d.Upstream.RemoveQuery
+	}
+	if slices.ContainsFunc(ok.GetQueryParametersToRemove(), notUTF8) {
+		return nil, fmt.Errorf("%w: a query parameter that is to be removed is not UTF-8", errHeader)
 	}
 	return &authv3.CheckResponse{
 		Status:          &rpcstatus.Status{Code: int32(codes.OK)},
@@ -64,29 +76,43 @@ func allowed(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse, error)
 }
 
 // removals lists the headers to remove, none of which is set: Envoy removes
-// after it sets.
-func removals(u *authz.Upstream) []string {
+// after it sets. A name that Envoy would skip for being none is an error, since
+// what was to be kept from the upstream would reach it.
+func removals(u *authz.Upstream) ([]string, error) {
 	out := make([]string, 0, len(u.Remove)+len(u.RemoveAlso))
 	for _, names := range [][]string{u.Remove, u.RemoveAlso} {
 		for _, name := range names {
+			if !isHeaderName(name) {
+				return nil, fmt.Errorf("%w: %q is to be removed", errHeader, name)
+			}
 			if !slices.ContainsFunc(u.Set, func(h authz.Header) bool { return h.Name == name }) {
 				out = append(out, name)
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 func denied(r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
 	page := newDenial(r, d)
 	return &authv3.CheckResponse{
-		Status: &rpcstatus.Status{Code: int32(grpcCode(d.Status())), Message: d.Message()},
+		Status: &rpcstatus.Status{Code: grpcCode(d.Status()), Message: d.Message()},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
 			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(d.Status())}, //nolint:gosec // an HTTP status
 			Headers: page.headers,
 			Body:    page.body,
 		}},
 		DynamicMetadata: metadata(d),
+	}
+}
+
+// bareDenial is the denial that nothing can go wrong with.
+func bareDenial() *authv3.CheckResponse {
+	return &authv3.CheckResponse{
+		Status: &rpcstatus.Status{Code: int32(codes.Internal)},
+		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
+			Status: &typev3.HttpStatus{Code: typev3.StatusCode_InternalServerError},
+		}},
 	}
 }
 
@@ -112,30 +138,31 @@ func failed(r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
 func set(name, value string) *corev3.HeaderValueOption {
 	return &corev3.HeaderValueOption{
 		Header:       &corev3.HeaderValue{Key: name, Value: value},
-		Append:       wrapperspb.Bool(false),
+		Append:       wrapperspb.Bool(false), //nolint:staticcheck // deprecated, and what most versions of Envoy go by
 		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	}
 }
 
 // grpcCode is the code that goes with an HTTP status. It is never OK: that would
 // allow.
-func grpcCode(httpStatus int) codes.Code {
+func grpcCode(httpStatus int) int32 {
 	switch httpStatus {
 	case http.StatusBadRequest:
-		return codes.InvalidArgument
+		return int32(codes.InvalidArgument)
 	case http.StatusUnauthorized:
-		return codes.Unauthenticated
+		return int32(codes.Unauthenticated)
 	case http.StatusServiceUnavailable:
-		return codes.Unavailable
+		return int32(codes.Unavailable)
 	case http.StatusInternalServerError:
-		return codes.Internal
+		return int32(codes.Internal)
 	}
-	return codes.PermissionDenied
+	return int32(codes.PermissionDenied)
 }
 
-// retryAfter is the value of Retry-After: whole seconds, at least one.
+// retryAfter is the value of Retry-After: whole seconds, not too early, at least
+// one.
 func retryAfter(d time.Duration) string {
-	return strconv.Itoa(max(1, int(d.Round(time.Second)/time.Second)))
+	return strconv.Itoa(max(1, int((d+time.Second-1)/time.Second)))
 }
 
 // errHeader: an answer would carry something that no header may have.
@@ -145,7 +172,7 @@ var errHeader = errors.New("invalid header")
 func isHeaderName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
 			return false
 		}
 	}
@@ -162,3 +189,5 @@ func isHeaderValue(s string) bool {
 	}
 	return utf8.ValidString(s)
 }
+
+func notUTF8(s string) bool { return !utf8.ValidString(s) }

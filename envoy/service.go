@@ -63,6 +63,10 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 	}()
 	r = read(in)
 	d := s.decider.Check(ctx, &r)
+	if d.Allowed && !d.Shadow && ctx.Err() != nil {
+		// Whoever asked has gone: an allow that came too late is none.
+		d = authz.Decision{Reason: authz.ReasonCanceled, Policy: d.Policy, AccessToken: d.AccessToken, Err: context.Cause(ctx)}
+	}
 	out, err = respond(&r, &d)
 	s.observe(ctx, &r, &d, time.Since(began))
 	return out, err
@@ -71,9 +75,12 @@ func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *auth
 // panicked denies after a panic. Of what was panicked with only the type is
 // logged: its text may hold a token.
 func (s *Service) panicked(ctx context.Context, r *authz.Request, p any, took time.Duration) (out *authv3.CheckResponse) {
+	// Whatever else goes wrong: no answer would be encoded as an empty one, and
+	// that allows.
+	out = bareDenial()               //nolint:wastedassign // what is answered if anything below panics
+	defer func() { _ = recover() }() // the observer may be what panicked
 	s.log.Error("panic in a check, the request is denied", zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
 	d := authz.Decision{Reason: authz.ReasonInternal}
-	defer func() { _ = recover() }() // the observer may be what panicked
 	out = denied(&authz.Request{}, &d)
 	s.observe(ctx, r, &d, took)
 	return out

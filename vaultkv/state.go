@@ -56,7 +56,7 @@ func (s State) String() string {
 func States() []State {
 	all := make([]State, stateCount)
 	for i := range all {
-		all[i] = State(i) //nolint:gosec // stateCount fits: it is a State
+		all[i] = State(i)
 	}
 	return all
 }

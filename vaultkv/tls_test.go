@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log"
-	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -34,9 +33,9 @@ func TestTLS(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			srv := httptest.NewUnstartedServer(http.HandlerFunc(answer(404, `{"errors":[]}`)))
+			srv := httptest.NewUnstartedServer(answer(404, `{"errors":[]}`))
 			srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-			srv.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tt.maxVersion} //nolint:gosec // that is what is tested
+			srv.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tt.maxVersion}
 			srv.EnableHTTP2 = true
 			srv.StartTLS()
 			t.Cleanup(srv.Close)

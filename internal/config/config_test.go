@@ -78,8 +78,10 @@ func TestMistakesAreNamedAndAllReported(t *testing.T) {
 		{name: "token in the file itself", text: strings.Replace(minimal, "{file: /run/token}", "s.m3w9", 1), want: []string{"line 3"}},
 		{name: "no token", text: strings.Replace(minimal, ", token: {file: /run/token}", "", 1), want: []string{`vaults[0] "kong-auth".token: give either`}},
 		{name: "variable that is not set", text: strings.Replace(minimal, "file: /run/token", "env: NOPE", 1), want: []string{"NOPE is not set"}},
-		{name: "several at once", text: strings.NewReplacer("https://vault.example:8200", "vault", "username: alice", "username: alice, groups: ['a,b']", "vault: kong-auth}", "vault: other, on_error: allow}").Replace(minimal),
-			want: []string{`vaults[0] "kong-auth".address`, "comma", `no vault object "other"; there are: kong-auth`, "on_error"}},
+		{
+			name: "several at once", text: strings.NewReplacer("https://vault.example:8200", "vault", "username: alice", "username: alice, groups: ['a,b']", "vault: kong-auth}", "vault: other, on_error: allow}").Replace(minimal),
+			want: []string{`vaults[0] "kong-auth".address`, "comma", `no vault object "other"; there are: kong-auth`, "on_error"},
+		},
 		{name: "body tokens that could not be hidden", text: strings.Replace(minimal, "name: default", "name: default, tokens_in_body: true", 1), want: []string{"body_credentials_visible"}},
 		{name: "variable that is no setting", text: minimal, environ: []string{"VAULT_AUTHZ_LISTEN=x"}, want: []string{"VAULT_AUTHZ_LISTEN is no setting"}},
 		{name: "variable of the wrong kind", text: minimal, environ: []string{"VAULT_AUTHZ_DRAIN_WAIT=5"}, want: []string{`VAULT_AUTHZ_DRAIN_WAIT: "5" is no duration`}},

@@ -69,13 +69,26 @@ func (c *child) load(ctx context.Context, l level, calls, round int, request fun
 func (q question) request() *authv3.CheckRequest {
 	headers := make([]*corev3.HeaderValue, 0, 20)
 	for _, h := range [...][2]string{
-		{":authority", "api.example.com"}, {":method", "GET"}, {":path", "/orders/7?page=2"}, {":scheme", "https"},
-		{"accept", "application/json, text/plain, */*"}, {"accept-encoding", "gzip, deflate, br"}, {"accept-language", "en-GB,en;q=0.9"},
-		{"cache-control", "no-cache"}, {"cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"}, {"origin", "https://www.example.com"},
-		{"referer", "https://www.example.com/orders"}, {"user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"},
-		{"x-forwarded-for", "203.0.113.7"}, {"x-forwarded-proto", "https"}, {"x-request-id", "0a3e1f52-6d1c-4c8e-9d53-3f0b1f0c7a11"},
-		{"x-b3-traceid", "80f198ee56343ba864fe8b2a57d3eff7"}, {"x-b3-spanid", "e457b5a2e4d86bd1"}, {"x-b3-sampled", "1"},
-		{"access-token", q.access}, {"secret-token", q.secret},
+		{":authority", "api.example.com"},
+		{":method", "GET"},
+		{":path", "/orders/7?page=2"},
+		{":scheme", "https"},
+		{"accept", "application/json, text/plain, */*"},
+		{"accept-encoding", "gzip, deflate, br"},
+		{"accept-language", "en-GB,en;q=0.9"},
+		{"cache-control", "no-cache"},
+		{"cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"},
+		{"origin", "https://www.example.com"},
+		{"referer", "https://www.example.com/orders"},
+		{"user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"},
+		{"x-forwarded-for", "203.0.113.7"},
+		{"x-forwarded-proto", "https"},
+		{"x-request-id", "0a3e1f52-6d1c-4c8e-9d53-3f0b1f0c7a11"},
+		{"x-b3-traceid", "80f198ee56343ba864fe8b2a57d3eff7"},
+		{"x-b3-spanid", "e457b5a2e4d86bd1"},
+		{"x-b3-sampled", "1"},
+		{"access-token", q.access},
+		{"secret-token", q.secret},
 	} {
 		headers = append(headers, &corev3.HeaderValue{Key: h[0], RawValue: []byte(h[1])})
 	}

@@ -1,0 +1,111 @@
+package envoy
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+const exampleBootstrap = "examples/envoy.yaml"
+
+// bootstrap reads the example as Envoy does: an unknown field is an error.
+func bootstrap(t *testing.T) *bootstrapv3.Bootstrap {
+	t.Helper()
+	data, err := os.ReadFile(exampleBootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree any
+	if err := yaml.Unmarshal(data, &tree); err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := json.Marshal(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bootstrapv3.Bootstrap
+	if err := protojson.Unmarshal(asJSON, &b); err != nil {
+		t.Fatalf("%s: %v", exampleBootstrap, err)
+	}
+	if err := b.ValidateAll(); err != nil {
+		t.Fatalf("%s: %v", exampleBootstrap, err)
+	}
+	return &b
+}
+
+func TestTheExampleForEnvoyIsClosedAndKeepsHeadersApart(t *testing.T) {
+	t.Parallel()
+	b := bootstrap(t)
+	var hcm hcmv3.HttpConnectionManager
+	unpack(t, b.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0].GetTypedConfig(), &hcm)
+	if got := hcm.GetHttpFilters()[0].GetName(); got != "envoy.filters.http.ext_authz" {
+		t.Fatalf("the first filter is %s", got)
+	}
+	var filter extauthzv3.ExtAuthz
+	unpack(t, hcm.GetHttpFilters()[0].GetTypedConfig(), &filter)
+	switch {
+	case filter.GetFailureModeAllow():
+		t.Error("failure_mode_allow is on")
+	case !filter.GetEncodeRawHeaders():
+		t.Error("encode_raw_headers is off")
+	case filter.GetClearRouteCache():
+		t.Error("clear_route_cache is on")
+	case filter.GetTransportApiVersion() != corev3.ApiVersion_V3:
+		t.Errorf("transport_api_version is %s", filter.GetTransportApiVersion())
+	case hcm.GetCommonHttpProtocolOptions().GetHeadersWithUnderscoresAction() != corev3.HttpProtocolOptions_ALLOW:
+		t.Error("Kong's names for the tokens do not pass")
+	}
+}
+
+func TestTheExampleForEnvoyNamesThePolicyOfARouteAsWeReadIt(t *testing.T) {
+	t.Parallel()
+	var hcm hcmv3.HttpConnectionManager
+	unpack(t, bootstrap(t).GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0].GetTypedConfig(), &hcm)
+	var perRoute extauthzv3.ExtAuthzPerRoute
+	route := hcm.GetRouteConfig().GetVirtualHosts()[0].GetRoutes()[0]
+	unpack(t, route.GetTypedPerFilterConfig()["envoy.filters.http.ext_authz"], &perRoute)
+	in := httpRequest(nil)
+	in.Attributes.ContextExtensions = perRoute.GetCheckSettings().GetContextExtensions()
+	if got := read(in).PolicyName; got != "orders" {
+		t.Errorf("got policy %q, want orders", got)
+	}
+}
+
+func unpack(t *testing.T, from interface{ UnmarshalTo(proto.Message) error }, into proto.Message) {
+	t.Helper()
+	if err := from.UnmarshalTo(into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestARealEnvoyAcceptsTheExample(t *testing.T) {
+	t.Parallel()
+	binary := os.Getenv("ENVOY_BIN")
+	if binary == "" {
+		if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
+			t.Fatal("ENVOY_BIN is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary")
+		}
+		t.Skip("ENVOY_BIN is not set: run `make tools` and set it to the binary")
+	}
+	file, err := filepath.Abs(exampleBootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), binary, "--mode", "validate", "-c", file)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %v\n%s", cmd.Args, err, out)
+	}
+}

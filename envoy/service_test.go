@@ -1,0 +1,258 @@
+package envoy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// serve serves s in memory and returns a connection to it.
+func serve(tb testing.TB, s *Service) *grpc.ClientConn {
+	tb.Helper()
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer(grpc.ForceServerCodecV2(NewCodec(1<<20, prometheus.NewRegistry())))
+	Register(server, s)
+	go func() { _ = server.Serve(listener) }()
+	tb.Cleanup(server.Stop)
+	conn, err := grpc.NewClient("passthrough:///bufconn",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// observed collects what an Observer hears.
+type observed struct {
+	calls    atomic.Int64
+	decision authz.Decision
+	path     string
+}
+
+func (o *observed) hear(_ context.Context, r *authz.Request, d *authz.Decision, _ time.Duration) {
+	o.calls.Add(1)
+	o.decision, o.path = *d, r.Path
+}
+
+func TestAnAnswerIsTheSameDirectlyAndOverGRPC(t *testing.T) {
+	t.Parallel()
+	for name, in := range recorded(t) {
+		// The id of the request goes into the answer; without one it is random.
+		if h := in.GetAttributes().GetRequest().GetHttp(); h != nil && h.GetHeaderMap() == nil {
+			h.Headers["x-request-id"] = "42fd5d7a-8180-4af0-8596-0d18393bb913"
+		}
+		for verdict, d := range map[string]authz.Decision{"allow": allowAlice(), "deny": denyFor(authz.ReasonWrongSecret)} {
+			if name == "tcp-filter" && verdict == "deny" {
+				continue // nothing to take an id from
+			}
+			t.Run(name+" "+verdict, func(t *testing.T) {
+				t.Parallel()
+				s := NewService(always(d), Options{})
+				direct, err := s.Check(t.Context(), in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				called, err := authv3.NewAuthorizationClient(serve(t, s)).Check(t.Context(), in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(direct, called, protocmp.Transform()); diff != "" {
+					t.Errorf("(-direct +over gRPC):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestTheDeciderSeesTheRequestAndTheObserverTheDecisionOnce(t *testing.T) {
+	t.Parallel()
+	var saw authz.Request
+	var heard observed
+	s := NewService(deciderFunc(func(_ context.Context, r *authz.Request) authz.Decision {
+		saw = *r
+		return allowAlice()
+	}), Options{Observer: heard.hear})
+	in := httpRequest(&authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/orders", HeaderMap: rawFields("access-token", "a")})
+	if _, err := s.Check(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	if saw.Path != "/orders" || saw.Header("access-token") != "a" {
+		t.Errorf("the decider saw %+v", saw)
+	}
+	if heard.calls.Load() != 1 || !heard.decision.Allowed || heard.path != "/orders" {
+		t.Errorf("the observer heard %d times, last of %+v for %q", heard.calls.Load(), heard.decision, heard.path)
+	}
+}
+
+func TestWhatIsObservedIsWhatWasAnswered(t *testing.T) {
+	t.Parallel()
+	var heard observed
+	d := allowAlice()
+	d.Upstream.Set[1].Value = "alice\nx-admin: true"
+	out, err := NewService(always(d), Options{Observer: heard.hear}).Check(t.Context(), httpRequest(&authv3.AttributeContext_HttpRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustDeny(t, wire(t, out), http.StatusInternalServerError)
+	if got := heard.decision; got.Allowed || got.Reason != authz.ReasonInternal || got.Err == nil {
+		t.Errorf("the observer heard %+v, want the denial with its cause", got)
+	}
+	if err := heard.decision.Err; err != nil && strings.Contains(err.Error(), "admin") {
+		t.Errorf("the cause shows the value: %v", err)
+	}
+}
+
+func TestTrap02APanicDenies(t *testing.T) {
+	t.Parallel()
+	const token = "hunter2"
+	panics := func() { panic(errors.New("no route for secret " + token)) }
+	tests := []struct {
+		name     string
+		decider  Decider
+		observer func(context.Context, *authz.Request, *authz.Decision, time.Duration)
+	}{
+		{name: "in the decision", decider: deciderFunc(func(context.Context, *authz.Request) authz.Decision { panics(); return allowAlice() })},
+		{name: "in the observer", decider: always(allowAlice()), observer: func(context.Context, *authz.Request, *authz.Decision, time.Duration) { panics() }},
+		{name: "without a decider"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			core, logs := observer.New(zap.DebugLevel)
+			var heard observed
+			o := Options{Observer: heard.hear, Log: zap.New(core)}
+			if test.observer != nil {
+				o.Observer = test.observer
+			}
+			out, err := NewService(test.decider, o).Check(t.Context(), httpRequest(&authv3.AttributeContext_HttpRequest{}))
+			if err != nil {
+				t.Fatalf("got error %v: a failed call is not a denial", err)
+			}
+			mustDeny(t, wire(t, out), http.StatusInternalServerError)
+			if test.observer == nil && (heard.calls.Load() != 1 || heard.decision.Reason != authz.ReasonInternal) {
+				t.Errorf("the observer heard %d times, last of %s", heard.calls.Load(), heard.decision.Reason)
+			}
+			if logs.Len() != 1 {
+				t.Fatalf("got %d log lines, want 1", logs.Len())
+			}
+			for _, f := range logs.All()[0].Context {
+				if strings.Contains(f.String, token) {
+					t.Errorf("log field %s shows what was panicked with", f.Key)
+				}
+			}
+		})
+	}
+}
+
+// An answer that is missing would be encoded as an empty one.
+func TestTrap01TheLastResortDenies(t *testing.T) {
+	t.Parallel()
+	mustDeny(t, wire(t, bareDenial()), http.StatusInternalServerError)
+	if data, err := proto.Marshal((*authv3.CheckResponse)(nil)); err != nil || len(data) > 0 {
+		t.Errorf("got %x, %v: no answer is no longer encoded as an allow, so bareDenial has lost its reason", data, err)
+	}
+}
+
+func TestTrap03ACanceledCallIsNotAllowed(t *testing.T) {
+	t.Parallel()
+	allow := allowAlice()
+	t.Run("canceled before", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		out, err := NewService(always(allow), Options{}).Check(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustDeny(t, wire(t, out), http.StatusServiceUnavailable)
+	})
+	t.Run("canceled while deciding", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		var heard observed
+		s := NewService(deciderFunc(func(context.Context, *authz.Request) authz.Decision {
+			cancel()
+			return allow
+		}), Options{Observer: heard.hear})
+		out, err := s.Check(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustDeny(t, wire(t, out), http.StatusServiceUnavailable)
+		if heard.decision.Reason != authz.ReasonCanceled {
+			t.Errorf("the observer heard of %s, want canceled", heard.decision.Reason)
+		}
+	})
+	t.Run("but by a policy that only observes", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		d := allow
+		d.Shadow, d.Reason = true, authz.ReasonCanceled
+		out, err := NewService(always(d), Options{}).Check(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wire(t, out).GetOkResponse() == nil {
+			t.Errorf("got %v, want an allow: the policy is not to stop anything", out)
+		}
+	})
+	t.Run("a denial stays what it is", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		out, err := NewService(always(denyFor(authz.ReasonACL)), Options{}).Check(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustDeny(t, wire(t, out), http.StatusForbidden)
+	})
+}
+
+func TestAFailedCallHappensOnlyWhereThePolicyAsksForIt(t *testing.T) {
+	t.Parallel()
+	d := denyFor(authz.ReasonUnavailable)
+	d.Policy.OnError = authz.OnErrorGRPC
+	_, err := authv3.NewAuthorizationClient(serve(t, NewService(always(d), Options{}))).Check(t.Context(), &authv3.CheckRequest{})
+	if got := status.Convert(err); got.Code() != codes.Unavailable || got.Message() != "credential store unavailable" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTrap04AMessageThatCannotBeReadIsDeniedOverGRPC(t *testing.T) {
+	t.Parallel()
+	conn := serve(t, NewService(deciderFunc(func(_ context.Context, r *authz.Request) authz.Decision {
+		if r.HTTP {
+			return allowAlice()
+		}
+		return authz.Decision{Reason: authz.ReasonNotHTTP}
+	}), Options{}))
+	in := httpRequest(&authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/", RawBody: make([]byte, 1<<20)})
+	out, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), in)
+	if err != nil {
+		t.Fatalf("got error %v: failure_mode_allow would let the request through", err)
+	}
+	mustDeny(t, out, http.StatusForbidden)
+}
