@@ -1,0 +1,156 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// A request is what a client sends, exactly as it stands here.
+type request struct {
+	// method is GET if empty.
+	method string
+	// policy has the route name a policy; host is for the others.
+	policy, host string
+	// target is path and query.
+	target string
+	header []field
+	body   string
+}
+
+// A field is one header line. Names go out as they are over HTTP/1.1.
+type field struct{ name, value string }
+
+// An answer is what the client gets. Echo is what reached the upstream, nil if
+// nothing did.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	echo   *parts.Echo
+}
+
+// A protocol is a way to send a request.
+type protocol struct {
+	name   string
+	client *http.Client
+}
+
+func protocols() []protocol {
+	return []protocol{{"HTTP/1.1", client(false)}, {"HTTP/2", client(true)}}
+}
+
+// client speaks one version of HTTP without TLS. It keeps no connections, so
+// that a test leaves none behind.
+func client(http2 bool) *http.Client {
+	var p http.Protocols
+	p.SetHTTP1(!http2)
+	p.SetUnencryptedHTTP2(http2)
+	return &http.Client{
+		Timeout:   30 * time.Second,
+		Transport: &http.Transport{Protocols: &p, DisableKeepAlives: !http2, DisableCompression: true},
+	}
+}
+
+// send sends a request to one of Envoy's listeners.
+func (w *world) send(t *testing.T, listener string, p protocol, r request) answer {
+	t.Helper()
+	a, err := w.try(t.Context(), listener, p, r)
+	if err != nil {
+		t.Fatalf("%s %s over %s: %v", r.method, r.target, p.name, err)
+	}
+	return a
+}
+
+// get is send over HTTP/1.1 to the listener that most tests use.
+func (w *world) get(t *testing.T, r request) answer {
+	t.Helper()
+	return w.send(t, onHeaders, protocols()[0], r)
+}
+
+func (w *world) try(ctx context.Context, listener string, p protocol, r request) (answer, error) {
+	method := r.method
+	if method == "" {
+		method = http.MethodGet
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+w.envoy.Address(listener), strings.NewReader(r.body))
+	if err != nil {
+		return answer{}, err
+	}
+	// Opaque goes out untouched, whatever is in it.
+	path, query, _ := strings.Cut(r.target, "?")
+	req.URL = &url.URL{Scheme: "http", Host: req.URL.Host, Opaque: path, RawQuery: query}
+	if r.body == "" {
+		req.Body, req.ContentLength = nil, 0
+	}
+	if req.Host = r.host; r.policy != "" {
+		req.Host = parts.PolicyHost(r.policy)
+	}
+	for _, f := range r.header {
+		// Not Add, which would rewrite the name.
+		req.Header[f.name] = append(req.Header[f.name], f.value)
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() {
+		_ = resp.Body.Close()
+		p.client.CloseIdleConnections()
+	}()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{status: resp.StatusCode, header: resp.Header, body: string(body)}
+	var e parts.Echo
+	if resp.StatusCode == http.StatusOK && json.Unmarshal(body, &e) == nil && e.Method != "" {
+		a.echo = &e
+	}
+	return a, nil
+}
+
+// A pair is an access token with its secret token.
+type pair struct{ access, secret string }
+
+// headers presents the pair under its default names.
+func (p pair) headers() []field {
+	return []field{{"access_token", p.access}, {"secret_token", p.secret}}
+}
+
+func (p pair) query() string { return "access_token=" + p.access + "&secret_token=" + p.secret }
+
+// credential puts a record for a new pair into both mounts. changes are fields
+// of the record to add, to replace, or to leave out (nil).
+func (w *world) credential(t *testing.T, consumer string, changes map[string]any) pair {
+	t.Helper()
+	p := pair{access: unique("access"), secret: unique("secret")}
+	record := map[string]any{
+		"access_token": p.access, "secret_token": p.secret,
+		"consumer":   map[string]any{"id": consumer},
+		"created_at": 1550538920, "updated_at": 1550538920, "ttl": nil,
+	}
+	for name, value := range changes {
+		if record[name] = value; value == nil {
+			delete(record, name)
+		}
+	}
+	w.put(t, p.access, record)
+	return p
+}
+
+func (w *world) put(t *testing.T, key string, record map[string]any) {
+	t.Helper()
+	for mount, kv := range map[string]string{mountV1: parts.KVv1, mountV2: parts.KVv2} {
+		if err := w.vault.Put(t.Context(), mount, kv, key, record); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,459 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// The listeners of the worlds that break: without and with failure_mode_allow.
+const (
+	onClosed = "closed"
+	onOpen   = "open"
+)
+
+// reloadLimit is how long the service may take to notice that Vault is back.
+const reloadLimit = 30 * time.Second
+
+// fragileSetup is for tests that break things. Vault has 300 ms to answer and
+// the service a second, so that it is the service that answers.
+func fragileSetup() setup {
+	return setup{
+		durable: true,
+		entities: `
+vaults:
+  - {name: v1, address: VAULT, mount: kong-auth, kv: v1, token: {file: TOKENFILE}, timeout: 300ms, cache: {ttl: 60s, absent_ttl: 1s, max_stale: 30s}}
+  - {name: brief, address: VAULT, mount: kong-auth, kv: v1, token: {file: TOKENFILE}, timeout: 300ms, cache: {ttl: 1s, absent_ttl: 1s, max_stale: 3s}}
+` + consumers + `
+policies:
+  - {name: default, default: true, vault: v1}
+  - {name: anonymous, vault: v1, anonymous: guest}
+  - {name: error-response, vault: v1, on_error: error_response}
+  - {name: grpc-error, vault: v1, on_error: grpc_error}
+  - {name: shadow, vault: v1, shadow: true}
+  - {name: brief, vault: brief}
+`,
+		listeners: []parts.Listener{
+			{Name: onClosed, Timeout: time.Second},
+			{Name: onOpen, Timeout: time.Second, FailureModeAllow: true},
+		},
+		policies: []string{"default", "anonymous", "error-response", "grpc-error", "shadow", "brief"},
+	}
+}
+
+// TestAVaultThatCannotAnswerStaysClosed guards traps 2, 3 and 21: whatever is
+// the matter with Vault, a request that needs it is denied with 503, also where
+// Envoy is told to let through what fails; and all is well again without a
+// restart once Vault is.
+func TestAVaultThatCannotAnswerStaysClosed(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name          string
+		breakIt, mend func(t *testing.T, w *world)
+	}{
+		{"stopped", func(_ *testing.T, w *world) { w.vault.Kill() }, func(t *testing.T, w *world) {
+			t.Helper()
+			vault, err := w.newVault(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.proxy.SetTarget(hostPort(vault.Address))
+		}},
+		{
+			"sealed", func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Seal(t.Context())) },
+			func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Unseal(t.Context())) },
+		},
+		{
+			"slow", func(_ *testing.T, w *world) { w.proxy.SetLatency(2 * time.Second) },
+			func(_ *testing.T, w *world) { w.proxy.SetLatency(0) },
+		},
+		{
+			"hung", func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Signal(syscall.SIGSTOP)) },
+			func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Signal(syscall.SIGCONT)) },
+		},
+		{
+			"connections reset", func(_ *testing.T, w *world) { w.proxy.SetReset(true) },
+			func(_ *testing.T, w *world) { w.proxy.SetReset(false) },
+		},
+		{
+			"our token revoked", func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Revoke(t.Context(), w.readerToken(t))) },
+			func(t *testing.T, w *world) { t.Helper(); must(t, w.newReaderToken(t.Context())) },
+		},
+		{
+			"mount missing", func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Unmount(t.Context(), mountV1)) },
+			func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Mount(t.Context(), mountV1, parts.KVv1)) },
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := ownWorld(t, fragileSetup())
+			cached, attacked := w.credential(t, aliceID, nil), w.credential(t, aliceID, nil)
+			for _, p := range []pair{cached, attacked} {
+				if a := w.send(t, onOpen, protocols()[0], request{policy: "default", target: "/before", header: p.headers()}); a.status != http.StatusOK {
+					t.Fatalf("before: status = %d, body %s", a.status, a.body)
+				}
+			}
+			wrong := w.attack(t, attacked.access)
+			untouched := make([]pair, 0, 16)
+			for range cap(untouched) {
+				untouched = append(untouched, w.credential(t, aliceID, nil))
+			}
+
+			test.breakIt(t, w)
+			w.staysClosed(t, untouched)
+			if a := w.send(t, onClosed, protocols()[0], request{policy: "default", target: "/cached", header: cached.headers()}); a.status != http.StatusOK {
+				t.Errorf("a credential in the cache: status = %d, want 200; body %s", a.status, a.body)
+			}
+			for _, listener := range []string{onClosed, onOpen} {
+				for name, want := range map[string]bool{"denied": true, "error": false, "failure_mode_allowed": false} {
+					n, err := w.envoy.Counter(t.Context(), "http."+listener+".ext_authz."+name)
+					if err != nil || (n > 0) != want {
+						t.Errorf("listener %s: ext_authz.%s = %d, %v, want any: %t", listener, name, n, err, want)
+					}
+				}
+			}
+
+			test.mend(t, w)
+			await(t, reloadLimit, func(ctx context.Context) error {
+				p, err := w.newCredential(ctx)
+				if err != nil {
+					return err
+				}
+				a, err := w.try(ctx, onOpen, protocols()[0], request{policy: "default", target: "/after", header: p.headers()})
+				if err == nil && a.status != http.StatusOK {
+					err = fmt.Errorf("status %d, body %s", a.status, a.body)
+				}
+				return err
+			})
+			wrong()
+			if n := w.upstream.Reached("/attack"); n != 0 {
+				t.Errorf("%d requests with a wrong secret reached the upstream meanwhile", n)
+			}
+		})
+	}
+}
+
+// staysClosed sends requests that need Vault by every way, and expects 503.
+func (w *world) staysClosed(t *testing.T, fresh []pair) {
+	t.Helper()
+	next := func() []field {
+		p := fresh[0]
+		fresh = fresh[1:]
+		return p.headers()
+	}
+	for _, listener := range []string{onClosed, onOpen} {
+		for _, policy := range []string{"default", "anonymous"} {
+			for _, p := range protocols() {
+				a := w.send(t, listener, p, request{policy: policy, target: "/closed", header: next()})
+				retry, err := strconv.Atoi(a.header.Get("Retry-After"))
+				if a.status != http.StatusServiceUnavailable || err != nil || retry < 1 {
+					t.Errorf("listener %s, policy %s, %s: status = %d, Retry-After = %q, want 503 and seconds; body %s",
+						listener, policy, p.name, a.status, a.header.Get("Retry-After"), a.body)
+				}
+			}
+			if _, err := w.call(t.Context(), listener, policy, next()); status.Code(err) != codes.Unavailable {
+				t.Errorf("listener %s, policy %s: a gRPC call ends with %v, want Unavailable", listener, policy, err)
+			}
+		}
+	}
+	if n := w.upstream.Reached("/closed"); n != 0 {
+		t.Errorf("%d requests reached the upstream", n)
+	}
+	logged := w.service.Decisions("/closed")
+	if len(logged) == 0 {
+		t.Error("no decision is logged")
+	}
+	for _, d := range logged {
+		if d.Reason != "unavailable" || d.Status != http.StatusServiceUnavailable || d.Error == "" {
+			t.Errorf("logged %+v, want unavailable, 503 and what is the matter", d)
+		}
+	}
+}
+
+// attack sends a wrong secret for an access token all the time, until what it
+// returns is called.
+func (w *world) attack(t *testing.T, access string) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var sent atomic.Int64
+	header := pair{access, unique("wrong")}.headers()
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			a, err := w.try(ctx, onOpen, protocols()[1], request{policy: "default", target: "/attack", header: header})
+			if err == nil && a.status == http.StatusOK {
+				t.Errorf("a wrong secret is let through")
+			}
+			sent.Add(1)
+			// Two cores are shared with everything else.
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+	})
+	stop = func() {
+		cancel()
+		wg.Wait()
+		if sent.Load() < 2 {
+			t.Errorf("the attack sent %d requests: it shows nothing", sent.Load())
+		}
+	}
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return stop
+}
+
+// newCredential is credential for a condition that may not hold yet, in the
+// mount of version 1 only.
+func (w *world) newCredential(ctx context.Context) (pair, error) {
+	p := pair{access: unique("access"), secret: unique("secret")}
+	return p, w.vault.Put(ctx, mountV1, parts.KVv1, p.access, map[string]any{
+		"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": aliceID},
+	})
+}
+
+// TestAServiceThatAnswersWithErrorsLeavesItToEnvoy shows the two settings with
+// which failure_mode_allow counts, and that they are about an unavailable Vault
+// and nothing else.
+func TestAServiceThatAnswersWithErrorsLeavesItToEnvoy(t *testing.T) {
+	t.Parallel()
+	w := ownWorld(t, fragileSetup())
+	known := w.credential(t, aliceID, nil)
+	w.send(t, onClosed, protocols()[0], request{policy: "default", target: "/warm", header: known.headers()})
+	w.proxy.SetReset(true)
+	unavailable := func() []field { return pair{unique("access"), unique("secret")}.headers() }
+	tests := []struct {
+		name, policy, listener string
+		header                 []field
+		status                 int
+		counter                string
+	}{
+		{"error_response, closed", "error-response", onClosed, unavailable(), 503, "error"},
+		{"error_response, open", "error-response", onOpen, unavailable(), 200, "failure_mode_allowed"},
+		// Envoy gives its own status_on_error.
+		{"grpc_error, closed", "grpc-error", onClosed, unavailable(), 403, "error"},
+		{"grpc_error, open", "grpc-error", onOpen, unavailable(), 200, "failure_mode_allowed"},
+		{"a wrong secret is still a denial with error_response", "error-response", onOpen, pair{known.access, unique("wrong")}.headers(), 401, "denied"},
+		{"a wrong secret is still a denial with grpc_error", "grpc-error", onOpen, pair{known.access, unique("wrong")}.headers(), 401, "denied"},
+		{"no token is still a denial", "grpc-error", onOpen, nil, 401, "denied"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			counter := "http." + test.listener + ".ext_authz." + test.counter
+			before, err := w.envoy.Counter(t.Context(), counter)
+			must(t, err)
+			a := w.send(t, test.listener, protocols()[0], request{policy: test.policy, target: "/on-error", header: test.header})
+			if a.status != test.status {
+				t.Errorf("status = %d, want %d; body %s", a.status, test.status, a.body)
+			}
+			if a.echo != nil && len(a.echo.Headers["x-envoy-auth-failure-mode-allowed"]) == 0 {
+				t.Errorf("the upstream is not told that nobody has decided: %v", a.echo.Headers)
+			}
+			after, err := w.envoy.Counter(t.Context(), counter)
+			if err != nil || after != before+1 {
+				t.Errorf("%s went from %d to %d, %v, want one more", counter, before, after, err)
+			}
+		})
+	}
+}
+
+// TestAShadowPolicyLetsThroughWhenVaultIsAway holds shadow to its word.
+func TestAShadowPolicyLetsThroughWhenVaultIsAway(t *testing.T) {
+	t.Parallel()
+	w := ownWorld(t, fragileSetup())
+	w.proxy.SetReset(true)
+	header := append(pair{unique("access"), unique("secret")}.headers(), field{"x-consumer-id", aliceID})
+	a := w.send(t, onClosed, protocols()[0], request{policy: "shadow", target: "/shadow", header: header})
+	if a.echo == nil || len(a.echo.Headers["x-consumer-id"]) != 0 {
+		t.Fatalf("status = %d, echo %+v, want it let through without an identity", a.status, a.echo)
+	}
+	await(t, 5*time.Second, func(context.Context) error {
+		lines := w.service.Decisions("/shadow")
+		if len(lines) != 1 || !lines[0].Shadow || lines[0].Reason != "unavailable" || lines[0].Decision != "allow" {
+			return fmt.Errorf("logged %+v, want one shadow decision with the reason unavailable", lines)
+		}
+		return nil
+	})
+}
+
+// TestASlowVaultIsAnsweredWithinEnvoysDefaultTimeout guards trap 2 with Envoy's
+// 200 ms, less than Vault may take: the service must say 503 before Envoy gives
+// up, or failure_mode_allow would open.
+func TestASlowVaultIsAnsweredWithinEnvoysDefaultTimeout(t *testing.T) {
+	t.Parallel()
+	s := fragileSetup()
+	for i := range s.listeners {
+		s.listeners[i].Timeout = 0
+	}
+	w := ownWorld(t, s)
+	p := w.credential(t, aliceID, nil)
+	w.send(t, onClosed, protocols()[0], request{policy: "default", target: "/warm", header: p.headers()})
+	w.proxy.SetLatency(5 * time.Second)
+	for i := range 5 {
+		a := w.send(t, onOpen, protocols()[i%2], request{policy: "default", target: "/slow", header: pair{unique("access"), unique("secret")}.headers()})
+		if a.status != http.StatusServiceUnavailable {
+			t.Errorf("status = %d, want 503; body %s", a.status, a.body)
+		}
+	}
+	if n := w.upstream.Reached("/slow"); n != 0 {
+		t.Errorf("%d requests reached the upstream", n)
+	}
+}
+
+// TestACachedCredentialOutlivesVaultForAWhile guards trap 20: an expired entry
+// stands in for a Vault that is away, but only for max_stale.
+func TestACachedCredentialOutlivesVaultForAWhile(t *testing.T) {
+	t.Parallel()
+	w := ownWorld(t, fragileSetup())
+	p := w.credential(t, aliceID, nil)
+	ask := func(ctx context.Context) (int, error) {
+		a, err := w.try(ctx, onOpen, protocols()[0], request{policy: "brief", target: "/brief", header: p.headers()})
+		return a.status, err
+	}
+	if got, err := ask(t.Context()); got != http.StatusOK {
+		t.Fatalf("before: status = %d, %v", got, err)
+	}
+	w.vault.Kill()
+	down := time.Now()
+	// ttl is 1 s, less up to a tenth; max_stale is 3 s.
+	const fresh, most = time.Second, 4 * time.Second
+	served := time.Duration(0)
+	await(t, reloadLimit, func(ctx context.Context) error {
+		switch got, err := ask(ctx); {
+		case err != nil:
+			return err
+		case got == http.StatusServiceUnavailable:
+			return nil
+		case got != http.StatusOK:
+			t.Errorf("status = %d, want 200 and then 503", got)
+			return nil
+		}
+		served = time.Since(down)
+		return errors.New("still served")
+	})
+	// The second on top is for two busy cores.
+	if served < fresh || served > most+time.Second {
+		t.Errorf("served for %s after Vault went away, want more than its ttl of %s and no more than %s", served, fresh, most)
+	}
+	if got, err := ask(t.Context()); got != http.StatusServiceUnavailable {
+		t.Errorf("after max_stale: status = %d, %v, want 503", got, err)
+	}
+}
+
+// TestADeletedRecordEndsWithItsTTL is the same for a Vault that is there: its
+// "not found" is never outlived.
+func TestADeletedRecordEndsWithItsTTL(t *testing.T) {
+	t.Parallel()
+	w := ownWorld(t, fragileSetup())
+	p := w.credential(t, aliceID, nil)
+	r := request{policy: "brief", target: "/deleted", header: p.headers()}
+	if a := w.send(t, onClosed, protocols()[0], r); a.status != http.StatusOK {
+		t.Fatalf("before: status = %d, body %s", a.status, a.body)
+	}
+	must(t, w.vault.Delete(t.Context(), mountV1, parts.KVv1, p.access))
+	await(t, 5*time.Second, func(ctx context.Context) error {
+		a, err := w.try(ctx, onClosed, protocols()[0], r)
+		if err == nil && a.status != http.StatusUnauthorized {
+			err = fmt.Errorf("status %d, want 401", a.status)
+		}
+		return err
+	})
+}
+
+// TestAClientThatGoesAwayIsNotLetThrough guards trap 3: a check that is canceled
+// midway is no allow, and is told apart in the log.
+func TestAClientThatGoesAwayIsNotLetThrough(t *testing.T) {
+	t.Parallel()
+	s := fragileSetup()
+	w := ownWorld(t, s)
+	p := w.credential(t, aliceID, nil)
+	w.proxy.SetLatency(250 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if a, err := w.try(ctx, onClosed, protocols()[0], request{policy: "default", target: "/gone", header: p.headers()}); err == nil {
+		t.Fatalf("the client did not go away: %+v", a)
+	}
+	await(t, 10*time.Second, func(context.Context) error {
+		lines := w.service.Decisions("/gone")
+		if len(lines) != 1 || lines[0].Reason != "canceled" || lines[0].Decision != "deny" {
+			return fmt.Errorf("logged %+v, want one denial with the reason canceled", lines)
+		}
+		return nil
+	})
+	if n := w.upstream.Reached("/gone"); n != 0 {
+		t.Errorf("%d requests reached the upstream", n)
+	}
+}
+
+// TestEnvoyDecidesWhereTheServiceIsGone shows what is left to Envoy's own
+// setting: with the service killed, or hung beyond Envoy's timeout.
+func TestEnvoyDecidesWhereTheServiceIsGone(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		sig  syscall.Signal
+	}{
+		{"killed", syscall.SIGKILL},
+		{"hung", syscall.SIGSTOP},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := ownWorld(t, fragileSetup())
+			p := w.credential(t, aliceID, nil)
+			r := request{policy: "default", target: "/alone", header: p.headers()}
+			if a := w.send(t, onClosed, protocols()[0], r); a.status != http.StatusOK {
+				t.Fatalf("before: status = %d, body %s", a.status, a.body)
+			}
+			reached := w.upstream.Reached("/alone")
+			must(t, w.service.Signal(test.sig))
+			if a := w.send(t, onClosed, protocols()[0], r); a.status != http.StatusForbidden {
+				t.Errorf("status = %d, want Envoy's 403", a.status)
+			}
+			if n := w.upstream.Reached("/alone"); n != reached {
+				t.Errorf("%d more requests reached the upstream", n-reached)
+			}
+			// The reason why the README advises against failure_mode_allow.
+			a := w.send(t, onOpen, protocols()[0], r)
+			if a.echo == nil || len(a.echo.Headers["x-envoy-auth-failure-mode-allowed"]) == 0 {
+				t.Errorf("with failure_mode_allow: status = %d, echo %+v, want it let through and marked", a.status, a.echo)
+			}
+		})
+	}
+}
+
+// TestTheServiceListensOnAUnixSocket shows a sidecar without a port, whose
+// socket is not for everybody.
+func TestTheServiceListensOnAUnixSocket(t *testing.T) {
+	t.Parallel()
+	s := fragileSetup()
+	s.socket = true
+	w := ownWorld(t, s)
+	p := w.credential(t, aliceID, nil)
+	if a := w.send(t, onClosed, protocols()[0], request{policy: "default", target: "/socket", header: p.headers()}); a.echo == nil {
+		t.Errorf("status = %d, want it let through; body %s", a.status, a.body)
+	}
+	if a := w.send(t, onClosed, protocols()[0], request{policy: "default", target: "/socket"}); a.status != http.StatusUnauthorized {
+		t.Errorf("without tokens: status = %d, want 401", a.status)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

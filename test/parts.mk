@@ -1,0 +1,23 @@
+# The real parts (Envoy, Vault, OpenBao) and what runs on them. Included by the
+# Makefile at the root.
+
+TOOLS  ?= $(CURDIR)/.tools
+PYTHON ?= python3
+
+# How the tests are told where the parts are. With REQUIRE_REAL_PARTS a part
+# that is missing fails the tests instead of skipping them.
+REAL_PARTS = ENVOY_BIN=$(TOOLS)/bin/envoy VAULT_BIN=$(TOOLS)/bin/vault BAO_BIN=$(TOOLS)/bin/bao REQUIRE_REAL_PARTS=1
+
+.PHONY: tools
+tools: ## fetch or build Envoy, Vault and OpenBao into .tools
+	@command -v $(PYTHON) >/dev/null || { echo "tools: $(PYTHON) is not on PATH; install Python 3.8 or later, or set PYTHON=" >&2; exit 1; }
+	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)'
+
+.PHONY: e2e
+e2e: tools ## end-to-end tests with a real Envoy and a real Vault
+	$(REAL_PARTS) go test -race -count=1 ./test/e2e/
+
+.PHONY: demo
+demo: tools ## Envoy, Vault, vault-authz and an upstream on loopback, with curl lines to paste
+	@go build -o '$(TOOLS)/bin/demo' ./test/demo
+	@$(REAL_PARTS) exec '$(TOOLS)/bin/demo'

@@ -1,0 +1,116 @@
+package parts
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A Command is a program to start.
+type Command struct {
+	// Name stands for it in messages.
+	Name string
+	Path string
+	Args []string
+	// Env is the whole environment, nil for that of this process.
+	Env []string
+	Dir string
+}
+
+// A Process is a program that was started, in a process group of its own. It
+// is safe for concurrent use.
+type Process struct {
+	name   string
+	cmd    *exec.Cmd
+	out    output
+	exited chan struct{}
+}
+
+// Start starts a program and collects what it writes. It must be ended with
+// [Process.Stop] or [Process.Kill]; a context would end the program alone, and
+// not what that has started.
+func Start(c Command) (*Process, error) {
+	p := &Process{name: c.Name, exited: make(chan struct{})}
+	p.cmd = exec.Command(c.Path, c.Args...)
+	p.cmd.Env, p.cmd.Dir = c.Env, c.Dir
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	p.cmd.SysProcAttr = ownGroup()
+	// Whoever inherits the output must not keep us waiting for its end.
+	p.cmd.WaitDelay = time.Second
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", c.Name, err)
+	}
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+// Name returns what the process is called in messages.
+func (p *Process) Name() string { return p.name }
+
+// Log returns what the process has written so far, to both outputs.
+func (p *Process) Log() string { return p.out.String() }
+
+// Exited is closed once the process has ended.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Signal sends a signal to the process and all that it started.
+func (p *Process) Signal(sig syscall.Signal) error {
+	if err := syscall.Kill(-p.cmd.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("sending %s to %s: %w", sig, p.name, err)
+	}
+	return nil
+}
+
+// Stop asks the process to end and kills it if it has not after grace.
+func (p *Process) Stop(grace time.Duration) {
+	_ = p.Signal(syscall.SIGTERM)
+	// One that is stopped would not hear of it.
+	_ = p.Signal(syscall.SIGCONT)
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-p.exited:
+	case <-timer.C:
+	}
+	p.Kill()
+}
+
+// Kill ends the process and all that it started, and waits for it. Also one
+// that is stopped by a signal ends.
+func (p *Process) Kill() {
+	_ = p.Signal(syscall.SIGKILL)
+	<-p.exited
+}
+
+// failed adds what is known of the process to an error.
+func (p *Process) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w\n%s", p.name, err, p.Log())
+}
+
+// output collects what two writers write.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}

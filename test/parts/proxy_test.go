@@ -1,0 +1,71 @@
+package parts
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// hello greets whoever connects.
+func hello(t *testing.T, greeting string) (address string) {
+	t.Helper()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, greeting)
+			_ = c.Close()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+func greeted(t *testing.T, address string) (string, time.Duration, error) {
+	t.Helper()
+	start := time.Now()
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { _ = c.Close() }()
+	b, err := io.ReadAll(c)
+	return string(b), time.Since(start), err
+}
+
+func TestAProxyIsWhatItIsSetTo(t *testing.T) {
+	t.Parallel()
+	first, second := hello(t, "first"), hello(t, "second")
+	p, err := NewProxy(t.Context(), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	if got, _, err := greeted(t, p.Address()); got != "first" || err != nil {
+		t.Errorf("got %q, %v, want first", got, err)
+	}
+	p.SetTarget(second)
+	if got, _, err := greeted(t, p.Address()); got != "second" || err != nil {
+		t.Errorf("with another target: got %q, %v, want second", got, err)
+	}
+	const latency = 50 * time.Millisecond
+	p.SetLatency(latency)
+	if got, took, err := greeted(t, p.Address()); got != "second" || took < latency || err != nil {
+		t.Errorf("with latency %s: got %q after %s, %v", latency, got, took, err)
+	}
+	p.SetReset(true)
+	if got, _, err := greeted(t, p.Address()); got != "" || err == nil {
+		t.Errorf("with reset: got %q, %v, want an error", got, err)
+	}
+	p.SetReset(false)
+	if got, _, err := greeted(t, p.Address()); got != "second" || err != nil {
+		t.Errorf("after reset: got %q, %v, want second", got, err)
+	}
+}

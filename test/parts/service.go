@@ -1,0 +1,147 @@
+package parts
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// ServiceConfig says how vault-authz is started.
+type ServiceConfig struct {
+	// Binary is what [BuildService] made, and Dir an existing folder for its
+	// files.
+	Binary, Dir string
+	// GRPC and Probes are where it listens: host:port or unix:/path, a free
+	// loopback port if empty.
+	GRPC, Probes string
+	// Entities are the vaults, consumers and policies, in YAML.
+	Entities string
+	// Env is added to the environment of this process.
+	Env []string
+}
+
+// A Service is a running vault-authz.
+type Service struct {
+	*Process
+	// GRPC is where Envoy asks and Probes where readiness is told.
+	GRPC, Probes string
+	http         *http.Client
+}
+
+// BuildService builds vault-authz from the module that the working directory
+// belongs to, and returns the binary.
+func BuildService(ctx context.Context, dir string, race bool) (string, error) {
+	binary := filepath.Join(dir, "vault-authz")
+	args := []string{"build", "-buildvcs=false", "-o", binary}
+	if race {
+		args = append(args, "-race")
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/vault-authz/vault-authz/cmd/vault-authz")...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building vault-authz: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// StartService starts vault-authz and waits until it says that it is ready.
+func StartService(ctx context.Context, c ServiceConfig) (*Service, error) {
+	addresses := filepath.Join(c.Dir, "addresses.json")
+	config := filepath.Join(c.Dir, "vault-authz.yaml")
+	if err := os.Remove(addresses); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	if err := os.WriteFile(config, []byte(c.preamble(addresses)+c.Entities), 0o600); err != nil {
+		return nil, err
+	}
+	p, err := Start(Command{
+		Name: "vault-authz", Path: c.Binary, Dir: c.Dir,
+		Args: []string{"serve", "--config", config},
+		Env:  append(os.Environ(), c.Env...),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{Process: p, http: &http.Client{Timeout: 5 * time.Second}}
+	ctx, cancel := context.WithTimeout(ctx, StartLimit)
+	defer cancel()
+	err = Await(ctx, p, func(ctx context.Context) error {
+		raw, err := os.ReadFile(addresses)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(raw, s); err != nil {
+			return fmt.Errorf("reading %q: %w", addresses, err)
+		}
+		return s.Ready(ctx)
+	})
+	if err != nil {
+		p.Kill()
+		return nil, p.failed(err)
+	}
+	return s, nil
+}
+
+// preamble is the part of the configuration that is the same for all.
+func (c *ServiceConfig) preamble(addresses string) string {
+	or := func(address string) string {
+		if address == "" {
+			return "127.0.0.1:0"
+		}
+		return address
+	}
+	return fmt.Sprintf(`listen: {grpc: %q, probes: %q}
+addresses_file: %q
+log: {level: info, format: json, allow_sample: 1}
+drain: {wait: 0s, timeout: 2s}
+`, or(c.GRPC), or(c.Probes), addresses)
+}
+
+// Ready asks the service whether it is ready.
+func (s *Service) Ready(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Probes+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	_, err = fetch(s.http, req)
+	return err
+}
+
+// A DecisionLine is one line of the service's decision log.
+type DecisionLine struct {
+	Message    string `json:"message"`
+	Decision   string `json:"decision"`
+	Reason     string `json:"reason"`
+	Policy     string `json:"policy"`
+	Shadow     bool   `json:"shadow"`
+	Anonymous  bool   `json:"anonymous"`
+	InsteadOf  string `json:"instead_of"`
+	Consumer   string `json:"consumer"`
+	Credential string `json:"credential"`
+	Status     int    `json:"status"`
+	Method     string `json:"method"`
+	Path       string `json:"path"`
+	Host       string `json:"host"`
+	Error      string `json:"error"`
+}
+
+// Decisions returns the decisions about requests for a path that were logged so
+// far.
+func (s *Service) Decisions(path string) []DecisionLine {
+	var lines []DecisionLine
+	for line := range strings.SplitSeq(s.Log(), "\n") {
+		if !strings.Contains(line, path) {
+			continue
+		}
+		var d DecisionLine
+		if json.Unmarshal([]byte(line), &d) == nil && d.Message == "decision" && d.Path == path {
+			lines = append(lines, d)
+		}
+	}
+	return lines
+}

@@ -1,0 +1,136 @@
+package parts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+)
+
+// An Echo is what reached the upstream: its answer to every HTTP request, as
+// JSON, and to every gRPC call, in the header [EchoHeader].
+type Echo struct {
+	Protocol string `json:"protocol"`
+	Method   string `json:"method"`
+	// Target is the path with the query, as sent.
+	Target string `json:"target"`
+	Host   string `json:"host"`
+	// Headers has every value of each header, by its name in lower case.
+	Headers map[string][]string `json:"headers"`
+	Body    string              `json:"body,omitempty"`
+}
+
+// EchoHeader carries the [Echo] of a gRPC call.
+const EchoHeader = "x-upstream-echo"
+
+// An Upstream is a server that tells what reached it: over HTTP/1.1 and HTTP/2
+// without TLS on one port, with the standard gRPC health service as its gRPC
+// API. It is safe for concurrent use.
+type Upstream struct {
+	ln     net.Listener
+	server *http.Server
+
+	mu      sync.Mutex
+	targets map[string]int
+}
+
+// StartUpstream starts an upstream on a port, 0 for a free one. It must be
+// closed.
+func StartUpstream(ctx context.Context, address string) (*Upstream, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	u := &Upstream{ln: ln, targets: map[string]int{}}
+	calls := grpc.NewServer()
+	healthpb.RegisterHealthServer(calls, health{upstream: u})
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	u.server = &http.Server{
+		Protocols:         &protocols,
+		ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+				calls.ServeHTTP(w, r)
+				return
+			}
+			u.echo(w, r)
+		}),
+	}
+	go func() { _ = u.server.Serve(ln) }()
+	return u, nil
+}
+
+// Address returns the host:port of the upstream.
+func (u *Upstream) Address() string { return u.ln.Addr().String() }
+
+// Reached returns how many requests for a path got here.
+func (u *Upstream) Reached(path string) int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.targets[path]
+}
+
+// Close ends the upstream and its connections.
+func (u *Upstream) Close() error { return u.server.Close() }
+
+func (u *Upstream) count(path string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.targets[path]++
+}
+
+func (u *Upstream) echo(w http.ResponseWriter, r *http.Request) {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	u.count(path)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	e := Echo{Protocol: r.Proto, Method: r.Method, Target: r.RequestURI, Host: r.Host, Headers: lowered(r.Header), Body: string(body)}
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(e)
+}
+
+func lowered(h http.Header) map[string][]string {
+	out := make(map[string][]string, len(h))
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		key := strings.ToLower(name)
+		out[key] = append(out[key], h[name]...)
+	}
+	return out
+}
+
+// health answers every health check with SERVING.
+type health struct {
+	healthpb.UnimplementedHealthServer
+	upstream *Upstream
+}
+
+// Check implements [healthpb.HealthServer].
+func (h health) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
+	h.upstream.count(healthpb.Health_Check_FullMethodName)
+	md, _ := metadata.FromIncomingContext(ctx)
+	e := Echo{Protocol: "gRPC", Method: http.MethodPost, Target: healthpb.Health_Check_FullMethodName, Headers: md}
+	raw, err := json.Marshal(e)
+	if err := errors.Join(err, grpc.SetHeader(ctx, metadata.Pairs(EchoHeader, string(raw)))); err != nil {
+		return nil, err
+	}
+	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
+}

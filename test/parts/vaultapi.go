@@ -1,0 +1,115 @@
+package parts
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// The versions of the KV engine.
+const (
+	KVv1 = "v1"
+	KVv2 = "v2"
+)
+
+// A VaultAPI is what an operator of Vault does, over its HTTP API and without
+// its client library, so that the tests do not lean on what they test.
+type VaultAPI struct {
+	Address, RootToken string
+	http               *http.Client
+}
+
+// NewVaultAPI returns the API at an address (http://host:port), used with the
+// root token.
+func NewVaultAPI(address, rootToken string) VaultAPI {
+	return VaultAPI{Address: address, RootToken: rootToken, http: &http.Client{Timeout: 10 * time.Second}}
+}
+
+// Do makes one call. path is what follows /v1/; body and into may be nil.
+func (v *VaultAPI) Do(ctx context.Context, method, path string, body, into any) error {
+	var raw []byte
+	if body != nil {
+		var err error
+		if raw, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, v.Address+"/v1/"+path, bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Vault-Token", v.RootToken)
+	req.Header.Set("X-Vault-Request", "true")
+	answer, err := fetch(v.http, req)
+	if err != nil || into == nil {
+		return err
+	}
+	return json.Unmarshal(answer, into)
+}
+
+// Mount mounts a KV engine, and waits until it can be written to: version 2
+// takes a moment after it says that it is mounted.
+func (v *VaultAPI) Mount(ctx context.Context, mount, kv string) error {
+	err := v.Do(ctx, "POST", "sys/mounts/"+mount, map[string]any{
+		"type": "kv", "options": map[string]string{"version": kv[1:]},
+	}, nil)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, StartLimit)
+	defer cancel()
+	return Await(ctx, nil, func(ctx context.Context) error {
+		return v.Put(ctx, mount, kv, "mount-check", map[string]any{"ready": true})
+	})
+}
+
+// Unmount drops an engine with all that is in it.
+func (v *VaultAPI) Unmount(ctx context.Context, mount string) error {
+	return v.Do(ctx, "DELETE", "sys/mounts/"+mount, nil, nil)
+}
+
+// Put writes a record as `vault write` (version 1) or `vault kv put` does.
+func (v *VaultAPI) Put(ctx context.Context, mount, kv, key string, record map[string]any) error {
+	if kv == KVv2 {
+		return v.Do(ctx, "POST", mount+"/data/"+key, map[string]any{"data": record}, nil)
+	}
+	return v.Do(ctx, "POST", mount+"/"+key, record, nil)
+}
+
+// Delete deletes a record: in version 2 its newest version, which leaves the
+// metadata.
+func (v *VaultAPI) Delete(ctx context.Context, mount, kv, key string) error {
+	if kv == KVv2 {
+		return v.Do(ctx, "DELETE", mount+"/data/"+key, nil, nil)
+	}
+	return v.Do(ctx, "DELETE", mount+"/"+key, nil, nil)
+}
+
+// ReaderToken makes a token that can do what vault-authz needs, and nothing
+// else: read the records of these mounts.
+func (v *VaultAPI) ReaderToken(ctx context.Context, mounts ...string) (string, error) {
+	var rules bytes.Buffer
+	for _, m := range mounts {
+		fmt.Fprintf(&rules, "path %q { capabilities = [\"read\", \"list\"] }\n", m+"/*")
+	}
+	const policy = "vault-authz-reader"
+	err := v.Do(ctx, "PUT", "sys/policies/acl/"+policy, map[string]any{"policy": rules.String()}, nil)
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		Auth struct {
+			Token string `json:"client_token"`
+		} `json:"auth"`
+	}
+	err = v.Do(ctx, "POST", "auth/token/create", map[string]any{"policies": []string{policy}, "ttl": "1h"}, &answer)
+	return answer.Auth.Token, err
+}
+
+// Revoke revokes a token.
+func (v *VaultAPI) Revoke(ctx context.Context, token string) error {
+	return v.Do(ctx, "POST", "auth/token/revoke", map[string]any{"token": token}, nil)
+}

