@@ -9,7 +9,8 @@ import (
 )
 
 // The fields of the dynamic metadata, under envoy.filters.http.ext_authz: for
-// rate limits, RBAC and access logs further down the chain.
+// rate limits, RBAC and access logs further down the chain. Because it ends up
+// in logs, the credential is the fingerprint of the access token, as in our own.
 const (
 	metaDecision   = "decision"
 	metaReason     = "reason"
@@ -60,7 +61,7 @@ func describe(fields map[string]*structpb.Value, d *authz.Decision) {
 	if d.Anonymous {
 		fields[metaAnonymous] = structpb.NewBoolValue(true)
 	} else if d.Policy != nil && !d.Policy.HideCredentialIdentifier {
-		fields[metaCredential] = text(d.AccessToken)
+		fields[metaCredential] = text(authz.Fingerprint(d.AccessToken))
 	}
 }
 

@@ -28,7 +28,7 @@ func TestMetadataDescribesTheDecision(t *testing.T) {
 			name: "allowed", d: allowAlice(),
 			want: map[string]any{
 				"decision": "allow", "reason": "authenticated", "policy": "orders", "consumer": alice,
-				"groups": []any{"gold", "eu"}, "credential": "alice-access",
+				"groups": []any{"gold", "eu"}, "credential": authz.Fingerprint("alice-access"),
 			},
 		},
 		{

@@ -74,8 +74,9 @@ func appendHeader(out []authz.Header, name, value string) []authz.Header {
 	return append(out, authz.Header{Name: strings.ToLower(name), Value: value})
 }
 
-// incomplete says whether a body lacks its end. Envoy's own word is not enough:
-// it says "false" when its buffer is exactly full and more is to come.
+// incomplete says whether a body may lack its end. Envoy's own word is not
+// enough: it says "false" when its buffer is exactly full and more is to come.
+// Only a content-length tells, so a body without one counts as incomplete.
 func incomplete(r *authz.Request) bool {
 	if len(r.Body) == 0 {
 		return false
@@ -94,7 +95,7 @@ func incomplete(r *authz.Request) bool {
 			}
 		}
 	}
-	return given > 1
+	return given != 1
 }
 
 func address(a *corev3.Address) string {

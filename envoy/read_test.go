@@ -218,9 +218,10 @@ func TestTrap26ABodyIsPartialUnlessItIsKnownToBeWhole(t *testing.T) {
 	}{
 		{name: "no body"},
 		{name: "no body, whatever is announced", headers: []string{"content-length", "7", partialBody, "true"}},
-		{name: "nothing said of a body", body: "a=1"},
+		{name: "nothing said of a body", body: "a=1", partial: true},
 		{name: "whole", headers: []string{"content-length", "3", partialBody, "false"}, body: "a=1"},
-		{name: "chunked and whole", headers: []string{"transfer-encoding", "chunked", partialBody, "false"}, body: "a=1"},
+		{name: "whole, without Envoy's word", headers: []string{"content-length", "3"}, body: "a=1"},
+		{name: "chunked, so that there may be more", headers: []string{"transfer-encoding", "chunked", partialBody, "false"}, body: "a=1", partial: true},
 		{name: "said to be partial", headers: []string{partialBody, "true"}, body: "a=1", partial: true},
 		{name: "something unknown is said", headers: []string{partialBody, "TRUE"}, body: "a=1", partial: true},
 		{name: "nothing is said, emptily", headers: []string{partialBody, ""}, body: "a=1", partial: true},

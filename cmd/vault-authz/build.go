@@ -44,7 +44,7 @@ func build(c *config.Config, open engineOf, log *zap.Logger) (*service, error) {
 	var checks []server.Check
 	for i := range c.Vaults {
 		v := &c.Vaults[i]
-		named := log.Named("vault").With(zap.String("vault", v.Name))
+		named := log.Named("vault")
 		engine, ready, run, err := open(v, named)
 		if err != nil {
 			return nil, fmt.Errorf("vault object %q: %w", v.Name, err)
@@ -88,7 +88,7 @@ var _ authz.Source = (*cache.Cache[authz.Credential])(nil)
 // openVault opens the engine of a real vault object.
 func openVault(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
 	for _, setting := range v.InsecureSettings() {
-		log.Warn("insecure setting", zap.String("setting", setting))
+		log.Warn("insecure setting", zap.String("vault", v.Name), zap.String("setting", setting))
 	}
 	vault, err := vaultkv.New(v.Config, log)
 	if err != nil {

@@ -102,21 +102,26 @@ func TestABodyThatJustFillsTheBufferIsNotTakenForWhole(t *testing.T) {
 	t.Parallel()
 	w := sharedWorld(t)
 	const rest = "&access_token=another"
-	for _, listener := range []string{onBody, onBodyBytes} {
-		t.Run(listener, func(t *testing.T) {
+	type framing struct{ listener, name string }
+	for _, f := range []framing{{onBody, "content-length"}, {onBody, "chunked"}, {onBodyBytes, "content-length"}, {onBodyBytes, "chunked"}} {
+		t.Run(f.listener+" "+f.name, func(t *testing.T) {
 			t.Parallel()
 			p := w.credential(t, aliceID, nil)
 			start := p.query() + "&pad="
 			start += strings.Repeat("x", bodyLimit-len(start))
-			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", w.envoy.Address(listener))
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", w.envoy.Address(f.listener))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
 			// If it were let through, the upstream would wait for the rest.
 			must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
-			_, err = fmt.Fprintf(conn, "POST /full HTTP/1.1\r\nhost: %s\r\ncontent-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s",
-				parts.PolicyHost("body"), form, bodyLimit+len(rest), start)
+			length := fmt.Sprintf("content-length: %d\r\n\r\n", bodyLimit+len(rest))
+			if f.name == "chunked" {
+				length = fmt.Sprintf("transfer-encoding: chunked\r\n\r\n%x\r\n", bodyLimit)
+			}
+			_, err = fmt.Fprintf(conn, "POST /full HTTP/1.1\r\nhost: %s\r\ncontent-type: %s\r\nconnection: close\r\n%s%s",
+				parts.PolicyHost("body"), form, length, start)
 			must(t, err)
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
