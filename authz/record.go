@@ -37,10 +37,11 @@ const (
 	KindCredentials = "credentials"
 )
 
-// ErrConflict: the record is not the one that the writer saw.
+// ErrConflict says that the record is not the one that the writer saw.
 var ErrConflict = errors.New("the record was changed by somebody else, read it again")
 
 // A TakenError says which unique key belongs to another record.
 type TakenError struct{ Key string }
 
+// Error implements error.
 func (e TakenError) Error() string { return fmt.Sprintf("%q belongs to another record", e.Key) }

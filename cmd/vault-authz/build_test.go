@@ -37,15 +37,19 @@ func twoVaults() config.Config {
 	return c
 }
 
-// openNamed opens an engine in which the access token "shared" has a secret of
+// namedEngine is an engine in which the access token "shared" has a secret of
 // the vault object's own.
-func openNamed(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+func namedEngine(t *testing.T, vault string) vaultkv.Engine {
+	t.Helper()
 	engine := memkv.New()
 	document, err := json.Marshal(map[string]any{
-		"access_token": "shared", "secret_token": "secret-of-" + v.Name, "consumer": map[string]string{"id": demoConsumerID},
+		"access_token": "shared", "secret_token": "secret-of-" + vault, "consumer": map[string]string{"id": demoConsumerID},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	engine.Put("shared", document)
-	return engine, func() error { return nil }, nil, err
+	return engine
 }
 
 func TestTrap14ACachedCredentialOfOneVaultIsNoneInAnother(t *testing.T) {
@@ -54,10 +58,7 @@ func TestTrap14ACachedCredentialOfOneVaultIsNoneInAnother(t *testing.T) {
 	sources := map[string]authz.Source{}
 	digester := authz.NewDigester()
 	for i := range c.Vaults {
-		engine, _, _, err := openNamed(&c.Vaults[i], nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		engine := namedEngine(t, c.Vaults[i].Name)
 		cached, err := cache.New(c.Vaults[i].Cache, vaultkv.NewStore(c.Vaults[i].Name, engine, digester, zap.NewNop()).Lookup, rules())
 		if err != nil {
 			t.Fatal(err)
