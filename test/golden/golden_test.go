@@ -1,0 +1,198 @@
+// Package golden holds whole cases: a configuration, the records in the store
+// and a request, and the answer byte for byte. Each is run directly and over
+// gRPC, with raw headers and with joined ones.
+package golden
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rogpeppe/go-internal/txtar"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/envoy"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/memkv"
+	"github.com/vault-authz/vault-authz/internal/server"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+var update = flag.Bool("update", false, "write the answers that come out into testdata")
+
+// The parts of a case.
+const (
+	partConfig  = "config.yaml"
+	partRecords = "records.json"
+	partRequest = "request.json"
+	partAnswer  = "answer.json"
+)
+
+// request is a request in a case.
+type request struct {
+	Method, URL, Policy, Body string
+	Headers                   [][2]string
+}
+
+func TestGoldenCasesDirectlyAndOverGRPC(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, name := range names {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			t.Parallel()
+			archive, err := txtar.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			service := serviceOf(t, part(t, archive, partConfig), part(t, archive, partRecords))
+			var r request
+			if err := json.Unmarshal(part(t, archive, partRequest), &r); err != nil {
+				t.Fatal(err)
+			}
+			if *update {
+				writeAnswer(t, name, archive, answer(t, service.Check, r, true))
+			}
+			want := string(part(t, archive, partAnswer))
+			for transport, check := range map[string]check{"directly": service.Check, "over gRPC": overGRPC(t, service)} {
+				for _, raw := range []bool{true, false} {
+					if diff := cmp.Diff(want, answer(t, check, r, raw)); diff != "" {
+						t.Errorf("%s, raw headers %t (-want +got):\n%s", transport, raw, diff)
+					}
+				}
+			}
+		})
+	}
+}
+
+type check func(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse, error)
+
+// answer asks and returns the answer in its JSON form.
+func answer(t *testing.T, ask check, r request, raw bool) string {
+	t.Helper()
+	q := envoy.Question{Method: r.Method, URL: r.URL, Policy: r.Policy, RawHeaders: raw}
+	for _, h := range r.Headers {
+		q.Headers = append(q.Headers, authz.Header{Name: h[0], Value: h[1]})
+	}
+	if r.Body != "" {
+		q.Body = []byte(r.Body)
+	}
+	form, err := q.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in authv3.CheckRequest
+	if err := protojson.Unmarshal(form, &in); err != nil {
+		t.Fatal(err)
+	}
+	out, err := ask(t.Context(), &in)
+	if err != nil {
+		return fmt.Sprintf("%v\n", err)
+	}
+	if form, err = protojson.Marshal(out); err != nil {
+		t.Fatal(err)
+	}
+	// protojson varies its white space on purpose.
+	var text bytes.Buffer
+	if err := json.Indent(&text, form, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return text.String() + "\n"
+}
+
+func serviceOf(t *testing.T, configuration, records []byte) *envoy.Service {
+	t.Helper()
+	c, err := config.Parse(configuration, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documents map[string]json.RawMessage
+	if err := json.Unmarshal(records, &documents); err != nil {
+		t.Fatal(err)
+	}
+	digester := authz.NewDigester()
+	sources := map[string]authz.Source{}
+	for i := range c.Vaults {
+		engine := memkv.New()
+		for key, document := range documents {
+			engine.Put(key, document)
+		}
+		if bytes.Contains(records, []byte("the-store-is-down")) {
+			engine.Fail(authz.ErrUnavailable)
+		}
+		sources[c.Vaults[i].Name] = vaultkv.NewStore(c.Vaults[i].Name, engine, digester, zap.NewNop())
+	}
+	snapshot, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return envoy.NewService(authz.New(snapshot, digester, c.Grammar), envoy.Options{})
+}
+
+// overGRPC serves as the product does and returns a client's Check.
+func overGRPC(t *testing.T, service *envoy.Service) check {
+	t.Helper()
+	srv := server.NewGRPC(envoy.NewCodec(1<<20, prometheus.NewRegistry()))
+	envoy.Register(srv, service)
+	ln := bufconn.Listen(1 << 20)
+	go func() { _ = srv.Serve(ln) }()
+	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return ln.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		srv.Stop()
+	})
+	client := authv3.NewAuthorizationClient(conn)
+	return func(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+		return client.Check(ctx, in)
+	}
+}
+
+func part(t *testing.T, a *txtar.Archive, name string) []byte {
+	t.Helper()
+	for _, f := range a.Files {
+		if f.Name == name {
+			return f.Data
+		}
+	}
+	if name == partAnswer && *update {
+		return nil
+	}
+	t.Fatalf("the case has no %s", name)
+	return nil
+}
+
+func writeAnswer(t *testing.T, name string, a *txtar.Archive, text string) {
+	t.Helper()
+	found := false
+	for i := range a.Files {
+		if a.Files[i].Name == partAnswer {
+			a.Files[i].Data, found = []byte(text), true
+		}
+	}
+	if !found {
+		a.Files = append(a.Files, txtar.File{Name: partAnswer, Data: []byte(text)})
+	}
+	if err := os.WriteFile(name, txtar.Format(a), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
