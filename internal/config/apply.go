@@ -57,12 +57,7 @@ func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 	set(&v.Timeout, e.Timeout)
 	set(&v.MaxRetries, e.MaxRetries)
 	e.Cache.apply(&v.Cache)
-	if v.Cache.TTL > v.Cache.MaxTTL && e.Cache.MaxTTL == nil {
-		v.Cache.MaxTTL = v.Cache.TTL
-	}
-	if v.Cache.TTL < v.Cache.MinTTL && e.Cache.MinTTL == nil {
-		v.Cache.MinTTL = v.Cache.TTL
-	}
+	e.Cache.reconcile(&v.Cache)
 	// A load that cannot outlive one read would cut it short.
 	v.Cache.LoadTimeout = max(v.Cache.LoadTimeout, v.Timeout)
 	v.MaxConnections = v.Cache.MaxLoads
@@ -82,6 +77,23 @@ func (t tokenReference) resolve(v *Vault, env map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// reconcile moves the lives that the file leaves alone so that min_ttl ≤ ttl ≤
+// max_ttl still holds for the one that it gives.
+func (s *cacheSection) reconcile(c *cache.Config) {
+	if s.TTL == nil {
+		c.TTL = min(c.TTL, c.MaxTTL)
+		if s.MinTTL != nil {
+			c.TTL = max(c.TTL, c.MinTTL)
+		}
+	}
+	if s.MaxTTL == nil {
+		c.MaxTTL = max(c.MaxTTL, c.TTL)
+	}
+	if s.MinTTL == nil {
+		c.MinTTL = min(c.MinTTL, c.TTL)
+	}
 }
 
 func (s *cacheSection) apply(c *cache.Config) {

@@ -106,6 +106,30 @@ func TestMistakesAreNamedAndAllReported(t *testing.T) {
 	}
 }
 
+func TestOneLifeMovesTheOthersWithIt(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		given           string
+		least, is, most time.Duration
+	}{
+		{"", time.Second, 5 * time.Minute, time.Hour},
+		{"ttl: 2h", time.Second, 2 * time.Hour, 2 * time.Hour},
+		{"ttl: 100ms", 100 * time.Millisecond, 100 * time.Millisecond, time.Hour},
+		{"max_ttl: 30s", time.Second, 30 * time.Second, 30 * time.Second},
+		{"max_ttl: 500ms", 500 * time.Millisecond, 500 * time.Millisecond, 500 * time.Millisecond},
+		{"min_ttl: 10m", 10 * time.Minute, 10 * time.Minute, time.Hour},
+	} {
+		c, err := Parse([]byte(strings.Replace(minimal, "mount: kong-auth,", "mount: kong-auth, cache: {"+test.given+"},", 1)), nil)
+		if err != nil {
+			t.Errorf("%q: %v", test.given, err)
+			continue
+		}
+		if got := c.Vaults[0].Cache; got.MinTTL != test.least || got.TTL != test.is || got.MaxTTL != test.most {
+			t.Errorf("%q: got min %s, ttl %s, max %s; want %s, %s, %s", test.given, got.MinTTL, got.TTL, got.MaxTTL, test.least, test.is, test.most)
+		}
+	}
+}
+
 func TestShowIsWhatParseTakesAndHasNoSecret(t *testing.T) {
 	t.Parallel()
 	text := strings.Replace(minimal, "file: /run/token", "env: VAULT_AUTHZ_TOKEN", 1)

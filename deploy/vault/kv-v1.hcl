@@ -1,0 +1,19 @@
+# What vault-authz needs of a KV version 1 engine at the mount "kong-auth":
+# to read the records, one path segment below the mount, and nothing else.
+#
+#   vault policy write vault-authz deploy/vault/kv-v1.hcl
+#   vault token create -policy=vault-authz -orphan -field=token
+#
+# Change the mount here and in the configuration (vaults[].mount) together.
+
+path "kong-auth/+" {
+  capabilities = ["read"]
+}
+
+# With this vault-authz can tell a token that Vault no longer takes from one
+# whose policies do not cover the mount, and says in its log which it is. The
+# policy "default", which tokens have unless it is left out on purpose, grants
+# it already.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
