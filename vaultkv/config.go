@@ -113,7 +113,7 @@ func (c *Config) validateAddress() error {
 	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return errors.New("address: must end after host and port; the mount goes into mount")
 	case u.Scheme == "http" && (c.CAFile != "" || c.TLSServerName != ""):
-		return fmt.Errorf("address: %q is not https, so ca_file and tls_server_name would have no effect", c.Address)
+		return fmt.Errorf("address: %q is not https, so ca_file and server_name would have no effect", c.Address)
 	}
 	return nil
 }

@@ -62,9 +62,9 @@ func (v *Vault) transportError(ctx context.Context, err error) *Error {
 			cause:  context.DeadlineExceeded,
 		}
 	case errors.Is(err, errTooLarge):
-		return fail(StateFailing, 0, "the answer is longer than %d bytes; raise max_response_bytes if records are that large", v.cfg.MaxResponseBytes)
+		return fail(StateFailing, 0, "the answer is longer than %d bytes, far more than a credential has; look at the record", v.cfg.MaxResponseBytes)
 	case errors.As(err, &certificate):
-		return fail(StateUnreachable, 0, "the TLS certificate of %s is not trusted (%s); check ca_file and tls_server_name", where, certificateProblem(certificate.Err))
+		return fail(StateUnreachable, 0, "the TLS certificate of %s is not trusted (%s); check ca_file and server_name", where, certificateProblem(certificate.Err))
 	case errors.As(err, &record):
 		return fail(StateUnreachable, 0, "%s does not speak TLS; check the scheme and the port of address", where)
 	case errors.As(err, &dns):
