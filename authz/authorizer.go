@@ -16,8 +16,9 @@ type Authorizer struct {
 	strip    *stripper
 }
 
-// New returns an Authorizer that decides by snapshot. digester is the one that
-// the sources made their credentials with.
+// New returns an Authorizer that decides by snapshot; with nil every request is
+// denied as unavailable until [Authorizer.Replace]. digester is the one that the
+// sources made their credentials with.
 func New(snapshot *Snapshot, digester *Digester, grammar Grammar) *Authorizer {
 	a := &Authorizer{digester: digester, grammar: grammar, strip: newStripper()}
 	a.snapshot.Store(snapshot)
@@ -32,6 +33,9 @@ func (a *Authorizer) Replace(snapshot *Snapshot) { a.snapshot.Store(snapshot) }
 // whether they may. It always returns a decision; whatever goes wrong denies.
 func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	s := a.snapshot.Load()
+	if s == nil {
+		return Decision{Reason: ReasonUnavailable, Err: errNoSnapshot, RetryAfter: retryAfter}
+	}
 	p, reason := s.choose(r)
 	if p == nil {
 		return Decision{Reason: reason}
@@ -61,6 +65,9 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	}
 	return d
 }
+
+// errNoSnapshot: what decisions are based on has not been loaded yet.
+var errNoSnapshot = errors.New("policies and consumers are not loaded yet")
 
 // retryAfter is when to ask again after an unavailable answer.
 const retryAfter = time.Second

@@ -45,6 +45,7 @@ func TestEveryReasonToAllowAndToDeny(t *testing.T) {
 		{name: "empty header blocks the query", request: get("/?access_token=foo&secret_token=supersecretvalue", "access_token", ""), want: ReasonDuplicateToken, status: 401},
 		{name: "empty header", request: get("/", "access_token", "", "secret_token", "supersecretvalue"), want: ReasonMissingToken, status: 401},
 		{name: "query name without a value is no token", request: get("/?access_token&secret_token=supersecretvalue"), want: ReasonMissingToken, status: 401},
+		{name: "NUL in the query is a value that disagrees", request: get("/?access_token=%00", "access_token", "foo", "secret_token", "supersecretvalue"), want: ReasonDuplicateToken, status: 401},
 		{name: "header twice", request: get("/", "access_token", "foo", "access_token", "foo", "secret_token", "supersecretvalue"), want: ReasonDuplicateToken, status: 401},
 		{name: "header in two spellings", request: get("/", "access_token", "foo", "access-token", "foo", "secret_token", "supersecretvalue"), want: ReasonDuplicateToken, status: 401},
 		{name: "header joined by a comma", request: get("/", "access_token", "foo,foo", "secret_token", "supersecretvalue"), want: ReasonDuplicateToken, status: 401},
@@ -104,6 +105,11 @@ func TestEveryReasonToAllowAndToDeny(t *testing.T) {
 		{name: "preflight passes", policy: func(p *Policy) { p.RunOnPreflight = false }, request: preflight(), want: ReasonPreflight},
 		{name: "OPTIONS that is no preflight does not pass", policy: func(p *Policy) { p.RunOnPreflight = false }, request: &Request{HTTP: true, Method: "OPTIONS", Path: "/"}, want: ReasonMissingToken, status: 401},
 		{name: "any OPTIONS passes as in Kong", policy: func(p *Policy) { p.RunOnPreflight, p.Preflight = false, PreflightAny }, request: &Request{HTTP: true, Method: "OPTIONS", Path: "/"}, want: ReasonPreflight},
+		{name: "preflight with a repeated origin does not pass, joined or not", policy: func(p *Policy) { p.RunOnPreflight = false }, request: func() *Request {
+			r := preflight()
+			r.Headers[0].Value += ",https://b.example"
+			return r
+		}(), want: ReasonMissingToken, status: 401},
 		{name: "GET with a preflight's headers does not pass", policy: func(p *Policy) { p.RunOnPreflight = false }, request: get("/", "origin", "https://a", "access-control-request-method", "PUT"), want: ReasonMissingToken, status: 401},
 	}
 	for _, test := range tests {
@@ -227,5 +233,14 @@ func TestErrorsAndDecisionsNeverPrintSecrets(t *testing.T) {
 	digest := fmt.Sprintf("%x", c.Secret.digest)
 	if strings.Contains(text, digest[:8]) {
 		t.Errorf("printed part of the digest: %s", text)
+	}
+}
+
+func TestEverythingIsUnavailableUntilTheFirstSnapshot(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(p *Policy) { p.Shadow, p.Anonymous = true, "visitor" })
+	b.Replace(nil)
+	if d := b.Check(t.Context(), good()); d.Allowed || d.Reason != ReasonUnavailable || d.RetryAfter == 0 {
+		t.Errorf("got %+v", d)
 	}
 }

@@ -11,20 +11,20 @@ import (
 )
 
 // Bounds on what is read of a body. A body that exceeds one holds no token.
+// Parsing is work that anybody can ask for, and what it takes is time that the
+// gateway waits: Kong reads no more than 8 KiB by default.
 const (
+	maxBodyLength     = 64 << 10
 	maxBodyParameters = 1000
 	maxBodyDepth      = 32
 )
 
 // searchBody looks for both tokens in a body of one of the types that Kong
-// knows. A body that is incomplete, compressed, of another type or not well
-// formed holds no token: it is not an error, since the body belongs to the
+// knows. A body that is incomplete, long, compressed, of another type or not
+// well formed holds no token: it is not an error, since the body belongs to the
 // upstream.
 func (n *tokenNames) searchBody(r *Request) (found findings) {
-	if r.BodyPartial || len(r.Body) == 0 {
-		return found
-	}
-	if encoding := r.Header("content-encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+	if r.BodyPartial || len(r.Body) == 0 || len(r.Body) > maxBodyLength || encoded(r) {
 		return found
 	}
 	mediaType, params, err := mime.ParseMediaType(r.Header("content-type"))
@@ -46,6 +46,12 @@ func (n *tokenNames) searchBody(r *Request) (found findings) {
 	return found
 }
 
+// encoded says whether a body is, or may be, in another form than it looks.
+func encoded(r *Request) bool {
+	value, count := r.header("content-encoding")
+	return count > 1 || count == 1 && !strings.EqualFold(value, "identity")
+}
+
 func (n *tokenNames) searchForm(form string) (found findings, ok bool) {
 	for count := 0; form != ""; count++ {
 		if count == maxBodyParameters {
@@ -60,51 +66,32 @@ func (n *tokenNames) searchForm(form string) (found findings, ok bool) {
 	return found, true
 }
 
-// errTooDeep ends the walk through a JSON body that nests too deep.
-var errTooDeep = errors.New("nested too deep")
-
-// searchJSON walks the top-level fields of an object. It reads token by token
-// because a decoder into a map would keep the last of two equal names, where
-// the upstream may keep the first.
+// searchJSON walks the top-level fields of an object. It reads field by field
+// because a decoder into a map would keep the last of two equal names, where the
+// upstream may keep the first.
 func (n *tokenNames) searchJSON(body []byte) (found findings, ok bool) {
+	if tooDeep(body) {
+		return found, false
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
 	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
 		return found, false
 	}
-	for dec.More() {
+	for count := 0; dec.More(); count++ {
+		if count == maxBodyParameters {
+			return found, false
+		}
 		name, err := dec.Token()
 		if err != nil {
 			return found, false
 		}
-		value, err := dec.Token()
-		if err != nil {
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
 			return found, false
 		}
-		var t int
-		var is bool
-		if key, isString := name.(string); isString {
-			t, is = n.lookupParameter(key)
-		}
-		switch v := value.(type) {
-		case json.Delim:
-			// A list or an object is more than one value.
-			if is {
-				found[t].count += 2
-			}
-			if skipJSON(dec) != nil {
-				return found, false
-			}
-		case string:
-			if is {
-				found[t].add(v)
-			}
-		default:
-			// Numbers, booleans and null are no tokens, as in Kong; a second
-			// field of the name is still a duplicate.
-			if is {
-				found[t].add(bare)
-			}
+		key, isString := name.(string)
+		if t, is := n.lookupParameter(key); is && isString {
+			found[t].addJSON(value)
 		}
 	}
 	if _, err := dec.Token(); err != nil {
@@ -114,23 +101,41 @@ func (n *tokenNames) searchJSON(body []byte) (found findings, ok bool) {
 	return found, errors.Is(err, io.EOF)
 }
 
-// skipJSON reads to the end of the list or object that was just opened.
-func skipJSON(dec *json.Decoder) error {
-	for depth := 1; depth > 0; {
-		t, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		switch t {
-		case json.Delim('{'), json.Delim('['):
+// addJSON counts a field. Numbers, booleans and null are no tokens, as in Kong;
+// a list or an object is more than one value.
+func (f *finding) addJSON(value json.RawMessage) {
+	switch value[0] {
+	case '[', '{':
+		f.count += 2
+	case '"':
+		var s string
+		f.broken = f.broken || json.Unmarshal(value, &s) != nil
+		f.add(s)
+	default:
+		f.addNothing()
+	}
+}
+
+// tooDeep says whether a JSON text nests deeper than maxBodyDepth. It counts
+// brackets, and those in strings not; the text need not be well formed.
+func tooDeep(text []byte) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
 			if depth++; depth > maxBodyDepth {
-				return errTooDeep
+				return true
 			}
-		case json.Delim('}'), json.Delim(']'):
+		case c == '}' || c == ']':
 			depth--
 		}
 	}
-	return nil
+	return false
 }
 
 func (n *tokenNames) searchMultipart(body []byte, boundary string) (found findings, ok bool) {

@@ -3,6 +3,7 @@ package authz
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,10 @@ type DecisionLog struct {
 	allowSample uint64
 	allowed     atomic.Uint64
 	denials     *rate.Limiter
-	suppressed  atomic.Uint64
+	// failures are bounded apart, so that a flood of bad requests does not
+	// hide that something is wrong with us.
+	failures   *rate.Limiter
+	suppressed atomic.Uint64
 }
 
 // NewDecisionLog returns a log that writes one of allowSample allowed decisions
@@ -60,6 +64,7 @@ func NewDecisionLog(log *zap.Logger, allowSample int) *DecisionLog {
 		log:         log,
 		allowSample: uint64(max(allowSample, 0)),
 		denials:     rate.NewLimiter(maxDenialLines, maxDenialLines),
+		failures:    rate.NewLimiter(maxDenialLines, maxDenialLines),
 	}
 }
 
@@ -75,7 +80,11 @@ func (l *DecisionLog) due(d *Decision) bool {
 	if d.Allowed && d.Reason.Status() == 0 {
 		return l.allowSample > 0 && l.allowed.Add(1)%l.allowSample == 0
 	}
-	if l.denials.Allow() {
+	limit := l.denials
+	if d.Reason.Status() >= http.StatusInternalServerError {
+		limit = l.failures
+	}
+	if limit.Allow() {
 		return true
 	}
 	l.suppressed.Add(1)

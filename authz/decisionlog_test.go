@@ -81,6 +81,11 @@ func TestAllowsAreSampledAndDenialsBounded(t *testing.T) {
 		t.Errorf("of 1000 denials at once: got %d lines, want about %d", got, maxDenialLines)
 	}
 	lines.TakeAll()
+	l.Write(r, &Decision{Reason: ReasonUnavailable}, 0)
+	if got := lines.Len(); got != 1 {
+		t.Errorf("a failure of ours after a flood of denials: got %d lines, want 1", got)
+	}
+	lines.TakeAll()
 	NewDecisionLog(zap.New(core), 0).Write(r, &Decision{Allowed: true, Reason: ReasonAuthenticated}, 0)
 	if lines.Len() != 0 {
 		t.Error("an allow is logged although the sample is 0")

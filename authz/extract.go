@@ -1,6 +1,9 @@
 package authz
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The two tokens of a pair.
 const (
@@ -48,9 +51,12 @@ func (n *tokenNames) lookupParameter(name string) (token int, ok bool) {
 
 // A finding is what one place (header, query, body) holds for one token.
 type finding struct {
-	value  string
-	count  int
+	value string
+	count int
+	// broken: given in a form that has no one value.
 	broken bool
+	// bare: given without a value, which counts as not given.
+	bare bool
 }
 
 // findings is one place's finding for each token.
@@ -68,15 +74,16 @@ func (f *finding) add(value string) {
 func (f *finding) addParameter(p parameter) {
 	f.add(p.value)
 	f.broken = f.broken || p.broken
-	if !p.assigned && f.count == 1 {
-		f.value = bare
-	}
+	f.bare = f.bare || !p.assigned
 }
 
-// bare stands for the value of a name without "=". It is no valid token.
-const bare = "\x00"
+// addNothing counts a field that cannot hold a token.
+func (f *finding) addNothing() {
+	f.add("")
+	f.bare = true
+}
 
-func (f *finding) present() bool { return f.count > 1 || f.count == 1 && f.value != bare }
+func (f *finding) present() bool { return f.count > 1 || f.count == 1 && !f.bare }
 
 // extraction is the outcome of the search: either two well-formed tokens, or a
 // reason.
@@ -168,7 +175,9 @@ func (n *tokenNames) searchQuery(target string) (found findings, names []string)
 		p, query = nextParameter(query)
 		if t, ok := n.lookupParameter(p.name); ok {
 			found[t].addParameter(p)
-			names = append(names, p.raw)
+			if !slices.Contains(names, p.raw) {
+				names = append(names, p.raw)
+			}
 		}
 	}
 	return found, names

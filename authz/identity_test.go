@@ -152,6 +152,15 @@ func TestHiddenCredentialsAreStrippedForAnonymousToo(t *testing.T) {
 	}
 }
 
+func TestARepeatedParameterIsRemovedOnce(t *testing.T) {
+	t.Parallel()
+	r := get("/?" + strings.Repeat("access_token=x&", 4000))
+	d := newBench(t, func(p *Policy) { p.Anonymous = "visitor" }).Check(t.Context(), r)
+	if diff := cmp.Diff([]string{"access_token"}, d.Upstream.RemoveQuery); diff != "" {
+		t.Errorf("query parameters removed (-want +got):\n%s", diff)
+	}
+}
+
 func TestOneDecisionNeverChangesAnother(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

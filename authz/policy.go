@@ -18,8 +18,11 @@ type Policy struct {
 
 	// Hosts and Paths select requests where the route names no policy: both
 	// must match if both are given. A host is a name, or "*." and a name for
-	// all names below it; ports and case do not count. A path is a prefix that
-	// ends at a segment: /orders governs /orders and /orders/7, not /orders2.
+	// all names below it, in any case. A request with a port in its host is
+	// governed by "name:port" or "name:*"; where only "name" is given it is
+	// refused, because gateways differ in whether the port counts. A path is a
+	// prefix that ends at a segment: /orders governs /orders and /orders/7, not
+	// /orders2.
 	Hosts, Paths []string
 	// Default makes this the policy of requests that no other one selects.
 	Default bool
@@ -143,8 +146,8 @@ func (p *Policy) Validate() error {
 func (p *Policy) validateSelection() error {
 	var errs []error
 	for _, h := range p.Hosts {
-		if name := strings.TrimPrefix(h, "*."); name == "" || strings.ContainsAny(name, "*/ ") || name != canonicalHost(name) {
-			errs = append(errs, fmt.Errorf("hosts: %q is not a lower-case host name without a port, nor *. and one", h))
+		if !isHostRule(h) {
+			errs = append(errs, fmt.Errorf("hosts: %q is not a lower-case host name, or *. and one, with or without :port or :*", h))
 		}
 	}
 	for _, path := range p.Paths {
@@ -153,6 +156,12 @@ func (p *Policy) validateSelection() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func isHostRule(rule string) bool {
+	rule, port, hasPort := strings.Cut(rule, ":")
+	name, rest, ok := canonicalHost(strings.TrimPrefix(rule, "*."))
+	return ok && rest == "" && name == strings.TrimPrefix(rule, "*.") && (!hasPort || port == anyPort || isPort(port))
 }
 
 func (p *Policy) validateNames() error {

@@ -22,6 +22,7 @@ const (
 	ReasonNotHTTP
 	ReasonNoPolicy
 	ReasonAmbiguousPath
+	ReasonAmbiguousHost
 
 	// Denied for want of a good credential: 401, or the anonymous consumer.
 
@@ -64,6 +65,7 @@ var reasons = [reasonCount]struct {
 	ReasonNotHTTP:          {"not_http", http.StatusForbidden, "Forbidden"},
 	ReasonNoPolicy:         {"no_policy", http.StatusForbidden, "Forbidden"},
 	ReasonAmbiguousPath:    {"ambiguous_path", http.StatusBadRequest, "Ambiguous request path"},
+	ReasonAmbiguousHost:    {"ambiguous_host", http.StatusBadRequest, "Ambiguous request host"},
 	ReasonMissingToken:     {"missing_token", http.StatusUnauthorized, "No access token and secret token found in request"},
 	ReasonDuplicateToken:   {"duplicate_token", http.StatusUnauthorized, "Duplicate access token or secret token found"},
 	ReasonMalformedToken:   {"malformed_token", http.StatusUnauthorized, unauthorized},

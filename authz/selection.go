@@ -1,6 +1,11 @@
 package authz
 
-import "strings"
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
 
 // choose returns the policy that governs r, or the reason to deny. The route's
 // own word counts first; host and path are for gateways that cannot give one
@@ -16,11 +21,20 @@ func (s *Snapshot) choose(r *Request) (*policy, Reason) {
 		}
 		return nil, ReasonNoPolicy
 	}
-	host := canonicalHost(r.Host)
+	host, port, known := canonicalHost(r.Host)
+	if s.byHost && !known {
+		// The gateway's routes may read this host as one that a rule governs,
+		// or as none of them.
+		return nil, ReasonAmbiguousHost
+	}
 	path, plain := canonicalPath(r.Path)
 	for _, p := range s.selecting {
-		if !p.matchesHost(host) {
+		switch p.matchHost(host, port) {
+		case hostOther:
 			continue
+		case hostUnclear:
+			return nil, ReasonAmbiguousHost
+		case hostGoverned:
 		}
 		if len(p.Paths) > 0 && !plain {
 			// The upstream may read this path as one that the rule governs.
@@ -36,21 +50,41 @@ func (s *Snapshot) choose(r *Request) (*policy, Reason) {
 	return s.fallback, ReasonUnset
 }
 
-func (p *policy) matchesHost(host string) bool {
+// A hostMatch is what a policy's hosts say to a host.
+type hostMatch uint8
+
+const (
+	hostOther hostMatch = iota
+	hostGoverned
+	// hostUnclear: the name is one of the policy's, and the request has a port
+	// where the rule has none. Whether the gateway's routes count the port is
+	// not for us to guess: taken the wrong way, a client chooses its policy.
+	hostUnclear
+)
+
+func (p *policy) matchHost(host, port string) hostMatch {
 	if len(p.Hosts) == 0 {
-		return true
+		return hostGoverned
 	}
+	found := hostOther
 	for _, h := range p.Hosts {
-		if suffix, wild := strings.CutPrefix(h, "*"); wild {
-			if len(host) > len(suffix) && strings.HasSuffix(host, suffix) {
-				return true
-			}
-		} else if h == host {
-			return true
+		name, wanted, _ := strings.Cut(h, ":")
+		suffix, wild := strings.CutPrefix(name, "*")
+		if name != host && (!wild || len(host) <= len(suffix) || !strings.HasSuffix(host, suffix)) {
+			continue
+		}
+		if wanted == port || wanted == anyPort {
+			return hostGoverned
+		}
+		if wanted == "" {
+			found = hostUnclear
 		}
 	}
-	return false
+	return found
 }
+
+// anyPort in a policy's host stands for every port, and for none.
+const anyPort = "*"
 
 func (p *policy) matchesPath(path string) bool {
 	if len(p.Paths) == 0 {
@@ -65,16 +99,40 @@ func (p *policy) matchesPath(path string) bool {
 	return false
 }
 
-// canonicalHost returns host in lower case, without port and trailing dot.
-func canonicalHost(host string) string {
-	if strings.HasPrefix(host, "[") {
-		if end := strings.IndexByte(host, ']'); end >= 0 {
-			host = host[1:end]
+// canonicalHost splits the host of a request into its name or address, in lower
+// case, and its port, if any. It is not ok for everything that two programs may
+// read differently: a trailing dot, an empty port or several, brackets around
+// what is no address, user information, and characters that no name has.
+func canonicalHost(host string) (name, port string, ok bool) {
+	if rest, bracketed := strings.CutPrefix(host, "["); bracketed {
+		address, after, _ := strings.Cut(rest, "]")
+		ip, err := netip.ParseAddr(address)
+		if err != nil || !ip.Is6() || ip.Zone() != "" {
+			return "", "", false
 		}
-	} else if name, _, ok := strings.Cut(host, ":"); ok && strings.Count(host, ":") == 1 {
-		host = name
+		name, port, ok = ip.String(), "", true
+		if after != "" {
+			port, ok = strings.CutPrefix(after, ":")
+			ok = ok && isPort(port)
+		}
+		return name, port, ok
 	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
+	name, port, hasPort := strings.Cut(strings.ToLower(host), ":")
+	if name == "" || strings.HasSuffix(name, ".") || hasPort && !isPort(port) {
+		return "", "", false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
+			return "", "", false
+		}
+	}
+	return name, port, true
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == s
 }
 
 // canonicalPath returns the path of a request target, percent-decoded, without
@@ -91,7 +149,8 @@ func canonicalPath(target string) (path string, ok bool) {
 		var good bool
 		// Slashes are compared by number: an encoded one would add to them.
 		slashes := strings.Count(path, "/")
-		if path, good = unescape(path, false); !good || strings.Count(path, "/") != slashes || doublyEscaped(path) {
+		if path, good = unescape(path, false); !good || strings.Count(path, "/") != slashes ||
+			doublyEscaped(path) || strings.ContainsAny(path, "?#") || !utf8.ValidString(path) {
 			return "", false
 		}
 	}

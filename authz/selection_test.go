@@ -16,6 +16,7 @@ func TestTrap28PolicyIsChosenByRouteThenHostAndPath(t *testing.T) {
 	s, err := NewSnapshot([]Policy{
 		policy("orders", func(p *Policy) { p.Hosts, p.Paths = []string{"api.example.com"}, []string{"/orders"} }),
 		policy("wild", func(p *Policy) { p.Hosts = []string{"*.shop.example"} }),
+		policy("ports", func(p *Policy) { p.Hosts = []string{"port.example:8443", "any.example:*"} }),
 		policy("path", func(p *Policy) { p.Paths = []string{"/admin"} }),
 		policy("named", func(p *Policy) { p.ID = aliceID }),
 		policy("rest", func(p *Policy) { p.Default = true }),
@@ -27,7 +28,29 @@ func TestTrap28PolicyIsChosenByRouteThenHostAndPath(t *testing.T) {
 		{"the route names it", "api.example.com", "/orders", "named", "named"},
 		{"the route names it by id", "x", "/", aliceID, "named"},
 		{"host and path", "api.example.com", "/orders/7?x=/../", "", "orders"},
-		{"host with port, upper case and a dot", "API.example.com.:8443", "/orders", "", "orders"},
+		{"host in upper case", "API.example.com", "/orders", "", "orders"},
+		{"host with a port that the rule does not mention", "api.example.com:9", "/orders", "", "ambiguous_host"},
+		{"below a wildcard, with a port", "a.shop.example:9", "/", "", "ambiguous_host"},
+		{"another host with a port", "other:9", "/", "", "rest"},
+		{"the port of the rule", "port.example:8443", "/", "", "ports"},
+		{"another port than that of the rule", "port.example:9", "/", "", "rest"},
+		{"no port where the rule has one", "port.example", "/", "", "rest"},
+		{"any port", "any.example:9", "/", "", "ports"},
+		{"any port, and none", "any.example", "/", "", "ports"},
+		{"IPv6", "[::1]:80", "/", "", "rest"},
+		{"trailing dot", "api.example.com.", "/orders", "", "ambiguous_host"},
+		{"two trailing dots", "api.example.com..", "/orders", "", "ambiguous_host"},
+		{"empty port", "api.example.com:", "/orders", "", "ambiguous_host"},
+		{"port that is none", "api.example.com:x", "/orders", "", "ambiguous_host"},
+		{"two ports", "api.example.com:1:2", "/orders", "", "ambiguous_host"},
+		{"brackets around a name", "[api.example.com]", "/orders", "", "ambiguous_host"},
+		{"text behind brackets", "[::1]evil", "/", "", "ambiguous_host"},
+		{"user information", "u@api.example.com", "/orders", "", "ambiguous_host"},
+		{"no host", "", "/orders", "", "ambiguous_host"},
+		{"the route names it, whatever the host", "[x]", "/", "named", "named"},
+		{"encoded question mark", "other", "/admin%3fx", "", "ambiguous_path"},
+		{"encoded number sign", "other", "/admin%23", "", "ambiguous_path"},
+		{"overlong UTF-8", "other", "/%c0%afadmin", "", "ambiguous_path"},
 		{"path encoded", "api.example.com", "/%6frders", "", "orders"},
 		{"prefix ends at a segment", "api.example.com", "/orders2", "", "rest"},
 		{"path without its host", "other", "/orders", "", "rest"},
@@ -84,7 +107,7 @@ func TestSnapshotReportsEveryMistake(t *testing.T) {
 	p := DefaultPolicy()
 	p.Vault, p.Anonymous, p.TokensInBody = "nope", "ghost", true
 	p.Allow, p.Deny = []string{"a"}, []string{"b"}
-	p.Paths, p.Hosts = []string{"/a/../b", "x"}, []string{"A.example", "*"}
+	p.Paths, p.Hosts = []string{"/a/../b", "x"}, []string{"A.example", "*", "a.example:0x", "a.example."}
 	p.AccessTokenNames, p.SecretTokenNames = []string{"x-consumer-id", "t"}, []string{"t", "a b"}
 	_, err := NewSnapshot([]Policy{p}, []Consumer{{ID: "x"}, {ID: aliceID, Username: "a\nb"}}, nil)
 	if err == nil {
@@ -92,12 +115,21 @@ func TestSnapshotReportsEveryMistake(t *testing.T) {
 	}
 	for _, want := range []string{
 		"name: must be set", `no vault object "nope"`, `username "ghost"`, "tokens_in_body", "either allow or deny",
-		`"/a/../b"`, `"x" is not a plain path`, `"A.example"`, `"*"`, `"x-consumer-id" is a header`, `"t" is a name of access_token_name too`, `"a b"`,
+		`"/a/../b"`, `"x" is not a plain path`, `"A.example"`, `"*"`, `"a.example:0x"`, `"a.example."`, `"x-consumer-id" is a header`, `"t" is a name of access_token_name too`, `"a b"`,
 		"lower-case UUID", "at least one of username", "control character",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no mention of %s in:\n%v", want, err)
 		}
+	}
+}
+
+func TestAPolicyThatIsNotValidIsReportedAndNotCompiled(t *testing.T) {
+	t.Parallel()
+	p := DefaultPolicy()
+	p.Name, p.Vault, p.AccessTokenNames = "p", "v", []string{strings.Repeat("a", 128)}
+	if _, err := NewSnapshot([]Policy{p}, nil, map[string]Source{"v": &fakeSource{}}); err == nil {
+		t.Error("no error")
 	}
 }
 

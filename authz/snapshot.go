@@ -15,6 +15,8 @@ type Snapshot struct {
 	byName map[string]*policy
 	// selecting are the policies with hosts or paths, in order.
 	selecting []*policy
+	// byHost says that a policy is selected by host.
+	byHost bool
 	// fallback is the default policy, nil if there is none.
 	fallback *policy
 
@@ -97,13 +99,12 @@ func (s *Snapshot) addConsumers(consumers []Consumer) error {
 }
 
 func (s *Snapshot) addPolicy(p Policy, sources map[string]Source) error {
-	errs := []error{p.Validate()}
-	if p.Vault != "" && sources[p.Vault] == nil {
-		errs = append(errs, fmt.Errorf("vault: there is no vault object %q; there are: %s", p.Vault, list(sources)))
+	if err := p.Validate(); err != nil {
+		// What is not valid cannot be compiled, and what it refers to is still
+		// worth a look.
+		return errors.Join(err, s.dangling(&p, sources))
 	}
-	if p.Anonymous != "" && s.anonymous(p.Anonymous) == nil {
-		errs = append(errs, fmt.Errorf("anonymous: there is no consumer with the id or username %q", p.Anonymous))
-	}
+	errs := []error{s.dangling(&p, sources)}
 	compiled := compile(p, sources[p.Vault])
 	for _, name := range []string{p.Name, p.ID} {
 		if name == "" {
@@ -122,6 +123,19 @@ func (s *Snapshot) addPolicy(p Policy, sources map[string]Source) error {
 	}
 	if len(p.Hosts) > 0 || len(p.Paths) > 0 {
 		s.selecting = append(s.selecting, compiled)
+		s.byHost = s.byHost || len(p.Hosts) > 0
+	}
+	return errors.Join(errs...)
+}
+
+// dangling reports what a policy refers to and is not there.
+func (s *Snapshot) dangling(p *Policy, sources map[string]Source) error {
+	var errs []error
+	if p.Vault != "" && sources[p.Vault] == nil {
+		errs = append(errs, fmt.Errorf("vault: there is no vault object %q; there are: %s", p.Vault, list(sources)))
+	}
+	if p.Anonymous != "" && s.anonymous(p.Anonymous) == nil {
+		errs = append(errs, fmt.Errorf("anonymous: there is no consumer with the id or username %q", p.Anonymous))
 	}
 	return errors.Join(errs...)
 }
