@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -23,6 +24,8 @@ type Cache[V any] struct {
 	// misses is nil if loads of keys that are not held are not limited in
 	// rate.
 	misses *rate.Limiter
+	// waiting is how many callers wait for a load.
+	waiting atomic.Int64
 	// epoch is where the cache's own clock begins.
 	epoch time.Time
 

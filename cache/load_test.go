@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +119,39 @@ func TestSlowLoadLeavesTheCallerTimeToAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Envoy has a bound on calls in flight, and decides for itself about those that
+// go beyond it (trap 2).
+func TestACrowdDoesNotWaitForAStoreThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore()
+		s.set("alice", answer{latency: time.Minute})
+		c := open(t, config(), s.load)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		var patient, hasty atomic.Int64
+		for range 1000 {
+			wg.Go(func() {
+				began := time.Now()
+				_, err := c.Lookup(ctx, "alice")
+				switch took := time.Since(began); {
+				case err == nil:
+					t.Error("an answer from a store that hangs")
+				case took <= 50*time.Millisecond:
+					hasty.Add(1)
+				default:
+					patient.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if patient.Load() != 256 || hasty.Load() != 744 {
+			t.Errorf("got %d that waited and %d that did not, want 256 and 744", patient.Load(), hasty.Load())
+		}
+	})
 }
 
 func TestLoadHasNothingOfTheCallersContext(t *testing.T) {

@@ -104,13 +104,15 @@ func (c *Cache[V]) refresh(e *entry[V], key string, now instant) {
 // to stand in for it.
 func (c *Cache[V]) await(ctx context.Context, f *flight[V], stale bool) (V, error) {
 	var none V
+	crowded := c.waiting.Add(1) > crowd
+	defer c.waiting.Add(-1)
 	var patience <-chan time.Time
 	if stale {
 		timer := time.NewTimer(c.cfg.StaleWait - (c.now().since - f.began.since))
 		defer timer.Stop()
 		patience = timer.C
 	}
-	enough, stop := lastMoment(ctx)
+	enough, stop := lastMoment(ctx, crowded)
 	defer stop()
 	for {
 		select {
@@ -140,16 +142,29 @@ const (
 	minReserve  = 20 * time.Millisecond
 )
 
+// Beyond so many waiting callers, further ones with a deadline wait no longer
+// than crowdWait. A gateway has a bound on calls in flight, 1024 in Envoy, and
+// decides for itself about what goes beyond it: a store that hangs must not fill
+// it up with waiting. A store that works has answered by then.
+const (
+	crowd     = 256
+	crowdWait = 50 * time.Millisecond
+)
+
 // lastMoment fires when waiting longer would leave the caller no time to answer
 // for itself. A gateway whose deadline passes makes its own decision, which may
 // be to let the request through.
-func lastMoment(ctx context.Context) (<-chan time.Time, func()) {
+func lastMoment(ctx context.Context, crowded bool) (<-chan time.Time, func()) {
 	deadline, bounded := ctx.Deadline()
 	if !bounded {
 		return nil, func() {}
 	}
 	left := time.Until(deadline)
-	timer := time.NewTimer(left - min(max(left/reservePart, minReserve), left/2))
+	left -= min(max(left/reservePart, minReserve), left/2)
+	if crowded {
+		left = min(left, crowdWait)
+	}
+	timer := time.NewTimer(left)
 	return timer.C, func() { timer.Stop() }
 }
 
