@@ -56,7 +56,13 @@ func (a *answer) errorSays(text string) bool {
 // refusal explains every status but success and 404.
 func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 	switch {
-	case a.status == 200, a.status == 204, a.status == 404:
+	case a.status == 200, a.status == 204:
+		return nil
+	case a.status == 404:
+		if v.layout.v2 && !v.versionAsked.Load() {
+			// It may be what a KV v1 mount answers, whatever it holds.
+			v.checkVersion(ctx)
+		}
 		return nil
 	case a.status == 403:
 		return v.forbidden(ctx)
@@ -92,6 +98,8 @@ func (v *Vault) absent(a *answer) *Error {
 		return v.otherVersion(a)
 	case v.wrongVersion.Load():
 		return v.otherVersion(a)
+	case v.layout.v2 && a.Data == nil && !v.versionAsked.Load():
+		return fail(StateFailing, a.status, "it is not known yet whether mount %q is KV v2, so \"not found\" may mean anything; see why the server does not say what the mount is", v.cfg.Mount)
 	}
 	return nil
 }

@@ -187,9 +187,40 @@ func TestPathIsOneSegmentUnderTheMount(t *testing.T) {
 			t.Errorf("Lookup(%q) = %v, want %v", key, err, authz.ErrNotFound)
 		}
 		want = append(want, "/v1/kong-auth/data/"+key)
+		if len(want) == 1 {
+			// The first "not found" is worth a look at what the mount is.
+			want = append(want, "/v1/sys/internal/ui/mounts/kong-auth")
+		}
 	}
 	if got := strings.Join(paths, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("asked for\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+// A KV v1 mount answers a v2 read with "not found", whatever it holds. Taken for
+// an unknown token, that would let everybody in as the anonymous consumer (trap
+// 27).
+func TestNotFoundCountsOnlyOnceTheVersionOfTheMountIsKnown(t *testing.T) {
+	t.Parallel()
+	var failing atomic.Bool
+	failing.Store(true)
+	url := fake(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !strings.HasPrefix(r.URL.Path, "/v1/sys/internal/ui/mounts/"):
+			answer(404, `{"errors":[]}`)(w, r)
+		case failing.Load():
+			answer(500, `{"errors":["internal error"]}`)(w, r)
+		default:
+			answer(200, `{"data":{"type":"kv","options":{"version":"1"}}}`)(w, r)
+		}
+	})
+	_, s, _ := open(t, url, func(c *vaultkv.Config) { c.KV = "v2" })
+	for _, want := range []string{"not known yet", "set kv: v1", "set kv: v1"} {
+		_, err := s.Lookup(t.Context(), "foo")
+		if errors.Is(err, authz.ErrNotFound) || !errors.Is(err, authz.ErrUnavailable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("Lookup = %v, want unavailable with %q", err, want)
+		}
+		failing.Store(false)
 	}
 }
 

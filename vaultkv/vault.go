@@ -35,6 +35,9 @@ type Vault struct {
 	// wrongVersion is set while the server says that the mount is of the other
 	// KV version: a v1 mount answers a v2 read with a plain "not found".
 	wrongVersion atomic.Bool
+	// versionAsked is set once the server has answered what the mount is, or
+	// that it does not tell.
+	versionAsked atomic.Bool
 
 	reloading sync.Mutex
 	// tokenFileProblem is what was last logged about the token file, to log it
@@ -58,7 +61,7 @@ func New(c Config, log *zap.Logger) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	// From here on only the client knows the token.
+	// From here on the client has the token, and nothing that is logged does.
 	c.Token = ""
 	log = log.With(zap.String("vault", c.Name))
 	return &Vault{
@@ -82,7 +85,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		v.reloadToken()
-		if v.State() != StateOK {
+		if v.State() != StateOK || !v.versionAsked.Load() {
 			// The health has the outcome, and logs it.
 			_ = v.Check(ctx)
 		}
@@ -196,14 +199,19 @@ func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Respons
 }
 
 // checkVersion asks for the kind of the mount, which every token may that may
-// do anything in it. Without an answer nothing is known, and nothing changes.
+// do anything in it. Without an answer nothing is known, nothing changes, and it
+// is to be asked again.
 func (v *Vault) checkVersion(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
 	a, problem := v.ask(ctx, func(ctx context.Context) (*api.Response, error) {
 		return v.client.Logical().ReadRawWithContext(ctx, "sys/internal/ui/mounts/"+v.cfg.Mount)
 	})
-	if problem != nil || a.status != 200 {
+	if problem != nil || a.status >= 500 || a.status == 429 || a.status == 412 {
+		return
+	}
+	v.versionAsked.Store(true)
+	if a.status != 200 {
 		return
 	}
 	var mount struct {
