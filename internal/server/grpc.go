@@ -15,8 +15,11 @@ const (
 	// default is no bound, on which rapid reset (CVE-2023-44487) feeds. Envoy
 	// opens a connection per worker and stays below it.
 	maxStreams = 1024
-	// maxHeaderList bounds the metadata of one call, in bytes.
-	maxHeaderList = 32 << 10
+	// maxHeaderList bounds the metadata of one call, in bytes. The client has a
+	// hand in it: a tracer of Envoy's copies its tracestate. A call that goes
+	// beyond it fails before anything can deny it, so this is far above the
+	// headers that Envoy takes from clients (60 KiB unless configured).
+	maxHeaderList = 1 << 20
 	// maxMessage bounds one message, in bytes, before it is read. It is far
 	// above what the service accepts: a message over this limit fails the
 	// call, which a gateway may be set to let through, while one over the
