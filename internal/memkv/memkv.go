@@ -8,15 +8,22 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 )
 
-// An Engine keeps one JSON object per key. It is safe for concurrent use; the
-// zero Engine is empty and ready.
+// An Engine keeps one JSON object per key, or per path of several segments, and
+// counts the writes of each. It is safe for concurrent use; the zero Engine is
+// empty and ready.
 type Engine struct {
 	mu      sync.RWMutex
-	objects map[string][]byte
+	objects map[string]object
 	failure error
+}
+
+type object struct {
+	document []byte
+	version  int
 }
 
 // New returns an empty Engine.
@@ -40,9 +47,9 @@ func (e *Engine) Put(key string, document []byte) {
 
 func (e *Engine) put(key string, document []byte) {
 	if e.objects == nil {
-		e.objects = map[string][]byte{}
+		e.objects = map[string]object{}
 	}
-	e.objects[key] = bytes.Clone(document)
+	e.objects[key] = object{bytes.Clone(document), e.objects[key].version + 1}
 }
 
 // Read returns the object under key, and whether there is one.
@@ -52,8 +59,20 @@ func (e *Engine) Read(ctx context.Context, key string) (document []byte, found b
 	if err := e.err(ctx); err != nil {
 		return nil, false, err
 	}
-	document, found = e.objects[key]
-	return bytes.Clone(document), found, nil
+	o, found := e.objects[key]
+	return bytes.Clone(o.document), found, nil
+}
+
+// ReadVersion is Read with the number of writes since the object came to be, 0
+// where there is none.
+func (e *Engine) ReadVersion(ctx context.Context, path string) (document []byte, version int, found bool, err error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if err := e.err(ctx); err != nil {
+		return nil, 0, false, err
+	}
+	o, found := e.objects[path]
+	return bytes.Clone(o.document), o.version, found, nil
 }
 
 // Write puts an object under key, over the one that may be there.
@@ -63,14 +82,38 @@ func (e *Engine) Write(ctx context.Context, key string, document []byte) error {
 	if err := e.err(ctx); err != nil {
 		return err
 	}
-	if len(document) == 0 || document[0] != '{' || !json.Valid(document) {
-		return errors.New("the document is not a JSON object")
+	if !isObject(document) {
+		return errObject()
 	}
 	e.put(key, document)
 	return nil
 }
 
-// Delete removes the object under key, if there is one.
+// WriteVersion is Write if the object is of version cas, 0 for none; ok says
+// whether it was.
+func (e *Engine) WriteVersion(ctx context.Context, path string, document []byte, cas int) (version int, ok bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.err(ctx); err != nil {
+		return 0, false, err
+	}
+	if !isObject(document) {
+		return 0, false, errObject()
+	}
+	if e.objects[path].version != cas {
+		return 0, false, nil
+	}
+	e.put(path, document)
+	return cas + 1, true, nil
+}
+
+func isObject(document []byte) bool {
+	return len(document) > 0 && document[0] == '{' && json.Valid(document)
+}
+
+func errObject() error { return errors.New("the document is not a JSON object") }
+
+// Delete removes the object under key, if there is one, and its version.
 func (e *Engine) Delete(ctx context.Context, key string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -81,18 +124,28 @@ func (e *Engine) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// List returns the keys in no particular order.
-func (e *Engine) List(ctx context.Context) ([]string, error) {
+// List returns the keys in no particular order. Paths of several segments are
+// left out.
+func (e *Engine) List(ctx context.Context) ([]string, error) { return e.list(ctx, "") }
+
+// ListUnder returns the last segments of the paths directly under folder.
+func (e *Engine) ListUnder(ctx context.Context, folder string) ([]string, error) {
+	return e.list(ctx, folder+"/")
+}
+
+func (e *Engine) list(ctx context.Context, prefix string) ([]string, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if err := e.err(ctx); err != nil {
 		return nil, err
 	}
-	keys := make([]string, 0, len(e.objects))
+	names := make([]string, 0, len(e.objects))
 	for key := range e.objects {
-		keys = append(keys, key)
+		if name, ok := strings.CutPrefix(key, prefix); ok && !strings.Contains(name, "/") {
+			names = append(names, name)
+		}
 	}
-	return keys, nil
+	return names, nil
 }
 
 // err is why an operation must fail. The caller holds mu.

@@ -20,8 +20,12 @@ func TestFailMakesEveryOperationFailAndForgetsNothing(t *testing.T) {
 	e.Fail(down)
 	_, _, read := e.Read(ctx, "foo")
 	_, list := e.List(ctx)
+	_, _, _, readVersion := e.ReadVersion(ctx, "foo")
+	_, _, writeVersion := e.WriteVersion(ctx, "foo", []byte(`{}`), 1)
+	_, listUnder := e.ListUnder(ctx, "foo")
 	for name, err := range map[string]error{
 		"Read": read, "List": list, "Write": e.Write(ctx, "foo", []byte(`{}`)), "Delete": e.Delete(ctx, "foo"),
+		"ReadVersion": readVersion, "WriteVersion": writeVersion, "ListUnder": listUnder,
 	} {
 		if !errors.Is(err, down) {
 			t.Errorf("%s = %v, want %v", name, err, down)
