@@ -63,6 +63,9 @@ func New(c Config, w io.Writer) (*zap.Logger, error) {
 }
 
 func isTerminal(w io.Writer) bool {
+	if s, ok := w.(*Sink); ok {
+		w = s.out
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

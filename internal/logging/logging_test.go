@@ -1,0 +1,84 @@
+package logging
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+func TestLinesAreJSONWithSnakeCaseKeys(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log, err := New(Config{Level: "info", Format: FormatAuto}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Debug("not at this level")
+	log.Named("vault").Info("state changed", zap.Duration("took", time.Second))
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatalf("%v: %s", err, &out)
+	}
+	if line["message"] != "state changed" || line["level"] != "info" || line["logger"] != "vault" || line["took"] != "1s" || line["time"] == nil {
+		t.Errorf("got %v", line)
+	}
+}
+
+func TestMistakesAreNamed(t *testing.T) {
+	t.Parallel()
+	if err := (Config{Level: "loud", Format: "xml"}).Validate(); err == nil {
+		t.Error("no error")
+	}
+	if err := (Config{Level: "debug", Format: FormatConsole}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A request must not wait for whoever reads the log: a gateway that gets no
+// answer in time decides for itself.
+func TestAReaderThatStallsHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader, writer := io.Pipe()
+		s := NewSink(writer)
+		go s.Run()
+		began := time.Now()
+		for range 2 * queueLength {
+			if _, err := s.Write([]byte("line\n")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("writing took %s", took)
+		}
+		if got := s.Dropped(); got < queueLength-1 || got > queueLength {
+			t.Errorf("dropped: got %d of %d, want about %d", got, 2*queueLength, queueLength)
+		}
+		s.Close(time.Second)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("closing took %s, want the patience of 1s", took)
+		}
+		_ = reader.Close()
+	})
+}
+
+func TestCloseWritesWhatIsQueued(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := NewSink(&out)
+	line := []byte("one\n")
+	_, _ = s.Write(line)
+	copy(line, "two\n")
+	_, _ = s.Write(line)
+	go s.Run()
+	s.Close(time.Minute)
+	_, _ = s.Write([]byte("late\n"))
+	if out.String() != "one\ntwo\n" || s.Dropped() != 1 {
+		t.Errorf("got %q, dropped %d", out.String(), s.Dropped())
+	}
+}

@@ -1,0 +1,75 @@
+package logging
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// queueLength is how many lines wait for a slow reader of the log.
+const queueLength = 4096
+
+// A Sink takes lines and writes them behind the back of who logs: whoever reads
+// the log may stall, and no request must wait for them. Lines that find the
+// queue full are dropped and counted. It is safe for concurrent use.
+type Sink struct {
+	out     io.Writer
+	lines   chan []byte
+	dropped atomic.Uint64
+	// ended is closed when the last line is written.
+	ended chan struct{}
+
+	mu     sync.RWMutex
+	closed bool
+}
+
+// NewSink returns a Sink that writes to out. Nothing is written before Run.
+func NewSink(out io.Writer) *Sink {
+	return &Sink{out: out, lines: make(chan []byte, queueLength), ended: make(chan struct{})}
+}
+
+// Run writes lines until Close. It may be called once.
+func (s *Sink) Run() {
+	defer close(s.ended)
+	for line := range s.lines {
+		// There is nobody left to tell.
+		_, _ = s.out.Write(line)
+	}
+}
+
+// Write implements [io.Writer]. It never waits and never fails; p is copied.
+func (s *Sink) Write(p []byte) (int, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		s.dropped.Add(1)
+		return len(p), nil
+	}
+	select {
+	case s.lines <- append([]byte(nil), p...):
+	default:
+		s.dropped.Add(1)
+	}
+	return len(p), nil
+}
+
+// Dropped is how many lines nobody will read.
+func (s *Sink) Dropped() uint64 { return s.dropped.Load() }
+
+// Close lets what is queued be written, for up to patience, and drops what comes
+// after.
+func (s *Sink) Close(patience time.Duration) {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.lines)
+	}
+	s.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-s.ended:
+	case <-timer.C:
+	}
+}
