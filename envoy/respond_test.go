@@ -51,6 +51,7 @@ func TestDenialsCarryTheGRPCCodeOfTheirStatus(t *testing.T) {
 		code   codes.Code
 	}{
 		{authz.ReasonAmbiguousPath, http.StatusBadRequest, codes.InvalidArgument},
+		{authz.ReasonAmbiguousHost, http.StatusBadRequest, codes.InvalidArgument},
 		{authz.ReasonWrongSecret, http.StatusUnauthorized, codes.Unauthenticated},
 		{authz.ReasonACL, http.StatusForbidden, codes.PermissionDenied},
 		{authz.ReasonInternal, http.StatusInternalServerError, codes.Internal},
