@@ -1,0 +1,238 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"net/url"
+	"path"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// An API is the admin API as an [http.Handler]. It is safe for concurrent use.
+type API struct {
+	cfg   Config
+	deps  Dependencies
+	guard *guard
+	mux   *http.ServeMux
+	// The kinds of entities.
+	consumers, acls, vaults, policies, aclPlugins *entity
+	// declared are the entities of the configuration file, by kind.
+	declared map[string][]stored
+	// tokens serialize changes of one credential on this replica.
+	tokens [64]sync.Mutex
+	seed   maphash.Seed
+}
+
+// New returns an API. It reports every mistake in the configuration.
+func New(cfg Config, deps Dependencies) (*API, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Store == nil || deps.Announce == nil || deps.Vaults == nil || deps.Log == nil || deps.Audit == nil {
+		return nil, errors.New("admin: Store, Announce, Vaults, Log and Audit must be given")
+	}
+	declared, err := deps.Declared.documents()
+	if err != nil {
+		return nil, err
+	}
+	a := &API{
+		cfg: cfg, deps: deps, guard: newGuard(cfg), declared: declared, seed: maphash.MakeSeed(),
+		consumers: consumersEntity(), acls: aclsEntity(), vaults: vaultsEntity(), policies: policiesEntity(), aclPlugins: aclPluginsEntity(),
+	}
+	a.mux = a.route()
+	return a, nil
+}
+
+// route registers the table, and for every path what answers other methods.
+func (a *API) route() *http.ServeMux {
+	mux := http.NewServeMux()
+	methods := map[string][]string{}
+	for _, r := range a.routes() {
+		mux.Handle(r.method+" "+r.pattern, a.serve(r))
+		methods[r.pattern] = append(methods[r.pattern], r.method)
+	}
+	for pattern, known := range methods {
+		slices.Sort(known)
+		allow := strings.Join(known, ", ")
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			a.refuse(w, r, &Problem{Status: http.StatusMethodNotAllowed, Message: "Method not allowed", allow: allow})
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.refuse(w, r, notFound()) })
+	return mux
+}
+
+// ServeHTTP implements [http.Handler].
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	defer a.recover(w, r)
+	who, err := a.guard.admit(r)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	r, plain := asKong(r)
+	if !plain {
+		a.refuse(w, r, notFound())
+		return
+	}
+	ctx := context.WithValue(r.Context(), callerKey{}, who)
+	a.mux.ServeHTTP(w, r.WithContext(ctx)) //nolint:contextcheck // it is the one of the request that asKong copied
+}
+
+type callerKey struct{}
+
+// asKong reads the path as Kong does: "+" is a space, a slash at the end is
+// nothing. It is not plain where the mux would answer with a redirect.
+func asKong(r *http.Request) (*http.Request, bool) {
+	escaped := strings.ReplaceAll(r.URL.EscapedPath(), "+", "%20")
+	if len(escaped) > 1 {
+		escaped = strings.TrimSuffix(escaped, "/")
+	}
+	decoded, err := url.PathUnescape(escaped)
+	if err != nil || r.Method == http.MethodConnect || path.Clean(escaped) != escaped || escaped[0] != '/' {
+		return r, false
+	}
+	out := *r
+	u := *r.URL
+	u.Path, u.RawPath = decoded, escaped
+	out.URL = &u
+	return &out, true
+}
+
+// recover answers a panic. What it says is not logged unless the runtime said
+// it: it might hold a secret.
+func (a *API) recover(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	cause := fmt.Errorf("panic: %T", v)
+	var bug runtime.Error
+	if err, ok := v.(error); ok && errors.As(err, &bug) {
+		cause = fmt.Errorf("panic: %w", bug)
+	}
+	a.deps.Log.Error("admin call panicked", zap.String("method", r.Method), zap.Error(cause), zap.ByteString("stack", debug.Stack()))
+	write(w, http.StatusInternalServerError, &Problem{Message: "An unexpected error occurred"})
+}
+
+// refuse answers an error. Everything that is not the caller's fault is logged.
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := a.problem(r, err)
+	if p.allow != "" {
+		w.Header().Set("Allow", p.allow)
+	}
+	switch p.Status {
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", "10")
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="vault-authz admin"`)
+	}
+	write(w, p.Status, p)
+}
+
+func (a *API) problem(r *http.Request, err error) *Problem {
+	var p *Problem
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, authz.ErrNotFound):
+		return notFound()
+	case errors.Is(err, authz.ErrConflict):
+		return &Problem{Status: http.StatusConflict, Message: "The entity is being changed by somebody else; read it again and repeat the call"}
+	case errors.Is(err, authz.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		a.deps.Log.Warn("admin call failed", zap.String("method", r.Method), zap.String("route", r.Pattern), zap.Error(err))
+		return &Problem{Status: http.StatusServiceUnavailable, Message: "The store of this data is unavailable; the call may be repeated, also if it has taken effect"}
+	}
+	a.deps.Log.Error("admin call failed", zap.String("method", r.Method), zap.String("route", r.Pattern), zap.Error(err))
+	return &Problem{Status: http.StatusInternalServerError, Message: "An unexpected error occurred"}
+}
+
+func write(w http.ResponseWriter, status int, body any) {
+	if body == nil {
+		w.WriteHeader(status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(body) // the client is gone
+}
+
+// A call is one request on its way through a handler.
+type call struct {
+	ctx   context.Context
+	r     *http.Request
+	route *route
+	who   string
+	input input
+}
+
+func (c *call) param(name string) string { return c.r.PathValue(name) }
+
+// A reply is an answer that is a success.
+type reply struct {
+	status int
+	body   any
+}
+
+var noContent = reply{status: http.StatusNoContent}
+
+func ok(body any) reply { return reply{http.StatusOK, body} }
+
+// serve runs one route under its content rules.
+func (a *API) serve(route route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		if route.changes {
+			// Half a change is worse than one that nobody waits for.
+			ctx = context.WithoutCancel(ctx)
+		}
+		ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
+		defer cancel()
+		who, _ := ctx.Value(callerKey{}).(string)
+		c := &call{ctx: ctx, r: r, route: &route, who: who}
+		if route.body {
+			var err error
+			if c.input, err = readInput(w, r, a.cfg.MaxBodyBytes); err != nil {
+				a.refuse(w, r, err)
+				return
+			}
+		}
+		answer, err := route.handle(c)
+		if err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		if document, isFile := answer.body.(file); isFile {
+			w.Header().Set("Content-Type", document.contentType)
+			w.WriteHeader(answer.status)
+			_, _ = w.Write(document.content) // the client is gone
+			return
+		}
+		write(w, answer.status, answer.body)
+	})
+}
+
+// A file is an answer that is not JSON.
+type file struct {
+	contentType string
+	content     []byte
+}

@@ -1,0 +1,170 @@
+package admin
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// An input is a request's body as names and values. Those of a form are texts
+// that the schema gives a type.
+type input struct {
+	values map[string]any
+	form   bool
+}
+
+const (
+	typeJSON      = "application/json"
+	typeForm      = "application/x-www-form-urlencoded"
+	typeMultipart = "multipart/form-data"
+)
+
+const (
+	// maxParts bounds the fields of a form.
+	maxParts = 1000
+	// maxDepth bounds the dots in the name of a form field.
+	maxDepth = 4
+)
+
+// errForm does not say more: what cannot be parsed may hold a secret.
+var errForm = badRequest("Cannot parse the form")
+
+// readInput reads the body. No body is no input.
+func readInput(w http.ResponseWriter, r *http.Request, limit int64) (input, error) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return input{}, &Problem{Status: http.StatusRequestEntityTooLarge, Message: "Request body is larger than " + strconv.FormatInt(limit, 10) + " bytes"}
+	case err != nil:
+		return input{}, badRequest("Cannot read the request body")
+	}
+	header := r.Header.Get("Content-Type")
+	if header == "" && len(raw) == 0 {
+		return input{values: map[string]any{}}, nil
+	}
+	mediaType, params, err := mime.ParseMediaType(header)
+	if err != nil {
+		mediaType = ""
+	}
+	switch mediaType {
+	case typeJSON:
+		object, err := decodeObject(raw)
+		if err != nil {
+			return input{}, badRequest("Cannot parse JSON body")
+		}
+		return input{values: object}, nil
+	case typeForm:
+		query, err := url.ParseQuery(string(raw))
+		if err != nil {
+			return input{}, errForm
+		}
+		return formInput(query)
+	case typeMultipart:
+		query, err := readMultipart(raw, params["boundary"])
+		if err != nil {
+			return input{}, errForm
+		}
+		return formInput(query)
+	}
+	return input{}, &Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: send " + typeJSON + ", " + typeForm + " or " + typeMultipart}
+}
+
+func readMultipart(raw []byte, boundary string) (url.Values, error) {
+	form := url.Values{}
+	if boundary == "" {
+		return nil, errForm
+	}
+	reader := multipart.NewReader(bytes.NewReader(raw), boundary)
+	for range maxParts {
+		part, err := reader.NextPart()
+		if errors.Is(err, io.EOF) {
+			return form, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		value, err := io.ReadAll(part)
+		if err != nil {
+			return nil, err
+		}
+		form.Add(part.FormName(), string(value))
+	}
+	return nil, errForm
+}
+
+// formInput nests dotted names: config.vault.id=x is {config: {vault: {id: x}}},
+// and a repeated name, name[] and name[1] are lists.
+func formInput(form url.Values) (input, error) {
+	values := map[string]any{}
+	names := make([]string, 0, len(form))
+	for name := range form {
+		names = append(names, name)
+	}
+	if len(names) > maxParts {
+		return input{}, errForm
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		key, isList := listName(name)
+		path := strings.Split(key, ".")
+		if len(path) > maxDepth || !put(values, path, form[name], isList) {
+			return input{}, badRequest("Cannot parse the form: a field has two meanings or is nested too deeply")
+		}
+	}
+	return input{values: values, form: true}, nil
+}
+
+// listName takes [] or an index off a name.
+func listName(name string) (key string, isList bool) {
+	key, index, found := strings.Cut(name, "[")
+	digits, closed := strings.CutSuffix(index, "]")
+	if !found || !closed {
+		return name, false
+	}
+	if _, err := strconv.ParseUint(digits, 10, 16); err != nil && digits != "" {
+		return name, false
+	}
+	return key, true
+}
+
+func put(values map[string]any, path, texts []string, isList bool) bool {
+	for _, name := range path[:len(path)-1] {
+		inner, ok := values[name].(map[string]any)
+		if !ok {
+			if values[name] != nil {
+				return false
+			}
+			inner = map[string]any{}
+			values[name] = inner
+		}
+		values = inner
+	}
+	name := path[len(path)-1]
+	if len(texts) == 1 && !isList && values[name] == nil {
+		values[name] = texts[0]
+		return true
+	}
+	var elements []any
+	switch before := values[name].(type) {
+	case nil:
+	case []any:
+		elements = before
+	case string:
+		elements = []any{before}
+	default:
+		return false
+	}
+	for _, t := range texts {
+		elements = append(elements, t)
+	}
+	values[name] = elements
+	return true
+}

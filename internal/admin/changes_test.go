@@ -1,0 +1,219 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+func TestEveryChangeIsAuditedWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	hash := hashOf("operator-token")
+	b := newBench(t, func(c *Config, _ *Dependencies) { c.Tokens = []Token{{"olga", hash}} })
+	b.headers["Authorization"] = "Bearer operator-token"
+	b.must(201, b.form("POST", "/vault-auth", vaultForm))
+	b.must(201, b.form("POST", "/consumers", "username=alice"))
+	b.must(200, b.form("PATCH", "/consumers/alice", "custom_id=c"))
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=supersecretvalue"))
+	b.must(201, b.do("POST", credentials+"/token/foo/rotate", "", ""))
+	b.must(204, b.do("DELETE", credentials+"/token/foo", "", ""))
+	b.must(204, b.do("DELETE", "/consumers/alice", "", ""))
+	b.must(409, b.form("POST", "/vault-auth", vaultForm))
+	var got []string
+	for _, line := range b.audit.All() {
+		f := line.ContextMap()
+		got = append(got, fmt.Sprintf("%s: %s %s, %s, %s, before %t after %t", f["who"], f["action"], f["entity"], f["route"], f["outcome"], f["before"] != nil, f["after"] != nil))
+		raw, err := json.Marshal(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{vaultToken, "supersecretvalue", "operator-token", `"foo"`, "token/foo"} {
+			if strings.Contains(string(raw), secret) {
+				t.Errorf("the line has %q: %s", secret, raw)
+			}
+		}
+	}
+	want := []string{
+		"olga: create vaults, POST /vault-auth, done, before false after true",
+		"olga: create consumers, POST /consumers, done, before false after true",
+		"olga: update consumers, PATCH /consumers/{id}, done, before true after true",
+		"olga: create credentials, POST /vault-auth/{vault}/credentials/{consumer}, done, before false after true",
+		"olga: rotate credentials, POST /vault-auth/{vault}/credentials/token/{access_token}/rotate, done, before true after true",
+		"olga: delete credentials, DELETE /vault-auth/{vault}/credentials/token/{access_token}, done, before true after false",
+		"olga: delete consumers, DELETE /consumers/{id}, done, before true after false",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("lines: want (-), got (+):\n%s", diff)
+	}
+}
+
+func TestAnUnavailableStoreIs503WithALoggedCause(t *testing.T) {
+	t.Parallel()
+	down := fmt.Errorf("vault: connection refused: %w", authz.ErrUnavailable)
+	for _, tt := range []struct {
+		name   string
+		breaks func(*bench)
+		steps  []step
+	}{
+		{"the state store", func(b *bench) { b.store.err = down }, []step{
+			{method: "GET", path: "/consumers"},
+			{method: "GET", path: "/consumers/alice"},
+			{method: "POST", path: "/consumers", contentType: typeForm, body: "username=x"},
+			{method: "PUT", path: "/consumers/x", contentType: typeJSON, body: "{}"},
+			{method: "DELETE", path: "/consumers/alice"},
+			{method: "GET", path: credentials},
+		}},
+		{"writes to it", func(b *bench) { b.store.failWrites = down }, []step{
+			{method: "POST", path: "/consumers", contentType: typeForm, body: "username=x"},
+			{method: "PATCH", path: "/consumers/alice", contentType: typeForm, body: "custom_id=x"},
+			{method: "DELETE", path: "/consumers/alice"},
+		}},
+		{"the log of changes", func(b *bench) { b.api.deps.Announce = silent{b.order} }, []step{
+			{method: "POST", path: "/consumers", contentType: typeForm, body: "username=x"},
+			{method: "DELETE", path: "/consumers/alice"},
+			{method: "POST", path: credentials + "/alice"},
+		}},
+		{"the credentials", func(b *bench) {
+			for _, kv := range b.kv {
+				kv.err = errors.New("connection refused") // need not say that it is unavailable
+			}
+		}, []step{
+			{method: "GET", path: credentials},
+			{method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=foo"},
+			{method: "GET", path: credentials + "/token/foo"},
+			{method: "DELETE", path: credentials + "/token/foo"},
+			{method: "POST", path: credentials + "/token/foo/rotate"},
+			{method: "GET", path: "/consumers/alice/credentials"},
+		}},
+		{"a vault object that is not connected yet", func(b *bench) { b.vaultErr = authz.ErrNotFound }, []step{{method: "GET", path: credentials}}},
+	} {
+		for _, s := range tt.steps {
+			b := furnished(t)
+			b.must(201, b.form("POST", credentials+"/alice", "access_token=foo"))
+			tt.breaks(b)
+			s.name, s.status, s.want = tt.name, 503, []string{`{"message":"The store of this data is unavailable; the call may be repeated`}
+			s.run(b)
+			if b.log.Len() != 1 {
+				t.Errorf("%s: %s %s: got %d log lines, want one with the cause", tt.name, s.method, s.path, b.log.Len())
+			}
+		}
+	}
+}
+
+// silent cannot announce.
+type silent struct{ *order }
+
+func (silent) Announce(context.Context, func(context.Context) error, ...authz.Change) error {
+	return errors.New("no answer")
+}
+
+func TestNothingIsWrittenThatCannotBeAnnounced(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	before := len(b.store.all())
+	b.api.deps.Announce = silent{b.order}
+	b.must(503, b.form("POST", "/consumers", "username=x"))
+	b.must(503, b.do("DELETE", "/consumers/alice", "", ""))
+	if got := len(b.store.all()); got != before {
+		t.Errorf("got %d records, want the %d from before", got, before)
+	}
+}
+
+// What may have been written counts as written.
+func TestAWriteOfUnknownOutcomeIsAppliedAndCanBeRepeated(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.store.failWrites, b.store.applied = authz.ErrUnavailable, true
+	b.order.events = nil
+	b.must(503, b.json("PUT", "/consumers/carol", `{"custom_id":"c"}`))
+	if diff := cmp.Diff([]string{"announce consumers", "applied consumers"}, b.order.events); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+	if got := b.audit.All()[b.audit.Len()-1].ContextMap()["outcome"]; got != "unknown" {
+		t.Errorf("outcome: got %v, want unknown", got)
+	}
+	b.store.failWrites = nil
+	b.must(200, b.json("PUT", "/consumers/carol", `{"custom_id":"c"}`))
+}
+
+func TestAnInterruptedDeletionOfAConsumerIsFinishedByRepeatingIt(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.must(201, b.form("POST", "/consumers/alice/acls", "group=g"))
+	// The consumer is gone and its group is not.
+	b.store.failWrites, b.store.applied = authz.ErrUnavailable, true
+	b.must(503, b.do("DELETE", "/consumers/alice", "", ""))
+	b.store.failWrites = nil
+	if got := len(b.get("/acls").body["data"].([]any)); got != 1 {
+		t.Fatalf("got %d groups after the interruption, want 1", got)
+	}
+	b.must(204, b.do("DELETE", "/consumers/alice", "", ""))
+	step{name: "groups", method: "GET", path: "/acls", status: 200, want: []string{`"data":[]`}}.run(b)
+}
+
+func TestAChangeInBetweenIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.store.between = func() { b.must(200, b.form("PATCH", "/consumers/alice", "custom_id=theirs")) }
+	b.must(200, b.form("PATCH", "/consumers/alice", "tags=ours"))
+	step{name: "both", method: "GET", path: "/consumers/alice", status: 200, want: []string{`"custom_id":"theirs"`, `["ours"]`}}.run(b)
+}
+
+func TestAPanicIs500AndSaysNothing(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.store.between = func() { panic("the secret is supersecretvalue") }
+	a := b.must(500, b.form("POST", "/consumers", "username=x"))
+	if want := `{"message":"An unexpected error occurred"}` + "\n"; a.raw != want {
+		t.Errorf("got %q, want %q", a.raw, want)
+	}
+	if b.log.Len() != 1 {
+		t.Fatalf("got %d log lines, want 1", b.log.Len())
+	}
+	f := b.log.All()[0].ContextMap()
+	if strings.Contains(fmt.Sprint(f["error"]), "supersecretvalue") || f["stack"] == "" {
+		t.Errorf("got %v, want a stack and not what the panic says", f["error"])
+	}
+}
+
+func TestAnUnreadableRecordIs500WithALoggedCause(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.store.records["consumers/"+someID] = authz.Record{Kind: "consumers", ID: someID, Document: []byte(`"supersecretvalue"`)}
+	step{name: "one", method: "GET", path: "/consumers/" + someID, status: 500, want: []string{`{"message":"An unexpected error occurred"}`}}.run(b)
+	if b.log.Len() != 1 || strings.Contains(fmt.Sprint(b.log.All()[0].ContextMap()), "supersecretvalue") {
+		t.Errorf("got %v, want one line without the document", b.log.All())
+	}
+}
+
+func TestAChangeIsFinishedEvenIfItsCallerHasGone(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var seen error
+	b.api.deps.Announce = watching{b.order, func(ctx context.Context) { cancel(); seen = ctx.Err() }}
+	r := httptest.NewRequestWithContext(ctx, "DELETE", "http://localhost/consumers/bob", nil)
+	w := httptest.NewRecorder()
+	b.api.ServeHTTP(w, r)
+	if w.Code != 204 || seen != nil {
+		t.Errorf("got status %d and %v, want 204 and a context that goes on", w.Code, seen)
+	}
+}
+
+type watching struct {
+	*order
+	see func(context.Context)
+}
+
+func (w watching) Announce(ctx context.Context, commit func(context.Context) error, c ...authz.Change) error {
+	w.see(ctx)
+	return w.order.Announce(ctx, commit, c...)
+}

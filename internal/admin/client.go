@@ -1,0 +1,267 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Names is one name, or a list of them; one is written as Kong does, without a
+// list.
+type Names []string
+
+// MarshalJSON implements [json.Marshaler].
+func (n Names) MarshalJSON() ([]byte, error) {
+	if len(n) == 1 {
+		return json.Marshal(n[0])
+	}
+	return json.Marshal([]string(n))
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (n *Names) UnmarshalJSON(raw []byte) error {
+	var one string
+	if len(raw) > 0 && raw[0] == '"' {
+		if err := json.Unmarshal(raw, &one); err != nil {
+			return err
+		}
+		*n = Names{one}
+		return nil
+	}
+	return json.Unmarshal(raw, (*[]string)(n))
+}
+
+// A Client calls the API. Its errors are [*Problem] where the API answered with
+// one; they hold no secret. It is safe for concurrent use.
+type Client struct {
+	base, token string
+	http        *http.Client
+
+	// Consumers, ACLs, Vaults, Policies and Plugins are the entities. ACLs are
+	// made and deleted by [Client.AddToGroup] and [Client.RemoveFromGroup].
+	Consumers Collection[Consumer]
+	ACLs      Collection[ACL]
+	Vaults    Collection[Vault]
+	Policies  Collection[Policy]
+	Plugins   Collection[Plugin]
+}
+
+// NewClient returns a client of the API at a URL like http://127.0.0.1:9192.
+// token is the bearer token, "" for none. hc has a timeout and the TLS that is
+// wanted; it must not follow redirects, which would take the token along.
+func NewClient(base, token string, hc *http.Client) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return nil, errors.New("the URL of the admin API must be http:// or https:// with a host, like http://127.0.0.1:9192")
+	}
+	c := &Client{base: strings.TrimSuffix(base, "/"), token: token, http: hc}
+	c.Consumers = Collection[Consumer]{c, "/consumers"}
+	c.ACLs = Collection[ACL]{c, "/acls"}
+	c.Vaults = Collection[Vault]{c, "/vault-auth"}
+	c.Policies = Collection[Policy]{c, "/policies"}
+	c.Plugins = Collection[Plugin]{c, "/plugins"}
+	return c, nil
+}
+
+// A Collection is all entities of one kind.
+type Collection[T any] struct {
+	client *Client
+	path   string
+}
+
+// List returns all of them, page by page.
+func (s Collection[T]) List(ctx context.Context) ([]T, error) {
+	return listAll[T](ctx, s.client, s.path)
+}
+
+// Get returns one by id or name.
+func (s Collection[T]) Get(ctx context.Context, idOrName string) (T, error) {
+	return send[T](ctx, s.client, http.MethodGet, s.path+segment(idOrName), nil)
+}
+
+// Create makes one; with an id, under that id.
+func (s Collection[T]) Create(ctx context.Context, entity T) (T, error) {
+	return send[T](ctx, s.client, http.MethodPost, s.path, entity)
+}
+
+// Put makes or replaces the one with the id or name.
+func (s Collection[T]) Put(ctx context.Context, idOrName string, entity T) (T, error) {
+	return send[T](ctx, s.client, http.MethodPut, s.path+segment(idOrName), entity)
+}
+
+// Patch changes fields of one; a nil value unsets a field.
+func (s Collection[T]) Patch(ctx context.Context, idOrName string, fields map[string]any) (T, error) {
+	return send[T](ctx, s.client, http.MethodPatch, s.path+segment(idOrName), fields)
+}
+
+// Delete deletes one; one that is not there is no error.
+func (s Collection[T]) Delete(ctx context.Context, idOrName string) error {
+	return s.client.do(ctx, http.MethodDelete, s.path+segment(idOrName), nil, nil)
+}
+
+// Groups lists the groups of a consumer.
+func (c *Client) Groups(ctx context.Context, consumer string) ([]ACL, error) {
+	return listAll[ACL](ctx, c, "/consumers"+segment(consumer)+"/acls")
+}
+
+// AddToGroup adds a consumer to a group.
+func (c *Client) AddToGroup(ctx context.Context, consumer string, acl ACL) (ACL, error) {
+	acl.Consumer = nil
+	return send[ACL](ctx, c, http.MethodPost, "/consumers"+segment(consumer)+"/acls", acl)
+}
+
+// RemoveFromGroup removes a consumer from a group.
+func (c *Client) RemoveFromGroup(ctx context.Context, consumer, group string) error {
+	return c.do(ctx, http.MethodDelete, "/consumers"+segment(consumer)+"/acls"+segment(group), nil, nil)
+}
+
+// Credentials lists the credentials of a vault object.
+func (c *Client) Credentials(ctx context.Context, vault string) ([]Credential, error) {
+	return listAll[Credential](ctx, c, credentialsPath(vault))
+}
+
+// ConsumerCredentials lists the credentials of a consumer in all vault objects.
+func (c *Client) ConsumerCredentials(ctx context.Context, consumer string) ([]Credential, error) {
+	return listAll[Credential](ctx, c, "/consumers"+segment(consumer)+"/credentials")
+}
+
+// Credential returns one credential without its secret.
+func (c *Client) Credential(ctx context.Context, vault, accessToken string) (Credential, error) {
+	return enveloped(ctx, c, http.MethodGet, tokenPath(vault, accessToken), nil)
+}
+
+// CreateCredential makes a credential of a consumer, by id or username. Tokens
+// that are not given are random; the answer has them.
+func (c *Client) CreateCredential(ctx context.Context, vault, consumer string, credential Credential) (Credential, error) {
+	credential.Consumer = nil
+	return enveloped(ctx, c, http.MethodPost, credentialsPath(vault)+segment(consumer), credential)
+}
+
+// PatchCredential changes ttl, expires_at, not_before or disabled.
+func (c *Client) PatchCredential(ctx context.Context, vault, accessToken string, fields map[string]any) (Credential, error) {
+	return enveloped(ctx, c, http.MethodPatch, tokenPath(vault, accessToken), fields)
+}
+
+// RotateCredential replaces the secret of a credential; the answer has it.
+func (c *Client) RotateCredential(ctx context.Context, vault, accessToken string, r Rotation) (Credential, error) {
+	return enveloped(ctx, c, http.MethodPost, tokenPath(vault, accessToken)+"/rotate", r)
+}
+
+// DeleteCredential revokes a credential. One that is not there is a [*Problem]
+// with status 404.
+func (c *Client) DeleteCredential(ctx context.Context, vault, accessToken string) error {
+	return c.do(ctx, http.MethodDelete, tokenPath(vault, accessToken), nil, nil)
+}
+
+func credentialsPath(vault string) string { return "/vault-auth" + segment(vault) + "/credentials" }
+
+func tokenPath(vault, accessToken string) string {
+	return credentialsPath(vault) + "/token" + segment(accessToken)
+}
+
+// segment escapes one segment of a path. A "+" would be read as a space, dots as
+// a way out.
+func segment(s string) string {
+	escaped := strings.ReplaceAll(url.PathEscape(s), "+", "%2B")
+	if strings.Trim(escaped, ".") == "" {
+		escaped = strings.ReplaceAll(escaped, ".", "%2E")
+	}
+	return "/" + escaped
+}
+
+func listAll[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	all := []T{}
+	for next := path + "?size=1000"; next != ""; {
+		var page struct {
+			Data []T     `json:"data"`
+			Next *string `json:"next"`
+		}
+		if err := c.do(ctx, http.MethodGet, next, nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Data...)
+		if page.Next == nil {
+			break
+		}
+		if next = *page.Next; !strings.HasPrefix(next, path) {
+			return nil, errors.New("the admin API names a next page that is elsewhere")
+		}
+	}
+	return all, nil
+}
+
+func send[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {
+	var out T
+	err := c.do(ctx, method, path, body, &out)
+	return out, err
+}
+
+func enveloped(ctx context.Context, c *Client, method, path string, body any) (Credential, error) {
+	out, err := send[struct {
+		Data Credential `json:"data"`
+	}](ctx, c, method, path, body)
+	return out.Data, err
+}
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 64 << 20
+
+func (c *Client) do(ctx context.Context, method, path string, body, out any) error {
+	var reader io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encoding the request: %w", err)
+		}
+		reader = bytes.NewReader(raw)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
+	if err != nil {
+		return errors.New("making the request: the id or name cannot be part of a URL")
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", typeJSON)
+	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		// The URL in it may have an access token.
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return fmt.Errorf("calling the admin API at %s: %w", c.base, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("reading the answer of the admin API: %w", err)
+	}
+	if resp.StatusCode >= 300 {
+		return problemOf(resp.StatusCode, raw)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return errors.New("the answer of the admin API is not what it should be; is the URL that of vault-authz?")
+	}
+	return nil
+}
+
+func problemOf(status int, raw []byte) error {
+	p := &Problem{}
+	if json.Unmarshal(raw, p) != nil || p.Message == "" {
+		p.Message = http.StatusText(status)
+	}
+	p.Status = status
+	return p
+}

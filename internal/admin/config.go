@@ -1,0 +1,169 @@
+package admin
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// Config says how the admin API is exposed. The zero Config is not usable; start
+// from [DefaultConfig].
+type Config struct {
+	// Address is where the API listens: host:port, or unix:/path. Anything but
+	// loopback needs TLS and authentication.
+	Address string
+	// CertFile and KeyFile are the server's certificate, both or neither.
+	CertFile, KeyFile string
+	// ClientCAFile makes the API demand a client certificate that these
+	// authorities issued.
+	ClientCAFile string
+	// Tokens are the bearer tokens that are accepted. With none of them, and
+	// no ClientCAFile, everybody who reaches the listener is an operator.
+	Tokens []Token
+	// Hosts are the names that the API may be called by (the Host header), with
+	// or without a port; without one every port will do. It keeps a web page
+	// whose name was pointed at this listener (DNS rebinding) from calling it.
+	Hosts []string
+	// Vaults serves /vaults as another name of /vault-auth, as Kong did up to
+	// 2.x.
+	Vaults bool
+	// MaxBodyBytes bounds a request's body. Default 1 MiB.
+	MaxBodyBytes int64
+	// Timeout bounds one call with all that it asks of the stores. Default
+	// 15s. A change that has begun is finished even if its caller has gone.
+	Timeout time.Duration
+	// Grammar is what access tokens and secret tokens must fit, the same as for
+	// requests: what no request can present is not stored.
+	Grammar authz.Grammar
+}
+
+// A Token is a bearer token that is accepted, known by its hash only.
+type Token struct {
+	// Name says whose token it is; the audit log calls the caller that.
+	Name string
+	// SHA256 is the hash of the token in hexadecimal.
+	SHA256 string
+}
+
+const (
+	defaultMaxBody = 1 << 20
+	defaultTimeout = 15 * time.Second
+)
+
+// DefaultConfig returns the defaults: loopback, open to whoever can reach it.
+func DefaultConfig() Config {
+	return Config{
+		Address:      "127.0.0.1:9192",
+		Hosts:        []string{"localhost", "127.0.0.1", "[::1]"},
+		MaxBodyBytes: defaultMaxBody,
+		Timeout:      defaultTimeout,
+		Grammar:      authz.DefaultGrammar(),
+	}
+}
+
+// Validate reports every mistake that shows without reading a file.
+func (c *Config) Validate() error {
+	errs := []error{c.validateExposure(), c.validateTokens(), c.Grammar.Validate()}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		errs = append(errs, errors.New("tls: give both a certificate and its key, or neither"))
+	}
+	if c.ClientCAFile != "" && c.CertFile == "" {
+		errs = append(errs, errors.New("client_ca_file: client certificates need TLS; give a certificate and its key"))
+	}
+	if len(c.Hosts) == 0 {
+		errs = append(errs, errors.New("hosts: give at least one name that the API may be called by"))
+	}
+	for _, h := range c.Hosts {
+		if _, _, ok := splitHost(h); !ok {
+			errs = append(errs, fmt.Errorf("hosts: %q is not a host name or address, with or without a port; an IPv6 address goes in brackets", h))
+		}
+	}
+	if c.MaxBodyBytes < 1<<10 || c.MaxBodyBytes > 64<<20 {
+		errs = append(errs, fmt.Errorf("max_body_bytes: %d is not between 1024 and 67108864", c.MaxBodyBytes))
+	}
+	if c.Timeout < 100*time.Millisecond || c.Timeout > 5*time.Minute {
+		errs = append(errs, fmt.Errorf("timeout: %s is not between 100ms and 5m", c.Timeout))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateExposure() error {
+	if strings.HasPrefix(c.Address, "unix:") {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		return fmt.Errorf("address: %q is neither host:port nor unix:/path", c.Address)
+	}
+	if isLoopback(host) {
+		return nil
+	}
+	var errs []error
+	if c.CertFile == "" {
+		errs = append(errs, fmt.Errorf("address: %q is not loopback, so Vault tokens and secrets would cross the network in clear: give a certificate and its key, or listen on 127.0.0.1", c.Address))
+	}
+	if !c.authenticates() {
+		errs = append(errs, fmt.Errorf("address: %q is not loopback, so anybody could make credentials: give tokens or client_ca_file, or listen on 127.0.0.1", c.Address))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) authenticates() bool { return len(c.Tokens) > 0 || c.ClientCAFile != "" }
+
+func (c *Config) validateTokens() error {
+	var errs []error
+	names, hashes := map[string]bool{}, map[string]bool{}
+	for i, t := range c.Tokens {
+		if t.Name == "" {
+			errs = append(errs, fmt.Errorf("tokens[%d]: name: must be set, the audit log needs it", i))
+		}
+		if names[t.Name] {
+			errs = append(errs, fmt.Errorf("tokens[%d]: name: %q is taken by another token", i, t.Name))
+		}
+		// The hash is not quoted: what was put there may be the token itself.
+		hash, err := hex.DecodeString(t.SHA256)
+		if err != nil || len(hash) != 32 {
+			errs = append(errs, fmt.Errorf("tokens[%d] %q: sha256: must be the SHA-256 of the token, 64 hexadecimal digits (printf %%s TOKEN | sha256sum)", i, t.Name))
+		} else if hashes[string(hash)] {
+			errs = append(errs, fmt.Errorf("tokens[%d] %q: sha256: the same token is given twice", i, t.Name))
+		}
+		names[t.Name], hashes[string(hash)] = true, true
+	}
+	return errors.Join(errs...)
+}
+
+// InsecureSettings describes each setting that is allowed and yet worth a
+// warning at start-up.
+func (c *Config) InsecureSettings() []string {
+	if c.authenticates() {
+		return nil
+	}
+	return []string{fmt.Sprintf("address: whoever reaches the admin API at %q can make and delete credentials; give tokens to ask for one", c.Address)}
+}
+
+func isLoopback(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return host == "localhost"
+}
+
+// Server returns an HTTP server for the API with bounds on what a client may
+// take. Listening, TLS and stopping are the caller's.
+func (a *API) Server() *http.Server {
+	return &http.Server{
+		Handler:           a,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      a.cfg.Timeout + 10*time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+}

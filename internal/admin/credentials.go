@@ -1,0 +1,552 @@
+package admin
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+const (
+	defaultGrace = 3600
+	maxGrace     = 90 * 24 * 3600
+	maxTTL       = 10 * 365 * 24 * 3600
+	maxTime      = 253402300799 // the end of the year 9999
+)
+
+// limitFields are what can be changed of a credential without a new secret.
+var limitFields = []field{
+	{name: "ttl", kind: integer, min: 0, max: maxTTL},
+	{name: "expires_at", kind: integer, min: 0, max: maxTime},
+	{name: "not_before", kind: integer, min: 0, max: maxTime},
+	{name: "disabled", kind: boolean},
+}
+
+// credentialFields are what a credential can be created with.
+func (a *API) credentialFields() []field {
+	return append([]field{
+		{name: "access_token", check: func(s string) string { return checkAccessToken(a.cfg.Grammar, s) }},
+		{name: "secret_token", check: func(s string) string { return checkSecretToken(a.cfg.Grammar, s) }},
+		{name: "consumer", kind: reference, key: "username"},
+	}, limitFields...)
+}
+
+// A place is one credential: where it is kept and under which key.
+type place struct {
+	vault stored
+	store CredentialStore
+	key   string
+	// version is what was read, where there are versions.
+	version int
+}
+
+// versioned is the store if it has versions.
+func (p *place) versioned() (VersionedCredentialStore, bool) {
+	s, ok := p.store.(VersionedCredentialStore)
+	return s, ok && p.vault.text("kv") == kv2
+}
+
+func (p *place) change() authz.Change {
+	return authz.Change{Kind: authz.KindCredentials, ID: p.key, Vault: p.vault.id()}
+}
+
+func (a *API) credentialsOf(ctx context.Context, vault stored) (CredentialStore, error) {
+	store, err := a.deps.Vaults.Credentials(ctx, vault.id())
+	if errors.Is(err, authz.ErrNotFound) {
+		// The vault object is there, so this replica has not got to it yet.
+		return nil, fmt.Errorf("vault object %q is not connected: %w", vault.text("name"), authz.ErrUnavailable)
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return store, nil
+}
+
+// place finds the vault object of the path. The key is checked by the caller.
+func (a *API) place(c *call) (place, error) {
+	vault, err := a.find(c.ctx, a.vaults, c.param("vault"))
+	if err != nil {
+		return place{}, err
+	}
+	store, err := a.credentialsOf(c.ctx, vault)
+	return place{vault: vault, store: store, key: c.param("access_token")}, err
+}
+
+// existing is place for a credential that the path names.
+func (a *API) existing(c *call) (place, error) {
+	p, err := a.place(c)
+	if err == nil && !isKey(p.key) {
+		err = authz.ErrNotFound
+	}
+	return p, err
+}
+
+// read returns the document of a credential, nil if there is none.
+func (p *place) read(ctx context.Context) (document, error) {
+	var raw []byte
+	var found bool
+	var err error
+	if s, ok := p.versioned(); ok {
+		raw, p.version, found, err = s.ReadVersion(ctx, p.key)
+	} else {
+		raw, found, err = p.store.Read(ctx, p.key)
+	}
+	switch {
+	case errors.Is(err, authz.ErrNotFound), err == nil && !found:
+		return nil, nil
+	case err != nil:
+		return nil, unavailable(err)
+	}
+	d, err := decodeDocument(raw)
+	if err != nil {
+		return nil, &Problem{Status: http.StatusConflict, Message: "What is stored under this access token is not a credential; delete it first"}
+	}
+	return d, nil
+}
+
+// write writes over what was read.
+func (p *place) write(ctx context.Context, raw []byte) error {
+	s, versions := p.versioned()
+	if !versions {
+		if err := p.store.Write(ctx, p.key, raw); err != nil {
+			return unavailable(err)
+		}
+		return nil
+	}
+	_, written, err := s.WriteVersion(ctx, p.key, raw, p.version)
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case !written:
+		return authz.ErrConflict
+	}
+	return nil
+}
+
+// lock serializes what this replica does to one credential.
+func (a *API) lock(p *place) (unlock func()) {
+	l := &a.tokens[maphash.String(a.seed, p.vault.id()+"/"+p.key)%uint64(len(a.tokens))]
+	l.Lock()
+	return l.Unlock
+}
+
+func (a *API) createCredential(c *call) (reply, error) {
+	p, err := a.place(c)
+	if err != nil {
+		return reply{}, err
+	}
+	v := violations{}
+	in := typed(a.credentialFields(), c.input.values, c.input.form, document{}, v, "")
+	if c.param("consumer") != "" {
+		in["consumer"] = document{"username": c.param("consumer")}
+	} else if in["consumer"] == nil && len(v) == 0 {
+		v.add("consumer", "required field missing")
+	}
+	if err := v.err(); err != nil {
+		return reply{}, err
+	}
+	ref := in.record("consumer")
+	consumer, err := a.find(c.ctx, a.consumers, ref.text("id")+ref.text("username"))
+	if err != nil {
+		return reply{}, err
+	}
+	in["consumer"] = document{"id": consumer.id()}
+	if p.key = in.text("access_token"); p.key == "" {
+		p.key = newToken()
+	}
+	in["access_token"] = p.key
+	if in["secret_token"] == nil {
+		in["secret_token"] = newToken()
+	}
+	defer a.lock(&p)()
+	return a.upsertCredential(c, &p, in)
+}
+
+// upsertCredential writes over a credential of the same consumer only. Limits
+// that are not given stay: creating again must not bring back what was disabled.
+func (a *API) upsertCredential(c *call, p *place, in document) (reply, error) {
+	old, err := p.read(c.ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	now := time.Now().Unix()
+	d := document{"created_at": now}
+	action := "create"
+	if old != nil {
+		if !strings.EqualFold(old.record("consumer").text("id"), in.record("consumer").text("id")) {
+			return reply{}, constraint{fields: map[string]any{"access_token": p.key}}.err()
+		}
+		d, action = maps.Clone(old), "update"
+		delete(d, "previous_secret_token")
+		delete(d, "previous_expires_at")
+	}
+	set(d, in, c.input.values)
+	d["updated_at"] = now
+	if err := a.writeCredential(c, p, action, old, d); err != nil {
+		return reply{}, err
+	}
+	return reply{http.StatusCreated, withSecret(d)}, nil
+}
+
+// set takes over what is set, and takes out what was given as null.
+func set(d, in document, given map[string]any) {
+	for name, value := range in {
+		if _, isGiven := given[name]; value != nil {
+			d[name] = value
+		} else if isGiven {
+			delete(d, name)
+		}
+	}
+}
+
+func (a *API) writeCredential(c *call, p *place, action string, old, d document) error {
+	raw, err := d.encode()
+	if err != nil {
+		return err
+	}
+	err = a.apply(c, p.entry(action, old, d), p.change(), func(ctx context.Context) error { return p.write(ctx, raw) })
+	if old == nil && errors.Is(err, authz.ErrConflict) {
+		return constraint{fields: map[string]any{"access_token": p.key}}.err()
+	}
+	return err
+}
+
+// entry names a credential as the decision log does, so that lines can be
+// brought together without a token in either.
+func (p *place) entry(action string, before, after document) entry {
+	e := entry{action: action, entity: authz.KindCredentials, id: authz.Fingerprint(p.key), vault: p.vault.text("name")}
+	if before != nil {
+		e.before = credentialView(before)
+		delete(e.before, "access_token")
+	}
+	if after != nil {
+		e.after = credentialView(after)
+		delete(e.after, "access_token")
+	}
+	return e
+}
+
+func (a *API) getCredential(c *call) (reply, error) {
+	p, err := a.existing(c)
+	if err != nil {
+		return reply{}, err
+	}
+	d, err := p.read(c.ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	if d == nil {
+		return reply{}, authz.ErrNotFound
+	}
+	return ok(document{"data": credentialView(d)}), nil
+}
+
+// patchCredential changes limits. It is not Kong's.
+func (a *API) patchCredential(c *call) (reply, error) {
+	p, err := a.existing(c)
+	if err != nil {
+		return reply{}, err
+	}
+	v := violations{}
+	in := typed(limitFields, c.input.values, c.input.form, document{}, v, "")
+	if err := v.err(); err != nil {
+		return reply{}, err
+	}
+	defer a.lock(&p)()
+	old, err := p.read(c.ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	if old == nil {
+		return reply{}, authz.ErrNotFound
+	}
+	d := maps.Clone(old)
+	set(d, in, c.input.values)
+	d["updated_at"] = time.Now().Unix()
+	if err := a.writeCredential(c, &p, "update", old, d); err != nil {
+		return reply{}, err
+	}
+	return ok(document{"data": credentialView(d)}), nil
+}
+
+// deleteCredential deletes and drops even what it cannot find: it may have been
+// deleted in Vault and still be held here, or be recoverable there.
+func (a *API) deleteCredential(c *call) (reply, error) {
+	p, err := a.existing(c)
+	if err != nil {
+		return reply{}, err
+	}
+	defer a.lock(&p)()
+	old, err := p.read(c.ctx)
+	var malformed *Problem
+	if err != nil && !errors.As(err, &malformed) {
+		return reply{}, err
+	}
+	err = a.apply(c, p.entry("delete", old, nil), p.change(), func(ctx context.Context) error {
+		if err := p.store.Delete(ctx, p.key); err != nil && !errors.Is(err, authz.ErrNotFound) {
+			return unavailable(err)
+		}
+		return nil
+	})
+	if err == nil && old == nil && malformed == nil {
+		err = authz.ErrNotFound
+	}
+	return noContent, err
+}
+
+// rotateCredential puts a new secret beside the old one, which stays good for
+// the grace. Repeated with a secret_token of the caller's choice that is the
+// current one already, it changes nothing.
+func (a *API) rotateCredential(c *call) (reply, error) {
+	p, err := a.existing(c)
+	if err != nil {
+		return reply{}, err
+	}
+	v := violations{}
+	in := typed([]field{
+		{name: "grace", kind: integer, byDefault: int64(defaultGrace), min: 0, max: maxGrace},
+		{name: "secret_token", check: func(s string) string { return checkSecretToken(a.cfg.Grammar, s) }},
+	}, c.input.values, c.input.form, nil, v, "")
+	if err := v.err(); err != nil {
+		return reply{}, err
+	}
+	defer a.lock(&p)()
+	old, err := p.read(c.ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	if old == nil {
+		return reply{}, authz.ErrNotFound
+	}
+	d, changed := rotated(old, in.text("secret_token"), in.number("grace"), time.Now().Unix())
+	if changed {
+		if err := a.writeCredential(c, &p, "rotate", old, d); err != nil {
+			return reply{}, err
+		}
+	}
+	return reply{http.StatusCreated, withSecret(d)}, nil
+}
+
+func rotated(old document, secret string, grace, now int64) (d document, changed bool) {
+	before := old.text("secret_token")
+	if secret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(before)) == 1 {
+		return old, false
+	}
+	if secret == "" {
+		secret = newToken()
+	}
+	d = maps.Clone(old)
+	delete(d, "previous_secret_token")
+	delete(d, "previous_expires_at")
+	if grace > 0 && before != "" {
+		d["previous_secret_token"], d["previous_expires_at"] = before, now+grace
+	}
+	d["secret_token"], d["updated_at"] = secret, now
+	return d, true
+}
+
+// credentialView is a credential as answers show it: the fields that are known,
+// and none of the secrets. Other fields may hold secrets of others.
+func credentialView(d document) document {
+	view := document{"access_token": d.text("access_token"), "consumer": nil}
+	if id := d.record("consumer").text("id"); id != "" {
+		view["consumer"] = document{"id": id}
+	}
+	for _, name := range []string{"created_at", "updated_at", "ttl", "expires_at", "not_before", "previous_expires_at"} {
+		view[name] = seconds(d[name])
+	}
+	view["disabled"] = d.yes("disabled") || d.text("disabled") == "true"
+	return view
+}
+
+// withSecret is the one answer that has the secret.
+func withSecret(d document) document {
+	return document{"data": credentialView(d).with("secret_token", d.text("secret_token"))}
+}
+
+// seconds reads what people write for a number of seconds or a time, nil for
+// what is neither.
+func seconds(v any) any {
+	s, isText := v.(string)
+	if n, ok := v.(int64); ok {
+		return n
+	}
+	if !isText {
+		return nil
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n
+	}
+	if d, err := time.ParseDuration(s); err == nil {
+		return int64(d / time.Second)
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.Unix()
+	}
+	return nil
+}
+
+func (a *API) listCredentials(c *call) (reply, error) {
+	p, err := a.place(c)
+	if err != nil {
+		return reply{}, err
+	}
+	w, err := c.window()
+	if err != nil {
+		return reply{}, err
+	}
+	keys, err := sortedKeys(c.ctx, p.store)
+	if err != nil {
+		return reply{}, err
+	}
+	first, found := slices.BinarySearch(keys, w.after)
+	if found {
+		first++
+	}
+	places, last := []place{}, ""
+	for _, key := range keys[first:] {
+		if len(places) == w.size {
+			last = places[w.size-1].key
+			break
+		}
+		places = append(places, place{vault: p.vault, store: p.store, key: key})
+	}
+	documents, err := readAll(c.ctx, places)
+	if err != nil {
+		return reply{}, err
+	}
+	data := []document{}
+	for i, d := range documents {
+		if d != nil {
+			data = append(data, credentialView(d).with("access_token", places[i].key))
+		}
+	}
+	return c.list(data, last), nil
+}
+
+func sortedKeys(ctx context.Context, store CredentialStore) ([]string, error) {
+	keys, err := store.List(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	// Folders, which end with a slash, are no credentials.
+	keys = slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !isKey(k) })
+	slices.Sort(keys)
+	return keys, nil
+}
+
+const (
+	// readers bounds the reads of one call that are in flight.
+	readers = 8
+	// maxScan bounds how many credentials one page looks at, where only some
+	// of them are wanted.
+	maxScan = 2000
+)
+
+// readAll reads credentials, in order. One that is gone is nil, one that cannot
+// be understood is empty.
+func readAll(ctx context.Context, places []place) ([]document, error) {
+	documents := make([]document, len(places))
+	errs := make([]error, len(places))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(readers, len(places)) {
+		wg.Go(func() {
+			for i := range next {
+				documents[i], errs[i] = places[i].read(ctx)
+				var malformed *Problem
+				if errors.As(errs[i], &malformed) {
+					documents[i], errs[i] = document{}, nil
+				}
+			}
+		})
+	}
+	for i := range places {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return documents, errors.Join(errs...)
+}
+
+// consumerCredentials looks through the credentials of all vault objects: they
+// are kept by access token, and there is no index by consumer that a hand-made
+// record would be in. A page may be short and still have a next one.
+func (a *API) consumerCredentials(c *call) (reply, error) {
+	consumer, err := a.find(c.ctx, a.consumers, c.param("consumer"))
+	if err != nil {
+		return reply{}, err
+	}
+	w, err := c.window()
+	if err != nil {
+		return reply{}, err
+	}
+	places, more, err := a.scan(c.ctx, w.after)
+	if err != nil {
+		return reply{}, err
+	}
+	documents, err := readAll(c.ctx, places)
+	if err != nil {
+		return reply{}, err
+	}
+	data := []document{}
+	for i, d := range documents {
+		if !strings.EqualFold(d.record("consumer").text("id"), consumer.id()) {
+			continue
+		}
+		p := places[i]
+		data = append(data, credentialView(d).with("access_token", p.key).with("vault", document{"id": p.vault.id(), "name": p.vault.text("name")}))
+		if len(data) == w.size && (more || i+1 < len(places)) {
+			return c.list(data, p.position()), nil
+		}
+	}
+	if more {
+		return c.list(data, places[len(places)-1].position()), nil
+	}
+	return c.list(data, ""), nil
+}
+
+// position orders credentials of all vault objects.
+func (p *place) position() string { return p.vault.id() + "/" + p.key }
+
+// scan returns the credentials after a position, and whether there are more.
+func (a *API) scan(ctx context.Context, after string) (places []place, more bool, err error) {
+	all, err := a.all(ctx, a.vaults)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, vault := range all {
+		if vault.id()+"0" < after { // "0" comes after "/": all of this one is before
+			continue
+		}
+		store, err := a.credentialsOf(ctx, vault)
+		if err != nil {
+			return nil, false, err
+		}
+		keys, err := sortedKeys(ctx, store)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, key := range keys {
+			p := place{vault: vault, store: store, key: key}
+			if p.position() <= after {
+				continue
+			}
+			if len(places) == maxScan {
+				return places, true, nil
+			}
+			places = append(places, p)
+		}
+	}
+	return places, false, nil
+}

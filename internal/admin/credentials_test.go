@@ -1,0 +1,377 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// foo is the document of the credential foo in the only vault object.
+func (b *bench) foo() document {
+	b.Helper()
+	for _, kv := range b.kv {
+		if raw, found := kv.documents["foo"]; found {
+			d, err := decodeDocument(raw)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return d
+		}
+	}
+	b.Fatal("there is no credential foo")
+	return nil
+}
+
+// put writes a document as a person would, past the API.
+func (b *bench) put(accessToken, raw string) {
+	b.Helper()
+	store, _ := b.Credentials(context.Background(), b.get("/vault-auth/kong-auth").text("id"))
+	store.(*fakeKV).documents[accessToken] = []byte(raw)
+}
+
+const credentials = "/vault-auth/kong-auth/credentials"
+
+func TestCredentialsAreCreated(t *testing.T) {
+	t.Parallel()
+	apart(t, []step{
+		{name: "for the consumer in the path", method: "POST", path: credentials + "/alice", status: 201, want: []string{`{"data":{`, `"secret_token":`, `"ttl":null`}},
+		{name: "for the consumer in the body", method: "POST", path: credentials, contentType: typeJSON, body: `{"consumer":"alice"}`, status: 201},
+		{name: "by username", method: "POST", path: credentials, contentType: typeForm, body: "consumer.username=alice", status: 201},
+		{name: "with tokens of one's own", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=foo&secret_token=supersecretvalue", status: 201, want: []string{`"access_token":"foo"`, `"secret_token":"supersecretvalue"`}},
+		{name: "ttl as json", method: "POST", path: credentials + "/alice", contentType: typeJSON, body: `{"ttl":86400}`, status: 201, want: []string{`"ttl":86400`}},
+		{name: "ttl as a form field works here (Kong/kong#6766)", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "ttl=86400", status: 201, want: []string{`"ttl":86400`}},
+		{name: "ttl is a number", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "ttl=20m", status: 400, want: []string{"ttl: expected an integer"}},
+		{name: "limits", method: "POST", path: credentials + "/alice", contentType: typeJSON, body: `{"expires_at":1893456000,"not_before":5,"disabled":true}`, status: 201, want: []string{`"expires_at":1893456000`, `"not_before":5`, `"disabled":true`}},
+		{name: "no consumer", method: "POST", path: credentials, status: 400, want: []string{"consumer: required field missing"}},
+		{name: "an unknown consumer", method: "POST", path: credentials + "/nobody", status: 404, want: []string{"Not found"}},
+		{name: "an unknown consumer in the body", method: "POST", path: credentials, contentType: typeForm, body: "consumer=nobody", status: 404},
+		{name: "an unknown vault object", method: "POST", path: "/vault-auth/none/credentials/alice", status: 404},
+		{name: "unknown field", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "x=1", status: 400, want: []string{"x: unknown field"}},
+		{name: "trap 11: a slash", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=a/b", status: 400, want: []string{"access_token: only"}},
+		{name: "trap 11: dots", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=..", status: 400},
+		{name: "trap 11: too long", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=" + strings.Repeat("x", 257), status: 400, want: []string{"length must be at most 256"}},
+		{name: "a bad secret is not repeated", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "secret_token=my,secret", status: 400, want: []string{"secret_token: only visible ASCII"}, not: []string{"my,secret"}},
+	})
+}
+
+func TestACredentialIsStoredAsKongWritesIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := furnished(t)
+		alice := b.get("/consumers/alice").text("id")
+		b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=bar&ttl=60"))
+		now := time.Now().Unix()
+		want := document{"access_token": "foo", "secret_token": "bar", "ttl": int64(60), "consumer": document{"id": alice}, "created_at": now, "updated_at": now}
+		if diff := cmp.Diff(want, b.foo()); diff != "" {
+			t.Errorf("document: want (-), got (+):\n%s", diff)
+		}
+	})
+}
+
+func TestSecretsAreShownOnce(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=supersecretvalue"))
+	b.must(201, b.form("POST", credentials+"/token/foo/rotate", "secret_token=nextsecretvalue"))
+	secrets := []string{"supersecretvalue", "nextsecretvalue"}
+	for _, s := range []step{
+		{name: "one", method: "GET", path: credentials + "/token/foo", status: 200, want: []string{`{"data":{`, `"access_token":"foo"`, "previous_expires_at"}},
+		{name: "list", method: "GET", path: credentials, status: 200, want: []string{`"access_token":"foo"`, `"next":null`}},
+		{name: "of a consumer", method: "GET", path: "/consumers/alice/credentials", status: 200, want: []string{`"access_token":"foo"`, `"name":"kong-auth"`}},
+		{name: "of another consumer", method: "GET", path: "/consumers/bob/credentials", status: 200, want: []string{`{"data":[],"next":null}`}},
+		{name: "of nobody", method: "GET", path: "/consumers/nobody/credentials", status: 404},
+		{name: "patch", method: "PATCH", path: credentials + "/token/foo", contentType: typeForm, body: "disabled=true", status: 200, want: []string{`"disabled":true`}},
+		{name: "none", method: "GET", path: credentials + "/token/none", status: 404},
+		{name: "rotate none", method: "POST", path: credentials + "/token/none/rotate", status: 404},
+		{name: "patch none", method: "PATCH", path: credentials + "/token/none", contentType: typeForm, body: "disabled=true", status: 404},
+		{name: "trap 12: no other path", method: "GET", path: credentials + "/token/a%2Fb", status: 404},
+		{name: "trap 12: no path up", method: "DELETE", path: credentials + "/token/%2e%2e", status: 404},
+	} {
+		s.not = secrets
+		s.run(b)
+	}
+	for _, line := range append(b.audit.All(), b.log.All()...) {
+		raw, err := json.Marshal(line.ContextMap())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range append(secrets, `"foo"`, vaultToken) {
+			if strings.Contains(string(raw), secret) {
+				t.Errorf("a log line has %q: %s", secret, raw)
+			}
+		}
+	}
+}
+
+func TestAnotherConsumersAccessTokenIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=hers"))
+	for _, s := range []step{
+		{name: "taken", method: "POST", path: credentials + "/bob", contentType: typeForm, body: "access_token=foo&secret_token=his", status: 409, want: []string{`"code":5`, `{access_token=\"foo\"}`}},
+		{name: "one's own is replaced", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=foo&secret_token=new", status: 201, want: []string{`"secret_token":"new"`}},
+	} {
+		s.run(b)
+	}
+	if got := b.foo().text("secret_token"); got != "new" {
+		t.Errorf("secret: got %q, want new", got)
+	}
+}
+
+func TestCreatingAgainDoesNotBringBackWhatWasDisabled(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&disabled=true&expires_at=5"))
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo"))
+	if d := b.foo(); !d.yes("disabled") || d.number("expires_at") != 5 {
+		t.Errorf("got %v, want it disabled and expired still", d)
+	}
+	b.must(201, b.json("POST", credentials+"/alice", `{"access_token":"foo","disabled":false,"expires_at":null}`))
+	if d := b.foo(); d.yes("disabled") || d["expires_at"] != nil {
+		t.Errorf("got %v, want no limits", d)
+	}
+}
+
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, body string
+		grace      int64
+	}{
+		{"an hour unless it is said", "", 3600},
+		{"so long as it is said", "grace=60", 60},
+		{"at once", "grace=0", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := furnished(t)
+				alice := b.get("/consumers/alice").text("id")
+				b.put("foo", `{"access_token":"foo","secret_token":"old","consumer":{"id":"`+alice+`"},"note":{"by":["hand",7]},"ttl":"30m"}`)
+				contentType := ""
+				if tt.body != "" {
+					contentType = typeForm
+				}
+				a := b.must(201, b.do("POST", credentials+"/token/foo/rotate", contentType, tt.body))
+				now := time.Now().Unix()
+				secret := a.text("data.secret_token")
+				want := document{"access_token": "foo", "secret_token": secret, "consumer": document{"id": alice}, "note": document{"by": []any{"hand", json.Number("7")}}, "ttl": "30m", "updated_at": now}
+				if tt.grace > 0 {
+					want["previous_secret_token"], want["previous_expires_at"] = "old", now+tt.grace
+				}
+				if diff := cmp.Diff(want, b.foo()); diff != "" || len(secret) != 32 {
+					t.Errorf("document: want (-), got (+):\n%s", diff)
+				}
+				if strings.Contains(a.raw, "hand") || strings.Contains(a.raw, `"old"`) {
+					t.Errorf("the answer has more than it should: %s", a.raw)
+				}
+			})
+		})
+	}
+}
+
+func TestARotationToASecretOfOnesOwnCanBeRepeated(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=old"))
+	for range 2 {
+		b.must(201, b.form("POST", credentials+"/token/foo/rotate", "secret_token=new"))
+	}
+	if d := b.foo(); d.text("secret_token") != "new" || d.text("previous_secret_token") != "old" {
+		t.Errorf("got %v, want new, and old for the grace", d)
+	}
+}
+
+// Two replicas at the same moment are decided by the store, two calls to one
+// replica by the replica.
+func TestOneOfManyCreationsOfAnAccessTokenWins(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	won := map[string]int{}
+	for i := range 40 {
+		who := []string{"alice", "bob"}[i%2]
+		wg.Go(func() {
+			a := b.form("POST", credentials+"/"+who, "access_token=foo")
+			mu.Lock()
+			defer mu.Unlock()
+			if a.status == 201 {
+				won[who]++
+			}
+		})
+	}
+	wg.Wait()
+	if len(won) != 1 {
+		t.Errorf("got %v, want one consumer to have it", won)
+	}
+}
+
+// versionedKV has versions; between runs after the next reading.
+type versionedKV struct {
+	*fakeKV
+	versions map[string]int
+	between  func(versionedKV)
+}
+
+func (k *versionedKV) ReadVersion(ctx context.Context, key string) ([]byte, int, bool, error) {
+	d, found, err := k.Read(ctx, key)
+	version := k.versions[key]
+	if f := k.between; f != nil {
+		k.between = nil
+		f(*k)
+	}
+	return d, version, found, err
+}
+
+func (k *versionedKV) WriteVersion(ctx context.Context, key string, document []byte, version int) (int, bool, error) {
+	if k.versions[key] != version {
+		return 0, false, nil
+	}
+	k.versions[key]++
+	return k.versions[key], true, k.Write(ctx, key, document)
+}
+
+type versionedVaults struct{ kv *versionedKV }
+
+func (v versionedVaults) Credentials(context.Context, string) (CredentialStore, error) {
+	return v.kv, nil
+}
+
+func TestAStoreWithVersionsDecidesBetweenReplicas(t *testing.T) {
+	t.Parallel()
+	theirs := func(k versionedKV) {
+		k.versions["foo"]++
+		k.documents["foo"] = []byte(`{"access_token":"foo","secret_token":"theirs"}`)
+	}
+	deleted := func(k versionedKV) {
+		delete(k.documents, "foo")
+		k.versions["foo"] = 0
+	}
+	for _, tt := range []struct {
+		step
+		exists bool
+		other  func(versionedKV)
+	}{
+		{step{name: "both create", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=foo", status: 409, want: []string{"UNIQUE violation"}}, false, theirs},
+		{step{name: "a rotation does not bring back what was deleted", method: "POST", path: credentials + "/token/foo/rotate", status: 409, want: []string{"by somebody else"}}, true, deleted},
+		{step{name: "nor does a change of limits", method: "PATCH", path: credentials + "/token/foo", contentType: typeForm, body: "ttl=5", status: 409}, true, deleted},
+		{step{name: "nobody else", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=foo", status: 201}, true, nil},
+	} {
+		b := furnished(t)
+		kv := &versionedKV{fakeKV: &fakeKV{documents: map[string][]byte{}, log: b.order}, versions: map[string]int{}}
+		b.api.deps.Vaults = versionedVaults{kv}
+		b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "kv=v2"))
+		if tt.exists {
+			b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=old"))
+		}
+		kv.between = tt.other
+		tt.run(b)
+		if raw := kv.documents["foo"]; tt.other != nil && strings.Contains(string(raw), "ttl") || tt.exists && tt.other != nil && raw != nil {
+			t.Errorf("%s: got %s", tt.name, raw)
+		}
+	}
+}
+
+func TestARevocationIsAnnouncedBeforeAndAppliedAfterItIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, method, path, body, write string }{
+		{"deletion", "DELETE", credentials + "/token/foo", "", "delete"},
+		{"rotation", "POST", credentials + "/token/foo/rotate", "grace=0", "write"},
+		{"disabling", "PATCH", credentials + "/token/foo", "disabled=true", "write"},
+		{"deletion of what is gone from the store but may be in a cache", "DELETE", credentials + "/token/gone", "", "delete"},
+		{"deletion of what is no credential", "DELETE", credentials + "/token/broken", "", "delete"},
+	} {
+		b := furnished(t)
+		b.must(201, b.form("POST", credentials+"/alice", "access_token=foo"))
+		b.put("broken", "[]")
+		b.order.events = nil
+		contentType := ""
+		if tt.body != "" {
+			contentType = typeForm
+		}
+		b.do(tt.method, tt.path, contentType, tt.body)
+		if diff := cmp.Diff([]string{"announce credentials", tt.write, "applied credentials"}, b.order.events); diff != "" {
+			t.Errorf("%s: want (-), got (+):\n%s", tt.name, diff)
+		}
+	}
+}
+
+func TestRecordsMadeByHandAreShownAsTheyAreUnderstood(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	alice := b.get("/consumers/alice").text("id")
+	b.put("hand", `{"access_token":"hand","secret_token":"s3cr3tvalue","consumer":{"id":"`+strings.ToUpper(alice)+`"},"ttl":"30m","expires_at":"2030-01-01T00:00:00Z","password":"p4ssw0rd"}`)
+	b.put("broken", `"s3cr3tvalue"`)
+	b.put("folder/", `{}`)
+	hidden := []string{"s3cr3tvalue", "p4ssw0rd", "folder"}
+	for _, s := range []step{
+		{name: "list", method: "GET", path: credentials, status: 200, want: []string{`"access_token":"hand"`, `"access_token":"broken"`, `"ttl":1800`, `"expires_at":1893456000`}, not: hidden},
+		{name: "of a consumer", method: "GET", path: "/consumers/alice/credentials", status: 200, want: []string{`"access_token":"hand"`}, not: append(hidden, "broken")},
+		{name: "broken", method: "GET", path: credentials + "/token/broken", status: 409, want: []string{"not a credential"}, not: hidden},
+		{name: "broken is deleted", method: "DELETE", path: credentials + "/token/broken", status: 204},
+	} {
+		s.run(b)
+	}
+}
+
+func TestPagesOfCredentials(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{credentials, "/consumers/alice/credentials"} {
+		b := furnished(t)
+		for i := range 21 {
+			b.must(201, b.form("POST", credentials+"/alice", fmt.Sprintf("access_token=t%02d", i)))
+			b.must(201, b.form("POST", credentials+"/bob", fmt.Sprintf("access_token=b%02d", i)))
+		}
+		seen := map[string]bool{}
+		for next := path + "?size=10"; next != ""; {
+			a := b.must(200, b.get(next))
+			for _, item := range a.body["data"].([]any) {
+				token := item.(map[string]any)["access_token"].(string)
+				if seen[token] {
+					t.Errorf("%s: %s is on two pages", path, token)
+				}
+				seen[token] = true
+			}
+			next = a.text("next")
+		}
+		want := 42
+		if path != credentials {
+			want = 21
+		}
+		if len(seen) != want {
+			t.Errorf("%s: got %d credentials, want %d", path, len(seen), want)
+		}
+	}
+}
+
+func TestTokensAreLettersAndDigitsEquallyLikely(t *testing.T) {
+	t.Parallel()
+	count := map[rune]int{}
+	const tokens = 2000
+	for range tokens {
+		token := newToken()
+		if len(token) != 32 {
+			t.Fatalf("got %d characters, want 32", len(token))
+		}
+		for _, c := range token {
+			count[c]++
+		}
+	}
+	want := tokens * 32 / 62
+	for _, c := range alphanumeric {
+		if n := count[c]; n < want*3/4 || n > want*5/4 {
+			t.Errorf("%q: got %d times, want about %d", c, n, want)
+		}
+	}
+	if len(count) != 62 {
+		t.Errorf("got %d characters, want 62", len(count))
+	}
+}

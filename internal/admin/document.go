@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+)
+
+// A document is an entity by its field names. Values are string, int64, bool,
+// []string, document, and nil for what is not set.
+type document map[string]any
+
+func (d document) text(name string) string { s, _ := d[name].(string); return s }
+func (d document) number(name string) int64 {
+	n, _ := d[name].(int64)
+	return n
+}
+func (d document) yes(name string) bool        { b, _ := d[name].(bool); return b }
+func (d document) list(name string) []string   { l, _ := d[name].([]string); return l }
+func (d document) record(name string) document { r, _ := d[name].(document); return r }
+func (d document) with(name string, v any) document {
+	d = maps.Clone(d)
+	d[name] = v
+	return d
+}
+
+var errDocument = errors.New("the record's document is not a JSON object that this version understands")
+
+// decodeDocument reads the document of a record.
+func decodeDocument(raw []byte) (document, error) {
+	d, err := decodeObject(raw)
+	if err != nil {
+		return nil, errDocument
+	}
+	return plain(d).(document), nil //nolint:forcetypeassert // plain makes a document of an object
+}
+
+// decodeObject reads one JSON object and nothing after it. Numbers stay as they
+// are written.
+func decodeObject(raw []byte) (map[string]any, error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var object map[string]any
+	if err := dec.Decode(&object); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is something after the object")
+	}
+	if object == nil {
+		return nil, errors.New("null is no object")
+	}
+	return object, nil
+}
+
+// plain brings decoded JSON into the types of a document.
+func plain(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		return v
+	case map[string]any:
+		d := make(document, len(v))
+		for name, value := range v {
+			d[name] = plain(value)
+		}
+		return d
+	case []any:
+		texts := make([]string, 0, len(v))
+		for _, element := range v {
+			s, ok := element.(string)
+			if !ok {
+				return v
+			}
+			texts = append(texts, s)
+		}
+		return texts
+	}
+	return v
+}
+
+// A stored document is one with where it came from.
+type stored struct {
+	document
+	version  int
+	declared bool
+}
+
+func (s stored) id() string { return s.text("id") }
+
+// encode makes the document of a record.
+func (d document) encode() ([]byte, error) {
+	raw, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a document: %w", err)
+	}
+	return raw, nil
+}
+
+// sortedKeys returns the names of the fields in order.
+func (d document) sortedKeys() []string { return slices.Sorted(maps.Keys(d)) }

@@ -1,0 +1,318 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// A VaultObject is the connection to the KV mount with the credentials of some
+// policies.
+type VaultObject struct {
+	ID, Name string
+	// Protocol is http or https.
+	Protocol, Host string
+	Port           int
+	Mount          string
+	// Token is the Vault token. It is empty for a declared vault object, which
+	// has a login of its own.
+	Token Hidden
+	// KV is v1 or v2.
+	KV        string
+	Namespace string
+	// Revision grows with each change. What was cached under another one was
+	// read elsewhere.
+	Revision int
+	// Declared says that it is of the configuration file.
+	Declared bool
+	// Lost says that a policy refers to it and it is not there, or cannot be
+	// understood. Its source must always answer [authz.ErrUnavailable]: without
+	// it the policy would have to go, and its requests would fall to another.
+	Lost bool
+}
+
+// Address is the URL of the server.
+func (v VaultObject) Address() string {
+	return v.Protocol + "://" + net.JoinHostPort(strings.Trim(v.Host, "[]"), strconv.Itoa(v.Port))
+}
+
+// DeclaredID is the id of a declared entity that has none of its own. It depends
+// on nothing but the kind and the name.
+func DeclaredID(kind, name string) string {
+	b := sha256.Sum256([]byte("vault-authz/" + kind + "/" + name))
+	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80 // RFC 9562, version 8
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
+
+// A State is all entities, in the core's words.
+type State struct {
+	Consumers []authz.Consumer
+	Policies  []authz.Policy
+	// Vaults has every vault object that a policy names.
+	Vaults []VaultObject
+	// Problems are what does not fit together, although each record is good on
+	// its own: two replicas may write at the same moment. Each was resolved to
+	// the side that denies.
+	Problems []error
+}
+
+// Entities works out the entities from the file's declarations and the store's
+// records (consumers, acls, vault objects and policies, in any order). It fails
+// only where leaving out a record could let a request in: the caller then stays
+// with what it has. Vault objects come first by their own names, so that policies
+// refer to them.
+func Entities(declared Declared, records []authz.Record) (State, error) {
+	g := gathering{vaultNames: map[string]string{}, consumerAt: map[string]int{}}
+	g.declare(declared)
+	for _, kind := range []string{authz.KindVaults, authz.KindConsumers, authz.KindACLs, authz.KindPolicies} {
+		for _, r := range sortedRecords(records, kind) {
+			d, err := decodeDocument(r.Document)
+			if err == nil && (d.text("id") != r.ID) {
+				err = errors.New("the document is of another id")
+			}
+			if err = g.take(r, d, err); err != nil {
+				g.errs = append(g.errs, fmt.Errorf("%s %q: %w", r.Kind, r.ID, err))
+			}
+		}
+	}
+	g.finish()
+	return g.State, errors.Join(g.errs...)
+}
+
+func sortedRecords(records []authz.Record, kind string) []authz.Record {
+	var of []authz.Record
+	for _, r := range records {
+		if r.Kind == kind {
+			of = append(of, r)
+		}
+	}
+	slices.SortFunc(of, func(x, y authz.Record) int { return strings.Compare(x.ID, y.ID) })
+	return of
+}
+
+// gathering is a State in the making.
+type gathering struct {
+	State
+	errs []error
+	// vaultNames are names by id.
+	vaultNames map[string]string
+	// consumerAt are indexes by id; -1 is one that was dropped.
+	consumerAt map[string]int
+	// acl is the global acl plugin.
+	acl document
+}
+
+func (g *gathering) problem(format string, args ...any) {
+	g.Problems = append(g.Problems, fmt.Errorf(format, args...))
+}
+
+func (g *gathering) declare(d Declared) {
+	for _, v := range d.Vaults {
+		if v.ID == "" {
+			v.ID = DeclaredID(authz.KindVaults, v.Name)
+		}
+		v.Declared = true
+		g.Vaults = append(g.Vaults, v)
+		g.vaultNames[v.ID] = v.Name
+	}
+	for _, c := range d.Consumers {
+		g.consumerAt[c.ID] = len(g.Consumers)
+		c.Groups = slices.Clone(c.Groups)
+		g.Consumers = append(g.Consumers, c)
+	}
+	for _, p := range d.Policies {
+		if p.ID == "" {
+			p.ID = DeclaredID(authz.KindPolicies, p.Name)
+		}
+		g.Policies = append(g.Policies, p)
+	}
+}
+
+// take adds one record. d is its document unless err says that there is none.
+func (g *gathering) take(r authz.Record, d document, err error) error {
+	switch r.Kind {
+	case authz.KindVaults:
+		if err != nil {
+			g.problem("vault object %q: %w; its policies are answered with unavailable", r.ID, err)
+			return nil
+		}
+		g.takeVault(r, d)
+	case authz.KindConsumers:
+		if err != nil {
+			g.problem("consumer %q: %w; its credentials are refused", r.ID, err)
+			return nil
+		}
+		g.takeConsumer(d)
+	case authz.KindACLs:
+		if err != nil {
+			return err
+		}
+		g.takeACL(d)
+	case authz.KindPolicies:
+		if err != nil {
+			return err
+		}
+		return g.takePolicy(d)
+	}
+	return nil
+}
+
+func (g *gathering) takeVault(r authz.Record, d document) {
+	if g.vaultNames[r.ID] != "" {
+		return
+	}
+	v := VaultObject{
+		ID: r.ID, Name: d.text("name"), Protocol: d.text("protocol"), Host: d.text("host"), Port: int(d.number("port")),
+		Mount: d.text("mount"), Token: Hide(d.text("vault_token")), KV: d.text("kv"), Namespace: d.text("namespace"), Revision: r.Version,
+	}
+	if slices.ContainsFunc(g.Vaults, func(o VaultObject) bool { return o.Name == v.Name }) {
+		g.problem("vault object %q: its name %q is taken by another one; it goes by its id until it is renamed", v.ID, v.Name)
+		v.Name = v.ID
+	}
+	g.Vaults = append(g.Vaults, v)
+	g.vaultNames[v.ID] = v.Name
+}
+
+func (g *gathering) takeConsumer(d document) {
+	c := authz.Consumer{ID: d.text("id"), Username: d.text("username"), CustomID: d.text("custom_id"), Tags: d.list("tags")}
+	if _, taken := g.consumerAt[c.ID]; taken {
+		return
+	}
+	clash := slices.ContainsFunc(g.Consumers, func(o authz.Consumer) bool {
+		return c.Username != "" && o.Username == c.Username || c.CustomID != "" && o.CustomID == c.CustomID
+	})
+	err := c.Validate()
+	if clash {
+		err = errors.New("its username or custom_id is taken by another one")
+	}
+	if err != nil {
+		g.problem("consumer %q: %w; its credentials are refused", c.ID, err)
+		g.consumerAt[c.ID] = -1
+		return
+	}
+	g.consumerAt[c.ID] = len(g.Consumers)
+	g.Consumers = append(g.Consumers, c)
+}
+
+// takeACL adds a group to its consumer. One without a consumer is left over from
+// a deletion.
+func (g *gathering) takeACL(d document) {
+	i, known := g.consumerAt[d.record("consumer").text("id")]
+	if !known || i < 0 {
+		return
+	}
+	c := g.Consumers[i]
+	c.Groups = append(slices.Clone(c.Groups), d.text("group"))
+	if err := c.Validate(); err != nil {
+		// Without the group it might pass a deny list.
+		g.problem("consumer %q: acl %q: %w; its credentials are refused", c.ID, d.text("id"), err)
+		g.consumerAt[c.ID] = -1
+		g.Consumers[i].ID = ""
+		return
+	}
+	slices.Sort(c.Groups)
+	c.Groups = slices.Compact(c.Groups)
+	g.Consumers[i] = c
+}
+
+func (g *gathering) takePolicy(d document) error {
+	if d["plugin"] != nil {
+		if d.text("plugin") != pluginACL {
+			return fmt.Errorf("plugin %q is not known", d.text("plugin"))
+		}
+		g.acl = d
+		return nil
+	}
+	p := policyOf(d)
+	if slices.ContainsFunc(g.Policies, func(o authz.Policy) bool { return o.ID == p.ID }) {
+		return nil
+	}
+	if slices.ContainsFunc(g.Policies, func(o authz.Policy) bool { return o.Name == p.Name || o.ID == p.Name }) {
+		g.problem("policy %q: its name %q is taken by another one; it goes by its id until it is renamed", p.ID, p.Name)
+		p.Name = p.ID
+	}
+	if p.Default && slices.ContainsFunc(g.Policies, func(o authz.Policy) bool { return o.Default }) {
+		g.problem("policy %q: there is another default policy, which governs", p.ID)
+		p.Default = false
+	}
+	vaultID := p.Vault
+	p.Vault = g.vaultNames[vaultID]
+	if p.Vault == "" {
+		p.Vault = g.lose(vaultID)
+		g.problem("policy %q: its vault object %q is not there; its requests are answered with unavailable", p.ID, vaultID)
+	}
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	g.Policies = append(g.Policies, p)
+	return nil
+}
+
+// lose adds a vault object that stands for one that is not there.
+func (g *gathering) lose(id string) string {
+	name := "lost " + id
+	if !slices.ContainsFunc(g.Vaults, func(v VaultObject) bool { return v.Name == name }) {
+		g.Vaults = append(g.Vaults, VaultObject{ID: id, Name: name, Lost: true})
+	}
+	return name
+}
+
+func (g *gathering) finish() {
+	g.Consumers = slices.DeleteFunc(g.Consumers, func(c authz.Consumer) bool { return c.ID == "" })
+	for i := range g.Policies {
+		p := &g.Policies[i]
+		g.applyACL(p)
+		if p.Anonymous != "" && !slices.ContainsFunc(g.Consumers, func(c authz.Consumer) bool { return c.ID == p.Anonymous || c.Username == p.Anonymous }) {
+			g.problem("policy %q: there is no consumer %q to be anonymous; requests without good credentials are denied", p.Name, p.Anonymous)
+			p.Anonymous = ""
+		}
+	}
+}
+
+// applyACL gives the global acl plugin to a policy that has no acl of its own, as
+// Kong does.
+func (g *gathering) applyACL(p *authz.Policy) {
+	if g.acl == nil || len(p.Allow) > 0 || len(p.Deny) > 0 {
+		return
+	}
+	config := g.acl.record("config")
+	p.Allow, p.Deny = config.list("allow"), config.list("deny")
+	p.HideGroupsHeader = p.HideGroupsHeader || config.yes("hide_groups_header")
+}
+
+// documents shows what is declared as the API shows everything.
+func (d Declared) documents() (map[string][]stored, error) {
+	state, err := Entities(d, nil)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]stored{}
+	add := func(kind string, d document) { all[kind] = append(all[kind], stored{document: d, declared: true}) }
+	ids := map[string]string{}
+	for _, v := range state.Vaults {
+		ids[v.Name] = v.ID
+		add(authz.KindVaults, document{
+			"id": v.ID, "name": v.Name, "protocol": orNilText(v.Protocol), "host": orNilText(v.Host), "port": int64(v.Port),
+			"mount": orNilText(v.Mount), "vault_token": masked, "kv": orNilText(v.KV), "namespace": orNilText(v.Namespace),
+		})
+	}
+	for _, c := range state.Consumers {
+		add(authz.KindConsumers, document{"id": c.ID, "username": orNilText(c.Username), "custom_id": orNilText(c.CustomID), "tags": orNil(c.Tags)})
+		for _, group := range c.Groups {
+			add(authz.KindACLs, document{"id": DeclaredID(authz.KindACLs, c.ID+"/"+group), "group": group, "consumer": document{"id": c.ID}})
+		}
+	}
+	for _, p := range state.Policies {
+		if ids[p.Vault] == "" {
+			return nil, fmt.Errorf("policy %q: there is no vault object %q", p.Name, p.Vault)
+		}
+		add(authz.KindPolicies, documentOf(p, p.ID, ids[p.Vault]))
+	}
+	return all, nil
+}

@@ -1,0 +1,210 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+const declaredConsumer = "0a6b7f44-9a35-4c6a-8f0e-2f6f8a0b1c2d"
+
+func declaredEntities() Declared {
+	p := authz.DefaultPolicy()
+	p.Name, p.Vault, p.Default = "fixed", "fixed", true
+	return Declared{
+		Consumers: []authz.Consumer{{ID: declaredConsumer, Username: "dora", Groups: []string{"staff"}}},
+		Policies:  []authz.Policy{p},
+		Vaults:    []VaultObject{{Name: "fixed", Protocol: "https", Host: "vault.internal", Port: 8200, Mount: "kv", KV: kv2}},
+	}
+}
+
+func declaring(_ *Config, d *Dependencies) { d.Declared = declaredEntities() }
+
+// snapshot holds that what Entities returns is what the core takes.
+func snapshot(t *testing.T, state State) {
+	t.Helper()
+	sources := map[string]authz.Source{}
+	for _, v := range state.Vaults {
+		sources[v.Name] = nobody{}
+	}
+	if _, err := authz.NewSnapshot(state.Policies, state.Consumers, sources); err != nil {
+		t.Errorf("the core refuses the entities: %v", err)
+	}
+}
+
+type nobody struct{ authz.Source }
+
+func rec(kind, id string, version int, document string) authz.Record {
+	return authz.Record{Kind: kind, ID: id, Version: version, Document: []byte(fmt.Sprintf(document, id))}
+}
+
+func testID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
+
+func policyDocument(name, vaultID, more string) string {
+	return `{"id":"%s","name":"` + name + `","vault":{"id":"` + vaultID + `"},"access_token_name":["access_token"],"secret_token_name":["secret_token"],"hide_credentials":true,"run_on_preflight":true,"preflight":"strict","on_error":"deny"` + more + `}`
+}
+
+func vaultDocument(name string) string {
+	return `{"id":"%s","name":"` + name + `","protocol":"http","host":"h","port":8200,"mount":"m","vault_token":"t","kv":"v1"}`
+}
+
+func TestEntitiesOfWhatTheAPIWrote(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.must(201, b.form("POST", "/consumers/alice/acls", "group=b"))
+	b.must(201, b.form("POST", "/consumers/alice/acls", "group=a"))
+	b.must(201, b.form("POST", "/plugins", "name=vault-auth&config.vault.name=kong-auth&config.anonymous=bob"))
+	b.must(201, b.form("POST", "/plugins", "name=acl&config.allow=a&config.hide_groups_header=true"))
+	b.must(201, b.json("POST", "/policies", `{"name":"own","vault":"kong-auth","paths":["/own"],"acl":{"deny":["x"]}}`))
+	state, err := Entities(declaredEntitiesWithoutPolicies(), b.store.all())
+	if err != nil || len(state.Problems) != 0 {
+		t.Fatalf("got %v and problems %v, want neither", err, state.Problems)
+	}
+	snapshot(t, state)
+	groups := map[string][]string{}
+	for _, c := range state.Consumers {
+		groups[c.Username] = c.Groups
+	}
+	if diff := cmp.Diff(map[string][]string{"alice": {"a", "b"}, "bob": nil, "dora": {"staff"}}, groups); diff != "" {
+		t.Errorf("groups: want (-), got (+):\n%s", diff)
+	}
+	byName := map[string]authz.Policy{}
+	for _, p := range state.Policies {
+		p.ID = ""
+		byName[p.Name] = p
+	}
+	global := authz.DefaultPolicy()
+	global.Name, global.Vault, global.Default, global.Anonymous = "vault-auth", "kong-auth", true, "bob"
+	global.Allow, global.HideGroupsHeader = []string{"a"}, true
+	own := authz.DefaultPolicy()
+	own.Name, own.Vault, own.Paths, own.Deny = "own", "kong-auth", []string{"/own"}, []string{"x"}
+	if diff := cmp.Diff(map[string]authz.Policy{"vault-auth": global, "own": own}, byName); diff != "" {
+		t.Errorf("policies: want (-), got (+):\n%s", diff)
+	}
+}
+
+func declaredEntitiesWithoutPolicies() Declared {
+	d := declaredEntities()
+	d.Policies = nil
+	return d
+}
+
+func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T) {
+	t.Parallel()
+	vault, alice := testID(1), testID(2)
+	good := []authz.Record{
+		rec(authz.KindVaults, vault, 3, vaultDocument("v")),
+		rec(authz.KindConsumers, alice, 1, `{"id":"%s","username":"alice"}`),
+	}
+	for _, tt := range []struct {
+		name     string
+		declared Declared
+		records  []authz.Record
+		problem  string
+		check    func(State) error
+	}{
+		{name: "a policy whose vault object is gone stays and is unavailable", records: []authz.Record{rec(authz.KindPolicies, testID(3), 1, policyDocument("p", testID(9), ""))}, problem: "not there", check: func(s State) error {
+			lost := s.Vaults[len(s.Vaults)-1]
+			if len(s.Policies) != 1 || !lost.Lost || s.Policies[0].Vault != lost.Name {
+				return fmt.Errorf("policies %+v, vaults %+v", s.Policies, s.Vaults)
+			}
+			return nil
+		}},
+		{name: "a vault object that cannot be read", records: []authz.Record{{Kind: authz.KindVaults, ID: testID(4), Document: []byte("x")}}, problem: "its policies are answered with unavailable"},
+		{name: "a consumer that cannot be read is unknown", records: []authz.Record{{Kind: authz.KindConsumers, ID: testID(4), Document: []byte("x")}}, problem: "its credentials are refused"},
+		{name: "an anonymous consumer that is gone", records: []authz.Record{rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"anonymous":"ghost"`))}, problem: "denied", check: func(s State) error {
+			if s.Policies[0].Anonymous != "" {
+				return fmt.Errorf("anonymous is %q", s.Policies[0].Anonymous)
+			}
+			return nil
+		}},
+		{name: "two defaults", records: []authz.Record{
+			rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`)),
+			rec(authz.KindPolicies, testID(4), 1, policyDocument("q", vault, `,"default":true`)),
+		}, problem: "another default"},
+		{name: "two policies of one name", records: []authz.Record{
+			rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, "")),
+			rec(authz.KindPolicies, testID(4), 1, policyDocument("p", vault, "")),
+		}, problem: "goes by its id"},
+		{name: "two consumers of one name", records: []authz.Record{rec(authz.KindConsumers, testID(3), 1, `{"id":"%s","username":"alice"}`)}, problem: "taken"},
+		{name: "a declared name", declared: declaredEntities(), records: []authz.Record{rec(authz.KindConsumers, testID(3), 1, `{"id":"%s","username":"dora"}`)}, problem: "taken"},
+		{name: "a declared default", declared: declaredEntities(), records: []authz.Record{rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`))}, problem: "another default"},
+		{name: "two vault objects of one name", records: []authz.Record{rec(authz.KindVaults, testID(4), 1, vaultDocument("v"))}, problem: "goes by its id"},
+		{name: "a consumer whose group cannot be", records: []authz.Record{rec(authz.KindACLs, testID(3), 1, `{"id":"%s","group":"a,b","consumer":{"id":"`+alice+`"}}`)}, problem: "its credentials are refused", check: func(s State) error {
+			if len(s.Consumers) != 0 {
+				return fmt.Errorf("consumers %+v", s.Consumers)
+			}
+			return nil
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			state, err := Entities(tt.declared, append(good[:len(good):len(good)], tt.records...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(state.Problems) != 1 || !strings.Contains(state.Problems[0].Error(), tt.problem) {
+				t.Errorf("problems: got %v, want one with %q", state.Problems, tt.problem)
+			}
+			if tt.check != nil {
+				if err := tt.check(state); err != nil {
+					t.Error(err)
+				}
+			}
+			snapshot(t, state)
+		})
+	}
+}
+
+func TestEntitiesFailWhereLeavingOutARecordCouldLetARequestIn(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		r    authz.Record
+	}{
+		{"a policy that cannot be read", authz.Record{Kind: authz.KindPolicies, ID: testID(1), Document: []byte("x")}},
+		{"a policy that is not valid", rec(authz.KindPolicies, testID(1), 1, `{"id":"%s","name":"p"}`)},
+		{"a plugin of a later version", rec(authz.KindPolicies, testID(1), 1, `{"id":"%s","plugin":"later"}`)},
+		{"a group that cannot be read", authz.Record{Kind: authz.KindACLs, ID: testID(1), Document: []byte("[]")}},
+		{"a record of another id", authz.Record{Kind: authz.KindPolicies, ID: testID(1), Document: []byte(`{"id":"` + testID(2) + `"}`)}},
+	} {
+		if _, err := Entities(Declared{}, []authz.Record{tt.r}); err == nil {
+			t.Errorf("%s: got no error", tt.name)
+		}
+	}
+}
+
+func TestAGroupWithoutItsConsumerIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	state, err := Entities(Declared{}, []authz.Record{rec(authz.KindACLs, testID(3), 1, `{"id":"%s","group":"g","consumer":{"id":"`+testID(4)+`"}}`)})
+	if err != nil || len(state.Problems)+len(state.Consumers) != 0 {
+		t.Errorf("got %+v, %v, want nothing", state, err)
+	}
+}
+
+func TestAVaultTokenIsNeverPrinted(t *testing.T) {
+	t.Parallel()
+	v := VaultObject{Name: "v", Token: Hide(vaultToken)}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{string(raw), fmt.Sprintf("%v %+v %#v %s %q %x", v, v, v, v.Token, v.Token, v.Token)} {
+		if strings.Contains(text, vaultToken) || !strings.Contains(text, masked) {
+			t.Errorf("got %q, want the mask and no token", text)
+		}
+	}
+}
+
+func TestDeclaredIDsAreUUIDsThatDependOnKindAndName(t *testing.T) {
+	t.Parallel()
+	a, b, c := DeclaredID("vaults", "x"), DeclaredID("vaults", "y"), DeclaredID("policies", "x")
+	if !authz.IsUUID(a) || a != DeclaredID("vaults", "x") || a == b || a == c {
+		t.Errorf("got %q, %q, %q, want three UUIDs", a, b, c)
+	}
+}

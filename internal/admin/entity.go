@@ -1,0 +1,336 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// An entity says what is special about one kind of record; everything else is
+// the same for all of them.
+type entity struct {
+	// kind is that of the records, name what messages and paths call it.
+	kind, name string
+	// key is the field that stands for the id in paths, if any.
+	key    string
+	fields []field
+	// owns says whether a record of the kind is one of these, nil for all.
+	owns func(document) bool
+	// unique lists what no two records of the kind may share.
+	unique func(document) []constraint
+	// check completes a new or changed document and reports what the schema
+	// cannot see. old is nil for a new one.
+	check func(ctx context.Context, a *API, d, old document, v violations) error
+	// inUse refuses a deletion, nil for never.
+	inUse func(ctx context.Context, a *API, d document) error
+}
+
+func (e *entity) has(d document) bool { return e.owns == nil || e.owns(d) }
+
+func (e *entity) show(d document) document { return shown(e.fields, d) }
+
+// attempts bounds how often a change is worked out again because somebody else
+// changed the same record in between.
+const attempts = 5
+
+// find returns an entity by id, or by its key: what is not a UUID is a key.
+func (a *API) find(ctx context.Context, e *entity, idOrKey string) (stored, error) {
+	if authz.IsUUID(idOrKey) {
+		return a.findID(ctx, e, idOrKey)
+	}
+	if e.key == "" {
+		return stored{}, authz.ErrNotFound
+	}
+	return a.findUnique(ctx, e, e.key+"="+idOrKey)
+}
+
+func (a *API) findID(ctx context.Context, e *entity, id string) (stored, error) {
+	for _, d := range a.declared[e.kind] {
+		if d.id() == id && e.has(d.document) {
+			return d, nil
+		}
+	}
+	r, err := a.deps.Store.Get(ctx, e.kind, id)
+	if err != nil {
+		return stored{}, err
+	}
+	return e.open(r)
+}
+
+func (a *API) findUnique(ctx context.Context, e *entity, key string) (stored, error) {
+	for _, d := range a.declared[e.kind] {
+		if e.has(d.document) && slices.ContainsFunc(e.unique(d.document), func(c constraint) bool { return c.key == key }) {
+			return d, nil
+		}
+	}
+	r, err := a.deps.Store.ByUnique(ctx, e.kind, key)
+	if err != nil {
+		return stored{}, err
+	}
+	return e.open(r)
+}
+
+func (e *entity) open(r authz.Record) (stored, error) {
+	d, err := decodeDocument(r.Document)
+	if err != nil {
+		return stored{}, fmt.Errorf("%s %q: %w", e.kind, r.ID, err)
+	}
+	if !e.has(d) {
+		return stored{}, authz.ErrNotFound
+	}
+	return stored{document: d, version: r.Version}, nil
+}
+
+// all returns every entity, declared ones too, by id.
+func (a *API) all(ctx context.Context, e *entity) ([]stored, error) {
+	records, err := a.deps.Store.List(ctx, e.kind)
+	if err != nil {
+		return nil, err
+	}
+	var all []stored
+	for _, d := range a.declared[e.kind] {
+		if e.has(d.document) {
+			all = append(all, d)
+		}
+	}
+	for _, r := range records {
+		s, err := e.open(r)
+		if errors.Is(err, authz.ErrNotFound) || err == nil && a.isDeclared(e.kind, s.id()) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
+	return all, nil
+}
+
+func (a *API) isDeclared(kind, id string) bool {
+	return slices.ContainsFunc(a.declared[kind], func(d stored) bool { return d.id() == id })
+}
+
+// insert writes a new entity. d has its id if the caller chose one.
+func (a *API) insert(c *call, e *entity, d document) (document, error) {
+	v := violations{}
+	if err := e.check(c.ctx, a, d, nil, v); err != nil {
+		return nil, err
+	}
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	if d.text("id") == "" {
+		d["id"] = newUUID()
+	}
+	now := time.Now().Unix()
+	if d["created_at"] == nil {
+		d["created_at"] = now
+	}
+	d["updated_at"] = now
+	if a.isDeclared(e.kind, d.text("id")) {
+		return nil, idTaken(d.text("id"))
+	}
+	if err := a.write(c, e, "create", stored{}, d, a.deps.Store.Create); err != nil {
+		if errors.Is(err, authz.ErrConflict) {
+			return nil, idTaken(d.text("id"))
+		}
+		return nil, err
+	}
+	return d, nil
+}
+
+// update reads an entity, has it changed, and writes it, until nobody else was
+// in between.
+func (a *API) update(c *call, e *entity, find func() (stored, error), change func(old document) (document, error)) (document, error) {
+	var err error
+	for range attempts {
+		var old stored
+		if old, err = find(); err != nil {
+			return nil, err
+		}
+		if old.declared {
+			return nil, readOnly("update", e.name)
+		}
+		var d document
+		if d, err = a.replace(c, e, old, change); !errors.Is(err, authz.ErrConflict) {
+			return d, err
+		}
+	}
+	return nil, err
+}
+
+func (a *API) replace(c *call, e *entity, old stored, change func(old document) (document, error)) (document, error) {
+	d, err := change(old.document)
+	if err != nil {
+		return nil, err
+	}
+	v := violations{}
+	if id := d.text("id"); id != "" && id != old.id() {
+		v.add("id", "cannot be changed")
+	}
+	d = merged(old.document, d)
+	d["id"], d["created_at"], d["updated_at"] = old.id(), old.document["created_at"], time.Now().Unix()
+	if err := e.check(c.ctx, a, d, old.document, v); err != nil {
+		return nil, err
+	}
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	return d, a.write(c, e, "update", old, d, a.deps.Store.Replace)
+}
+
+// write announces a change, makes it, applies it here and records it.
+func (a *API) write(c *call, e *entity, action string, old stored, d document, do func(context.Context, authz.Record) (int, error)) error {
+	constraints := e.unique(d)
+	if err := a.declaredConflict(e, d.text("id"), constraints); err != nil {
+		return err
+	}
+	raw, err := d.encode()
+	if err != nil {
+		return err
+	}
+	r := authz.Record{Kind: e.kind, ID: d.text("id"), Version: old.version, Document: raw}
+	for _, k := range constraints {
+		r.Unique = append(r.Unique, k.key)
+	}
+	change := authz.Change{Kind: e.kind, ID: r.ID}
+	var before document
+	if old.document != nil {
+		before = e.show(old.document)
+	}
+	err = a.apply(c, entry{action: action, entity: e.name, id: r.ID, before: before, after: e.show(d)}, change, func(ctx context.Context) error {
+		_, err := do(ctx, r)
+		return err
+	})
+	var taken authz.TakenError
+	if errors.As(err, &taken) {
+		for _, k := range constraints {
+			if k.key == taken.Key {
+				return k.err()
+			}
+		}
+		return constraint{fields: map[string]any{"key": taken.Key}}.err()
+	}
+	return err
+}
+
+// declaredConflict keeps names unique across declared and stored entities.
+func (a *API) declaredConflict(e *entity, id string, constraints []constraint) error {
+	for _, d := range a.declared[e.kind] {
+		if d.id() == id {
+			continue
+		}
+		for _, theirs := range e.unique(d.document) {
+			for _, ours := range constraints {
+				if ours.key == theirs.key {
+					return ours.err()
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// remove deletes an entity. One that is not there is no error, as in Kong.
+func (a *API) remove(c *call, e *entity, find func() (stored, error)) error {
+	old, err := find()
+	if errors.Is(err, authz.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if old.declared {
+		return readOnly("delete", e.name)
+	}
+	if e.inUse != nil {
+		if err := e.inUse(c.ctx, a, old.document); err != nil {
+			return err
+		}
+	}
+	change := authz.Change{Kind: e.kind, ID: old.id()}
+	return a.apply(c, entry{action: "delete", entity: e.name, id: old.id(), before: e.show(old.document)}, change, func(ctx context.Context) error {
+		err := a.deps.Store.Delete(ctx, e.kind, old.id())
+		if errors.Is(err, authz.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+}
+
+// apply makes a change between its announcement and its effect here. What may
+// have been written counts as written: it takes effect, and the audit log says
+// that the outcome is unknown.
+func (a *API) apply(c *call, line entry, change authz.Change, do func(context.Context) error) error {
+	tried := false
+	err := a.deps.Announce.Announce(c.ctx, func(ctx context.Context) error {
+		tried = true
+		return do(ctx)
+	}, change)
+	if !tried {
+		return fmt.Errorf("announcing a change of %s: %w", change.Kind, unavailable(err))
+	}
+	a.deps.Announce.Applied(change)
+	switch {
+	case err == nil:
+		a.audit(c, line, "done")
+	case isRefusal(err):
+	default:
+		a.audit(c, line, "unknown")
+	}
+	return err
+}
+
+// isRefusal says whether an error proves that nothing was written.
+func isRefusal(err error) bool {
+	var taken authz.TakenError
+	return errors.As(err, &taken) || errors.Is(err, authz.ErrConflict) || errors.Is(err, authz.ErrNotFound)
+}
+
+// unavailable lets an error count as what it is where it can be nothing else: a
+// store that cannot be read or written.
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, authz.ErrUnavailable) {
+		return cmp.Or(err, authz.ErrUnavailable)
+	}
+	return fmt.Errorf("%w: %w", authz.ErrUnavailable, err)
+}
+
+// newUUID returns a random UUID (RFC 9562, version 4).
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// resolve finds what a reference stands for and leaves its id in it.
+func (a *API) resolve(ctx context.Context, d document, fieldName string, parent *entity) (stored, error) {
+	ref := d.record(fieldName)
+	if ref == nil {
+		return stored{}, nil
+	}
+	key := map[string]any(ref)
+	var s stored
+	var err error
+	if id := ref.text("id"); id != "" {
+		s, err = a.findID(ctx, parent, id)
+	} else {
+		s, err = a.findUnique(ctx, parent, parent.key+"="+ref.text(parent.key))
+	}
+	if errors.Is(err, authz.ErrNotFound) {
+		return stored{}, danglingReference(fieldName, key, parent.name)
+	}
+	if err != nil {
+		return stored{}, err
+	}
+	d[fieldName] = document{"id": s.id()}
+	return s, nil
+}

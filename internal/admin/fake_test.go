@@ -1,0 +1,359 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// fakeStore is a Store in memory that keeps to the contract.
+type fakeStore struct {
+	mu      sync.Mutex
+	records map[string]authz.Record
+	// err, if set, is the answer to everything; failWrites only to writes, once
+	// they are done if applied is set.
+	err, failWrites error
+	applied         bool
+	// between runs before the next write, for what somebody else does.
+	between func()
+}
+
+func newFakeStore() *fakeStore { return &fakeStore{records: map[string]authz.Record{}} }
+
+func (s *fakeStore) Create(_ context.Context, r authz.Record) (int, error) {
+	return s.write(r, func(_ authz.Record, exists bool) (int, error) {
+		if exists {
+			return 0, authz.ErrConflict
+		}
+		return 1, nil
+	})
+}
+
+func (s *fakeStore) Replace(_ context.Context, r authz.Record) (int, error) {
+	return s.write(r, func(old authz.Record, exists bool) (int, error) {
+		switch {
+		case !exists:
+			return 0, authz.ErrNotFound
+		case old.Version != r.Version:
+			return 0, authz.ErrConflict
+		}
+		return old.Version + 1, nil
+	})
+}
+
+func (s *fakeStore) write(r authz.Record, next func(authz.Record, bool) (int, error)) (int, error) {
+	if f := s.between; f != nil {
+		s.between = nil
+		f()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	if s.failWrites != nil && !s.applied {
+		return 0, s.failWrites
+	}
+	old, exists := s.records[r.Kind+"/"+r.ID]
+	version, err := next(old, exists)
+	if err != nil {
+		return 0, fmt.Errorf("record: %w", err)
+	}
+	for _, o := range s.records {
+		for _, key := range r.Unique {
+			if o.Kind == r.Kind && o.ID != r.ID && slices.Contains(o.Unique, key) {
+				return 0, authz.TakenError{Key: key}
+			}
+		}
+	}
+	r.Version = version
+	s.records[r.Kind+"/"+r.ID] = r
+	return version, s.failWrites
+}
+
+func (s *fakeStore) Delete(_ context.Context, kind, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	if s.failWrites != nil && !s.applied {
+		return s.failWrites
+	}
+	delete(s.records, kind+"/"+id)
+	return s.failWrites
+}
+
+func (s *fakeStore) Get(_ context.Context, kind, id string) (authz.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return authz.Record{}, s.err
+	}
+	r, found := s.records[kind+"/"+id]
+	if !found {
+		return authz.Record{}, fmt.Errorf("record: %w", authz.ErrNotFound)
+	}
+	return r, nil
+}
+
+func (s *fakeStore) List(_ context.Context, kind string) ([]authz.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var of []authz.Record
+	for _, r := range s.records {
+		if r.Kind == kind {
+			of = append(of, r)
+		}
+	}
+	return of, s.err
+}
+
+func (s *fakeStore) ByUnique(_ context.Context, kind, key string) (authz.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return authz.Record{}, s.err
+	}
+	for _, r := range s.records {
+		if r.Kind == kind && slices.Contains(r.Unique, key) {
+			return r, nil
+		}
+	}
+	return authz.Record{}, fmt.Errorf("record: %w", authz.ErrNotFound)
+}
+
+func (s *fakeStore) all() []authz.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.records))
+}
+
+// fakeKV is the credentials of one vault object.
+type fakeKV struct {
+	mu        sync.Mutex
+	documents map[string][]byte
+	err       error
+	// log gets what is done, in the order of it being done.
+	log *order
+}
+
+func (k *fakeKV) Read(_ context.Context, key string) ([]byte, bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	d, found := k.documents[key]
+	return d, found, k.err
+}
+
+func (k *fakeKV) Write(_ context.Context, key string, document []byte) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		k.log.add("write")
+		k.documents[key] = bytes.Clone(document)
+	}
+	return k.err
+}
+
+func (k *fakeKV) Delete(_ context.Context, key string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		k.log.add("delete")
+		delete(k.documents, key)
+	}
+	return k.err
+}
+
+func (k *fakeKV) List(context.Context) ([]string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Collect(maps.Keys(k.documents)), k.err
+}
+
+// order is what happened, in order.
+type order struct {
+	mu     sync.Mutex
+	events []string
+}
+
+func (o *order) add(event string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.events = append(o.events, event)
+}
+
+func (o *order) Announce(ctx context.Context, commit func(context.Context) error, changes ...authz.Change) error {
+	for _, c := range changes {
+		o.add("announce " + c.Kind)
+	}
+	return commit(ctx)
+}
+
+func (o *order) Applied(changes ...authz.Change) {
+	for _, c := range changes {
+		o.add("applied " + c.Kind)
+	}
+}
+
+// bench is an API on fakes, called without a network.
+type bench struct {
+	testing.TB
+	api      *API
+	store    *fakeStore
+	kv       map[string]*fakeKV
+	mu       sync.Mutex
+	order    *order
+	log      *observer.ObservedLogs
+	audit    *observer.ObservedLogs
+	headers  map[string]string
+	vaultErr error
+}
+
+func (b *bench) Credentials(_ context.Context, vaultID string) (CredentialStore, error) {
+	if b.vaultErr != nil {
+		return nil, b.vaultErr
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.kv[vaultID] == nil {
+		b.kv[vaultID] = &fakeKV{documents: map[string][]byte{}, log: b.order}
+	}
+	return b.kv[vaultID], nil
+}
+
+type option func(*Config, *Dependencies)
+
+func newBench(tb testing.TB, options ...option) *bench {
+	tb.Helper()
+	b := &bench{TB: tb, store: newFakeStore(), kv: map[string]*fakeKV{}, order: &order{}, headers: map[string]string{}}
+	logCore, log := observer.New(zapcore.DebugLevel)
+	auditCore, audit := observer.New(zapcore.DebugLevel)
+	b.log, b.audit = log, audit
+	cfg := DefaultConfig()
+	cfg.Vaults = true
+	deps := Dependencies{Store: b.store, Announce: b.order, Vaults: b, Log: zap.New(logCore), Audit: zap.New(auditCore)}
+	for _, o := range options {
+		o(&cfg, &deps)
+	}
+	api, err := New(cfg, deps)
+	if err != nil {
+		tb.Fatalf("New: %v", err)
+	}
+	b.api = api
+	return b
+}
+
+// An answer is a response with its body read.
+type answer struct {
+	status int
+	header http.Header
+	raw    string
+	body   map[string]any
+}
+
+// do calls the API. body is sent as the content type says; "" sends none.
+func (b *bench) do(method, target, contentType, body string) answer {
+	b.Helper()
+	var reader io.Reader = http.NoBody
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	r := httptest.NewRequest(method, "http://localhost:9192"+target, reader)
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	for name, value := range b.headers {
+		if name == "Host" {
+			r.Host = value
+			continue
+		}
+		r.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	b.api.ServeHTTP(w, r)
+	return b.answer(w.Code, w.Header(), w.Body.Bytes())
+}
+
+func (b *bench) answer(status int, header http.Header, raw []byte) answer {
+	b.Helper()
+	out := answer{status: status, header: header, raw: string(raw)}
+	if strings.HasPrefix(header.Get("Content-Type"), "application/json") {
+		if err := json.Unmarshal(raw, &out.body); err != nil {
+			b.Fatalf("the answer %q is not JSON: %v", out.raw, err)
+		}
+	}
+	return out
+}
+
+func (b *bench) json(method, target, body string) answer {
+	b.Helper()
+	return b.do(method, target, typeJSON, body)
+}
+
+func (b *bench) form(method, target, body string) answer {
+	b.Helper()
+	return b.do(method, target, typeForm, body)
+}
+
+func (b *bench) get(target string) answer { b.Helper(); return b.do("GET", target, "", "") }
+
+// must calls and insists on the status.
+func (b *bench) must(status int, a answer) answer {
+	b.Helper()
+	if a.status != status {
+		b.Fatalf("got status %d, want %d: %s", a.status, status, a.raw)
+	}
+	return a
+}
+
+func (a answer) text(path string) string {
+	var at any = a.body
+	for name := range strings.SplitSeq(path, ".") {
+		m, _ := at.(map[string]any)
+		at = m[name]
+	}
+	s, _ := at.(string)
+	return s
+}
+
+const vaultToken = "s.m3w9gdV0uMDYFpMgEWSB2mtM"
+
+const vaultForm = "name=kong-auth&mount=kong-auth&protocol=http&host=127.0.0.1&port=8200&vault_token=" + vaultToken
+
+// furnished is a bench with a vault object and the consumers alice and bob.
+func furnished(tb testing.TB) *bench {
+	tb.Helper()
+	b := newBench(tb)
+	b.must(201, b.form("POST", "/vault-auth", vaultForm))
+	b.must(201, b.form("POST", "/consumers", "username=alice&custom_id=a-1&tags=team&tags=gold"))
+	b.must(201, b.form("POST", "/consumers", "username=bob&tags=team"))
+	return b
+}
+
+func mustJSON(tb testing.TB, v any) string {
+	tb.Helper()
+	if err, isError := v.(error); isError {
+		return err.Error()
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(raw)
+}

@@ -1,0 +1,326 @@
+package admin
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// named makes the path's id or key that of a document.
+func named(d document, idOrKey, key string) error {
+	if !authz.IsUUID(idOrKey) {
+		d[key] = idOrKey
+		return nil
+	}
+	if id := d.text("id"); id != "" && id != idOrKey {
+		return violations{"id": "must be the id in the path"}.err()
+	}
+	d["id"] = idOrKey
+	return nil
+}
+
+// typedInput reads the body under the schema. base is what a partial change
+// starts from, nil for a whole document.
+func (e *entity) typedInput(in input, base document) (document, error) {
+	if base != nil {
+		base = maps.Clone(base)
+		for _, f := range e.fields {
+			if f.secret && base[f.name] != nil {
+				// So that a check can tell whether it was given again.
+				base[f.name] = masked
+			}
+		}
+	}
+	v := violations{}
+	d := typed(e.fields, in.values, in.form, base, v, "")
+	return d, v.err()
+}
+
+func (a *API) get(e *entity) handler {
+	return func(c *call) (reply, error) {
+		s, err := a.find(c.ctx, e, c.param("id"))
+		if err != nil {
+			return reply{}, err
+		}
+		return ok(e.show(s.document)), nil
+	}
+}
+
+func (a *API) list(e *entity) handler {
+	return func(c *call) (reply, error) {
+		all, err := a.all(c.ctx, e)
+		if err != nil {
+			return reply{}, err
+		}
+		return c.page(e.showAll(all))
+	}
+}
+
+func (e *entity) showAll(all []stored) []document {
+	items := make([]document, len(all))
+	for i, s := range all {
+		items[i] = e.show(s.document)
+	}
+	return items
+}
+
+func (a *API) create(e *entity) handler {
+	return func(c *call) (reply, error) {
+		d, err := e.typedInput(c.input, nil)
+		if err != nil {
+			return reply{}, err
+		}
+		d, err = a.insert(c, e, d)
+		return reply{http.StatusCreated, e.show(d)}, err
+	}
+}
+
+func (a *API) patch(e *entity) handler {
+	return func(c *call) (reply, error) {
+		find := func() (stored, error) { return a.find(c.ctx, e, c.param("id")) }
+		d, err := a.update(c, e, find, func(old document) (document, error) { return e.typedInput(c.input, old) })
+		return ok(e.show(d)), err
+	}
+}
+
+// put replaces, or creates under the id or key of the path; both are 200.
+func (a *API) put(e *entity) handler {
+	return func(c *call) (reply, error) {
+		in := input{values: maps.Clone(c.input.values), form: c.input.form}
+		if idOrKey := c.param("id"); !authz.IsUUID(idOrKey) {
+			in.values[e.key] = idOrKey
+		}
+		find := func() (stored, error) { return a.find(c.ctx, e, c.param("id")) }
+		return a.upsert(c, e, find, func() (document, error) {
+			d, err := e.typedInput(in, nil)
+			if err != nil {
+				return nil, err
+			}
+			return d, named(d, c.param("id"), e.key)
+		})
+	}
+}
+
+func (a *API) upsert(c *call, e *entity, find func() (stored, error), make func() (document, error)) (reply, error) {
+	d, err := a.update(c, e, find, func(old document) (document, error) {
+		d, err := make()
+		if err == nil && d["id"] != nil && !authz.IsUUID(c.param("id")) && d["id"] != old["id"] {
+			return nil, violations{"id": "is not that of the entity which the path names"}.err()
+		}
+		return d, err
+	})
+	if errors.Is(err, authz.ErrNotFound) {
+		if d, err = make(); err == nil {
+			d, err = a.insert(c, e, d)
+		}
+	}
+	return ok(e.show(d)), err
+}
+
+func (a *API) delete(e *entity) handler {
+	return func(c *call) (reply, error) {
+		return noContent, a.remove(c, e, func() (stored, error) { return a.find(c.ctx, e, c.param("id")) })
+	}
+}
+
+// listConsumers adds the filter by custom id.
+func (a *API) listConsumers(c *call) (reply, error) {
+	q := c.r.URL.Query()
+	if !q.Has("custom_id") {
+		return a.list(a.consumers)(c)
+	}
+	customID := q.Get("custom_id")
+	if customID == "" {
+		return reply{}, badRequest("custom_id must be an unempty string")
+	}
+	data := []document{}
+	s, err := a.findUnique(c.ctx, a.consumers, "custom_id="+customID)
+	switch {
+	case err == nil:
+		data = append(data, a.consumers.show(s.document))
+	case !errors.Is(err, authz.ErrNotFound):
+		return reply{}, err
+	}
+	return c.list(data, ""), nil
+}
+
+// deleteConsumer takes the groups along, after the consumer: without groups, it
+// might pass a deny list. Repeated, it finishes what was interrupted.
+func (a *API) deleteConsumer(c *call) (reply, error) {
+	id := c.param("id")
+	s, err := a.find(c.ctx, a.consumers, id)
+	switch {
+	case err == nil:
+		id = s.id()
+	case !errors.Is(err, authz.ErrNotFound):
+		return reply{}, err
+	}
+	if err := a.remove(c, a.consumers, func() (stored, error) { return s, err }); err != nil {
+		return reply{}, err
+	}
+	if !authz.IsUUID(id) {
+		return noContent, a.removeOrphans(c)
+	}
+	return noContent, a.removeACLs(c, func(consumer string) (bool, error) { return consumer == id, nil })
+}
+
+// removeOrphans removes groups of consumers that are no more.
+func (a *API) removeOrphans(c *call) error {
+	return a.removeACLs(c, func(consumer string) (bool, error) {
+		_, err := a.findID(c.ctx, a.consumers, consumer)
+		if errors.Is(err, authz.ErrNotFound) {
+			return true, nil
+		}
+		return false, err
+	})
+}
+
+func (a *API) removeACLs(c *call, of func(consumer string) (bool, error)) error {
+	all, err := a.all(c.ctx, a.acls)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.declared {
+			continue
+		}
+		doomed, err := of(s.record("consumer").text("id"))
+		if err != nil {
+			return err
+		}
+		if !doomed {
+			continue
+		}
+		if err := a.remove(c, a.acls, func() (stored, error) { return s, nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// consumerOf finds the consumer of the path.
+func (a *API) consumerOf(c *call) (stored, error) {
+	return a.find(c.ctx, a.consumers, c.param("consumer"))
+}
+
+// findACL finds an entry of the path's consumer, by id or group. That of another
+// consumer is not found.
+func (a *API) findACL(c *call, consumer stored) (stored, error) {
+	idOrGroup := c.param("acl")
+	if !authz.IsUUID(idOrGroup) {
+		return a.findUnique(c.ctx, a.acls, aclKey(consumer.id(), idOrGroup))
+	}
+	s, err := a.findID(c.ctx, a.acls, idOrGroup)
+	if err == nil && s.record("consumer").text("id") != consumer.id() {
+		return stored{}, authz.ErrNotFound
+	}
+	return s, err
+}
+
+func (a *API) listConsumerACLs(c *call) (reply, error) {
+	consumer, err := a.consumerOf(c)
+	if err != nil {
+		return reply{}, err
+	}
+	all, err := a.all(c.ctx, a.acls)
+	if err != nil {
+		return reply{}, err
+	}
+	var items []document
+	for _, s := range all {
+		if s.record("consumer").text("id") == consumer.id() {
+			items = append(items, a.acls.show(s.document))
+		}
+	}
+	return c.page(items)
+}
+
+// ofConsumer is the body with the path's consumer in it.
+func (c *call) ofConsumer(consumer stored) input {
+	values := maps.Clone(c.input.values)
+	values["consumer"] = map[string]any{"id": consumer.id()}
+	return input{values: values, form: c.input.form}
+}
+
+func (a *API) createConsumerACL(c *call) (reply, error) {
+	consumer, err := a.consumerOf(c)
+	if err != nil {
+		return reply{}, err
+	}
+	d, err := a.acls.typedInput(c.ofConsumer(consumer), nil)
+	if err != nil {
+		return reply{}, err
+	}
+	d, err = a.insert(c, a.acls, d)
+	return reply{http.StatusCreated, a.acls.show(d)}, err
+}
+
+func (a *API) getConsumerACL(c *call) (reply, error) {
+	consumer, err := a.consumerOf(c)
+	if err != nil {
+		return reply{}, err
+	}
+	s, err := a.findACL(c, consumer)
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(a.acls.show(s.document)), nil
+}
+
+func (a *API) patchConsumerACL(c *call) (reply, error) {
+	consumer, err := a.consumerOf(c)
+	if err != nil {
+		return reply{}, err
+	}
+	find := func() (stored, error) { return a.findACL(c, consumer) }
+	d, err := a.update(c, a.acls, find, func(old document) (document, error) {
+		return a.acls.typedInput(c.ofConsumer(consumer), old)
+	})
+	return ok(a.acls.show(d)), err
+}
+
+func (a *API) putConsumerACL(c *call) (reply, error) {
+	consumer, err := a.consumerOf(c)
+	if err != nil {
+		return reply{}, err
+	}
+	in := c.ofConsumer(consumer)
+	if !authz.IsUUID(c.param("acl")) {
+		in.values["group"] = c.param("acl")
+	}
+	find := func() (stored, error) { return a.findACL(c, consumer) }
+	return a.upsert(c, a.acls, find, func() (document, error) {
+		d, err := a.acls.typedInput(in, nil)
+		if err != nil {
+			return nil, err
+		}
+		return d, named(d, c.param("acl"), "group")
+	})
+}
+
+func (a *API) deleteConsumerACL(c *call) (reply, error) {
+	consumer, err := a.consumerOf(c)
+	if err != nil {
+		return reply{}, err
+	}
+	return noContent, a.remove(c, a.acls, func() (stored, error) { return a.findACL(c, consumer) })
+}
+
+// aclConsumer is the consumer of an entry.
+func (a *API) aclConsumer(c *call) (reply, error) {
+	s, err := a.findID(c.ctx, a.acls, c.param("id"))
+	if err != nil {
+		return reply{}, err
+	}
+	consumer, err := a.findID(c.ctx, a.consumers, s.record("consumer").text("id"))
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(a.consumers.show(consumer.document)), nil
+}
+
+func (a *API) openAPI(*call) (reply, error) {
+	return ok(file{"application/yaml", openAPIDocument}), nil
+}

@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	defaultPageSize = 100
+	maxPageSize     = 1000
+)
+
+// A window is the part of a list that a call asks for.
+type window struct {
+	size int
+	// after is the id that the last page ended with.
+	after string
+}
+
+// window reads size and offset.
+func (c *call) window() (window, error) {
+	q := c.r.URL.Query()
+	w := window{size: defaultPageSize}
+	if s := q.Get("size"); q.Has("size") {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return w, &Problem{Status: http.StatusBadRequest, Code: codeSize, Name: "invalid size", Message: "size must be a number"}
+		}
+		if n < 1 || n > maxPageSize {
+			return w, &Problem{Status: http.StatusBadRequest, Code: codeSize, Name: "invalid size", Message: fmt.Sprintf("size must be an integer between 1 and %d", maxPageSize)}
+		}
+		w.size = n
+	}
+	if s := q.Get("offset"); s != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(s)
+		if err != nil {
+			return w, &Problem{Status: http.StatusBadRequest, Code: codeOffset, Name: "invalid offset", Message: fmt.Sprintf("'%s' is not a valid offset: bad encoding", s)}
+		}
+		w.after = string(raw)
+	}
+	return w, nil
+}
+
+// list is the answer of a collection; last is where the next page begins after,
+// "" if there is none.
+func (c *call) list(data any, last string) reply {
+	body := map[string]any{"data": data, "next": nil}
+	if last != "" {
+		offset := base64.RawURLEncoding.EncodeToString([]byte(last))
+		next := url.Values{}
+		for name, values := range c.r.URL.Query() {
+			if name == "size" || name == "tags" {
+				next[name] = values
+			}
+		}
+		rest := ""
+		if len(next) > 0 {
+			rest = "&" + next.Encode()
+		}
+		body["offset"] = offset
+		body["next"] = c.r.URL.EscapedPath() + "?offset=" + offset + rest
+	}
+	return ok(body)
+}
+
+// page answers with the part of all that is asked for. all is in the order of
+// ids.
+func (c *call) page(all []document) (reply, error) {
+	w, err := c.window()
+	if err != nil {
+		return reply{}, err
+	}
+	keep, err := c.tagFilter()
+	if err != nil {
+		return reply{}, err
+	}
+	data, last := []document{}, ""
+	for _, d := range all {
+		if id := d.text("id"); id <= w.after || !keep(d.list("tags")) {
+			continue
+		}
+		if len(data) == w.size {
+			return c.list(data, last), nil
+		}
+		data, last = append(data, d), d.text("id")
+	}
+	return c.list(data, ""), nil
+}
+
+// tagFilter reads tags: a,b means both, a/b either.
+func (c *call) tagFilter() (func([]string) bool, error) {
+	q := c.r.URL.Query()
+	if !q.Has("tags") {
+		return func([]string) bool { return true }, nil
+	}
+	filter := q.Get("tags")
+	either := strings.Contains(filter, "/")
+	separator := ","
+	if either {
+		separator = "/"
+	}
+	wanted := strings.Split(filter, separator)
+	for _, tag := range wanted {
+		if tag == "" || checkTag(tag) != "" {
+			return nil, &Problem{
+				Status: http.StatusBadRequest, Code: codeOptions, Name: "invalid options",
+				Message: "invalid option (tags: invalid filter syntax)", Fields: map[string]any{"tags": "invalid filter syntax"},
+			}
+		}
+	}
+	return func(tags []string) bool {
+		has := func(tag string) bool { return slices.Contains(tags, tag) }
+		if either {
+			return slices.ContainsFunc(wanted, has)
+		}
+		return !slices.ContainsFunc(wanted, func(tag string) bool { return !has(tag) })
+	}, nil
+}

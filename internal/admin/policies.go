@@ -1,0 +1,142 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// policies are what Kong calls instances of the vault-auth plugin, with all that
+// the core knows. Records of the kind that hold an acl plugin are none.
+func policiesEntity() *entity {
+	return &entity{
+		kind: authz.KindPolicies, name: "policies", key: "name",
+		fields: policyFields,
+		owns:   func(d document) bool { return d["plugin"] == nil },
+		unique: func(d document) []constraint {
+			all := uniqueTexts(d, "name")
+			if d.yes("default") {
+				// What Kong says of a second global plugin of one name.
+				all = append(all, constraint{key: "default=true", fields: map[string]any{"name": pluginVaultAuth, "service": nil, "route": nil, "consumer": nil}})
+			}
+			return all
+		},
+		check: checkPolicy,
+	}
+}
+
+var policyFields = []field{
+	idField,
+	{name: "name", required: true, check: checkName},
+	{name: "default", kind: boolean, byDefault: false},
+	{name: "hosts", kind: list},
+	{name: "paths", kind: list},
+	{name: "vault", kind: reference, key: "name", required: true},
+	{name: "access_token_name", kind: names, byDefault: []string{"access_token"}},
+	{name: "secret_token_name", kind: names, byDefault: []string{"secret_token"}},
+	{name: "tokens_in_body", kind: boolean, byDefault: false},
+	{name: "body_credentials_visible", kind: boolean, byDefault: false},
+	{name: "hide_credentials", kind: boolean, byDefault: true},
+	{name: "hide_credential_identifier", kind: boolean, byDefault: false},
+	{name: "anonymous"},
+	{name: "run_on_preflight", kind: boolean, byDefault: true},
+	{name: "preflight", byDefault: string(authz.PreflightStrict), oneOf: []string{string(authz.PreflightStrict), string(authz.PreflightAny)}},
+	{name: "acl", kind: record, fields: []field{
+		{name: "allow", kind: list, check: checkGroup},
+		{name: "deny", kind: list, check: checkGroup},
+	}},
+	{name: "hide_groups_header", kind: boolean, byDefault: false},
+	{name: "shadow", kind: boolean, byDefault: false},
+	{name: "realm"},
+	{name: "on_error", byDefault: string(authz.OnErrorDeny), oneOf: []string{string(authz.OnErrorDeny), string(authz.OnErrorResponse), string(authz.OnErrorGRPC)}},
+	tagsField, createdField, updatedField,
+}
+
+func checkGroup(group string) string {
+	if strings.Contains(group, ",") {
+		return "a group has no comma; repeat the field, or send a JSON array, for more than one"
+	}
+	return ""
+}
+
+func checkPolicy(ctx context.Context, a *API, d, _ document, v violations) error {
+	if _, err := a.resolve(ctx, d, "vault", a.vaults); err != nil {
+		return err
+	}
+	if err := a.checkAnonymous(ctx, d.text("anonymous"), v); err != nil {
+		return err
+	}
+	p := policyOf(d)
+	if p.Vault == "" {
+		p.Vault = "missing" // the schema has reported it
+	}
+	if p.Name == "" {
+		p.Name = "missing"
+	}
+	v.addErrors(p.Validate(), same)
+	return nil
+}
+
+// checkAnonymous wants the id or username of a consumer that exists.
+func (a *API) checkAnonymous(ctx context.Context, who string, v violations) error {
+	if who == "" {
+		return nil
+	}
+	_, err := a.find(ctx, a.consumers, who)
+	if errors.Is(err, authz.ErrNotFound) {
+		v.add("anonymous", fmt.Sprintf("there is no consumer with the id or username %q", who))
+		return nil
+	}
+	return err
+}
+
+// policyOf is the policy that a document means, its vault object by id.
+func policyOf(d document) authz.Policy {
+	return authz.Policy{
+		ID: d.text("id"), Name: d.text("name"),
+		Hosts: d.list("hosts"), Paths: d.list("paths"), Default: d.yes("default"),
+		Vault:            d.record("vault").text("id"),
+		AccessTokenNames: d.list("access_token_name"), SecretTokenNames: d.list("secret_token_name"),
+		TokensInBody: d.yes("tokens_in_body"), BodyCredentialsVisible: d.yes("body_credentials_visible"),
+		HideCredentials: d.yes("hide_credentials"), HideCredentialIdentifier: d.yes("hide_credential_identifier"),
+		Anonymous:      d.text("anonymous"),
+		RunOnPreflight: d.yes("run_on_preflight"), Preflight: authz.PreflightMode(d.text("preflight")),
+		Allow: d.record("acl").list("allow"), Deny: d.record("acl").list("deny"),
+		HideGroupsHeader: d.yes("hide_groups_header"),
+		Shadow:           d.yes("shadow"), Realm: d.text("realm"), OnError: authz.OnError(d.text("on_error")),
+	}
+}
+
+// documentOf is the document of a policy that was declared.
+func documentOf(p authz.Policy, id, vaultID string) document {
+	return document{
+		"id": id, "name": p.Name,
+		"hosts": orNil(p.Hosts), "paths": orNil(p.Paths), "default": p.Default,
+		"vault":             document{"id": vaultID},
+		"access_token_name": orNil(p.AccessTokenNames), "secret_token_name": orNil(p.SecretTokenNames),
+		"tokens_in_body": p.TokensInBody, "body_credentials_visible": p.BodyCredentialsVisible,
+		"hide_credentials": p.HideCredentials, "hide_credential_identifier": p.HideCredentialIdentifier,
+		"anonymous":        orNilText(p.Anonymous),
+		"run_on_preflight": p.RunOnPreflight, "preflight": string(p.Preflight),
+		"acl":                document{"allow": orNil(p.Allow), "deny": orNil(p.Deny)},
+		"hide_groups_header": p.HideGroupsHeader,
+		"shadow":             p.Shadow, "realm": orNilText(p.Realm), "on_error": string(p.OnError),
+	}
+}
+
+func orNil(l []string) any {
+	if len(l) == 0 {
+		return nil
+	}
+	return l
+}
+
+func orNilText(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}

@@ -1,0 +1,185 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// A Problem is an answer that is not a success, in Kong's shape. It is the error
+// of the [Client], too.
+type Problem struct {
+	// Status is the HTTP status.
+	Status int `json:"-"`
+	// Code and Name are Kong's, for mistakes in the request.
+	Code int    `json:"code,omitempty"`
+	Name string `json:"name,omitempty"`
+	// Message is for people.
+	Message string `json:"message"`
+	// Fields says what is wrong with which field.
+	Fields map[string]any `json:"fields,omitempty"`
+	// allow lists the methods for a 405.
+	allow string
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Message) }
+
+// Kong's error codes (kong/db/errors.lua).
+const (
+	codeSchema      = 2
+	codePrimaryKey  = 3
+	codeForeignKey  = 4
+	codeUnique      = 5
+	codeOffset      = 7
+	codeSize        = 9
+	codeOptions     = 11
+	codeUnsupported = 12
+)
+
+func notFound() *Problem { return &Problem{Status: http.StatusNotFound, Message: "Not found"} }
+
+func badRequest(message string) *Problem {
+	return &Problem{Status: http.StatusBadRequest, Message: message}
+}
+
+// entityField holds violations of the entity as a whole.
+const entityField = "@entity"
+
+// violations says what is wrong with which field; a value is a text, a list of
+// texts for [entityField], or violations of a record.
+type violations map[string]any
+
+func (v violations) add(field, problem string) {
+	name, rest, nested := strings.Cut(field, ".")
+	switch {
+	case field == entityField:
+		texts, _ := v[entityField].([]string)
+		v[entityField] = append(texts, problem)
+	case nested:
+		inner, ok := v[name].(violations)
+		if !ok {
+			inner = violations{}
+			v[name] = inner
+		}
+		inner.add(rest, problem)
+	default:
+		if _, taken := v[field]; !taken {
+			v[field] = problem
+		}
+	}
+}
+
+// err returns the schema violation, nil if there is none.
+func (v violations) err() error {
+	texts := v.texts("")
+	if len(texts) == 0 {
+		return nil
+	}
+	message := fmt.Sprintf("schema violation (%s)", texts[0])
+	if len(texts) > 1 {
+		message = fmt.Sprintf("%d schema violations (%s)", len(texts), strings.Join(texts, "; "))
+	}
+	return &Problem{Status: http.StatusBadRequest, Code: codeSchema, Name: "schema violation", Message: message, Fields: v}
+}
+
+func (v violations) texts(prefix string) []string {
+	whole, _ := v[entityField].([]string)
+	texts := slices.Clone(whole)
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		switch problem := v[name].(type) {
+		case string:
+			texts = append(texts, prefix+name+": "+problem)
+		case violations:
+			texts = append(texts, problem.texts(prefix+name+".")...)
+		}
+	}
+	return texts
+}
+
+// addErrors takes over joined errors of the form "field: problem", which is how
+// the core reports the mistakes in an entity. rename gives the field's name
+// here.
+func (v violations) addErrors(err error, rename func(string) string) {
+	if err == nil {
+		return
+	}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		for _, e := range joined.Unwrap() {
+			v.addErrors(e, rename)
+		}
+		return
+	}
+	field, problem, ok := strings.Cut(err.Error(), ": ")
+	if !ok {
+		field, problem = entityField, err.Error()
+	} else {
+		field = rename(field)
+	}
+	v.add(field, problem)
+}
+
+// A constraint is a set of fields whose values no two entities may share, with
+// the key that says so to the store.
+type constraint struct {
+	key    string
+	fields map[string]any
+}
+
+func (c constraint) err() error {
+	return &Problem{
+		Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation",
+		Message: fmt.Sprintf("UNIQUE violation detected on '%s'", brace(c.fields)), Fields: c.fields,
+	}
+}
+
+func idTaken(id string) error {
+	fields := map[string]any{"id": id}
+	return &Problem{
+		Status: http.StatusBadRequest, Code: codePrimaryKey, Name: "primary key violation",
+		Message: fmt.Sprintf("primary key violation on key '%s'", brace(fields)), Fields: fields,
+	}
+}
+
+func danglingReference(field string, key map[string]any, parent string) error {
+	return &Problem{
+		Status: http.StatusBadRequest, Code: codeForeignKey, Name: "foreign key violation",
+		Message: fmt.Sprintf("the foreign key '%s' does not reference an existing '%s' entity.", brace(key), parent),
+		Fields:  map[string]any{field: key},
+	}
+}
+
+func referencedBy(parent, child string) error {
+	return &Problem{
+		Status: http.StatusBadRequest, Code: codeForeignKey, Name: "foreign key violation",
+		Message: fmt.Sprintf("an existing '%s' entity references this '%s' entity", child, parent),
+		Fields:  map[string]any{"@referenced_by": child},
+	}
+}
+
+func readOnly(verb, kind string) error {
+	return &Problem{
+		Status: http.StatusMethodNotAllowed, Code: codeUnsupported, Name: "operation unsupported",
+		Message: fmt.Sprintf("cannot %s '%s' entities that the configuration file declares; change the file", verb, kind),
+	}
+}
+
+// brace writes fields as Kong's messages do: {name="x"}.
+func brace(fields map[string]any) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		switch value := fields[name].(type) {
+		case map[string]any:
+			parts = append(parts, name+"="+brace(value))
+		default:
+			text, _ := json.Marshal(value) // scalars always encode
+			parts = append(parts, name+"="+string(text))
+		}
+	}
+	return "{" + strings.Join(parts, ",") + "}"
+}

@@ -1,0 +1,92 @@
+package admin
+
+import (
+	_ "embed"
+)
+
+//go:embed openapi.yaml
+var openAPIDocument []byte
+
+type handler func(*call) (reply, error)
+
+// A route is one line of what the API answers to. Everything that is the same
+// for all of them is done in one place, by what the line says.
+type route struct {
+	method, pattern string
+	// body says that there may be a body, which must be of a type that is
+	// understood.
+	body bool
+	// changes says that the call is finished even if its caller has gone.
+	changes bool
+	handle  handler
+}
+
+func read(pattern string, h handler) route { return route{method: "GET", pattern: pattern, handle: h} }
+
+func change(method, pattern string, h handler) route {
+	return route{method: method, pattern: pattern, body: method != "DELETE", changes: true, handle: h}
+}
+
+func (a *API) routes() []route {
+	all := []route{
+		read("/openapi.yaml", a.openAPI),
+
+		read("/consumers", a.listConsumers),
+		change("POST", "/consumers", a.create(a.consumers)),
+		read("/consumers/{id}", a.get(a.consumers)),
+		change("PUT", "/consumers/{id}", a.put(a.consumers)),
+		change("PATCH", "/consumers/{id}", a.patch(a.consumers)),
+		change("DELETE", "/consumers/{id}", a.deleteConsumer),
+
+		read("/consumers/{consumer}/acls", a.listConsumerACLs),
+		change("POST", "/consumers/{consumer}/acls", a.createConsumerACL),
+		read("/consumers/{consumer}/acls/{acl}", a.getConsumerACL),
+		change("PUT", "/consumers/{consumer}/acls/{acl}", a.putConsumerACL),
+		change("PATCH", "/consumers/{consumer}/acls/{acl}", a.patchConsumerACL),
+		change("DELETE", "/consumers/{consumer}/acls/{acl}", a.deleteConsumerACL),
+		read("/consumers/{consumer}/credentials", a.consumerCredentials),
+
+		read("/acls", a.list(a.acls)),
+		read("/acls/{id}", a.get(a.acls)),
+		read("/acls/{id}/consumer", a.aclConsumer),
+
+		read("/policies", a.list(a.policies)),
+		change("POST", "/policies", a.create(a.policies)),
+		read("/policies/{id}", a.get(a.policies)),
+		change("PUT", "/policies/{id}", a.put(a.policies)),
+		change("PATCH", "/policies/{id}", a.patch(a.policies)),
+		change("DELETE", "/policies/{id}", a.delete(a.policies)),
+
+		read("/plugins", a.listPlugins),
+		change("POST", "/plugins", a.createPlugin),
+		read("/plugins/{plugin}", a.getPlugin),
+		change("PUT", "/plugins/{plugin}", a.putPlugin),
+		change("PATCH", "/plugins/{plugin}", a.patchPlugin),
+		change("DELETE", "/plugins/{plugin}", a.deletePlugin),
+	}
+	all = append(all, a.vaultRoutes("/vault-auth")...)
+	if a.cfg.Vaults {
+		all = append(all, a.vaultRoutes("/vaults")...)
+	}
+	return all
+}
+
+func (a *API) vaultRoutes(base string) []route {
+	one, credentials := base+"/{id}", base+"/{vault}/credentials"
+	token := credentials + "/token/{access_token}"
+	return []route{
+		read(base, a.list(a.vaults)),
+		change("POST", base, a.create(a.vaults)),
+		read(one, a.get(a.vaults)),
+		change("PUT", one, a.put(a.vaults)),
+		change("PATCH", one, a.patch(a.vaults)),
+		change("DELETE", one, a.delete(a.vaults)),
+		read(credentials, a.listCredentials),
+		change("POST", credentials, a.createCredential),
+		change("POST", credentials+"/{consumer}", a.createCredential),
+		read(token, a.getCredential),
+		change("PATCH", token, a.patchCredential),
+		change("DELETE", token, a.deleteCredential),
+		change("POST", token+"/rotate", a.rotateCredential),
+	}
+}

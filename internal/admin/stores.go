@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// A Store keeps the entities. It is safe for concurrent use. An error that wraps
+// [authz.ErrUnavailable] means that the outcome of a write is unknown; whoever
+// gets it may repeat the call.
+type Store interface {
+	// Create writes a record that must not exist yet. Its error wraps
+	// [authz.ErrConflict] where the id exists, and is an [authz.TakenError]
+	// where a unique key belongs to another record.
+	Create(ctx context.Context, r authz.Record) (version int, err error)
+	// Replace writes a record over the version that r names, else its error
+	// wraps [authz.ErrConflict], or [authz.ErrNotFound] where there is none.
+	Replace(ctx context.Context, r authz.Record) (version int, err error)
+	// Delete removes a record and its unique keys. Its error may wrap
+	// [authz.ErrNotFound], which counts as done.
+	Delete(ctx context.Context, kind, id string) error
+	// Get and ByUnique find one record, or wrap [authz.ErrNotFound].
+	Get(ctx context.Context, kind, id string) (authz.Record, error)
+	ByUnique(ctx context.Context, kind, key string) (authz.Record, error)
+	// List returns all records of a kind, in any order.
+	List(ctx context.Context, kind string) ([]authz.Record, error)
+}
+
+// An Announcer tells replicas, this one among them, what changes.
+type Announcer interface {
+	// Announce says what is about to change and then calls commit, once, with a
+	// context that ends in time for those who were told. It returns commit's
+	// error; if it does not call commit, nothing is written.
+	Announce(ctx context.Context, commit func(context.Context) error, changes ...authz.Change) error
+	// Applied is called after a write, also after one whose outcome is unknown,
+	// and before the caller is answered. When it returns, this replica no
+	// longer holds what was, not even from a load that was in flight.
+	Applied(changes ...authz.Change)
+}
+
+// A Vaults finds the credentials of vault objects.
+type Vaults interface {
+	// Credentials returns the credentials of the vault object with the id. Its
+	// error wraps [authz.ErrNotFound] for an unknown one and
+	// [authz.ErrUnavailable] for one that cannot be reached.
+	Credentials(ctx context.Context, vaultID string) (CredentialStore, error)
+}
+
+// A CredentialStore keeps the credential documents of one vault object under
+// their access tokens. It is safe for concurrent use, and its errors hold
+// neither keys nor documents. An error that does not wrap [authz.ErrNotFound]
+// means that it could not answer, or that the outcome of a write is unknown.
+type CredentialStore interface {
+	Read(ctx context.Context, key string) (document []byte, found bool, err error)
+	Write(ctx context.Context, key string, document []byte) error
+	// Delete removes the credential for good, earlier versions included. One
+	// that does not exist is no error.
+	Delete(ctx context.Context, key string) error
+	// List returns all keys, in any order.
+	List(ctx context.Context) ([]string, error)
+}
+
+// A VersionedCredentialStore is a CredentialStore that can refuse to overwrite
+// what the writer has not seen, as KV v2 can. It is used for vault objects with
+// kv v2 where the store has it, and decides between replicas that write the same
+// access token at the same moment. Without it a rotation may bring back what
+// another replica deletes at that moment.
+type VersionedCredentialStore interface {
+	CredentialStore
+	// ReadVersion is Read with the version, 0 if nothing was ever written; it
+	// may be more where nothing is found.
+	ReadVersion(ctx context.Context, key string) (document []byte, version int, found bool, err error)
+	// WriteVersion writes over the version, or is not ok.
+	WriteVersion(ctx context.Context, key string, document []byte, version int) (next int, ok bool, err error)
+}
+
+// Dependencies are what an API works on.
+type Dependencies struct {
+	Store    Store
+	Announce Announcer
+	Vaults   Vaults
+	// Declared is what the configuration file declares, shown read-only.
+	Declared Declared
+	// Log gets causes of failures, Audit one line per change.
+	Log, Audit *zap.Logger
+}
+
+// Declared are the entities of the configuration file. Where one of them has no
+// id, [DeclaredID] of its name is its id.
+type Declared struct {
+	Consumers []authz.Consumer
+	Policies  []authz.Policy
+	Vaults    []VaultObject
+}

@@ -1,0 +1,83 @@
+package admin
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+const (
+	tokenLength  = 32
+	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+)
+
+// newToken returns 32 random letters and digits, 190 bits, as Kong's are.
+func newToken() string {
+	// The largest multiple of 62 in a byte; above it, letters would not be
+	// equally likely.
+	const fair = 256 / len(alphanumeric) * len(alphanumeric)
+	token := make([]byte, 0, tokenLength)
+	for len(token) < tokenLength {
+		var random [2 * tokenLength]byte
+		_, _ = rand.Read(random[:]) // never fails
+		for _, b := range random {
+			if int(b) < fair && len(token) < tokenLength {
+				token = append(token, alphanumeric[int(b)%len(alphanumeric)])
+			}
+		}
+	}
+	return string(token)
+}
+
+// checkAccessToken says what is wrong with an access token that is to be stored:
+// under the same rule ([authz.Grammar]) it is looked up.
+func checkAccessToken(g authz.Grammar, s string) string {
+	if len(s) > g.MaxLength {
+		return fmt.Sprintf("length must be at most %d", g.MaxLength)
+	}
+	if s == "." || strings.Contains(s, "..") {
+		return "must not be . or contain .."
+	}
+	for i := range len(s) {
+		c := s[i]
+		if strings.IndexByte(alphanumeric, c) < 0 && strings.IndexByte("._~-", c) < 0 && strings.IndexByte(g.ExtraCharacters, c) < 0 {
+			return "only letters, digits and ._~-" + g.ExtraCharacters + " are allowed, as no request can present others"
+		}
+	}
+	return ""
+}
+
+// checkSecretToken does not repeat the secret.
+func checkSecretToken(g authz.Grammar, s string) string {
+	if len(s) > g.MaxLength {
+		return fmt.Sprintf("length must be at most %d", g.MaxLength)
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == ',' || c == '!' {
+			return "only visible ASCII without ',' and '!' is allowed, as no request can present others"
+		}
+	}
+	return ""
+}
+
+const (
+	maxKey = 4096 // the most that a grammar allows
+	// noKey are the characters that mean something in a path or in Vault's own.
+	noKey = "/\\%?#;\"<>^{|}`[],!"
+)
+
+// isKey says whether an access token in a path can be the key of a credential.
+// It is wider than the grammar: what was put into Vault by hand can be deleted.
+func isKey(s string) bool {
+	if s == "" || len(s) > maxKey || s == "." || strings.Contains(s, "..") {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(noKey, c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
