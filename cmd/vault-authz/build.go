@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/envoy"
+	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/vaultkv"
@@ -25,50 +28,102 @@ type service struct {
 	metrics http.Handler
 	// runs are the parts that work in the background until ctx ends.
 	runs []func(ctx context.Context) error
+	// admin is the admin API, nil for none.
+	admin *admin.API
+	// decider is what the door to Envoy asks.
+	decider envoy.Decider
 }
 
-// An engineOf opens the KV engine of a vault object. ready is what readiness
-// asks of it; runs may be nil.
-type engineOf func(v *config.Vault, log *zap.Logger) (e vaultkv.Engine, ready func() error, run func(context.Context) error, err error)
+// backends opens what keeps credentials and state.
+type backends interface {
+	// engine opens the KV engine of a vault object. ready is what readiness asks
+	// of it; run may be nil.
+	engine(v *config.Vault, log *zap.Logger) (e vaultkv.Engine, ready func() error, run func(context.Context) error, err error)
+	// state opens the mount with the state, on the server of a vault object.
+	state(v *config.Vault, mount string, log *zap.Logger) (kv vaultkv.Versioned, run func(context.Context) error, err error)
+}
 
 // build wires the service for a configuration: an engine, a store and a cache
-// for each vault object; a snapshot of the entities; the decision; the door to
-// Envoy; the listeners' servers.
-func build(c *config.Config, open engineOf, log *zap.Logger) (*service, error) {
+// for each vault object; a snapshot of the entities, kept up to date where there
+// is a state; the decision; the door to Envoy and that of the operators.
+// dropped is how many log lines were.
+func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint64) (*service, error) {
 	registry := prometheus.NewRegistry()
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "vault_authz_log_lines_dropped_total",
+		Help: "Log lines dropped because whoever reads the log is too slow.",
+	}, func() float64 { return float64(dropped()) }))
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
-	s := &service{metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{})}
 	digester := authz.NewDigester()
-	sources := map[string]authz.Source{}
-	var checks []server.Check
-	for i := range c.Vaults {
-		v := &c.Vaults[i]
-		named := log.Named("vault")
-		engine, ready, run, err := open(v, named)
-		if err != nil {
-			return nil, fmt.Errorf("vault object %q: %w", v.Name, err)
-		}
-		store := vaultkv.NewStore(v.Name, engine, digester, named)
-		cached, err := cache.New(v.Cache, store.Lookup, rules())
-		if err != nil {
-			return nil, fmt.Errorf("vault object %q: cache: %w", v.Name, err)
-		}
-		registry.MustRegister(newCacheCollector(v.Name, cached))
-		sources[v.Name] = cached
-		checks = append(checks, server.Check{Name: "vault " + v.Name, Func: ready})
-		s.runs = append(s.runs, cached.Run)
-		if run != nil {
-			s.runs = append(s.runs, run)
-		}
+	open := newObjects(from, digester, registry, log)
+	s := &service{metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), runs: []func(context.Context) error{open.Run}}
+
+	sources, _, err := open.set(c.Vaults)
+	if err != nil {
+		return nil, err
 	}
 	snapshot, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
 	if err != nil {
 		return nil, err
 	}
-	s.server = server.New(log.Named("server"), grpcServer(c, authz.New(snapshot, digester, c.Grammar), registry, log), checks,
+	var checks []server.Check
+	for i := range c.Vaults {
+		name := c.Vaults[i].Name
+		checks = append(checks, server.Check{Name: "vault " + name, Func: func() error { return open.notReady(name) }})
+	}
+	authorizer := authz.New(snapshot, digester, c.Grammar)
+	s.decider = authorizer
+	if c.State.Vault != "" {
+		// What is made through the admin API may be stricter than what is
+		// declared, so nothing is decided before it is read.
+		authorizer.Replace(nil)
+		keeper, changes, err := s.keepState(c, from, open, authorizer, log)
+		if err != nil {
+			return nil, err
+		}
+		checks = append(checks, server.Check{Name: "state", Func: keeper.notReady})
+		s.decider = newCurrent(authorizer, changes.Current)
+	}
+	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, registry, log), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
 	return s, nil
+}
+
+// keepState wires what was made through the admin API, and the API itself.
+func (s *service) keepState(c *config.Config, from backends, open *objects, authorizer *authz.Authorizer, log *zap.Logger) (*keeper, *vaultkv.Changes, error) {
+	log = log.Named("state")
+	home := c.Vaults[slices.IndexFunc(c.Vaults, func(v config.Vault) bool { return v.Name == c.State.Vault })]
+	kv, run, err := from.state(&home, c.State.Mount, log)
+	if err != nil {
+		return nil, nil, fmt.Errorf("state: %w", err)
+	}
+	records, err := vaultkv.NewRecords(kv, vaultkv.DefaultRecordsConfig())
+	if err != nil {
+		return nil, nil, err
+	}
+	following := vaultkv.DefaultChangesConfig()
+	following.Interval = c.State.Poll
+	changes, err := vaultkv.NewChanges(kv, following, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	k := newKeeper(c, open, authorizer, records, log)
+	s.admin, err = admin.New(c.Admin, admin.Dependencies{
+		Store:    records,
+		Announce: announcer{Changes: changes, keeper: k},
+		Vaults:   credentials{k},
+		Declared: declared(c),
+		Log:      log.Named("admin"),
+		Audit:    log.Named("audit"),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	s.runs = append(s.runs, k.run, func(ctx context.Context) error { return changes.Follow(ctx, k.apply, k.reload) })
+	if run != nil {
+		s.runs = append(s.runs, run)
+	}
+	return k, changes, nil
 }
 
 // rules tells the cache what it may know of credentials. Their hard limits are
@@ -85,8 +140,10 @@ func rules() cache.Rules[authz.Credential] {
 
 var _ authz.Source = (*cache.Cache[authz.Credential])(nil)
 
-// openVault opens the engine of a real vault object.
-func openVault(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+// servers opens real vault objects.
+type servers struct{}
+
+func (servers) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
 	for _, setting := range v.InsecureSettings() {
 		log.Warn("insecure setting", zap.String("vault", v.Name), zap.String("setting", setting))
 	}
@@ -101,4 +158,14 @@ func openVault(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, 
 		return fmt.Errorf("not reached yet, state %s", vault.State())
 	}
 	return vault, ready, vault.Run, nil
+}
+
+func (servers) state(v *config.Vault, mount string, log *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
+	home := v.Config
+	home.Mount, home.KV, home.Name = mount, vaultkv.KV2, "state"
+	vault, err := vaultkv.New(home, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return vault, vault.Run, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ const (
 	demoSecretToken = "demo-secret"
 	demoConsumerID  = "ce67c25e-2168-4a09-81e5-e06187a2384f"
 	demoURL         = "http://example.com/"
+	demoVault       = "memory"
 )
 
 func devCommand(p process) *cobra.Command {
@@ -41,9 +43,10 @@ func devCommand(p process) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&c.Listen.GRPC, "grpc", c.Listen.GRPC, "`ADDRESS` for Envoy")
 	cmd.Flags().StringVar(&c.Listen.Probes, "probes", c.Listen.Probes, "`ADDRESS` for probes and metrics")
+	cmd.Flags().StringVar(&c.Admin.Address, "admin", c.Admin.Address, "`ADDRESS` for the admin API")
 	cmd.Flags().StringVar(&c.AddressesFile, "addresses-file", "", "`FILE` to write the addresses to")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return serve(cmd.Context(), &c, openMemory, p.stderr, func(at addresses) {
+		return serve(cmd.Context(), &c, &memory{mounts: map[string]*memkv.Engine{}}, p.stderr, func(at addresses) {
 			// What is printed is help: that it fails must not end the service.
 			_ = printDemo(p.stdout, at)
 		})
@@ -60,28 +63,47 @@ func demoConfig() config.Config {
 	c.GRPC.Reflection = true
 	c.Drain = config.Drain{Timeout: time.Second}
 	c.Vaults = []config.Vault{{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig()}}
-	c.Vaults[0].Name = "memory"
+	c.Vaults[0].Name, c.Vaults[0].Mount = demoVault, demoVault
+	c.State.Vault = demoVault
 	c.Consumers = []authz.Consumer{{ID: demoConsumerID, Username: "demo", CustomID: "demo-1", Groups: []string{"demo"}}}
 	policy := authz.DefaultPolicy()
-	policy.Name, policy.Vault, policy.Default = "default", "memory", true
+	policy.Name, policy.Vault, policy.Default = "default", demoVault, true
 	c.Policies = []authz.Policy{policy}
 	return c
 }
 
-// openMemory opens an engine in memory that holds the demo credential.
-func openMemory(_ *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
-	document, err := json.Marshal(map[string]any{
-		"access_token": demoAccessToken,
-		"secret_token": demoSecretToken,
-		"consumer":     map[string]string{"id": demoConsumerID},
-	})
-	if err != nil {
-		return nil, nil, nil, err
+// memory opens engines in memory, one for each mount. The first one holds the
+// demo credential.
+type memory struct {
+	mu     sync.Mutex
+	mounts map[string]*memkv.Engine
+}
+
+func (m *memory) engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	engine := m.mounts[v.Mount]
+	if engine == nil {
+		engine = memkv.New()
+		m.mounts[v.Mount] = engine
 	}
-	engine := memkv.New()
-	engine.Put(demoAccessToken, document)
-	log.Warn("everything is in memory and forgotten at the end")
+	if v.Name == demoVault {
+		document, err := json.Marshal(map[string]any{
+			"access_token": demoAccessToken,
+			"secret_token": demoSecretToken,
+			"consumer":     map[string]string{"id": demoConsumerID},
+		})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		engine.Put(demoAccessToken, document)
+	}
 	return engine, func() error { return nil }, nil, nil
+}
+
+func (m *memory) state(_ *config.Vault, _ string, log *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
+	log.Warn("everything is in memory and forgotten at the end")
+	return memkv.New(), nil, nil
 }
 
 // printDemo prints commands that work by paste, from any folder.
@@ -99,6 +121,7 @@ func printDemo(out io.Writer, at addresses) error {
 	_, err = fmt.Fprintf(out, `vault-authz is running in memory. It forgets everything when it stops (Ctrl-C).
 
   Envoy asks at       %[1]s
+  admin API           http://%[10]s
   probes and metrics  http://%[2]s/readyz  http://%[2]s/metrics
   consumer            demo (%[3]s)
   access token        %[4]s
@@ -112,13 +135,17 @@ In another terminal:
   # denied: the secret is wrong
   %[6]s check%[7]s -H 'access-token: %[4]s' -H 'secret-token: wrong' %[8]s
 
-  # the same by grpcurl
+  # a token pair of its own for a new consumer, by Kong's admin calls; the secret is shown once
+  curl -sS http://%[10]s/consumers -d username=alice
+  curl -sS -X POST http://%[10]s/vault-auth/memory/credentials/alice
+
+  # the first request by grpcurl
   grpcurl -plaintext -d '%[9]s' %[1]s envoy.service.auth.v3.Authorization/Check
 
   # through an Envoy that runs envoy/examples/envoy.yaml
   curl -i -H 'access-token: %[4]s' -H 'secret-token: %[5]s' http://127.0.0.1:10000/
 
-`, at.GRPC, at.Probes, demoConsumerID, demoAccessToken, demoSecretToken, self, address, demoURL, strings.ReplaceAll(string(body), "'", `'\''`))
+`, at.GRPC, at.Probes, demoConsumerID, demoAccessToken, demoSecretToken, self, address, demoURL, strings.ReplaceAll(string(body), "'", `'\''`), at.Admin)
 	return err
 }
 

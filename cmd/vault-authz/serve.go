@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -36,29 +38,40 @@ func serveCommand(p process) *cobra.Command {
 		if *level != "" {
 			c.Log.Level = *level
 		}
-		return serve(cmd.Context(), &c, openVault, p.stdout, nil)
+		return serve(cmd.Context(), &c, servers{}, p.stdout, nil)
 	}
 	return cmd
 }
 
 // serve builds the service and runs it until ctx ends. started, if not nil, is
 // called when the listeners are open.
-func serve(ctx context.Context, c *config.Config, open engineOf, stdout io.Writer, started func(addresses)) error {
-	log, err := logging.New(logging.Config{Level: c.Log.Level, Format: c.Log.Format}, stdout)
+func serve(ctx context.Context, c *config.Config, from backends, stdout io.Writer, started func(addresses)) error {
+	sink := logging.NewSink(stdout)
+	go sink.Run()
+	defer sink.Close(time.Second)
+	log, err := logging.New(logging.Config{Level: c.Log.Level, Format: c.Log.Format}, sink)
 	if err != nil {
 		return err
 	}
-	s, err := build(c, open, log)
+	s, err := build(c, from, log, sink.Dropped)
 	if err != nil {
 		return err
 	}
-	l, err := listen(ctx, c.Listen)
+	l, adminListener, err := listen(ctx, c)
 	if err != nil {
 		return err
 	}
 	at := addresses{GRPC: server.Address(l.GRPC), Probes: server.Address(l.Probes)}
 	log.Info("serving", zap.String("grpc", at.GRPC), zap.String("probes", at.Probes), zap.String("version", version.String()),
 		zap.Int("vaults", len(c.Vaults)), zap.Int("consumers", len(c.Consumers)), zap.Int("policies", len(c.Policies)))
+	if adminListener != nil {
+		at.Admin = server.Address(adminListener)
+		s.runs = append(s.runs, func(ctx context.Context) error { return serveAdmin(ctx, s.admin, c.Admin, adminListener) })
+		for _, setting := range c.Admin.InsecureSettings() {
+			log.Warn("insecure setting", zap.String("setting", setting))
+		}
+		log.Info("serving the admin API", zap.String("admin", at.Admin))
+	}
 	noteUnderscores(c, log)
 	if err := at.write(c.AddressesFile); err != nil {
 		return err
@@ -87,21 +100,41 @@ func (s *service) run(ctx context.Context, l server.Listeners) error {
 	return g.Wait()
 }
 
-func listen(ctx context.Context, at config.Listen) (l server.Listeners, err error) {
-	if l.GRPC, err = server.Listen(ctx, at.GRPC); err != nil {
-		return l, fmt.Errorf("listen.grpc: %w", err)
+// listen opens every listener, or none. That of the admin API is nil where there
+// is no state to change.
+func listen(ctx context.Context, c *config.Config) (l server.Listeners, admin net.Listener, err error) {
+	var open []net.Listener
+	defer func() {
+		if err != nil {
+			for _, ln := range open {
+				_ = ln.Close()
+			}
+		}
+	}()
+	one := func(setting, address string) net.Listener {
+		if err != nil {
+			return nil
+		}
+		ln, problem := server.Listen(ctx, address)
+		if problem != nil {
+			err = fmt.Errorf("%s: %w", setting, problem)
+			return nil
+		}
+		open = append(open, ln)
+		return ln
 	}
-	if l.Probes, err = server.Listen(ctx, at.Probes); err != nil {
-		_ = l.GRPC.Close()
-		return l, fmt.Errorf("listen.probes: %w", err)
+	l.GRPC, l.Probes = one("listen.grpc", c.Listen.GRPC), one("listen.probes", c.Listen.Probes)
+	if c.State.Vault != "" {
+		admin = one("admin.listen", c.Admin.Address)
 	}
-	return l, nil
+	return l, admin, err
 }
 
 // addresses is where a running service listens.
 type addresses struct {
 	GRPC   string `json:"grpc"`
 	Probes string `json:"probes"`
+	Admin  string `json:"admin,omitempty"`
 }
 
 // write puts the addresses into a file in one step, so that whoever waits for it

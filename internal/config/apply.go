@@ -6,6 +6,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -30,6 +31,11 @@ func (f *file) apply(c *Config, env map[string]string) error {
 	set(&c.Drain.Timeout, f.Drain.Timeout)
 	set(&c.Grammar.MaxLength, f.Tokens.MaxLength)
 	set(&c.Grammar.ExtraCharacters, f.Tokens.ExtraCharacters)
+	f.Admin.apply(&c.Admin)
+	c.Admin.Grammar = c.Grammar
+	set(&c.State.Vault, f.State.Vault)
+	set(&c.State.Mount, f.State.Mount)
+	set(&c.State.Poll, f.State.Poll)
 	var errs []error
 	for i := range f.Vaults {
 		v, err := f.Vaults[i].vault(env)
@@ -45,6 +51,20 @@ func (f *file) apply(c *Config, env map[string]string) error {
 		c.Policies = append(c.Policies, f.Policies[i].policy())
 	}
 	return errors.Join(errs...)
+}
+
+func (s *adminSection) apply(c *admin.Config) {
+	set(&c.Address, s.Listen)
+	set(&c.CertFile, s.CertFile)
+	set(&c.KeyFile, s.KeyFile)
+	set(&c.ClientCAFile, s.ClientCAFile)
+	set(&c.Vaults, s.VaultsPath)
+	if s.Hosts != nil {
+		c.Hosts = s.Hosts
+	}
+	for _, t := range s.Tokens {
+		c.Tokens = append(c.Tokens, admin.Token(t))
+	}
 }
 
 func (e *vaultEntry) vault(env map[string]string) (Vault, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -24,6 +25,8 @@ type Config struct {
 	GRPC          GRPC
 	Drain         Drain
 	Grammar       authz.Grammar
+	Admin         admin.Config
+	State         State
 	Vaults        []Vault
 	Consumers     []authz.Consumer
 	Policies      []authz.Policy
@@ -47,10 +50,25 @@ type GRPC struct {
 // Drain says how long a stop may take.
 type Drain struct{ Wait, Timeout time.Duration }
 
+// State says where entities that are made through the admin API are kept.
+type State struct {
+	// Vault names the vault object whose server and token are used, empty for
+	// no state and no admin API.
+	Vault string
+	// Mount is a KV v2 mount of its own.
+	Mount string
+	// Poll is how often changes made through other replicas are looked for.
+	Poll time.Duration
+}
+
 // Vault is a vault object with the cache in front of it.
 type Vault struct {
 	vaultkv.Config
 	Cache cache.Config
+	// Revision tells configurations of one vault object apart that was made
+	// through the admin API; Lost says that it cannot be understood.
+	Revision int
+	Lost     bool
 	// TokenEnv is the environment variable that the token came from.
 	TokenEnv string
 }
@@ -63,6 +81,8 @@ func Default() Config {
 		GRPC:    GRPC{MaxRequestBytes: 9 << 20},
 		Drain:   Drain{Wait: 5 * time.Second, Timeout: 20 * time.Second},
 		Grammar: authz.DefaultGrammar(),
+		Admin:   admin.DefaultConfig(),
+		State:   State{Mount: "vault-authz", Poll: time.Second},
 	}
 }
 
@@ -123,6 +143,7 @@ func (c *Config) Validate() error {
 		seen[v.Name] = true
 		errs = append(errs, prefix(where, v.Validate()), prefix(where+".cache", v.Cache.Validate()))
 	}
+	errs = append(errs, c.validateState(seen))
 	// The entities are checked against each other by authz.NewSnapshot, which
 	// also knows the sources.
 	sources := make(map[string]authz.Source, len(seen))
@@ -131,6 +152,21 @@ func (c *Config) Validate() error {
 	}
 	_, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
 	return errors.Join(append(errs, err)...)
+}
+
+// validateState checks the state and the admin API, which works on it.
+func (c *Config) validateState(vaults map[string]bool) error {
+	if c.State.Vault == "" {
+		return nil
+	}
+	errs := []error{prefix("admin", c.Admin.Validate())}
+	if !vaults[c.State.Vault] {
+		errs = append(errs, fmt.Errorf("state.vault: there is no vault object %q", c.State.Vault))
+	}
+	if c.State.Poll < 100*time.Millisecond || c.State.Poll > time.Minute {
+		errs = append(errs, fmt.Errorf("state.poll: %s is not between 100ms and 1m", c.State.Poll))
+	}
+	return errors.Join(errs...)
 }
 
 // prefix puts where in front of each line of an error.

@@ -24,6 +24,7 @@ func Variables() []Variable {
 	return []Variable{
 		{"VAULT_AUTHZ_LISTEN_GRPC", "listen.grpc", text(func(c *Config) *string { return &c.Listen.GRPC })},
 		{"VAULT_AUTHZ_LISTEN_PROBES", "listen.probes", text(func(c *Config) *string { return &c.Listen.Probes })},
+		{"VAULT_AUTHZ_ADMIN_LISTEN", "admin.listen", text(func(c *Config) *string { return &c.Admin.Address })},
 		{"VAULT_AUTHZ_ADDRESSES_FILE", "addresses_file", text(func(c *Config) *string { return &c.AddressesFile })},
 		{"VAULT_AUTHZ_LOG_LEVEL", "log.level", text(func(c *Config) *string { return &c.Log.Level })},
 		{"VAULT_AUTHZ_LOG_FORMAT", "log.format", text(func(c *Config) *string { return &c.Log.Format })},

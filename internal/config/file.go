@@ -17,6 +17,8 @@ type file struct {
 	GRPC          grpcSection     `yaml:"grpc"`
 	Drain         drainSection    `yaml:"drain"`
 	Tokens        tokensSection   `yaml:"tokens"`
+	Admin         adminSection    `yaml:"admin"`
+	State         stateSection    `yaml:"state"`
 	Vaults        []vaultEntry    `yaml:"vaults"`
 	Consumers     []consumerEntry `yaml:"consumers"`
 	Policies      []policyEntry   `yaml:"policies"`
@@ -46,6 +48,27 @@ type drainSection struct {
 type tokensSection struct {
 	MaxLength       *int    `yaml:"max_length,omitempty" doc:"bytes: longest access token and secret token"`
 	ExtraCharacters *string `yaml:"extra_characters,omitempty" doc:"characters: allowed in access tokens besides letters, digits and ._~-"`
+}
+
+type adminSection struct {
+	Listen       *string      `yaml:"listen,omitempty" doc:"address: where the admin API listens, with state; beyond loopback it needs TLS and authentication"`
+	CertFile     *string      `yaml:"cert_file,omitempty" doc:"path: PEM certificate chain of the admin API"`
+	KeyFile      *string      `yaml:"key_file,omitempty" doc:"path: its private key"`
+	ClientCAFile *string      `yaml:"client_ca_file,omitempty" doc:"path: authorities of the client certificates to ask for"`
+	Tokens       []tokenEntry `yaml:"tokens,omitempty"`
+	Hosts        []string     `yaml:"hosts,omitempty" doc:"list: names that the admin API may be called by"`
+	VaultsPath   *bool        `yaml:"vaults_path,omitempty" doc:"switch: serve /vaults as another name of /vault-auth, as Kong did up to 2.x"`
+}
+
+type tokenEntry struct {
+	Name   string `yaml:"name" doc:"name: whose token it is, for the audit log"`
+	SHA256 string `yaml:"sha256" doc:"digest: SHA-256 of the bearer token in hexadecimal"`
+}
+
+type stateSection struct {
+	Vault *string        `yaml:"vault,omitempty" doc:"name: the vault object whose server and token keep what is made by the admin API; empty for no admin API"`
+	Mount *string        `yaml:"mount,omitempty" doc:"path: mount of a KV v2 engine of its own for that"`
+	Poll  *time.Duration `yaml:"poll,omitempty" doc:"duration: how often changes made through other replicas are looked for"`
 }
 
 type vaultEntry struct {

@@ -22,8 +22,10 @@ func Reference() string {
 		GRPC:   grpcSection{&c.GRPC.Reflection, &c.GRPC.MaxRequestBytes},
 		Drain:  drainSection{&c.Drain.Wait, &c.Drain.Timeout},
 		Tokens: tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
+		Admin:  showAdmin(&c.Admin), State: stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll},
 		Vaults: []vaultEntry{showVault(&v)}, Consumers: []consumerEntry{{}}, Policies: []policyEntry{showPolicy(&p)},
 	}
+	f.Admin.Tokens = []tokenEntry{{}}
 	var b strings.Builder
 	b.WriteString("| setting | kind | default | effect |\n|---|---|---|---|\n")
 	rows(&b, "", reflect.ValueOf(f))

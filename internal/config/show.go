@@ -4,6 +4,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin"
 )
 
 // Show returns the effective configuration as a YAML document that [Parse]
@@ -17,6 +18,7 @@ func (c *Config) Show() ([]byte, error) {
 		Drain:         drainSection{&c.Drain.Wait, &c.Drain.Timeout},
 		Tokens:        tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
 	}
+	f.Admin, f.State = showAdmin(&c.Admin), stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll}
 	for i := range c.Vaults {
 		f.Vaults = append(f.Vaults, showVault(&c.Vaults[i]))
 	}
@@ -27,6 +29,17 @@ func (c *Config) Show() ([]byte, error) {
 		f.Policies = append(f.Policies, showPolicy(&c.Policies[i]))
 	}
 	return yaml.Marshal(&f)
+}
+
+func showAdmin(c *admin.Config) adminSection {
+	s := adminSection{
+		Listen: &c.Address, CertFile: &c.CertFile, KeyFile: &c.KeyFile, ClientCAFile: &c.ClientCAFile,
+		Hosts: c.Hosts, VaultsPath: &c.Vaults,
+	}
+	for _, t := range c.Tokens {
+		s.Tokens = append(s.Tokens, tokenEntry(t))
+	}
+	return s
 }
 
 func showVault(v *Vault) vaultEntry {

@@ -22,8 +22,9 @@ func mayImport() map[string][]string {
 		"cache":           nil,
 		"vaultkv":         {"authz"},
 		"envoy":           {"authz"},
-		"internal/config": {"authz", "cache", "envoy", "vaultkv"},
-		"cmd/vault-authz": {"authz", "cache", "envoy", "vaultkv", "internal/config", "internal/logging", "internal/memkv", "internal/server", "internal/version"},
+		"internal/admin":  {"authz"},
+		"internal/config": {"authz", "cache", "envoy", "internal/admin", "vaultkv"},
+		"cmd/vault-authz": {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/config", "internal/logging", "internal/memkv", "internal/server", "internal/version"},
 	}
 }
 

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// announcer tells the other replicas through the log, and this one itself.
+type announcer struct {
+	*vaultkv.Changes
+	keeper *keeper
+}
+
+// Applied implements [admin.Announcer].
+func (a announcer) Applied(changes ...authz.Change) { a.keeper.apply(changes) }
+
+// credentials finds the credentials of open vault objects for the admin API.
+type credentials struct{ keeper *keeper }
+
+// Credentials implements [admin.Vaults].
+func (c credentials) Credentials(_ context.Context, vaultID string) (admin.CredentialStore, error) {
+	c.keeper.mu.Lock()
+	name, known := c.keeper.vaultNames[vaultID]
+	c.keeper.mu.Unlock()
+	if !known {
+		return nil, authz.ErrNotFound
+	}
+	b := c.keeper.objects.named(name)
+	if b == nil {
+		return nil, fmt.Errorf("%w: the vault object could not be opened", authz.ErrUnavailable)
+	}
+	return b.engine, nil
+}
+
+// serveAdmin serves the admin API on ln until ctx ends.
+func serveAdmin(ctx context.Context, api *admin.API, c admin.Config, ln net.Listener) error {
+	config, err := adminTLS(c)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	if config != nil {
+		ln = tls.NewListener(ln, config)
+	}
+	srv := api.Server()
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(ln) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving the admin API: %w", err)
+	case <-ctx.Done():
+	}
+	// A change that has begun is finished.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Timeout)
+	defer cancel()
+	if err := srv.Shutdown(last); err != nil {
+		_ = srv.Close()
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// adminTLS reads the certificates of the admin API, nil for none.
+func adminTLS(c admin.Config) (*tls.Config, error) {
+	if c.CertFile == "" {
+		return nil, nil //nolint:nilnil // no certificate is a configuration, not a failure
+	}
+	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("admin.cert_file: %w", err)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+	if c.ClientCAFile == "" {
+		return config, nil
+	}
+	pem, err := os.ReadFile(c.ClientCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("admin.client_ca_file: %w", err)
+	}
+	config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+	if !config.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("admin.client_ca_file: %q has no certificate in it", c.ClientCAFile)
+	}
+	return config, nil
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/envoy"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/memkv"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// shared are backends in memory that several replicas work on, like a Vault.
+type shared struct {
+	memory
+	kv *memkv.Engine
+}
+
+func newShared() *shared {
+	return &shared{memory: memory{mounts: map[string]*memkv.Engine{}}, kv: memkv.New()}
+}
+
+func (s *shared) state(*config.Vault, string, *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
+	return s.kv, nil, nil
+}
+
+// A replica is one service on shared backends.
+type replica struct {
+	*service
+	ask func(envoy.Question) envoy.Answer
+}
+
+func startReplica(t *testing.T, from *shared) *replica {
+	t.Helper()
+	c := demoConfig()
+	c.State.Poll = 100 * time.Millisecond
+	s, err := build(&c, from, zap.NewNop(), func() uint64 { return 0 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{}, len(s.runs))
+	for _, run := range s.runs {
+		go func() {
+			_ = run(ctx)
+			ended <- struct{}{}
+		}()
+	}
+	t.Cleanup(func() {
+		stop()
+		for range s.runs {
+			<-ended
+		}
+	})
+	return &replica{service: s, ask: client(t, &c, s.decider)}
+}
+
+// call makes a call of the admin API with a form, and returns the answer.
+func (r *replica) call(t *testing.T, method, path string, form url.Values) (int, map[string]any) {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:9192"+path, strings.NewReader(form.Encode()))
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	rec := httptest.NewRecorder()
+	r.admin.ServeHTTP(rec, req)
+	var out map[string]any
+	if rec.Body.Len() > 0 {
+		if err := json.Unmarshal(rec.Body.Bytes(), &out); err != nil {
+			t.Fatalf("%s %s: %v: %s", method, path, err, rec.Body)
+		}
+	}
+	return rec.Code, out
+}
+
+func (r *replica) allows(pair map[string]any) bool {
+	return r.ask(envoy.Question{Method: "GET", URL: "http://x/", Headers: []authz.Header{
+		{Name: "access-token", Value: pair["access_token"].(string)}, {Name: "secret-token", Value: pair["secret_token"].(string)},
+	}}).Allowed
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 500 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s: not within 5s", what)
+}
+
+func TestWhatIsMadeThroughOneReplicaHoldsOnAnother(t *testing.T) {
+	t.Parallel()
+	from := newShared()
+	one, two := startReplica(t, from), startReplica(t, from)
+	eventually(t, "both replicas have read the state", func() bool {
+		demo := map[string]any{"access_token": demoAccessToken, "secret_token": demoSecretToken}
+		return one.allows(demo) && two.allows(demo)
+	})
+	if code, out := one.call(t, http.MethodPost, "/consumers", url.Values{"username": {"alice"}}); code != http.StatusCreated {
+		t.Fatalf("creating a consumer: %d %v", code, out)
+	}
+	code, out := one.call(t, http.MethodPost, "/vault-auth/"+demoVault+"/credentials/alice", url.Values{})
+	if code != http.StatusCreated {
+		t.Fatalf("creating a pair: %d %v", code, out)
+	}
+	pair := out["data"].(map[string]any)
+	if !one.allows(pair) {
+		t.Error("the pair does not work at once where it was made")
+	}
+	eventually(t, "the pair works on the other replica", func() bool { return two.allows(pair) })
+	if code, out := two.call(t, http.MethodDelete, "/vault-auth/"+demoVault+"/credentials/token/"+pair["access_token"].(string), nil); code != http.StatusNoContent {
+		t.Fatalf("deleting the pair: %d %v", code, out)
+	}
+	if two.allows(pair) {
+		t.Error("the pair still works where it was deleted")
+	}
+	eventually(t, "the pair is gone on the other replica", func() bool { return !one.allows(pair) })
+}
+
+func TestAConsumerThatIsDeletedIsDeniedAtOnce(t *testing.T) {
+	t.Parallel()
+	r := startReplica(t, newShared())
+	eventually(t, "the state is read", func() bool {
+		code, _ := r.call(t, http.MethodPost, "/consumers", url.Values{"username": {"bob"}})
+		return code == http.StatusCreated || code == http.StatusConflict
+	})
+	var pair map[string]any
+	eventually(t, "a pair is made", func() bool {
+		code, out := r.call(t, http.MethodPost, "/vault-auth/"+demoVault+"/credentials/bob", url.Values{})
+		if code == http.StatusCreated {
+			pair = out["data"].(map[string]any)
+		}
+		return code == http.StatusCreated
+	})
+	eventually(t, "the pair works", func() bool { return r.allows(pair) })
+	if code, _ := r.call(t, http.MethodDelete, "/consumers/bob", nil); code != http.StatusNoContent {
+		t.Fatalf("deleting the consumer: %d", code)
+	}
+	if r.allows(pair) {
+		t.Error("the pair of a deleted consumer works")
+	}
+}
+
+func TestNothingIsDecidedBeforeTheStateIsRead(t *testing.T) {
+	t.Parallel()
+	from := newShared()
+	from.kv.Fail(authz.ErrUnavailable)
+	r := startReplica(t, from)
+	a := r.ask(envoy.Question{Method: "GET", URL: "http://x/", Headers: []authz.Header{
+		{Name: "access-token", Value: demoAccessToken}, {Name: "secret-token", Value: demoSecretToken},
+	}})
+	if a.Allowed || a.Status != http.StatusServiceUnavailable {
+		t.Errorf("while the state cannot be read: %+v", a)
+	}
+	from.kv.Fail(nil)
+	eventually(t, "requests are decided", func() bool {
+		return r.allows(map[string]any{"access_token": demoAccessToken, "secret_token": demoSecretToken})
+	})
+}
+
+func TestAVaultObjectThatCannotBeOpenedFailsAlone(t *testing.T) {
+	t.Parallel()
+	o := newObjects(servers{}, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
+	good := config.Vault{Config: vaultkv.DefaultConfig(), Cache: demoConfig().Vaults[0].Cache}
+	good.Name, good.Address, good.Mount, good.Token = "good", "http://127.0.0.1:1", "kv", "t"
+	bad, lost := good, good
+	bad.Name, bad.CAFile, bad.Address = "bad", "/nowhere/ca.pem", "https://127.0.0.1:1"
+	lost.Name, lost.Lost = "lost", true
+	sources, _, err := o.set([]config.Vault{good, bad, lost})
+	if err == nil || !strings.Contains(err.Error(), `"bad"`) || strings.Contains(err.Error(), `"good"`) {
+		t.Errorf("got %v, want an error about bad alone", err)
+	}
+	for _, name := range []string{"bad", "lost"} {
+		if _, err := sources[name].Lookup(t.Context(), "x"); err == nil {
+			t.Errorf("%s: an answer", name)
+		}
+	}
+	first := o.named("good")
+	if _, retired, _ := o.set([]config.Vault{good}); len(retired) != 0 || o.named("good") != first {
+		t.Error("an object that has not changed was opened anew")
+	}
+	changed := good
+	changed.Revision++
+	if _, retired, _ := o.set([]config.Vault{changed}); len(retired) != 1 || o.named("good") == first {
+		t.Error("an object that has changed was not opened anew")
+	}
+}

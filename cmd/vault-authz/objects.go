@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// An object is an open vault object: its engine, and the cache in front of it.
+// Its cache belongs to it alone, so that nothing found under one connection or
+// mount can answer for another.
+type object struct {
+	config config.Vault
+	engine vaultkv.Engine
+	cache  *cache.Cache[authz.Credential]
+	ready  func() error
+	run    func(context.Context) error
+	// metrics is registered while the object is open.
+	metrics prometheus.Collector
+	stop    context.CancelFunc
+}
+
+// objects are the vault objects that are open, by name. It is safe for
+// concurrent use.
+type objects struct {
+	from     backends
+	digester *authz.Digester
+	registry prometheus.Registerer
+	log      *zap.Logger
+
+	mu     sync.Mutex
+	byName map[string]*object
+	// ctx is that of Run, nil before it: nothing works in the background until
+	// then.
+	ctx     context.Context
+	running sync.WaitGroup
+}
+
+func newObjects(from backends, digester *authz.Digester, registry prometheus.Registerer, log *zap.Logger) *objects {
+	return &objects{from: from, digester: digester, registry: registry, log: log, byName: map[string]*object{}}
+}
+
+// set opens what is new, and opens anew what has changed. It returns the Source
+// of each vault object, and what is open no longer: the caller closes it when no
+// decision begins with it any more. An object that cannot be opened fails alone:
+// its requests are unavailable, and err names it.
+func (o *objects) set(wanted []config.Vault) (sources map[string]authz.Source, retired []*object, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	sources = map[string]authz.Source{}
+	var errs []error
+	for i := range wanted {
+		v := &wanted[i]
+		if v.Lost {
+			sources[v.Name] = closed{}
+			continue
+		}
+		current := o.byName[v.Name]
+		if current == nil || current.config != *v {
+			retired = append(retired, o.take(v.Name)...)
+			if current, err = o.openOne(v); err != nil {
+				errs = append(errs, fmt.Errorf("vault object %q: %w", v.Name, err))
+				sources[v.Name] = closed{}
+				continue
+			}
+		}
+		sources[v.Name] = current.cache
+	}
+	for name := range o.byName {
+		if sources[name] == nil {
+			retired = append(retired, o.take(name)...)
+		}
+	}
+	return sources, retired, errors.Join(errs...)
+}
+
+func (o *objects) openOne(v *config.Vault) (*object, error) {
+	log := o.log.Named("vault")
+	engine, ready, run, err := o.from.engine(v, log)
+	if err != nil {
+		return nil, err
+	}
+	cached, err := cache.New(v.Cache, vaultkv.NewStore(v.Name, engine, o.digester, log).Lookup, rules())
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	b := &object{config: *v, engine: engine, cache: cached, ready: ready, run: run, metrics: newCacheCollector(v.Name, cached)}
+	if err := o.registry.Register(b.metrics); err != nil {
+		cached.Close()
+		return nil, err
+	}
+	o.byName[v.Name] = b
+	o.start(b)
+	return b, nil
+}
+
+// start lets an object work in the background. The caller holds mu.
+func (o *objects) start(b *object) {
+	if o.ctx == nil {
+		return
+	}
+	ctx, stop := context.WithCancel(o.ctx)
+	b.stop = stop
+	if b.run != nil {
+		o.running.Go(func() {
+			if err := b.run(ctx); err != nil {
+				o.log.Error("vault object stopped", zap.String("vault", b.config.Name), zap.Error(err))
+			}
+		})
+	}
+}
+
+// take removes an object, if it is there. The caller holds mu.
+func (o *objects) take(name string) []*object {
+	b := o.byName[name]
+	if b == nil {
+		return nil
+	}
+	delete(o.byName, name)
+	o.registry.Unregister(b.metrics)
+	return []*object{b}
+}
+
+// close ends objects that were taken out. Loads in flight are waited for in the
+// background: they must not hold up anybody else.
+func (o *objects) close(retired []*object) {
+	for _, b := range retired {
+		if b.stop != nil {
+			b.stop()
+		}
+		o.running.Go(b.cache.Close)
+	}
+}
+
+// Run lets the objects work in the background until ctx ends, and returns when
+// they have stopped.
+func (o *objects) Run(ctx context.Context) error {
+	o.mu.Lock()
+	o.ctx = ctx
+	for _, b := range o.byName {
+		o.start(b)
+	}
+	o.mu.Unlock()
+	<-ctx.Done()
+	o.mu.Lock()
+	for name := range o.byName {
+		o.close(o.take(name))
+	}
+	o.mu.Unlock()
+	o.running.Wait()
+	return nil
+}
+
+// named returns an open object, or nil.
+func (o *objects) named(name string) *object {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.byName[name]
+}
+
+// invalidateAll drops every credential that is held.
+func (o *objects) invalidateAll() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, b := range o.byName {
+		b.cache.InvalidateAll()
+	}
+}
+
+// notReady says which of the named objects has not been reached yet.
+func (o *objects) notReady(name string) error {
+	if b := o.named(name); b != nil {
+		return b.ready()
+	}
+	return errors.New("not open")
+}
+
+// closed is the Source of a vault object that could not be opened.
+type closed struct{}
+
+func (closed) Lookup(context.Context, string) (authz.Credential, error) {
+	return authz.Credential{}, fmt.Errorf("%w: the vault object could not be opened", authz.ErrUnavailable)
+}
