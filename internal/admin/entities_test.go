@@ -208,3 +208,11 @@ func TestDeclaredIDsAreUUIDsThatDependOnKindAndName(t *testing.T) {
 		t.Errorf("got %q, %q, %q, want three UUIDs", a, b, c)
 	}
 }
+
+// A policy of the file is no acl plugin, and must not stand in the way of one.
+func TestAnACLPluginCanBeMadeBesideDeclaredPolicies(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, declaring)
+	b.must(201, b.form("POST", "/plugins", "name=acl&config.allow=a"))
+	b.must(409, b.form("POST", "/plugins", "name=acl&config.allow=b"))
+}

@@ -224,7 +224,7 @@ func (a *API) write(c *call, e *entity, action string, old stored, d document, d
 // declaredConflict keeps names unique across declared and stored entities.
 func (a *API) declaredConflict(e *entity, id string, constraints []constraint) error {
 	for _, d := range a.declared[e.kind] {
-		if d.id() == id {
+		if d.id() == id || !e.has(d.document) {
 			continue
 		}
 		for _, theirs := range e.unique(d.document) {
