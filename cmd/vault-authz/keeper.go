@@ -89,7 +89,11 @@ const applyTimeout = 2 * time.Second
 // apply drops and reads again what has changed, or is about to. What could not
 // be read is read again by run.
 func (k *keeper) apply(changes []authz.Change) {
-	ctx, cancel := context.WithTimeout(context.Background(), applyTimeout) //nolint:forbidigo // a change holds whoever asked for it
+	k.applyWithin(context.Background(), changes) //nolint:forbidigo // a change holds whoever asked for it
+}
+
+func (k *keeper) applyWithin(ctx context.Context, changes []authz.Change) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -135,7 +139,7 @@ func (k *keeper) run(ctx context.Context) error {
 		missed := slices.Collect(maps.Keys(k.missed))
 		k.mu.Unlock()
 		if len(missed) > 0 {
-			k.apply(missed)
+			k.applyWithin(ctx, missed)
 		}
 	}
 }

@@ -26,7 +26,8 @@ type object struct {
 	run    func(context.Context) error
 	// metrics is registered while the object is open.
 	metrics prometheus.Collector
-	stop    context.CancelFunc
+	// quit is closed to end run.
+	quit chan struct{}
 }
 
 // objects are the vault objects that are open, by name. It is safe for
@@ -39,14 +40,16 @@ type objects struct {
 
 	mu     sync.Mutex
 	byName map[string]*object
-	// ctx is that of Run, nil before it: nothing works in the background until
-	// then.
-	ctx     context.Context
-	running sync.WaitGroup
+	// fresh are objects whose background work Run has yet to begin, and wake
+	// tells it so.
+	fresh []*object
+	wake  chan struct{}
+	// closing are caches that wait for their loads in flight.
+	closing sync.WaitGroup
 }
 
 func newObjects(from backends, digester *authz.Digester, registry prometheus.Registerer, log *zap.Logger) *objects {
-	return &objects{from: from, digester: digester, registry: registry, log: log, byName: map[string]*object{}}
+	return &objects{from: from, digester: digester, registry: registry, log: log, byName: map[string]*object{}, wake: make(chan struct{}, 1)}
 }
 
 // set opens what is new, and opens anew what has changed. It returns the Source
@@ -93,30 +96,21 @@ func (o *objects) openOne(v *config.Vault) (*object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	b := &object{config: *v, engine: engine, cache: cached, ready: ready, run: run, metrics: newCacheCollector(v.Name, cached)}
+	b := &object{
+		config: *v, engine: engine, cache: cached, ready: ready, run: run,
+		metrics: newCacheCollector(v.Name, cached), quit: make(chan struct{}),
+	}
 	if err := o.registry.Register(b.metrics); err != nil {
 		cached.Close()
 		return nil, err
 	}
 	o.byName[v.Name] = b
-	o.start(b)
+	o.fresh = append(o.fresh, b)
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
 	return b, nil
-}
-
-// start lets an object work in the background. The caller holds mu.
-func (o *objects) start(b *object) {
-	if o.ctx == nil {
-		return
-	}
-	ctx, stop := context.WithCancel(o.ctx)
-	b.stop = stop
-	if b.run != nil {
-		o.running.Go(func() {
-			if err := b.run(ctx); err != nil {
-				o.log.Error("vault object stopped", zap.String("vault", b.config.Name), zap.Error(err))
-			}
-		})
-	}
 }
 
 // take removes an object, if it is there. The caller holds mu.
@@ -134,30 +128,57 @@ func (o *objects) take(name string) []*object {
 // background: they must not hold up anybody else.
 func (o *objects) close(retired []*object) {
 	for _, b := range retired {
-		if b.stop != nil {
-			b.stop()
-		}
-		o.running.Go(b.cache.Close)
+		close(b.quit)
+		o.closing.Go(b.cache.Close)
 	}
 }
 
 // Run lets the objects work in the background until ctx ends, and returns when
-// they have stopped.
+// they have stopped. It is called once.
 func (o *objects) Run(ctx context.Context) error {
-	o.mu.Lock()
-	o.ctx = ctx
-	for _, b := range o.byName {
-		o.start(b)
+	var working sync.WaitGroup
+	defer working.Wait()
+	for {
+		o.mu.Lock()
+		for _, b := range o.fresh {
+			working.Go(func() { o.work(ctx, b) })
+		}
+		o.fresh = nil
+		o.mu.Unlock()
+		select {
+		case <-o.wake:
+			continue
+		case <-ctx.Done():
+		}
+		break
 	}
-	o.mu.Unlock()
-	<-ctx.Done()
 	o.mu.Lock()
 	for name := range o.byName {
 		o.close(o.take(name))
 	}
 	o.mu.Unlock()
-	o.running.Wait()
+	o.closing.Wait()
 	return nil
+}
+
+// work runs what an object does in the background, until ctx ends or the object
+// is closed.
+func (o *objects) work(ctx context.Context, b *object) {
+	if b.run == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-b.quit:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	if err := b.run(ctx); err != nil {
+		o.log.Error("vault object stopped", zap.String("vault", b.config.Name), zap.Error(err))
+	}
 }
 
 // named returns an open object, or nil.

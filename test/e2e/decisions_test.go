@@ -88,7 +88,7 @@ func decisionCases() []decisionCase {
 			p := w.credential(t, aliceID, nil)
 			return request{header: []field{{"api-id", p.access}, {"x-api-secret", p.secret}}}
 		}, reason: authz.ReasonAuthenticated, allowed: asAlice()},
-		{name: "a policy chosen by host", policy: unnamed, host: "api.hosts.test:8443", make: record(aliceID, nil), reason: authz.ReasonAuthenticated, allowed: asAlice()},
+		{name: "a policy chosen by host", policy: unnamed, host: "api.hosts.test", make: record(aliceID, nil), reason: authz.ReasonAuthenticated, allowed: asAlice()},
 
 		{name: "no token", make: plain(), reason: authz.ReasonMissingToken},
 		{name: "no secret token", make: plain(field{"access_token", "someone"}), reason: authz.ReasonMissingToken},
@@ -168,6 +168,10 @@ func decisionCases() []decisionCase {
 			t.Helper()
 			return request{target: "%2f..", header: w.credential(t, aliceID, nil).headers()}
 		}, reason: authz.ReasonAmbiguousPath},
+		{name: "a host that may be another", policy: unnamed, host: "api.hosts.test:1234", make: func(t *testing.T, w *world) request {
+			t.Helper()
+			return request{header: w.credential(t, aliceID, nil).headers()}
+		}, reason: authz.ReasonAmbiguousHost},
 	}
 }
 
@@ -337,7 +341,9 @@ func TestAPolicyIsChosenByHostAndPath(t *testing.T) {
 		{"two slashes", "other.test", "/x//orders", 400},
 		{"a backslash", "other.test", "/x/%5corders", 400},
 		{"a parameter", "other.test", "/orders;v=1/7", 400},
-		{"the host, with capitals and a port", "API.Hosts.test:443", "/x", 200},
+		{"the host, with capitals", "API.Hosts.test", "/x", 200},
+		{"the host, with a port that the routes may or may not count", "api.hosts.test:443", "/x", 400},
+		{"the host, with a dot", "api.hosts.test.", "/x", 400},
 		{"not below the host's name", "xhosts.test", "/x", 200},
 	}
 	for _, test := range tests {
