@@ -39,6 +39,8 @@ func rootCommand(p process) *cobra.Command {
 			},
 		},
 	)
+	cmd.AddCommand(operatorCommands(p)...)
+	cmd.AddCommand(importCommand(p))
 	return cmd
 }
 

@@ -29,12 +29,13 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			// address FILE waits for a service to say where it listens, and
-			// puts the addresses into GRPC and PROBES.
+			// puts the addresses into GRPC, PROBES and ADMIN.
 			"address": func(ts *testscript.TestScript, _ bool, args []string) {
-				at, err := awaitAddresses(ts.MkAbs(args[0]))
+				at, err := awaitAddresses(context.Background(), ts.MkAbs(args[0]))
 				ts.Check(err)
 				ts.Setenv("GRPC", at.GRPC)
 				ts.Setenv("PROBES", at.Probes)
+				ts.Setenv("ADMIN", at.Admin)
 			},
 		},
 	})
@@ -42,7 +43,7 @@ func TestScripts(t *testing.T) {
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{nil, {"serve"}, {"dev"}, {"check"}, {"config"}, {"healthcheck"}} {
+	for _, args := range [][]string{nil, {"serve"}, {"dev"}, {"check"}, {"config"}, {"healthcheck"}, {"import"}, {"import", "kong"}} {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), process{args: append(args, "--help"), stdout: &out, stderr: &errs})
 		if code != exitOK || !bytes.Contains(out.Bytes(), []byte("Examples:")) {

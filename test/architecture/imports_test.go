@@ -18,13 +18,14 @@ const module = "github.com/vault-authz/vault-authz/"
 // import. A package that is not listed may import none.
 func mayImport() map[string][]string {
 	return map[string][]string{
-		"authz":           nil,
-		"cache":           nil,
-		"vaultkv":         {"authz"},
-		"envoy":           {"authz"},
-		"internal/admin":  {"authz"},
-		"internal/config": {"authz", "cache", "envoy", "internal/admin", "vaultkv"},
-		"cmd/vault-authz": {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/config", "internal/logging", "internal/memkv", "internal/server", "internal/version"},
+		"authz":               nil,
+		"cache":               nil,
+		"vaultkv":             {"authz"},
+		"envoy":               {"authz"},
+		"internal/admin":      {"authz"},
+		"internal/kongimport": {"authz", "internal/admin"},
+		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "vaultkv"},
+		"cmd/vault-authz":     {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/config", "internal/kongimport", "internal/logging", "internal/memkv", "internal/server", "internal/version"},
 	}
 }
 

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+)
+
+func credentialCommand(p process) *cobra.Command {
+	o := &operator{p: p}
+	return o.group("credential", "Credentials: pairs of an access token and a secret token",
+		"credential lists, shows, creates, rotates and deletes the credentials of consumers.\n"+
+			"--vault may be left out where there is one vault object only.",
+		"  vault-authz credential create alice\n"+
+			"  vault-authz credential rotate ACCESS_TOKEN --grace 1h\n"+
+			"  vault-authz credential delete ACCESS_TOKEN",
+		o.listCredentials(),
+		o.getCredential(),
+		o.createCredential(),
+		o.rotateCredential(),
+		o.deleteCredential(),
+	)
+}
+
+// ofVault adds --vault.
+func ofVault(cmd *cobra.Command, vault *string) *cobra.Command {
+	cmd.Flags().StringVar(vault, "vault", "", "`NAME` or id of the vault object")
+	return cmd
+}
+
+// vaultOr is the vault object that is meant: the one that is named, or the only
+// one.
+func (s *session) vaultOr(ctx context.Context, name string) (string, error) {
+	defer s.answers.forget()
+	if name != "" {
+		v, err := s.vault(ctx, name)
+		return v.ID, err
+	}
+	all, err := s.Vaults.List(ctx)
+	if err == nil && len(all) != 1 {
+		err = exitError{exitUsage, fmt.Errorf("there are %d vault objects, give --vault; see vault-authz vault list", len(all))}
+	}
+	if err != nil {
+		return "", err
+	}
+	return all[0].ID, nil
+}
+
+func (o *operator) listCredentials() *cobra.Command {
+	var vault, consumer string
+	cmd := o.verb("list", "List credentials, of a vault object or of a consumer",
+		"  vault-authz credential list\n  vault-authz credential list --consumer alice",
+		func(ctx context.Context, s *session, _ []string) error {
+			if vault != "" && consumer != "" {
+				return exitError{exitUsage, errors.New("give --vault or --consumer, not both")}
+			}
+			all, err := s.credentials(ctx, vault, consumer)
+			if err != nil {
+				return err
+			}
+			usernames, err := s.usernames(ctx)
+			if err != nil {
+				return err
+			}
+			var lines [][]string
+			for _, c := range all {
+				in := vault
+				if c.Vault != nil {
+					in = c.Vault.Name
+				}
+				lines = append(lines, []string{
+					c.AccessToken, usernames.of(c.Consumer), in, state(c), ttl(c.TTL),
+					moment(c.NotBefore), moment(c.ExpiresAt), moment(c.CreatedAt),
+				})
+			}
+			return s.many([]string{"ACCESS TOKEN", "CONSUMER", "VAULT", "STATE", "TTL", "NOT BEFORE", "EXPIRES", "CREATED"}, lines)
+		})
+	cmd.Flags().StringVar(&consumer, "consumer", "", "`USERNAME` or id of a consumer, for its credentials in all vault objects")
+	return ofVault(cmd, &vault)
+}
+
+func (s *session) credentials(ctx context.Context, vault, consumer string) ([]admin.Credential, error) {
+	if consumer != "" {
+		all, err := s.ConsumerCredentials(ctx, consumer)
+		return all, missing(err, "consumer list", "there is no consumer %q", consumer)
+	}
+	id, err := s.vaultOr(ctx, vault)
+	if err != nil {
+		return nil, err
+	}
+	return s.Credentials(ctx, id)
+}
+
+// state says whether a credential is good now.
+func state(c admin.Credential) string {
+	now := time.Now().Unix()
+	switch {
+	case c.Disabled:
+		return "disabled"
+	case c.ExpiresAt != nil && *c.ExpiresAt <= now:
+		return "expired"
+	case c.NotBefore != nil && *c.NotBefore > now:
+		return "not yet"
+	case c.PreviousExpiresAt != nil && *c.PreviousExpiresAt > now:
+		return "rotating"
+	default:
+		return "good"
+	}
+}
+
+func ttl(seconds *int64) string {
+	if seconds == nil {
+		return ""
+	}
+	return fmt.Sprintf("%ds", *seconds)
+}
+
+func (o *operator) getCredential() *cobra.Command {
+	var vault string
+	cmd := o.verb("get ACCESS_TOKEN", "Show a credential without its secret", "  vault-authz credential get ACCESS_TOKEN --vault main",
+		func(ctx context.Context, s *session, args []string) error {
+			id, err := s.vaultOr(ctx, vault)
+			if err != nil {
+				return err
+			}
+			c, err := s.Credential(ctx, id, args[0])
+			if err != nil {
+				return noCredential(err)
+			}
+			return s.showCredential(ctx, c)
+		})
+	return ofVault(cmd, &vault)
+}
+
+// noCredential does not repeat the access token.
+func noCredential(err error) error {
+	return missing(err, "credential list", "there is no credential with this access token in the vault object")
+}
+
+// showCredential shows a secret if there is one, which is after a creation or
+// rotation only.
+func (s *session) showCredential(ctx context.Context, c admin.Credential) error {
+	if c.SecretToken != "" {
+		defer fmt.Fprintln(s.errs, "The secret token is not shown again: keep it now, in a safe place.")
+	}
+	rows := []row{{"access token", c.AccessToken}}
+	if c.SecretToken != "" {
+		rows = append(rows, row{"secret token", c.SecretToken})
+	}
+	return s.one(append(rows,
+		row{"consumer", s.usernameOf(ctx, c.Consumer)}, row{"state", state(c)}, row{"ttl", ttl(c.TTL)},
+		row{"not before", moment(c.NotBefore)}, row{"expires", moment(c.ExpiresAt)},
+		row{"old secret until", moment(c.PreviousExpiresAt)},
+		row{"created", moment(c.CreatedAt)}, row{"updated", moment(c.UpdatedAt)},
+	)...)
+}
+
+// usernameOf falls back on the id: a secret that was made must be shown whatever
+// else fails.
+func (s *session) usernameOf(ctx context.Context, consumer *admin.Ref) string {
+	if s.asJSON || consumer == nil {
+		return ""
+	}
+	if c, err := s.Consumers.Get(ctx, consumer.ID); err == nil && text(c.Username) != "" {
+		return text(c.Username)
+	}
+	return consumer.ID
+}
+
+func (o *operator) createCredential() *cobra.Command {
+	var c admin.Credential
+	var vault, from string
+	var lifetime time.Duration
+	var notBefore, expires string
+	var cmd *cobra.Command
+	cmd = o.verb("create CONSUMER", "Create a credential and show its secret, once",
+		"  vault-authz credential create alice\n"+
+			"  vault-authz credential create alice --vault main --ttl 30s --expires-at 2030-01-01T00:00:00Z",
+		func(ctx context.Context, s *session, args []string) error {
+			var err error
+			if cmd.Flags().Changed("ttl") {
+				if c.TTL, err = wholeSeconds("ttl", lifetime); err != nil {
+					return err
+				}
+			}
+			if c.NotBefore, err = unix("not-before", notBefore); err != nil {
+				return err
+			}
+			if c.ExpiresAt, err = unix("expires-at", expires); err != nil {
+				return err
+			}
+			if from != "" {
+				if c.SecretToken, err = s.secret(ctx, "secret-from-file", "Secret token", from); err != nil {
+					return err
+				}
+			}
+			id, err := s.vaultOr(ctx, vault)
+			if err != nil {
+				return err
+			}
+			created, err := s.CreateCredential(ctx, id, args[0], c)
+			if err != nil {
+				return missing(err, "consumer list", "there is no consumer %q", args[0])
+			}
+			return s.showCredential(ctx, created)
+		})
+	f := cmd.Flags()
+	f.StringVar(&c.AccessToken, "access-token", "", "`TOKEN` that names it, random by default")
+	f.StringVar(&from, "secret-from-file", "", "`FILE` with the secret token, - for standard input, random by default")
+	f.DurationVar(&lifetime, "ttl", 0, "how long it is used before it is read again")
+	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is no good, like 2030-01-01T00:00:00Z")
+	f.StringVar(&expires, "expires-at", "", "`TIME` from which it is no good")
+	f.BoolVar(&c.Disabled, "disabled", false, "create it so that it is no good yet")
+	return ofVault(cmd, &vault)
+}
+
+func wholeSeconds(flag string, d time.Duration) (*int64, error) {
+	if d < 0 || d%time.Second != 0 {
+		return nil, exitError{exitUsage, fmt.Errorf("--%s: %s is not a number of whole seconds", flag, d)}
+	}
+	seconds := int64(d / time.Second)
+	return &seconds, nil
+}
+
+// unix reads a time (RFC 3339), nil if there is none.
+func unix(flag, value string) (*int64, error) {
+	if value == "" {
+		return nil, nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return nil, exitError{exitUsage, fmt.Errorf("--%s: %q is no time like 2030-01-01T00:00:00Z", flag, value)}
+	}
+	seconds := t.Unix()
+	return &seconds, nil
+}
+
+func (o *operator) rotateCredential() *cobra.Command {
+	var vault, from string
+	var grace time.Duration
+	var cmd *cobra.Command
+	cmd = o.destructive("rotate ACCESS_TOKEN", "Replace the secret of a credential and show the new one, once",
+		"  vault-authz credential rotate ACCESS_TOKEN --vault main --grace 24h\n"+
+			"  vault-authz credential rotate ACCESS_TOKEN --grace 0s --yes",
+		func(ctx context.Context, s *session, args []string) error {
+			var r admin.Rotation
+			var err error
+			until := "an hour"
+			if cmd.Flags().Changed("grace") {
+				until = grace.String()
+				if r.Grace, err = wholeSeconds("grace", grace); err != nil {
+					return err
+				}
+			}
+			if from != "" {
+				if r.SecretToken, err = s.secret(ctx, "secret-from-file", "Secret token", from); err != nil {
+					return err
+				}
+			}
+			id, err := s.vaultOr(ctx, vault)
+			if err != nil {
+				return err
+			}
+			if err := s.confirm(ctx, "Replace the secret token? The old one is good for %s.", until); err != nil {
+				return err
+			}
+			c, err := s.RotateCredential(ctx, id, args[0], r)
+			if err != nil {
+				return noCredential(err)
+			}
+			return s.showCredential(ctx, c)
+		})
+	cmd.Flags().DurationVar(&grace, "grace", time.Hour, "how long the old secret is good")
+	cmd.Flags().StringVar(&from, "secret-from-file", "", "`FILE` with the new secret token, - for standard input, random by default")
+	return ofVault(cmd, &vault)
+}
+
+func (o *operator) deleteCredential() *cobra.Command {
+	var vault string
+	cmd := o.destructive("delete ACCESS_TOKEN", "Delete a credential, which revokes it", "  vault-authz credential delete ACCESS_TOKEN --vault main --yes",
+		func(ctx context.Context, s *session, args []string) error {
+			id, err := s.vaultOr(ctx, vault)
+			if err != nil {
+				return err
+			}
+			if err := s.confirm(ctx, "Delete the credential? It is no good from then on."); err != nil {
+				return err
+			}
+			if err := s.DeleteCredential(ctx, id, args[0]); err != nil {
+				return noCredential(err)
+			}
+			return s.done("the credential is deleted")
+		})
+	return ofVault(cmd, &vault)
+}

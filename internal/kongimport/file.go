@@ -1,0 +1,328 @@
+package kongimport
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// An object is one entity of Kong's, as it was written.
+type object map[string]any
+
+// A scope is what a plugin or a route hangs on: what surrounds it, or what it
+// refers to.
+type scope struct{ service, route, consumer, group any }
+
+type plugin struct {
+	fields object
+	scope  scope
+}
+
+type route struct {
+	fields  object
+	service any
+	// to is the service by id and name, as far as the file has them.
+	to reference
+}
+
+type acl struct {
+	fields   object
+	consumer any
+}
+
+// A File is what Kong's configuration has in it.
+type File struct {
+	vaults, consumers, services []object
+	acls                        []acl
+	plugins                     []plugin
+	routes                      []route
+	// configs are decK's shared plugin configurations by name.
+	configs map[string]object
+	left    []Step
+}
+
+// Parse reads a decK file (YAML), or lists of Kong's Admin API (JSON): an object
+// of lists, or any number of lists one after the other, as several calls write
+// them. Its errors quote nothing of the file.
+func Parse(raw []byte) (*File, error) {
+	documents, err := decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{configs: map[string]object{}}
+	for _, d := range documents {
+		switch d := d.(type) {
+		case map[string]any:
+			f.document(d)
+		case []any:
+			f.document(object{"data": d})
+		default:
+			return nil, errors.New("the file has neither an object nor a list in it; give a decK file or lists of Kong's Admin API")
+		}
+	}
+	f.resolve()
+	if len(f.vaults)+len(f.consumers)+len(f.services)+len(f.acls)+len(f.plugins)+len(f.routes)+len(f.left) == 0 {
+		return nil, errors.New("the file has no entities of Kong's in it; give a decK file or lists of Kong's Admin API")
+	}
+	return f, nil
+}
+
+// resolve completes what routes say of their service: a plugin may know it by
+// name and a route by id.
+func (f *File) resolve() {
+	whole := map[string]reference{}
+	for _, o := range f.services {
+		s := refer(o, "name")
+		whole["id="+s.id], whole["name="+s.name] = s, s
+	}
+	for i := range f.routes {
+		r := &f.routes[i]
+		r.to = refer(r.service, "name")
+		if s, known := whole["id="+r.to.id]; known && r.to.id != "" {
+			r.to = s
+		} else if s, known := whole["name="+r.to.name]; known && r.to.name != "" {
+			r.to = s
+		}
+	}
+}
+
+var lineNumber = regexp.MustCompile(`line \d+`)
+
+func decode(raw []byte) ([]any, error) {
+	trimmed := bytes.TrimSpace(raw)
+	if len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') {
+		return decodeJSON(trimmed)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	var all []any
+	for {
+		var d any
+		err := dec.Decode(&d)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			// The message may repeat what is written there.
+			where := lineNumber.FindString(err.Error())
+			if where == "" {
+				where = "the file"
+			}
+			return nil, fmt.Errorf("%s is not valid YAML", where)
+		}
+		all = append(all, plain(d))
+	}
+}
+
+func decodeJSON(raw []byte) ([]any, error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var all []any
+	for {
+		var d any
+		err := dec.Decode(&d)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the file is not valid JSON after byte %d", dec.InputOffset())
+		}
+		all = append(all, d)
+	}
+}
+
+// plain makes what YAML has and JSON has not, keys that are no text, into what
+// JSON has.
+func plain(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		for k, v := range value {
+			value[k] = plain(v)
+		}
+		return value
+	case map[any]any:
+		out := make(map[string]any, len(value))
+		for k, v := range value {
+			out[fmt.Sprint(k)] = plain(v)
+		}
+		return out
+	case []any:
+		for i, v := range value {
+			value[i] = plain(v)
+		}
+	}
+	return value
+}
+
+// document takes all lists of a document.
+func (f *File) document(d object) {
+	if shared, ok := d["_plugin_configs"].(map[string]any); ok {
+		for name, config := range shared {
+			if c, ok := config.(map[string]any); ok {
+				f.configs[name] = c
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(d)) {
+		switch value := d[key]; {
+		case empty(value) || about(key):
+		case key == "_workspace":
+			f.leave("workspace", nameOf(value), "there are no workspaces: entities of all workspaces are in one place")
+		case key == "next" || key == "offset":
+			f.leave("list", "", "a list of the dump ends before its last page; get the rest, or list with size=1000")
+		default:
+			f.list(key, value)
+		}
+	}
+}
+
+// about are the keys that say how a file was made and hold no entities.
+func about(key string) bool {
+	return slices.Contains([]string{"_format_version", "_info", "_transform", "_konnect", "_comment", "_ignore", "_plugin_configs"}, key)
+}
+
+func (f *File) list(key string, value any) {
+	if list, ok := value.(map[string]any); ok {
+		if data, ok := list["data"]; ok {
+			value = data
+			if !empty(list["next"]) || !empty(list["offset"]) {
+				f.leave("list", key, "the dump ends before its last page; get the rest, or list with size=1000")
+			}
+		}
+	}
+	elements, ok := value.([]any)
+	if !ok {
+		f.leave(singular(key), "", "is not a list of entities")
+		return
+	}
+	for _, e := range elements {
+		o, ok := e.(map[string]any)
+		if !ok {
+			f.leave(singular(key), "", "is not an entity")
+			continue
+		}
+		kind := key
+		if key == "data" {
+			kind = recognised(o)
+		}
+		f.entity(kind, o, scope{})
+	}
+}
+
+// recognised tells what an entity is by its fields: lists of the Admin API do
+// not say.
+func recognised(o object) string {
+	has := func(names ...string) bool {
+		return !slices.ContainsFunc(names, func(n string) bool { return empty(o[n]) })
+	}
+	switch {
+	case has("mount", "host"):
+		return "vault-auth"
+	case has("prefix"):
+		return "vaults"
+	case has("group", "consumer"):
+		return "acls"
+	case has("name", "config"):
+		return "plugins"
+	case has("consumer"):
+		return "credentials"
+	case has("username") || has("custom_id"):
+		return "consumers"
+	case has("paths") || has("hosts") || has("methods"):
+		return "routes"
+	case has("host", "port"):
+		return "services"
+	}
+	return "entities"
+}
+
+// entity takes one entity with all that is nested in it.
+func (f *File) entity(kind string, o object, at scope) {
+	switch strings.ReplaceAll(kind, "-", "_") {
+	case "vault_auth", "vault_auths", "vaults_auth", "vault_auth_vaults":
+		f.vaults = append(f.vaults, o)
+	case "vaults":
+		// Until 2.8 this was the name of vault objects.
+		if empty(o["prefix"]) && !empty(o["mount"]) && !empty(o["host"]) {
+			f.vaults = append(f.vaults, o)
+			return
+		}
+		f.leave("vault", describe(o), "is an entity of Kong's secrets management, not a vault object of vault-auth")
+	case "consumers":
+		f.consumers = append(f.consumers, o)
+		at = scope{consumer: o}
+		f.nested(o, at, "acls", "plugins")
+		for _, key := range slices.Sorted(maps.Keys(o)) {
+			if _, isList := o[key].([]any); isList && key != "tags" && key != "acls" && key != "plugins" {
+				f.nested(o, at, key)
+			}
+		}
+	case "acls":
+		if at.consumer == nil {
+			at.consumer = o["consumer"]
+		}
+		f.acls = append(f.acls, acl{o, at.consumer})
+	case "plugins":
+		for _, s := range []struct {
+			to   *any
+			from string
+		}{{&at.service, "service"}, {&at.route, "route"}, {&at.consumer, "consumer"}, {&at.group, "consumer_group"}} {
+			if *s.to == nil && !empty(o[s.from]) {
+				*s.to = o[s.from]
+			}
+		}
+		f.plugins = append(f.plugins, plugin{o, at})
+	case "services":
+		f.services = append(f.services, o)
+		f.leave("service", describe(o), "services are the gateway's")
+		f.nested(o, scope{service: o}, "plugins", "routes")
+	case "routes":
+		if at.service == nil {
+			at.service = o["service"]
+		}
+		f.routes = append(f.routes, route{fields: o, service: at.service})
+		f.leave("route", describe(o), "routes are the gateway's")
+		f.nested(o, scope{route: o}, "plugins")
+	case "consumer_groups":
+		f.leave("consumer_group", describe(o), "has no counterpart; ACL groups have")
+		f.nested(o, scope{group: o}, "plugins")
+	case "upstreams":
+		f.leave("upstream", describe(o), "upstreams are the gateway's")
+	default:
+		f.leave(singular(kind), describe(o), "has no counterpart")
+	}
+}
+
+func (f *File) nested(o object, at scope, keys ...string) {
+	for _, key := range keys {
+		if empty(o[key]) {
+			continue
+		}
+		elements, ok := o[key].([]any)
+		if !ok {
+			f.leave(singular(key), "", "is not a list of entities")
+			continue
+		}
+		for _, e := range elements {
+			inner, ok := e.(map[string]any)
+			if !ok {
+				f.leave(singular(key), "", "is not an entity")
+				continue
+			}
+			f.entity(key, inner, at)
+		}
+	}
+}
+
+func (f *File) leave(kind, name, why string) {
+	f.left = append(f.left, Step{Action: Left, Kind: kind, Name: name, Notes: []string{why}})
+}
+
+func singular(kind string) string { return strings.TrimSuffix(kind, "s") }

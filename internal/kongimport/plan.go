@@ -1,0 +1,365 @@
+package kongimport
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+)
+
+// The kinds of entities that have a counterpart.
+const (
+	kindVault    = "vault-auth"
+	kindConsumer = "consumer"
+	kindACL      = "acl"
+	kindPlugin   = "plugin"
+)
+
+// Existing is what there is already.
+type Existing struct {
+	Vaults    []admin.Vault
+	Consumers []admin.Consumer
+	ACLs      []admin.ACL
+	Plugins   []admin.Plugin
+	Policies  []admin.Policy
+}
+
+// Read asks for what there is already.
+func Read(ctx context.Context, c *admin.Client) (*Existing, error) {
+	var e Existing
+	var err error
+	if e.Vaults, err = c.Vaults.List(ctx); err != nil {
+		return nil, err
+	}
+	if e.Consumers, err = c.Consumers.List(ctx); err != nil {
+		return nil, err
+	}
+	if e.ACLs, err = c.ACLs.List(ctx); err != nil {
+		return nil, err
+	}
+	if e.Plugins, err = c.Plugins.List(ctx); err != nil {
+		return nil, err
+	}
+	e.Policies, err = c.Policies.List(ctx)
+	return &e, err
+}
+
+// Plan compares a file with what exists. It changes neither, and does nothing.
+// The steps are in the order in which they are made: what limits access is there
+// before what gives it.
+func Plan(f *File, have *Existing) *Changes {
+	p := planner{
+		file: f, changes: &Changes{Steps: []Step{}},
+		have:      Existing{Vaults: slices.Clone(have.Vaults), Plugins: slices.Clone(have.Plugins), Policies: slices.Clone(have.Policies)},
+		consumers: map[string]admin.Consumer{}, acls: map[string]admin.ACL{},
+	}
+	for _, c := range have.Consumers {
+		p.knowConsumer(c)
+	}
+	for _, a := range have.ACLs {
+		p.knowACL(a)
+	}
+	for _, o := range f.vaults {
+		p.vault(o)
+	}
+	for _, o := range f.consumers {
+		p.consumer(o)
+	}
+	for _, a := range f.acls {
+		p.acl(a)
+	}
+	p.plugins()
+	p.changes.Steps = append(p.changes.Steps, f.left...)
+	return p.changes
+}
+
+// A planner adds what will be made to what there is, so that the next step can
+// refer to it.
+type planner struct {
+	file *File
+	// have has no consumers and groups: of these there may be many.
+	have Existing
+	// consumers are by id, username and custom_id; acls by id, and by consumer
+	// and group.
+	consumers map[string]admin.Consumer
+	acls      map[string]admin.ACL
+	changes   *Changes
+}
+
+func (p *planner) knowConsumer(c admin.Consumer) {
+	p.consumers["id="+c.ID] = c
+	if c.Username != nil {
+		p.consumers["username="+*c.Username] = c
+	}
+	if c.CustomID != nil {
+		p.consumers["custom_id="+*c.CustomID] = c
+	}
+}
+
+func (p *planner) knowACL(a admin.ACL) {
+	if a.ID != "" {
+		p.acls["id="+a.ID] = a
+	}
+	if a.Consumer != nil {
+		p.acls[membership(a.Consumer.ID, a.Group)] = a
+	}
+}
+
+func membership(consumerID, group string) string { return "group=" + consumerID + "/" + group }
+
+// first returns the first of the keys that is known.
+func first[T any](known map[string]T, keys ...string) (T, bool) {
+	for _, k := range keys {
+		if v, ok := known[k]; ok {
+			return v, true
+		}
+	}
+	var none T
+	return none, false
+}
+
+func (p *planner) add(s *Step) { p.changes.Steps = append(p.changes.Steps, *s) }
+
+// needs ends a step that cannot be made as it is.
+func (s *Step) needs(notes ...string) {
+	s.Action = Needs
+	s.Notes = append(s.Notes, notes...)
+}
+
+// compared ends a step about something that exists.
+func (s *Step) compared(differences []string) {
+	s.Action = Equal
+	if len(differences) > 0 {
+		s.Action = Differs
+		s.Notes = append(s.Notes, differences...)
+	}
+}
+
+// differences collects what two entities do not have in common.
+type differences []string
+
+func (d *differences) add(field string, kong, here any) {
+	if k, h := encoded(kong), encoded(here); k != h {
+		*d = append(*d, fmt.Sprintf("%s is %s in the file and %s here", field, k, h))
+	}
+}
+
+// set compares texts whose order says nothing.
+func (d *differences) set(field string, kong, here []string) {
+	sorted := func(texts []string) []string { return slices.Sorted(slices.Values(texts)) }
+	if !slices.Equal(sorted(kong), sorted(here)) {
+		d.add(field, append([]string{}, sorted(kong)...), append([]string{}, sorted(here)...))
+	}
+}
+
+// id compares the ids where the file has one.
+func (d *differences) id(kong, here string) {
+	if kong != "" {
+		d.add("id", kong, here)
+	}
+}
+
+func encoded(value any) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(value); err != nil {
+		return "?"
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// dates and the like that every entity has.
+func ignored(more ...string) []string {
+	return append(more, "created_at", "updated_at", "ws_id", "workspace", "workspace_id", "workspace_name")
+}
+
+func (p *planner) vault(o object) {
+	r := readerOf(o, "")
+	v := admin.Vault{
+		ID: r.id(), Name: r.text("name"), Protocol: r.text("protocol"), Host: r.text("host"), Port: r.integer("port"),
+		Mount: r.text("mount"), KV: cmp.Or(r.text("kv"), "v1"), Namespace: r.optional("namespace"),
+	}
+	token, usable := vaultToken(r)
+	s := Step{Action: Create, Kind: kindVault, Name: cmp.Or(v.Name, v.ID), ID: v.ID, Notes: r.unread(ignored()...)}
+	defer func() { p.add(&s) }()
+	if at := slices.IndexFunc(p.have.Vaults, func(h admin.Vault) bool { return v.ID != "" && h.ID == v.ID || v.Name != "" && h.Name == v.Name }); at >= 0 && len(r.problems) == 0 {
+		var d differences
+		h := p.have.Vaults[at]
+		d.id(v.ID, h.ID)
+		d.add("name", v.Name, h.Name)
+		d.add("protocol", v.Protocol, h.Protocol)
+		d.add("host", v.Host, h.Host)
+		d.add("port", v.Port, h.Port)
+		d.add("mount", v.Mount, h.Mount)
+		d.add("kv", v.KV, cmp.Or(h.KV, "v1"))
+		d.add("namespace", v.Namespace, h.Namespace)
+		s.compared(d)
+		return
+	}
+	for _, field := range []struct {
+		name    string
+		missing bool
+	}{{"name", v.Name == ""}, {"protocol", v.Protocol == ""}, {"host", v.Host == ""}, {"port", v.Port == 0}, {"mount", v.Mount == ""}} {
+		if field.missing && len(r.problems) == 0 {
+			r.problems = append(r.problems, field.name+" is missing")
+		}
+	}
+	switch {
+	case len(r.problems) > 0:
+		s.needs(r.problems...)
+		return
+	case !usable:
+		s.needs("needs a token: vault-authz vault create " + vaultArguments(&v))
+		return
+	}
+	s.make = func(ctx context.Context, c *admin.Client) error {
+		made := v
+		made.VaultToken = token
+		_, err := c.Vaults.Create(ctx, made)
+		return err
+	}
+	p.have.Vaults = append(p.have.Vaults, v)
+}
+
+// vaultToken returns the token of a vault object, and whether it is one. A
+// reference is never sent as if it were a token; nor is what Kong's keyring has
+// encrypted, decK's variables, or a mask.
+func vaultToken(r *reader) (string, bool) {
+	r.read["vault_token"], r.read["token"] = true, true
+	token := cmp.Or(nameOf(r.fields["vault_token"]), nameOf(r.fields["token"]))
+	if token == "" || strings.ContainsAny(token, "{}[]<>*$") {
+		return "", false
+	}
+	return token, !strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c >= 0x7f })
+}
+
+// vaultArguments are the arguments of the command that makes a vault object.
+func vaultArguments(v *admin.Vault) string {
+	words := []string{quoted(v.Name)}
+	if v.ID != "" {
+		words = append(words, "--id", v.ID)
+	}
+	address := url.URL{Scheme: v.Protocol, Host: net.JoinHostPort(strings.Trim(v.Host, "[]"), strconv.Itoa(v.Port))}
+	words = append(words, "--address", quoted(address.String()), "--mount", quoted(v.Mount), "--kv", quoted(v.KV))
+	if v.Namespace != nil {
+		words = append(words, "--namespace", quoted(*v.Namespace))
+	}
+	return strings.Join(append(words, "--token-from-file FILE"), " ")
+}
+
+// quoted is a word as a shell takes it literally.
+func quoted(s string) string {
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._-/:", c)
+	}
+	if s != "" && !strings.ContainsFunc(s, func(c rune) bool { return !plain(c) }) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func (p *planner) consumer(o object) {
+	r := readerOf(o, "")
+	c := admin.Consumer{ID: r.id(), Username: r.optional("username"), CustomID: r.optional("custom_id"), Tags: r.list("tags")}
+	// What hangs on a consumer has steps of its own.
+	var nested []string
+	for name, value := range o {
+		if _, ok := value.([]any); ok {
+			nested = append(nested, name)
+		}
+	}
+	s := Step{Action: Create, Kind: kindConsumer, Name: describe(o), ID: c.ID, Notes: r.unread(ignored(nested...)...)}
+	defer func() { p.add(&s) }()
+	if len(r.problems) > 0 {
+		s.needs(r.problems...)
+		return
+	}
+	keys := []string{"id=" + c.ID}
+	if c.Username != nil {
+		keys = append(keys, "username="+*c.Username)
+	}
+	if c.CustomID != nil {
+		keys = append(keys, "custom_id="+*c.CustomID)
+	}
+	if h, exists := first(p.consumers, keys...); exists {
+		var d differences
+		d.id(c.ID, h.ID)
+		d.add("username", c.Username, h.Username)
+		d.add("custom_id", c.CustomID, h.CustomID)
+		d.set("tags", c.Tags, h.Tags)
+		s.compared(d)
+		return
+	}
+	switch {
+	case c.Username == nil && c.CustomID == nil:
+		s.needs("has neither a username nor a custom_id")
+		return
+	case c.ID == "":
+		s.needs("needs its id, by which the credentials in Vault name it: make the file with deck gateway dump --with-id")
+		return
+	}
+	s.make = func(ctx context.Context, client *admin.Client) error {
+		_, err := client.Consumers.Create(ctx, c)
+		return err
+	}
+	p.knowConsumer(c)
+}
+
+// findConsumer finds a consumer that exists or will be made: by its id if there
+// is one, since another consumer with its name must not get its groups.
+func (p *planner) findConsumer(value any) (admin.Consumer, bool) {
+	wanted := refer(value, "username")
+	key := "username=" + wanted.name
+	if wanted.id != "" {
+		key = "id=" + wanted.id
+	} else if o, ok := value.(object); ok && wanted.name == "" {
+		key = "custom_id=" + nameOf(o["custom_id"])
+	}
+	return first(p.consumers, key)
+}
+
+func (p *planner) acl(a acl) {
+	r := readerOf(a.fields, "")
+	m := admin.ACL{ID: r.id(), Group: r.text("group"), Tags: r.list("tags")}
+	who := cmp.Or(refer(a.consumer, "username", "custom_id").String(), "?")
+	s := Step{Action: Create, Kind: kindACL, Name: who + ": " + m.Group, ID: m.ID, Notes: r.unread(ignored("consumer")...)}
+	defer func() { p.add(&s) }()
+	consumer, known := p.findConsumer(a.consumer)
+	if name := text(consumer.Username); name != "" {
+		s.Name = name + ": " + m.Group
+	}
+	switch {
+	case len(r.problems) > 0:
+		s.needs(r.problems...)
+		return
+	case m.Group == "":
+		s.needs("group is missing")
+		return
+	case !known:
+		s.needs("needs its consumer first")
+		return
+	}
+	if h, exists := first(p.acls, "id="+m.ID, membership(consumer.ID, m.Group)); exists {
+		var d differences
+		d.id(m.ID, h.ID)
+		d.add("group", m.Group, h.Group)
+		d.add("consumer", &admin.Ref{ID: consumer.ID}, h.Consumer)
+		d.set("tags", m.Tags, h.Tags)
+		s.compared(d)
+		return
+	}
+	s.make = func(ctx context.Context, c *admin.Client) error {
+		_, err := c.AddToGroup(ctx, consumer.ID, m)
+		return err
+	}
+	m.Consumer = &admin.Ref{ID: consumer.ID}
+	p.knowACL(m)
+}

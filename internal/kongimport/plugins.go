@@ -1,0 +1,289 @@
+package kongimport
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+)
+
+// The plugins that have a counterpart.
+const (
+	vaultAuth = "vault-auth"
+	aclPlugin = "acl"
+)
+
+func (s scope) global() bool {
+	return s.service == nil && s.route == nil && s.consumer == nil && s.group == nil
+}
+
+func (s scope) String() string {
+	switch {
+	case s.consumer != nil:
+		return "consumer " + refer(s.consumer, "username", "custom_id").String()
+	case s.group != nil:
+		return "consumer group " + refer(s.group, "name").String()
+	case s.route != nil:
+		return "route " + refer(s.route, "name").String()
+	case s.service != nil:
+		return "service " + refer(s.service, "name").String()
+	}
+	return "global"
+}
+
+func (pl plugin) name() string { return nameOf(pl.fields["name"]) }
+
+// off says that a plugin is switched off; Kong takes the next one then.
+func (pl plugin) off() bool { return pl.fields["enabled"] == false }
+
+// plugins plans the acl before vault-auth: until there is a policy nobody gets
+// in, and with the acl first nobody gets in whom it keeps out.
+func (p *planner) plugins() {
+	for _, name := range []string{aclPlugin, vaultAuth} {
+		for _, pl := range p.file.plugins {
+			if pl.name() == name && pl.scope.global() && !pl.off() {
+				p.global(pl)
+			}
+		}
+	}
+	for at, pl := range p.file.plugins {
+		known := pl.name() == vaultAuth || pl.name() == aclPlugin
+		if known && pl.scope.global() && !pl.off() {
+			continue
+		}
+		s := Step{Action: Left, Kind: kindPlugin, Name: pl.name(), ID: nameOf(pl.fields["id"])}
+		if !pl.scope.global() {
+			s.Name += " (" + pl.scope.String() + ")"
+		}
+		switch {
+		case !known:
+			s.Notes = []string{"the plugin has no counterpart"}
+		case pl.off():
+			s.Notes = []string{"is switched off; there are no plugins that do nothing"}
+		default:
+			p.scoped(&s, at)
+		}
+		p.add(&s)
+	}
+}
+
+// global plans a plugin that governs everything.
+func (p *planner) global(pl plugin) {
+	r := readerOf(pl.fields, "")
+	wanted := admin.Plugin{ID: r.id(), Name: r.text("name"), InstanceName: r.optional("instance_name"), Tags: r.list("tags")}
+	for _, name := range []string{"config", "enabled", "protocols", "_config"} {
+		r.read[name] = true
+	}
+	c := p.config(pl)
+	wanted.Config = c.plugin
+	notes := slices.Concat(r.unread(ignored("run_on")...), c.notes, protocolNotes(pl.fields["protocols"]))
+	s := Step{Action: Create, Kind: kindPlugin, Name: wanted.Name, ID: wanted.ID, Notes: notes}
+	defer func() { p.add(&s) }()
+	if problems := slices.Concat(r.problems, c.problems); len(problems) > 0 {
+		s.needs(problems...)
+		return
+	}
+	if h, exists := p.findPlugin(&wanted); exists {
+		s.compared(p.pluginDifferences(&wanted, h))
+		return
+	}
+	if policy := cmp.Or(text(wanted.InstanceName), vaultAuth); wanted.Name == vaultAuth &&
+		slices.ContainsFunc(p.have.Policies, func(h admin.Policy) bool { return h.Name == policy }) {
+		s.compared([]string{fmt.Sprintf("there is another policy with the name %q", policy)})
+		return
+	}
+	if wanted.Name == vaultAuth && p.aclAmiss() {
+		c.needs = cmp.Or(c.needs, "needs the acl plugin as it is in the file first: without it, more would get in")
+	}
+	if c.needs != "" {
+		s.needs(c.needs)
+		return
+	}
+	s.make = func(ctx context.Context, client *admin.Client) error {
+		made := wanted
+		if c.vaultName != "" {
+			// Made under an id that only the answer to that had.
+			v, err := client.Vaults.Get(ctx, c.vaultName)
+			if err != nil {
+				return err
+			}
+			made.Config.Vault = &admin.Ref{ID: v.ID}
+		}
+		_, err := client.Plugins.Create(ctx, made)
+		return err
+	}
+	p.have.Plugins = append(p.have.Plugins, wanted)
+	if wanted.Name == vaultAuth {
+		yes := true
+		p.have.Policies = append(p.have.Policies, admin.Policy{ID: wanted.ID, Name: cmp.Or(text(wanted.InstanceName), vaultAuth), Default: &yes})
+	}
+}
+
+// aclAmiss says that the acl plugin of the file is neither there nor to be made.
+func (p *planner) aclAmiss() bool {
+	return slices.ContainsFunc(p.changes.Steps, func(s Step) bool {
+		return s.Kind == kindPlugin && s.Name == aclPlugin && (s.Action == Needs || s.Action == Differs)
+	})
+}
+
+// protocolNotes says what a plugin for some protocols only becomes.
+func protocolNotes(value any) []string {
+	list, ok := value.([]any)
+	for _, all := range []string{"grpc", "grpcs", "http", "https"} {
+		if ok && len(list) > 0 && !slices.Contains(list, any(all)) {
+			return []string{"is for some protocols only in Kong; here it governs all of them"}
+		}
+	}
+	return nil
+}
+
+// findPlugin finds the plugin with the id, else the one that governs everything
+// already.
+func (p *planner) findPlugin(wanted *admin.Plugin) (*admin.Plugin, bool) {
+	for i := range p.have.Plugins {
+		if h := &p.have.Plugins[i]; wanted.ID != "" && h.ID == wanted.ID {
+			return h, true
+		}
+	}
+	for i := range p.have.Plugins {
+		if h := &p.have.Plugins[i]; h.Name == wanted.Name && (h.Name == aclPlugin || p.isDefault(h)) {
+			return h, true
+		}
+	}
+	return nil, false
+}
+
+func (p *planner) isDefault(h *admin.Plugin) bool {
+	return slices.ContainsFunc(p.have.Policies, func(d admin.Policy) bool {
+		return d.ID == h.ID && d.Default != nil && *d.Default
+	})
+}
+
+func (p *planner) pluginDifferences(kong, here *admin.Plugin) []string {
+	var d differences
+	d.id(kong.ID, here.ID)
+	d.add("name", kong.Name, here.Name)
+	if kong.InstanceName != nil {
+		d.add("instance_name", kong.InstanceName, here.InstanceName)
+	}
+	d.set("tags", kong.Tags, here.Tags)
+	k, h := &kong.Config, &here.Config
+	if kong.Name == aclPlugin {
+		d.set("config.allow", k.Allow, h.Allow)
+		d.set("config.deny", k.Deny, h.Deny)
+		d.add("config.hide_groups_header", or(k.HideGroupsHeader, false), or(h.HideGroupsHeader, false))
+		return d
+	}
+	if !p.isDefault(here) {
+		d = append(d, "governs everything in the file and only some requests here")
+	}
+	// A vault object that does not exist yet cannot be the one here.
+	d.add("config.vault", k.Vault, h.Vault)
+	d.set("config.access_token_name", orNames(k.AccessTokenName, "access_token"), orNames(h.AccessTokenName, "access_token"))
+	d.set("config.secret_token_name", orNames(k.SecretTokenName, "secret_token"), orNames(h.SecretTokenName, "secret_token"))
+	d.add("config.tokens_in_body", or(k.TokensInBody, false), or(h.TokensInBody, false))
+	d.add("config.hide_credentials", or(k.HideCredentials, true), or(h.HideCredentials, true))
+	d.add("config.anonymous", text(k.Anonymous), text(h.Anonymous))
+	d.add("config.run_on_preflight", or(k.RunOnPreflight, true), or(h.RunOnPreflight, true))
+	return d
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func or(b *bool, byDefault bool) bool {
+	if b == nil {
+		return byDefault
+	}
+	return *b
+}
+
+func orNames(names []string, byDefault string) []string {
+	if len(names) == 0 {
+		return []string{byDefault}
+	}
+	return names
+}
+
+// A configuration is what a plugin's config means.
+type configuration struct {
+	plugin admin.PluginConfig
+	// vaultName is set where the vault object will be made under an id that
+	// nobody knows yet.
+	vaultName       string
+	needs           string
+	problems, notes []string
+}
+
+// config reads the config of a vault-auth or acl plugin.
+func (p *planner) config(pl plugin) configuration {
+	var c configuration
+	fields := object{}
+	if shared := nameOf(pl.fields["_config"]); shared != "" {
+		maps.Copy(fields, p.file.configs[shared])
+	}
+	own, ok := pl.fields["config"].(map[string]any)
+	if !ok && pl.fields["config"] != nil {
+		c.problems = append(c.problems, "config is not an object")
+	}
+	maps.Copy(fields, own)
+	r := readerOf(fields, "config.")
+	if pl.name() == aclPlugin {
+		c.acl(r)
+	} else {
+		p.vaultAuth(&c, r)
+	}
+	c.problems = append(c.problems, r.problems...)
+	c.notes = append(c.notes, r.unread()...)
+	return c
+}
+
+func (c *configuration) acl(r *reader) {
+	// Until Kong 3.0 they were called whitelist and blacklist.
+	c.plugin.Allow = append(r.list("allow"), r.list("whitelist")...)
+	c.plugin.Deny = append(r.list("deny"), r.list("blacklist")...)
+	c.plugin.HideGroupsHeader = r.boolean("hide_groups_header")
+	if (len(c.plugin.Allow) == 0) == (len(c.plugin.Deny) == 0) && len(r.problems) == 0 {
+		c.needs = "must have one of config.allow and config.deny"
+	}
+}
+
+func (p *planner) vaultAuth(c *configuration, r *reader) {
+	c.plugin = admin.PluginConfig{
+		AccessTokenName: r.names("access_token_name"), SecretTokenName: r.names("secret_token_name"),
+		TokensInBody: r.boolean("tokens_in_body"), HideCredentials: r.boolean("hide_credentials"),
+		Anonymous: r.optional("anonymous"), RunOnPreflight: r.boolean("run_on_preflight"),
+	}
+	vault := refer(r.value("vault"), "name")
+	if vault.id != "" {
+		c.plugin.Vault = &admin.Ref{ID: vault.id}
+	}
+	if at := slices.IndexFunc(p.have.Vaults, func(v admin.Vault) bool { return vault.meets(reference{v.ID, v.Name}) }); at < 0 {
+		c.needs = "needs its vault object first"
+	} else if found := p.have.Vaults[at]; found.ID != "" {
+		c.plugin.Vault = &admin.Ref{ID: found.ID}
+	} else {
+		c.plugin.Vault, c.vaultName = nil, found.Name
+	}
+	if c.plugin.Anonymous != nil && c.needs == "" {
+		if _, known := p.findConsumer(*c.plugin.Anonymous); !known {
+			c.needs = "needs the consumer of config.anonymous first"
+		}
+	}
+	if r.fields["hide_credentials"] == nil {
+		c.notes = append(c.notes, "config.hide_credentials is not in the file: it is true here, and false in Kong before 3.14")
+	}
+	if !or(c.plugin.RunOnPreflight, true) {
+		c.notes = append(c.notes, "config.run_on_preflight=false lets CORS preflights through here, and every OPTIONS request in Kong; a policy with preflight=any is like Kong")
+	}
+	if or(c.plugin.TokensInBody, false) && or(c.plugin.HideCredentials, true) {
+		c.needs = cmp.Or(c.needs, "Envoy cannot take tokens out of a body: make it with config.body_credentials_visible=true, or without config.tokens_in_body")
+	}
+}

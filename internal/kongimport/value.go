@@ -1,0 +1,207 @@
+package kongimport
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// empty says whether a value says nothing: Kong's dumps have a null, an empty
+// list or false for what is not set.
+func empty(value any) bool {
+	switch value := value.(type) {
+	case nil:
+		return true
+	case string:
+		return value == ""
+	case bool:
+		return !value
+	case []any:
+		return len(value) == 0
+	case map[string]any:
+		return len(value) == 0
+	}
+	return false
+}
+
+// nameOf is a value that is a text, else "".
+func nameOf(value any) string {
+	s, _ := value.(string)
+	return s
+}
+
+// describe names an entity by what is no secret about it.
+func describe(o object) string {
+	for _, field := range []string{"name", "username", "custom_id", "prefix", "group", "id"} {
+		if s := nameOf(o[field]); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// A reference names another entity by id or name.
+type reference struct{ id, name string }
+
+func (r reference) String() string {
+	if r.name != "" {
+		return r.name
+	}
+	return r.id
+}
+
+// refer reads a reference, which may be the entity itself, an object with its id
+// or name, or one of the two. keys are the fields that name such an entity.
+func refer(value any, keys ...string) reference {
+	switch value := value.(type) {
+	case string:
+		if id := strings.ToLower(value); authz.IsUUID(id) {
+			return reference{id: id}
+		}
+		return reference{name: value}
+	case object:
+		return refer(map[string]any(value), keys...)
+	case map[string]any:
+		r := reference{id: strings.ToLower(nameOf(value["id"]))}
+		for _, key := range keys {
+			if r.name == "" {
+				r.name = nameOf(value[key])
+			}
+		}
+		return r
+	}
+	return reference{}
+}
+
+// meets says whether two references are to one entity.
+func (r reference) meets(other reference) bool {
+	if r.id != "" && other.id != "" {
+		return r.id == other.id
+	}
+	return r.name != "" && r.name == other.name
+}
+
+// A reader reads the fields of an entity and keeps what is wrong with them, and
+// which ones nobody has read. It quotes no value.
+type reader struct {
+	fields   object
+	path     string
+	read     map[string]bool
+	problems []string
+}
+
+func readerOf(fields object, path string) *reader {
+	return &reader{fields: fields, path: path, read: map[string]bool{}}
+}
+
+func (r *reader) value(name string) any {
+	r.read[name] = true
+	return r.fields[name]
+}
+
+func (r *reader) wrong(name, problem string) {
+	r.problems = append(r.problems, fmt.Sprintf("%s%s %s", r.path, name, problem))
+}
+
+func (r *reader) text(name string) string {
+	value := r.value(name)
+	s, ok := value.(string)
+	if value != nil && !ok {
+		r.wrong(name, "is not a text; put it in quotes")
+	}
+	return s
+}
+
+// id is the id in small letters, "" if there is none.
+func (r *reader) id() string {
+	id := strings.ToLower(r.text("id"))
+	if id != "" && !authz.IsUUID(id) {
+		r.wrong("id", "is not a UUID")
+	}
+	return id
+}
+
+func (r *reader) optional(name string) *string {
+	if s := r.text(name); s != "" {
+		return &s
+	}
+	return nil
+}
+
+func (r *reader) list(name string) []string {
+	value := r.value(name)
+	elements, ok := value.([]any)
+	if value != nil && !ok {
+		r.wrong(name, "is not a list")
+	}
+	var out []string
+	for _, e := range elements {
+		s, ok := e.(string)
+		if !ok {
+			r.wrong(name, "has something else than a text in it; put it in quotes")
+			return nil
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// names is a list that may be written as one text.
+func (r *reader) names(name string) []string {
+	if s, ok := r.fields[name].(string); ok {
+		r.read[name] = true
+		if s == "" {
+			return nil
+		}
+		return []string{s}
+	}
+	return r.list(name)
+}
+
+func (r *reader) boolean(name string) *bool {
+	value := r.value(name)
+	b, ok := value.(bool)
+	if !ok {
+		if value != nil {
+			r.wrong(name, "is neither true nor false")
+		}
+		return nil
+	}
+	return &b
+}
+
+func (r *reader) integer(name string) int {
+	value := r.value(name)
+	var n int
+	var err error
+	switch value := value.(type) {
+	case nil:
+	case int:
+		n = value
+	case json.Number:
+		n, err = strconv.Atoi(value.String())
+	default:
+		err = strconv.ErrSyntax
+	}
+	if err != nil {
+		r.wrong(name, "is not an integer")
+	}
+	return n
+}
+
+// unread notes what is set and has not been read, other than what may be
+// ignored.
+func (r *reader) unread(ignored ...string) []string {
+	var notes []string
+	for _, name := range slices.Sorted(maps.Keys(r.fields)) {
+		if !r.read[name] && !empty(r.fields[name]) && !slices.Contains(ignored, name) {
+			notes = append(notes, r.path+name+" has no counterpart")
+		}
+	}
+	return notes
+}
