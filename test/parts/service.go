@@ -29,9 +29,10 @@ type ServiceConfig struct {
 // A Service is a running vault-authz.
 type Service struct {
 	*Process
-	// GRPC is where Envoy asks and Probes where readiness is told.
-	GRPC, Probes string
-	http         *http.Client
+	// GRPC is where Envoy asks, Probes where readiness is told, and Admin where
+	// operators call, empty without a state.
+	GRPC, Probes, Admin string
+	http                *http.Client
 }
 
 // BuildService builds vault-authz from the module that the working directory

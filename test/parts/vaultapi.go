@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -91,11 +92,20 @@ func (v *VaultAPI) Delete(ctx context.Context, mount, kv, key string) error {
 // ReaderToken makes a token that can do what vault-authz needs, and nothing
 // else: read the records of these mounts.
 func (v *VaultAPI) ReaderToken(ctx context.Context, mounts ...string) (string, error) {
+	return v.token(ctx, "vault-authz-reader", []string{"read", "list"}, mounts)
+}
+
+// ManagerToken makes a token for a vault-authz with an admin API: it also writes
+// and deletes in these mounts.
+func (v *VaultAPI) ManagerToken(ctx context.Context, mounts ...string) (string, error) {
+	return v.token(ctx, "vault-authz-manager", []string{"create", "read", "update", "delete", "list"}, mounts)
+}
+
+func (v *VaultAPI) token(ctx context.Context, policy string, capabilities, mounts []string) (string, error) {
 	var rules bytes.Buffer
 	for _, m := range mounts {
-		fmt.Fprintf(&rules, "path %q { capabilities = [\"read\", \"list\"] }\n", m+"/*")
+		fmt.Fprintf(&rules, "path %q { capabilities = [\"%s\"] }\n", m+"/*", strings.Join(capabilities, `", "`))
 	}
-	const policy = "vault-authz-reader"
 	err := v.Do(ctx, "PUT", "sys/policies/acl/"+policy, map[string]any{"policy": rules.String()}, nil)
 	if err != nil {
 		return "", err

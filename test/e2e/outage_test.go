@@ -1,0 +1,205 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// TestAdminCallsWithoutVaultAreUnavailable takes Vault away in the middle of
+// admin calls. Each of them either succeeds or says 503, and done again once
+// Vault is back it ends where it would have ended.
+func TestAdminCallsWithoutVaultAreUnavailable(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name          string
+		breakIt, mend func(t *testing.T, s *site)
+	}{
+		{"killed", func(_ *testing.T, s *site) { s.vault.Kill() }, func(t *testing.T, s *site) {
+			t.Helper()
+			vault, err := s.newVault(t.Context())
+			must(t, err)
+			s.proxy.SetTarget(hostPort(vault.Address))
+		}},
+		{
+			"sealed", func(t *testing.T, s *site) { t.Helper(); must(t, s.vault.Seal(t.Context())) },
+			func(t *testing.T, s *site) { t.Helper(); must(t, s.vault.Unseal(t.Context())) },
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, 1)
+			s.furnish(t, mountV2, parts.KVv2)
+			interrupted := s.interrupt(t, 4, func() { test.breakIt(t, s) })
+			s.everyCallIsUnavailable(t)
+			test.mend(t, s)
+			for _, e := range interrupted {
+				await(t, reloadLimit, func(ctx context.Context) error { return e.run(ctx, s.replicas[0]) })
+			}
+			s.nothingIsLeft(t)
+		})
+	}
+}
+
+// interrupt runs errands all the time, so many at once, and breaks something
+// while they are under way. It returns those that were stopped by that.
+func (s *site) interrupt(t *testing.T, workers int, breakIt func()) []*errand {
+	t.Helper()
+	interrupted := make([]*errand, workers)
+	var all, first sync.WaitGroup
+	first.Add(workers)
+	for w := range workers {
+		all.Go(func() {
+			for i := 0; ; i++ {
+				e := newErrand(strconv.Itoa(w) + "-" + strconv.Itoa(i))
+				err := e.run(t.Context(), s.replicas[0])
+				if i == 0 {
+					first.Done()
+				}
+				if err == nil {
+					continue
+				}
+				if !errors.Is(err, errUnavailable) || i == 0 {
+					t.Errorf("errand %s: %v, want it done, or 503 once Vault is away", e.name, err)
+				}
+				interrupted[w] = e
+				return
+			}
+		})
+	}
+	first.Wait()
+	// Anywhere in the middle.
+	time.Sleep(rand.N(300 * time.Millisecond))
+	breakIt()
+	all.Wait()
+	return interrupted
+}
+
+// An errand is one admin call after the other that ends in nothing but a
+// consumer that is left.
+type errand struct {
+	name, access string
+	step         int
+}
+
+func newErrand(name string) *errand {
+	return &errand{name: "errand-" + name, access: unique("errand")}
+}
+
+// errUnavailable is a 503 with a message.
+var errUnavailable = errors.New("unavailable")
+
+// run carries on with the step that the errand is at, to the end. A step that
+// was done although the answer was 503 finds itself done.
+func (e *errand) run(ctx context.Context, r *replica) error {
+	credentials := "/vault-auth/" + vaultName + "/credentials"
+	steps := []struct {
+		method, path string
+		form         []string
+		done, before int
+	}{
+		{"POST", "/consumers", []string{"username=" + e.name}, http.StatusCreated, http.StatusConflict},
+		{"POST", "/consumers/" + e.name + "/acls", []string{"group=" + e.name}, http.StatusCreated, http.StatusConflict},
+		{"POST", credentials + "/" + e.name, []string{"access_token=" + e.access}, http.StatusCreated, 0},
+		{"PATCH", "/consumers/" + e.name, []string{"custom_id=" + e.name}, http.StatusOK, 0},
+		{"DELETE", credentials + "/token/" + e.access, nil, http.StatusNoContent, http.StatusNotFound},
+		{"DELETE", "/consumers/" + e.name + "/acls/" + e.name, nil, http.StatusNoContent, http.StatusNotFound},
+	}
+	for ; e.step < len(steps); e.step++ {
+		step := steps[e.step]
+		got, err := r.do(ctx, step.method, step.path, step.form...)
+		switch {
+		case err != nil:
+			return err
+		case got.status == http.StatusServiceUnavailable && got.text("message") != "":
+			return fmt.Errorf("%s %s: %w: %s", step.method, step.path, errUnavailable, got.text("message"))
+		case got.status == http.StatusConflict && step.before == http.StatusConflict:
+			if err := e.itIsThere(ctx, r, step.path); err != nil {
+				return err
+			}
+		case got.status != step.done && got.status != step.before:
+			return fmt.Errorf("%s %s: status = %d, want %d, or 503 with a message; body %s", step.method, step.path, got.status, step.done, got.raw)
+		}
+	}
+	return nil
+}
+
+// itIsThere is asked after a 409: for some seconds after a call was cut off
+// another one must take the name for taken, though it may turn out not to be.
+func (e *errand) itIsThere(ctx context.Context, r *replica, path string) error {
+	got, err := r.do(ctx, "GET", path+"/"+e.name)
+	if err == nil && got.status != http.StatusOK {
+		err = fmt.Errorf("409 for %s %q, which is answered with %d", path, e.name, got.status)
+	}
+	return err
+}
+
+// everyCallIsUnavailable goes through the kinds of calls while Vault is away.
+func (s *site) everyCallIsUnavailable(t *testing.T) {
+	t.Helper()
+	credentials := "/vault-auth/" + vaultName + "/credentials"
+	for _, call := range []struct {
+		method, path string
+		form         []string
+	}{
+		{"GET", "/consumers", nil},
+		{"GET", "/consumers/" + operator, nil},
+		{"POST", "/consumers", []string{"username=nobody"}},
+		{"PATCH", "/consumers/" + operator, []string{"custom_id=nobody"}},
+		{"DELETE", "/consumers/" + operator, nil},
+		{"GET", "/vault-auth", nil},
+		{"POST", "/plugins", []string{"name=vault-auth", "config.vault.name=" + vaultName}},
+		{"GET", credentials, nil},
+		{"POST", credentials + "/" + operator, nil},
+		{"GET", credentials + "/token/nobody", nil},
+		{"DELETE", credentials + "/token/nobody", nil},
+	} {
+		began := time.Now()
+		got := s.replicas[0].admin(t, http.StatusServiceUnavailable, call.method, call.path, call.form...)
+		if took := time.Since(began); got.text("message") == "" || took > 16*time.Second {
+			t.Errorf("%s %s: 503 after %s with the body %s, want a message, soon", call.method, call.path, took, got.raw)
+		}
+	}
+}
+
+// nothingIsLeft compares what is there with what the errands should have left.
+func (s *site) nothingIsLeft(t *testing.T) {
+	t.Helper()
+	counts := map[any]int{}
+	for _, c := range s.all(t, "/consumers") {
+		counts[c["username"]]++
+		switch name := c["username"]; {
+		case name == operator:
+		case name == "nobody":
+			t.Error("a consumer was made although the answer was 503, with Vault away before and after")
+		case c["custom_id"] != name:
+			t.Errorf("consumer %v has the custom_id %v, want the same", name, c["custom_id"])
+		}
+	}
+	for name, n := range counts {
+		if n != 1 {
+			t.Errorf("there are %d consumers %v, want one", n, name)
+		}
+	}
+	if counts[operator] != 1 {
+		t.Errorf("consumer %q was deleted although the answer was 503", operator)
+	}
+	if acls := s.all(t, "/acls"); len(acls) != 0 {
+		t.Errorf("there are the groups %v, want none", acls)
+	}
+	for _, c := range s.all(t, "/vault-auth/"+vaultName+"/credentials") {
+		if access, _ := c["access_token"].(string); strings.HasPrefix(access, "errand-") {
+			t.Errorf("the credential %v is left, want it deleted", c)
+		}
+	}
+}

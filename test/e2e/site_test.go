@@ -1,0 +1,295 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/envoy"
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// mountState is where replicas keep what is made through their admin API.
+const mountState = "vault-authz"
+
+// nothingButTheState is a configuration in which every entity is still to be
+// made through the admin API. The vault object is the home of the state.
+const nothingButTheState = `
+state: {vault: home, mount: vault-authz, poll: 1s}
+admin: {listen: "127.0.0.1:0", vaults_path: true}
+vaults:
+  - {name: home, address: VAULT, mount: kong-auth, token: {file: TOKENFILE}, timeout: 2s}
+`
+
+// A site is a Vault with replicas of vault-authz that share a state in it. It is
+// a world without a service of its own, and without an Envoy until there is a
+// call for one.
+type site struct {
+	*world
+	replicas []*replica
+}
+
+// A replica is one vault-authz with an admin API.
+type replica struct {
+	*parts.Service
+	name string
+	conn *grpc.ClientConn
+}
+
+// newSite starts a Vault and so many replicas, and ends them with the test.
+func newSite(t *testing.T, replicas int) *site {
+	t.Helper()
+	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
+	binary, err := suite.service()
+	must(t, err)
+	dir := t.TempDir()
+	s := &site{world: &world{dir: dir, setup: setup{durable: true}, tokenFile: filepath.Join(dir, "vault-token")}}
+	t.Cleanup(func() {
+		for _, r := range s.replicas {
+			_ = r.conn.Close()
+		}
+		s.close()
+		if found := suite.secrets.leaks(s.logs()); len(found) > 0 {
+			t.Errorf("secrets in the logs: %q", found)
+		}
+		if t.Failed() {
+			s.printLogs(t.Output())
+		}
+	})
+	must(t, s.startVault(t.Context()))
+	must(t, s.vault.Mount(t.Context(), mountState, parts.KVv2))
+	must(t, os.WriteFile(s.tokenFile, []byte(s.managerToken(t)+"\n"), 0o600))
+	s.proxy, err = parts.NewProxy(t.Context(), hostPort(s.vault.Address))
+	must(t, err)
+	for i := range replicas {
+		r := &replica{name: "replica " + strconv.Itoa(i+1)}
+		own := filepath.Join(dir, strconv.Itoa(i+1))
+		must(t, os.Mkdir(own, 0o700))
+		r.Service, err = parts.StartService(t.Context(), parts.ServiceConfig{
+			Binary: binary, Dir: own,
+			Entities: strings.NewReplacer("VAULT", "http://"+s.proxy.Address(), "TOKENFILE", s.tokenFile).Replace(nothingButTheState),
+		})
+		must(t, err)
+		s.processes = append(s.processes, r.Process)
+		r.conn, err = grpc.NewClient(r.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		must(t, err)
+		s.replicas = append(s.replicas, r)
+	}
+	return s
+}
+
+// managerToken makes a token for Vault that can manage credentials and state.
+func (s *site) managerToken(t *testing.T) string {
+	t.Helper()
+	token, err := s.vault.ManagerToken(t.Context(), mountV1, mountV2, mountState)
+	must(t, err)
+	suite.secrets.add(token)
+	return token
+}
+
+// withEnvoy puts an Envoy in front of the first replica.
+func (s *site) withEnvoy(t *testing.T) {
+	t.Helper()
+	var err error
+	s.upstream, err = parts.StartUpstream(t.Context(), "127.0.0.1:0")
+	must(t, err)
+	s.envoy, err = parts.StartEnvoy(t.Context(), parts.EnvoyConfig{
+		Binary: suite.envoy, Dir: s.dir, Upstream: s.upstream.Address(),
+		Listeners: []parts.Listener{{Name: onClosed, Authz: s.replicas[0].GRPC, Timeout: 5 * time.Second}},
+	})
+	must(t, err)
+	s.processes = append(s.processes, s.envoy.Process)
+}
+
+// A reply is what the admin API answered.
+type reply struct {
+	status int
+	raw    string
+	body   map[string]any
+}
+
+// text returns a text of the body, by its path with dots.
+func (r reply) text(path string) string {
+	var v any = r.body
+	for name := range strings.SplitSeq(path, ".") {
+		m, _ := v.(map[string]any)
+		v = m[name]
+	}
+	text, _ := v.(string)
+	return text
+}
+
+func newReply(status int, raw []byte) (reply, error) {
+	r := reply{status: status, raw: string(raw)}
+	if len(raw) == 0 {
+		return r, nil
+	}
+	if err := json.Unmarshal(raw, &r.body); err != nil {
+		return reply{}, fmt.Errorf("status %d with a body that is not a JSON object: %q", status, raw)
+	}
+	if secret := r.text("data.secret_token"); secret != "" {
+		suite.secrets.add(secret)
+	}
+	return r, nil
+}
+
+// operators is shared by all calls to admin APIs.
+var operators = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// do makes one call to the admin API, with fields of a form as name=value.
+func (r *replica) do(ctx context.Context, method, path string, form ...string) (reply, error) {
+	values := url.Values{}
+	for _, f := range form {
+		name, value, _ := strings.Cut(f, "=")
+		values.Add(name, value)
+	}
+	var body io.Reader
+	if len(form) > 0 {
+		body = strings.NewReader(values.Encode())
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.Admin+path, body)
+	if err != nil {
+		return reply{}, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	resp, err := operators.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	raw, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return reply{}, err
+	}
+	return newReply(resp.StatusCode, raw)
+}
+
+// admin is do for a call that must end with a status.
+func (r *replica) admin(t *testing.T, status int, method, path string, form ...string) reply {
+	t.Helper()
+	got, err := r.do(t.Context(), method, path, form...)
+	if err != nil {
+		t.Fatalf("%s: %s %s: %v", r.name, method, path, err)
+	}
+	if got.status != status {
+		t.Fatalf("%s: %s %s: status = %d, want %d; body %s", r.name, method, path, got.status, status, got.raw)
+	}
+	return got
+}
+
+// ask asks for a decision about a request with a pair, as Envoy would.
+func (r *replica) ask(ctx context.Context, p pair) (envoy.Answer, error) {
+	return envoy.Ask(ctx, r.conn, envoy.Question{
+		Method: http.MethodGet, URL: "http://site.test/",
+		Headers: []authz.Header{{Name: "access_token", Value: p.access}, {Name: "secret_token", Value: p.secret}},
+	})
+}
+
+// allows waits until a replica allows a pair.
+func (r *replica) allows(t *testing.T, p pair) {
+	t.Helper()
+	await(t, 10*time.Second, func(ctx context.Context) error {
+		a, err := r.ask(ctx, p)
+		if err == nil && !a.Allowed {
+			err = fmt.Errorf("%s answers %d, reason %q", r.name, a.Status, a.Reason)
+		}
+		return err
+	})
+}
+
+// The entities that most tests of the admin API begin with.
+const (
+	vaultName = "tokens"
+	operator  = "alice"
+)
+
+// furnish makes a vault object on a mount, a consumer, and a plugin for every
+// request, through the first replica, and waits until all replicas have them.
+func (s *site) furnish(t *testing.T, mount, kv string) {
+	t.Helper()
+	r := s.replicas[0]
+	r.admin(t, 201, "POST", "/vault-auth", s.vaultForm(t, vaultName, mount, kv)...)
+	r.admin(t, 201, "POST", "/consumers", "username="+operator)
+	r.admin(t, 201, "POST", "/plugins", "name=vault-auth", "config.vault.name="+vaultName)
+	for _, r := range s.replicas {
+		r.allows(t, s.newPair(t, r))
+	}
+}
+
+// vaultForm describes the Vault of the site as a vault object.
+func (s *site) vaultForm(t *testing.T, name, mount, kv string) []string {
+	t.Helper()
+	host, port, _ := strings.Cut(s.proxy.Address(), ":")
+	return []string{"name=" + name, "mount=" + mount, "protocol=http", "host=" + host, "port=" + port, "token=" + s.managerToken(t), "kv=" + kv}
+}
+
+// newPair makes a pair through a replica, as soon as that knows the vault object.
+func (s *site) newPair(t *testing.T, r *replica) pair {
+	t.Helper()
+	var p pair
+	await(t, 10*time.Second, func(ctx context.Context) error {
+		got, err := r.do(ctx, "POST", "/vault-auth/"+vaultName+"/credentials/"+operator)
+		if err == nil && got.status != http.StatusCreated {
+			err = fmt.Errorf("status %d: %s", got.status, got.raw)
+		}
+		p = pair{got.text("data.access_token"), got.text("data.secret_token")}
+		return err
+	})
+	suite.secrets.add(p.access)
+	return p
+}
+
+// putPairs writes so many pairs of the operator directly into the mount of
+// version 1.
+func (s *site) putPairs(t *testing.T, n int) []pair {
+	t.Helper()
+	consumer := s.replicas[0].admin(t, 200, "GET", "/consumers/"+operator).text("id")
+	pairs := make([]pair, n)
+	for i := range pairs {
+		p := pair{unique("access"), unique("secret")}
+		must(t, s.vault.Put(t.Context(), mountV1, parts.KVv1, p.access, map[string]any{
+			"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": consumer},
+		}))
+		pairs[i] = p
+	}
+	return pairs
+}
+
+// revoke deletes a pair through a replica.
+func (r *replica) revoke(ctx context.Context, p pair) error {
+	got, err := r.do(ctx, "DELETE", "/vault-auth/"+vaultName+"/credentials/token/"+p.access)
+	if err == nil && got.status != http.StatusNoContent {
+		err = fmt.Errorf("%s: a revocation: status = %d, want 204; body %s", r.name, got.status, got.raw)
+	}
+	return err
+}
+
+// together does n things, so many at a time.
+func together(n, width int, do func(i int)) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, width)
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			do(i)
+		})
+	}
+	wg.Wait()
+}
