@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http/httptrace"
-	"net/url"
 	"path"
-	"strings"
 	"sync/atomic"
 
 	"github.com/hashicorp/vault/api"
@@ -106,24 +104,7 @@ func (v *Vault) ListUnder(ctx context.Context, folder string) (names []string, e
 	if problem != nil {
 		return nil, problem
 	}
-	err = v.do(ctx, func(ctx context.Context) (*api.Response, error) {
-		return v.client.Logical().ReadRawWithDataWithContext(ctx, full, url.Values{"list": {"true"}})
-	}, func(a *answer) *Error {
-		var data struct{ Keys []string }
-		switch {
-		case a.status == 404:
-			return v.absent(a)
-		case json.Unmarshal(a.Data, &data) != nil:
-			return v.notVault(a)
-		}
-		for _, name := range data.Keys {
-			if !strings.HasSuffix(name, "/") {
-				names = append(names, name)
-			}
-		}
-		return nil
-	})
-	return names, err
+	return v.list(ctx, full)
 }
 
 type casBody struct {

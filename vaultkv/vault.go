@@ -152,8 +152,13 @@ func (v *Vault) Delete(ctx context.Context, key string) error {
 // List implements [Engine]. What lies in folders is left out: an access token
 // has no slash.
 func (v *Vault) List(ctx context.Context) (keys []string, err error) {
+	return v.list(ctx, v.layout.list)
+}
+
+// list returns what lies directly under a folder, folders in it left out.
+func (v *Vault) list(ctx context.Context, folder string) (keys []string, err error) {
 	err = v.do(ctx, func(ctx context.Context) (*api.Response, error) {
-		return v.client.Logical().ReadRawWithDataWithContext(ctx, v.layout.list, url.Values{"list": {"true"}})
+		return v.client.Logical().ReadRawWithDataWithContext(ctx, folder, url.Values{"list": {"true"}})
 	}, func(a *answer) *Error {
 		var data struct{ Keys []string }
 		switch {
@@ -177,11 +182,7 @@ func (v *Vault) List(ctx context.Context) (keys []string, err error) {
 func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Response, error), read func(*answer) *Error) error {
 	bounded, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
-	token := v.client.Token()
-	a, problem := v.ask(bounded, send)
-	if problem == nil && a.status == 403 && (v.reloadToken() || v.client.Token() != token) {
-		a, problem = v.ask(bounded, send)
-	}
+	a, problem := v.exchange(bounded, send)
 	if problem == nil {
 		problem = v.refusal(bounded, a)
 	}
