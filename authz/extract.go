@@ -142,7 +142,7 @@ func judge(found findings, conflict bool, g Grammar) extraction {
 		return extraction{reason: ReasonDuplicateToken}
 	case access.missing() || secret.missing():
 		return extraction{reason: ReasonMissingToken}
-	case access.broken || secret.broken || !g.accessToken(access.value) || !g.secretToken(secret.value):
+	case access.broken || secret.broken || !g.AccessToken(access.value) || !g.SecretToken(secret.value):
 		return extraction{reason: ReasonMalformedToken}
 	}
 	return extraction{access: access.value, secret: secret.value}

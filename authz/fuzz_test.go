@@ -33,11 +33,11 @@ func FuzzExtract(f *testing.F) {
 		x := compiled.extract(r, g)
 		if x.reason == ReasonUnset {
 			for _, token := range []string{x.access, x.secret} {
-				if !g.secretToken(token) || !inInput(token, target, value, body) {
+				if !g.SecretToken(token) || !inInput(token, target, value, body) {
 					t.Fatalf("token %q from %q %q: %q %q", token, target, header, value, body)
 				}
 			}
-			if !g.accessToken(x.access) {
+			if !g.AccessToken(x.access) {
 				t.Fatalf("access token %q", x.access)
 			}
 			return
@@ -95,7 +95,7 @@ func FuzzGrammar(f *testing.F) {
 	g := DefaultGrammar()
 	g.ExtraCharacters = extraAllowed
 	f.Fuzz(func(t *testing.T, token string) {
-		if g.accessToken(token) && (token == "" || token == "." || strings.ContainsAny(token, "/\\%?#;, \t\r\n!") ||
+		if g.AccessToken(token) && (token == "" || token == "." || strings.ContainsAny(token, "/\\%?#;, \t\r\n!") ||
 			strings.Contains(token, "..") || !utf8.ValidString(token)) {
 			t.Errorf("%q is let through", token)
 		}

@@ -39,9 +39,9 @@ func (g Grammar) Validate() error {
 	return errors.Join(errs...)
 }
 
-// accessToken says whether s may be an access token: one segment of a path in
+// AccessToken says whether s may be an access token: one segment of a path in
 // the store that means nothing but itself.
-func (g Grammar) accessToken(s string) bool {
+func (g Grammar) AccessToken(s string) bool {
 	if s == "" || len(s) > g.MaxLength || s == "." || strings.Contains(s, "..") {
 		return false
 	}
@@ -56,10 +56,10 @@ func (g Grammar) accessToken(s string) bool {
 	return true
 }
 
-// secretToken says whether s may be a secret token: visible ASCII without ","
+// SecretToken says whether s may be a secret token: visible ASCII without ","
 // and "!", because Envoy joins repeated headers with commas and puts "!" for
 // bytes that are not UTF-8, so that neither is known to be the client's own.
-func (g Grammar) secretToken(s string) bool {
+func (g Grammar) SecretToken(s string) bool {
 	if s == "" || len(s) > g.MaxLength {
 		return false
 	}

@@ -9,7 +9,7 @@ func TestTrap11TokenGrammar(t *testing.T) {
 	t.Parallel()
 	g := DefaultGrammar()
 	for _, token := range []string{"a", "v3cOV1jWglS0PFOrTcdr85bs1GP0e2yM", "a.b", "a_b-c~d", ".a", strings.Repeat("a", 256)} {
-		if !g.accessToken(token) {
+		if !g.AccessToken(token) {
 			t.Errorf("access token %q is refused", token)
 		}
 	}
@@ -17,20 +17,20 @@ func TestTrap11TokenGrammar(t *testing.T) {
 		"", ".", "..", "a..b", "a/b", "/", "a%2fb", "a b", "a\tb", "a\n", "a\x00", "é", "a,b", "a!b", "a+b", "a=b", `a\b`, "a?b", "a#b", "*",
 		strings.Repeat("a", 257),
 	} {
-		if g.accessToken(token) {
+		if g.AccessToken(token) {
 			t.Errorf("access token %q is let through", token)
 		}
 	}
 	for _, token := range []string{"", "a b", "a,b", "a!b", "a\x7f", "é", strings.Repeat("a", 257)} {
-		if g.secretToken(token) {
+		if g.SecretToken(token) {
 			t.Errorf("secret token %q is let through", token)
 		}
 	}
-	if !g.secretToken(`p/%+="<>@#$^&*()`) {
+	if !g.SecretToken(`p/%+="<>@#$^&*()`) {
 		t.Error("a secret token of visible ASCII is refused")
 	}
 	wide := Grammar{MaxLength: 10, ExtraCharacters: "+="}
-	if !wide.accessToken("a+b=") || wide.accessToken("a/b") || wide.accessToken("12345678901") {
+	if !wide.AccessToken("a+b=") || wide.AccessToken("a/b") || wide.AccessToken("12345678901") {
 		t.Error("extra characters or length do not hold")
 	}
 	for _, bad := range []Grammar{{}, {MaxLength: 5000}, {MaxLength: 1, ExtraCharacters: "/"}, {MaxLength: 1, ExtraCharacters: ","}, {MaxLength: 1, ExtraCharacters: "%"}} {
