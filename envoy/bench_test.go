@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -27,38 +28,36 @@ func benchRequest(raw bool) *authv3.CheckRequest {
 	return httpRequest(h)
 }
 
+// BenchmarkReadAndRespond is our part of a check but for the decision: from the
+// bytes of the request to those of the answer.
 func BenchmarkReadAndRespond(b *testing.B) {
 	denial := denyFor(authz.ReasonWrongSecret)
 	for name, d := range map[string]authz.Decision{"allow": allowAlice(), "deny": denial} {
 		for form, in := range map[string]*authv3.CheckRequest{"headers": benchRequest(false), "header_map": benchRequest(true)} {
+			data := marshal(b, in)
+			s := NewService(always(d), Options{})
 			b.Run(name+"/"+form, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					r, d := read(in), d
-					if _, err := respond(&r, &d); err != nil {
-						b.Fatal(err)
-					}
+					checkWire(b, s, data)
 				}
 			})
 		}
 	}
 }
 
-// With the protobuf encoding of both messages around it.
-func BenchmarkReadAndRespondOnTheWire(b *testing.B) {
-	data, err := proto.Marshal(benchRequest(true))
-	if err != nil {
-		b.Fatal(err)
-	}
-	decided := allowAlice()
+// The same with the generated types.
+func BenchmarkGeneratedTypes(b *testing.B) {
+	data := marshal(b, benchRequest(true))
+	allow := allowAlice()
 	b.ReportAllocs()
 	for b.Loop() {
 		var in authv3.CheckRequest
 		if err := proto.Unmarshal(data, &in); err != nil {
 			b.Fatal(err)
 		}
-		r, d := read(&in), decided
-		out, err := respond(&r, &d)
+		r, d := readDecoded(&in), allow
+		out, err := respondGenerated(&r, &d)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -66,4 +65,62 @@ func BenchmarkReadAndRespondOnTheWire(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	for form, in := range map[string]*authv3.CheckRequest{"headers": benchRequest(false), "header_map": benchRequest(true)} {
+		data, of := marshal(b, in), newRequestShape()
+		b.Run(form, func(b *testing.B) {
+			var found reading
+			var r authz.Request
+			b.ReportAllocs()
+			for b.Loop() {
+				if !of.walk(data, maxDepth, &found) {
+					b.Fatal("not read")
+				}
+				found.request(&r)
+				found.reset()
+			}
+		})
+	}
+}
+
+func BenchmarkRespond(b *testing.B) {
+	for name, d := range map[string]authz.Decision{"allow": allowAlice(), "deny": denyFor(authz.ReasonWrongSecret)} {
+		b.Run(name, func(b *testing.B) {
+			var w writer
+			buf := make([]byte, answerSize)
+			r := getRequest()
+			b.ReportAllocs()
+			for b.Loop() {
+				w.begin(buf)
+				if err := respond(&w, r, &d); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func marshal(tb testing.TB, in proto.Message) []byte {
+	tb.Helper()
+	data, err := proto.Marshal(in)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
+}
+
+// checkWire is a check as grpc-go makes it, without grpc-go.
+func checkWire(tb testing.TB, s *Service, data []byte) {
+	tb.Helper()
+	c := s.calls.get()
+	if !c.decode(mem.BufferSlice{mem.SliceBuffer(data)}) {
+		tb.Fatal("not read")
+	}
+	if _, err := s.answer(tb.Context(), c); err != nil {
+		tb.Fatal(err)
+	}
+	answer := c.encoded()
+	answer.Free()
 }

@@ -1,17 +1,15 @@
 package envoy
 
 import (
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
-
-	"github.com/vault-authz/vault-authz/authz"
 )
 
-// codec is the protobuf codec of the server. It never fails a check request:
+// codec is the protobuf codec of the server. Check requests and their answers it
+// reads and writes itself, all else as usual. It never fails a check request:
 // one that is too large, or that does not decode, becomes an empty request,
 // which is denied. A failed call would leave the decision to the gateway's
 // failure_mode_allow, and the client would have a hand in it.
@@ -38,28 +36,22 @@ func NewCodec(maxBytes int, reg prometheus.Registerer) encoding.CodecV2 {
 
 // Unmarshal implements [encoding.CodecV2].
 func (c *codec) Unmarshal(data mem.BufferSlice, v any) error {
-	request, ok := v.(*authv3.CheckRequest)
-	if !ok {
+	check, ok := v.(*call)
+	switch {
+	case !ok:
 		return c.CodecV2.Unmarshal(data, v)
-	}
-	if data.Len() > c.maxBytes {
+	case data.Len() > c.maxBytes:
 		c.tooLarge.Inc()
-		request.Reset()
-		return nil
-	}
-	if err := c.CodecV2.Unmarshal(data, request); err != nil {
+	case !check.decode(data):
 		c.undecodable.Inc()
-		request.Reset()
 	}
 	return nil
 }
 
-// Marshal implements [encoding.CodecV2]. An answer that cannot be encoded
-// becomes a denial: it must not become a failed call.
+// Marshal implements [encoding.CodecV2].
 func (c *codec) Marshal(v any) (mem.BufferSlice, error) {
-	data, err := c.CodecV2.Marshal(v)
-	if _, ok := v.(*authv3.CheckResponse); err != nil && ok {
-		return c.CodecV2.Marshal(denied(&authz.Request{}, &authz.Decision{Reason: authz.ReasonInternal}))
+	if check, ok := v.(*call); ok {
+		return check.encoded(), nil
 	}
-	return data, err
+	return c.CodecV2.Marshal(v)
 }

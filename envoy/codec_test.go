@@ -39,11 +39,12 @@ func TestTrap04MessagesThatCannotBeReadBecomeARequestThatIsDenied(t *testing.T) 
 			t.Parallel()
 			reg := prometheus.NewRegistry()
 			c := NewCodec(test.limit, reg).(*codec)
-			var got authv3.CheckRequest
-			if err := c.Unmarshal(mem.BufferSlice{mem.SliceBuffer(test.data)}, &got); err != nil {
+			calls := calls{of: newRequestShape()}
+			got := calls.get()
+			if err := c.Unmarshal(mem.BufferSlice{mem.SliceBuffer(test.data)}, got); err != nil {
 				t.Fatalf("Unmarshal: %v", err)
 			}
-			if empty := got.GetAttributes() == nil; empty != test.empty {
+			if empty := !got.request.HTTP; empty != test.empty {
 				t.Errorf("empty: got %t, want %t", empty, test.empty)
 			}
 			for cause, counter := range map[string]prometheus.Counter{"too_large": c.tooLarge, "undecodable": c.undecodable} {

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"strings"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-
 	"github.com/vault-authz/vault-authz/authz"
 )
 
@@ -21,17 +19,17 @@ const challenge = "VaultAuth"
 
 // A denial is what a denied client sees.
 type denial struct {
-	headers []*corev3.HeaderValueOption
+	headers []authz.Header
 	body    string
 }
 
 func newDenial(r *authz.Request, d *authz.Decision) denial {
 	var out denial
 	if d.Challenges() {
-		out.headers = append(out.headers, set("www-authenticate", challengeFor(d)))
+		out.headers = append(out.headers, authz.Header{Name: "www-authenticate", Value: challengeFor(d)})
 	}
 	if d.Status() == http.StatusServiceUnavailable {
-		out.headers = append(out.headers, set("retry-after", retryAfter(d.RetryAfter)))
+		out.headers = append(out.headers, authz.Header{Name: "retry-after", Value: retryAfter(d.RetryAfter)})
 	}
 	if strings.HasPrefix(r.Header("content-type"), "application/grpc") {
 		// Envoy answers a gRPC client with a status and makes the body its
@@ -40,7 +38,7 @@ func newDenial(r *authz.Request, d *authz.Decision) denial {
 		return out
 	}
 	f := negotiate(r.Header("accept"))
-	out.headers = append(out.headers, set("content-type", f.contentType))
+	out.headers = append(out.headers, authz.Header{Name: "content-type", Value: f.contentType})
 	out.body = f.render(d.Status(), d.Message(), requestID(r))
 	return out
 }

@@ -79,7 +79,7 @@ func TestTheExampleForEnvoyNamesThePolicyOfARouteAsWeReadIt(t *testing.T) {
 	unpack(t, route.GetTypedPerFilterConfig()["envoy.filters.http.ext_authz"], &perRoute)
 	in := httpRequest(nil)
 	in.Attributes.ContextExtensions = perRoute.GetCheckSettings().GetContextExtensions()
-	if got := read(in).PolicyName; got != "orders" {
+	if got := read(t, in).PolicyName; got != "orders" {
 		t.Errorf("got policy %q, want orders", got)
 	}
 }

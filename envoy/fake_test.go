@@ -1,11 +1,16 @@
 package envoy
 
 import (
+	stdcmp "cmp"
 	"context"
+	"slices"
+	"strings"
 	"testing"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/vault-authz/vault-authz/authz"
 )
@@ -76,14 +81,85 @@ func wire(tb testing.TB, in *authv3.CheckResponse) *authv3.CheckResponse {
 	return &out
 }
 
-// responded is what Envoy would see of a decision.
+// responded is what Envoy would see of a decision. The generated types have to
+// give the same.
 func responded(tb testing.TB, r *authz.Request, d authz.Decision) *authv3.CheckResponse {
 	tb.Helper()
-	out, err := respond(r, &d)
-	if err != nil {
+	var w writer
+	generated := d
+	if err := respond(&w, r, &d); err != nil {
 		tb.Fatalf("respond: %v", err)
 	}
-	return wire(tb, out)
+	out := decoded(tb, &w)
+	want, err := respondGenerated(r, &generated)
+	if err != nil {
+		tb.Fatalf("respondGenerated: %v", err)
+	}
+	seen := wire(tb, out)
+	hideRequestID(want)
+	if hideRequestID(out); !proto.Equal(want, out) {
+		tb.Errorf("not what the generated types give (-want +got):\n%s", cmp.Diff(want, out, protocmp.Transform()))
+	}
+	return seen
+}
+
+// decoded is what was written, as the generated types read it.
+func decoded(tb testing.TB, w *writer) *authv3.CheckResponse {
+	tb.Helper()
+	var out authv3.CheckResponse
+	if err := proto.Unmarshal(w.written(), &out); err != nil {
+		tb.Fatalf("decoding the answer: %v", err)
+	}
+	if n := len(out.ProtoReflect().GetUnknown()); n > 0 {
+		tb.Fatalf("the answer has %d bytes in unknown fields", n)
+	}
+	return &out
+}
+
+func hideRequestID(out *authv3.CheckResponse) {
+	for _, page := range []*authv3.DeniedHttpResponse{out.GetDeniedResponse(), out.GetErrorResponse()} {
+		if page != nil {
+			page.Body = withoutRequestID(page.GetBody())
+		}
+	}
+}
+
+// withoutRequestID makes the bodies of two denials equal whose ids are random.
+func withoutRequestID(s string) string {
+	const length = 32
+	for i := 0; i+length <= len(s); i++ {
+		if strings.Trim(s[i:i+length], "0123456789abcdef") == "" {
+			return s[:i] + "ID" + s[i+length:]
+		}
+	}
+	return s
+}
+
+// read reads a request the way it comes, in wire form. Headers of a map, which
+// has no order, are sorted.
+func read(tb testing.TB, in *authv3.CheckRequest) authz.Request {
+	tb.Helper()
+	data, err := proto.Marshal(in)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r, ok := readWire(newRequestShape(), data)
+	if !ok {
+		tb.Fatalf("not read: %v", in)
+	}
+	if len(in.GetAttributes().GetRequest().GetHttp().GetHeaderMap().GetHeaders()) == 0 {
+		sortHeaders(r.Headers)
+	}
+	return r
+}
+
+func readWire(of *shape, data []byte) (r authz.Request, ok bool) {
+	var found reading
+	if !of.walk(data, maxDepth, &found) {
+		return authz.Request{}, false
+	}
+	found.request(&r)
+	return r, true
 }
 
 // mustDeny says that Envoy would deny, as opposed to allow or fail.
@@ -98,4 +174,10 @@ func mustDeny(tb testing.TB, out *authv3.CheckResponse, wantStatus int) {
 	if got := int(out.GetDeniedResponse().GetStatus().GetCode()); got != wantStatus {
 		tb.Fatalf("HTTP status: got %d, want %d", got, wantStatus)
 	}
+}
+
+func sortHeaders(headers []authz.Header) {
+	slices.SortStableFunc(headers, func(a, b authz.Header) int {
+		return stdcmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
+	})
 }

@@ -3,8 +3,6 @@ package envoy
 import (
 	"strings"
 
-	"google.golang.org/protobuf/types/known/structpb"
-
 	"github.com/vault-authz/vault-authz/authz"
 )
 
@@ -22,49 +20,86 @@ const (
 	metaCredential = "credential"
 )
 
-// metadata describes a decision to the rest of Envoy. Of a denied client it says
-// nothing but why: what a stranger presented is not to be found in any log.
-func metadata(d *authz.Decision) *structpb.Struct {
-	fields := map[string]*structpb.Value{
-		metaDecision: structpb.NewStringValue(d.Verdict()),
-		metaReason:   structpb.NewStringValue(d.Reason.String()),
-	}
-	if d.Policy != nil {
-		fields[metaPolicy] = text(d.Policy.Name)
+// The fields of the consumer in it.
+const (
+	metaID       = "id"
+	metaUsername = "username"
+	metaCustomID = "custom_id"
+)
+
+// metadata describes a decision to the rest of Envoy, as a google.protobuf.Struct.
+// Of a denied client it says nothing but why: what a stranger presented is not to
+// be found in any log.
+func (w *writer) metadata(d *authz.Decision) {
+	end := w.mark()
+	if d.Allowed && !d.Shadow && d.Consumer != nil {
+		w.identity(d)
 	}
 	if d.Shadow {
-		fields[metaShadow] = structpb.NewBoolValue(true)
+		w.structBool(metaShadow)
 	}
-	if d.Allowed && !d.Shadow && d.Consumer != nil {
-		describe(fields, d)
+	if d.Policy != nil {
+		w.structText(metaPolicy, d.Policy.Name)
 	}
-	return &structpb.Struct{Fields: fields}
+	w.structText(metaReason, d.Reason.String())
+	w.structText(metaDecision, d.Verdict())
+	w.enclose(checkResponseDynamicMetadata, end)
 }
 
-func describe(fields map[string]*structpb.Value, d *authz.Decision) {
-	c := d.Consumer
-	consumer := map[string]*structpb.Value{"id": text(c.ID)}
-	if c.Username != "" {
-		consumer["username"] = text(c.Username)
-	}
-	if c.CustomID != "" {
-		consumer["custom_id"] = text(c.CustomID)
-	}
-	fields[metaConsumer] = structpb.NewStructValue(&structpb.Struct{Fields: consumer})
-	if len(c.Groups) > 0 {
-		groups := make([]*structpb.Value, len(c.Groups))
-		for i, g := range c.Groups {
-			groups[i] = text(g)
-		}
-		fields[metaGroups] = structpb.NewListValue(&structpb.ListValue{Values: groups})
-	}
+// identity writes who the request is from.
+func (w *writer) identity(d *authz.Decision) {
 	if d.Anonymous {
-		fields[metaAnonymous] = structpb.NewBoolValue(true)
+		w.structBool(metaAnonymous)
 	} else if d.Policy != nil && !d.Policy.HideCredentialIdentifier {
-		fields[metaCredential] = text(authz.Fingerprint(d.AccessToken))
+		w.structText(metaCredential, authz.Fingerprint(d.AccessToken))
 	}
+	c := d.Consumer
+	if len(c.Groups) > 0 {
+		w.structTexts(metaGroups, c.Groups)
+	}
+	end := w.mark()
+	if c.CustomID != "" {
+		w.structText(metaCustomID, c.CustomID)
+	}
+	if c.Username != "" {
+		w.structText(metaUsername, c.Username)
+	}
+	w.structText(metaID, c.ID)
+	w.enclose(valueStruct, end)
+	w.entry(metaConsumer, end)
 }
 
-// text keeps the message encodable: protobuf refuses strings that are not
-// UTF-8, and an answer that cannot be encoded is a failed call.
-func text(s string) *structpb.Value { return structpb.NewStringValue(strings.ToValidUTF8(s, "�")) }
+func (w *writer) structText(name, value string) {
+	end := w.mark()
+	w.text(valueString, encodable(value))
+	w.entry(name, end)
+}
+
+func (w *writer) structTexts(name string, values []string) {
+	end := w.mark()
+	for i := len(values) - 1; i >= 0; i-- {
+		item := w.mark()
+		w.text(valueString, encodable(values[i]))
+		w.enclose(listValues, item)
+	}
+	w.enclose(valueList, end)
+	w.entry(name, end)
+}
+
+// structBool writes a field that is true.
+func (w *writer) structBool(name string) {
+	end := w.mark()
+	w.number(valueBool, 1)
+	w.entry(name, end)
+}
+
+// entry makes the value that was written since mark a field of a Struct.
+func (w *writer) entry(name string, mark int) {
+	w.enclose(entryValue, mark)
+	w.text(entryKey, name)
+	w.enclose(structFields, mark)
+}
+
+// encodable keeps the message decodable: protobuf refuses strings that are not
+// UTF-8, and a refused answer is a failed call.
+func encodable(s string) string { return strings.ToValidUTF8(s, "�") }

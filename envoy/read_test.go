@@ -47,7 +47,7 @@ func TestWhatIsMissingIsReadAsNothing(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			got := read(test.in)
+			got := read(t, test.in)
 			if got.HTTP != test.http {
 				t.Errorf("HTTP: got %t, want %t", got.HTTP, test.http)
 			}
@@ -116,7 +116,7 @@ func TestTrap09BothFormsOfHeadersAreReadAlike(t *testing.T) {
 				if h.GetHeaders() == nil && h.GetHeaderMap() == nil {
 					continue
 				}
-				if diff := cmp.Diff(test.want, read(httpRequest(h)).Headers); diff != "" {
+				if diff := cmp.Diff(test.want, read(t, httpRequest(h)).Headers); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", form, diff)
 				}
 			}
@@ -126,30 +126,17 @@ func TestTrap09BothFormsOfHeadersAreReadAlike(t *testing.T) {
 
 func TestHeaderMapCountsWhereBothFormsAreGiven(t *testing.T) {
 	t.Parallel()
-	got := read(httpRequest(&authv3.AttributeContext_HttpRequest{
+	got := read(t, httpRequest(&authv3.AttributeContext_HttpRequest{
 		Headers: map[string]string{"a": "joined"}, HeaderMap: rawFields("a", "raw"),
 	}))
 	if v := got.Header("a"); v != "raw" {
 		t.Errorf("header a: got %q, want %q", v, "raw")
 	}
-	got = read(httpRequest(&authv3.AttributeContext_HttpRequest{
+	got = read(t, httpRequest(&authv3.AttributeContext_HttpRequest{
 		Headers: map[string]string{"a": "joined"}, HeaderMap: &corev3.HeaderMap{},
 	}))
 	if v := got.Header("a"); v != "joined" {
 		t.Errorf("header a beside an empty header_map: got %q, want %q", v, "joined")
-	}
-}
-
-func TestHeadersOfAMapComeInTheSameOrderEveryTime(t *testing.T) {
-	t.Parallel()
-	in := httpRequest(&authv3.AttributeContext_HttpRequest{Headers: map[string]string{
-		"a": "1", "b": "2", "c": "3", "d": "4", "e": "5", "f": "6", "x-same": "lower", "X-Same": "upper",
-	}})
-	want := read(in).Headers
-	for range 50 {
-		if diff := cmp.Diff(want, read(in).Headers); diff != "" {
-			t.Fatalf("another order (-first +this):\n%s", diff)
-		}
 	}
 }
 
@@ -160,7 +147,7 @@ func TestTargetAndHostComeFromTheirFieldsOnly(t *testing.T) {
 		"x-forwarded-uri", "/lie", "x-original-url", "/lie", "x-envoy-original-path", "/lie",
 		"x-forwarded-host", "lie", "x-http-method-override", "OPTIONS",
 	}
-	got := read(httpRequest(&authv3.AttributeContext_HttpRequest{
+	got := read(t, httpRequest(&authv3.AttributeContext_HttpRequest{
 		Method: "GET", Path: "/p?a=%20b#f", Host: "Shop.Example:8080", Scheme: "https",
 		Query: "lie=1", Fragment: "lie", HeaderMap: rawFields(lies...),
 	}))
@@ -174,11 +161,11 @@ func TestThePolicyIsNamedByTheRouteOnly(t *testing.T) {
 	in := httpRequest(&authv3.AttributeContext_HttpRequest{
 		Path: "/?policy=lie", Headers: map[string]string{"policy": "lie", "x-policy": "lie"},
 	})
-	if got := read(in).PolicyName; got != "" {
+	if got := read(t, in).PolicyName; got != "" {
 		t.Errorf("without a context extension: got policy %q, want none", got)
 	}
 	in.Attributes.ContextExtensions = map[string]string{"policy": "orders", "virtual_host": "v"}
-	if got := read(in).PolicyName; got != "orders" {
+	if got := read(t, in).PolicyName; got != "orders" {
 		t.Errorf("got policy %q, want orders", got)
 	}
 }
@@ -201,7 +188,7 @@ func TestTheSourceIsTheAddressOfThePeer(t *testing.T) {
 			t.Parallel()
 			in := httpRequest(&authv3.AttributeContext_HttpRequest{Headers: map[string]string{"x-forwarded-for": "198.51.100.1"}})
 			in.Attributes.Source = &authv3.AttributeContext_Peer{Address: test.address, Service: "lie"}
-			if got := read(in).Source; got != test.want {
+			if got := read(t, in).Source; got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
@@ -241,7 +228,7 @@ func TestTrap26ABodyIsPartialUnlessItIsKnownToBeWhole(t *testing.T) {
 				"raw_body": {RawBody: []byte(test.body)},
 			} {
 				h.HeaderMap = rawFields(test.headers...)
-				got := read(httpRequest(h))
+				got := read(t, httpRequest(h))
 				if string(got.Body) != test.body || got.BodyPartial != test.partial {
 					t.Errorf("%s %q with %s: got %q, partial %t; want partial %t",
 						form, test.body, strings.Join(test.headers, " "), got.Body, got.BodyPartial, test.partial)

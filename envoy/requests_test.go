@@ -44,7 +44,7 @@ func TestRecordedRequestsAreRead(t *testing.T) {
 	for name, in := range recorded(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := describeRequest(read(in))
+			got := describeRequest(read(t, in))
 			golden := filepath.Join("testdata", "requests", name+".golden")
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {

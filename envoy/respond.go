@@ -11,152 +11,178 @@ import (
 	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// respond writes a decision as the answer to Envoy. The only error is the one
-// that a policy with on_error: grpc_error asks for. An answer that would carry
-// bytes that no header may have denies instead, and d becomes that denial: what
-// is logged and counted is what was answered.
-func respond(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse, error) {
-	out, err := answer(r, d)
-	if errors.Is(err, errHeader) {
-		*d = authz.Decision{Reason: authz.ReasonInternal, Policy: d.Policy, Consumer: d.Consumer, AccessToken: d.AccessToken, Err: err}
-		return denied(r, d), nil
+// respond writes a decision as the answer to Envoy, a CheckResponse. The only
+// error is the one that a policy with on_error: grpc_error asks for. An answer
+// that would carry bytes that no header may have denies instead, and d becomes
+// that denial: what is logged and counted is what was answered.
+func respond(w *writer, r *authz.Request, d *authz.Decision) error {
+	if d.Unavailable() && !d.Allowed && d.Policy != nil && d.Policy.OnError == authz.OnErrorGRPC {
+		return status.Error(codes.Unavailable, "credential store unavailable")
 	}
-	return out, err
+	end := w.mark()
+	if err := w.answer(r, d); err != nil {
+		w.truncate(end)
+		*d = authz.Decision{Reason: authz.ReasonInternal, Policy: d.Policy, Consumer: d.Consumer, AccessToken: d.AccessToken, Err: err}
+		w.denied(checkResponseDenied, r, d)
+	}
+	return nil
 }
 
-func answer(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse, error) {
+func (w *writer) answer(r *authz.Request, d *authz.Decision) error {
 	switch {
 	case d.Allowed:
-		return allowed(r, d)
-	case d.Unavailable() && d.Policy != nil && d.Policy.OnError == authz.OnErrorGRPC:
-		return nil, status.Error(codes.Unavailable, "credential store unavailable")
+		return w.allowed(r, d)
 	case d.Challenges() && !isHeaderValue(challengeFor(d)):
-		return nil, fmt.Errorf("%w: the challenge, by the policy's realm", errHeader)
+		return fmt.Errorf("%w: the challenge, by the policy's realm", errHeader)
 	case d.Unavailable() && d.Policy != nil && d.Policy.OnError == authz.OnErrorResponse:
-		return failed(r, d), nil
+		// An error, which Envoy 1.37 and later treats by its failure_mode_allow.
+		// To an older one it is a denial without a body, because the status is
+		// not OK and the field not known.
+		w.denied(checkResponseError, r, d)
+	default:
+		w.denied(checkResponseDenied, r, d)
 	}
-	return denied(r, d), nil
+	return nil
 }
 
-func allowed(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse, error) {
-	ok := &authv3.OkHttpResponse{Headers: make([]*corev3.HeaderValueOption, 0, len(d.Upstream.Set))}
-	for _, h := range d.Upstream.Set {
-		if !isHeaderName(h.Name) || !isHeaderValue(h.Value) {
-			return nil, fmt.Errorf("%w: %q", errHeader, h.Name)
-		}
-		ok.Headers = append(ok.Headers, set(h.Name, h.Value))
-	}
-	var err error
-	if ok.HeadersToRemove, err = removals(&d.Upstream); err != nil {
-		return nil, err
-	}
+func (w *writer) allowed(r *authz.Request, d *authz.Decision) error {
+	w.metadata(d)
+	end := w.mark()
 	// Envoy before 1.36.10, 1.37.6, 1.38.4 and 1.39.1 crashes when it is told to
 	// change the query of a request without a path (CVE-2026-73547).
 	if r.Method != http.MethodConnect && r.Path != "" {
-		ok.QueryParametersToRemove = d.Upstream.RemoveQuery
+		for i := len(d.Upstream.RemoveQuery) - 1; i >= 0; i-- {
+			name := d.Upstream.RemoveQuery[i]
+			if !utf8.ValidString(name) {
+				return fmt.Errorf("%w: a query parameter that is to be removed is not UTF-8", errHeader)
+			}
+			w.text(okQueryParametersToRemove, name)
+		}
 	}
-	if slices.ContainsFunc(ok.GetQueryParametersToRemove(), notUTF8) {
-		return nil, fmt.Errorf("%w: a query parameter that is to be removed is not UTF-8", errHeader)
+	if err := w.removals(&d.Upstream); err != nil {
+		return err
 	}
-	return &authv3.CheckResponse{
-		Status:          &rpcstatus.Status{Code: int32(codes.OK)},
-		HttpResponse:    &authv3.CheckResponse_OkResponse{OkResponse: ok},
-		DynamicMetadata: metadata(d),
-	}, nil
+	for i := len(d.Upstream.Set) - 1; i >= 0; i-- {
+		h := &d.Upstream.Set[i]
+		if !isHeaderName(h.Name) || !isHeaderValue(h.Value) {
+			return fmt.Errorf("%w: %q", errHeader, h.Name)
+		}
+		w.header(okHeaders, h)
+	}
+	w.enclose(checkResponseOK, end)
+	w.status(codes.OK, "")
+	return nil
 }
 
 // removals lists the headers to remove, none of which is set: Envoy removes
 // after it sets. A name that Envoy would skip for being none is an error, since
 // what was to be kept from the upstream would reach it.
-func removals(u *authz.Upstream) ([]string, error) {
-	out := make([]string, 0, len(u.Remove)+len(u.RemoveAlso))
-	for _, names := range [][]string{u.Remove, u.RemoveAlso} {
-		for _, name := range names {
+func (w *writer) removals(u *authz.Upstream) error {
+	for _, names := range [...][]string{u.RemoveAlso, u.Remove} {
+		for i := len(names) - 1; i >= 0; i-- {
+			name := names[i]
 			if !isHeaderName(name) {
-				return nil, fmt.Errorf("%w: %q is to be removed", errHeader, name)
+				return fmt.Errorf("%w: %q is to be removed", errHeader, name)
 			}
 			if !slices.ContainsFunc(u.Set, func(h authz.Header) bool { return h.Name == name }) {
-				out = append(out, name)
+				w.text(okHeadersToRemove, name)
 			}
 		}
 	}
-	return out, nil
+	return nil
 }
 
-func denied(r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
+// denied writes what a denied client sees, into the field that says what the
+// answer is.
+func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
 	page := newDenial(r, d)
-	return &authv3.CheckResponse{
-		Status: &rpcstatus.Status{Code: grpcCode(d.Status()), Message: d.Message()},
-		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
-			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(d.Status())}, //nolint:gosec // an HTTP status
-			Headers: page.headers,
-			Body:    page.body,
-		}},
-		DynamicMetadata: metadata(d),
+	w.metadata(d)
+	end := w.mark()
+	if page.body != "" {
+		w.text(deniedBody, page.body)
 	}
+	for i := len(page.headers) - 1; i >= 0; i-- {
+		w.header(deniedHeaders, &page.headers[i])
+	}
+	w.httpStatus(d.Status())
+	w.enclose(field, end)
+	w.status(grpcCode(d.Status()), d.Message())
+}
+
+// denyWhatever drops all that is written and denies, even if that panics.
+func (w *writer) denyWhatever(d *authz.Decision) {
+	defer func() {
+		if recover() != nil {
+			w.truncate(0)
+			w.bareDenial()
+		}
+	}()
+	w.truncate(0)
+	w.denied(checkResponseDenied, &authz.Request{}, d)
 }
 
 // bareDenial is the denial that nothing can go wrong with.
-func bareDenial() *authv3.CheckResponse {
-	return &authv3.CheckResponse{
-		Status: &rpcstatus.Status{Code: int32(codes.Internal)},
-		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
-			Status: &typev3.HttpStatus{Code: typev3.StatusCode_InternalServerError},
-		}},
-	}
+func (w *writer) bareDenial() {
+	end := w.mark()
+	w.httpStatus(http.StatusInternalServerError)
+	w.enclose(checkResponseDenied, end)
+	w.status(codes.Internal, "")
 }
 
-// failed reports an error, which Envoy 1.37 and later treats by its
-// failure_mode_allow. To an older one it is a denial without a body, because
-// the status is not OK and the field not known.
-func failed(r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
-	page := newDenial(r, d)
-	return &authv3.CheckResponse{
-		Status: &rpcstatus.Status{Code: int32(codes.Unavailable), Message: d.Message()},
-		HttpResponse: &authv3.CheckResponse_ErrorResponse{ErrorResponse: &authv3.DeniedHttpResponse{
-			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(d.Status())}, //nolint:gosec // an HTTP status
-			Headers: page.headers,
-			Body:    page.body,
-		}},
-		DynamicMetadata: metadata(d),
+// status says whether to allow: only [codes.OK] does.
+func (w *writer) status(code codes.Code, message string) {
+	end := w.mark()
+	if message != "" {
+		w.text(statusMessage, message)
 	}
+	if code != codes.OK {
+		w.number(statusCode, int(code))
+	}
+	w.enclose(checkResponseStatus, end)
 }
 
-// set replaces every value of a header. Envoy 1.37 goes by append_action where
+func (w *writer) httpStatus(code int) {
+	end := w.mark()
+	w.number(httpStatusCode, code)
+	w.enclose(deniedStatus, end)
+}
+
+// header replaces every value of a header. Envoy 1.37 goes by append_action where
 // append is unset, and would add to a client's own header; all others go by
 // append alone.
-func set(name, value string) *corev3.HeaderValueOption {
-	return &corev3.HeaderValueOption{
-		Header:       &corev3.HeaderValue{Key: name, Value: value},
-		Append:       wrapperspb.Bool(false), //nolint:staticcheck // deprecated, and what most versions of Envoy go by
-		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+func (w *writer) header(field int, h *authz.Header) {
+	end := w.mark()
+	w.number(optionAppendAction, int(corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
+	w.text(optionAppend, "") // a BoolValue that is false
+	inner := w.mark()
+	if h.Value != "" {
+		w.text(headerValue, h.Value)
 	}
+	w.text(headerKey, h.Name)
+	w.enclose(optionHeader, inner)
+	w.enclose(field, end)
 }
 
 // grpcCode is the code that goes with an HTTP status. It is never OK: that would
 // allow.
-func grpcCode(httpStatus int) int32 {
+func grpcCode(httpStatus int) codes.Code {
 	switch httpStatus {
 	case http.StatusBadRequest:
-		return int32(codes.InvalidArgument)
+		return codes.InvalidArgument
 	case http.StatusUnauthorized:
-		return int32(codes.Unauthenticated)
+		return codes.Unauthenticated
 	case http.StatusServiceUnavailable:
-		return int32(codes.Unavailable)
+		return codes.Unavailable
 	case http.StatusInternalServerError:
-		return int32(codes.Internal)
+		return codes.Internal
 	}
-	return int32(codes.PermissionDenied)
+	return codes.PermissionDenied
 }
 
 // retryAfter is the value of Retry-After: whole seconds, not too early, at least
@@ -189,5 +215,3 @@ func isHeaderValue(s string) bool {
 	}
 	return utf8.ValidString(s)
 }
-
-func notUTF8(s string) bool { return !utf8.ValidString(s) }

@@ -253,7 +253,8 @@ func TestTrap02OnlyAnUnavailableStoreIsEverAnError(t *testing.T) {
 				t.Parallel()
 				d := denyFor(reason)
 				d.Policy.OnError = onError
-				out, err := respond(getRequest(), &d)
+				var w writer
+				err := respond(&w, getRequest(), &d)
 				switch {
 				case d.Unavailable() && onError == authz.OnErrorGRPC:
 					if status.Code(err) != codes.Unavailable || strings.Contains(err.Error(), presented) {
@@ -262,9 +263,9 @@ func TestTrap02OnlyAnUnavailableStoreIsEverAnError(t *testing.T) {
 				case err != nil:
 					t.Errorf("got error %v: a failed call is not a denial", err)
 				case d.Unavailable() && onError == authz.OnErrorResponse:
-					mustFail(t, wire(t, out))
+					mustFail(t, wire(t, decoded(t, &w)))
 				default:
-					mustDeny(t, wire(t, out), d.Status())
+					mustDeny(t, wire(t, decoded(t, &w)), d.Status())
 				}
 			})
 		}

@@ -8,12 +8,15 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/vault-authz/vault-authz/authz"
 )
 
 // A Decider decides. It is safe for concurrent use; a Decision that it did not
-// fill in denies.
+// fill in denies. The request, its strings included, is good until the answer is
+// written: what outlives the call has to be cloned.
 type Decider interface {
 	Check(ctx context.Context, r *authz.Request) authz.Decision
 }
@@ -21,23 +24,24 @@ type Decider interface {
 // Options of a Service.
 type Options struct {
 	// Observer hears of each decision once, before the answer is sent. It must
-	// not keep the request. nil: nobody does.
+	// not keep the request or the decision, nor any string of them. nil: nobody
+	// does.
 	Observer func(ctx context.Context, r *authz.Request, d *authz.Decision, took time.Duration)
 	// Log takes what is wrong with the service itself. nil: nowhere.
 	Log *zap.Logger
 }
 
-// A Service answers Envoy's authorization calls.
+// A Service answers Envoy's authorization calls. It is safe for concurrent use.
 type Service struct {
-	authv3.UnimplementedAuthorizationServer
 	decider Decider
 	observe func(context.Context, *authz.Request, *authz.Decision, time.Duration)
 	log     *zap.Logger
+	calls   calls
 }
 
 // NewService returns a Service that answers as decider decides.
 func NewService(decider Decider, o Options) *Service {
-	s := &Service{decider: decider, observe: o.Observer, log: o.Log}
+	s := &Service{decider: decider, observe: o.Observer, log: o.Log, calls: calls{of: newRequestShape()}}
 	if s.observe == nil {
 		s.observe = func(context.Context, *authz.Request, *authz.Decision, time.Duration) {}
 	}
@@ -47,41 +51,82 @@ func NewService(decider Decider, o Options) *Service {
 	return s
 }
 
-// Register adds the service to a gRPC server.
-func Register(r grpc.ServiceRegistrar, s *Service) { authv3.RegisterAuthorizationServer(r, s) }
+// Register adds the service to a gRPC server, which must have been made with a
+// codec of [NewCodec].
+func Register(r grpc.ServiceRegistrar, s *Service) {
+	description := authv3.Authorization_ServiceDesc
+	description.Methods = []grpc.MethodDesc{{MethodName: "Check", Handler: handle}}
+	r.RegisterService(&description, s)
+}
 
-// Check implements the envoy.service.auth.v3.Authorization service. Whatever
-// happens in it, a panic included, the answer is an allow that was decided or a
-// denial.
-func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, err error) {
+// handle is called by grpc-go for each check. decode and what becomes of the
+// answer lead to our codec.
+func handle(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+	s := srv.(*Service) //nolint:forcetypeassert // grpc-go checks it when the service is registered
+	c := s.calls.get()
+	if err := decode(c); err != nil {
+		return nil, err
+	}
+	if intercept == nil {
+		return s.answer(ctx, c)
+	}
+	info := &grpc.UnaryServerInfo{Server: s, FullMethod: authv3.Authorization_Check_FullMethodName}
+	return intercept(ctx, c, info, func(ctx context.Context, _ any) (any, error) { return s.answer(ctx, c) })
+}
+
+// answer returns the call with its answer in wire form.
+func (s *Service) answer(ctx context.Context, c *call) (any, error) {
+	defer c.forget()
+	if err := s.check(ctx, c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// check decides about a request and writes the answer. Whatever happens in it, a
+// panic included, that is an allow that was decided or a denial.
+func (s *Service) check(ctx context.Context, c *call) (err error) {
 	began := time.Now()
-	var r authz.Request
 	defer func() {
 		if p := recover(); p != nil {
-			out, err = s.panicked(ctx, &r, p, time.Since(began)), nil
+			s.panicked(ctx, c, p, time.Since(began))
+			err = nil
 		}
 	}()
-	r = read(in)
-	d := s.decider.Check(ctx, &r)
+	d := &c.decision
+	*d = s.decider.Check(ctx, &c.request)
 	if d.Allowed && !d.Shadow && ctx.Err() != nil {
 		// Whoever asked has gone: an allow that came too late is none.
-		d = authz.Decision{Reason: authz.ReasonCanceled, Policy: d.Policy, AccessToken: d.AccessToken, Err: context.Cause(ctx)}
+		*d = authz.Decision{Reason: authz.ReasonCanceled, Policy: d.Policy, AccessToken: d.AccessToken, Err: context.Cause(ctx)}
 	}
-	out, err = respond(&r, &d)
-	s.observe(ctx, &r, &d, time.Since(began))
-	return out, err
+	err = respond(&c.answer, &c.request, d)
+	s.observe(ctx, &c.request, d, time.Since(began))
+	return err
 }
 
 // panicked denies after a panic. Of what was panicked with only the type is
 // logged: its text may hold a token.
-func (s *Service) panicked(ctx context.Context, r *authz.Request, p any, took time.Duration) (out *authv3.CheckResponse) {
-	// Whatever else goes wrong: no answer would be encoded as an empty one, and
-	// that allows.
-	out = bareDenial()               //nolint:wastedassign // what is answered if anything below panics
+func (s *Service) panicked(ctx context.Context, c *call, p any, took time.Duration) {
+	c.decision = authz.Decision{Reason: authz.ReasonInternal}
+	c.answer.denyWhatever(&c.decision)
 	defer func() { _ = recover() }() // the observer may be what panicked
 	s.log.Error("panic in a check, the request is denied", zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
-	d := authz.Decision{Reason: authz.ReasonInternal}
-	out = denied(&authz.Request{}, &d)
-	s.observe(ctx, r, &d, took)
-	return out
+	s.observe(ctx, &c.request, &c.decision, took)
+}
+
+// Check is the same without a gRPC server of ours, for programs and tests that
+// have the generated types in hand.
+func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+	c := s.calls.get()
+	if data, err := proto.Marshal(in); err == nil {
+		c.decode(mem.BufferSlice{mem.SliceBuffer(data)})
+	}
+	if _, err := s.answer(ctx, c); err != nil {
+		return nil, err
+	}
+	var out authv3.CheckResponse
+	if err := proto.Unmarshal(c.encoded().Materialize(), &out); err != nil {
+		return nil, fmt.Errorf("decoding our own answer: %w", err)
+	}
+	return &out, nil
 }

@@ -88,18 +88,18 @@ func TestAnAnswerIsTheSameDirectlyAndOverGRPC(t *testing.T) {
 
 func TestTheDeciderSeesTheRequestAndTheObserverTheDecisionOnce(t *testing.T) {
 	t.Parallel()
-	var saw authz.Request
+	var path, token string
 	var heard observed
 	s := NewService(deciderFunc(func(_ context.Context, r *authz.Request) authz.Decision {
-		saw = *r
+		path, token = strings.Clone(r.Path), strings.Clone(r.Header("access-token"))
 		return allowAlice()
 	}), Options{Observer: heard.hear})
 	in := httpRequest(&authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/orders", HeaderMap: rawFields("access-token", "a")})
 	if _, err := s.Check(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
-	if saw.Path != "/orders" || saw.Header("access-token") != "a" {
-		t.Errorf("the decider saw %+v", saw)
+	if path != "/orders" || token != "a" {
+		t.Errorf("the decider saw path %q and access token %q", path, token)
 	}
 	if heard.calls.Load() != 1 || !heard.decision.Allowed || heard.path != "/orders" {
 		t.Errorf("the observer heard %d times, last of %+v for %q", heard.calls.Load(), heard.decision, heard.path)
@@ -169,7 +169,15 @@ func TestTrap02APanicDenies(t *testing.T) {
 // An answer that is missing would be encoded as an empty one.
 func TestTrap01TheLastResortDenies(t *testing.T) {
 	t.Parallel()
-	mustDeny(t, wire(t, bareDenial()), http.StatusInternalServerError)
+	var w writer
+	w.bareDenial()
+	mustDeny(t, wire(t, decoded(t, &w)), http.StatusInternalServerError)
+	unwritten := (&calls{}).get()
+	var out authv3.CheckResponse
+	if err := proto.Unmarshal(unwritten.encoded().Materialize(), &out); err != nil {
+		t.Fatal(err)
+	}
+	mustDeny(t, &out, http.StatusInternalServerError)
 	if data, err := proto.Marshal((*authv3.CheckResponse)(nil)); err != nil || len(data) > 0 {
 		t.Errorf("got %x, %v: no answer is no longer encoded as an allow, so bareDenial has lost its reason", data, err)
 	}

@@ -3,7 +3,6 @@ package envoy
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -12,17 +11,11 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// policyExtension is the context extension that names the policy of a route.
-const policyExtension = "policy"
-
-// partialBody is the header by which Envoy says whether it sent all of a body.
-// A client's own copy never arrives: Envoy drops it.
-const partialBody = "x-envoy-auth-partial-body"
-
-// read turns a CheckRequest into a Request. Method, path, host and scheme come
+// readDecoded is what the reader is held to: it turns a CheckRequest, as the
+// generated types decode it, into a Request. Method, path, host and scheme come
 // from their own fields: operators may keep the pseudo headers from us, and
 // context extensions only from the route, never from the client.
-func read(in *authv3.CheckRequest) authz.Request {
+func readDecoded(in *authv3.CheckRequest) authz.Request {
 	attributes := in.GetAttributes()
 	r := authz.Request{
 		Source:     address(attributes.GetSource().GetAddress()),
@@ -34,7 +27,7 @@ func read(in *authv3.CheckRequest) authz.Request {
 	}
 	r.HTTP = true
 	r.Method, r.Path, r.Host, r.Scheme = h.GetMethod(), h.GetPath(), h.GetHost(), h.GetScheme()
-	r.Headers = headers(h)
+	r.Headers = decodedHeaders(h)
 	if r.Body = h.GetRawBody(); len(r.Body) == 0 {
 		r.Body = []byte(h.GetBody())
 	}
@@ -42,10 +35,10 @@ func read(in *authv3.CheckRequest) authz.Request {
 	return r
 }
 
-// headers reads whichever of the two forms Envoy used: header_map with
+// decodedHeaders reads whichever of the two forms Envoy used: header_map with
 // encode_raw_headers, where repeated headers stay apart and bytes untouched, or
 // headers, where repeated ones are joined with commas.
-func headers(h *authv3.AttributeContext_HttpRequest) []authz.Header {
+func decodedHeaders(h *authv3.AttributeContext_HttpRequest) []authz.Header {
 	if raw := h.GetHeaderMap().GetHeaders(); len(raw) > 0 {
 		out := make([]authz.Header, 0, len(raw))
 		for _, f := range raw {
@@ -72,30 +65,6 @@ func appendHeader(out []authz.Header, name, value string) []authz.Header {
 		return out
 	}
 	return append(out, authz.Header{Name: strings.ToLower(name), Value: value})
-}
-
-// incomplete says whether a body may lack its end. Envoy's own word is not
-// enough: it says "false" when its buffer is exactly full and more is to come.
-// Only a content-length tells, so a body without one counts as incomplete.
-func incomplete(r *authz.Request) bool {
-	if len(r.Body) == 0 {
-		return false
-	}
-	given := 0
-	for _, h := range r.Headers {
-		switch h.Name {
-		case partialBody:
-			if h.Value != "false" {
-				return true
-			}
-		case "content-length":
-			given++
-			if n, err := strconv.ParseUint(h.Value, 10, 63); err != nil || n != uint64(len(r.Body)) {
-				return true
-			}
-		}
-	}
-	return given != 1
 }
 
 func address(a *corev3.Address) string {
