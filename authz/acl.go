@@ -1,7 +1,5 @@
 package authz
 
-import "slices"
-
 func (p *policy) hasACL() bool { return len(p.Allow) > 0 || len(p.Deny) > 0 }
 
 // admits applies the policy's acl, with Kong's rules: allow needs one of the
@@ -9,14 +7,24 @@ func (p *policy) hasACL() bool { return len(p.Allow) > 0 || len(p.Deny) > 0 }
 // any group passes deny; where allow is given, an anonymous one without groups
 // is asked to authenticate and any other is refused.
 func (p *policy) admits(c *Consumer, anonymous bool) (Reason, bool) {
-	listed := func(groups []string) bool {
-		return slices.ContainsFunc(c.Groups, func(g string) bool { return slices.Contains(groups, g) })
-	}
-	switch {
-	case len(p.Deny) > 0 && !listed(p.Deny), len(p.Allow) > 0 && listed(p.Allow), !p.hasACL():
+	if !p.hasACL() {
 		return ReasonUnset, true
-	case anonymous && len(c.Groups) == 0:
+	}
+	if p.lists(c.Groups) == (len(p.Allow) > 0) {
+		return ReasonUnset, true
+	}
+	if anonymous && len(c.Groups) == 0 {
 		return ReasonAnonymousACL, false
 	}
 	return ReasonACL, false
+}
+
+// lists says whether the acl names one of the groups.
+func (p *policy) lists(groups []string) bool {
+	for _, g := range groups {
+		if _, ok := p.listed[g]; ok {
+			return true
+		}
+	}
+	return false
 }

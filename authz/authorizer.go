@@ -43,10 +43,11 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	if !p.RunOnPreflight && p.isPreflight(r) {
 		return a.preflight(p, r)
 	}
+	d := Decision{}
 	x := p.extract(r, a.grammar)
-	d, who := a.authenticate(ctx, s, p, &x)
+	who := a.authenticate(ctx, s, p, r, &x, &d)
 	if d.Reason.badCredential() && p.Anonymous != "" {
-		d, who = s.standIn(p, d)
+		who = s.standIn(p, &d)
 	}
 	if d.Allowed {
 		d.Reason, d.Allowed = p.admit(&d, who)
@@ -61,7 +62,7 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 		d.Allowed, d.Shadow, who = true, true, nil
 	}
 	if d.Allowed {
-		d.Upstream = a.upstream(p, &d, who, r, x.parameters)
+		a.upstream(&d.Upstream, p, &d, who, &x)
 	}
 	return d
 }
@@ -74,63 +75,70 @@ const retryAfter = time.Second
 
 func (a *Authorizer) preflight(p *policy, r *Request) Decision {
 	d := Decision{Allowed: true, Reason: ReasonPreflight, Policy: &p.Policy, Shadow: p.Shadow}
-	_, parameters := p.names.searchQuery(r.Path)
-	d.Upstream = a.upstream(p, &d, nil, r, parameters)
+	x := extraction{}
+	_, x.odd = p.searchHeaders(r)
+	_, x.parameters = p.names.searchQuery(r.Path)
+	a.upstream(&d.Upstream, p, &d, nil, &x)
 	return d
 }
 
-// authenticate finds out who the request is from. Its decision allows or has a
-// reason not to.
-func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, x *extraction) (Decision, *consumer) {
+// authenticate finds out who the request is from. It makes d allow, or gives it
+// a reason not to.
+func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r *Request, x *extraction, d *Decision) *consumer {
 	if x.reason != ReasonUnset {
-		return Decision{Reason: x.reason}, nil
+		d.Reason = x.reason
+		return nil
 	}
-	d := Decision{AccessToken: x.access}
+	d.AccessToken = x.access
 	presented := a.digester.Digest(p.Vault, x.access, x.secret)
 	credential, err := p.source.Lookup(ctx, x.access)
 	if err == nil && credential.AccessToken != x.access {
 		// A store that folds case or resolves paths found another record.
 		err = fmt.Errorf("%w: it belongs to another access token", ErrMalformed)
 	}
-	if d.Reason, d.Err = a.prove(presented, &credential, err); d.Reason != ReasonUnset {
+	if d.Reason, d.Err = a.prove(&presented, &credential, r.Received, err); d.Reason != ReasonUnset {
 		if d.Reason == ReasonUnavailable {
 			d.RetryAfter = retryAfter
 		}
-		return d, nil
+		return nil
 	}
 	who := s.consumersByID[credential.ConsumerID]
 	if who == nil {
 		d.Reason, d.Err = ReasonUnknownConsumer, fmt.Errorf("the credential belongs to consumer %q, which is not known here", credential.ConsumerID)
-		return d, nil
+		return nil
 	}
 	d.Allowed, d.Reason, d.Consumer = true, ReasonAuthenticated, &who.Consumer
-	return d, who
+	return who
 }
 
 // prove compares the secret that was presented with those of the credential,
 // and returns ReasonUnset if it is good. It does the same work when there is no
 // credential, so that the time taken does not tell which access tokens exist.
-func (a *Authorizer) prove(presented Secret, c *Credential, err error) (Reason, error) {
+func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err error) (Reason, error) {
 	if err != nil {
 		c = &Credential{}
 	}
-	now := time.Now()
-	current, previous := c.Secret, c.Previous
+	if now.IsZero() {
+		now = time.Now()
+	}
+	current, previous := &c.Secret, &c.Previous
 	if current.IsZero() {
-		current = a.digester.dummy
+		current = &a.digester.dummy
 	}
 	if previous.IsZero() || !c.acceptsPrevious(now) {
-		previous = a.digester.dummy
+		previous = &a.digester.dummy
 	}
-	isCurrent, isPrevious := presented.Equal(current), presented.Equal(previous)
+	isCurrent, isPrevious := presented.Equal(*current), presented.Equal(*previous)
 	switch {
+	case err == nil:
 	case errors.Is(err, ErrNotFound):
 		return ReasonUnknownToken, nil
 	case errors.Is(err, ErrMalformed):
 		return ReasonMalformedRecord, err
-	case err != nil:
+	default:
 		return ReasonUnavailable, err
-	case c.Secret.IsZero(), !isCurrent && !isPrevious:
+	}
+	if c.Secret.IsZero() || !isCurrent && !isPrevious {
 		return ReasonWrongSecret, nil
 	}
 	reason, ok := c.usable(now)
@@ -141,18 +149,20 @@ func (a *Authorizer) prove(presented Secret, c *Credential, err error) (Reason, 
 }
 
 // standIn replaces a bad credential by the policy's anonymous consumer.
-func (s *Snapshot) standIn(p *policy, d Decision) (Decision, *consumer) {
+func (s *Snapshot) standIn(p *policy, d *Decision) *consumer {
 	who := s.anonymous(p.Anonymous)
 	if who == nil {
-		return Decision{
+		*d = Decision{
 			Reason: ReasonAnonymousMissing,
 			Err:    fmt.Errorf("anonymous consumer %q is configured but does not exist", p.Anonymous),
-		}, nil
+		}
+		return nil
 	}
-	return Decision{
+	*d = Decision{
 		Allowed: true, Reason: ReasonAnonymous, Anonymous: true,
 		Consumer: &who.Consumer, InsteadOf: d.Reason, Err: d.Err,
-	}, who
+	}
+	return who
 }
 
 // admit applies the acl to an authenticated or anonymous consumer.

@@ -1,36 +1,62 @@
 package authz
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// manyPolicies returns n policies on one vault object. The last one is the one
+// that requests of the tests select: by host and path where there are several.
+func manyPolicies(n int, change func(*Policy)) []Policy {
+	policies := make([]Policy, n)
+	for i := range policies {
+		p := DefaultPolicy()
+		p.Name, p.Vault = fmt.Sprintf("policy-%d", i), "kong-auth"
+		switch {
+		case i == n-1 && n > 1:
+			p.Hosts, p.Paths = []string{"*.example.com"}, []string{"/"}
+		case i%2 == 0 && n > 1:
+			p.Hosts = []string{fmt.Sprintf("service-%d.example.com", i), fmt.Sprintf("*.service-%d.example.org", i)}
+		case n > 1:
+			p.Hosts, p.Paths = []string{"api.example.com"}, []string{fmt.Sprintf("/service-%d", i)}
+		}
+		if change != nil {
+			change(&p)
+		}
+		policies[i] = p
+	}
+	return policies
+}
 
 func BenchmarkCheck(b *testing.B) {
-	browser := func(r *Request) *Request {
-		for _, name := range []string{
-			"accept", "accept-encoding", "accept-language", "cache-control", "cookie", "origin", "referer", "user-agent",
-			"x-forwarded-for", "x-forwarded-proto", "x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled",
-		} {
-			r.Headers = append(r.Headers, Header{name, "0123456789abcdef0123456789abcdef"})
+	for _, w := range pathways() {
+		for _, policies := range []int{1, 10, 1000} {
+			b.Run(fmt.Sprintf("%s/policies=%d", w.name, policies), func(b *testing.B) {
+				a, d := w.authorizer(b, policies), new(Decision)
+				b.ReportAllocs()
+				for b.Loop() {
+					w.check(b, a, d)
+				}
+			})
 		}
-		return r
 	}
-	for _, bench := range []struct {
-		name    string
-		request *Request
-		allowed bool
-	}{
-		{"hit", browser(good()), true},
-		{"hit in the query", browser(get("/orders?access_token=foo&page=2&secret_token=supersecretvalue")), true},
-		{"wrong secret", browser(get("/", "access_token", "foo", "secret_token", "x")), false},
-		{"unknown", browser(get("/", "access_token", "bar", "secret_token", "x")), false},
-		{"missing", browser(get("/")), false},
-	} {
-		b.Run(bench.name, func(b *testing.B) {
-			a := newBench(b, nil)
+}
+
+// BenchmarkObserve is what counting a decision and not logging it costs.
+func BenchmarkObserve(b *testing.B) {
+	for _, w := range pathways() {
+		b.Run(w.name, func(b *testing.B) {
+			metrics, lines := NewMetrics(prometheus.NewRegistry()), NewDecisionLog(zap.NewNop(), 1000)
+			a, d := w.authorizer(b, 1), new(Decision)
+			w.check(b, a, d)
 			b.ReportAllocs()
 			for b.Loop() {
-				if d := a.Check(b.Context(), bench.request); d.Allowed != bench.allowed {
-					b.Fatalf("allowed: got %t, want %t (%s)", d.Allowed, bench.allowed, d.Reason)
-				}
-				a.source.asked = a.source.asked[:0]
+				metrics.Count(d, 700*time.Nanosecond)
+				lines.Write(w.request, d, 700*time.Nanosecond)
 			}
 		})
 	}

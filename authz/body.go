@@ -59,7 +59,7 @@ func (n *tokenNames) searchForm(form string) (found findings, ok bool) {
 		}
 		var p parameter
 		p, form = nextParameter(form)
-		if t, is := n.parameters[p.name]; is {
+		if t, is := n.tokenOf(p); is {
 			found[t].addParameter(p)
 		}
 	}

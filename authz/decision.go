@@ -36,14 +36,21 @@ type Decision struct {
 }
 
 // Upstream lists the changes that are made to a request before it is sent on.
-// Its slices are shared between decisions: read only.
+// Its slices are shared between decisions: read only. A [Memo] beside a list is
+// for the encoder to keep the list's encoded form in; it is nil for a list that
+// is of this one decision.
 type Upstream struct {
-	// Set replaces every value of each header; names are in lower case. No
-	// name in Set is in Remove.
-	Set []Header
-	// Remove drops every value of each header. It comes in two parts so that
-	// the part that is the same for every request is made only once.
-	Remove, RemoveAlso []string
+	// Set replaces every value of each header, and so does SetAlso, which is
+	// apart because it differs between the credentials of one consumer; without
+	// a name there is none. Names are in lower case. No name that is set is in
+	// a list to remove.
+	Set     []Header
+	SetMemo *Memo
+	SetAlso Header
+	// Remove drops every value of each header: Remove what any policy keeps
+	// from the upstream, RemoveAlso what this policy and this request add.
+	Remove, RemoveAlso         []string
+	RemoveMemo, RemoveAlsoMemo *Memo
 	// RemoveQuery drops query parameters by their names as they stand in the
 	// request target, before any decoding. Empty unless they are there.
 	RemoveQuery []string

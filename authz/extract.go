@@ -12,32 +12,60 @@ const (
 	tokenCount
 )
 
+// A spelling is one way to write the name of a token.
+type spelling struct {
+	token int
+	// index tells the spellings of one token apart.
+	index int
+}
+
 // tokenNames is the search for the two tokens, prepared for one policy.
 type tokenNames struct {
-	// headers and parameters map each accepted spelling to its token. Header
-	// names are in lower case; the others are case-sensitive, as in Kong.
-	headers, parameters map[string]int
-	// lengths has bit n set where a header name of n bytes is accepted: most
-	// headers are told apart by their length alone.
+	// headers and parameters have each accepted spelling. Header names are in
+	// lower case; the others are case-sensitive, as in Kong.
+	headers    map[string]int
+	parameters map[string]spelling
+	// lengths has bit n set where a name of n bytes is accepted: most names
+	// are told apart by their length alone.
 	lengths [2]uint64
+	// pairs has the names of one parameter for each token, for every two
+	// spellings, so that the usual list of parameters to remove is there
+	// already. The access token's spelling counts by stride.
+	pairs  [][tokenCount]string
+	stride int
 }
 
 func newTokenNames(access, secret []string) *tokenNames {
-	n := &tokenNames{headers: map[string]int{}, parameters: map[string]int{}}
+	n := &tokenNames{headers: map[string]int{}, parameters: map[string]spelling{}}
+	var all [tokenCount][]string
 	for t, names := range [tokenCount][]string{access, secret} {
 		for _, name := range names {
-			for _, spelling := range []string{name, strings.ReplaceAll(name, "_", "-")} {
-				n.parameters[spelling] = t
-				n.headers[strings.ToLower(spelling)] = t
-				n.lengths[len(spelling)/64] |= 1 << (len(spelling) % 64)
+			for _, s := range []string{name, strings.ReplaceAll(name, "_", "-")} {
+				if _, known := n.parameters[s]; !known {
+					n.parameters[s] = spelling{token: t, index: len(all[t])}
+					all[t] = append(all[t], s)
+				}
+				n.headers[strings.ToLower(s)] = t
+				n.lengths[len(s)/64] |= 1 << (len(s) % 64)
 			}
+		}
+	}
+	n.stride = len(all[tokenSecret])
+	for _, a := range all[tokenAccess] {
+		for _, s := range all[tokenSecret] {
+			n.pairs = append(n.pairs, [tokenCount]string{a, s})
 		}
 	}
 	return n
 }
 
+// hasLength says whether some accepted name has so many bytes.
+func (n *tokenNames) hasLength(length int) bool {
+	return length >= 0 && length < 128 && n.lengths[length/64]&(1<<(length%64)) != 0
+}
+
 func (n *tokenNames) lookupHeader(name string) (token int, ok bool) {
-	if len(name) >= 128 || n.lengths[len(name)/64]&(1<<(len(name)%64)) == 0 {
+	if !n.hasLength(len(name)) {
 		return 0, false
 	}
 	token, ok = n.headers[name]
@@ -45,8 +73,33 @@ func (n *tokenNames) lookupHeader(name string) (token int, ok bool) {
 }
 
 func (n *tokenNames) lookupParameter(name string) (token int, ok bool) {
-	token, ok = n.parameters[name]
-	return token, ok
+	if !n.hasLength(len(name)) {
+		return 0, false
+	}
+	s, ok := n.parameters[name]
+	return s.token, ok
+}
+
+// withName adds the name of a parameter to a list, once. Lists as they occur in
+// requests that are in order are prepared; others are made.
+func (n *tokenNames) withName(names []string, name string) []string {
+	s, known := n.parameters[name]
+	switch {
+	case slices.Contains(names, name):
+		return names
+	case len(names) == 0 && known && s.token == tokenAccess:
+		return n.pairs[s.index*n.stride][:1:1]
+	case len(names) == 0 && known:
+		return n.pairs[s.index][1:2:2]
+	case len(names) == 1 && known:
+		if other, plain := n.parameters[names[0]]; plain && other.token != s.token {
+			if s.token == tokenAccess {
+				s, other = other, s
+			}
+			return n.pairs[other.index*n.stride+s.index][:]
+		}
+	}
+	return append(slices.Clip(names), name)
 }
 
 // A finding is what one place (header, query, body) holds for one token.
@@ -72,8 +125,9 @@ func (f *finding) add(value string) {
 // addParameter counts a pair. A name without "=" gives no value, as in Kong; it
 // still makes a second one a duplicate.
 func (f *finding) addParameter(p parameter) {
-	f.add(p.value)
-	f.broken = f.broken || p.broken
+	value, ok := unescape(p.value, true)
+	f.add(value)
+	f.broken = f.broken || !ok
 	f.bare = f.bare || !p.assigned
 }
 
@@ -93,6 +147,8 @@ type extraction struct {
 	// parameters are the names, as they stand in the query, of the tokens
 	// given there.
 	parameters []string
+	// odd are the names of headers that [policy.searchHeaders] warns of.
+	odd []string
 }
 
 // extract looks for each token on its own: in the headers, then the query, then
@@ -100,7 +156,7 @@ type extraction struct {
 // token given twice in one place, or differently in headers and query, is
 // refused: we and the upstream might not mean the same one.
 func (p *policy) extract(r *Request, g Grammar) extraction {
-	header := p.names.searchHeaders(r)
+	header, odd := p.searchHeaders(r)
 	query, parameters := p.names.searchQuery(r.Path)
 	first := header
 	var body findings
@@ -120,7 +176,7 @@ func (p *policy) extract(r *Request, g Grammar) extraction {
 		}
 	}
 	x := judge(first, conflict, g)
-	x.parameters = parameters
+	x.parameters, x.odd = parameters, odd
 	return x
 }
 
@@ -152,19 +208,10 @@ func judge(found findings, conflict bool, g Grammar) extraction {
 // of two: Envoy joins repeated headers with it unless it is told to send them
 // raw, and the answer must not depend on that.
 func (f *finding) repeated() bool {
-	return f.count > 1 || f.present() && strings.Contains(f.value, ",")
+	return f.count > 1 || f.present() && strings.IndexByte(f.value, ',') >= 0
 }
 
 func (f *finding) missing() bool { return !f.present() || f.value == "" && !f.broken }
-
-func (n *tokenNames) searchHeaders(r *Request) (found findings) {
-	for i := range r.Headers {
-		if t, ok := n.lookupHeader(r.Headers[i].Name); ok {
-			found[t].add(r.Headers[i].Value)
-		}
-	}
-	return found
-}
 
 // searchQuery also returns the names under which the tokens were given, as they
 // stand in the query: that is how Envoy finds the parameters to remove.
@@ -173,11 +220,9 @@ func (n *tokenNames) searchQuery(target string) (found findings, names []string)
 	for query != "" {
 		var p parameter
 		p, query = nextParameter(query)
-		if t, ok := n.lookupParameter(p.name); ok {
+		if t, ok := n.tokenOf(p); ok {
 			found[t].addParameter(p)
-			if !slices.Contains(names, p.raw) {
-				names = append(names, p.raw)
-			}
+			names = n.withName(names, p.name)
 		}
 	}
 	return found, names

@@ -35,7 +35,10 @@ type stripper struct {
 	// each, and lists all spellings of all others, and the other spellings of
 	// those that are set: Envoy removes after it sets, so a header that is set
 	// must not be listed.
-	bySet [1 << identityCount][]string
+	bySet [1 << identityCount]struct {
+		names []string
+		memo  Memo
+	}
 }
 
 func newStripper() *stripper {
@@ -45,7 +48,7 @@ func newStripper() *stripper {
 		all = append(all, spellings(name)...)
 	}
 	for set := range s.bySet {
-		s.bySet[set] = slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+		s.bySet[set].names = slices.DeleteFunc(slices.Clone(all), func(name string) bool {
 			i := slices.Index(identityHeaders[:], name)
 			return i >= 0 && set&(1<<i) != 0
 		})
@@ -56,15 +59,12 @@ func newStripper() *stripper {
 // isIdentity says whether a folded name is that of an identity header.
 func isIdentity(folded string) bool { return slices.Contains(identityHeaders[:], folded) }
 
-// identity returns the headers that tell the upstream who the request is from.
-func (p *policy) identity(d *Decision, c *consumer) (set []Header, mask int) {
-	set = make([]Header, 0, identityCount)
+// newConsumer writes the identity headers of a consumer, once for all requests.
+func newConsumer(c Consumer) *consumer {
+	out := &consumer{Consumer: c}
 	add := func(i int, value string) {
-		set = append(set, Header{Name: identityHeaders[i], Value: value})
-		mask |= 1 << i
-	}
-	if c == nil {
-		return nil, 0
+		out.headers = append(out.headers, Header{Name: identityHeaders[i], Value: value})
+		out.mask |= 1 << i
 	}
 	add(identityConsumerID, c.ID)
 	if c.CustomID != "" {
@@ -73,46 +73,49 @@ func (p *policy) identity(d *Decision, c *consumer) (set []Header, mask int) {
 	if c.Username != "" {
 		add(identityUsername, c.Username)
 	}
-	if d.Anonymous {
-		add(identityAnonymous, "true")
-	} else if !p.HideCredentialIdentifier {
-		add(identityCredential, d.AccessToken)
-	}
-	// With an acl, Kong sets the header even where it comes out empty.
-	if !p.HideGroupsHeader && (p.hasACL() || len(c.Groups) > 0) {
-		add(identityGroups, c.groupsHeader)
-	}
-	return set, mask
+	add(identityGroups, joinGroups(c.Groups))
+	return out
 }
 
-// upstream returns the changes to a request that is let through.
-func (a *Authorizer) upstream(p *policy, d *Decision, c *consumer, r *Request, parameters []string) Upstream {
-	set, mask := p.identity(d, c)
-	u := Upstream{Set: set, Remove: a.strip.bySet[mask]}
-	hide := p.HideCredentials && !p.Shadow
-	if hide {
-		u.RemoveAlso = p.hidden
-		u.RemoveQuery = parameters
-	}
-	for i := range r.Headers {
-		name := r.Headers[i].Name
-		if plainName(name) && p.spelledOut {
-			continue
+// assert sets the headers that tell the upstream who the request is from, and
+// removes all others of that kind; without a consumer, all of them.
+func (a *Authorizer) assert(u *Upstream, p *policy, d *Decision, c *consumer) {
+	set := 0
+	if c != nil {
+		u.Set, u.SetMemo, set = c.headers, &c.memo, c.mask
+		// With an acl, Kong sets the header even where it comes out empty.
+		if p.HideGroupsHeader || !p.hasACL() && len(c.Groups) == 0 {
+			last := len(c.headers) - 1
+			u.Set, u.SetMemo, set = c.headers[:last:last], &c.memoUngrouped, set&^(1<<identityGroups)
 		}
-		// A name in none of the listed spellings that an upstream may still
-		// take for one of ours, such as x.consumer.id.
-		folded := foldedName(name)
-		if isIdentity(folded) || hide && p.hides(folded) {
-			u.RemoveAlso = append(slices.Clip(u.RemoveAlso), name)
+		if d.Anonymous {
+			u.SetAlso = Header{Name: identityHeaders[identityAnonymous], Value: "true"}
+			set |= 1 << identityAnonymous
+		} else if !p.HideCredentialIdentifier {
+			u.SetAlso = Header{Name: identityHeaders[identityCredential], Value: d.AccessToken}
+			set |= 1 << identityCredential
 		}
 	}
-	return u
+	rest := &a.strip.bySet[set]
+	u.Remove, u.RemoveMemo = rest.names, &rest.memo
 }
 
-// hides says whether a folded name is that of one of the policy's tokens.
-func (p *policy) hides(folded string) bool {
+// upstream writes the changes to a request that is let through.
+func (a *Authorizer) upstream(u *Upstream, p *policy, d *Decision, c *consumer, x *extraction) {
+	a.assert(u, p, d, c)
+	if p.hides {
+		u.RemoveAlso, u.RemoveAlsoMemo = p.hidden, &p.hiddenMemo
+		u.RemoveQuery = x.parameters
+	}
+	if len(x.odd) > 0 {
+		u.RemoveAlso, u.RemoveAlsoMemo = slices.Concat(u.RemoveAlso, x.odd), nil
+	}
+}
+
+// hidesName says whether a folded name is that of a token to hide.
+func (p *policy) hidesName(folded string) bool {
 	_, ok := p.foldedTokens[folded]
-	return ok
+	return ok && p.hides
 }
 
 // joinGroups is how Kong's acl writes a list of groups.

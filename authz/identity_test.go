@@ -13,14 +13,22 @@ import (
 func arrives(u Upstream, sent []Header) []Header {
 	var out []Header
 	for _, h := range sent {
-		if !slices.ContainsFunc(u.Set, func(s Header) bool { return s.Name == h.Name }) {
+		if !slices.ContainsFunc(set(u), func(s Header) bool { return s.Name == h.Name }) {
 			out = append(out, h)
 		}
 	}
-	out = append(out, u.Set...)
+	out = append(out, set(u)...)
 	return slices.DeleteFunc(out, func(h Header) bool {
 		return slices.Contains(u.Remove, h.Name) || slices.Contains(u.RemoveAlso, h.Name)
 	})
+}
+
+// set lists the headers that u sets.
+func set(u Upstream) []Header {
+	if u.SetAlso.Name == "" {
+		return u.Set
+	}
+	return append(slices.Clip(u.Set), u.SetAlso)
 }
 
 func TestIdentityHeadersAreKongs(t *testing.T) {
@@ -35,8 +43,8 @@ func TestIdentityHeadersAreKongs(t *testing.T) {
 			{"x-consumer-id", aliceID},
 			{"x-consumer-custom-id", "c-1"},
 			{"x-consumer-username", "alice"},
-			{"x-credential-identifier", "foo"},
 			{"x-consumer-groups", "gold, eu"},
+			{"x-credential-identifier", "foo"},
 		}},
 		{name: "hidden identifier and groups", policy: func(p *Policy) { p.HideCredentialIdentifier, p.HideGroupsHeader = true, true }, request: good(), want: []Header{
 			{"x-consumer-id", aliceID}, {"x-consumer-custom-id", "c-1"}, {"x-consumer-username", "alice"},
@@ -45,7 +53,7 @@ func TestIdentityHeadersAreKongs(t *testing.T) {
 			{"x-consumer-id", visitorID}, {"x-consumer-username", "visitor"}, {"x-anonymous-consumer", "true"},
 		}},
 		{name: "anonymous without groups under a deny list", policy: func(p *Policy) { p.Anonymous, p.Deny = "visitor", []string{"x"} }, request: get("/"), want: []Header{
-			{"x-consumer-id", visitorID}, {"x-consumer-username", "visitor"}, {"x-anonymous-consumer", "true"}, {"x-consumer-groups", ""},
+			{"x-consumer-id", visitorID}, {"x-consumer-username", "visitor"}, {"x-consumer-groups", ""}, {"x-anonymous-consumer", "true"},
 		}},
 		{name: "preflight", policy: func(p *Policy) { p.RunOnPreflight = false }, request: preflight(), want: nil},
 		{name: "shadow", policy: func(p *Policy) { p.Shadow = true }, request: good(), want: nil},
@@ -54,7 +62,7 @@ func TestIdentityHeadersAreKongs(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			d := newBench(t, test.policy).Check(t.Context(), test.request)
-			if diff := cmp.Diff(test.want, d.Upstream.Set); diff != "" {
+			if diff := cmp.Diff(test.want, set(d.Upstream)); diff != "" {
 				t.Errorf("headers set (-want +got):\n%s", diff)
 			}
 		})
@@ -97,7 +105,7 @@ func TestTrap06And07SpoofedIdentityNeverArrives(t *testing.T) {
 					t.Errorf("%s: %s reaches the upstream", h.Name, h.Value)
 				}
 			}
-			for _, h := range d.Upstream.Set {
+			for _, h := range set(d.Upstream) {
 				if slices.Contains(d.Upstream.Remove, h.Name) || slices.Contains(d.Upstream.RemoveAlso, h.Name) {
 					t.Errorf("%s is set and removed", h.Name)
 				}
@@ -140,6 +148,27 @@ func TestHiddenCredentialsWithLongNamesNeverArrive(t *testing.T) {
 	for _, h := range arrives(d.Upstream, r.Headers) {
 		if strings.Contains(h.Name, "token") {
 			t.Errorf("%s reaches the upstream", h.Name)
+		}
+	}
+}
+
+// A long name of a token is not spelled out ahead of requests, so that all names
+// of a request are looked at closely.
+func TestNoHeaderIsSetAndRemovedWhateverTokensAreCalled(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"access_token", "a_b_c_d_e_f_token"} {
+		r := get("/", name, "foo", "secret_token", "supersecretvalue")
+		for _, identity := range identityHeaders {
+			r.Headers = append(r.Headers, Header{identity, "spoofed"})
+		}
+		u := newBench(t, func(p *Policy) { p.AccessTokenNames = []string{name} }).Check(t.Context(), r).Upstream
+		if len(set(u)) != 5 {
+			t.Fatalf("%s: sets %v", name, set(u))
+		}
+		for _, h := range set(u) {
+			if slices.Contains(u.Remove, h.Name) || slices.Contains(u.RemoveAlso, h.Name) {
+				t.Errorf("%s: %s is set and removed", name, h.Name)
+			}
 		}
 	}
 }

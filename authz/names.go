@@ -3,6 +3,7 @@ package authz
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // canonicalName is how names of tokens and headers are compared where "_" and
@@ -17,14 +18,23 @@ func canonicalName(name string) string {
 // variables (CGI).
 func foldedName(name string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
+		if r >= utf8.RuneSelf {
+			return '-'
 		}
-		return '-'
+		return rune(foldedByte(byte(r)))
 	}, name)
+}
+
+// foldedByte is what one byte of ASCII counts as. A byte that is part of a
+// longer character counts as a dash, as the character does.
+func foldedByte(c byte) byte {
+	switch {
+	case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		return c
+	case c >= 'A' && c <= 'Z':
+		return c + 'a' - 'A'
+	}
+	return '-'
 }
 
 // plainName says whether a header's name is letters, digits, dashes and

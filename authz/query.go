@@ -12,33 +12,34 @@ func splitTarget(target string) (path, query string) {
 	return path, query
 }
 
-// A parameter is one name=value pair of a query or form.
+// A parameter is one name=value pair of a query or form, as it stands there.
 type parameter struct {
-	// raw is the name as it stands in the input, name and value are decoded.
-	raw, name, value string
+	name, value string
 	// assigned is false for a name without "=".
 	assigned bool
-	// broken says that the value could not be decoded.
-	broken bool
 }
 
 // nextParameter splits the first pair off a query. Pairs are separated by "&"
-// only, as in the WHATWG URL standard: ";" belongs to a value. A name that
-// cannot be decoded stays as it is, and so is no token's name.
+// only, as in the WHATWG URL standard: ";" belongs to a value.
 func nextParameter(query string) (p parameter, rest string) {
 	pair, rest, _ := strings.Cut(query, "&")
-	raw, value, assigned := strings.Cut(pair, "=")
-	p = parameter{raw: raw, name: raw, value: value, assigned: assigned}
-	if name, ok := unescape(raw, true); ok {
-		p.name = name
-	}
-	decoded, ok := unescape(value, true)
-	if !ok {
-		p.value, p.broken = "", true
-		return p, rest
-	}
-	p.value = decoded
+	p.name, p.value, p.assigned = strings.Cut(pair, "=")
 	return p, rest
+}
+
+// tokenOf says which token a parameter is for. A name that cannot be decoded is
+// no token's name.
+func (n *tokenNames) tokenOf(p parameter) (token int, ok bool) {
+	// What decodes is so much shorter: most names need no decoding to be told
+	// apart.
+	if !n.hasLength(len(p.name) - 2*strings.Count(p.name, "%")) {
+		return 0, false
+	}
+	name, ok := unescape(p.name, true)
+	if !ok {
+		return 0, false
+	}
+	return n.lookupParameter(name)
 }
 
 // unescape decodes percent-encoding, and "+" as a space where plus says so. It

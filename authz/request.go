@@ -1,5 +1,7 @@
 package authz
 
+import "time"
+
 // A Request is what the decision needs to know of one HTTP request. It holds
 // no protobuf type, so that any reader of any wire format can fill it in.
 //
@@ -35,6 +37,11 @@ type Request struct {
 
 	// Source is the address of the peer, for the log.
 	Source string
+
+	// Received is when the request arrived. It is what the time limits of a
+	// credential are held against; the zero time stands for that of the
+	// comparison.
+	Received time.Time
 }
 
 // A Header is one header field.

@@ -29,17 +29,30 @@ type policy struct {
 	Policy
 	source Source
 	names  *tokenNames
-	// hidden are the header names to strip for HideCredentials.
-	hidden []string
+	edges  *edges
+	// hides says that tokens are kept from the upstream.
+	hides bool
+	// hidden are the header names to strip for that.
+	hidden     []string
+	hiddenMemo Memo
 	// spelledOut says that hidden has every spelling with "_" and "-".
 	spelledOut bool
 	// foldedTokens are the folded names of both tokens.
 	foldedTokens map[string]struct{}
+	// listed are the groups of Allow, or else of Deny.
+	listed map[string]struct{}
 }
 
+// consumer is a Consumer with its identity headers.
 type consumer struct {
 	Consumer
-	groupsHeader string
+	// headers are those of every request, and then that with the groups, which
+	// a policy may leave out.
+	headers []Header
+	// mask has a bit for each of headers, as in [stripper].
+	mask int
+	// memo is that of headers, memoUngrouped of headers without the last.
+	memo, memoUngrouped Memo
 }
 
 // NewSnapshot checks the entities against each other and reports every mistake.
@@ -88,7 +101,7 @@ func (s *Snapshot) addConsumers(consumers []Consumer) error {
 			errs = append(errs, fmt.Errorf("consumer %q: custom_id %q is taken by another consumer", label, c.CustomID))
 		}
 		c.Groups = slices.Clone(c.Groups)
-		entry := &consumer{Consumer: c, groupsHeader: joinGroups(c.Groups)}
+		entry := newConsumer(c)
 		s.consumersByID[c.ID] = entry
 		customIDs[c.CustomID] = true
 		if c.Username != "" {
@@ -145,8 +158,10 @@ func compile(p Policy, source Source) *policy {
 		Policy:       p,
 		source:       source,
 		names:        newTokenNames(p.AccessTokenNames, p.SecretTokenNames),
+		hides:        p.HideCredentials && !p.Shadow,
 		foldedTokens: map[string]struct{}{},
 		spelledOut:   true,
+		listed:       map[string]struct{}{},
 	}
 	for _, name := range slices.Concat(p.AccessTokenNames, p.SecretTokenNames) {
 		c.spelledOut = c.spelledOut && spelledOut(name)
@@ -155,6 +170,10 @@ func compile(p Policy, source Source) *policy {
 	}
 	slices.Sort(c.hidden)
 	c.hidden = slices.Compact(c.hidden)
+	c.edges = newEdges(slices.AppendSeq(slices.Clone(identityHeaders[:]), maps.Keys(c.foldedTokens)))
+	for _, group := range slices.Concat(p.Allow, p.Deny) {
+		c.listed[group] = struct{}{}
+	}
 	return c
 }
 

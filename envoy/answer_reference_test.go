@@ -47,8 +47,8 @@ func answerGenerated(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse
 }
 
 func allowedGenerated(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse, error) {
-	ok := &authv3.OkHttpResponse{Headers: make([]*corev3.HeaderValueOption, 0, len(d.Upstream.Set))}
-	for _, h := range d.Upstream.Set {
+	ok := &authv3.OkHttpResponse{Headers: make([]*corev3.HeaderValueOption, 0, len(d.Upstream.Set)+1)}
+	for _, h := range headersSet(&d.Upstream) {
 		if !isHeaderName(h.Name) || !isHeaderValue(h.Value) {
 			return nil, fmt.Errorf("%w: %q", errHeader, h.Name)
 		}
@@ -73,6 +73,14 @@ func allowedGenerated(r *authz.Request, d *authz.Decision) (*authv3.CheckRespons
 	}, nil
 }
 
+// headersSet lists the headers to set.
+func headersSet(u *authz.Upstream) []authz.Header {
+	if u.SetAlso.Name == "" {
+		return u.Set
+	}
+	return append(slices.Clip(u.Set), u.SetAlso)
+}
+
 // removals lists the headers to remove, none of which is set: Envoy removes
 // after it sets. A name that Envoy would skip for being none is an error, since
 // what was to be kept from the upstream would reach it.
@@ -83,7 +91,7 @@ func removals(u *authz.Upstream) ([]string, error) {
 			if !isHeaderName(name) {
 				return nil, fmt.Errorf("%w: %q is to be removed", errHeader, name)
 			}
-			if !slices.ContainsFunc(u.Set, func(h authz.Header) bool { return h.Name == name }) {
+			if !slices.ContainsFunc(headersSet(u), func(h authz.Header) bool { return h.Name == name }) {
 				out = append(out, name)
 			}
 		}

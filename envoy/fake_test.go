@@ -44,8 +44,8 @@ func allowAlice() authz.Decision {
 			Set: []authz.Header{
 				{Name: "x-consumer-id", Value: "c0ffee00-0000-4000-8000-000000000001"},
 				{Name: "x-consumer-username", Value: "alice"},
-				{Name: "x-credential-identifier", Value: "alice-access"},
 			},
+			SetAlso:     authz.Header{Name: "x-credential-identifier", Value: "alice-access"},
 			Remove:      []string{"x_consumer_id", "x-consumer_id", "x-anonymous-consumer"},
 			RemoveAlso:  []string{"access-token", "access_token"},
 			RemoveQuery: []string{"access_token"},

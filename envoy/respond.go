@@ -68,15 +68,34 @@ func (w *writer) allowed(r *authz.Request, d *authz.Decision) error {
 	if err := w.removals(&d.Upstream); err != nil {
 		return err
 	}
-	for i := len(d.Upstream.Set) - 1; i >= 0; i-- {
-		h := &d.Upstream.Set[i]
-		if !isHeaderName(h.Name) || !isHeaderValue(h.Value) {
-			return fmt.Errorf("%w: %q", errHeader, h.Name)
-		}
-		w.header(okHeaders, h)
+	if err := w.headers(&d.Upstream); err != nil {
+		return err
 	}
 	w.enclose(checkResponseOK, end)
 	w.status(codes.OK, "")
+	return nil
+}
+
+// headers writes the headers to set.
+func (w *writer) headers(u *authz.Upstream) error {
+	if u.SetAlso.Name != "" {
+		if err := w.setting(&u.SetAlso); err != nil {
+			return err
+		}
+	}
+	for i := len(u.Set) - 1; i >= 0; i-- {
+		if err := w.setting(&u.Set[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) setting(h *authz.Header) error {
+	if !isHeaderName(h.Name) || !isHeaderValue(h.Value) {
+		return fmt.Errorf("%w: %q", errHeader, h.Name)
+	}
+	w.header(okHeaders, h)
 	return nil
 }
 
@@ -90,7 +109,7 @@ func (w *writer) removals(u *authz.Upstream) error {
 			if !isHeaderName(name) {
 				return fmt.Errorf("%w: %q is to be removed", errHeader, name)
 			}
-			if !slices.ContainsFunc(u.Set, func(h authz.Header) bool { return h.Name == name }) {
+			if name != u.SetAlso.Name && !slices.ContainsFunc(u.Set, func(h authz.Header) bool { return h.Name == name }) {
 				w.text(okHeadersToRemove, name)
 			}
 		}

@@ -71,14 +71,15 @@ func TestDenialsCarryTheGRPCCodeOfTheirStatus(t *testing.T) {
 
 func TestAllowsAreSpelledOut(t *testing.T) {
 	t.Parallel()
-	out := responded(t, getRequest(), allowAlice())
+	d := allowAlice()
+	out := responded(t, getRequest(), d)
 	if out.GetStatus() == nil || out.GetStatus().GetCode() != 0 || out.GetOkResponse() == nil {
 		t.Fatalf("got %v, want a status of 0 and an ok_response", out)
 	}
 	got := newAnswer(out)
 	want := Answer{
 		Allowed: true, Reason: "authenticated", Policy: "orders",
-		Set:         allowAlice().Upstream.Set,
+		Set:         headersSet(&d.Upstream),
 		Remove:      []string{"x_consumer_id", "x-consumer_id", "x-anonymous-consumer", "access-token", "access_token"},
 		RemoveQuery: []string{"access_token"},
 	}

@@ -94,6 +94,7 @@ func (s *Service) check(ctx context.Context, c *call) (err error) {
 		}
 	}()
 	d := &c.decision
+	c.request.Received = began
 	*d = s.decider.Check(ctx, &c.request)
 	if d.Allowed && !d.Shadow && ctx.Err() != nil {
 		// Whoever asked has gone: an allow that came too late is none.

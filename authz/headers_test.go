@@ -1,0 +1,106 @@
+package authz
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// searchHeadersSlowly is what searchHeaders must find, written without any of
+// its shortcuts.
+func searchHeadersSlowly(p *policy, r *Request) (found findings, odd []string) {
+	for _, h := range r.Headers {
+		for t, names := range [tokenCount][]string{p.AccessTokenNames, p.SecretTokenNames} {
+			for _, name := range names {
+				name = strings.ToLower(name)
+				if h.Name == name || h.Name == strings.ReplaceAll(name, "_", "-") {
+					found[t].add(h.Value)
+					break
+				}
+			}
+		}
+		listed := identitySpelling(h.Name) || p.hides && slices.Contains(p.hidden, h.Name)
+		folded := foldedName(h.Name)
+		ours := isIdentity(folded)
+		for _, name := range slices.Concat(p.AccessTokenNames, p.SecretTokenNames) {
+			ours = ours || p.hides && foldedName(name) == folded
+		}
+		if ours && !listed {
+			odd = append(odd, h.Name)
+		}
+	}
+	return found, odd
+}
+
+func identitySpelling(name string) bool {
+	for _, header := range identityHeaders {
+		if slices.Contains(spellings(header), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// FuzzSearchHeaders states: the search of headers finds what a plain one finds,
+// and every name of ours that it does not find is listed ahead of requests.
+func FuzzSearchHeaders(f *testing.F) {
+	for _, s := range []string{
+		"access_token", "access-token", "ACCESS_TOKEN", "access.token", "x-consumer-id", "x.consumer.id", "x_consumer-id", "xéconsumer-id", "x-consumer-iD",
+		"x\xffconsumer-id", "_odd_", "-odd-", "é_odd-", "!odd!", "a_b_c_d_e_f", "a-b_c-d_e-f", "a.b_c-d_e-f", "", "-", "x-authenticated-groups",
+	} {
+		f.Add(s, "secret_token")
+	}
+	var policies []*policy
+	for _, names := range [][]string{{"access_token"}, {"Key", "_odd_"}, {"a_b_c_d_e_f"}, {"-"}} {
+		for _, hide := range []bool{true, false} {
+			p := DefaultPolicy()
+			p.AccessTokenNames, p.HideCredentials = names, hide
+			policies = append(policies, compile(p, nil))
+		}
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		r := get("/", a, "1", b, "2", strings.ToLower(a), "3")
+		for _, p := range policies {
+			found, odd := p.searchHeaders(r)
+			wantFound, wantOdd := searchHeadersSlowly(p, r)
+			if found != wantFound {
+				t.Errorf("%q in %q: found %+v, want %+v", p.AccessTokenNames, r.Headers, found, wantFound)
+			}
+			// What is listed anyway does no harm here.
+			odd = slices.DeleteFunc(odd, func(name string) bool { return slices.Contains(p.hidden, name) })
+			if diff := cmp.Diff(wantOdd, odd, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%q, hidden %t, in %q: odd names (-want +got):\n%s", p.AccessTokenNames, p.hides, r.Headers, diff)
+			}
+		}
+	})
+}
+
+func TestNamesOfParametersAreListedOnceInAnyOrder(t *testing.T) {
+	t.Parallel()
+	p := DefaultPolicy()
+	p.AccessTokenNames, p.SecretTokenNames = []string{"access_token", "key"}, []string{"secret_token", "Secret", "s-s"}
+	n := newTokenNames(p.AccessTokenNames, p.SecretTokenNames)
+	all := []string{"access_token", "access-token", "key", "secret_token", "secret-token", "Secret", "s-s", "%6bey", "s%2Ds", "se%63ret_token"}
+	for _, a := range all {
+		for _, b := range all {
+			for _, c := range all {
+				var names []string
+				want := map[string]bool{a: true, b: true, c: true}
+				for _, name := range []string{a, b, c, a} {
+					names = n.withName(names, name)
+				}
+				if len(names) != len(want) {
+					t.Fatalf("of %q, %q, %q: got %q", a, b, c, names)
+				}
+				for _, name := range names {
+					if !want[name] {
+						t.Fatalf("of %q, %q, %q: got %q", a, b, c, names)
+					}
+				}
+			}
+		}
+	}
+}
