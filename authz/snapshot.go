@@ -13,10 +13,8 @@ import (
 // immutable and safe for concurrent use; a change makes a new one.
 type Snapshot struct {
 	byName map[string]*policy
-	// selecting are the policies with hosts or paths, in order.
-	selecting []*policy
-	// byHost says that a policy is selected by host.
-	byHost bool
+	// selection has the policies with hosts or paths.
+	selection *selection
 	// fallback is the default policy, nil if there is none.
 	fallback *policy
 
@@ -62,6 +60,7 @@ type consumer struct {
 func NewSnapshot(policies []Policy, consumers []Consumer, sources map[string]Source) (*Snapshot, error) {
 	s := &Snapshot{
 		byName:          map[string]*policy{},
+		selection:       newSelection(),
 		consumersByID:   map[string]*consumer{},
 		consumersByName: map[string]*consumer{},
 	}
@@ -71,7 +70,7 @@ func NewSnapshot(policies []Policy, consumers []Consumer, sources map[string]Sou
 			errs = append(errs, fmt.Errorf("policy %q: %w", policies[i].Name, err))
 		}
 	}
-	if len(policies) == 1 && s.fallback == nil && len(s.selecting) == 0 {
+	if len(policies) == 1 && s.fallback == nil && len(s.selection.policies) == 0 {
 		s.fallback = s.byName[policies[0].Name]
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -135,8 +134,7 @@ func (s *Snapshot) addPolicy(p Policy, sources map[string]Source) error {
 		s.fallback = compiled
 	}
 	if len(p.Hosts) > 0 || len(p.Paths) > 0 {
-		s.selecting = append(s.selecting, compiled)
-		s.byHost = s.byHost || len(p.Hosts) > 0
+		s.selection.add(compiled)
 	}
 	return errors.Join(errs...)
 }
