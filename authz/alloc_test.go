@@ -2,11 +2,13 @@ package authz
 
 import (
 	"context"
+	"io"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // recorded is a Source that answers as a cache does on a hit.
@@ -91,6 +93,21 @@ func TestAllocNothingToDecideToCountAndToLeaveOutOfTheLog(t *testing.T) {
 			if got != 0 {
 				t.Errorf("%s with %d policies: %g allocations, want 0", w.name, policies, got)
 			}
+		}
+	}
+}
+
+func TestAllocOnceForALineOfTheLog(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zapcore.InfoLevel)
+	lines := NewDecisionLog(zap.New(core), 1)
+	for _, w := range pathways()[:2] {
+		a, d := w.authorizer(t, 1), new(Decision)
+		w.check(t, a, d)
+		if got := testing.AllocsPerRun(100, func() { lines.Write(w.request, d, time.Microsecond) }); got > 1 {
+			t.Errorf("%s: %g allocations for a line, want 1", w.name, got)
 		}
 	}
 }

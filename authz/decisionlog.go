@@ -70,13 +70,20 @@ func NewDecisionLog(log *zap.Logger, allowSample int) *DecisionLog {
 
 // Write logs one decision, if it is its turn.
 func (l *DecisionLog) Write(r *Request, d *Decision, took time.Duration) {
-	if !l.due(d) {
+	if !l.due(r, d, took) {
 		return
 	}
-	l.log.Info("decision", zap.Inline(line{r, d, took, l.suppressed.Swap(0)}))
+	entry := l.log.Check(zapcore.InfoLevel, "decision")
+	if entry == nil {
+		return
+	}
+	// All of it in one allocation. It is not used again: a core may keep it.
+	n := &line{request: r, decision: d, took: took, suppressed: l.suppressed.Swap(0)}
+	n.fields[0] = zap.Inline(n)
+	entry.Write(n.fields[:]...)
 }
 
-func (l *DecisionLog) due(d *Decision) bool {
+func (l *DecisionLog) due(r *Request, d *Decision, took time.Duration) bool {
 	if d.Allowed && d.Reason.Status() == 0 {
 		return l.allowSample > 0 && l.allowed.Add(1)%l.allowSample == 0
 	}
@@ -84,7 +91,11 @@ func (l *DecisionLog) due(d *Decision) bool {
 	if d.Reason.Status() >= http.StatusInternalServerError {
 		limit = l.failures
 	}
-	if limit.Allow() {
+	now := r.Received.Add(took)
+	if r.Received.IsZero() {
+		now = time.Now()
+	}
+	if limit.AllowN(now, 1) {
 		return true
 	}
 	l.suppressed.Add(1)
@@ -93,14 +104,16 @@ func (l *DecisionLog) due(d *Decision) bool {
 
 // line is one decision on its way into the log.
 type line struct {
-	request    *Request
-	decision   *Decision
-	took       time.Duration
-	suppressed uint64
+	request     *Request
+	decision    *Decision
+	took        time.Duration
+	suppressed  uint64
+	fields      [1]zap.Field
+	fingerprint [fingerprintLength]byte
 }
 
 // MarshalLogObject implements [zapcore.ObjectMarshaler].
-func (l line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	r, d := l.request, l.decision
 	enc.AddString(fieldDecision, d.Verdict())
 	enc.AddString(fieldReason, d.Reason.String())
@@ -123,7 +136,8 @@ func (l line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddString(fieldUsername, d.Consumer.Username)
 	}
 	if d.AccessToken != "" {
-		enc.AddString(fieldCredential, Fingerprint(d.AccessToken))
+		fingerprint(&l.fingerprint, d.AccessToken)
+		enc.AddByteString(fieldCredential, l.fingerprint[:])
 	}
 	path, _ := splitTarget(r.Path)
 	enc.AddString(fieldMethod, clip(r.Method))
@@ -155,8 +169,16 @@ func (d *Decision) Verdict() string {
 // access token: enough to find its lines in a log, too little to be of use to
 // who reads them. `printf %s TOKEN | sha256sum | cut -c1-8` gives the same.
 func Fingerprint(accessToken string) string {
+	var out [fingerprintLength]byte
+	fingerprint(&out, accessToken)
+	return string(out[:])
+}
+
+const fingerprintLength = 8
+
+func fingerprint(out *[fingerprintLength]byte, accessToken string) {
 	sum := sha256.Sum256([]byte(accessToken))
-	return hex.EncodeToString(sum[:4])
+	hex.Encode(out[:], sum[:fingerprintLength/2])
 }
 
 func clip(s string) string {
