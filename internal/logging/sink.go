@@ -15,8 +15,10 @@ const queueLength = 4096
 // queue full are dropped and counted. It is safe for concurrent use.
 type Sink struct {
 	out     io.Writer
-	lines   chan []byte
+	lines   chan *[]byte
 	dropped atomic.Uint64
+	// spare has the buffers of lines that were written.
+	spare sync.Pool
 	// ended is closed when the last line is written.
 	ended chan struct{}
 
@@ -26,7 +28,10 @@ type Sink struct {
 
 // NewSink returns a Sink that writes to out. Nothing is written before Run.
 func NewSink(out io.Writer) *Sink {
-	return &Sink{out: out, lines: make(chan []byte, queueLength), ended: make(chan struct{})}
+	return &Sink{
+		out: out, lines: make(chan *[]byte, queueLength), ended: make(chan struct{}),
+		spare: sync.Pool{New: func() any { return new([]byte) }},
+	}
 }
 
 // Run writes lines until Close. It may be called once.
@@ -34,7 +39,8 @@ func (s *Sink) Run() {
 	defer close(s.ended)
 	for line := range s.lines {
 		// There is nobody left to tell.
-		_, _ = s.out.Write(line)
+		_, _ = s.out.Write(*line)
+		s.recycle(line)
 	}
 }
 
@@ -46,12 +52,25 @@ func (s *Sink) Write(p []byte) (int, error) {
 		s.dropped.Add(1)
 		return len(p), nil
 	}
+	line := s.spare.Get().(*[]byte) //nolint:forcetypeassert // the pool's New makes nothing else
+	*line = append((*line)[:0], p...)
 	select {
-	case s.lines <- append([]byte(nil), p...):
+	case s.lines <- line:
 	default:
 		s.dropped.Add(1)
+		s.recycle(line)
 	}
 	return len(p), nil
+}
+
+// maxSpare bounds the buffers that are kept: a stack trace must not take up
+// memory for good.
+const maxSpare = 4 << 10
+
+func (s *Sink) recycle(line *[]byte) {
+	if cap(*line) <= maxSpare {
+		s.spare.Put(line)
+	}
 }
 
 // Dropped is how many lines nobody will read.
