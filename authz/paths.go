@@ -44,14 +44,15 @@ func (p *pathRules) first(q *query) int {
 	if p.some > first {
 		return first
 	}
-	for end := 0; end < len(q.path) && end <= p.longest; {
-		next := strings.IndexByte(q.path[end:], '/')
+	// A path begins with a slash and has no two in a row.
+	for end := 0; end <= p.longest; {
+		first = min(first, p.order(q.path[:end+1]))
+		next := strings.IndexByte(q.path[end+1:], '/')
 		if next < 0 {
 			break
 		}
-		end += next
-		first = min(first, p.order(q.path[:end]), p.order(q.path[:end+1]))
-		end++
+		end += 1 + next
+		first = min(first, p.order(q.path[:end]))
 	}
 	return min(first, p.order(q.path))
 }
