@@ -59,10 +59,7 @@ func New[V any](cfg Config, load Loader[V], rules Rules[V]) (*Cache[V], error) {
 	return c, nil
 }
 
-func (c *Cache[V]) now() instant {
-	wall := time.Now()
-	return instant{wall: wall, since: wall.Sub(c.epoch)}
-}
+func (c *Cache[V]) now() moment { return time.Since(c.epoch) }
 
 // Invalidate forgets key, whether it has a value or is known to be absent. Once
 // it has returned, no lookup that begins is answered with what was read before:
@@ -71,7 +68,7 @@ func (c *Cache[V]) Invalidate(key string) {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.entries.Remove(key)
+	t.entries.remove(key)
 	t.absent.Remove(key)
 	t.void(key, errVoid)
 }
@@ -83,7 +80,7 @@ func (c *Cache[V]) InvalidateAll() {
 	defer t.mu.Unlock()
 	if err := t.empty(c.cfg.Capacity, c.cfg.AbsentCapacity); err != nil {
 		// Not with capacities that New has accepted.
-		t.entries.Purge()
+		t.entries = newRing[V](c.cfg.Capacity)
 		t.absent.Purge()
 	}
 	for key := range t.flights {
@@ -91,14 +88,14 @@ func (c *Cache[V]) InvalidateAll() {
 	}
 }
 
-// Keys returns the keys of the values held, at most Capacity of them, from the
-// least to the most recently used. Lookups wait while they are copied, which
-// takes about 0.1 seconds for a million.
+// Keys returns the keys of the values held, at most Capacity of them, in no
+// order. Lookups wait while they are copied, which takes about 0.1 seconds for a
+// million.
 func (c *Cache[V]) Keys() []string {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.entries.Keys()
+	return t.entries.keys()
 }
 
 // Run waits until ctx is done and closes the cache.

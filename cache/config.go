@@ -9,8 +9,8 @@ import (
 // Config says how much a Cache holds, for how long, and how hard it may work the
 // store. The zero Config is not valid: begin with [DefaultConfig].
 type Config struct {
-	// Capacity is how many values are held, default 100 000. Beyond it the
-	// least recently used one goes.
+	// Capacity is how many values are held, default 100 000. Beyond it one
+	// goes that has not been used for long.
 	Capacity int
 	// AbsentCapacity is how many absent keys are remembered, default 10 000,
 	// apart from Capacity.

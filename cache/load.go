@@ -27,17 +27,17 @@ type outcome[V any] struct {
 	value    V
 	err      error
 	lifetime time.Duration
-	deadline time.Time
+	deadline deadline
 }
 
 // begin starts a load of key, or returns an error that wraps [ErrBusy] or
 // [ErrClosed]. The lock of the table is held.
-func (c *Cache[V]) begin(key string, why purpose, now instant) (*flight[V], error) {
+func (c *Cache[V]) begin(key string, why purpose, now moment) (*flight[V], error) {
 	t := c.table
 	if t.closed {
 		return nil, ErrClosed
 	}
-	if err := c.admit(why, now); err != nil {
+	if err := c.admit(why); err != nil {
 		if why != forRefresh {
 			t.stats.Busy++
 		}
@@ -57,11 +57,11 @@ func (c *Cache[V]) begin(key string, why purpose, now instant) (*flight[V], erro
 
 // admit applies the limits. The slot comes first: a lookup that is refused one
 // does not use up the rate.
-func (c *Cache[V]) admit(why purpose, now instant) error {
+func (c *Cache[V]) admit(why purpose) error {
 	if !c.gate.enter(why) {
 		return errNoSlot
 	}
-	if why == forMiss && c.misses != nil && !c.misses.AllowN(now.wall, 1) {
+	if why == forMiss && c.misses != nil && !c.misses.Allow() {
 		c.gate.leave(why)
 		return errNoRate
 	}
@@ -88,7 +88,7 @@ func (c *Cache[V]) attempt(key string, o *outcome[V]) {
 func (c *Cache[V]) judge(ctx context.Context, value V, err error) outcome[V] {
 	switch {
 	case err == nil:
-		return outcome[V]{verdict: found, value: value, lifetime: c.lifetime(value), deadline: c.rules.Deadline(value)}
+		return outcome[V]{verdict: found, value: value, lifetime: c.lifetime(value), deadline: newDeadline(c.rules.Deadline(value))}
 	case c.rules.Absent(err):
 		return outcome[V]{verdict: absent, err: err}
 	case c.rules.Unavailable(err), ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded):
@@ -135,7 +135,7 @@ func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
 		return
 	}
 	delete(t.flights, f.key)
-	if o.verdict == found && past(o.deadline, now) {
+	if o.verdict == found && o.deadline.past() {
 		o = outcome[V]{verdict: absent, err: c.rules.Expired}
 	}
 	c.store(f, &o, now)
@@ -144,38 +144,39 @@ func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
 }
 
 // store brings what is held in line with an outcome.
-func (c *Cache[V]) store(f *flight[V], o *outcome[V], now instant) {
+func (c *Cache[V]) store(f *flight[V], o *outcome[V], now moment) {
 	t := c.table
 	switch o.verdict {
 	case found:
 		// The key is not known as absent: no load begins while it is.
-		if t.entries.Add(f.key, c.newEntry(o, f.began)) {
+		if t.entries.add(c.newEntry(f.key, o, f.began)) {
 			t.stats.Evictions++
 		}
 	case unavailable:
-		if e, held := t.entries.Peek(f.key); held {
-			e.nextLoad = now.since + c.cfg.RetryInterval
+		if e, held := t.entries.peek(f.key); held {
+			e.nextLoad = now + c.cfg.RetryInterval
 			// As long as it is used, the next load ends within this time.
 			e.unavailableUntil = e.nextLoad + c.cfg.LoadTimeout
 		}
 	case absent:
-		t.entries.Remove(f.key)
-		if c.cfg.AbsentTTL > 0 && t.absent.Add(f.key, absence{err: o.err, until: f.began.since + c.shorten(c.cfg.AbsentTTL)}) {
+		t.entries.remove(f.key)
+		if c.cfg.AbsentTTL > 0 && t.absent.Add(f.key, absence{err: o.err, until: f.began + c.shorten(c.cfg.AbsentTTL)}) {
 			t.stats.AbsentEvictions++
 		}
 	case failed:
-		t.entries.Remove(f.key)
+		t.entries.remove(f.key)
 	}
 }
 
 // newEntry counts the life from the beginning of the load: that is how old the
 // value may be.
-func (c *Cache[V]) newEntry(o *outcome[V], began instant) *entry[V] {
+func (c *Cache[V]) newEntry(key string, o *outcome[V], began moment) *entry[V] {
 	ahead := time.Duration(c.cfg.RefreshAhead * float64(o.lifetime))
 	return &entry[V]{
+		key:        key,
 		value:      o.value,
 		deadline:   o.deadline,
-		freshUntil: began.since + o.lifetime,
-		nextLoad:   began.since + o.lifetime - ahead,
+		freshUntil: began + o.lifetime,
+		nextLoad:   began + o.lifetime - ahead,
 	}
 }

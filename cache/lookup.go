@@ -44,7 +44,7 @@ func (c *Cache[V]) consult(key string) (*entry[V], *flight[V], error) {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, held := t.entries.Get(key)
+	e, held := t.entries.get(key)
 	if held {
 		if e.fresh(now) {
 			t.stats.Hits++
@@ -53,13 +53,13 @@ func (c *Cache[V]) consult(key string) (*entry[V], *flight[V], error) {
 		}
 		if !e.servable(now, c.cfg.MaxStale) {
 			e = nil
-		} else if now.since < e.unavailableUntil {
+		} else if now < e.unavailableUntil {
 			t.stats.StaleHits++
 			c.refresh(e, key, now)
 			return e, nil, nil
 		}
 	} else if a, ok := t.absent.Get(key); ok {
-		if now.since < a.until {
+		if now < a.until {
 			t.stats.AbsentHits++
 			return nil, nil, a.err
 		}
@@ -91,8 +91,8 @@ func (c *Cache[V]) consult(key string) (*entry[V], *flight[V], error) {
 
 // refresh begins a background load of an entry that has just been used, if it is
 // time and there is a slot. The lock of the table is held.
-func (c *Cache[V]) refresh(e *entry[V], key string, now instant) {
-	if now.since < e.nextLoad || c.table.flights[key] != nil {
+func (c *Cache[V]) refresh(e *entry[V], key string, now moment) {
+	if now < e.nextLoad || c.table.flights[key] != nil {
 		return
 	}
 	if _, err := c.begin(key, forRefresh, now); errors.Is(err, ErrBusy) {
@@ -108,7 +108,7 @@ func (c *Cache[V]) await(ctx context.Context, f *flight[V], stale bool) (V, erro
 	defer c.waiting.Add(-1)
 	var patience <-chan time.Time
 	if stale {
-		timer := time.NewTimer(c.cfg.StaleWait - (c.now().since - f.began.since))
+		timer := time.NewTimer(c.cfg.StaleWait - (c.now() - f.began))
 		defer timer.Stop()
 		patience = timer.C
 	}
@@ -189,7 +189,7 @@ func (c *Cache[V]) standIn(key string) (V, bool) {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, held := t.entries.Peek(key)
+	e, held := t.entries.peek(key)
 	if !held || !e.servable(now, c.cfg.MaxStale) {
 		var none V
 		return none, false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -322,7 +323,7 @@ func TestValueThatArrivesAfterTheCallerHasGoneIsNotReturned(t *testing.T) {
 	})
 }
 
-func TestLeastRecentlyUsedValueMakesRoom(t *testing.T) {
+func TestValueThatIsNotUsedMakesRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
@@ -336,8 +337,8 @@ func TestLeastRecentlyUsedValueMakesRoom(t *testing.T) {
 			wantVersion(t, c, key, 1)
 		}
 		wantLoads(t, s, "a", 1)
-		if got := strings.Join(c.Keys(), " "); got != "c a" {
-			t.Errorf("Keys() = %q, want %q", got, "c a")
+		if got := strings.Join(slices.Sorted(slices.Values(c.Keys())), " "); got != "a c" {
+			t.Errorf("Keys() = %q, want %q", got, "a c")
 		}
 		if st := c.Stats(); st.Evictions != 1 || st.Entries != 2 || c.Len() != 2 {
 			t.Errorf("Evictions = %d, Entries = %d, Len = %d; want 1, 2, 2", st.Evictions, st.Entries, c.Len())

@@ -49,7 +49,7 @@ func (c *Cache[V]) Stats() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.stats
-	s.Entries, s.AbsentEntries = t.entries.Len(), t.absent.Len()
+	s.Entries, s.AbsentEntries = t.entries.len(), t.absent.Len()
 	s.LoadsInFlight = int(c.gate.taken.Load())
 	s.WorstStaleness = c.cfg.MaxTTL + c.cfg.MaxStale
 	return s
@@ -61,5 +61,5 @@ func (c *Cache[V]) Len() int {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.entries.Len()
+	return t.entries.len()
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 type table[V any] struct {
 	mu sync.Mutex
 	// entries and absent have no key in common.
-	entries *simplelru.LRU[string, *entry[V]]
+	entries *ring[V]
 	absent  *simplelru.LRU[string, absence]
 	// flights are the loads whose result will count.
 	flights map[string]*flight[V]
@@ -37,15 +38,11 @@ func newTable[V any](capacity, absentCapacity int) (*table[V], error) {
 // empty drops all entries. It does so by starting over, which takes the same
 // time for any number of them.
 func (t *table[V]) empty(capacity, absentCapacity int) error {
-	entries, err := simplelru.NewLRU[string, *entry[V]](capacity, nil)
-	if err != nil {
-		return fmt.Errorf("entries: %w", err)
-	}
 	absent, err := simplelru.NewLRU[string, absence](absentCapacity, nil)
 	if err != nil {
 		return fmt.Errorf("absent keys: %w", err)
 	}
-	t.entries, t.absent = entries, absent
+	t.entries, t.absent = newRing[V](capacity), absent
 	return nil
 }
 
@@ -59,53 +56,71 @@ func (t *table[V]) void(key string, reason error) {
 	}
 }
 
-// An instant is a moment as both clocks have it: the wall clock for deadlines,
-// which come from outside, the other, counted from the making of the cache, for
-// lives, which setting the wall clock must not lengthen.
-type instant struct {
-	wall  time.Time
-	since time.Duration
-}
+// A moment is counted from the making of the cache, by a clock that goes on
+// evenly: setting the wall clock must not lengthen lives. Deadlines come from
+// outside and are by the wall clock.
+type moment = time.Duration
 
-// An entry is a value and what may be done with it. The value and its deadline
-// never change; the rest is guarded by the lock of the table.
+// An entry is a value and what may be done with it. Key, value and deadline
+// never change; the rest is guarded by the lock of the table. What a hit looks
+// at is side by side.
 type entry[V any] struct {
-	value    V
-	deadline time.Time
 	// freshUntil is the expiry.
-	freshUntil time.Duration
+	freshUntil moment
 	// nextLoad is when a hit begins a background load.
-	nextLoad time.Duration
+	nextLoad moment
+	deadline deadline
+	// used says that there was a hit since the hand of the ring came by.
+	used  bool
+	slot  int
+	key   string
+	value V
 	// unavailableUntil is until when the store is taken to be unavailable,
 	// from the last load that said so.
-	unavailableUntil time.Duration
+	unavailableUntil moment
 }
 
-func (e *entry[V]) fresh(now instant) bool {
-	return now.since < e.freshUntil && !past(e.deadline, now)
+func (e *entry[V]) fresh(now moment) bool {
+	return now < e.freshUntil && !e.deadline.past()
 }
 
 // servable says whether the entry may be returned at all.
-func (e *entry[V]) servable(now instant, maxStale time.Duration) bool {
-	return now.since < e.freshUntil+maxStale && !past(e.deadline, now)
+func (e *entry[V]) servable(now moment, maxStale time.Duration) bool {
+	return now < e.freshUntil+maxStale && !e.deadline.past()
 }
 
-// past says whether a deadline has been reached; the zero deadline never is.
-func past(deadline time.Time, now instant) bool {
-	return !deadline.IsZero() && !now.wall.Before(deadline)
+// A deadline is in nanoseconds since 1970, or [noDeadline], which is also what
+// all times beyond 2262 are.
+type deadline int64
+
+const noDeadline deadline = math.MaxInt64
+
+// newDeadline returns that of a time, of which zero is none.
+func newDeadline(t time.Time) deadline {
+	switch {
+	case t.IsZero(), t.After(time.Unix(0, math.MaxInt64)):
+		return noDeadline
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	}
+	return deadline(t.UnixNano())
 }
+
+// past says whether the deadline has been reached. It reads the clock only if
+// there is one.
+func (d deadline) past() bool { return d != noDeadline && deadline(time.Now().UnixNano()) >= d }
 
 // An absence is the memory of a definite "not found".
 type absence struct {
 	err   error
-	until time.Duration
+	until moment
 }
 
 // A flight is a load under way.
 type flight[V any] struct {
 	key     string
 	purpose purpose
-	began   instant
+	began   moment
 	// done is closed once value and err are set, and they do not change after.
 	done  chan struct{}
 	value V

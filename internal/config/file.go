@@ -91,7 +91,7 @@ type tokenReference struct {
 }
 
 type cacheSection struct {
-	Capacity        *int           `yaml:"capacity,omitempty" doc:"number: credentials held; the least recently used goes first"`
+	Capacity        *int           `yaml:"capacity,omitempty" doc:"number: credentials held; beyond it one goes that has not been used for long"`
 	TTL             *time.Duration `yaml:"ttl,omitempty" doc:"duration: how long a record without a ttl is used before it is read again"`
 	MinTTL          *time.Duration `yaml:"min_ttl,omitempty" doc:"duration: least that a record's ttl counts for"`
 	MaxTTL          *time.Duration `yaml:"max_ttl,omitempty" doc:"duration: most that a record's ttl counts for"`
