@@ -83,12 +83,14 @@ func (w *writer) headers(u *authz.Upstream) error {
 			return err
 		}
 	}
-	for i := len(u.Set) - 1; i >= 0; i-- {
-		if err := w.setting(&u.Set[i]); err != nil {
-			return err
+	return w.remembered(u.SetMemo, func(w *writer) error {
+		for i := len(u.Set) - 1; i >= 0; i-- {
+			if err := w.setting(&u.Set[i]); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (w *writer) setting(h *authz.Header) error {
@@ -99,22 +101,47 @@ func (w *writer) setting(h *authz.Header) error {
 	return nil
 }
 
-// removals lists the headers to remove, none of which is set: Envoy removes
-// after it sets. A name that Envoy would skip for being none is an error, since
-// what was to be kept from the upstream would reach it.
+// removals lists the headers to remove.
 func (w *writer) removals(u *authz.Upstream) error {
-	for _, names := range [...][]string{u.RemoveAlso, u.Remove} {
-		for i := len(names) - 1; i >= 0; i-- {
-			name := names[i]
-			if !isHeaderName(name) {
-				return fmt.Errorf("%w: %q is to be removed", errHeader, name)
-			}
-			if name != u.SetAlso.Name && !slices.ContainsFunc(u.Set, func(h authz.Header) bool { return h.Name == name }) {
-				w.text(okHeadersToRemove, name)
-			}
+	if err := w.remembered(u.RemoveAlsoMemo, func(w *writer) error { return w.removing(u, u.RemoveAlso) }); err != nil {
+		return err
+	}
+	return w.remembered(u.RemoveMemo, func(w *writer) error { return w.removing(u, u.Remove) })
+}
+
+// removing writes names of headers to remove, none of which is set: Envoy
+// removes after it sets. A name that Envoy would skip for being none is an
+// error, since what was to be kept from the upstream would reach it.
+func (w *writer) removing(u *authz.Upstream, names []string) error {
+	for i := len(names) - 1; i >= 0; i-- {
+		name := names[i]
+		if !isHeaderName(name) {
+			return fmt.Errorf("%w: %q is to be removed", errHeader, name)
+		}
+		if name != u.SetAlso.Name && !slices.ContainsFunc(u.Set, func(h authz.Header) bool { return h.Name == name }) {
+			w.text(okHeadersToRemove, name)
 		}
 	}
 	return nil
+}
+
+// remembered writes what write writes, which the memo keeps from the first
+// time. write must depend on nothing but the list that the memo is of: authz
+// sets no header that such a list removes, so that nothing is left out of it.
+func (w *writer) remembered(m *authz.Memo, write func(w *writer) error) error {
+	if m == nil {
+		return write(w)
+	}
+	var wrong error
+	encoded := m.Bytes(func() []byte {
+		own := &writer{}
+		if wrong = write(own); wrong != nil {
+			return nil
+		}
+		return slices.Clone(own.written())
+	})
+	copy(w.room(len(encoded)), encoded)
+	return wrong
 }
 
 // denied writes what a denied client sees, into the field that says what the
