@@ -136,8 +136,7 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddString(fieldUsername, d.Consumer.Username)
 	}
 	if d.AccessToken != "" {
-		fingerprint(&l.fingerprint, d.AccessToken)
-		enc.AddByteString(fieldCredential, l.fingerprint[:])
+		enc.AddByteString(fieldCredential, AppendFingerprint(l.fingerprint[:0], d.AccessToken))
 	}
 	path, _ := splitTarget(r.Path)
 	enc.AddString(fieldMethod, clip(r.Method))
@@ -168,18 +167,15 @@ func (d *Decision) Verdict() string {
 // Fingerprint returns the first 8 hexadecimal digits of the SHA-256 of an
 // access token: enough to find its lines in a log, too little to be of use to
 // who reads them. `printf %s TOKEN | sha256sum | cut -c1-8` gives the same.
-func Fingerprint(accessToken string) string {
-	var out [fingerprintLength]byte
-	fingerprint(&out, accessToken)
-	return string(out[:])
+func Fingerprint(accessToken string) string { return string(AppendFingerprint(nil, accessToken)) }
+
+// AppendFingerprint appends the [Fingerprint] of an access token to b.
+func AppendFingerprint(b []byte, accessToken string) []byte {
+	sum := sha256.Sum256([]byte(accessToken))
+	return hex.AppendEncode(b, sum[:fingerprintLength/2])
 }
 
 const fingerprintLength = 8
-
-func fingerprint(out *[fingerprintLength]byte, accessToken string) {
-	sum := sha256.Sum256([]byte(accessToken))
-	hex.Encode(out[:], sum[:fingerprintLength/2])
-}
 
 func clip(s string) string {
 	if len(s) > maxLogged {

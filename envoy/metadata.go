@@ -51,7 +51,8 @@ func (w *writer) identity(d *authz.Decision) {
 	if d.Anonymous {
 		w.structBool(metaAnonymous)
 	} else if d.Policy != nil && !d.Policy.HideCredentialIdentifier {
-		w.structText(metaCredential, authz.Fingerprint(d.AccessToken))
+		var digits [16]byte
+		w.structText(metaCredential, text(authz.AppendFingerprint(digits[:0], d.AccessToken)))
 	}
 	c := d.Consumer
 	if len(c.Groups) > 0 {

@@ -80,7 +80,7 @@ func TestNothingOutlivesTheCallThatItCameWith(t *testing.T) {
 		all.Go(func() {
 			for range rounds {
 				n := rand.IntN(consumers + 5)
-				secret := rand.IntN(2) == 0  
+				secret := rand.IntN(2) == 0
 				allowed, consumer, err := ask(t.Context(), client, n, secret)
 				if want := secret && n < consumers; err != nil || allowed != want || allowed && consumer != consumerID(n) {
 					t.Errorf("consumer %d with its secret %t: got allowed %t as %q, %v", n, secret, allowed, consumer, err)
