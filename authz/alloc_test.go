@@ -70,6 +70,7 @@ func (w *pathway) authorizer(tb testing.TB, policies int) *Authorizer {
 }
 
 func (w *pathway) check(tb testing.TB, a *Authorizer, d *Decision) {
+	tb.Helper()
 	*d = a.Check(tb.Context(), w.request)
 	if d.Reason != w.want {
 		tb.Fatalf("got %s (%v), want %s", d.Reason, d.Err, w.want)

@@ -85,7 +85,7 @@ func (n *tokenNames) lookupParameter(name string) (token int, ok bool) {
 func (n *tokenNames) withName(names []string, name string) []string {
 	s, known := n.parameters[name]
 	switch {
-	case slices.Contains(names, name):
+	case len(names) <= manySpellings && slices.Contains(names, name):
 		return names
 	case len(names) == 0 && known && s.token == tokenAccess:
 		return n.pairs[s.index*n.stride][:1:1]
@@ -99,8 +99,16 @@ func (n *tokenNames) withName(names []string, name string) []string {
 			return n.pairs[other.index*n.stride+s.index][:]
 		}
 	}
-	return append(slices.Clip(names), name)
+	if len(names) <= tokenCount {
+		// It may be a prepared one.
+		names = slices.Clip(names)
+	}
+	return append(names, name)
 }
+
+// manySpellings is how many names are compared with each other. To tell Envoy
+// twice to remove one does no harm; to compare all that a client can send does.
+const manySpellings = 16
 
 // A finding is what one place (header, query, body) holds for one token.
 type finding struct {

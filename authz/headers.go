@@ -16,7 +16,7 @@ func newEdges(folded []string) *edges {
 	for b := range e {
 		// The first and the last byte of a name tell the first and the last
 		// of what it folds to, those of a character of several bytes too.
-		c := foldedByte(byte(b)) //nolint:gosec // e has 256 elements
+		c := foldedByte(byte(b))
 		for _, name := range folded {
 			if c == name[0] {
 				e[b] |= beginsName

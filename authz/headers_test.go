@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -102,5 +104,36 @@ func TestNamesOfParametersAreListedOnceInAnyOrder(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A client that sends thousands of odd names, or ways to write a name, must not
+// make each of them cost as much as all before it.
+func TestManyOddNamesTakeLinearSpace(t *testing.T) { //nolint:paralleltest // it counts what is allocated
+	const n = 4096
+	p := compile(DefaultPolicy(), nil)
+	r := Request{HTTP: true, Path: "/?"}
+	for i := range n {
+		r.Headers = append(r.Headers, Header{Name: "x.consumer.id"})
+		for bit, letter := range []byte("access_token") {
+			if i&(1<<bit) != 0 {
+				r.Path += fmt.Sprintf("%%%02x", letter)
+			} else {
+				r.Path += string(letter)
+			}
+		}
+		r.Path += "=1&"
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	x := p.extract(&r, DefaultGrammar())
+	runtime.ReadMemStats(&after)
+	if len(x.odd) != n || len(x.parameters) != n {
+		t.Fatalf("got %d odd names and %d parameters, want %d of each", len(x.odd), len(x.parameters), n)
+	}
+	// Two slices of n strings that grow, and n names that are decoded. Copied
+	// for each name, they would take over 100 MB each.
+	if took := after.TotalAlloc - before.TotalAlloc; took > 4<<20 {
+		t.Errorf("%d names took %d bytes", n, took)
 	}
 }

@@ -21,7 +21,7 @@ func foldedName(name string) string {
 		if r >= utf8.RuneSelf {
 			return '-'
 		}
-		return rune(foldedByte(byte(r)))
+		return rune(foldedByte(byte(r))) //nolint:gosec // below RuneSelf
 	}, name)
 }
 

@@ -176,7 +176,7 @@ func BenchmarkMemory(b *testing.B) {
 			before := heap()
 			c := filled(b, n)
 			perEntry := float64(heap()-before) / float64(n)
-			for b.Loop() { //nolint:revive // what is measured is not the time
+			for b.Loop() {
 			}
 			b.ReportMetric(perEntry, "B/entry")
 			b.ReportMetric(0, "ns/op")

@@ -22,6 +22,11 @@ func agree(tb testing.TB, of *shape, data []byte) (r authz.Request, ok bool) {
 	var in authv3.CheckRequest
 	err := proto.Unmarshal(data, &in)
 	r, ok = readWire(of, data)
+	var found reading
+	if !ok && err == nil && of.walk(data, maxDepth, &found) && found.crowded {
+		// The one thing that we refuse and the generated decoder does not.
+		return r, false
+	}
 	if ok != (err == nil) {
 		tb.Fatalf("read: got %t, want what the generated decoder says: %v\n%x", ok, err, data)
 	}

@@ -115,12 +115,12 @@ func marshal(tb testing.TB, in proto.Message) []byte {
 func checkWire(tb testing.TB, s *Service, data []byte) {
 	tb.Helper()
 	c := s.calls.get()
-	if !c.decode(mem.BufferSlice{mem.SliceBuffer(data)}) {
+	if c.decode(mem.BufferSlice{mem.SliceBuffer(data)}) != decoded {
 		tb.Fatal("not read")
 	}
-	if _, err := s.answer(tb.Context(), c); err != nil {
+	answer, err := s.answer(tb.Context(), c)
+	if err != nil {
 		tb.Fatal(err)
 	}
-	answer := c.encoded()
-	answer.Free()
+	answer.(*reply).take().Free()
 }

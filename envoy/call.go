@@ -9,8 +9,9 @@ import (
 )
 
 // A call is one check on its way through: what grpc-go hands to the codec to
-// decode into, and later to encode. It is used again, so that a check allocates
-// next to nothing; between two uses it points to nothing of a request.
+// decode into, and what the decision is made with. It is used again, so that a
+// check allocates next to nothing; between two uses it points to nothing of a
+// request. It never leaves this package but as something to decode into.
 type call struct {
 	// message holds the request in wire form, which reading and request point
 	// into. It is freed when the answer is written, for that quotes it.
@@ -19,10 +20,11 @@ type call struct {
 	request  authz.Request
 	decision authz.Decision
 	answer   writer
-	// buffer is where the answer is written, if it fits.
-	buffer *[]byte
-	home   *calls
+	home     *calls
 }
+
+// String keeps a request out of grpc-go's traces.
+func (*call) String() string { return "check request" }
 
 // calls makes calls, and keeps those that are not in use. It is safe for
 // concurrent use.
@@ -33,25 +35,53 @@ type calls struct {
 }
 
 func (p *calls) get() *call {
-	c, ok := p.idle.Get().(*call)
-	if !ok {
-		c = &call{home: p}
+	if c, ok := p.idle.Get().(*call); ok {
+		return c
 	}
-	c.buffer = p.buffers.Get(answerSize)
-	c.answer.begin(*c.buffer)
-	return c
+	return &call{home: p}
 }
 
-// decode reads a message, which is not copied. It is not ok exactly if the
-// generated decoder would refuse the message; the request is then the zero one,
-// which is denied.
-func (c *call) decode(data mem.BufferSlice) (ok bool) {
-	c.message = data.MaterializeToBuffer(mem.DefaultBufferPool())
-	ok = c.home.of.walk(c.message.ReadOnlyData(), maxDepth, &c.reading)
-	if ok {
-		c.reading.request(&c.request)
+// decode reads a message. After anything but a success the request is the zero
+// one, which is denied. It does not panic, whatever the message does to it.
+func (c *call) decode(data mem.BufferSlice) (result decoding) {
+	c.forget()
+	defer func() {
+		if recover() != nil {
+			result = undecodable
+		}
+		if result != decoded {
+			c.forget()
+		}
+	}()
+	c.message = whole(data)
+	if !c.home.of.walk(c.message.ReadOnlyData(), maxDepth, &c.reading) {
+		return undecodable
 	}
-	return ok
+	if c.reading.crowded {
+		return tooManyFields
+	}
+	c.reading.request(&c.request)
+	return decoded
+}
+
+// A decoding is how reading a message went. The zero decoding is a failure.
+type decoding uint8
+
+const (
+	undecodable decoding = iota
+	tooManyFields
+	decoded
+)
+
+// whole returns a message in one piece: as it came, if it came in one buffer. A
+// copy has the size that it needs: a call may wait for long, and the buffers of
+// grpc-go's own pool come in sizes as far apart as 32 KiB and 1 MiB.
+func whole(data mem.BufferSlice) mem.Buffer {
+	if len(data) == 1 {
+		data[0].Ref()
+		return data[0]
+	}
+	return mem.SliceBuffer(data.Materialize())
 }
 
 // forget lets go of the request and of the decision about it.
@@ -65,23 +95,67 @@ func (c *call) forget() {
 	}
 }
 
-// encoded gives away the answer and ends the call, which must not be used again.
-func (c *call) encoded() mem.BufferSlice {
+// maxKept bounds the slices that a call keeps for its next use, in elements: one
+// large request must not take up memory for good.
+const maxKept = 256
+
+// emptied is a slice to use again. It lets go of what the elements point to.
+func emptied[T any](s []T) []T {
+	if cap(s) > maxKept {
+		return nil
+	}
+	clear(s)
+	return s[:0]
+}
+
+// A reply is an answer in wire form, for the codec to hand over once.
+type reply [1]mem.Buffer
+
+// String keeps an answer out of grpc-go's traces.
+func (*reply) String() string { return "check response" }
+
+// take returns the answer.
+func (r *reply) take() mem.BufferSlice {
+	if r[0] == nil {
+		return lastResort()
+	}
+	data := mem.BufferSlice{r[0]}
+	r[0] = nil
+	return data
+}
+
+// lastResort denies where there is no answer: an empty message has the status 0,
+// and that allows.
+func lastResort() mem.BufferSlice {
+	var w writer
+	w.bareDenial()
+	return mem.BufferSlice{mem.SliceBuffer(w.written())}
+}
+
+// begin gives the writer of the answer its buffer.
+func (c *call) begin() (buffer *[]byte) {
+	buffer = c.home.buffers.Get(answerSize)
+	c.answer.begin(*buffer)
+	return buffer
+}
+
+// end ends the call, which must not be used again, and returns its answer.
+func (c *call) end(buffer *[]byte) *reply {
 	if c.answer.mark() == 0 {
-		// An empty message has the status 0, and that allows.
 		c.answer.bareDenial()
 	}
 	answer := c.answer.written()
-	data := c.buffer
-	if len(answer) > cap(*data) {
-		data = &answer
+	if len(answer) > cap(*buffer) {
+		c.home.buffers.Put(buffer)
+		buffer = &answer
 	} else {
-		*data = append((*data)[:0], answer...)
+		*buffer = append((*buffer)[:0], answer...)
 	}
-	c.buffer, c.answer = nil, writer{}
+	c.answer = writer{}
+	c.forget()
 	pool := &c.home.buffers
 	c.home.idle.Put(c)
-	return mem.BufferSlice{mem.NewBuffer(data, pool)}
+	return &reply{mem.NewBuffer(buffer, pool)}
 }
 
 // answerSize is what an answer usually fits in: some 40 headers to set and

@@ -15,8 +15,10 @@ import (
 // failure_mode_allow, and the client would have a hand in it.
 type codec struct {
 	encoding.CodecV2
-	maxBytes              int
-	tooLarge, undecodable prometheus.Counter
+	maxBytes int
+	tooLarge prometheus.Counter
+	// refused is indexed by what was wrong.
+	refused [decoded]prometheus.Counter
 }
 
 // NewCodec returns a codec that accepts check requests of up to maxBytes bytes
@@ -24,13 +26,16 @@ type codec struct {
 func NewCodec(maxBytes int, reg prometheus.Registerer) encoding.CodecV2 {
 	refused := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: "vault_authz_refused_messages_total",
-		Help: "Check requests that were denied unread: too_large (raise grpc.max_request_bytes above Envoy's max_request_bytes), or undecodable.",
+		Help: "Check requests that were denied unread: too_large (raise grpc.max_request_bytes above Envoy's max_request_bytes), too_many_fields (more than 4096 headers), or undecodable.",
 	}, []string{"cause"})
 	return &codec{
-		CodecV2:     encoding.GetCodecV2(proto.Name),
-		maxBytes:    maxBytes,
-		tooLarge:    refused.WithLabelValues("too_large"),
-		undecodable: refused.WithLabelValues("undecodable"),
+		CodecV2:  encoding.GetCodecV2(proto.Name),
+		maxBytes: maxBytes,
+		tooLarge: refused.WithLabelValues("too_large"),
+		refused: [decoded]prometheus.Counter{
+			undecodable:   refused.WithLabelValues("undecodable"),
+			tooManyFields: refused.WithLabelValues("too_many_fields"),
+		},
 	}
 }
 
@@ -42,16 +47,21 @@ func (c *codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return c.CodecV2.Unmarshal(data, v)
 	case data.Len() > c.maxBytes:
 		c.tooLarge.Inc()
-	case !check.decode(data):
-		c.undecodable.Inc()
+	default:
+		if result := check.decode(data); result != decoded {
+			c.refused[result].Inc()
+		}
 	}
 	return nil
 }
 
 // Marshal implements [encoding.CodecV2].
 func (c *codec) Marshal(v any) (mem.BufferSlice, error) {
-	if check, ok := v.(*call); ok {
-		return check.encoded(), nil
+	switch v := v.(type) {
+	case *reply:
+		return v.take(), nil
+	case *call:
+		return lastResort(), nil
 	}
 	return c.CodecV2.Marshal(v)
 }

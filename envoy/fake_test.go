@@ -90,7 +90,7 @@ func responded(tb testing.TB, r *authz.Request, d authz.Decision) *authv3.CheckR
 	if err := respond(&w, r, &d); err != nil {
 		tb.Fatalf("respond: %v", err)
 	}
-	out := decoded(tb, &w)
+	out := decodedAnswer(tb, &w)
 	want, err := respondGenerated(r, &generated)
 	if err != nil {
 		tb.Fatalf("respondGenerated: %v", err)
@@ -103,8 +103,8 @@ func responded(tb testing.TB, r *authz.Request, d authz.Decision) *authv3.CheckR
 	return seen
 }
 
-// decoded is what was written, as the generated types read it.
-func decoded(tb testing.TB, w *writer) *authv3.CheckResponse {
+// decodedAnswer is what was written, as the generated types read it.
+func decodedAnswer(tb testing.TB, w *writer) *authv3.CheckResponse {
 	tb.Helper()
 	var out authv3.CheckResponse
 	if err := proto.Unmarshal(w.written(), &out); err != nil {
@@ -155,7 +155,7 @@ func read(tb testing.TB, in *authv3.CheckRequest) authz.Request {
 
 func readWire(of *shape, data []byte) (r authz.Request, ok bool) {
 	var found reading
-	if !of.walk(data, maxDepth, &found) {
+	if !of.walk(data, maxDepth, &found) || found.crowded {
 		return authz.Request{}, false
 	}
 	found.request(&r)

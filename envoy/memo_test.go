@@ -77,7 +77,7 @@ func TestRememberedListsAreEncodedAsTheyAre(t *testing.T) {
 				if err := respond(w, r, &d); err != nil {
 					t.Fatal(err)
 				}
-				got := decoded(t, w)
+				got := decodedAnswer(t, w)
 				hideRequestID(want)
 				hideRequestID(got)
 				if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {

@@ -91,6 +91,8 @@ type reading struct {
 	// extensions, headers and rawHeaders are in the order of the wire.
 	extensions, headers []pair
 	rawHeaders          []pair
+	// crowded is set when there are more of them than anybody needs.
+	crowded bool
 }
 
 // A pair is an entry of a map or list of names and values.
@@ -101,10 +103,18 @@ func (r *reading) reset() {
 	*r = reading{extensions: emptied(r.extensions), headers: emptied(r.headers), rawHeaders: emptied(r.rawHeaders)}
 }
 
-// emptied lets go of what the elements point to: it is not ours to keep.
-func emptied[T any](s []T) []T {
-	clear(s)
-	return s[:0]
+// maxPairs is how many headers, and how many context extensions, are read of a
+// request: far more than Envoy lets through. An entry takes up to fifty times its
+// size on the wire.
+const maxPairs = 4096
+
+// another makes room for one more pair.
+func (r *reading) another(pairs []pair) []pair {
+	if len(pairs) == maxPairs {
+		r.crowded = true
+		return pairs
+	}
+	return append(pairs, pair{})
 }
 
 // take takes one field. Those that begin a message come before what is in it.
@@ -135,19 +145,19 @@ func (r *reading) take(what take, value []byte) {
 	case takeRawBody:
 		r.rawBody = value
 	case takeExtension:
-		r.extensions = append(r.extensions, pair{})
+		r.extensions = r.another(r.extensions)
 	case takeExtensionName:
 		r.extensions[len(r.extensions)-1].name = value
 	case takeExtensionValue:
 		r.extensions[len(r.extensions)-1].value = value
 	case takeHeader:
-		r.headers = append(r.headers, pair{})
+		r.headers = r.another(r.headers)
 	case takeHeaderName:
 		r.headers[len(r.headers)-1].name = value
 	case takeHeaderValue:
 		r.headers[len(r.headers)-1].value = value
 	case takeRawHeader:
-		r.rawHeaders = append(r.rawHeaders, pair{})
+		r.rawHeaders = r.another(r.rawHeaders)
 	case takeRawHeaderName:
 		r.rawHeaders[len(r.rawHeaders)-1].name = value
 	case takeRawHeaderValue:

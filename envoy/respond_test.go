@@ -264,9 +264,9 @@ func TestTrap02OnlyAnUnavailableStoreIsEverAnError(t *testing.T) {
 				case err != nil:
 					t.Errorf("got error %v: a failed call is not a denial", err)
 				case d.Unavailable() && onError == authz.OnErrorResponse:
-					mustFail(t, wire(t, decoded(t, &w)))
+					mustFail(t, wire(t, decodedAnswer(t, &w)))
 				default:
-					mustDeny(t, wire(t, decoded(t, &w)), d.Status())
+					mustDeny(t, wire(t, decodedAnswer(t, &w)), d.Status())
 				}
 			})
 		}

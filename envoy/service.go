@@ -55,14 +55,15 @@ func NewService(decider Decider, o Options) *Service {
 // codec of [NewCodec].
 func Register(r grpc.ServiceRegistrar, s *Service) {
 	description := authv3.Authorization_ServiceDesc
+	description.HandlerType = (*any)(nil)
 	description.Methods = []grpc.MethodDesc{{MethodName: "Check", Handler: handle}}
 	r.RegisterService(&description, s)
 }
 
-// handle is called by grpc-go for each check. decode and what becomes of the
-// answer lead to our codec.
+// handle is called by grpc-go for each check. decode leads to our codec, as what
+// becomes of the answer does.
 func handle(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
-	s := srv.(*Service) //nolint:forcetypeassert // grpc-go checks it when the service is registered
+	s := srv.(*Service) //nolint:forcetypeassert // Register registers nothing else
 	c := s.calls.get()
 	if err := decode(c); err != nil {
 		return nil, err
@@ -74,13 +75,15 @@ func handle(srv any, ctx context.Context, decode func(any) error, intercept grpc
 	return intercept(ctx, c, info, func(ctx context.Context, _ any) (any, error) { return s.answer(ctx, c) })
 }
 
-// answer returns the call with its answer in wire form.
+// answer ends the call and returns what is to be sent.
 func (s *Service) answer(ctx context.Context, c *call) (any, error) {
-	defer c.forget()
-	if err := s.check(ctx, c); err != nil {
+	buffer := c.begin()
+	err := s.check(ctx, c)
+	out := c.end(buffer)
+	if err != nil {
 		return nil, err
 	}
-	return c, nil
+	return out, nil
 }
 
 // check decides about a request and writes the answer. Whatever happens in it, a
@@ -115,18 +118,21 @@ func (s *Service) panicked(ctx context.Context, c *call, p any, took time.Durati
 	s.observe(ctx, &c.request, &c.decision, took)
 }
 
-// Check is the same without a gRPC server of ours, for programs and tests that
-// have the generated types in hand.
-func (s *Service) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+// Answer is the same without a gRPC server, for who has the generated types in
+// hand. It is not called Check so that a Service cannot be registered as if it
+// were made of them: who decodes the request decides what becomes of one that
+// does not decode.
+func (s *Service) Answer(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 	c := s.calls.get()
 	if data, err := proto.Marshal(in); err == nil {
 		c.decode(mem.BufferSlice{mem.SliceBuffer(data)})
 	}
-	if _, err := s.answer(ctx, c); err != nil {
+	answer, err := s.answer(ctx, c)
+	if err != nil {
 		return nil, err
 	}
 	var out authv3.CheckResponse
-	if err := proto.Unmarshal(c.encoded().Materialize(), &out); err != nil {
+	if err := proto.Unmarshal(answer.(*reply).take().Materialize(), &out); err != nil { //nolint:forcetypeassert // it is one
 		return nil, fmt.Errorf("decoding our own answer: %w", err)
 	}
 	return &out, nil

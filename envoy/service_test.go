@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
@@ -70,7 +71,7 @@ func TestAnAnswerIsTheSameDirectlyAndOverGRPC(t *testing.T) {
 			t.Run(name+" "+verdict, func(t *testing.T) {
 				t.Parallel()
 				s := NewService(always(d), Options{})
-				direct, err := s.Check(t.Context(), in)
+				direct, err := s.Answer(t.Context(), in)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -95,7 +96,7 @@ func TestTheDeciderSeesTheRequestAndTheObserverTheDecisionOnce(t *testing.T) {
 		return allowAlice()
 	}), Options{Observer: heard.hear})
 	in := httpRequest(&authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/orders", HeaderMap: rawFields("access-token", "a")})
-	if _, err := s.Check(t.Context(), in); err != nil {
+	if _, err := s.Answer(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
 	if path != "/orders" || token != "a" {
@@ -111,7 +112,7 @@ func TestWhatIsObservedIsWhatWasAnswered(t *testing.T) {
 	var heard observed
 	d := allowAlice()
 	d.Upstream.Set[1].Value = "alice\nx-admin: true"
-	out, err := NewService(always(d), Options{Observer: heard.hear}).Check(t.Context(), httpRequest(&authv3.AttributeContext_HttpRequest{}))
+	out, err := NewService(always(d), Options{Observer: heard.hear}).Answer(t.Context(), httpRequest(&authv3.AttributeContext_HttpRequest{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func TestTrap02APanicDenies(t *testing.T) {
 			if test.observer != nil {
 				o.Observer = test.observer
 			}
-			out, err := NewService(test.decider, o).Check(t.Context(), httpRequest(&authv3.AttributeContext_HttpRequest{}))
+			out, err := NewService(test.decider, o).Answer(t.Context(), httpRequest(&authv3.AttributeContext_HttpRequest{}))
 			if err != nil {
 				t.Fatalf("got error %v: a failed call is not a denial", err)
 			}
@@ -171,13 +172,18 @@ func TestTrap01TheLastResortDenies(t *testing.T) {
 	t.Parallel()
 	var w writer
 	w.bareDenial()
-	mustDeny(t, wire(t, decoded(t, &w)), http.StatusInternalServerError)
+	mustDeny(t, wire(t, decodedAnswer(t, &w)), http.StatusInternalServerError)
 	unwritten := (&calls{}).get()
-	var out authv3.CheckResponse
-	if err := proto.Unmarshal(unwritten.encoded().Materialize(), &out); err != nil {
-		t.Fatal(err)
+	for name, data := range map[string]mem.BufferSlice{
+		"a call that nothing was written to": unwritten.end(unwritten.begin()).take(),
+		"a reply that was taken already":     new(reply).take(),
+	} {
+		var out authv3.CheckResponse
+		if err := proto.Unmarshal(data.Materialize(), &out); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		mustDeny(t, &out, http.StatusInternalServerError)
 	}
-	mustDeny(t, &out, http.StatusInternalServerError)
 	if data, err := proto.Marshal((*authv3.CheckResponse)(nil)); err != nil || len(data) > 0 {
 		t.Errorf("got %x, %v: no answer is no longer encoded as an allow, so bareDenial has lost its reason", data, err)
 	}
@@ -190,7 +196,7 @@ func TestTrap03ACanceledCallIsNotAllowed(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		out, err := NewService(always(allow), Options{}).Check(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
+		out, err := NewService(always(allow), Options{}).Answer(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +210,7 @@ func TestTrap03ACanceledCallIsNotAllowed(t *testing.T) {
 			cancel()
 			return allow
 		}), Options{Observer: heard.hear})
-		out, err := s.Check(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
+		out, err := s.Answer(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +225,7 @@ func TestTrap03ACanceledCallIsNotAllowed(t *testing.T) {
 		cancel()
 		d := allow
 		d.Shadow, d.Reason = true, authz.ReasonCanceled
-		out, err := NewService(always(d), Options{}).Check(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
+		out, err := NewService(always(d), Options{}).Answer(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,7 +237,7 @@ func TestTrap03ACanceledCallIsNotAllowed(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		out, err := NewService(always(denyFor(authz.ReasonACL)), Options{}).Check(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
+		out, err := NewService(always(denyFor(authz.ReasonACL)), Options{}).Answer(ctx, httpRequest(&authv3.AttributeContext_HttpRequest{}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -67,10 +67,10 @@ func TestGoldenCasesDirectlyAndOverGRPC(t *testing.T) {
 				t.Fatal(err)
 			}
 			if *update {
-				writeAnswer(t, name, archive, answer(t, service.Check, r, true))
+				writeAnswer(t, name, archive, answer(t, service.Answer, r, true))
 			}
 			want := string(part(t, archive, partAnswer))
-			for transport, check := range map[string]check{"directly": service.Check, "over gRPC": overGRPC(t, service)} {
+			for transport, check := range map[string]check{"directly": service.Answer, "over gRPC": overGRPC(t, service)} {
 				for _, raw := range []bool{true, false} {
 					if diff := cmp.Diff(want, answer(t, check, r, raw)); diff != "" {
 						t.Errorf("%s, raw headers %t (-want +got):\n%s", transport, raw, diff)
