@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -19,6 +20,10 @@ type Command struct {
 	// Env is the whole environment, nil for that of this process.
 	Env []string
 	Dir string
+	// Output takes what the program writes, to both outputs, nil for
+	// [Process.Log]. It must not be read while the program runs unless it is
+	// safe for that.
+	Output io.Writer
 }
 
 // A Process is a program that was started, in a process group of its own. It
@@ -37,7 +42,12 @@ func Start(c Command) (*Process, error) {
 	p := &Process{name: c.Name, exited: make(chan struct{})}
 	p.cmd = exec.Command(c.Path, c.Args...)
 	p.cmd.Env, p.cmd.Dir = c.Env, c.Dir
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	out := c.Output
+	if out == nil {
+		out = &p.out
+	}
+	// One writer for both makes one pipe, and so one writer at a time.
+	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = ownGroup()
 	// Whoever inherits the output must not keep us waiting for its end.
 	p.cmd.WaitDelay = time.Second
@@ -54,7 +64,11 @@ func Start(c Command) (*Process, error) {
 // Name returns what the process is called in messages.
 func (p *Process) Name() string { return p.name }
 
-// Log returns what the process has written so far, to both outputs.
+// PID returns the id of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Log returns what the process has written so far, to both outputs, unless that
+// goes elsewhere.
 func (p *Process) Log() string { return p.out.String() }
 
 // Exited is closed once the process has ended.
