@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -12,32 +13,48 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// What the requests and the records in the store are made of.
-const (
-	accessToken = "v3cOV1jWglS0PFOrTcdr85bs1GP0e2yM"
-	secretToken = "11XYyybbu3Ty0Qt4ImIshPGQ0WsvjLzl"
-	consumerID  = "ce67c25e-2168-4a09-81e5-e06187a2384f"
-)
-
 // A question is a request with the status that its answer must have.
 type question struct {
 	access, secret string
 	allowed        bool
 }
 
+// questions makes the i-th request of a load.
+type questions func(i int) question
+
 func hit(int) question         { return question{accessToken, secretToken, true} }
 func wrongSecret(int) question { return question{accessToken, "wrong", false} }
 func unknown(int) question     { return question{"nobody", secretToken, false} }
-func miss(i int) question {
-	return question{fmt.Sprintf("nobody-%d", i), secretToken, false}
+
+// fresh makes questions that nobody has asked before.
+func fresh() questions {
+	var asked atomic.Int64
+	return func(int) question {
+		return question{fmt.Sprintf("nobody-%d", asked.Add(1)), secretToken, false}
+	}
 }
 
-// load makes calls at one level and checks every answer.
-func (c *child) load(ctx context.Context, l level, calls, round int, request func(int) question) error {
+// among asks for one of n credentials after the other, in an order without
+// locality.
+func among(n int) questions {
+	return func(i int) question {
+		// A prime, so that each comes once and none next to the last.
+		return question{fmt.Sprintf("%s%024d", manyPrefix, i*7_368_787%n), secretToken, true}
+	}
+}
+
+// A level is how many calls are in flight, over how many connections.
+type level struct{ connections, perConnection int }
+
+func (l level) String() string { return fmt.Sprintf("%d × %d", l.connections, l.perConnection) }
+
+// load makes calls at one level, the next as soon as one is answered, and checks
+// every answer.
+func load(ctx context.Context, address string, l level, calls int, ask questions) error {
 	g, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64
 	for range l.connections {
-		conn, err := grpc.NewClient(c.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			return err
 		}
@@ -50,13 +67,8 @@ func (c *child) load(ctx context.Context, l level, calls, round int, request fun
 					if i > calls {
 						return nil
 					}
-					q := request(round*calls*1000 + l.perConnection*calls + i)
-					out, err := client.Check(ctx, q.request())
-					if err != nil {
+					if err := check(ctx, client, ask(i)); err != nil {
 						return err
-					}
-					if allowed := out.GetStatus().GetCode() == 0; allowed != q.allowed {
-						return fmt.Errorf("allowed: got %t, want %t", allowed, q.allowed)
 					}
 				}
 			})
@@ -65,14 +77,21 @@ func (c *child) load(ctx context.Context, l level, calls, round int, request fun
 	return g.Wait()
 }
 
-// request is as a browser's through Envoy: 20 headers.
-func (q question) request() *authv3.CheckRequest {
-	headers := make([]*corev3.HeaderValue, 0, 20)
-	for _, h := range [...][2]string{
-		{":authority", "api.example.com"},
-		{":method", "GET"},
-		{":path", "/orders/7?page=2"},
-		{":scheme", "https"},
+func check(ctx context.Context, client authv3.AuthorizationClient, q question) error {
+	out, err := client.Check(ctx, q.request())
+	if err != nil {
+		return err
+	}
+	if allowed := out.GetStatus().GetCode() == 0; allowed != q.allowed {
+		return fmt.Errorf("allowed: got %t, want %t (%s)", allowed, q.allowed, out.GetDeniedResponse().GetStatus().GetCode())
+	}
+	return nil
+}
+
+// headers are those of a browser's request; with the four pseudo-headers and the
+// two tokens they are 20.
+func headers() [][2]string {
+	return [][2]string{
 		{"accept", "application/json, text/plain, */*"},
 		{"accept-encoding", "gzip, deflate, br"},
 		{"accept-language", "en-GB,en;q=0.9"},
@@ -87,10 +106,30 @@ func (q question) request() *authv3.CheckRequest {
 		{"x-b3-traceid", "80f198ee56343ba864fe8b2a57d3eff7"},
 		{"x-b3-spanid", "e457b5a2e4d86bd1"},
 		{"x-b3-sampled", "1"},
-		{"access-token", q.access},
-		{"secret-token", q.secret},
-	} {
-		headers = append(headers, &corev3.HeaderValue{Key: h[0], RawValue: []byte(h[1])})
+	}
+}
+
+// browser returns the headers of a request to the gateway. A token that is empty
+// is left out.
+func browser(access, secret string) http.Header {
+	h := http.Header{}
+	for _, pair := range append(headers(), [2]string{"access-token", access}, [2]string{"secret-token", secret}) {
+		if pair[1] != "" {
+			h.Set(pair[0], pair[1])
+		}
+	}
+	return h
+}
+
+// request is a browser's as Envoy tells of it with encode_raw_headers.
+func (q question) request() *authv3.CheckRequest {
+	pairs := append([][2]string{
+		{":authority", "api.example.com"}, {":method", "GET"}, {":path", "/orders/7?page=2"}, {":scheme", "https"},
+	}, headers()...)
+	pairs = append(pairs, [2]string{"access-token", q.access}, [2]string{"secret-token", q.secret})
+	values := make([]*corev3.HeaderValue, len(pairs))
+	for i, pair := range pairs {
+		values[i] = &corev3.HeaderValue{Key: pair[0], RawValue: []byte(pair[1])}
 	}
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
@@ -98,7 +137,7 @@ func (q question) request() *authv3.CheckRequest {
 		}}},
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 			Id: "13869142855783664817", Method: "GET", Path: "/orders/7?page=2", Host: "api.example.com", Scheme: "https", Protocol: "HTTP/1.1",
-			HeaderMap: &corev3.HeaderMap{Headers: headers},
+			HeaderMap: &corev3.HeaderMap{Headers: values},
 		}},
 	}}
 }

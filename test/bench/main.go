@@ -1,166 +1,160 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
+	"syscall"
 	"time"
 )
 
-// serverFlag starts this program as one of the servers.
-const serverFlag = "serve"
+// noopFlag starts this program as the stub.
+const noopFlag = "noop"
 
 func main() {
-	server := flag.String(serverFlag, "", "run as a server of this kind (internal)")
-	rounds := flag.Int("rounds", 5, "alternating rounds; the median counts")
-	calls := flag.Int("calls", 20000, "calls per round")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	var err error
-	if *server != "" {
-		err = serve(ctx, *server)
-	} else {
-		err = compare(ctx, *rounds, *calls)
-	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// A level is how many calls are in flight, over how many connections.
-type level struct{ connections, perConnection int }
+// A bench is what the sections share.
+type bench struct {
+	*machinery
+	rounds, calls int
+	// rate is that of the load on the gateway in requests a second, and span
+	// how long a round of it takes.
+	rate float64
+	span time.Duration
+}
 
-func compare(ctx context.Context, rounds, calls int) error {
-	cases := []struct {
-		name, server string
-		request      func(i int) question
-	}{
-		{"noop", "noop", hit},
-		{"hit", "vault-authz", hit},
-		{"deny (wrong secret)", "vault-authz", wrongSecret},
-		{"deny (unknown, remembered)", "vault-authz", unknown},
-		{"miss", "vault-authz", miss},
+// A section measures one thing.
+type section struct {
+	name    string
+	measure func(ctx context.Context, b *bench) ([]row, error)
+}
+
+func sections() []section {
+	return []section{
+		{"calls", serverCPU},
+		{"burst", burst},
+		{"cores", cores},
+		{"gateway", gateway},
 	}
-	servers := map[string]*child{}
-	for _, kind := range []string{"noop", "vault-authz"} {
-		c, err := start(ctx, kind)
-		if err != nil {
-			return err
-		}
-		defer c.stop()
-		servers[kind] = c
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var names []string
+	for _, s := range sections() {
+		names = append(names, s.name)
 	}
-	fmt.Printf("%s %s/%s, %d CPUs, %d rounds of %d calls, 20 headers; server CPU per call, median, and ratio to noop\n\n",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), rounds, calls)
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "calls in flight\t")
-	for _, c := range cases {
-		fmt.Fprintf(w, "%s\t", c.name)
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	stub := flags.String(noopFlag, "", "run as the stub, and write its address to this file (internal)")
+	b := &bench{}
+	flags.IntVar(&b.rounds, "rounds", 5, "alternating rounds; the median counts")
+	flags.IntVar(&b.calls, "calls", 20000, "calls of a server per round")
+	flags.Float64Var(&b.rate, "rate", 2000, "requests a second through Envoy")
+	flags.DurationVar(&b.span, "span", 4*time.Second, "how long a round of the load through Envoy takes")
+	only := flags.String("only", strings.Join(names, ","), "sections to measure")
+	document := flags.String("write", "", "put the table into this document, between its marks, instead of printing it")
+	var settings []string
+	flags.Func("try", "compare the product with these options of grpc.NewServer added; may be given several times", func(s string) error {
+		settings = append(settings, s)
+		return nil
+	})
+	t := &target{}
+	flags.StringVar(&t.address, "target", "", "put open-loop load on this gateway (host:port, HTTP/1.1) at -rate for -span, instead of measuring here")
+	flags.StringVar(&t.host, "host", "", "with -target: the Host header; that of the target if empty")
+	flags.StringVar(&t.path, "path", "/", "with -target: path and query")
+	flags.StringVar(&t.access, "access-token", "", "with -target: sent in the header of this name")
+	secretFile := flags.String("secret-token-file", "", "with -target: the file whose content is sent in the header secret-token")
+	flags.IntVar(&t.status, "status", 200, "with -target: the status that answers must have")
+	flags.IntVar(&t.connections, "connections", connections, "with -target: connections, and so requests under way")
+	if err := flags.Parse(args); err != nil {
+		return err
 	}
-	fmt.Fprintln(w)
-	for _, l := range []level{{2, 1}, {2, 8}, {2, 32}} {
-		cost := make([][]float64, len(cases))
-		for round := range rounds {
-			for i, c := range cases {
-				took, err := measure(ctx, servers[c.server], l, calls, round, c.request)
-				if err != nil {
-					return fmt.Errorf("%s: %w", c.name, err)
-				}
-				cost[i] = append(cost[i], took)
+	if t.address != "" {
+		if *secretFile != "" {
+			raw, err := os.ReadFile(*secretFile)
+			if err != nil {
+				return fmt.Errorf("-secret-token-file: %w", err)
 			}
+			t.secret = strings.TrimSpace(string(raw))
 		}
-		fmt.Fprintf(w, "%d × %d\t", l.connections, l.perConnection)
-		base := median(cost[0])
-		for i := range cases {
-			fmt.Fprintf(w, "%.1f µs  %.2f\t", median(cost[i]), median(cost[i])/base)
+		return t.load(ctx, b.rate, b.span, stdout)
+	}
+	if *stub != "" {
+		return serveNoop(ctx, *stub)
+	}
+	var chosen []section
+	for name := range strings.SplitSeq(*only, ",") {
+		i := slices.Index(names, name)
+		if i < 0 {
+			return fmt.Errorf("-only: there is no section %q; there are %s", name, strings.Join(names, ", "))
 		}
-		fmt.Fprintln(w)
+		chosen = append(chosen, sections()[i])
 	}
-	return w.Flush()
+	if len(settings) > 0 {
+		chosen = []section{{"try", func(ctx context.Context, b *bench) ([]row, error) { return trial(ctx, b, settings) }}}
+	}
+	report, err := b.measureAll(ctx, chosen, stderr)
+	if err != nil {
+		return err
+	}
+	if *document != "" {
+		return insert(*document, report)
+	}
+	_, err = io.WriteString(stdout, report)
+	return err
 }
 
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
-// measure returns the microseconds of server CPU per call.
-func measure(ctx context.Context, c *child, l level, calls, round int, request func(int) question) (float64, error) {
-	before, err := c.cpu()
+// measureAll measures the sections one after the other, and returns what is to
+// be read: about the machine, then the table.
+func (b *bench) measureAll(ctx context.Context, chosen []section, progress io.Writer) (string, error) {
+	var err error
+	if b.machinery, err = newMachinery(ctx, os.Getenv("ENVOY_BIN")); err != nil {
+		return "", err
+	}
+	defer b.close()
+	busy, err := loadAverage()
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	if err := c.load(ctx, l, calls, round, request); err != nil {
-		return 0, err
+	fmt.Fprintln(progress, "building vault-authz …")
+	if b.product, err = b.build(ctx, "vault-authz", ""); err != nil {
+		return "", err
 	}
-	after, err := c.cpu()
+	others, err := b.watch()
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	return float64((after - before).Nanoseconds()) / 1000 / float64(calls), nil
-}
-
-// A child is a server in a process of its own, so that its CPU can be told from
-// the client's.
-type child struct {
-	cmd     *exec.Cmd
-	in      *bufio.Writer
-	out     *bufio.Reader
-	address string
-}
-
-func start(ctx context.Context, kind string) (*child, error) {
-	self, err := os.Executable()
+	var rows []row
+	for _, s := range chosen {
+		start := time.Now()
+		fmt.Fprintf(progress, "measuring %s … ", s.name)
+		found, err := s.measure(ctx, b)
+		if err != nil {
+			fmt.Fprintln(progress)
+			return "", fmt.Errorf("%s: %w", s.name, err)
+		}
+		rows = append(rows, found...)
+		fmt.Fprintf(progress, "%.0f s\n", time.Since(start).Seconds())
+	}
+	share, err := others()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	cmd := exec.CommandContext(ctx, self, "-"+serverFlag, kind)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	c := &child{cmd: cmd, in: bufio.NewWriter(in), out: bufio.NewReader(out)}
-	c.address, err = c.out.ReadString('\n')
-	c.address = strings.TrimSpace(c.address)
-	return c, err
-}
-
-func (c *child) stop() {
-	_ = c.cmd.Process.Kill()
-	_ = c.cmd.Wait()
-}
-
-// cpu asks the child for the CPU time it has used.
-func (c *child) cpu() (time.Duration, error) {
-	if _, err := c.in.WriteString("cpu\n"); err != nil {
-		return 0, err
-	}
-	if err := c.in.Flush(); err != nil {
-		return 0, err
-	}
-	line, err := c.out.ReadString('\n')
-	if err != nil {
-		return 0, err
-	}
-	ns, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
-	return time.Duration(ns), err
+	var out strings.Builder
+	describe(ctx, &out, b, busy, share)
+	write(&out, rows)
+	return out.String(), nil
 }

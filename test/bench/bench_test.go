@@ -1,0 +1,196 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The whole way with few calls: a figure for every case of the section, and
+// answers that are what they should be.
+func TestServerCPUHasAFigureForEveryCaseAndLevel(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the CPU time of another process is only known on Linux")
+	}
+	out, err := runProgram(t, "-only", "calls,burst,cores", "-rounds", "2", "-calls", "50")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{
+		"Measured on ", "| (a) server CPU per check, 2 × 1 in flight | noop |", "|  | hit |", "|  | wrong secret |",
+		"|  | unknown, remembered |", "|  | miss: one read of Vault |", "2 × 8 in flight", "2 × 32 in flight",
+		"reads of Vault, all requests allowed | 1 |", "hit, GOMAXPROCS=2",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+func TestCPUTimeIsThatOfTheProcess(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the CPU time of another process is only known on Linux")
+	}
+	before, err := cpuTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const spin = 50 * time.Millisecond
+	for start := time.Now(); time.Since(start) < spin; {
+		_ = strings.Repeat("x", 1000)
+	}
+	after, err := cpuTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used := after - before; used <= 0 || used > time.Duration(runtime.NumCPU())*time.Minute {
+		t.Errorf("CPU time of %s of work: %s", spin, used)
+	}
+	ended := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if used, err := cpuTime(ended.Process.Pid); err == nil {
+		t.Errorf("a process that has ended has a CPU time: %s", used)
+	}
+}
+
+func TestSampleMedianAndRatioAreRoundByRound(t *testing.T) {
+	t.Parallel()
+	// The machine was three times as slow in the second round.
+	stub, ours := sample{100, 300, 100}, sample{50, 150, 51}
+	if got := ours.over(stub).median(); got != 0.5 {
+		t.Errorf("median ratio: got %g, want 0.5", got)
+	}
+	if got := (sample{4, 1, 3, 2}).median(); got != 2.5 {
+		t.Errorf("median of an even number of rounds: got %g, want 2.5", got)
+	}
+	if got, want := ours.over(stub).spread("%.2f"), "0.50 … 0.51"; got != want {
+		t.Errorf("spread: got %q, want %q", got, want)
+	}
+}
+
+func TestOptionsGoToTheEndOfNewServer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, source, want string }{
+		{
+			"options over several lines", "package p\nvar s = grpc.NewServer(\n\tgrpc.A(1),\n\tgrpc.B(f(2)),\n)\n",
+			"package p\nvar s = grpc.NewServer(\n\tgrpc.A(1),\n\tgrpc.B(f(2)),\ngrpc.C(3),\n)\n",
+		},
+		{"one option", "package p\nvar s = grpc.NewServer(grpc.A(1))\n", "package p\nvar s = grpc.NewServer(grpc.A(1),\ngrpc.C(3))\n"},
+		{"no call", "package p\nvar s = other.NewServer(a)\n", ""},
+		{"options in a slice", "package p\nvar s = grpc.NewServer(options...)\n", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := withOptions([]byte(c.source), "grpc.C(3)")
+			if string(got) != c.want || (err == nil) != (c.want != "") {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestReportReplacesTheOneBefore(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "doc.md")
+	doc := "# Title\n" + firstMark + "old\n" + lastMark + "after\n"
+	if err := os.WriteFile(name, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, report := range []string{"first\n", "second\n"} {
+		if err := insert(name, report); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(name)
+		if want := "# Title\n" + firstMark + "\n" + report + "\n" + lastMark + "after\n"; err != nil || string(got) != want {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+	if err := os.WriteFile(name, []byte("no marks"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := insert(name, "x"); err == nil {
+		t.Error("a document without marks was changed")
+	}
+}
+
+func TestTailKeepsTheEnd(t *testing.T) {
+	t.Parallel()
+	var kept tail
+	for range 100 {
+		if _, err := kept.Write([]byte(strings.Repeat("x", 1000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := kept.Write([]byte("the end")); err != nil {
+		t.Fatal(err)
+	}
+	if got := kept.String(); len(got) != tailBytes || !strings.HasSuffix(got, "the end") {
+		t.Errorf("kept %d bytes ending in %q, want %d ending in %q", len(got), got[len(got)-10:], tailBytes, "the end")
+	}
+}
+
+func TestLoadOnAGatewayElsewhere(t *testing.T) {
+	t.Parallel()
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "api.test" || r.RequestURI != "/orders?page=2" || r.Header.Get("Access-Token") != "a" || r.Header.Get("Secret-Token") != "s" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer gateway.Close()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	target := []string{"-target", gateway.Listener.Addr().String(), "-host", "api.test", "-path", "/orders?page=2", "-access-token", "a", "-rate", "100", "-span", "200ms"}
+	var out strings.Builder
+	if err := run(t.Context(), append(target, "-secret-token-file", secret), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"20 answered with 200, 0 not", "p50", "p99.9", "slowest"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, &out)
+		}
+	}
+	err := run(t.Context(), target, &out, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "20 requests failed") || !strings.Contains(err.Error(), "got 401, want 200") {
+		t.Errorf("without the secret: got %v", err)
+	}
+}
+
+// Envoy's own check of what the bench starts it with.
+func TestGatewayConfigIsOneThatEnvoyTakes(t *testing.T) {
+	t.Parallel()
+	binary := os.Getenv("ENVOY_BIN")
+	if binary == "" {
+		if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
+			t.Fatal("ENVOY_BIN is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary")
+		}
+		t.Skip("ENVOY_BIN is not set: `make tools` gets an Envoy")
+	}
+	config, err := gatewayConfig([]*way{
+		{Name: "alone", Port: 10000},
+		{Name: "noop", Port: 10001, Authz: &server{GRPC: "127.0.0.1:9191"}},
+		{Name: "key", Port: 10002, Key: accessToken},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(file, config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), binary, "--mode", "validate", "--config-path", file, "--use-dynamic-base-id").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/bench/openloop"
+)
+
+// A target is a gateway that somebody else runs.
+type target struct {
+	address, host, path string
+	access, secret      string
+	status              int
+	connections         int
+}
+
+// load puts open-loop load on the target and writes what came of it.
+func (t *target) load(ctx context.Context, rate float64, span time.Duration, out io.Writer) error {
+	if strings.Contains(t.address, "://") {
+		return fmt.Errorf("-target: %q is not host:port", t.address)
+	}
+	if t.host == "" {
+		t.host = t.address
+	}
+	client := openloop.HTTP{
+		Address: t.address, Host: t.host, Path: t.path, Header: browser(t.access, t.secret), Status: t.status, Timeout: 10 * time.Second,
+	}
+	c := openloop.Config{Rate: rate, Duration: span, Connections: t.connections}
+	result, err := openloop.Run(ctx, c, client.Connect())
+	if err != nil {
+		return err
+	}
+	answered := len(result.Latencies)
+	fmt.Fprintf(out, "%.0f requests a second for %s over %d connections: %d answered with %d, %d not\n", rate, span, t.connections, answered, t.status, result.Failed)
+	for _, p := range []struct {
+		name  string
+		share float64
+	}{{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}, {"slowest", 1}} {
+		fmt.Fprintf(out, "%-8s %s\n", p.name, microseconds(inMicroseconds(result.Percentile(p.share))))
+	}
+	fmt.Fprintf(out, "The generator itself was %s late at p99; latencies count from when a request was due.\n", microseconds(inMicroseconds(result.Lag)))
+	if result.Failed > 0 {
+		return fmt.Errorf("%d requests failed, one of them with: %w", result.Failed, result.Err)
+	}
+	if answered == 0 {
+		return errors.New("nothing was sent")
+	}
+	return nil
+}

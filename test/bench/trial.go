@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// grpcPackage is where the product makes its gRPC server.
+const grpcPackage = "github.com/vault-authz/vault-authz/internal/server"
+
+// buildWith builds vault-authz with further options of grpc.NewServer, written
+// as in Go and separated by commas. The source is not touched: go build takes
+// the changed file from an overlay.
+func (m *machinery) buildWith(ctx context.Context, name, options string) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", grpcPackage).Output()
+	if err != nil {
+		return "", fmt.Errorf("looking for %s: %w", grpcPackage, err)
+	}
+	source := filepath.Join(strings.TrimSpace(string(out)), "grpc.go")
+	before, err := os.ReadFile(source)
+	if err != nil {
+		return "", err
+	}
+	after, err := withOptions(before, options)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", source, err)
+	}
+	changed := filepath.Join(m.dir, name+".go")
+	if err := os.WriteFile(changed, after, 0o600); err != nil {
+		return "", err
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {source: changed}})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(m.dir, name+".json")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+		return "", err
+	}
+	return m.build(ctx, name, file)
+}
+
+// withOptions adds arguments to the call of grpc.NewServer. grpc-go takes the
+// last of two options that are the same.
+func withOptions(source []byte, options string) ([]byte, error) {
+	files := token.NewFileSet()
+	parsed, err := parser.ParseFile(files, "", source, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	var call *ast.CallExpr
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		c, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		if f, ok := c.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "NewServer" {
+			if p, ok := f.X.(*ast.Ident); ok && p.Name == "grpc" {
+				call = c
+			}
+		}
+		return true
+	})
+	if call == nil || len(call.Args) == 0 {
+		return nil, errors.New("there is no call of grpc.NewServer with options")
+	}
+	end := files.Position(call.Args[len(call.Args)-1].End()).Offset
+	if call.Ellipsis.IsValid() {
+		return nil, errors.New("the options of grpc.NewServer are not written out one by one")
+	}
+	return []byte(string(source[:end]) + ",\n" + options + string(source[end:])), nil
+}
