@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The whole way with few calls: a figure for every case of the section, and
@@ -192,5 +194,50 @@ func TestGatewayConfigIsOneThatEnvoyTakes(t *testing.T) {
 	}
 	if out, err := exec.CommandContext(t.Context(), binary, "--mode", "validate", "--config-path", file, "--use-dynamic-base-id").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestBenchmarkOutputIsCollectedRoundByRound(t *testing.T) {
+	t.Parallel()
+	const head = "goos: linux\npkg: x\nBenchmarkFirst\n"
+	var found []*benchmark
+	for _, out := range []string{
+		head + "BenchmarkCheck/hit/policies=1-2         \t     100\t       712.5 ns/op\t       8 B/op\t       1 allocs/op\nBenchmarkMemory-2  1  435.0 B/entry  9 ns/op\nPASS\n",
+		head + "BenchmarkCheck/hit/policies=1-2         \t     100\t       700 ns/op\t       0 B/op\t       0 allocs/op\nBenchmarkMemory-2  1  437.0 B/entry  9 ns/op\nPASS\n",
+	} {
+		var err error
+		if found, err = collect(found, "authz", out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []*benchmark{
+		{"authz", "Check/hit/policies=1", map[string]sample{"ns/op": {712.5, 700}, "B/op": {8, 0}, "allocs/op": {1, 0}}},
+		{"authz", "Memory", map[string]sample{"B/entry": {435, 437}, "ns/op": {9, 9}}},
+	}
+	if diff := cmp.Diff(want, found, cmp.AllowUnexported(benchmark{})); diff != "" {
+		t.Errorf("benchmarks (-want +got):\n%s", diff)
+	}
+}
+
+func TestCommandLineMistakesAreToldWithWhatThereIs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"unknown section", "there are calls, own", []string{"-only", "calls,nothing"}},
+		{"no rounds", "at least one", []string{"-rounds", "0"}},
+		{"an argument", "only flags", []string{"calls"}},
+		{"a URL as target", "not host:port", []string{"-target", "http://127.0.0.1:1"}},
+		{"no secret file", "-secret-token-file", []string{"-target", "127.0.0.1:1", "-secret-token-file", "/nowhere"}},
+		{"settings that do not compile", "undefined: grpc.Nonsense", []string{"-try", "grpc.Nonsense(1)"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			err := run(t.Context(), c.args, io.Discard, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%q: got %v, want %q in it", c.args, err, c.want)
+			}
+		})
 	}
 }

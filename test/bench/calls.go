@@ -122,39 +122,6 @@ func cores(ctx context.Context, b *bench) ([]row, error) {
 	return rows, nil
 }
 
-// trial compares grpc-go settings of the product, each in a binary of its own.
-func trial(ctx context.Context, b *bench, settings []string) ([]row, error) {
-	// Twice the same, so that the difference that is none shows too.
-	contenders := []contender{{"as shipped", nil, hit}, {"as shipped, again", nil, hit}}
-	binaries := []string{b.product, b.product}
-	for i, s := range settings {
-		binary, err := b.buildWith(ctx, fmt.Sprintf("trial-%d", i), s)
-		if err != nil {
-			return nil, err
-		}
-		contenders, binaries = append(contenders, contender{"`" + s + "`", nil, hit}), append(binaries, binary)
-	}
-	for i := range contenders {
-		s, err := b.startProduct(ctx, binaries[i], "")
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", contenders[i].name, err)
-		}
-		defer b.stop(s)
-		contenders[i].server = s
-	}
-	var rows []row
-	for _, l := range levels() {
-		costs, err := alternate(ctx, contenders, l, b.rounds, b.calls)
-		if err != nil {
-			return nil, err
-		}
-		for i, c := range contenders {
-			rows = append(rows, compared(fmt.Sprintf("server CPU per hit, %s in flight; ratio to as shipped", l), c.name, costs[i], costs[0]))
-		}
-	}
-	return rows, nil
-}
-
 // compared is the row of a cost in microseconds beside another.
 func compared(group, name string, cost, base sample) row {
 	ratios := cost.over(base)

@@ -88,7 +88,7 @@ func (m *machinery) build(ctx context.Context, name, overlay string) (string, er
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/vault-authz/vault-authz/cmd/vault-authz")...)
+	cmd := exec.CommandContext(ctx, "go", append(args, module+"cmd/vault-authz")...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building vault-authz: %w\n%s", err, out)
 	}

@@ -14,8 +14,52 @@ import (
 	"strings"
 )
 
+// trial compares the product with settings added: options of grpc.NewServer,
+// each in a binary of its own, or variables of the environment.
+func trial(ctx context.Context, b *bench, settings []string) ([]row, error) {
+	// Twice the same, so that the difference that is none shows too.
+	names := append([]string{"as shipped", "as shipped, again"}, settings...)
+	var contenders []contender
+	for i, name := range names {
+		binary, env := b.product, []string(nil)
+		switch {
+		case i < 2:
+		case isVariable(name):
+			env = []string{name}
+		default:
+			var err error
+			if binary, err = b.buildWith(ctx, fmt.Sprintf("trial-%d", i), name); err != nil {
+				return nil, err
+			}
+		}
+		s, err := b.startProduct(ctx, binary, "", env...)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		defer b.stop(s)
+		contenders = append(contenders, contender{name, s, hit})
+	}
+	var rows []row
+	for _, l := range levels() {
+		costs, err := alternate(ctx, contenders, l, b.rounds, b.calls)
+		if err != nil {
+			return nil, err
+		}
+		for i, c := range contenders {
+			rows = append(rows, compared(fmt.Sprintf("server CPU per hit, %s in flight; ratio to as shipped", l), c.name, costs[i], costs[0]))
+		}
+	}
+	return rows, nil
+}
+
+// isVariable says whether a setting is for the environment, such as GOGC=400.
+func isVariable(setting string) bool {
+	name, _, ok := strings.Cut(setting, "=")
+	return ok && name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""
+}
+
 // grpcPackage is where the product makes its gRPC server.
-const grpcPackage = "github.com/vault-authz/vault-authz/internal/server"
+const grpcPackage = module + "internal/server"
 
 // buildWith builds vault-authz with further options of grpc.NewServer, written
 // as in Go and separated by commas. The source is not touched: go build takes

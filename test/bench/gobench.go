@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// module is that of the packages whose benchmarks are run.
+const module = "github.com/vault-authz/vault-authz/"
+
+// A benchmark is one that go test ran, round by round.
+type benchmark struct {
+	// pkg is the last element of the package's path, and name the benchmark's
+	// without "Benchmark" and the number of processors.
+	pkg, name string
+	// values are the samples by unit: ns/op, B/op, allocs/op, and what the
+	// benchmark reports itself.
+	values map[string]sample
+}
+
+// goTest runs benchmarks of a package in rounds and returns them in the order in
+// which they ran. pattern and times are what -bench and -benchtime take.
+func goTest(ctx context.Context, pkg, pattern, times string, rounds int, more ...string) ([]*benchmark, error) {
+	var found []*benchmark
+	for range rounds {
+		args := append([]string{"test", "-run", "^$", "-bench", pattern, "-benchtime", times, "-benchmem", "-count", "1"}, more...)
+		out, err := exec.CommandContext(ctx, "go", append(args, module+pkg)...).CombinedOutput()
+		if err != nil {
+			return nil, fmt.Errorf("benchmarks of %s: %w\n%s", pkg, err, out)
+		}
+		if found, err = collect(found, pkg, string(out)); err != nil {
+			return nil, fmt.Errorf("benchmarks of %s: %w", pkg, err)
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("benchmarks of %s: none matches %q", pkg, pattern)
+	}
+	return found, nil
+}
+
+// collect adds what go test printed to the benchmarks of the rounds before. The
+// format is that of https://go.dev/design/14313-benchmark-format.
+func collect(found []*benchmark, pkg, out string) ([]*benchmark, error) {
+	lines := bufio.NewScanner(strings.NewReader(out))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		// A name, how often it ran, and pairs of value and unit.
+		if len(fields) < 4 || len(fields)%2 != 0 || !strings.HasPrefix(fields[0], "Benchmark") {
+			continue
+		}
+		if _, err := strconv.Atoi(fields[1]); err != nil {
+			continue
+		}
+		name := strings.TrimPrefix(fields[0], "Benchmark")
+		if i := strings.LastIndexByte(name, '-'); i > 0 {
+			if _, err := strconv.Atoi(name[i+1:]); err == nil {
+				name = name[:i]
+			}
+		}
+		i := slices.IndexFunc(found, func(b *benchmark) bool { return b.pkg == pkg && b.name == name })
+		if i < 0 {
+			i = len(found)
+			found = append(found, &benchmark{pkg: pkg, name: name, values: map[string]sample{}})
+		}
+		for k := 2; k < len(fields); k += 2 {
+			value, err := strconv.ParseFloat(fields[k], 64)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", lines.Text(), err)
+			}
+			found[i].values[fields[k+1]] = append(found[i].values[fields[k+1]], value)
+		}
+	}
+	return found, lines.Err()
+}
+
+// own is what our own part takes, without grpc-go: section (b).
+func own(ctx context.Context, b *bench) ([]row, error) {
+	var rows []row
+	for _, pkg := range []string{"envoy", "authz", "cache"} {
+		pattern := "."
+		if pkg == "cache" {
+			// The others fill a large cache: they are the next section.
+			pattern = "^Benchmark(ParallelHit|AbsentHit|Miss)$"
+		}
+		found, err := goTest(ctx, pkg, pattern, "100ms", b.rounds)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			rows = append(rows, f.row("(b) our own part, without grpc-go", f.pkg+": "+f.name))
+		}
+	}
+	return rows, nil
+}
+
+// row tells time and allocations.
+func (f *benchmark) row(group, name string) row {
+	ns, allocs := f.values["ns/op"], f.values["allocs/op"]
+	return row{
+		group: group, name: name, value: fmt.Sprintf("%s, %.0f allocations", nanoseconds(ns.median()), allocs.median()),
+		spread: ns.spread("%.0f") + " ns",
+	}
+}
+
+func nanoseconds(ns float64) string {
+	if ns < 1000 {
+		return fmt.Sprintf("%.0f ns", ns)
+	}
+	return fmt.Sprintf("%.2f µs", ns/1000)
+}
+
+// lookup is what a look-up takes with more and more credentials, and the memory
+// of each: section (c).
+func lookup(ctx context.Context, b *bench) ([]row, error) {
+	const base, most = 1_000, 1_000_000
+	found, err := goTest(ctx, "cache", "^BenchmarkHit$", "200ms", b.rounds)
+	if err != nil {
+		return nil, err
+	}
+	times := map[int]sample{}
+	for _, f := range found {
+		_, count, _ := strings.Cut(f.name, "entries=")
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			return nil, fmt.Errorf("benchmark %s does not say how many entries there are", f.name)
+		}
+		times[n] = f.values["ns/op"]
+	}
+	var rows []row
+	for _, n := range []int{base, 10_000, 100_000, most} {
+		ns := times[n]
+		if len(ns) == 0 {
+			continue
+		}
+		ratios := ns.over(times[base])
+		r := row{
+			group: "(c) look-up of a cached credential, in random order", name: fmt.Sprintf("among %d", n),
+			value: nanoseconds(ns.median()), ratio: fmt.Sprintf("%.2f", ratios.median()), spread: ratios.spread("%.2f"),
+		}
+		if n == most {
+			r = r.atMost(ratios.median(), 1.5, "%.1f")
+		}
+		rows = append(rows, r)
+	}
+	if len(times[base]) == 0 || len(times[most]) == 0 {
+		return nil, fmt.Errorf("there are no benchmarks with %d and %d entries", base, most)
+	}
+	// Once a round: a second one in the same process would find the heap of the
+	// first.
+	found, err = goTest(ctx, "cache", "^BenchmarkMemory$", "1x", b.rounds)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range found {
+		bytes := f.values["B/entry"]
+		r := row{group: "(c) memory of a cached credential, live heap", name: f.name, value: fmt.Sprintf("%.0f B", bytes.median()), spread: bytes.spread("%.0f")}
+		rows = append(rows, r.atMost(bytes.median(), 600, "%.0f B"))
+	}
+	return rows, nil
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// manyCredentials is how many the process holds, as many as it does unless it is
+// told otherwise.
+const manyCredentials = 100_000
+
+// memory is what credentials cost a running service: resident memory, garbage
+// included, and CPU per hit as there are more of them. It belongs to section (c).
+func memory(ctx context.Context, b *bench) ([]row, error) {
+	l := level{2, 32}
+	product, err := b.startProduct(ctx, b.product, ", cache: {misses_per_second: 0, ttl: 1h}")
+	if err != nil {
+		return nil, err
+	}
+	defer b.stop(product)
+	// So that what calls take in any case is not counted.
+	if err := load(ctx, product.GRPC, l, warmUp, hit); err != nil {
+		return nil, err
+	}
+	before, err := resident(product.PID())
+	if err != nil {
+		return nil, err
+	}
+	if err := load(ctx, product.GRPC, l, manyCredentials, among(manyCredentials)); err != nil {
+		return nil, err
+	}
+	after, err := resident(product.PID())
+	if err != nil {
+		return nil, err
+	}
+	contenders := []contender{{"hits of one credential", product, hit}}
+	for _, n := range []int{1_000, 10_000, manyCredentials} {
+		contenders = append(contenders, contender{fmt.Sprintf("hits of %d credentials", n), product, among(n)})
+	}
+	costs, err := alternate(ctx, contenders, l, b.rounds, b.calls)
+	if err != nil {
+		return nil, err
+	}
+	rows := []row{{
+		group: fmt.Sprintf("(c) resident memory of a process that read %d credentials", manyCredentials), name: "all of it",
+		value: fmt.Sprintf("%.0f MiB", float64(after)/(1<<20)), spread: fmt.Sprintf("%.0f MiB before", float64(before)/(1<<20)),
+	}}
+	for i, c := range contenders {
+		rows = append(rows, compared(fmt.Sprintf("(c) server CPU per hit with %d credentials held, %s in flight", manyCredentials, l), c.name, costs[i], costs[0]))
+	}
+	return rows, nil
+}
+
+// resident returns the bytes of a process that are in memory, see
+// proc_pid_status(5).
+func resident(pid int) (int64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.SplitSeq(string(raw), "\n") {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("process %d: its status does not tell VmRSS", pid)
+}
