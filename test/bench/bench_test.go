@@ -241,3 +241,52 @@ func TestCommandLineMistakesAreToldWithWhatThereIs(t *testing.T) {
 		})
 	}
 }
+
+// What people are told to type, they can type.
+func TestDocumentedCommandsAreUnderstood(t *testing.T) {
+	t.Parallel()
+	const command = "go run ./test/bench "
+	for name, atLeast := range map[string]int{"doc.go": 4, "../../docs/performance.md": 3} {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A backslash at the end continues a line in the shell.
+		text := strings.ReplaceAll(string(raw), "\\\n", " ")
+		found := 0
+		for line := range strings.SplitSeq(text, "\n") {
+			_, args, ok := strings.Cut(line, command)
+			if !ok {
+				continue
+			}
+			found++
+			args, _, _ = strings.Cut(args, "#")
+			args, _, _ = strings.Cut(args, "`")
+			var words []string
+			for _, word := range strings.Fields(args) {
+				words = append(words, strings.Trim(word, "'"))
+			}
+			if _, err := parse(words, io.Discard); err != nil {
+				t.Errorf("%s: %q: %v", name, line, err)
+			}
+		}
+		if found < atLeast {
+			t.Errorf("%s: %d commands found, want at least %d", name, found, atLeast)
+		}
+	}
+}
+
+func TestDocumentHasAPlaceForTheFigures(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "performance.md")
+	if err := os.WriteFile(name, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := insert(name, "figures\n"); err != nil {
+		t.Error(err)
+	}
+}

@@ -15,14 +15,14 @@ func burst(ctx context.Context, b *bench) ([]row, error) {
 	requests := l.connections * l.perConnection
 	// On a machine that is busy, 10 000 calls can keep the store from answering
 	// within the usual 2 s.
-	product, err := b.startProduct(ctx, b.product, ", timeout: 30s")
+	ours, err := b.startProduct(ctx, product{vault: "timeout: 30s"})
 	if err != nil {
 		return nil, err
 	}
-	defer b.stop(product)
+	defer b.stop(ours)
 	before := b.store.slowReads()
 	start := time.Now()
-	err = load(ctx, product.GRPC, l, requests, func(int) question {
+	err = load(ctx, ours.GRPC, l, requests, func(int) question {
 		return question{slowPrefix + "credential", secretToken, true}
 	})
 	if err != nil {

@@ -62,15 +62,15 @@ func gateway(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	defer b.stop(stub)
-	product, err := b.startProduct(ctx, b.product, "")
+	ours, err := b.startProduct(ctx, product{})
 	if err != nil {
 		return nil, err
 	}
-	defer b.stop(product)
+	defer b.stop(ours)
 	ways := []*way{
 		{Name: "Envoy alone"},
 		{Name: "Envoy + noop", Authz: stub},
-		{Name: "Envoy + vault-authz", Authz: product},
+		{Name: "Envoy + vault-authz", Authz: ours},
 		{Name: "Envoy's api_key_auth", Key: accessToken},
 	}
 	envoy, err := b.startGateway(ctx, ways)
@@ -92,14 +92,14 @@ func gateway(ctx context.Context, b *bench) ([]row, error) {
 
 // gatewayRows compares each way with noop.
 func gatewayRows(ways []*way, outcomes []outcome, rate float64) []row {
-	const stub, ours = 1, 2
+	const stub, product = 1, 2
 	at := fmt.Sprintf("%.0f requests a second", rate)
 	var rows []row
 	for i, w := range ways {
 		o, base := &outcomes[i], &outcomes[stub]
 		r := compared("(d) latency through Envoy, "+at+", p99", w.Name, o.p99, base.p99)
 		r.value = fmt.Sprintf("p50 %s, p99 %s, p99.9 %s", microseconds(o.p50.median()), microseconds(o.p99.median()), microseconds(o.p999.median()))
-		if i == ours {
+		if i == product {
 			// As far from noop as noop's own rounds are from their median.
 			noise := slices.Max(base.p99.overMedian())
 			r = r.atMost(o.p99.over(base.p99).median(), noise, "%.2f (noise of noop)")
@@ -110,10 +110,10 @@ func gatewayRows(ways []*way, outcomes []outcome, rate float64) []row {
 		o, base := &outcomes[i], &outcomes[stub]
 		rows = append(rows, compared("(d) CPU per request, "+at+", Envoy's process", w.Name, o.envoy, base.envoy))
 	}
-	for _, i := range []int{stub, ours} {
+	for _, i := range []int{stub, product} {
 		o, base := &outcomes[i], &outcomes[stub]
 		r := compared("(d) CPU per request, "+at+", the authorizer's process", ways[i].Name, o.authz, base.authz)
-		if i == ours {
+		if i == product {
 			r = r.atMost(o.authz.over(base.authz).median(), 1, "%.2f")
 		}
 		rows = append(rows, r)

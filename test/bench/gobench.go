@@ -25,11 +25,11 @@ type benchmark struct {
 
 // goTest runs benchmarks of a package in rounds and returns them in the order in
 // which they ran. pattern and times are what -bench and -benchtime take.
-func goTest(ctx context.Context, pkg, pattern, times string, rounds int, more ...string) ([]*benchmark, error) {
+func goTest(ctx context.Context, pkg, pattern, times string, rounds int) ([]*benchmark, error) {
 	var found []*benchmark
 	for range rounds {
-		args := append([]string{"test", "-run", "^$", "-bench", pattern, "-benchtime", times, "-benchmem", "-count", "1"}, more...)
-		out, err := exec.CommandContext(ctx, "go", append(args, module+pkg)...).CombinedOutput()
+		out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-benchtime", times,
+			"-benchmem", "-count", "1", module+pkg).CombinedOutput()
 		if err != nil {
 			return nil, fmt.Errorf("benchmarks of %s: %w\n%s", pkg, err, out)
 		}

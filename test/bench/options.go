@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -50,7 +49,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		settings = append(settings, s)
 		return nil
 	})
-	secretFile := o.target.flags(flags)
+	o.target.flags(flags)
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -64,26 +63,19 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if o.chosen, err = choose(*only, settings); err != nil {
 		return nil, err
 	}
-	if *secretFile != "" {
-		raw, err := os.ReadFile(*secretFile)
-		if err != nil {
-			return nil, fmt.Errorf("-secret-token-file: %w", err)
-		}
-		o.target.secret = strings.TrimSpace(string(raw))
-	}
 	return o, nil
 }
 
 // flags defines what is said of a target. The secret is not taken from the
 // command line, which other users of the machine may read.
-func (t *target) flags(flags *flag.FlagSet) (secretFile *string) {
+func (t *target) flags(flags *flag.FlagSet) {
 	flags.StringVar(&t.address, "target", "", "put open-loop load on this gateway (host:port, HTTP/1.1) at -rate for -span, instead of measuring here")
 	flags.StringVar(&t.host, "host", "", "with -target: the Host header; that of the target if empty")
 	flags.StringVar(&t.path, "path", "/", "with -target: path and query")
 	flags.StringVar(&t.access, "access-token", "", "with -target: sent in the header of this name")
 	flags.IntVar(&t.status, "status", 200, "with -target: the status that answers must have")
 	flags.IntVar(&t.connections, "connections", connections, "with -target: connections, and so requests under way")
-	return flags.String("secret-token-file", "", "with -target: the file whose content is sent in the header secret-token")
+	flags.StringVar(&t.secretFile, "secret-token-file", "", "with -target: the file whose content is sent in the header secret-token")
 }
 
 func sectionNames() []string {

@@ -95,34 +95,54 @@ func (m *machinery) build(ctx context.Context, name, overlay string) (string, er
 	return binary, nil
 }
 
-// startProduct starts vault-authz with a configuration that differs from the
-// defaults only in settings of the vault object, which begin with a comma. env is
-// added to the environment.
-func (m *machinery) startProduct(ctx context.Context, binary, settings string, env ...string) (*server, error) {
+// A product is how a vault-authz differs from one as it is shipped.
+type product struct {
+	// binary is [machinery.product] if empty.
+	binary string
+	// listen is where Envoy asks, a free port on loopback if empty.
+	listen string
+	// vault are further settings of the vault object, as lines of YAML.
+	vault string
+	// env is added to the environment.
+	env []string
+}
+
+// startProduct starts a vault-authz with the shipped defaults but for p.
+func (m *machinery) startProduct(ctx context.Context, p product) (*server, error) {
+	if p.binary == "" {
+		p.binary = m.product
+	}
+	if p.listen == "" {
+		p.listen = "127.0.0.1:0"
+	}
 	dir, err := os.MkdirTemp(m.dir, "product-")
 	if err != nil {
 		return nil, err
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
-	config := fmt.Sprintf(`listen: {grpc: "127.0.0.1:0", probes: "127.0.0.1:0"}
+	config := fmt.Sprintf(`listen: {grpc: %q, probes: "127.0.0.1:0"}
 addresses_file: %q
 log: {format: json}
 drain: {wait: 0s, timeout: 1s}
 vaults:
-  - {name: bench, address: %q, mount: %s, token: {file: %q}%s}
+  - name: bench
+    address: %q
+    mount: %s
+    token: {file: %q}
+    %s
 consumers:
   - {id: %s, username: alice, custom_id: c-1, groups: [gold, eu]}
 policies:
   - {name: default, vault: bench}
-`, file("addresses.json"), m.store.Address, mount, file("token"), settings, consumerID)
+`, p.listen, file("addresses.json"), m.store.Address, mount, file("token"), p.vault, consumerID)
 	for name, content := range map[string]string{"vault-authz.yaml": config, "token": vaultToken} {
 		if err := os.WriteFile(file(name), []byte(content), 0o600); err != nil {
 			return nil, err
 		}
 	}
 	s, err := m.start(ctx, parts.Command{
-		Name: "vault-authz", Path: binary, Dir: dir, Args: []string{"serve", "--config", file("vault-authz.yaml")},
-		Env: append(os.Environ(), env...),
+		Name: "vault-authz", Path: p.binary, Dir: dir, Args: []string{"serve", "--config", file("vault-authz.yaml")},
+		Env: append(os.Environ(), p.env...),
 	}, file("addresses.json"))
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // A target is a gateway that somebody else runs.
 type target struct {
 	address, host, path string
-	access, secret      string
+	access, secretFile  string
 	status              int
 	connections         int
 }
@@ -27,8 +28,16 @@ func (t *target) load(ctx context.Context, rate float64, span time.Duration, out
 	if t.host == "" {
 		t.host = t.address
 	}
+	secret := ""
+	if t.secretFile != "" {
+		raw, err := os.ReadFile(t.secretFile)
+		if err != nil {
+			return fmt.Errorf("-secret-token-file: %w", err)
+		}
+		secret = strings.TrimSpace(string(raw))
+	}
 	client := openloop.HTTP{
-		Address: t.address, Host: t.host, Path: t.path, Header: browser(t.access, t.secret), Status: t.status, Timeout: 10 * time.Second,
+		Address: t.address, Host: t.host, Path: t.path, Header: browser(t.access, secret), Status: t.status, Timeout: 10 * time.Second,
 	}
 	c := openloop.Config{Rate: rate, Duration: span, Connections: t.connections}
 	result, err := openloop.Run(ctx, c, client.Connect())

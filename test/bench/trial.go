@@ -21,18 +21,18 @@ func trial(ctx context.Context, b *bench, settings []string) ([]row, error) {
 	names := append([]string{"as shipped", "as shipped, again"}, settings...)
 	var contenders []contender
 	for i, name := range names {
-		binary, env := b.product, []string(nil)
+		var p product
 		switch {
 		case i < 2:
 		case isVariable(name):
-			env = []string{name}
+			p.env = []string{name}
 		default:
 			var err error
-			if binary, err = b.buildWith(ctx, fmt.Sprintf("trial-%d", i), name); err != nil {
+			if p.binary, err = b.buildWith(ctx, fmt.Sprintf("trial-%d", i), name); err != nil {
 				return nil, err
 			}
 		}
-		s, err := b.startProduct(ctx, binary, "", env...)
+		s, err := b.startProduct(ctx, p)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

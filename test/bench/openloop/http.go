@@ -87,6 +87,7 @@ func (c *connection) exchange() (status int, last bool, err error) {
 		return 0, false, err
 	}
 	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
 	return resp.StatusCode, resp.Close, err
 }
 
