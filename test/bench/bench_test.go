@@ -290,3 +290,24 @@ func TestDocumentHasAPlaceForTheFigures(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestWholeHitIsTheSumOfItsParts(t *testing.T) {
+	t.Parallel()
+	part := func(pkg, name string, ns, allocs sample) *benchmark {
+		return &benchmark{pkg, name, map[string]sample{"ns/op": ns, "allocs/op": allocs}}
+	}
+	parts := []*benchmark{
+		part("authz", "Check/hit/policies=1", sample{500, 600}, sample{0, 0}),
+		part("authz", "Check/hit/policies=1000", sample{9000, 9000}, sample{9, 9}),
+		part("authz", "Observe/hit", sample{50, 50}, sample{0, 1}),
+		part("cache", "ParallelHit", sample{100, 110}, sample{0, 0}),
+		part("envoy", "ReadAndRespond/allow/header_map", sample{700, 800}, sample{0, 0}),
+	}
+	got := wholeHit(parts)
+	if diff := cmp.Diff(map[string]sample{"ns/op": {1350, 1560}, "allocs/op": {0, 1}}, got.values); diff != "" {
+		t.Errorf("sum (-want +got):\n%s", diff)
+	}
+	if wholeHit(parts[1:]) != nil {
+		t.Error("a sum without one of its parts")
+	}
+}

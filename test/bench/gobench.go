@@ -81,21 +81,50 @@ func collect(found []*benchmark, pkg, out string) ([]*benchmark, error) {
 // own is what our own part takes, without grpc-go: section (b).
 func own(ctx context.Context, b *bench) ([]row, error) {
 	var rows []row
-	for _, pkg := range []string{"envoy", "authz", "cache"} {
-		pattern := "."
-		if pkg == "cache" {
-			// The others fill a large cache: they are the next section.
-			pattern = "^Benchmark(ParallelHit|AbsentHit|Miss)$"
-		}
-		found, err := goTest(ctx, pkg, pattern, "100ms", b.rounds)
+	var all []*benchmark
+	for _, of := range []struct{ pkg, pattern string }{
+		{"envoy", "."},
+		{"authz", "^Benchmark(Check|Observe)$/^(hit|absent|wrong_secret|acl_denied)$"},
+		// The others fill a large cache: they are the next section.
+		{"cache", "^Benchmark(ParallelHit|AbsentHit|Miss)$"},
+	} {
+		found, err := goTest(ctx, of.pkg, of.pattern, "100ms", b.rounds)
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range found {
-			rows = append(rows, f.row("(b) our own part, without grpc-go", f.pkg+": "+f.name))
+		all = append(all, found...)
+	}
+	for _, f := range append(all, wholeHit(all)) {
+		if f == nil {
+			continue
 		}
+		r := f.row("(b) our own part, without grpc-go", f.pkg+": "+f.name)
+		if f.pkg == "all" {
+			ns, allocs := f.values["ns/op"].median(), f.values["allocs/op"].median()
+			r.goal, r.reached = "≤ 1.5 µs, 0 allocations", ns <= 1500 && allocs == 0
+		}
+		rows = append(rows, r)
 	}
 	return rows, nil
+}
+
+// wholeHit adds up the parts of a cached allow, round by round: reading the
+// request and writing the answer, deciding (with the look-up in a fake source),
+// looking up, counting and logging. It is nil if a part is missing.
+func wholeHit(all []*benchmark) *benchmark {
+	sum := &benchmark{pkg: "all", name: "a hit, from the request's bytes to the answer's", values: map[string]sample{}}
+	for _, part := range [][2]string{
+		{"envoy", "ReadAndRespond/allow/header_map"}, {"authz", "Check/hit/policies=1"}, {"authz", "Observe/hit"}, {"cache", "ParallelHit"},
+	} {
+		i := slices.IndexFunc(all, func(b *benchmark) bool { return b.pkg == part[0] && b.name == part[1] })
+		if i < 0 {
+			return nil
+		}
+		for _, unit := range []string{"ns/op", "allocs/op"} {
+			sum.values[unit] = sum.values[unit].plus(all[i].values[unit])
+		}
+	}
+	return sum
 }
 
 // row tells time and allocations.

@@ -29,6 +29,18 @@ func (s sample) over(base sample) sample {
 	return ratios
 }
 
+// plus adds round by round. Nothing counts as zero.
+func (s sample) plus(more sample) sample {
+	if len(s) == 0 {
+		return slices.Clone(more)
+	}
+	sum := make(sample, min(len(s), len(more)))
+	for i := range sum {
+		sum[i] = s[i] + more[i]
+	}
+	return sum
+}
+
 // overMedian divides by the sample's own median.
 func (s sample) overMedian() sample {
 	ratios, median := make(sample, len(s)), s.median()

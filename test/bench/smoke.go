@@ -16,6 +16,7 @@ type budget struct {
 // budgets are those of the hot path.
 func budgets() []budget {
 	return []budget{
+		{"envoy", "^BenchmarkReadAndRespond$/^allow$/^header_map$", 4},
 		{"authz", "^BenchmarkCheck$/^hit$", 2},
 		{"cache", "^BenchmarkHit$/^entries=1000$", 0},
 		{"cache", "^BenchmarkAbsentHit$", 0},
