@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,26 +16,57 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The whole way with few calls: a figure for every case of the section, and
-// answers that are what they should be.
-func TestServerCPUHasAFigureForEveryCaseAndLevel(t *testing.T) {
+// The whole way with few calls: a figure for every case, and answers that are
+// what they should be.
+func TestEveryCaseHasAFigure(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("the CPU time of another process is only known on Linux")
 	}
-	out, err := runProgram(t, "-only", "calls,burst,cores", "-rounds", "2", "-calls", "50")
+	out, err := runProgram(t, "-only", "calls,memory,burst,cores", "-rounds", "2", "-calls", "50", "-credentials", "1000")
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"Measured on ", "| (a) server CPU per check, 2 × 1 in flight | noop |", "|  | hit |", "|  | wrong secret |",
-		"|  | unknown, remembered |", "|  | miss: one read of Vault |", "2 × 8 in flight", "2 × 32 in flight",
+		"Measured on ", "| (a) server CPU per check, 2 × 1 in flight | noop |", "|  | hit |", "|  | hit over a Unix socket |", "|  | wrong secret |",
+		"|  | unknown, remembered |", "|  | miss: one read of Vault |", "2 × 8 in flight", "2 × 32 in flight", "take all of one core",
+		"process that read 1000 credentials | all of it", "hits of 1000 credentials",
 		"reads of Vault, all requests allowed | 1 |", "hit, GOMAXPROCS=2",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
+}
+
+func TestEveryWayThroughEnvoyHasAFigure(t *testing.T) {
+	t.Parallel()
+	needEnvoy(t)
+	out, err := runProgram(t, "-only", "gateway", "-rounds", "1", "-rate", "50", "-span", "400ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"p99 | Envoy alone | p50 ", "|  | Envoy + noop |", "|  | Envoy + vault-authz |", "|  | Envoy's api_key_auth |",
+		"the authorizer's process | Envoy + noop |", "how late the generator was",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+// needEnvoy returns the binary of a real Envoy.
+func needEnvoy(t *testing.T) string {
+	t.Helper()
+	binary := os.Getenv("ENVOY_BIN")
+	if binary == "" && os.Getenv("REQUIRE_REAL_PARTS") == "1" {
+		t.Fatal("ENVOY_BIN is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary")
+	}
+	if binary == "" {
+		t.Skip("ENVOY_BIN is not set: `make tools` gets an Envoy")
+	}
+	return binary
 }
 
 func TestCPUTimeIsThatOfTheProcess(t *testing.T) {
@@ -173,13 +205,7 @@ func TestLoadOnAGatewayElsewhere(t *testing.T) {
 // Envoy's own check of what the bench starts it with.
 func TestGatewayConfigIsOneThatEnvoyTakes(t *testing.T) {
 	t.Parallel()
-	binary := os.Getenv("ENVOY_BIN")
-	if binary == "" {
-		if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
-			t.Fatal("ENVOY_BIN is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary")
-		}
-		t.Skip("ENVOY_BIN is not set: `make tools` gets an Envoy")
-	}
+	binary := needEnvoy(t)
 	config, err := gatewayConfig([]*way{
 		{Name: "alone", Port: 10000},
 		{Name: "noop", Port: 10001, Authz: &server{GRPC: "127.0.0.1:9191"}},
@@ -309,5 +335,31 @@ func TestWholeHitIsTheSumOfItsParts(t *testing.T) {
 	}
 	if wholeHit(parts[1:]) != nil {
 		t.Error("a sum without one of its parts")
+	}
+}
+
+func TestScaleComparesWithinAGroup(t *testing.T) {
+	t.Parallel()
+	of := func(name string, ns ...float64) *benchmark {
+		return &benchmark{"cache", name, map[string]sample{"ns/op": ns}}
+	}
+	rows, err := scale([]*benchmark{
+		of("Hit/entries=1", 90), of("Hit/entries=1000", 100),
+		of("Scale/all/entries=1000", 100, 300), of("Scale/all/entries=1000000", 200, 600),
+		of("Scale/few/entries=1000", 50, 50), of("Scale/few/entries=1000000", 60, 60),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rows {
+		got = append(got, fmt.Sprint(r.name, " ", r.ratio, " ", r.reached))
+	}
+	want := []string{"1000 held 1.00 false", "1000 held 1.00 false", "1000000 held 2.00 false", "1000 held 1.00 false", "1000000 held 1.20 true"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	if _, err := scale([]*benchmark{of("Hit/entries=1000", 100)}); err == nil {
+		t.Error("a comparison without a million")
 	}
 }

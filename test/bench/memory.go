@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// manyCredentials is how many the process holds, as many as it does unless it is
-// told otherwise.
-const manyCredentials = 100_000
+// shippedCapacity is how many credentials a vault object holds by default.
+const shippedCapacity = 100_000
 
 // memory is what credentials cost a running service: resident memory, garbage
 // included, and CPU per hit as there are more of them. It belongs to section (c).
 func memory(ctx context.Context, b *bench) ([]row, error) {
 	l := busiest()
-	ours, err := b.startProduct(ctx, product{vault: "cache: {misses_per_second: 0, ttl: 1h}"})
+	many := b.credentials
+	ours, err := b.startProduct(ctx, product{vault: fmt.Sprintf("cache: {misses_per_second: 0, ttl: 1h, capacity: %d}", max(many, shippedCapacity))})
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func memory(ctx context.Context, b *bench) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := load(ctx, ours.GRPC, l, manyCredentials, among(manyCredentials)); err != nil {
+	if err := load(ctx, ours.GRPC, l, many, among(many)); err != nil {
 		return nil, err
 	}
 	after, err := resident(ours.PID())
@@ -37,7 +37,10 @@ func memory(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	contenders := []contender{{"hits of one credential", ours, hit}}
-	for _, n := range []int{1_000, 10_000, manyCredentials} {
+	for _, n := range []int{1_000, 10_000, many} {
+		if n > many {
+			continue
+		}
 		contenders = append(contenders, contender{fmt.Sprintf("hits of %d credentials", n), ours, among(n)})
 	}
 	costs, err := alternate(ctx, contenders, l, b.rounds, b.calls)
@@ -45,14 +48,14 @@ func memory(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	rows := []row{{
-		group: fmt.Sprintf("(c) resident memory of a process that read %d credentials", manyCredentials), name: "all of it",
+		group: fmt.Sprintf("(c) resident memory of a process that read %d credentials", many), name: "all of it",
 		value: fmt.Sprintf("%.0f MiB", float64(after)/(1<<20)), spread: fmt.Sprintf("%.0f MiB before", float64(before)/(1<<20)),
 	}}
 	rows = append(rows, row{
-		group: rows[0].group, name: "each credential, garbage included", value: fmt.Sprintf("%.0f B", float64(after-before)/manyCredentials),
+		group: rows[0].group, name: "each credential, garbage included", value: fmt.Sprintf("%.0f B", float64(after-before)/float64(many)),
 	})
 	for i, c := range contenders {
-		rows = append(rows, compared(fmt.Sprintf("(c) server CPU per hit with %d credentials held, %s in flight", manyCredentials, l), c.name, costs[i], costs[0]))
+		rows = append(rows, compared(fmt.Sprintf("(c) server CPU per hit with %d credentials held, %s in flight", many, l), c.name, costs[i], costs[0]))
 	}
 	return rows, nil
 }

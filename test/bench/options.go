@@ -22,6 +22,8 @@ type options struct {
 	// chosen are the sections to measure.
 	chosen        []section
 	rounds, calls int
+	// credentials is how many a process is given to hold.
+	credentials int
 	// rate is that of the load on a gateway in requests a second, and span how
 	// long it, or a round of it, takes.
 	rate float64
@@ -40,6 +42,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.BoolVar(&o.smoke, "smoke", false, "only check that what must not allocate does not")
 	flags.IntVar(&o.rounds, "rounds", 5, "alternating rounds; the median counts")
 	flags.IntVar(&o.calls, "calls", 20000, "calls of a server per round")
+	flags.IntVar(&o.credentials, "credentials", shippedCapacity, "credentials that the section memory has the product hold")
 	flags.Float64Var(&o.rate, "rate", 2000, "requests a second through Envoy")
 	flags.DurationVar(&o.span, "span", 4*time.Second, "how long a round of the load through Envoy takes, or that on -target")
 	flags.StringVar(&o.document, "write", "", "put the table into this document, between its marks, instead of printing it")
@@ -56,8 +59,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("%q is too much: there are only flags", flags.Arg(0))
 	}
-	if o.rounds < 1 || o.calls < 1 {
-		return nil, errors.New("-rounds and -calls: there must be at least one of each")
+	if o.rounds < 1 || o.calls < 1 || o.credentials < 1 {
+		return nil, errors.New("-rounds, -calls and -credentials: there must be at least one of each")
 	}
 	var err error
 	if o.chosen, err = choose(*only, settings); err != nil {
