@@ -134,6 +134,26 @@ func TestOptionsGoToTheEndOfNewServer(t *testing.T) {
 	}
 }
 
+func TestSettingsAreToldApart(t *testing.T) {
+	t.Parallel()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for setting, want := range map[string][2]bool{
+		"GOGC=400":                 {true, false},
+		"GODEBUG=gctrace=1":        {true, false},
+		"grpc.NumStreamWorkers(8)": {false, false},
+		"grpc.Creds(insecure.NewCredentials(a=b))": {false, false},
+		program:               {false, true},
+		filepath.Dir(program): {false, false},
+	} {
+		if got := [2]bool{isVariable(setting), isProgram(setting)}; got != want {
+			t.Errorf("%q: variable, program: got %t, want %t", setting, got, want)
+		}
+	}
+}
+
 func TestReportReplacesTheOneBefore(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "doc.md")

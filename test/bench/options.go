@@ -48,7 +48,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.document, "write", "", "put the table into this document, between its marks, instead of printing it")
 	only := flags.String("only", "", "measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", "))
 	var settings []string
-	flags.Func("try", "compare the product with these options of grpc.NewServer added, or this variable set (GOGC=400); may be given several times", func(s string) error {
+	flags.Func("try", "compare the product with these options of grpc.NewServer added, with this variable set (GOGC=400), or this other binary of it (/path/to/one); may be given several times", func(s string) error {
 		settings = append(settings, s)
 		return nil
 	})

@@ -15,7 +15,8 @@ import (
 )
 
 // trial compares the product with settings added: options of grpc.NewServer,
-// each in a binary of its own, or variables of the environment.
+// each in a binary of its own, or variables of the environment; and with other
+// binaries, such as one of before a change.
 func trial(ctx context.Context, b *bench, settings []string) ([]row, error) {
 	// Twice the same, so that the difference that is none shows too.
 	names := append([]string{"as shipped", "as shipped, again"}, settings...)
@@ -26,6 +27,8 @@ func trial(ctx context.Context, b *bench, settings []string) ([]row, error) {
 		case i < 2:
 		case isVariable(name):
 			p.env = []string{name}
+		case isProgram(name):
+			p.binary = name
 		default:
 			var err error
 			if p.binary, err = b.buildWith(ctx, fmt.Sprintf("trial-%d", i), name); err != nil {
@@ -56,6 +59,13 @@ func trial(ctx context.Context, b *bench, settings []string) ([]row, error) {
 func isVariable(setting string) bool {
 	name, _, ok := strings.Cut(setting, "=")
 	return ok && name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""
+}
+
+// isProgram says whether a setting is the path of a program. One with a slash
+// that does not exist fails as an option of grpc.NewServer.
+func isProgram(setting string) bool {
+	info, err := os.Stat(setting)
+	return err == nil && info.Mode().IsRegular() && strings.Contains(setting, "/")
 }
 
 // grpcPackage is where the product makes its gRPC server.
