@@ -16,8 +16,8 @@ type budget struct {
 // budgets are those of the hot path.
 func budgets() []budget {
 	return []budget{
-		{"envoy", "^BenchmarkReadAndRespond$/^allow$/^header_map$", 4},
-		{"authz", "^BenchmarkCheck$/^hit$", 2},
+		{"envoy", "^BenchmarkReadAndRespond$/^allow$/^header_map$", 3},
+		{"authz", "^Benchmark(Check|Observe)$/^(hit|absent|wrong_secret|acl_denied)$", 0},
 		{"cache", "^BenchmarkHit$/^entries=1000$", 0},
 		{"cache", "^BenchmarkAbsentHit$", 0},
 	}
