@@ -18,12 +18,12 @@ import (
 // are doubted.
 const tooBusy = 0.1
 
-// describe writes what the figures were measured on, and whether the machine had
-// something else to do: busy is the load average before, others the share of the
+// describe writes what the figures were measured on, built being the commit of
+// the product, and whether the machine had something else to do: busy is the load average before, others the share of the
 // machine that other programs took while it was measured.
-func describe(ctx context.Context, w io.Writer, b *bench, busy, others float64) {
+func describe(ctx context.Context, w io.Writer, b *bench, built string, busy, others float64) {
 	fmt.Fprintf(w, "Measured on %s at commit %s: %s, %d CPUs (%s), %s %s, %s, grpc-go %s", time.Now().UTC().Format(time.DateOnly),
-		commit(ctx), runtime.GOARCH, runtime.NumCPU(), cpuModel(), runtime.GOOS, kernel(), runtime.Version(), grpcVersion())
+		built, runtime.GOARCH, runtime.NumCPU(), cpuModel(), runtime.GOOS, kernel(), runtime.Version(), grpcVersion())
 	if v := envoyVersion(ctx, b.envoy); v != "" {
 		fmt.Fprintf(w, ", Envoy %s", v)
 	}

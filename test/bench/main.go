@@ -84,6 +84,8 @@ func (o *options) measureAll(ctx context.Context, progress io.Writer) (string, e
 	}
 	b := &bench{m, *o}
 	defer b.close()
+	// Before the build, since the tree may change while it is measured.
+	built := commit(ctx)
 	fmt.Fprintln(progress, "building vault-authz …")
 	if b.product, err = b.build(ctx, "vault-authz", ""); err != nil {
 		return "", err
@@ -109,7 +111,7 @@ func (o *options) measureAll(ctx context.Context, progress io.Writer) (string, e
 		return "", err
 	}
 	var out strings.Builder
-	describe(ctx, &out, b, busy, share)
+	describe(ctx, &out, b, built, busy, share)
 	write(&out, rows)
 	return out.String(), nil
 }
