@@ -77,6 +77,11 @@ func conformance(t *testing.T, kv vaultkv.Engine) {
 		}
 		lookup(t, accessToken, authz.ErrNotFound)
 	})
+	t.Run("an empty mount has no key to call for", func(t *testing.T) {
+		if err := kv.EachKey(ctx, func(key string) { t.Errorf("EachKey: %q in an empty mount", key) }); err != nil {
+			t.Errorf("EachKey = %v, want nil", err)
+		}
+	})
 	t.Run("a record with everything is found", func(t *testing.T) {
 		put(t, accessToken, record(`"created_at":1764000000`, `"updated_at":1764000000`, `"ttl":86400`, `"note":{"x":[1,2.5,"y"]}`,
 			`"previous_secret_token":"old"`, `"previous_expires_at":1795608000`, `"expires_at":"2030-01-02T03:04:05Z"`, `"not_before":"1764000000"`, `"disabled":true`))

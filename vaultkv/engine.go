@@ -22,6 +22,10 @@ type Engine interface {
 	Delete(ctx context.Context, key string) error
 	// List returns the keys in no particular order.
 	List(ctx context.Context) (keys []string, err error)
+	// EachKey calls each with every key, in no particular order, and returns
+	// nil only if that were all there are. It is for more keys than List can
+	// return.
+	EachKey(ctx context.Context, each func(key string)) error
 }
 
 // maxKeyLength is the longest access token that a grammar of authz can allow.

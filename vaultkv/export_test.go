@@ -7,3 +7,9 @@ func (v *Vault) SetPoll(d time.Duration) { v.poll = d }
 
 // CloseIdle closes the connections that would outlive a test.
 func (v *Vault) CloseIdle() { v.closeIdle() }
+
+// SetCensusBytes lets a short list be too long.
+func (v *Vault) SetCensusBytes(n int64) { v.censusBytes = n }
+
+// KeysIn reads an answer to LIST.
+var KeysIn = keysIn

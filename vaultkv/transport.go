@@ -32,11 +32,12 @@ func newClient(c Config, token string) (*api.Client, *http.Transport, error) {
 		// Vault forwards from standby to active by itself. A redirect would
 		// take the Vault token to a host that the operator did not name.
 		DisableRedirects: true,
-		Timeout:          c.Timeout,
-		MaxRetries:       c.MaxRetries,
-		MinRetryWait:     20 * time.Millisecond,
-		MaxRetryWait:     100 * time.Millisecond,
-		CheckRetry:       checkRetry,
+		// For the longest operation; each has its own bound in its context.
+		Timeout:      max(c.Timeout, censusTimeout),
+		MaxRetries:   c.MaxRetries,
+		MinRetryWait: 20 * time.Millisecond,
+		MaxRetryWait: 100 * time.Millisecond,
+		CheckRetry:   checkRetry,
 	})
 	if err != nil {
 		// NewClient reads VAULT_* variables even though none of them is used,
@@ -111,11 +112,12 @@ func (t capped) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if resp.ContentLength > t.max {
+	limit := answerBound(r.Context(), resp.StatusCode, t.max)
+	if resp.ContentLength > limit {
 		_ = resp.Body.Close()
 		return nil, errTooLarge
 	}
-	resp.Body = &cappedBody{resp.Body, t.max}
+	resp.Body = &cappedBody{resp.Body, limit}
 	return resp, nil
 }
 

@@ -31,7 +31,9 @@ type Vault struct {
 	layout    layout
 	health    *health
 	poll      time.Duration
-	refusals  refusals
+	// censusBytes bounds the list of all keys.
+	censusBytes int64
+	refusals    refusals
 	// wrongVersion is set while the server says that the mount is of the other
 	// KV version: a v1 mount answers a v2 read with a plain "not found".
 	wrongVersion atomic.Bool
@@ -66,7 +68,7 @@ func New(c Config, log *zap.Logger) (*Vault, error) {
 	log = log.With(zap.String("vault", c.Name))
 	return &Vault{
 		cfg: c, log: log, client: client, closeIdle: transport.CloseIdleConnections,
-		layout: newLayout(c), health: newHealth(log), poll: pollInterval,
+		layout: newLayout(c), health: newHealth(log), poll: pollInterval, censusBytes: censusBytes,
 	}, nil
 }
 

@@ -128,6 +128,15 @@ func (e *Engine) Delete(ctx context.Context, key string) error {
 // left out.
 func (e *Engine) List(ctx context.Context) ([]string, error) { return e.list(ctx, "") }
 
+// EachKey calls each with every key that List returns.
+func (e *Engine) EachKey(ctx context.Context, each func(key string)) error {
+	keys, err := e.list(ctx, "")
+	for _, key := range keys {
+		each(key)
+	}
+	return err
+}
+
 // ListUnder returns the last segments of the paths directly under folder.
 func (e *Engine) ListUnder(ctx context.Context, folder string) ([]string, error) {
 	return e.list(ctx, folder+"/")
