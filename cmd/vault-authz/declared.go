@@ -32,11 +32,14 @@ func declaredVault(v *config.Vault) admin.VaultObject {
 // vaultConfig is how a vault object that was made through the admin API is
 // reached. What Kong's vault objects do not have takes the default.
 func vaultConfig(v admin.VaultObject) config.Vault {
-	c := config.Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Revision: v.Revision, Lost: v.Lost}
+	c := config.Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig(), Revision: v.Revision, Lost: v.Lost}
 	c.Name, c.Address, c.Mount, c.Namespace = v.Name, v.Address(), v.Mount, v.Namespace
 	c.Token = v.Token.Reveal()
 	if v.KV != "" {
 		c.KV = v.KV
+	}
+	if c.KV == vaultkv.KV2 {
+		c.Sweep.Reads = vaultkv.KV2Reads
 	}
 	c.MaxConnections = c.Cache.MaxLoads
 	return c

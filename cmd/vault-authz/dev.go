@@ -62,7 +62,7 @@ func demoConfig() config.Config {
 	c.Log.Format = "console"
 	c.GRPC.Reflection = true
 	c.Drain = config.Drain{Timeout: time.Second}
-	c.Vaults = []config.Vault{{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig()}}
+	c.Vaults = []config.Vault{{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}}
 	c.Vaults[0].Name, c.Vaults[0].Mount = demoVault, demoVault
 	c.State.Vault = demoVault
 	c.Consumers = []authz.Consumer{{ID: demoConsumerID, Username: "demo", CustomID: "demo-1", Groups: []string{"demo"}}}

@@ -44,7 +44,12 @@ func startReplica(t *testing.T, from *shared) *replica {
 	t.Helper()
 	c := demoConfig()
 	c.State.Poll = 100 * time.Millisecond
-	s, err := build(&c, from, zap.NewNop(), func() uint64 { return 0 })
+	return startReplicaWith(t, from, &c)
+}
+
+func startReplicaWith(t *testing.T, from *shared, c *config.Config) *replica {
+	t.Helper()
+	s, err := build(c, from, zap.NewNop(), func() uint64 { return 0 })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +67,7 @@ func startReplica(t *testing.T, from *shared) *replica {
 			<-ended
 		}
 	})
-	return &replica{service: s, ask: client(t, &c, s.decider)}
+	return &replica{service: s, ask: client(t, c, s.decider)}
 }
 
 // call makes a call of the admin API with a form, and returns the answer.

@@ -5,22 +5,25 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// cacheCollector shows the figures of one cache. It reads them when it is
+// cacheCollector shows the figures of one cache and of its sweeps. It reads them when it is
 // asked, so that counting costs the requests nothing more.
 type cacheCollector struct {
 	cache *cache.Cache[authz.Credential]
+	sweep *vaultkv.Sweeper
 
 	lookups, loads, loadErrors, entries, evictions, staleness *prometheus.Desc
+	sweeps, swept, lastSweep, deletion                        *prometheus.Desc
 }
 
-func newCacheCollector(vault string, c *cache.Cache[authz.Credential]) *cacheCollector {
+func newCacheCollector(vault string, c *cache.Cache[authz.Credential], s *vaultkv.Sweeper) *cacheCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, prometheus.Labels{"vault": vault})
 	}
 	return &cacheCollector{
-		cache: c,
+		cache: c, sweep: s,
 
 		lookups:    desc("vault_authz_cache_lookups_total", "Lookups by outcome: hit, stale, absent (remembered as unknown), miss, busy (refused, too much to load).", "outcome"),
 		loads:      desc("vault_authz_vault_loads_total", "Reads from Vault that began."),
@@ -28,12 +31,17 @@ func newCacheCollector(vault string, c *cache.Cache[authz.Credential]) *cacheCol
 		entries:    desc("vault_authz_cache_entries", "Entries held: credentials, and access tokens remembered as unknown.", "kind"),
 		evictions:  desc("vault_authz_cache_evictions_total", "Credentials dropped because the cache was full."),
 		staleness:  desc("vault_authz_revocation_worst_case_seconds", "The longest that a change made directly in Vault can take to hold: max_ttl + max_stale."),
+
+		sweeps:    desc("vault_authz_sweeps_total", "Comparisons of what is held with a list of the mount, by outcome: complete, failed.", "outcome"),
+		swept:     desc("vault_authz_sweep_dropped_total", "Credentials dropped because a sweep found that they were deleted in Vault."),
+		lastSweep: desc("vault_authz_sweep_last_complete_timestamp_seconds", "When the last complete sweep began, 0 before one."),
+		deletion:  desc("vault_authz_deletion_worst_case_seconds", "The longest that a deletion made directly in Vault can take to hold: as revocation_worst_case, or what the last sweep promises if that is less."),
 	}
 }
 
 // Describe implements [prometheus.Collector].
 func (c *cacheCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.lookups, c.loads, c.loadErrors, c.entries, c.evictions, c.staleness} {
+	for _, d := range []*prometheus.Desc{c.lookups, c.loads, c.loadErrors, c.entries, c.evictions, c.staleness, c.sweeps, c.swept, c.lastSweep, c.deletion} {
 		out <- d
 	}
 }
@@ -58,4 +66,19 @@ func (c *cacheCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.entries, float64(s.Entries), "credential")
 	gauge(c.entries, float64(s.AbsentEntries), "absent")
 	gauge(c.staleness, s.WorstStaleness.Seconds())
+
+	sweep := c.sweep.Stats()
+	count(c.sweeps, sweep.Complete, "complete")
+	count(c.sweeps, sweep.Failed, "failed")
+	count(c.swept, sweep.Dropped)
+	last := 0.0
+	if !sweep.LastComplete.IsZero() {
+		last = float64(sweep.LastComplete.UnixMilli()) / 1000
+	}
+	gauge(c.lastSweep, last)
+	deletion := s.WorstStaleness
+	if sweep.Bound > 0 {
+		deletion = min(deletion, sweep.Bound)
+	}
+	gauge(c.deletion, deletion.Seconds())
 }

@@ -23,10 +23,11 @@ type object struct {
 	engine vaultkv.Engine
 	cache  *cache.Cache[authz.Credential]
 	ready  func() error
-	run    func(context.Context) error
+	// runs are what works in the background until quit.
+	runs []func(context.Context) error
 	// metrics is registered while the object is open.
 	metrics prometheus.Collector
-	// quit is closed to end run.
+	// quit is closed to end runs.
 	quit chan struct{}
 }
 
@@ -96,9 +97,13 @@ func (o *objects) openOne(v *config.Vault) (*object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
+	sweeper := vaultkv.NewSweeper(v.Name, engine, cached, v.Sweep, log)
 	b := &object{
-		config: *v, engine: engine, cache: cached, ready: ready, run: run,
-		metrics: newCacheCollector(v.Name, cached), quit: make(chan struct{}),
+		config: *v, engine: engine, cache: cached, ready: ready, runs: []func(context.Context) error{sweeper.Run},
+		metrics: newCacheCollector(v.Name, cached, sweeper), quit: make(chan struct{}),
+	}
+	if run != nil {
+		b.runs = append(b.runs, run)
 	}
 	if err := o.registry.Register(b.metrics); err != nil {
 		cached.Close()
@@ -164,9 +169,6 @@ func (o *objects) Run(ctx context.Context) error {
 // work runs what an object does in the background, until ctx ends or the object
 // is closed.
 func (o *objects) work(ctx context.Context, b *object) {
-	if b.run == nil {
-		return
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -176,9 +178,15 @@ func (o *objects) work(ctx context.Context, b *object) {
 		}
 		cancel()
 	}()
-	if err := b.run(ctx); err != nil {
-		o.log.Error("vault object stopped", zap.String("vault", b.config.Name), zap.Error(err))
+	var running sync.WaitGroup
+	for _, run := range b.runs {
+		running.Go(func() {
+			if err := run(ctx); err != nil {
+				o.log.Error("vault object stopped", zap.String("vault", b.config.Name), zap.Error(err))
+			}
+		})
 	}
+	running.Wait()
 }
 
 // named returns an open object, or nil.

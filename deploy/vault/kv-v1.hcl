@@ -1,5 +1,6 @@
 # What vault-authz needs of a KV version 1 engine at the mount "kong-auth":
-# to read the records, one path segment below the mount, and nothing else.
+# to read the records, one path segment below the mount, to list their keys, and
+# nothing else.
 #
 #   vault policy write vault-authz deploy/vault/kv-v1.hcl
 #   vault token create -policy=vault-authz -orphan -field=token
@@ -8,6 +9,13 @@
 
 path "kong-auth/+" {
   capabilities = ["read"]
+}
+
+# With this vault-authz notices within a minute that a record was deleted
+# (cache.sweep). Leave it out, and set cache.sweep to 0, to keep it from learning
+# the access tokens that nobody has presented.
+path "kong-auth/" {
+  capabilities = ["list"]
 }
 
 # With this vault-authz can tell a token that Vault no longer takes from one

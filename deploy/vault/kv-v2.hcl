@@ -1,6 +1,6 @@
 # What vault-authz needs of a KV version 2 engine at the mount "kong-auth":
-# to read the current version of the records, and nothing else. No access to
-# metadata, so no listing of access tokens.
+# to read the current version of the records, to list their keys, and nothing
+# else.
 #
 #   vault policy write vault-authz deploy/vault/kv-v2.hcl
 #   vault token create -policy=vault-authz -orphan -field=token
@@ -10,6 +10,13 @@
 
 path "kong-auth/data/+" {
   capabilities = ["read"]
+}
+
+# With this vault-authz notices within a minute that a record was deleted
+# (cache.sweep). Leave it out, and set cache.sweep to 0, to keep it from learning
+# the access tokens that nobody has presented.
+path "kong-auth/metadata/" {
+  capabilities = ["list"]
 }
 
 # With this vault-authz can tell a token that Vault no longer takes from one

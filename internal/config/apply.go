@@ -68,7 +68,7 @@ func (s *adminSection) apply(c *admin.Config) {
 }
 
 func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
-	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig()}
+	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}
 	v.Name, v.Address, v.Mount = e.Name, e.Address, e.Mount
 	set(&v.Namespace, e.Namespace)
 	set(&v.KV, e.KV)
@@ -77,6 +77,10 @@ func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 	set(&v.Timeout, e.Timeout)
 	set(&v.MaxRetries, e.MaxRetries)
 	e.Cache.apply(&v.Cache)
+	set(&v.Sweep.Interval, e.Cache.Sweep)
+	if v.KV == vaultkv.KV2 {
+		v.Sweep.Reads = vaultkv.KV2Reads
+	}
 	e.Cache.reconcile(&v.Cache)
 	// A load that cannot outlive one read would cut it short.
 	v.Cache.LoadTimeout = max(v.Cache.LoadTimeout, v.Timeout)

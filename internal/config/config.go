@@ -65,6 +65,7 @@ type State struct {
 type Vault struct {
 	vaultkv.Config
 	Cache cache.Config
+	Sweep vaultkv.SweepConfig
 	// Revision tells configurations of one vault object apart that was made
 	// through the admin API; Lost says that it cannot be understood.
 	Revision int
@@ -141,7 +142,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: name: taken by another vault object", where))
 		}
 		seen[v.Name] = true
-		errs = append(errs, prefix(where, v.Validate()), prefix(where+".cache", v.Cache.Validate()))
+		errs = append(errs, prefix(where, v.Validate()), prefix(where+".cache", v.Cache.Validate()), prefix(where+".cache", v.Sweep.Validate()))
 	}
 	errs = append(errs, c.validateState(seen))
 	// The entities are checked against each other by authz.NewSnapshot, which

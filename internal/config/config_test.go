@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
 const minimal = `
@@ -86,6 +87,7 @@ func TestMistakesAreNamedAndAllReported(t *testing.T) {
 		{name: "variable that is no setting", text: minimal, environ: []string{"VAULT_AUTHZ_LISTEN=x"}, want: []string{"VAULT_AUTHZ_LISTEN is no setting"}},
 		{name: "variable of the wrong kind", text: minimal, environ: []string{"VAULT_AUTHZ_DRAIN_WAIT=5"}, want: []string{`VAULT_AUTHZ_DRAIN_WAIT: "5" is no duration`}},
 		{name: "cache", text: strings.Replace(minimal, "mount: kong-auth,", "mount: kong-auth, cache: {capacity: 0, max_stale: 3h},", 1), want: []string{"cache.capacity", "cache.max_stale"}},
+		{name: "sweep", text: strings.Replace(minimal, "mount: kong-auth,", "mount: kong-auth, cache: {sweep: 10ms},", 1), want: []string{`vaults[0] "kong-auth".cache.sweep: 10ms is neither 0 nor between`}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -126,6 +128,29 @@ func TestOneLifeMovesTheOthersWithIt(t *testing.T) {
 		}
 		if got := c.Vaults[0].Cache; got.MinTTL != test.least || got.TTL != test.is || got.MaxTTL != test.most {
 			t.Errorf("%q: got min %s, ttl %s, max %s; want %s, %s, %s", test.given, got.MinTTL, got.TTL, got.MaxTTL, test.least, test.is, test.most)
+		}
+	}
+}
+
+// KV v2 lists what `vault kv delete` has deleted, so a sweep also reads there.
+func TestSweepsAreOnUnlessTheyAreTurnedOff(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		given string
+		want  vaultkv.SweepConfig
+	}{
+		{"kv: v1", vaultkv.SweepConfig{Interval: time.Minute}},
+		{"kv: v2", vaultkv.SweepConfig{Interval: time.Minute, Reads: vaultkv.KV2Reads}},
+		{"cache: {sweep: 10s}", vaultkv.SweepConfig{Interval: 10 * time.Second}},
+		{"cache: {sweep: 0s}", vaultkv.SweepConfig{}},
+	} {
+		c, err := Parse([]byte(strings.Replace(minimal, "mount: kong-auth,", "mount: kong-auth, "+test.given+",", 1)), nil)
+		if err != nil {
+			t.Errorf("%q: %v", test.given, err)
+			continue
+		}
+		if got := c.Vaults[0].Sweep; got != test.want {
+			t.Errorf("%q: Sweep = %+v, want %+v", test.given, got, test.want)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 // held to it by a test.
 func Reference() string {
 	c := Default()
-	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig()}
+	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}
 	p := authz.DefaultPolicy()
 	f := file{
 		Listen: listenSection{&c.Listen.GRPC, &c.Listen.Probes},

@@ -50,7 +50,7 @@ func showVault(v *Vault) vaultEntry {
 		CAFile: &v.CAFile, ServerName: &v.TLSServerName, Timeout: &v.Timeout, MaxRetries: &v.MaxRetries,
 		Cache: cacheSection{
 			&c.Capacity, &c.TTL, &c.MinTTL, &c.MaxTTL, &c.MaxStale,
-			&c.AbsentTTL, &c.AbsentCapacity, &c.MaxLoads, &c.MissesPerSecond,
+			&c.AbsentTTL, &c.AbsentCapacity, &c.MaxLoads, &c.MissesPerSecond, &v.Sweep.Interval,
 		},
 	}
 }
