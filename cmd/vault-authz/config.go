@@ -15,6 +15,7 @@ func configCommand(p process) *cobra.Command {
 		Example: "  vault-authz config validate -c vault-authz.yaml\n" +
 			"  vault-authz config show -c vault-authz.yaml",
 	}
+	onlyVerbs(cmd)
 	cmd.AddCommand(configShowCommand(p), configValidateCommand(p), &cobra.Command{
 		Use:   "reference",
 		Short: "Print the table of all settings (Markdown)",

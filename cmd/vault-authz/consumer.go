@@ -12,13 +12,14 @@ import (
 func consumerCommand(p process) *cobra.Command {
 	o := &operator{p: p}
 	return o.group("consumer", "Consumers: who credentials belong to",
-		"consumer lists, shows, creates and deletes consumers.",
+		"consumer lists, shows, creates, changes and deletes consumers.",
 		"  vault-authz consumer list\n"+
 			"  vault-authz consumer create alice --custom-id crm-17\n"+
 			"  vault-authz consumer delete alice",
 		o.verb("list", "List consumers", "  vault-authz consumer list\n  vault-authz consumer list -o json", listConsumers),
 		o.verb("get CONSUMER", "Show a consumer, by id or username", "  vault-authz consumer get alice", getConsumer),
 		o.createConsumer(),
+		o.updateConsumer(),
 		o.destructive("delete CONSUMER", "Delete a consumer, whose credentials stop working", "  vault-authz consumer delete alice --yes", deleteConsumer),
 	)
 }

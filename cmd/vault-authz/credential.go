@@ -14,7 +14,7 @@ import (
 func credentialCommand(p process) *cobra.Command {
 	o := &operator{p: p}
 	return o.group("credential", "Credentials: pairs of an access token and a secret token",
-		"credential lists, shows, creates, rotates and deletes the credentials of consumers.\n"+
+		"credential lists, shows, creates, changes, rotates and deletes the credentials of consumers.\n"+
 			"--vault may be left out where there is one vault object only.",
 		"  vault-authz credential create alice\n"+
 			"  vault-authz credential rotate ACCESS_TOKEN --grace 1h\n"+
@@ -22,6 +22,9 @@ func credentialCommand(p process) *cobra.Command {
 		o.listCredentials(),
 		o.getCredential(),
 		o.createCredential(),
+		o.updateCredential(),
+		o.disableCredential(),
+		o.enableCredential(),
 		o.rotateCredential(),
 		o.deleteCredential(),
 	)

@@ -53,14 +53,8 @@ func (o *operator) group(name, short, long, example string, verbs ...*cobra.Comm
 		Long: long + "\n\nIt calls the admin API of a running service. The environment stands in for flags:\n" +
 			"  " + urlVariable + "     the URL of the admin API, for --admin\n" +
 			"  " + tokenVariable + "   the bearer token, for --token-file",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return exitError{exitUsage, fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())}
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	onlyVerbs(cmd)
 	f := cmd.PersistentFlags()
 	f.StringVar(&o.url, "admin", defaultAdminURL, "`URL` of the admin API")
 	f.StringVar(&o.tokenFile, "token-file", "", "`FILE` with the bearer token for the admin API")
@@ -72,6 +66,13 @@ func (o *operator) group(name, short, long, example string, verbs ...*cobra.Comm
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for each answer")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.AddCommand(verbs...)
+	for _, verb := range verbs {
+		for flag, names := range map[string]completer{"vault": vaultNames, "consumer": consumerNames, "anonymous": consumerNames, "allow": groupNames, "deny": groupNames} {
+			if verb.Flags().Lookup(flag) != nil {
+				_ = verb.RegisterFlagCompletionFunc(flag, o.complete(names)) // it fails for a second one only
+			}
+		}
+	}
 	return cmd
 }
 
@@ -80,7 +81,7 @@ func (o *operator) group(name, short, long, example string, verbs ...*cobra.Comm
 func (o *operator) verb(use, short, example string, run func(context.Context, *session, []string) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Example: example, Args: named(use),
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: o.completeArguments(use),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := o.open(cmd)
 			if err != nil {

@@ -13,13 +13,14 @@ import (
 func policyCommand(p process) *cobra.Command {
 	o := &operator{p: p}
 	return o.group("policy", "Policies: which requests are authenticated, and how",
-		"policy lists, shows, creates and deletes policies.",
+		"policy lists, shows, creates, changes and deletes policies.",
 		"  vault-authz policy list\n"+
 			"  vault-authz policy create orders --vault main --path /orders --allow staff\n"+
 			"  vault-authz policy delete orders",
 		o.verb("list", "List policies", "  vault-authz policy list\n  vault-authz policy list -o json", listPolicies),
 		o.verb("get POLICY", "Show a policy, by id or name", "  vault-authz policy get orders", getPolicy),
 		o.createPolicy(),
+		o.updatePolicy(),
 		o.destructive("delete POLICY", "Delete a policy", "  vault-authz policy delete orders --yes", deletePolicy),
 	)
 }
@@ -123,9 +124,15 @@ func (o *operator) createPolicy() *cobra.Command {
 			}
 			return s.showPolicy(ctx, created)
 		})
-	f := cmd.Flags()
-	f.StringVar(&p.ID, "id", "", "`UUID` to create it under, random by default")
-	f.StringVar(&vault, "vault", "", "`NAME` or id of the vault object with the credentials")
+	cmd.Flags().StringVar(&p.ID, "id", "", "`UUID` to create it under, random by default")
+	policyFlags(cmd.Flags(), &p, &acl, &vault)
+	return cmd
+}
+
+// policyFlags are the flags that say what a policy is. Those whose default is
+// the service's have no variable.
+func policyFlags(f *pflag.FlagSet, p *admin.Policy, acl *admin.PolicyACL, vault *string) {
+	f.StringVar(vault, "vault", "", "`NAME` or id of the vault object with the credentials")
 	f.StringArrayVar(&p.Hosts, "host", nil, "`HOST` that it governs, any number of times")
 	f.StringArrayVar(&p.Paths, "path", nil, "`PATH` that it governs with all below, any number of times")
 	f.StringArrayVar(&acl.Allow, "allow", nil, "`GROUP` that is let in, and no other, any number of times")
@@ -145,7 +152,6 @@ func (o *operator) createPolicy() *cobra.Command {
 	f.Bool("hide-groups-header", false, "do not tell the upstream the groups")
 	f.Bool("run-on-preflight", true, "authenticate preflight requests, too")
 	f.Bool("shadow", false, "decide and log, but let every request through")
-	return cmd
 }
 
 // setPolicyFlags takes over the flags that were given: the others are left to

@@ -23,6 +23,7 @@ func rootCommand(p process) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	onlyVerbs(cmd)
 	cmd.SetArgs(p.args)
 	cmd.SetOut(p.stdout)
 	cmd.SetErr(p.stderr)
@@ -50,6 +51,24 @@ func noArgs(c *cobra.Command, args []string) error {
 		return exitError{exitUsage, fmt.Errorf("unexpected argument %q; see %s --help", args[0], c.CommandPath())}
 	}
 	return nil
+}
+
+// onlyVerbs is for a command that does nothing by itself: without a verb it
+// prints its help, and a verb that it does not know is wrong usage.
+func onlyVerbs(cmd *cobra.Command) {
+	// As far off as cobra's own suggestions.
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		meant := ""
+		if names := cmd.SuggestionsFor(args[0]); len(names) > 0 {
+			meant = fmt.Sprintf(", did you mean %s?", strings.Join(names, " or "))
+		}
+		return exitError{exitUsage, fmt.Errorf("unknown command %q%s; see %s --help", args[0], meant, cmd.CommandPath())}
+	}
 }
 
 // configFlag adds --config, which every command has that reads one.

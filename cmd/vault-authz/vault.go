@@ -17,13 +17,14 @@ import (
 func vaultCommand(p process) *cobra.Command {
 	o := &operator{p: p}
 	return o.group("vault", "Vault objects: where credentials are kept",
-		"vault lists, shows, creates and deletes vault objects: a mount of a Vault, and how it is reached.",
+		"vault lists, shows, creates, changes and deletes vault objects: a mount of a Vault, and how it is reached.",
 		"  vault-authz vault list\n"+
 			"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --token-from-file token\n"+
 			"  vault-authz vault delete main",
 		o.verb("list", "List vault objects", "  vault-authz vault list\n  vault-authz vault list -o json", listVaults),
 		o.verb("get VAULT", "Show a vault object, by id or name", "  vault-authz vault get main", getVault),
 		o.createVault(),
+		o.updateVault(),
 		o.destructive("delete VAULT", "Delete a vault object that no policy refers to; what is in the Vault stays",
 			"  vault-authz vault delete main --yes", deleteVault),
 	)
