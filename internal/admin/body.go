@@ -60,6 +60,9 @@ func readInput(w http.ResponseWriter, r *http.Request, limit int64) (input, erro
 		if err != nil {
 			return input{}, badRequest("Cannot parse JSON body")
 		}
+		if repeatedName(raw) {
+			return input{}, badRequest("Cannot parse JSON body: a field is given twice")
+		}
 		return input{values: object}, nil
 	case typeForm:
 		query, err := url.ParseQuery(string(raw))
