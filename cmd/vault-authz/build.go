@@ -19,6 +19,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/server"
+	"github.com/vault-authz/vault-authz/internal/version"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -113,6 +114,7 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 		Announce: announcer{Changes: changes, keeper: k},
 		Vaults:   credentials{k},
 		Declared: declared(c),
+		Version:  version.Number(),
 		Log:      log.Named("admin"),
 		Audit:    log.Named("audit"),
 	})

@@ -26,6 +26,8 @@ type API struct {
 	deps  Dependencies
 	guard *guard
 	mux   *http.ServeMux
+	// roots are the first segments of all paths.
+	roots map[string]bool
 	// The kinds of entities.
 	consumers, acls, vaults, policies, aclPlugins *entity
 	// declared are the entities of the configuration file, by kind.
@@ -51,17 +53,23 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 		cfg: cfg, deps: deps, guard: newGuard(cfg), declared: declared, seed: maphash.MakeSeed(),
 		consumers: consumersEntity(), acls: aclsEntity(), vaults: vaultsEntity(), policies: policiesEntity(), aclPlugins: aclPluginsEntity(),
 	}
-	a.mux = a.route()
+	routes := a.routes()
+	a.mux, a.roots = a.route(routes), roots(routes)
 	return a, nil
 }
 
 // route registers the table, and for every path what answers other methods.
-func (a *API) route() *http.ServeMux {
+func (a *API) route(routes []route) *http.ServeMux {
 	mux := http.NewServeMux()
 	methods := map[string][]string{}
-	for _, r := range a.routes() {
-		mux.Handle(r.method+" "+r.pattern, a.serve(r))
-		methods[r.pattern] = append(methods[r.pattern], r.method)
+	for _, r := range routes {
+		pattern := r.pattern
+		if pattern == "/" {
+			// To the mux that means every path.
+			pattern = "/{$}"
+		}
+		mux.Handle(r.method+" "+pattern, a.serve(r))
+		methods[pattern] = append(methods[pattern], r.method)
 	}
 	for pattern, known := range methods {
 		slices.Sort(known)
@@ -70,7 +78,7 @@ func (a *API) route() *http.ServeMux {
 			a.refuse(w, r, &Problem{Status: http.StatusMethodNotAllowed, Message: "Method not allowed", allow: allow})
 		})
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.refuse(w, r, notFound()) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.refuse(w, r, elsewhere(r.URL.Path)) })
 	return mux
 }
 
@@ -88,6 +96,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r, plain := asKong(r)
 	if !plain {
 		a.refuse(w, r, notFound())
+		return
+	}
+	if r, err = a.inWorkspace(r); err != nil {
+		a.refuse(w, r, err)
 		return
 	}
 	ctx := context.WithValue(r.Context(), callerKey{}, who)

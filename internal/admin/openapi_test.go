@@ -92,7 +92,7 @@ var decoders = map[string]func([]byte) error{
 	"Credential": strictly[envelope], "NewCredential": strictly[envelope],
 	"Consumers": strictly[page[Consumer]], "ACLs": strictly[page[ACL]], "Vaults": strictly[page[Vault]],
 	"Policies": strictly[page[Policy]], "Plugins": strictly[page[Plugin]], "Credentials": strictly[page[Credential]],
-	"Problem": strictly[Problem],
+	"Problem": strictly[Problem], "Node": strictly[Node], "Status": strictly[Status],
 }
 
 func TestTheExamplesOfTheDocumentDecode(t *testing.T) {
@@ -146,6 +146,8 @@ func TestTheExamplesOfTheDocumentAreAcceptedAndAnsweredAsItSays(t *testing.T) {
 		{"GET", "/vault-auth", "", "Vaults", 200},
 		{"GET", "/policies", "", "Policies", 200},
 		{"GET", "/plugins", "", "Plugins", 200},
+		{"GET", "/", "", "Node", 200},
+		{"GET", "/status", "", "Status", 200},
 	} {
 		contentType, sent := "", ""
 		if step.body != "" {

@@ -29,6 +29,8 @@ func change(method, pattern string, h handler) route {
 
 func (a *API) routes() []route {
 	all := []route{
+		read("/", a.node),
+		read("/status", a.status),
 		read("/openapi.yaml", a.openAPI),
 
 		read("/consumers", a.listConsumers),

@@ -84,6 +84,8 @@ type Dependencies struct {
 	Vaults   Vaults
 	// Declared is what the configuration file declares, shown read-only.
 	Declared Declared
+	// Version is that of this build, shown to callers.
+	Version string
 	// Log gets causes of failures, Audit one line per change.
 	Log, Audit *zap.Logger
 }

@@ -5,7 +5,17 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
+
+// Number returns the module's version without the v, 0.0.0-devel where it is not
+// known.
+func Number() string {
+	if info, ok := debug.ReadBuildInfo(); ok && strings.HasPrefix(info.Main.Version, "v") {
+		return info.Main.Version[1:]
+	}
+	return "0.0.0-devel"
+}
 
 // String returns the module's version, the commit where it is known, and the
 // version of Go.
