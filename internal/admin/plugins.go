@@ -16,7 +16,12 @@ const (
 	pluginACL       = "acl"
 )
 
-var protocols = []string{"grpc", "grpcs", "http", "https"}
+var (
+	protocols = []string{"grpc", "grpcs", "http", "https"}
+	// upgrades are protocols that Kong Enterprise lists apart. To Envoy a
+	// WebSocket is an HTTP request, which is governed like any other.
+	upgrades = []string{"ws", "wss"}
+)
 
 // pluginFields is the schema of a plugin with the fields of its config.
 func pluginFields(config ...field) []field {
@@ -27,7 +32,7 @@ func pluginFields(config ...field) []field {
 		{name: "config", kind: record, fields: config},
 		{name: "enabled", kind: boolean, byDefault: true},
 		{name: "protocols", kind: list, byDefault: protocols, check: func(s string) string {
-			if !slices.Contains(protocols, s) {
+			if !slices.Contains(protocols, s) && !slices.Contains(upgrades, s) {
 				return "expected one of: grpc, grpcs, http, https"
 			}
 			return ""
@@ -98,9 +103,12 @@ func checkPlugin(d document, v violations) {
 	if !d.yes("enabled") {
 		v.add("enabled", "value must be true: delete the plugin to have it no more")
 	}
-	if l := d.list("protocols"); len(l) != len(protocols) {
+	given := d.list("protocols")
+	if slices.ContainsFunc(protocols, func(p string) bool { return !slices.Contains(given, p) }) {
 		v.add("protocols", "a plugin governs all of grpc, grpcs, http, https")
+		return
 	}
+	d["protocols"] = protocols
 }
 
 // pluginOf shows a policy as a plugin.
@@ -175,7 +183,11 @@ func pluginInput(in input, name string, base document) (document, error) {
 		return nil, violations{"name": fmt.Sprintf("plugin '%s' not enabled; there are: %s, %s", name, pluginVaultAuth, pluginACL)}.err()
 	}
 	v := violations{}
-	d := typed(fields, in.values, in.form, base, v, "")
+	values := withoutForeign(in.values, in.form, foreignFields, "", v)
+	if config, ok := values["config"].(map[string]any); ok && name == pluginACL {
+		values["config"] = withoutForeign(config, in.form, foreignConfig, "config.", v)
+	}
+	d := typed(fields, values, in.form, base, v, "")
 	if d["name"] != nil && d["name"] != name {
 		v.add("name", "cannot be changed")
 	}

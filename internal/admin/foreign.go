@@ -1,0 +1,51 @@
+package admin
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// A foreignField is one of Kong's plugin fields that there is nothing to do for
+// here. Kong's own answers have it, so it is accepted with the values that mean
+// what is done anyway, and refused with the others: nothing is accepted and then
+// not done.
+type foreignField struct {
+	name     string
+	accepted []any
+	problem  string
+}
+
+var foreignFields = []foreignField{
+	// Up to Kong 1.5, for two proxies in a row.
+	{"run_on", []any{"first", "all"}, "expected one of: first, all; there is no second proxy here"},
+	{"ordering", nil, "value must be null: the order of filters is Envoy's"},
+	{"consumer_group", nil, "value must be null: there are no consumer groups; use acl groups"},
+	{"partials", nil, "value must be null: there are no partials"},
+	{"condition", nil, "value must be null: make a policy with hosts or paths (/policies)"},
+}
+
+// foreignConfig are such fields of the acl plugin's config.
+var foreignConfig = []foreignField{
+	{"always_use_authenticated_groups", []any{false}, "value must be false: only the groups of consumers count here"},
+	{"include_consumer_groups", []any{false}, "value must be false: there are no consumer groups"},
+}
+
+// withoutForeign returns values without the fields that mean nothing here.
+func withoutForeign(values map[string]any, form bool, foreign []foreignField, path string, v violations) map[string]any {
+	values = maps.Clone(values)
+	for _, f := range foreign {
+		value, given := values[f.name]
+		if !given {
+			continue
+		}
+		delete(values, f.name)
+		if value == nil || form && value == "" || slices.ContainsFunc(f.accepted, func(a any) bool {
+			return value == a || form && value == fmt.Sprint(a)
+		}) {
+			continue
+		}
+		v.add(path+f.name, f.problem)
+	}
+	return values
+}
