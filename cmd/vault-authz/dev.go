@@ -37,7 +37,7 @@ func devCommand(p process) *cobra.Command {
 		Use:   "dev",
 		Short: "Run everything in memory, with a demo credential, and print commands to try",
 		Long: "dev runs the service without Vault: credentials are kept in memory and forgotten at the end.\n" +
-			"It has one consumer and one token pair, and prints commands that use them.",
+			"It has one consumer and one token pair, and prints commands that use them and make others.",
 		Example: "  vault-authz dev",
 		Args:    noArgs,
 	}
@@ -113,6 +113,10 @@ func printDemo(out io.Writer, at addresses) error {
 	if at.GRPC != defaultAddress {
 		address = " --address " + at.GRPC
 	}
+	admin := ""
+	if at.Admin != strings.TrimPrefix(defaultAdminURL, "http://") {
+		admin = " --admin http://" + at.Admin
+	}
 	headers := []authz.Header{{Name: "access-token", Value: demoAccessToken}, {Name: "secret-token", Value: demoSecretToken}}
 	body, err := envoy.Question{Method: "GET", URL: demoURL, Headers: headers}.JSON()
 	if err != nil {
@@ -135,9 +139,17 @@ In another terminal:
   # denied: the secret is wrong
   %[6]s check%[7]s -H 'access-token: %[4]s' -H 'secret-token: wrong' %[8]s
 
-  # a token pair of its own for a new consumer, by Kong's admin calls; the secret is shown once
-  curl -sS http://%[10]s/consumers -d username=alice
-  curl -sS -X POST http://%[10]s/vault-auth/memory/credentials/alice
+  # a token pair for a new consumer, from the shell: made, used, deleted, and denied
+  %[6]s consumer create alice%[11]s
+  printf alice-secret | %[6]s credential create alice%[11]s --access-token alice-1 --secret-from-file -
+  %[6]s check%[7]s -H 'access-token: alice-1' -H 'secret-token: alice-secret' %[8]s
+  %[6]s credential delete alice-1%[11]s --yes
+  %[6]s check%[7]s -H 'access-token: alice-1' -H 'secret-token: alice-secret' %[8]s
+  %[6]s consumer delete alice%[11]s --yes
+
+  # a pair by Kong's admin calls; the secret is shown once
+  curl -sS http://%[10]s/consumers -d username=bob
+  curl -sS -X POST http://%[10]s/vault-auth/memory/credentials/bob
 
   # the first request by grpcurl
   grpcurl -plaintext -d '%[9]s' %[1]s envoy.service.auth.v3.Authorization/Check
@@ -145,7 +157,7 @@ In another terminal:
   # through an Envoy that runs envoy/examples/envoy.yaml
   curl -i -H 'access-token: %[4]s' -H 'secret-token: %[5]s' http://127.0.0.1:10000/
 
-`, at.GRPC, at.Probes, demoConsumerID, demoAccessToken, demoSecretToken, self, address, demoURL, strings.ReplaceAll(string(body), "'", `'\''`), at.Admin)
+`, at.GRPC, at.Probes, demoConsumerID, demoAccessToken, demoSecretToken, self, address, demoURL, strings.ReplaceAll(string(body), "'", `'\''`), at.Admin, admin)
 	return err
 }
 
