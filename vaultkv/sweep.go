@@ -72,8 +72,9 @@ type Sweeper struct {
 
 // SweepStats is what a Sweeper has done, for metrics.
 type SweepStats struct {
-	// Complete and Failed count sweeps, Dropped the keys that were dropped.
-	Complete, Failed, Dropped uint64
+	// Complete and Failed count sweeps, Dropped the keys that were dropped, and
+	// Reads those that were read again.
+	Complete, Failed, Dropped, Reads uint64
 	// LastComplete is when the last complete sweep began, zero before one.
 	LastComplete time.Time
 	// Bound is the longest that a deletion can go unnoticed by the sweeps, 0
@@ -136,7 +137,7 @@ func (s *Sweeper) sweep(ctx context.Context) time.Duration {
 	if ctx.Err() != nil {
 		return pause
 	}
-	s.note(began, dropped, err, s.bound(len(keys), read, pause+time.Since(began)))
+	s.note(began, read, dropped, err, s.bound(len(keys), read, pause+time.Since(began)))
 	s.tell(dropped, err)
 	return jitter(pause-pause/10, pause/10)
 }
@@ -202,10 +203,11 @@ func (s *Sweeper) bound(held, read int, round time.Duration) time.Duration {
 	return round * time.Duration((held+read-1)/read)
 }
 
-func (s *Sweeper) note(began time.Time, dropped uint64, err error, bound time.Duration) {
+func (s *Sweeper) note(began time.Time, read int, dropped uint64, err error, bound time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Dropped += dropped
+	s.stats.Reads += uint64(read) //nolint:gosec // it is not negative
 	if err != nil {
 		s.stats.Failed++
 		s.stats.Bound = 0

@@ -316,8 +316,8 @@ func TestSweepReadsInTurnWhatAListDoesNotTell(t *testing.T) {
 		if got := h.gone(); !slices.Equal(got, []string{"k0", "k5", "k9"}) {
 			t.Errorf("dropped %q in three sweeps, want k0, k5 and k9", got)
 		}
-		if got := s.Stats(); got.Dropped != 3 {
-			t.Errorf("Stats = %+v, want 3 dropped", got)
+		if got := s.Stats(); got.Dropped != 3 || got.Reads < 10 {
+			t.Errorf("Stats = %+v, want 3 dropped and 10 reads or more", got)
 		}
 		for _, key := range keys {
 			if !slices.Contains(m.reads, key) {

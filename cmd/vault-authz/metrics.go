@@ -15,7 +15,7 @@ type cacheCollector struct {
 	sweep *vaultkv.Sweeper
 
 	lookups, loads, loadErrors, entries, evictions, staleness *prometheus.Desc
-	sweeps, swept, lastSweep, deletion                        *prometheus.Desc
+	sweeps, swept, sweepReads, lastSweep, deletion            *prometheus.Desc
 }
 
 func newCacheCollector(vault string, c *cache.Cache[authz.Credential], s *vaultkv.Sweeper) *cacheCollector {
@@ -32,16 +32,17 @@ func newCacheCollector(vault string, c *cache.Cache[authz.Credential], s *vaultk
 		evictions:  desc("vault_authz_cache_evictions_total", "Credentials dropped because the cache was full."),
 		staleness:  desc("vault_authz_revocation_worst_case_seconds", "The longest that a change made directly in Vault can take to hold: max_ttl + max_stale."),
 
-		sweeps:    desc("vault_authz_sweeps_total", "Comparisons of what is held with a list of the mount, by outcome: complete, failed.", "outcome"),
-		swept:     desc("vault_authz_sweep_dropped_total", "Credentials dropped because a sweep found that they were deleted in Vault."),
-		lastSweep: desc("vault_authz_sweep_last_complete_timestamp_seconds", "When the last complete sweep began, 0 before one."),
-		deletion:  desc("vault_authz_deletion_worst_case_seconds", "The longest that a deletion made directly in Vault can take to hold: as revocation_worst_case, or what the last sweep promises if that is less."),
+		sweeps:     desc("vault_authz_sweeps_total", "Comparisons of what is held with a list of the mount, by outcome: complete, failed.", "outcome"),
+		swept:      desc("vault_authz_sweep_dropped_total", "Credentials dropped because a sweep found that they were deleted in Vault."),
+		sweepReads: desc("vault_authz_sweep_reads_total", "Reads from Vault that sweeps made, beside those of vault_loads_total."),
+		lastSweep:  desc("vault_authz_sweep_last_complete_timestamp_seconds", "When the last complete sweep began, 0 before one."),
+		deletion:   desc("vault_authz_deletion_worst_case_seconds", "The longest that a deletion made directly in Vault can take to hold: as revocation_worst_case, or what the last sweep promises if that is less."),
 	}
 }
 
 // Describe implements [prometheus.Collector].
 func (c *cacheCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.lookups, c.loads, c.loadErrors, c.entries, c.evictions, c.staleness, c.sweeps, c.swept, c.lastSweep, c.deletion} {
+	for _, d := range []*prometheus.Desc{c.lookups, c.loads, c.loadErrors, c.entries, c.evictions, c.staleness, c.sweeps, c.swept, c.sweepReads, c.lastSweep, c.deletion} {
 		out <- d
 	}
 }
@@ -71,6 +72,7 @@ func (c *cacheCollector) Collect(out chan<- prometheus.Metric) {
 	count(c.sweeps, sweep.Complete, "complete")
 	count(c.sweeps, sweep.Failed, "failed")
 	count(c.swept, sweep.Dropped)
+	count(c.sweepReads, sweep.Reads)
 	last := 0.0
 	if !sweep.LastComplete.IsZero() {
 		last = float64(sweep.LastComplete.UnixMilli()) / 1000
