@@ -42,6 +42,11 @@ func rootCommand(p process) *cobra.Command {
 	)
 	cmd.AddCommand(operatorCommands(p)...)
 	cmd.AddCommand(importCommand(p))
+	// cobra would add it later, and answer anything with its help.
+	cmd.InitDefaultCompletionCmd()
+	if completion, _, err := cmd.Find([]string{"completion"}); err == nil {
+		onlyVerbs(completion)
+	}
 	return cmd
 }
 

@@ -4,7 +4,7 @@ import "testing"
 
 func TestWhatIsNoCommandIsWrongUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"serv"}, {"nonsense"}, {"consumer", "nonsense"}, {"config", "nonsense"}, {"import", "nonsense"}, {"version", "more"}} {
+	for _, args := range [][]string{{"serv"}, {"nonsense"}, {"consumer", "nonsense"}, {"config", "nonsense"}, {"import", "nonsense"}, {"completion", "nonsense"}, {"version", "more"}} {
 		if code, out, _ := operate(t, nil, args...); code != exitUsage || out != "" {
 			t.Errorf("%q: exit %d, stdout %q, want exit %d and nothing", args, code, out, exitUsage)
 		}
