@@ -58,6 +58,7 @@ type mount struct {
 	slow   time.Duration
 	ended  error
 	ghosts map[string]bool
+	broken string
 }
 
 func newMount(keys ...string) *mount {
@@ -93,8 +94,11 @@ func (m *mount) EachKey(ctx context.Context, each func(string)) error {
 func (m *mount) Read(ctx context.Context, key string) ([]byte, bool, error) {
 	m.mu.Lock()
 	m.reads = append(m.reads, key)
-	ghost := m.ghosts[key]
+	ghost, broken := m.ghosts[key], m.broken == key
 	m.mu.Unlock()
+	if broken {
+		return nil, false, errors.New("the server fails at this one")
+	}
 	document, found, err := m.Engine.Read(ctx, key)
 	return document, found && !ghost, err
 }
@@ -323,6 +327,48 @@ func TestSweepReadsInTurnWhatAListDoesNotTell(t *testing.T) {
 			if !slices.Contains(m.reads, key) {
 				t.Errorf("%s was not read again", key)
 			}
+		}
+	})
+}
+
+func TestARecordThatCannotBeReadDoesNotHoldUpTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		keys := []string{"a", "b", "c", "d"}
+		m, h := newMount(keys...), &held{}
+		h.hold(keys...)
+		m.broken, m.ghosts["d"] = "b", true
+		sweeping(t, m, h, func(c *vaultkv.SweepConfig) { c.Reads = 10 })
+		time.Sleep(3 * time.Minute)
+		if got := h.gone(); !slices.Equal(got, []string{"d"}) {
+			t.Errorf("dropped %q, want d and not the one that cannot be read", got)
+		}
+	})
+}
+
+// A burst could use up a quota that requests need.
+func TestSweepsReadAtAPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var keys []string
+		for i := range 2000 {
+			keys = append(keys, fmt.Sprintf("k%04d", i))
+		}
+		m, h := newMount(keys...), &held{}
+		h.hold(keys...)
+		began := time.Now()
+		s, _ := sweeping(t, m, h, func(c *vaultkv.SweepConfig) { c.Reads = vaultkv.KV2Reads })
+		for range 600 {
+			time.Sleep(time.Second)
+			m.mu.Lock()
+			reads := len(m.reads)
+			m.mu.Unlock()
+			if most := int(time.Since(began)/time.Second+1) * 50; reads > most {
+				t.Fatalf("%d reads after %s, want no more than 50 a second", reads, time.Since(began))
+			}
+		}
+		if got := s.Stats(); got.Reads < 8000 || got.Reads > 11*vaultkv.KV2Reads*10/9 || got.Bound != 2*time.Minute {
+			t.Errorf("Stats after 10 minutes = %+v, want about 1000 reads a minute and a bound of 2m", got)
 		}
 	})
 }
