@@ -1,10 +1,12 @@
 package vaultkv
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -14,6 +16,11 @@ import (
 // An answer is what the server said, whatever its status.
 type answer struct {
 	status int
+	// where is the address that it came from.
+	where string
+	// html and wantsTLS say what kind of body it is that does not come from
+	// Vault's API.
+	html, wantsTLS bool
 
 	// What a body that is no JSON object of the right types leaves unset.
 	Data     json.RawMessage `json:"data"`
@@ -39,12 +46,31 @@ func (v *Vault) ask(ctx context.Context, send func(context.Context) (*api.Respon
 	if err != nil {
 		return nil, v.transportError(ctx, err)
 	}
-	a := &answer{status: resp.StatusCode}
+	a := &answer{status: resp.StatusCode, where: v.origin(resp.Response)}
 	if json.Unmarshal(body, a) != nil {
 		// Nothing of what is not understood as a whole is used.
-		return &answer{status: resp.StatusCode}, nil
+		return &answer{status: a.status, where: a.where, html: isHTML(body), wantsTLS: wantsTLS(a.status, body)}, nil
 	}
 	return a, nil
+}
+
+// origin names the server that an answer came from.
+func (v *Vault) origin(resp *http.Response) string {
+	if resp.Request != nil {
+		if e, ok := resp.Request.Context().Value(endpointKey{}).(*endpoint); ok {
+			return e.text
+		}
+	}
+	return v.cfg.Address
+}
+
+func isHTML(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
+
+// wantsTLS recognises what Go's server (and so Vault) and nginx say to plain HTTP
+// on a port for TLS.
+func wantsTLS(status int, body []byte) bool {
+	return status == http.StatusBadRequest &&
+		(bytes.Contains(body, []byte("HTTP request to an HTTPS server")) || bytes.Contains(body, []byte("HTTP request was sent to HTTPS port")))
 }
 
 func (a *answer) errorSays(text string) bool {
@@ -66,18 +92,24 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 		return nil
 	case a.status == 403:
 		return v.forbidden(ctx)
+	case a.wantsTLS:
+		return fail(StateUnreachable, a.status, "%s speaks TLS on that port; set address to https://", a.where)
+	case a.status == 503 && a.errorSays("sealed") && v.uninitialised.Load():
+		return fail(StateSealed, a.status, "the server at %s is not initialised: it is a new one without any secret; initialise and unseal it, or correct address", a.where)
 	case a.status == 503 && a.errorSays("sealed"):
-		return fail(StateSealed, a.status, "the server at %s is sealed; unseal it", v.cfg.Address)
+		return fail(StateSealed, a.status, "the server at %s is sealed; unseal it", a.where)
 	case a.status >= 300 && a.status < 400:
-		return fail(StateFailing, a.status, "the server redirects (%d), which is not followed: the Vault token would go along; set address to the active node or to what balances between the nodes", a.status)
+		return fail(StateFailing, a.status, "the server at %s redirects (%d) to another host, which is not followed: the Vault token would go along; add that host to addresses, or set address to what balances between the nodes", a.where, a.status)
 	case a.status == 429:
 		return fail(StateLimited, a.status, "the server limits our requests (429); raise its rate limit quota for the mount, or the cache TTL here")
 	case a.status == 412:
-		return fail(StateFailing, a.status, "the server's node lags behind its cluster (412); this passes by itself")
+		return fail(StateFailing, a.status, "the node at %s lags behind its cluster (412); this passes by itself", a.where)
 	case a.status == 472, a.status == 473, a.status == 474:
-		return fail(StateFailing, a.status, "the server's node is a standby that does not serve reads (%d); set address to the active node or to what balances between the nodes", a.status)
+		return fail(StateFailing, a.status, "the node at %s is a standby that does not serve reads (%d); add the other nodes to addresses, or set address to what balances between them", a.where, a.status)
 	case a.status == 501:
-		return fail(StateFailing, a.status, "the server at %s is not initialised", v.cfg.Address)
+		return fail(StateFailing, a.status, "the server at %s is not initialised", a.where)
+	case a.html:
+		return fail(StateFailing, a.status, "something in front of the server at %s answers in its place (status %d, a page for people); check address, and the proxy or load balancer there", a.where, a.status)
 	}
 	return fail(StateFailing, a.status, "the server answers with status %d; see its log", a.status)
 }
@@ -113,7 +145,10 @@ func (v *Vault) otherVersion(a *answer) *Error {
 }
 
 func (v *Vault) notVault(a *answer) *Error {
-	return fail(StateFailing, a.status, "what answers at %s (status %d) does not answer like Vault; check address, and what stands in front of the server", v.cfg.Address, a.status)
+	if a.html {
+		return fail(StateFailing, a.status, "%s answers with a page for people (status %d): it is no Vault, or a proxy or login page stands in front of it; check address, proxy and what is in between", a.where, a.status)
+	}
+	return fail(StateFailing, a.status, "what answers at %s (status %d) does not answer like Vault; check address, and what stands in front of the server", a.where, a.status)
 }
 
 // document returns the object in an answer, nil if there is certainly none.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -26,13 +25,13 @@ const (
 // Config.MaxResponseBytes for one answer.
 type answerLimit struct{}
 
-// answerBound is how long an answer may be. What is no success is as short as
-// ever.
-func answerBound(ctx context.Context, status int, otherwise int64) int64 {
-	if own, ok := ctx.Value(answerLimit{}).(int64); ok && status == http.StatusOK {
-		return own
-	}
-	return otherwise
+func isCensus(ctx context.Context) bool { return censusLimit(ctx) > 0 }
+
+// censusLimit is how long the answer to a census may be, in bytes; 0 for what is
+// none.
+func censusLimit(ctx context.Context) int64 {
+	limit, _ := ctx.Value(answerLimit{}).(int64)
+	return limit
 }
 
 // EachKey implements [Engine]. The keys are read as they arrive and not kept, so

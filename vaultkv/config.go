@@ -3,8 +3,6 @@ package vaultkv
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -21,8 +19,13 @@ type Config struct {
 	// Name is the name of the vault object. It is in log lines and errors, and
 	// the digests of secrets depend on it.
 	Name string
-	// Address is the URL of the server: http or https, host, port.
+	// Address is the URL of the server: http or https, host, port; or unix: and
+	// the path of a socket. Several, separated by commas, are tried in turn: they
+	// must be nodes of one cluster.
 	Address string
+	// Proxy is the URL of an HTTP proxy on the way to the server, empty for none.
+	// The proxies of the environment are not used.
+	Proxy string
 	// Namespace of Vault Enterprise or OpenBao, empty for the root.
 	Namespace string
 	// Mount is the path of the KV mount without slashes around it.
@@ -38,8 +41,11 @@ type Config struct {
 	Token string
 
 	// CAFile is a PEM file with the certificates to trust instead of the
-	// system's.
+	// system's. It is read again when it changes.
 	CAFile string
+	// ClientCertFile and ClientKeyFile are the PEM files of the certificate that
+	// we show the server, both or neither. They are read again when they change.
+	ClientCertFile, ClientKeyFile string
 	// TLSServerName is the name to expect in the server's certificate instead
 	// of the host of Address.
 	TLSServerName string
@@ -47,8 +53,8 @@ type Config struct {
 	// Timeout bounds one operation from dialling to the last byte of the
 	// answer, retries included. Default 2s.
 	Timeout time.Duration
-	// MaxRetries is 0 or 1: how often an operation is tried again after a
-	// connection error or a 5xx, within Timeout. Default 0.
+	// MaxRetries is 0 or 1: how often a read is tried again after a connection
+	// error or a 5xx, within Timeout. Writes never are. Default 0.
 	MaxRetries int
 	// MaxConnections is how many idle connections are kept open. It should not
 	// be below the number of reads in flight, lest busy times pay for a
@@ -72,7 +78,7 @@ func DefaultConfig() Config {
 // Validate reports every mistake that shows without reading a file or asking
 // the server.
 func (c *Config) Validate() error {
-	errs := []error{c.validateAddress(), c.validateToken()}
+	errs := []error{c.validateAddress(), c.validateConnection(), c.validateToken()}
 	if c.Name == "" {
 		errs = append(errs, errors.New("name: must be set"))
 	}
@@ -101,21 +107,34 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) validateAddress() error {
-	u, err := url.Parse(c.Address)
-	switch {
-	case c.Address == "":
-		return errors.New("address: must be set, like https://vault.example.com:8200")
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		// What does not parse is not quoted: it may hold a password.
-		return errors.New("address: must be http:// or https:// with a host, like https://vault.example.com:8200")
-	case u.User != nil:
-		return errors.New("address: must not hold a user or password; give the Vault token by file or environment")
-	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		return errors.New("address: must end after host and port; the mount goes into mount")
-	case u.Scheme == "http" && (c.CAFile != "" || c.TLSServerName != ""):
-		return fmt.Errorf("address: %q is not https, so ca_file and server_name would have no effect", c.Address)
+	all, err := parseAddresses(c.Address)
+	if err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	for i := range all {
+		if !all[i].secure() && c.usesTLS() {
+			return fmt.Errorf("address: %q is not https, so ca_file, client_cert_file, client_key_file and server_name would have no effect", all[i].text)
+		}
+		if all[i].socket != "" && c.Proxy != "" {
+			return fmt.Errorf("address: %q is a socket, which no proxy can be in front of; remove proxy", all[i].text)
+		}
 	}
 	return nil
+}
+
+func (c *Config) usesTLS() bool {
+	return c.CAFile != "" || c.TLSServerName != "" || c.ClientCertFile != "" || c.ClientKeyFile != ""
+}
+
+func (c *Config) validateConnection() error {
+	var errs []error
+	if _, err := parseProxy(c.Proxy); err != nil {
+		errs = append(errs, fmt.Errorf("proxy: %w", err))
+	}
+	if (c.ClientCertFile == "") != (c.ClientKeyFile == "") {
+		errs = append(errs, errors.New("client_cert_file: goes together with client_key_file; give both or neither"))
+	}
+	return errors.Join(errs...)
 }
 
 func (c *Config) validateToken() error {
@@ -133,16 +152,15 @@ func (c *Config) validateToken() error {
 // InsecureSettings describes each setting that is allowed and yet worth a
 // warning at start-up.
 func (c *Config) InsecureSettings() []string {
-	u, err := url.Parse(c.Address)
-	if err != nil || u.Scheme != "http" || isLoopback(u.Hostname()) {
+	var all []string
+	addresses, err := parseAddresses(c.Address)
+	if err != nil {
 		return nil
 	}
-	return []string{fmt.Sprintf("address: %q is not https: the Vault token and every secret cross the network in clear", c.Address)}
-}
-
-func isLoopback(host string) bool {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback()
+	for i := range addresses {
+		if a := &addresses[i]; a.inTheClear() || !a.secure() && c.Proxy != "" {
+			all = append(all, fmt.Sprintf("address: %q is not https: the Vault token and every secret cross the network in clear", a.text))
+		}
 	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+	return all
 }

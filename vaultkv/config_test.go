@@ -33,7 +33,22 @@ func TestConfigValidate(t *testing.T) {
 		{"no name", func(c *vaultkv.Config) { c.Name = "" }, "name: must be set"},
 		{"no address", func(c *vaultkv.Config) { c.Address = "" }, "address: must be set"},
 		{"address without a scheme", func(c *vaultkv.Config) { c.Address = "vault:8200" }, "address: must be http"},
-		{"address of another scheme", func(c *vaultkv.Config) { c.Address = "unix:///run/vault" }, "address: must be http"},
+		{"address of another scheme", func(c *vaultkv.Config) { c.Address = "ftp://vault" }, "address: must be http"},
+		{"a socket", func(c *vaultkv.Config) { c.Address = "unix:/run/vault.sock" }, ""},
+		{"a socket as Vault's tools write it", func(c *vaultkv.Config) { c.Address = "unix:///run/vault.sock" }, ""},
+		{"a socket of a relative path", func(c *vaultkv.Config) { c.Address = "unix:vault.sock" }, "absolute path"},
+		{"a socket behind a proxy", func(c *vaultkv.Config) { c.Address, c.Proxy = "unix:/run/vault.sock", "http://proxy:3128" }, "remove proxy"},
+		{"several addresses", func(c *vaultkv.Config) { c.Address = "https://a:8200, https://b:8200" }, ""},
+		{"an address that is there twice", func(c *vaultkv.Config) { c.Address = "https://a:443,https://A" }, "twice"},
+		{"an empty address among several", func(c *vaultkv.Config) { c.Address = "https://a:8200," }, "address: must be http"},
+		{"several addresses, one without TLS, with a CA", func(c *vaultkv.Config) { c.Address, c.CAFile = "https://a:8200,http://b:8200", "ca.pem" }, "no effect"},
+		{"a client certificate without its key", func(c *vaultkv.Config) { c.ClientCertFile = "cert.pem" }, "client_cert_file: goes together"},
+		{"a client certificate without TLS", func(c *vaultkv.Config) {
+			c.Address, c.ClientCertFile, c.ClientKeyFile = "http://127.0.0.1:8200", "cert.pem", "key.pem"
+		}, "no effect"},
+		{"a proxy", func(c *vaultkv.Config) { c.Proxy = "http://proxy:3128" }, ""},
+		{"a proxy of another kind", func(c *vaultkv.Config) { c.Proxy = "socks5://proxy:1080" }, "proxy: must be http"},
+		{"a proxy with a password", func(c *vaultkv.Config) { c.Proxy = "http://u:hvs.secret@proxy:3128" }, "proxy: must not hold"},
 		{"address with a user", func(c *vaultkv.Config) { c.Address = "https://u:p@vault" }, "address: must not hold a user"},
 		{"address with a path", func(c *vaultkv.Config) { c.Address += "/v1" }, "address: must end after host and port"},
 		{"address with a query", func(c *vaultkv.Config) { c.Address += "?a=b" }, "address: must end after host and port"},
@@ -102,6 +117,8 @@ func TestInsecureSettingsNamesPlainHTTPBeyondLoopback(t *testing.T) {
 		{"http://vault:8200", 1},
 		{"http://127.0.0.1.example.com", 1},
 		{"http://10.0.0.1:8200", 1},
+		{"unix:/run/vault.sock", 0},
+		{"http://a:8200,https://b:8200,http://c:8200", 2},
 	}
 	for _, tt := range tests {
 		c := goodConfig()

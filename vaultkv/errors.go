@@ -2,8 +2,6 @@ package vaultkv
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +19,8 @@ type Error struct {
 	Status int
 
 	detail string
+	// moment is what belongs to this one occurrence, behind detail.
+	moment string
 	// cause is only ever an error of a context.
 	cause error
 	// aside marks a failure that is no news of the server: it does not change
@@ -29,7 +29,7 @@ type Error struct {
 }
 
 // Error implements error.
-func (e *Error) Error() string { return e.detail }
+func (e *Error) Error() string { return e.detail + e.moment }
 
 // Unwrap returns context.Canceled or context.DeadlineExceeded where one of them
 // ended the operation, else nil.
@@ -46,12 +46,10 @@ var errTooLarge = errors.New("answer too large")
 // used except where its type holds no URL.
 func (v *Vault) transportError(ctx context.Context, err error) *Error {
 	where := v.cfg.Address
-	var (
-		certificate *tls.CertificateVerificationError
-		record      tls.RecordHeaderError
-		op          *net.OpError
-		dns         *net.DNSError
-	)
+	var at *endpointError
+	if errors.As(err, &at) {
+		where = at.endpoint.text
+	}
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return &Error{State: StateUnreachable, detail: "the lookup was cancelled", cause: context.Canceled, aside: true}
@@ -63,42 +61,41 @@ func (v *Vault) transportError(ctx context.Context, err error) *Error {
 		}
 	case errors.Is(err, errTooLarge):
 		return fail(StateFailing, 0, "the answer is longer than %d bytes, far more than a credential has; look at the record", v.cfg.MaxResponseBytes)
-	case errors.As(err, &certificate):
-		return fail(StateUnreachable, 0, "the TLS certificate of %s is not trusted (%s); check ca_file and server_name", where, certificateProblem(certificate.Err))
-	case errors.As(err, &record):
-		return fail(StateUnreachable, 0, "%s does not speak TLS; check the scheme and the port of address", where)
-	case errors.As(err, &dns):
-		return fail(StateUnreachable, 0, "the host of %s does not resolve; check address and DNS", where)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fail(StateUnreachable, 0, "%s refuses the connection; check that the server runs and listens there", where)
-	case errors.As(err, &op) && op.Op == "dial":
-		return fail(StateUnreachable, 0, "cannot connect to %s; check address and the network", where)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fail(StateUnreachable, 0, "%s closed the connection before its answer was complete", where)
 	}
-	return fail(StateUnreachable, 0, "the connection to %s failed (%T); check that address is a Vault or OpenBao server", where, innermost(err))
+	if problem := v.tlsProblem(where, err); problem != nil {
+		return problem
+	}
+	if v.cfg.Proxy != "" {
+		where += " (through the proxy " + v.cfg.Proxy + ")"
+	}
+	return fail(StateUnreachable, 0, "%s", networkProblem(where, err))
+}
+
+func networkProblem(where string, err error) string {
+	var (
+		op  *net.OpError
+		dns *net.DNSError
+	)
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Sprintf("DNS knows no host %q, of %s; check address and DNS", dns.Name, where)
+	case errors.As(err, &dns):
+		return fmt.Sprintf("the host %q of %s does not resolve now: DNS does not answer or fails; check DNS", dns.Name, where)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("%s refuses the connection; check that the server runs and listens there", where)
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EACCES):
+		return fmt.Sprintf("there is no socket that we may use at %s; check that the server runs, and the socket's path and permissions", where)
+	case errors.As(err, &op) && op.Op == "dial":
+		return fmt.Sprintf("cannot connect to %s; check address and the network", where)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fmt.Sprintf("%s closed the connection before its answer was complete", where)
+	}
+	return fmt.Sprintf("the connection to %s failed (%T); check that address is a Vault or OpenBao server", where, innermost(err))
 }
 
 func isTimeout(err error) bool {
 	var t net.Error
 	return errors.As(err, &t) && t.Timeout()
-}
-
-func certificateProblem(err error) string {
-	var (
-		authority x509.UnknownAuthorityError
-		host      x509.HostnameError
-		invalid   x509.CertificateInvalidError
-	)
-	switch {
-	case errors.As(err, &authority):
-		return "unknown authority"
-	case errors.As(err, &host):
-		return "made for another name"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "expired or not yet valid"
-	}
-	return "invalid"
 }
 
 func innermost(err error) error {

@@ -1,6 +1,9 @@
 package vaultkv
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // SetPoll makes Run look more often than is good for a server.
 func (v *Vault) SetPoll(d time.Duration) { v.poll = d }
@@ -13,3 +16,25 @@ func (v *Vault) SetCensusBytes(n int64) { v.censusBytes = n }
 
 // KeysIn reads an answer to LIST.
 var KeysIn = keysIn
+
+// Maintain does what Run does now and then for the connections, whenever that was
+// done last.
+func (v *Vault) Maintain(ctx context.Context) {
+	v.conn.comeBack = time.Time{}
+	v.conn.maintain(ctx)
+}
+
+// DropConnections lets the next request make a new connection.
+func (v *Vault) DropConnections() {
+	for _, e := range v.conn.endpoints {
+		e.giveUp(e.pool.Load())
+	}
+}
+
+// AgeConnections lets the connections be older than they are. Nothing may use
+// them meanwhile.
+func (v *Vault) AgeConnections(d time.Duration) {
+	for _, e := range v.conn.endpoints {
+		e.pool.Load().born = e.pool.Load().born.Add(-d)
+	}
+}

@@ -482,8 +482,8 @@ func TestConnectionErrorsSayWhatToDo(t *testing.T) {
 	tests := []struct{ name, address, want string }{
 		{"nothing listens", gone.URL, "refuses the connection"},
 		{"unknown authority", tlsServer.URL, "unknown authority"},
-		{"not TLS", strings.Replace(plain, "http:", "https:", 1), "check"},
-		{"no such host", "http://vault.invalid:8200", "does not resolve"},
+		{"not TLS", strings.Replace(plain, "http:", "https:", 1), "answers in plain HTTP"},
+		{"no such host", "http://vault.invalid:8200", "check address and DNS"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -68,7 +68,8 @@ const (
 	stateLineInterval = 10 * time.Second
 )
 
-// health follows the state and writes one log line per change.
+// health follows the state and writes one log line per change of it, or of what
+// there is to do about it.
 type health struct {
 	log   *zap.Logger
 	lines *rate.Limiter
@@ -77,9 +78,11 @@ type health struct {
 	ready atomic.Bool
 	state atomic.Uint32
 
-	mu     sync.Mutex
-	logged State
-	detail string
+	mu             sync.Mutex
+	detail, moment string
+	// logged and loggedDetail are what the last line said.
+	logged       State
+	loggedDetail string
 }
 
 func newHealth(log *zap.Logger) *health {
@@ -89,17 +92,21 @@ func newHealth(log *zap.Logger) *health {
 func (h *health) current() State { return State(h.state.Load()) } //nolint:gosec // only states are stored
 
 // set records the state after an answer. detail is for the operator.
-func (h *health) set(s State, detail string) {
+func (h *health) set(s State, detail string) { h.learn(&Error{State: s, detail: detail}) }
+
+// learn records what a failure says of the server.
+func (h *health) learn(p *Error) {
+	s := p.State
 	if s == StateOK || s == StateForbidden {
 		h.ready.Store(true)
 	}
-	if h.current() == s {
+	if s == StateOK && h.current() == s {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.state.Store(uint32(s))
-	h.detail = detail
+	h.detail, h.moment = p.detail, p.moment
 	h.report()
 }
 
@@ -114,14 +121,14 @@ func (h *health) catchUp() {
 // caller holds mu.
 func (h *health) report() {
 	s := h.current()
-	if s == h.logged || !h.lines.Allow() {
+	if s == h.logged && h.detail == h.loggedDetail || !h.lines.Allow() {
 		return
 	}
 	fields := []zap.Field{zap.Stringer("state", s), zap.Stringer("was", h.logged)}
-	h.logged = s
+	h.logged, h.loggedDetail = s, h.detail
 	if s == StateOK {
 		h.log.Info("vault state changed", fields...)
 		return
 	}
-	h.log.Warn("vault state changed", append(fields, zap.String("detail", h.detail))...)
+	h.log.Warn("vault state changed", append(fields, zap.String("detail", h.detail+h.moment))...)
 }

@@ -27,7 +27,7 @@ func TestTLS(t *testing.T) {
 	}{
 		{"trusted by ca_file", "", 0, authz.ErrNotFound, ""},
 		{"under its other name", "example.com", 0, authz.ErrNotFound, ""},
-		{"under the name of another", "vault.internal", 0, authz.ErrUnavailable, "made for another name"},
+		{"under the name of another", "vault.internal", 0, authz.ErrUnavailable, `not made for "vault.internal" but for "example.com"`},
 		{"a server that is stuck at TLS 1.1", "", tls.VersionTLS11, authz.ErrUnavailable, ""},
 	}
 	for _, tt := range tests {

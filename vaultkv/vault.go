@@ -27,6 +27,7 @@ type Vault struct {
 	cfg       Config
 	log       *zap.Logger
 	client    *api.Client
+	conn      *connection
 	closeIdle func()
 	layout    layout
 	health    *health
@@ -40,6 +41,9 @@ type Vault struct {
 	// versionAsked is set once the server has answered what the mount is, or
 	// that it does not tell.
 	versionAsked atomic.Bool
+	// uninitialised is set while the server says that it is sealed because it
+	// has never been initialised.
+	uninitialised atomic.Bool
 
 	reloading sync.Mutex
 	// tokenFileProblem is what was last logged about the token file, to log it
@@ -49,8 +53,8 @@ type Vault struct {
 
 var _ Engine = (*Vault)(nil)
 
-// New returns a Vault without contacting the server. The token file and the CA
-// file must exist.
+// New returns a Vault without contacting the server. The files that the
+// configuration names must exist.
 func New(c Config, log *zap.Logger) (*Vault, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -59,15 +63,19 @@ func New(c Config, log *zap.Logger) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, transport, err := newClient(c, token)
+	log = log.With(zap.String("vault", c.Name))
+	conn, err := newConnection(c, log)
+	if err != nil {
+		return nil, err
+	}
+	client, err := newClient(c, token, conn)
 	if err != nil {
 		return nil, err
 	}
 	// From here on the client has the token, and nothing that is logged does.
 	c.Token = ""
-	log = log.With(zap.String("vault", c.Name))
 	return &Vault{
-		cfg: c, log: log, client: client, closeIdle: transport.CloseIdleConnections,
+		cfg: c, log: log, client: client, conn: conn, closeIdle: conn.closeIdle,
 		layout: newLayout(c), health: newHealth(log), poll: pollInterval, censusBytes: censusBytes,
 	}, nil
 }
@@ -79,14 +87,15 @@ func (v *Vault) State() State { return v.health.current() }
 // the server goes away later: a cache may still have answers.
 func (v *Vault) Ready() bool { return v.health.ready.Load() }
 
-// Run keeps the token up to date with its file and, while the server is not ok,
-// asks it whether it is again. It returns nil when ctx ends.
+// Run keeps the token and the TLS files up to date and, while the server is not
+// ok, asks it whether it is again. It returns nil when ctx ends.
 func (v *Vault) Run(ctx context.Context) error {
 	defer v.closeIdle()
 	tick := time.NewTicker(v.poll)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		v.reloadToken()
+		v.conn.maintain(ctx)
 		if v.State() != StateOK || !v.versionAsked.Load() {
 			// The health has the outcome, and logs it.
 			_ = v.Check(ctx)
@@ -106,6 +115,9 @@ func (v *Vault) Run(ctx context.Context) error {
 func (v *Vault) Check(ctx context.Context) error {
 	v.checkVersion(ctx)
 	_, _, err := v.Read(ctx, probeKey)
+	if v.State() == StateSealed {
+		v.checkSeal(ctx)
+	}
 	return err
 }
 
@@ -196,7 +208,7 @@ func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Respons
 		return nil
 	}
 	if !problem.aside {
-		v.health.set(problem.State, problem.detail)
+		v.health.learn(problem)
 	}
 	return problem
 }
@@ -225,6 +237,16 @@ func (v *Vault) checkVersion(ctx context.Context) {
 		return
 	}
 	v.wrongVersion.Store((mount.Options.Version == "2") != (v.cfg.KV == KV2))
+}
+
+// checkSeal finds out why the server is sealed.
+func (v *Vault) checkSeal(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
+	defer cancel()
+	resp, err := v.client.Sys().SealStatusWithContext(ctx)
+	if err == nil {
+		v.uninitialised.Store(!resp.Initialized)
+	}
 }
 
 func initialToken(c Config) (string, error) {

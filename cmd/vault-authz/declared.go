@@ -3,6 +3,7 @@ package main
 import (
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/admin"
@@ -21,8 +22,10 @@ func declared(c *config.Config) admin.Declared {
 
 func declaredVault(v *config.Vault) admin.VaultObject {
 	o := admin.VaultObject{Name: v.Name, Mount: v.Mount, KV: v.KV, Namespace: v.Namespace, Declared: true}
-	// The address has been validated; what there is none of stays empty.
-	if u, err := url.Parse(v.Address); err == nil {
+	// The address has been validated; what there is none of stays empty. Of
+	// several, the first is shown: Kong's vault objects have one.
+	first, _, _ := strings.Cut(v.Address, ",")
+	if u, err := url.Parse(first); err == nil && u.Host != "" {
 		o.Protocol, o.Host = u.Scheme, u.Hostname()
 		o.Port, _ = strconv.Atoi(u.Port())
 	}

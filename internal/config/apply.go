@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
@@ -70,9 +71,13 @@ func (s *adminSection) apply(c *admin.Config) {
 func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}
 	v.Name, v.Address, v.Mount = e.Name, e.Address, e.Mount
+	errs := []error{e.list(&v)}
+	set(&v.Proxy, e.Proxy)
 	set(&v.Namespace, e.Namespace)
 	set(&v.KV, e.KV)
 	set(&v.CAFile, e.CAFile)
+	set(&v.ClientCertFile, e.ClientCertFile)
+	set(&v.ClientKeyFile, e.ClientKeyFile)
 	set(&v.TLSServerName, e.ServerName)
 	set(&v.Timeout, e.Timeout)
 	set(&v.MaxRetries, e.MaxRetries)
@@ -85,8 +90,26 @@ func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 	// A load that cannot outlive one read would cut it short.
 	v.Cache.LoadTimeout = max(v.Cache.LoadTimeout, v.Timeout)
 	v.MaxConnections = v.Cache.MaxLoads
+	set(&v.MaxConnections, e.MaxConnections)
 	v.TokenFile, v.TokenEnv = e.Token.File, e.Token.Env
-	return v, e.Token.resolve(&v, env)
+	return v, errors.Join(append(errs, e.Token.resolve(&v, env))...)
+}
+
+// list takes a list of addresses.
+func (e *vaultEntry) list(v *Vault) error {
+	switch {
+	case e.Addresses == nil:
+		return nil
+	case e.Address != "":
+		return errors.New("addresses: give either address or addresses")
+	}
+	for _, a := range e.Addresses {
+		if strings.Contains(a, ",") {
+			return errors.New("addresses: each entry is one address, without a comma")
+		}
+	}
+	v.Address = strings.Join(e.Addresses, ",")
+	return nil
 }
 
 // resolve reads a token that is in the environment. A reference that leads

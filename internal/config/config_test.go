@@ -213,3 +213,40 @@ func TestLoadNamesTheFile(t *testing.T) {
 		t.Errorf("bad file: %v", err)
 	}
 }
+
+func TestConnectionSettings(t *testing.T) {
+	t.Parallel()
+	with := func(settings string) string {
+		return strings.Replace(minimal, `address: "https://vault.example:8200"`, settings, 1)
+	}
+	text := with(`addresses: ["https://a:8200", "https://b:8200"], proxy: "http://proxy:3128", client_cert_file: c.pem, client_key_file: k.pem, max_connections: 7`)
+	c, err := Parse([]byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := c.Vaults[0]
+	if v.Address != "https://a:8200,https://b:8200" || v.Proxy != "http://proxy:3128" || v.ClientCertFile != "c.pem" || v.ClientKeyFile != "k.pem" || v.MaxConnections != 7 {
+		t.Errorf("got %+v", v.Config)
+	}
+	shown, err := c.Show()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse(shown, nil)
+	if err != nil || again.Vaults[0] != v {
+		t.Errorf("what Show returns means %+v (%v), want %+v", again.Vaults, err, v)
+	}
+	for _, test := range []struct{ settings, want string }{
+		{`address: "https://a:8200", addresses: ["https://b:8200"]`, "give either address or addresses"},
+		{`addresses: ["https://a:8200,https://b:8200"]`, "without a comma"},
+		{`addresses: []`, "address: must be set"},
+		{`addresses: ["vault:8200"]`, "address: must be http"},
+	} {
+		if _, err := Parse([]byte(with(test.settings)), nil); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want an error with %q", test.settings, err, test.want)
+		}
+	}
+	if c, err = Parse([]byte(with(`address: "https://a:8200", cache: {max_loads: 9}`)), nil); err != nil || c.Vaults[0].MaxConnections != 9 {
+		t.Errorf("max_connections without a setting: %v (%v), want that of max_loads", c.Vaults, err)
+	}
+}

@@ -72,17 +72,22 @@ type stateSection struct {
 }
 
 type vaultEntry struct {
-	Name       string         `yaml:"name" doc:"name: what policies refer to"`
-	Address    string         `yaml:"address" doc:"URL: scheme, host and port of Vault or OpenBao"`
-	Namespace  *string        `yaml:"namespace,omitempty" doc:"path: namespace (Vault Enterprise, OpenBao)"`
-	Mount      string         `yaml:"mount" doc:"path: mount of the KV engine"`
-	KV         *string        `yaml:"kv,omitempty" doc:"word: v1 or v2, the version of the KV engine"`
-	Token      tokenReference `yaml:"token" doc:"reference: {file: PATH}, read again when it changes, or {env: NAME}"`
-	CAFile     *string        `yaml:"ca_file,omitempty" doc:"path: PEM certificates to trust instead of the system's"`
-	ServerName *string        `yaml:"server_name,omitempty" doc:"name: expected in the server's certificate instead of the host"`
-	Timeout    *time.Duration `yaml:"timeout,omitempty" doc:"duration: for one read"`
-	MaxRetries *int           `yaml:"max_retries,omitempty" doc:"number: 0 or 1 repeated reads within the timeout"`
-	Cache      cacheSection   `yaml:"cache"`
+	Name           string         `yaml:"name" doc:"name: what policies refer to"`
+	Address        string         `yaml:"address,omitempty" doc:"URL: scheme, host and port of Vault or OpenBao, or unix: and the path of a socket; this or addresses must be set"`
+	Addresses      []string       `yaml:"addresses,omitempty" doc:"list: nodes of one cluster, tried in turn instead of address"`
+	Proxy          *string        `yaml:"proxy,omitempty" doc:"URL: HTTP proxy on the way to Vault; those of the environment are not used"`
+	Namespace      *string        `yaml:"namespace,omitempty" doc:"path: namespace (Vault Enterprise, OpenBao)"`
+	Mount          string         `yaml:"mount" doc:"path: mount of the KV engine"`
+	KV             *string        `yaml:"kv,omitempty" doc:"word: v1 or v2, the version of the KV engine"`
+	Token          tokenReference `yaml:"token" doc:"reference: {file: PATH}, read again when it changes, or {env: NAME}"`
+	CAFile         *string        `yaml:"ca_file,omitempty" doc:"path: PEM certificates to trust instead of the system's; read again when it changes"`
+	ClientCertFile *string        `yaml:"client_cert_file,omitempty" doc:"path: PEM certificate chain to show Vault; read again when it changes"`
+	ClientKeyFile  *string        `yaml:"client_key_file,omitempty" doc:"path: its private key"`
+	ServerName     *string        `yaml:"server_name,omitempty" doc:"name: expected in the server's certificate instead of the host"`
+	Timeout        *time.Duration `yaml:"timeout,omitempty" doc:"duration: for one read"`
+	MaxRetries     *int           `yaml:"max_retries,omitempty" doc:"number: 0 or 1 repeated reads within the timeout"`
+	MaxConnections *int           `yaml:"max_connections,omitempty" doc:"number: idle connections kept; cache.max_loads if not given"`
+	Cache          cacheSection   `yaml:"cache"`
 }
 
 type tokenReference struct {

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"strings"
+
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -44,15 +46,20 @@ func showAdmin(c *admin.Config) adminSection {
 
 func showVault(v *Vault) vaultEntry {
 	c := &v.Cache
-	return vaultEntry{
-		Name: v.Name, Address: v.Address, Namespace: &v.Namespace, Mount: v.Mount, KV: &v.KV,
+	e := vaultEntry{
+		Name: v.Name, Address: v.Address, Proxy: &v.Proxy, Namespace: &v.Namespace, Mount: v.Mount, KV: &v.KV,
 		Token:  tokenReference{File: v.TokenFile, Env: v.TokenEnv},
-		CAFile: &v.CAFile, ServerName: &v.TLSServerName, Timeout: &v.Timeout, MaxRetries: &v.MaxRetries,
+		CAFile: &v.CAFile, ClientCertFile: &v.ClientCertFile, ClientKeyFile: &v.ClientKeyFile, ServerName: &v.TLSServerName,
+		Timeout: &v.Timeout, MaxRetries: &v.MaxRetries, MaxConnections: &v.MaxConnections,
 		Cache: cacheSection{
 			&c.Capacity, &c.TTL, &c.MinTTL, &c.MaxTTL, &c.MaxStale,
 			&c.AbsentTTL, &c.AbsentCapacity, &c.MaxLoads, &c.MissesPerSecond, &v.Sweep.Interval,
 		},
 	}
+	if addresses := strings.Split(v.Address, ","); len(addresses) > 1 {
+		e.Address, e.Addresses = "", addresses
+	}
+	return e
 }
 
 func showPolicy(p *authz.Policy) policyEntry {
