@@ -3,6 +3,7 @@ package vaultkv
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/url"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type Vault struct {
 	closeIdle func()
 	layout    layout
 	health    *health
+	guard     *guard
 	poll      time.Duration
 	// censusBytes bounds the list of all keys.
 	censusBytes int64
@@ -76,12 +78,15 @@ func New(c Config, log *zap.Logger) (*Vault, error) {
 	c.Token = ""
 	return &Vault{
 		cfg: c, log: log, client: client, conn: conn, closeIdle: conn.closeIdle,
-		layout: newLayout(c), health: newHealth(log), poll: pollInterval, censusBytes: censusBytes,
+		layout: newLayout(c), health: newHealth(log), guard: &guard{log: log}, poll: pollInterval, censusBytes: censusBytes,
 	}, nil
 }
 
 // State returns what the last answer said of the vault object.
 func (v *Vault) State() State { return v.health.current() }
+
+// Guarding returns what the guard of the reads does.
+func (v *Vault) Guarding() Guarding { return v.guard.state() }
 
 // Ready says whether the server has ever taken our token. It stays true when
 // the server goes away later: a cache may still have answers.
@@ -114,15 +119,28 @@ func (v *Vault) Run(ctx context.Context) error {
 // at the mount.
 func (v *Vault) Check(ctx context.Context) error {
 	v.checkVersion(ctx)
-	_, _, err := v.Read(ctx, probeKey)
+	// The guard learns from it, and does not hold it back.
+	_, _, err := v.read(ctx, probeKey, false)
 	if v.State() == StateSealed {
 		v.checkSeal(ctx)
 	}
 	return err
 }
 
-// Read implements [Engine]. Its errors are of type *[Error].
+// Read implements [Engine]. Its errors are of type *[Error]. While the server
+// answers nobody, most reads fail at once.
 func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bool, err error) {
+	ok, toSee := v.guard.enter(time.Now())
+	if !ok {
+		return nil, false, v.heldBack()
+	}
+	return v.read(ctx, key, toSee)
+}
+
+// read is Read whatever the guard says. toSee says that it was let through to see.
+func (v *Vault) read(ctx context.Context, key string, toSee bool) (document []byte, found bool, err error) {
+	problem := &Error{aside: true}
+	defer func() { v.guard.leave(key, toSee, problem, time.Now()) }()
 	p, ok := v.layout.object(key)
 	if !ok {
 		return nil, false, errKey()
@@ -133,6 +151,8 @@ func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bo
 		document, problem = v.document(a)
 		return problem
 	})
+	problem = nil
+	errors.As(err, &problem)
 	return document, document != nil, err
 }
 

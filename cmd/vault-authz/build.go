@@ -70,7 +70,9 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 	var checks []server.Check
 	for i := range c.Vaults {
 		name := c.Vaults[i].Name
-		checks = append(checks, server.Check{Name: "vault " + name, Func: func() error { return open.notReady(name) }})
+		checks = append(checks, server.Check{
+			Name: "vault " + name, Func: func() error { return open.notReady(name) }, Detail: func() string { return open.condition(name) },
+		})
 	}
 	authorizer := authz.New(snapshot, digester, c.Grammar)
 	s.decider = authorizer

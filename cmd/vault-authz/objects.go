@@ -100,7 +100,7 @@ func (o *objects) openOne(v *config.Vault) (*object, error) {
 	sweeper := vaultkv.NewSweeper(v.Name, engine, cached, v.Sweep, log)
 	b := &object{
 		config: *v, engine: engine, cache: cached, ready: ready, runs: []func(context.Context) error{sweeper.Run},
-		metrics: newCacheCollector(v.Name, cached, sweeper), quit: make(chan struct{}),
+		metrics: objectMetrics(v.Name, engine, cached, sweeper), quit: make(chan struct{}),
 	}
 	if run != nil {
 		b.runs = append(b.runs, run)
@@ -211,6 +211,16 @@ func (o *objects) notReady(name string) error {
 		return b.ready()
 	}
 	return errors.New("not open")
+}
+
+// condition says in a few words how an open object is.
+func (o *objects) condition(name string) string {
+	if b := o.named(name); b != nil {
+		if w, ok := b.engine.(watched); ok {
+			return condition(w)
+		}
+	}
+	return "in memory"
 }
 
 // closed is the Source of a vault object that could not be opened.

@@ -11,6 +11,8 @@ import (
 type Check struct {
 	Name string
 	Func func() error
+	// Detail, if not nil, says more about what is ready, in one line for people.
+	Detail func() string
 }
 
 // probes serves /livez, /readyz and what else hangs on the probe listener.
@@ -33,6 +35,8 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		state := "ok"
 		if err := c.Func(); err != nil {
 			state, ready = err.Error(), false
+		} else if c.Detail != nil {
+			state += " (" + c.Detail() + ")"
 		}
 		lines += fmt.Sprintf("%s: %s\n", c.Name, state)
 	}
