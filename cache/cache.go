@@ -24,6 +24,10 @@ type Cache[V any] struct {
 	// misses is nil if loads of keys that are not held are not limited in
 	// rate.
 	misses *rate.Limiter
+	// reserve is what familiar keys have on top of it, nil like misses.
+	reserve  *rate.Limiter
+	familiar familiar
+	ramp     ramp
 	// waiting is how many callers wait for a load.
 	waiting atomic.Int64
 	// epoch is where the cache's own clock begins.
@@ -34,6 +38,9 @@ type Cache[V any] struct {
 	stop  context.CancelFunc
 	loads sync.WaitGroup
 }
+
+// reserveShare is the part of MissesPerSecond that familiar keys have on top.
+const reserveShare = 4
 
 // New returns an empty Cache. It starts nothing: loads run when lookups need
 // them.
@@ -54,6 +61,7 @@ func New[V any](cfg Config, load Loader[V], rules Rules[V]) (*Cache[V], error) {
 	}
 	if cfg.MissesPerSecond > 0 {
 		c.misses = rate.NewLimiter(rate.Limit(cfg.MissesPerSecond), cfg.MissBurst)
+		c.reserve = rate.NewLimiter(rate.Limit(cfg.MissesPerSecond/reserveShare), max(1, cfg.MissBurst/reserveShare))
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background()) //nolint:forbidigo // loads outlive every caller; Close ends them
 	return c, nil

@@ -58,7 +58,9 @@ type Config struct {
 	MaxLoads int
 	// MissesPerSecond bounds the loads of keys that are not held, default
 	// 1000. It is what a flood of made-up keys can cost the store, and how
-	// fast an empty cache fills. 0 means no bound.
+	// fast an empty cache fills. Keys that come again after they were refused,
+	// or after they had to make room, have a quarter of it on top, so that a
+	// flood does not keep them out. 0 means no bound.
 	MissesPerSecond float64
 	// MissBurst is how many such loads may begin at once after a quiet time,
 	// default 2000. It has no effect without MissesPerSecond.

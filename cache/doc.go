@@ -35,7 +35,12 @@
 // answers anybody. Loads are bounded in number, and those of keys that are not
 // held in rate; beyond that, a lookup fails at once with [ErrBusy]. A part of
 // the loads is set aside for keys that are held, so that a flood of made-up keys
-// does not keep good values from being read again.
+// does not keep good values from being read again, and a smaller one for keys that
+// come again after they were refused: a client with a good key does that, a flood
+// of made-up ones does not.
+//
+// When the store is back after it was unavailable, what can wait is read again at
+// the rate that was usual before, then at a rising one: not all at once.
 //
 // # Isolation
 //

@@ -29,6 +29,7 @@ var (
 
 var (
 	errNoSlot = fmt.Errorf("%w: too many loads in flight", ErrBusy)
+	errNotYet = fmt.Errorf("%w: the store was unavailable just now", ErrBusy)
 	errNoRate = fmt.Errorf("%w: too many lookups of unknown keys a second", ErrBusy)
 	// errVoid ends a wait for a load that was overtaken by Invalidate. It does
 	// not leave this package.

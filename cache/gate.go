@@ -10,15 +10,20 @@ const (
 	// forMiss: somebody waits for a key that is not held. Anybody can cause
 	// these.
 	forMiss purpose = iota
+	// forFamiliar: the same, and the key has been here before.
+	forFamiliar
 	// forReload: somebody waits for a key that is held but has expired.
 	forReload
+	// forStale: the same, and there is a stale value to answer with.
+	forStale
 	// forRefresh: nobody waits.
 	forRefresh
 	purposes
 )
 
 // A gate hands out load slots. Loads of one purpose cannot starve those of
-// another: refreshes leave room for lookups, and misses for keys that are held.
+// another: refreshes leave room for lookups, and misses for keys that are held,
+// and a little for keys that are not but have been here before.
 type gate struct {
 	taken  atomic.Int64
 	byUse  [purposes]atomic.Int64
@@ -28,7 +33,7 @@ type gate struct {
 
 func newGate(slots int) *gate {
 	n := int64(slots)
-	return &gate{limit: n, limits: [purposes]int64{forMiss: n - n/4, forReload: n, forRefresh: n / 2}}
+	return &gate{limit: n, limits: [purposes]int64{forMiss: n - n/4, forFamiliar: n / 8, forReload: n, forStale: n, forRefresh: n / 2}}
 }
 
 // enter takes a slot if there is one. It never waits.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // A verdict is what a load means for what is held.
@@ -37,12 +39,14 @@ func (c *Cache[V]) begin(key string, why purpose, now moment) (*flight[V], error
 	if t.closed {
 		return nil, ErrClosed
 	}
-	if err := c.admit(why); err != nil {
-		if why != forRefresh {
+	why, err := c.admit(key, why, now)
+	if err != nil {
+		if why != forRefresh && !errors.Is(err, errNotYet) {
 			t.stats.Busy++
 		}
 		return nil, err
 	}
+	c.ramp.began(now)
 	// The caller's key may point into a buffer that is reused.
 	f := &flight[V]{key: strings.Clone(key), purpose: why, began: now, done: make(chan struct{})}
 	t.flights[f.key] = f
@@ -55,13 +59,30 @@ func (c *Cache[V]) begin(key string, why purpose, now moment) (*flight[V], error
 	return f, nil
 }
 
-// admit applies the limits. The slot comes first: a lookup that is refused one
-// does not use up the rate.
-func (c *Cache[V]) admit(why purpose) error {
+// admit applies the limits, and returns what the load may be taken for. A key that
+// is refused is familiar the next time.
+func (c *Cache[V]) admit(key string, why purpose, now moment) (purpose, error) {
+	if (why == forRefresh || why == forStale) && !c.ramp.allows(now) {
+		return why, errNotYet
+	}
+	err := c.enter(why, c.misses)
+	if err == nil || why != forMiss {
+		return why, err
+	}
+	if c.familiar.knows(key) && c.enter(forFamiliar, c.reserve) == nil {
+		return forFamiliar, nil
+	}
+	c.familiar.remember(key)
+	return why, err
+}
+
+// enter takes a slot, and then what there is of the rate: a lookup that is refused
+// a slot does not use up the rate.
+func (c *Cache[V]) enter(why purpose, limit *rate.Limiter) error {
 	if !c.gate.enter(why) {
 		return errNoSlot
 	}
-	if why == forMiss && c.misses != nil && !c.misses.Allow() {
+	if (why == forMiss || why == forFamiliar) && limit != nil && !limit.Allow() {
 		c.gate.leave(why)
 		return errNoRate
 	}
@@ -124,6 +145,7 @@ func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.gate.leave(f.purpose)
+	c.ramp.ended(f.key, o.verdict != unavailable, now)
 	if o.verdict == failed || o.verdict == unavailable {
 		t.stats.LoadErrors++
 	}
@@ -149,7 +171,8 @@ func (c *Cache[V]) store(f *flight[V], o *outcome[V], now moment) {
 	switch o.verdict {
 	case found:
 		// The key is not known as absent: no load begins while it is.
-		if t.entries.add(c.newEntry(f.key, o, f.began)) {
+		if gone := t.entries.add(c.newEntry(f.key, o, f.began)); gone != nil {
+			c.familiar.remember(gone.key)
 			t.stats.Evictions++
 		}
 	case unavailable:

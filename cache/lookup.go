@@ -75,6 +75,9 @@ func (c *Cache[V]) consult(key string) (*entry[V], *flight[V], error) {
 		// Only a key that had a value counts as held, so a flood of made-up
 		// keys cannot pass for it.
 		why = forReload
+		if e != nil {
+			why = forStale
+		}
 	}
 	f, err := c.begin(key, why, now)
 	switch {

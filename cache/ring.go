@@ -36,13 +36,17 @@ func (r *ring[V]) peek(key string) (*entry[V], bool) {
 	return e, held
 }
 
-// add holds an entry, in place of that of the same key if there is one. evicted
-// says that another key lost its entry for it.
-func (r *ring[V]) add(e *entry[V]) (evicted bool) {
+// add holds an entry, in place of that of the same key if there is one. It returns
+// the entry that another key lost for it, nil for none.
+func (r *ring[V]) add(e *entry[V]) (evicted *entry[V]) {
 	if old, held := r.byKey[e.key]; held {
 		e.slot, e.used = old.slot, old.used
-	} else if e.slot, evicted = r.room(); evicted {
-		delete(r.byKey, r.slots[e.slot].key)
+	} else {
+		var taken bool
+		if e.slot, taken = r.room(); taken {
+			evicted = r.slots[e.slot]
+			delete(r.byKey, evicted.key)
+		}
 	}
 	r.slots[e.slot] = e
 	r.byKey[e.key] = e

@@ -19,7 +19,7 @@ func TestRingHoldsWhatWasAddedUpToItsCapacity(t *testing.T) {
 			_, before := held[key]
 			switch rapid.SampledFrom([]string{"add", "add", "get", "remove"}).Draw(t, "what") {
 			case "add":
-				evicted := r.add(&entry[int]{key: key, value: step})
+				evicted := r.add(&entry[int]{key: key, value: step}) != nil
 				held[key] = step
 				if evicted != (!before && len(held) > r.capacity) {
 					t.Fatalf("added %s to %v: evicted %t", key, held, evicted)

@@ -123,13 +123,10 @@ func (g *guard) recovered() {
 // makes no sense to ask it for anything. A definite answer is not, nor is one
 // about our token, the mount or a single record.
 func (e *Error) helpless() bool {
-	switch {
-	case e.State == StateUnreachable, e.State == StateSealed, e.State == StateLimited:
-		return true
-	case e.State == StateFailing:
+	if e.State == StateFailing {
 		return e.Status >= 500 || e.Status == 412 || e.Status == 472 || e.Status == 473 || e.Status == 474
 	}
-	return false
+	return e.State == StateUnreachable || e.State == StateSealed || e.State == StateLimited
 }
 
 // heldBack is what a read gets that the guard does not let through. It is no news
