@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/vaultkv"
@@ -62,7 +63,7 @@ func TestServerAndAuthorityMayBeRotated(t *testing.T) {
 	n := newTLSNode(t, first, nil)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	writeFile(t, ca, before.pem)
-	v, s, logs := open(t, n.URL, func(c *vaultkv.Config) { c.CAFile = ca })
+	v, s, logs := open(t, n.URL, func(c *vaultkv.Config) { c.CAFile, c.Timeout = ca, 20*time.Second })
 	want := func(when string, want error, text string) {
 		t.Helper()
 		_, err := s.Lookup(t.Context(), accessToken)
@@ -103,7 +104,7 @@ func TestFilesAreReadAgainWithoutAFailure(t *testing.T) {
 	n := newTLSNode(t, first, nil)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	writeFile(t, ca, before.pem)
-	v, s, _ := open(t, n.URL, func(c *vaultkv.Config) { c.CAFile = ca })
+	v, s, _ := open(t, n.URL, func(c *vaultkv.Config) { c.CAFile, c.Timeout = ca, 20*time.Second })
 	other, _, _ := after.sign(2, nil)
 	n.pair.Store(&other)
 	writeFile(t, ca, after.pem)
@@ -124,7 +125,9 @@ func TestClientCertificateIsShownAndRotated(t *testing.T) {
 	writeFile(t, caFile, ca.pem)
 	writeFile(t, certFile, cert)
 	writeFile(t, keyFile, key)
-	v, s, logs := open(t, n.URL, func(c *vaultkv.Config) { c.CAFile, c.ClientCertFile, c.ClientKeyFile = caFile, certFile, keyFile })
+	v, s, logs := open(t, n.URL, func(c *vaultkv.Config) {
+		c.CAFile, c.ClientCertFile, c.ClientKeyFile, c.Timeout = caFile, certFile, keyFile, 20*time.Second
+	})
 	want := func(when string, serial int64) {
 		t.Helper()
 		_, err := s.Lookup(t.Context(), accessToken)

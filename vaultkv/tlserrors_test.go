@@ -42,6 +42,7 @@ func TestCertificateErrorsSayWhatToDo(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "ca.pem")
 			writeFile(t, file, ca.pem)
 			v, s, logs := open(t, n.URL, func(c *vaultkv.Config) {
+				c.Timeout = 20 * time.Second
 				if tt.ca {
 					c.CAFile = file
 				}
