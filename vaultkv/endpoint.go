@@ -210,6 +210,9 @@ type endpointError struct {
 func (e *endpointError) Error() string { return e.err.Error() }
 func (e *endpointError) Unwrap() error { return e.err }
 
+// Timeout is asked for by url.Error, which does not unwrap.
+func (e *endpointError) Timeout() bool { return isTimeout(e.err) }
+
 // readWhole puts the body of an answer into memory. It fails at the first byte
 // beyond the bound, so that what is cut off is never taken for the whole.
 func readWhole(resp *http.Response, bound int64) error {
