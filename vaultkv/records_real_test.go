@@ -48,6 +48,7 @@ func TestStateOnRealServers(t *testing.T) {
 			t.Run("versions", func(t *testing.T) { versionedConformance(t, fresh(t)) })
 			t.Run("records", func(t *testing.T) { recordsConformance(t, fresh(t)) })
 			t.Run("two writers of one name", func(t *testing.T) { twoWriters(t, fresh(t), 500) })
+			t.Run("turns", func(t *testing.T) { turnsConformance(t, fresh(t), 50) })
 			t.Run("changes", func(t *testing.T) { changesConformance(t, fresh(t)) })
 			t.Run("crashes", func(t *testing.T) {
 				v, n := fresh(t), 0
