@@ -104,6 +104,10 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 	if err != nil {
 		return nil, nil, err
 	}
+	turns, err := vaultkv.NewTurns(kv, vaultkv.DefaultTurnsConfig())
+	if err != nil {
+		return nil, nil, err
+	}
 	following := vaultkv.DefaultChangesConfig()
 	following.Interval = c.State.Poll
 	changes, err := vaultkv.NewChanges(kv, following, log)
@@ -113,6 +117,7 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 	k := newKeeper(c, open, authorizer, records, log)
 	s.admin, err = admin.New(c.Admin, admin.Dependencies{
 		Store:    records,
+		Turns:    turns,
 		Announce: announcer{Changes: changes, keeper: k},
 		Vaults:   credentials{k},
 		Declared: declared(c),

@@ -42,8 +42,8 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.Store == nil || deps.Announce == nil || deps.Vaults == nil || deps.Log == nil || deps.Audit == nil {
-		return nil, errors.New("admin: Store, Announce, Vaults, Log and Audit must be given")
+	if deps.Store == nil || deps.Turns == nil || deps.Announce == nil || deps.Vaults == nil || deps.Log == nil || deps.Audit == nil {
+		return nil, errors.New("admin: Store, Turns, Announce, Vaults, Log and Audit must be given")
 	}
 	declared, err := deps.Declared.documents()
 	if err != nil {

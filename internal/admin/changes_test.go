@@ -81,6 +81,12 @@ func TestAnUnavailableStoreIs503WithALoggedCause(t *testing.T) {
 			{method: "DELETE", path: "/consumers/alice"},
 			{method: "POST", path: credentials + "/alice"},
 		}},
+		{"the turns", func(b *bench) { b.api.deps.Turns = &fakeTurns{err: down} }, []step{
+			{method: "POST", path: credentials + "/alice"},
+			{method: "DELETE", path: credentials + "/token/foo"},
+			{method: "POST", path: credentials + "/token/foo/rotate"},
+			{method: "PATCH", path: credentials + "/token/foo", contentType: typeForm, body: "ttl=5"},
+		}},
 		{"the credentials", func(b *bench) {
 			for _, kv := range b.kv {
 				kv.err = errors.New("connection refused") // need not say that it is unavailable

@@ -48,6 +48,8 @@ type place struct {
 	key   string
 	// version is what was read, where there are versions.
 	version int
+	// commit makes a write in the turn that the call has, see [Turns].
+	commit func(ctx context.Context, write func(context.Context) error) error
 }
 
 // versioned is the store if it has versions.
@@ -116,26 +118,58 @@ func (p *place) read(ctx context.Context) (document, error) {
 
 // write writes over what was read.
 func (p *place) write(ctx context.Context, raw []byte) error {
-	s, versions := p.versioned()
-	if !versions {
-		if err := p.store.Write(ctx, p.key, raw); err != nil {
+	return p.commit(ctx, func(ctx context.Context) error {
+		s, versions := p.versioned()
+		if !versions {
+			if err := p.store.Write(ctx, p.key, raw); err != nil {
+				return unavailable(err)
+			}
+			return nil
+		}
+		_, written, err := s.WriteVersion(ctx, p.key, raw, p.version)
+		switch {
+		case err != nil:
+			return unavailable(err)
+		case !written:
+			return authz.ErrConflict
+		}
+		return nil
+	})
+}
+
+// delete deletes, whatever was read.
+func (p *place) delete(ctx context.Context) error {
+	return p.commit(ctx, func(ctx context.Context) error {
+		if err := p.store.Delete(ctx, p.key); err != nil && !errors.Is(err, authz.ErrNotFound) {
 			return unavailable(err)
 		}
 		return nil
-	}
-	_, written, err := s.WriteVersion(ctx, p.key, raw, p.version)
-	switch {
-	case err != nil:
-		return unavailable(err)
-	case !written:
-		return authz.ErrConflict
-	}
-	return nil
+	})
 }
 
-// lock serializes what this replica does to one credential.
+// alone does something to one credential while nobody else does, here or on
+// another replica. It does it again if somebody was in between all the same.
+func (a *API) alone(c *call, p *place, do func() (reply, error)) (reply, error) {
+	defer a.lock(p)()
+	var answer reply
+	var err error
+	for range attempts {
+		err = a.deps.Turns.Take(c.ctx, p.key, func(commit func(context.Context, func(context.Context) error) error) error {
+			p.commit = commit
+			var err error
+			answer, err = do()
+			return err
+		})
+		if !errors.Is(err, authz.ErrConflict) {
+			break
+		}
+	}
+	return answer, err
+}
+
+// lock keeps the calls to this replica from waiting for one another's turns.
 func (a *API) lock(p *place) (unlock func()) {
-	l := &a.tokens[maphash.String(a.seed, p.vault.id()+"/"+p.key)%uint64(len(a.tokens))]
+	l := &a.tokens[maphash.String(a.seed, p.key)%uint64(len(a.tokens))]
 	l.Lock()
 	return l.Unlock
 }
@@ -168,8 +202,7 @@ func (a *API) createCredential(c *call) (reply, error) {
 	if in["secret_token"] == nil {
 		in["secret_token"] = newToken()
 	}
-	defer a.lock(&p)()
-	return a.upsertCredential(c, &p, in)
+	return a.alone(c, &p, func() (reply, error) { return a.upsertCredential(c, &p, in) })
 }
 
 // upsertCredential writes over a credential of the same consumer only. Limits
@@ -214,11 +247,7 @@ func (a *API) writeCredential(c *call, p *place, action string, old, d document)
 	if err != nil {
 		return err
 	}
-	err = a.apply(c, p.entry(action, old, d), p.change(), func(ctx context.Context) error { return p.write(ctx, raw) })
-	if old == nil && errors.Is(err, authz.ErrConflict) {
-		return constraint{fields: map[string]any{"access_token": p.key}}.err()
-	}
-	return err
+	return a.apply(c, p.entry(action, old, d), p.change(), func(ctx context.Context) error { return p.write(ctx, raw) })
 }
 
 // entry names a credential as the decision log does, so that lines can be
@@ -262,21 +291,22 @@ func (a *API) patchCredential(c *call) (reply, error) {
 	if err := v.err(); err != nil {
 		return reply{}, err
 	}
-	defer a.lock(&p)()
-	old, err := p.read(c.ctx)
-	if err != nil {
-		return reply{}, err
-	}
-	if old == nil {
-		return reply{}, authz.ErrNotFound
-	}
-	d := maps.Clone(old)
-	set(d, in, c.input.values)
-	d["updated_at"] = time.Now().Unix()
-	if err := a.writeCredential(c, &p, "update", old, d); err != nil {
-		return reply{}, err
-	}
-	return ok(document{"data": credentialView(d)}), nil
+	return a.alone(c, &p, func() (reply, error) {
+		old, err := p.read(c.ctx)
+		if err != nil {
+			return reply{}, err
+		}
+		if old == nil {
+			return reply{}, authz.ErrNotFound
+		}
+		d := maps.Clone(old)
+		set(d, in, c.input.values)
+		d["updated_at"] = time.Now().Unix()
+		if err := a.writeCredential(c, &p, "update", old, d); err != nil {
+			return reply{}, err
+		}
+		return ok(document{"data": credentialView(d)}), nil
+	})
 }
 
 // deleteCredential deletes and drops even what it cannot find: it may have been
@@ -286,22 +316,18 @@ func (a *API) deleteCredential(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	defer a.lock(&p)()
-	old, err := p.read(c.ctx)
-	var malformed *Problem
-	if err != nil && !errors.As(err, &malformed) {
-		return reply{}, err
-	}
-	err = a.apply(c, p.entry("delete", old, nil), p.change(), func(ctx context.Context) error {
-		if err := p.store.Delete(ctx, p.key); err != nil && !errors.Is(err, authz.ErrNotFound) {
-			return unavailable(err)
+	return a.alone(c, &p, func() (reply, error) {
+		old, err := p.read(c.ctx)
+		var malformed *Problem
+		if err != nil && !errors.As(err, &malformed) {
+			return reply{}, err
 		}
-		return nil
+		err = a.apply(c, p.entry("delete", old, nil), p.change(), p.delete)
+		if err == nil && old == nil && malformed == nil {
+			err = authz.ErrNotFound
+		}
+		return noContent, err
 	})
-	if err == nil && old == nil && malformed == nil {
-		err = authz.ErrNotFound
-	}
-	return noContent, err
 }
 
 // rotateCredential puts a new secret beside the old one, which stays good for
@@ -320,21 +346,22 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 	if err := v.err(); err != nil {
 		return reply{}, err
 	}
-	defer a.lock(&p)()
-	old, err := p.read(c.ctx)
-	if err != nil {
-		return reply{}, err
-	}
-	if old == nil {
-		return reply{}, authz.ErrNotFound
-	}
-	d, changed := rotated(old, in.text("secret_token"), in.number("grace"), time.Now().Unix())
-	if changed {
-		if err := a.writeCredential(c, &p, "rotate", old, d); err != nil {
+	return a.alone(c, &p, func() (reply, error) {
+		old, err := p.read(c.ctx)
+		if err != nil {
 			return reply{}, err
 		}
-	}
-	return reply{http.StatusCreated, withSecret(d)}, nil
+		if old == nil {
+			return reply{}, authz.ErrNotFound
+		}
+		d, changed := rotated(old, in.text("secret_token"), in.number("grace"), time.Now().Unix())
+		if changed {
+			if err := a.writeCredential(c, &p, "rotate", old, d); err != nil {
+				return reply{}, err
+			}
+		}
+		return reply{http.StatusCreated, withSecret(d)}, nil
+	})
 }
 
 func rotated(old document, secret string, grace, now int64) (d document, changed bool) {

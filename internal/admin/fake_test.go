@@ -211,6 +211,27 @@ func (o *order) Applied(changes ...authz.Change) {
 	}
 }
 
+// fakeTurns are the turns of a replica that is alone. The zero value works.
+type fakeTurns struct {
+	// err, if set, is the answer; lose is how many turns are lost before their
+	// writes.
+	err  error
+	lose int
+}
+
+func (f *fakeTurns) Take(_ context.Context, _ string, do func(func(context.Context, func(context.Context) error) error) error) error {
+	if f.err != nil {
+		return f.err
+	}
+	return do(func(ctx context.Context, write func(context.Context) error) error {
+		if f.lose > 0 {
+			f.lose--
+			return fmt.Errorf("the turn: %w", authz.ErrConflict)
+		}
+		return write(ctx)
+	})
+}
+
 // bench is an API on fakes, called without a network.
 type bench struct {
 	testing.TB
@@ -247,7 +268,7 @@ func newBench(tb testing.TB, options ...option) *bench {
 	b.log, b.audit = log, audit
 	cfg := DefaultConfig()
 	cfg.Vaults = true
-	deps := Dependencies{Store: b.store, Announce: b.order, Vaults: b, Log: zap.New(logCore), Audit: zap.New(auditCore)}
+	deps := Dependencies{Store: b.store, Turns: &fakeTurns{}, Announce: b.order, Vaults: b, Log: zap.New(logCore), Audit: zap.New(auditCore)}
 	for _, o := range options {
 		o(&cfg, &deps)
 	}

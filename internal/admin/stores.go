@@ -65,9 +65,8 @@ type CredentialStore interface {
 
 // A VersionedCredentialStore is a CredentialStore that can refuse to overwrite
 // what the writer has not seen, as KV v2 can. It is used for vault objects with
-// kv v2 where the store has it, and decides between replicas that write the same
-// access token at the same moment. Without it a rotation may bring back what
-// another replica deletes at that moment.
+// kv v2 where the store has it, and decides between this API and who writes past
+// it, by hand.
 type VersionedCredentialStore interface {
 	CredentialStore
 	// ReadVersion is Read with the version, 0 if nothing was ever written; it
@@ -77,9 +76,23 @@ type VersionedCredentialStore interface {
 	WriteVersion(ctx context.Context, key string, document []byte, version int) (next int, ok bool, err error)
 }
 
+// Turns let one call at a time, of all replicas, read and write a credential. KV
+// v1 has no check-and-set, and what is deleted in KV v2 loses its versions:
+// without turns two replicas can both create one access token, and a rotation can
+// bring back what another replica deletes at that moment.
+type Turns interface {
+	// Take waits for the turn of an access token, calls do and returns its
+	// error; an error of its own wraps [authz.ErrUnavailable]. do reads what it
+	// needs and hands its one write to commit, which calls it with a context
+	// that ends in time for whoever is next. If the turn was lost meanwhile,
+	// commit does not, and its error wraps [authz.ErrConflict].
+	Take(ctx context.Context, accessToken string, do func(commit func(ctx context.Context, write func(context.Context) error) error) error) error
+}
+
 // Dependencies are what an API works on.
 type Dependencies struct {
 	Store    Store
+	Turns    Turns
 	Announce Announcer
 	Vaults   Vaults
 	// Declared is what the configuration file declares, shown read-only.
