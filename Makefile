@@ -33,6 +33,10 @@ test: tools ## all tests, with the race detector and the real Envoy, Vault and O
 	$(REAL_PARTS) go test -race -shuffle=on $(PACKAGES)
 	$(REAL_PARTS) go test -race -count=1 ./test/...
 
+.PHONY: race-rounds
+race-rounds: tools ## two replicas race for each kind of name 500 times (RACE_ROUNDS=n)
+	RACE_ROUNDS=$${RACE_ROUNDS:-500} $(REAL_PARTS) go test -race -count=1 -v -timeout 60m -run TestTwoReplicasNeverCreateTheSameNameTwice ./test/e2e/
+
 .PHONY: unit
 unit: ## the tests that need no real parts; what is skipped says so with -v
 	go test -race -shuffle=on $(PACKAGES)

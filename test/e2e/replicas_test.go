@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -126,24 +127,47 @@ func (s *site) load(t *testing.T, pairs []pair) (stop func() int64) {
 	}
 }
 
+// raceRounds is how often the replicas race for each kind of name: RACE_ROUNDS,
+// or what fits into the time of the suite.
+func raceRounds(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("RACE_ROUNDS")
+	if text == "" {
+		return 25
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("RACE_ROUNDS=%q is not a number of rounds", text)
+	}
+	return n
+}
+
 // TestTwoReplicasNeverCreateTheSameNameTwice creates the same thing through both
 // replicas at the same moment. An access token is made for another consumer by
-// each: for the same one, as in Kong, it would be written over. The mount is of
-// version 2 because version 1 cannot refuse to overwrite.
+// each: for the same one, as in Kong, it would be written over.
 func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 	t.Parallel()
-	// A plugin takes longer, since the one before has to go.
-	const rounds, pluginRounds = 100, 25
+	rounds := raceRounds(t)
 	s := newSite(t, 2)
-	s.furnish(t, mountV2, parts.KVv2)
+	s.furnish(t, mountV1, parts.KVv1)
+	const vaultOfV2 = "tokens-v2"
+	s.replicas[0].admin(t, 201, "POST", "/vault-auth", s.vaultForm(t, vaultOfV2, mountV2, parts.KVv2)...)
 	for _, r := range s.replicas {
 		r.admin(t, 201, "POST", "/consumers", "username=owner of "+r.name)
+		await(t, 10*time.Second, func(ctx context.Context) error {
+			got, err := r.do(ctx, "GET", "/vault-auth/"+vaultOfV2+"/credentials")
+			if err == nil && got.status != http.StatusOK {
+				err = fmt.Errorf("%s: status %d: %s", r.name, got.status, got.raw)
+			}
+			return err
+		})
 	}
 	t.Run("username", func(t *testing.T) {
 		t.Parallel()
+		races := newRaces(s)
 		for i := range rounds {
 			name := "twin-" + strconv.Itoa(i)
-			won := s.race(t, "/consumers", func(*replica) []string { return []string{"username=" + name} })
+			won := races.run(t, "/consumers", func(*replica) []string { return []string{"username=" + name} })
 			for _, r := range s.replicas {
 				if got := r.admin(t, 200, "GET", "/consumers/"+name); got.text("id") != won.text("id") {
 					t.Errorf("%s: consumer %q has the id %q, want %q", r.name, name, got.text("id"), won.text("id"))
@@ -160,47 +184,79 @@ func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 				t.Errorf("there are %d consumers %q, want one", counts[name], name)
 			}
 		}
+		races.report(t)
 	})
 	t.Run("plugin", func(t *testing.T) {
 		t.Parallel()
+		races := newRaces(s)
 		there := s.all(t, "/plugins")
-		for range pluginRounds {
+		for range rounds {
 			for _, p := range there {
 				s.replicas[0].admin(t, 204, "DELETE", fmt.Sprint("/plugins/", p["id"]))
 			}
-			won := s.race(t, "/plugins", func(*replica) []string {
+			won := races.run(t, "/plugins", func(*replica) []string {
 				return []string{"name=vault-auth", "config.vault.name=" + vaultName}
 			})
 			if there = s.all(t, "/plugins"); len(there) != 1 || there[0]["id"] != won.text("id") {
 				t.Errorf("there are the plugins %v, want %q alone", there, won.text("id"))
 			}
 		}
+		races.report(t)
 	})
-	t.Run("access token", func(t *testing.T) {
-		t.Parallel()
-		for range rounds {
-			access := unique("twin")
-			won := s.race(t, "/vault-auth/"+vaultName+"/credentials", func(r *replica) []string {
-				return []string{"access_token=" + access, "consumer.username=owner of " + r.name}
-			})
-			for _, r := range s.replicas {
-				got := r.admin(t, 200, "GET", "/vault-auth/"+vaultName+"/credentials/token/"+access)
-				if want := won.text("data.consumer.id"); got.text("data.consumer.id") != want {
-					t.Errorf("%s: the credential is that of %q, want the winner's, %q", r.name, got.text("data.consumer.id"), want)
+	for _, vault := range []string{vaultName, vaultOfV2} {
+		t.Run("access token in "+vault, func(t *testing.T) {
+			t.Parallel()
+			races := newRaces(s)
+			credentials := "/vault-auth/" + vault + "/credentials"
+			for range rounds {
+				access := unique("twin")
+				won := races.run(t, credentials, func(r *replica) []string {
+					return []string{"access_token=" + access, "consumer.username=owner of " + r.name}
+				})
+				for _, r := range s.replicas {
+					got := r.admin(t, 200, "GET", credentials+"/token/"+access)
+					if want := won.text("data.consumer.id"); got.text("data.consumer.id") != want {
+						t.Errorf("%s: the credential is that of %q, want the winner's, %q", r.name, got.text("data.consumer.id"), want)
+					}
 				}
 			}
-		}
-	})
+			races.report(t)
+		})
+	}
 }
 
-// race posts to all replicas at the same moment, and returns the one success.
-func (s *site) race(t *testing.T, path string, form func(*replica) []string) (won reply) {
+// races are those for one kind of thing.
+type races struct {
+	site *site
+	wins map[string]int
+	// waits are answers of 503: the outcome of the other one was not known yet.
+	waits atomic.Int64
+	took  []time.Duration
+}
+
+func newRaces(s *site) *races { return &races{site: s, wins: map[string]int{}} }
+
+func (r *races) report(t *testing.T) {
 	t.Helper()
-	replies, errs := make([]reply, len(s.replicas)), make([]error, len(s.replicas))
-	together(len(s.replicas), len(s.replicas), func(i int) {
-		r := s.replicas[i]
-		replies[i], errs[i] = r.do(t.Context(), "POST", path, form(r)...)
+	t.Logf("%d rounds, one winner in each: %v; %d answers of 503; both answered after %s", len(r.took), r.wins, r.waits.Load(), spread(r.took))
+}
+
+// run posts to all replicas at the same moment, and returns the one success.
+func (r *races) run(t *testing.T, path string, form func(*replica) []string) (won reply) {
+	t.Helper()
+	replicas := r.site.replicas
+	replies, errs := make([]reply, len(replicas)), make([]error, len(replicas))
+	began := time.Now()
+	together(len(replicas), len(replicas), func(i int) {
+		for {
+			replies[i], errs[i] = replicas[i].do(t.Context(), "POST", path, form(replicas[i])...)
+			if errs[i] != nil || replies[i].status != http.StatusServiceUnavailable || time.Since(began) > 10*time.Second {
+				return
+			}
+			r.waits.Add(1)
+		}
 	})
+	r.took = append(r.took, time.Since(began))
 	winners := 0
 	for i, got := range replies {
 		switch {
@@ -209,8 +265,9 @@ func (s *site) race(t *testing.T, path string, form func(*replica) []string) (wo
 		case got.status == http.StatusCreated:
 			winners++
 			won = got
+			r.wins[replicas[i].name]++
 		case got.status != http.StatusConflict:
-			t.Errorf("%s: POST %s: status = %d, want 201 or 409; body %s", s.replicas[i].name, path, got.status, got.raw)
+			t.Errorf("%s: POST %s: status = %d, want 201 or 409; body %s", replicas[i].name, path, got.status, got.raw)
 		}
 	}
 	if winners != 1 {
