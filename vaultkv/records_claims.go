@@ -80,7 +80,8 @@ func (w *recordWrite) vacancy(ctx context.Context, path, key string, patience ti
 				return 0, err
 			}
 		case !time.Now().Before(patience):
-			return 0, authz.TakenError{Key: key}
+			// It is not taken yet, and may never be.
+			return 0, fmt.Errorf("state store: another write has claimed %q and is neither done nor given up; try again within %s: %w", key, w.cfg.Grace, authz.ErrUnavailable)
 		default:
 			if err := pause(ctx, claimPoll); err != nil {
 				return 0, unavailableState(err)

@@ -33,7 +33,7 @@ type RecordsConfig struct {
 	// depend on it, nor on clocks. Default 10s.
 	Grace time.Duration
 	// Patience is how long a write waits for the outcome of another one that
-	// claims the same key; then the key counts as taken. Default 1s.
+	// claims the same key; then it is unavailable. Default 1s.
 	Patience time.Duration
 	// Readers is how many records List reads at a time. Default 16.
 	Readers int
@@ -136,7 +136,9 @@ func NewRecords(kv Versioned, c RecordsConfig) (*Records, error) {
 
 // Create adds a record of version 0 and returns its version. If there is one of
 // that id already, the error is [authz.ErrConflict]; if another one has one of
-// its keys, it is an [authz.TakenError].
+// its keys, it is an [authz.TakenError]. Where that cannot be told yet, because
+// another write is in the middle of it or was cut off there, it is
+// [authz.ErrUnavailable], until the grace is over.
 func (s *Records) Create(ctx context.Context, rec authz.Record) (version int, err error) {
 	if rec.Version != 0 {
 		return 0, fmt.Errorf("creating a record of version %d: %w", rec.Version, authz.ErrConflict)
