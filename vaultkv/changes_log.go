@@ -23,10 +23,6 @@ const (
 	// maxLogBytes keeps the log small enough to be read every second, whatever
 	// the length of its access tokens. It is far below MaxResponseBytes.
 	maxLogBytes = 256 << 10
-	// appendTimeout bounds an Append among many.
-	appendTimeout = 5 * time.Second
-	// appendPause is about how long a writer lets others write.
-	appendPause = 10 * time.Millisecond
 )
 
 // A ChangesConfig says how the log is kept and followed. Start from
@@ -79,9 +75,8 @@ type Changes struct {
 	kv  Versioned
 	cfg ChangesConfig
 	log *zap.Logger
-	// turn lets one Append of this process at a time out.
-	turn chan struct{}
-	gate *gate
+	queue appendQueue
+	gate  *gate
 }
 
 // NewChanges returns the log in kv.
@@ -90,7 +85,7 @@ func NewChanges(kv Versioned, c ChangesConfig, log *zap.Logger) (*Changes, error
 		return nil, fmt.Errorf("changes: %w", err)
 	}
 	return &Changes{
-		kv: kv, cfg: c, log: log, turn: make(chan struct{}, 1), gate: newGate(2*c.Interval + c.Margin),
+		kv: kv, cfg: c, log: log, queue: newAppendQueue(), gate: newGate(2*c.Interval + c.Margin),
 	}, nil
 }
 
@@ -121,48 +116,6 @@ func (c *Changes) Announce(ctx context.Context, commit func(context.Context) err
 func (c *Changes) Append(ctx context.Context, changes ...authz.Change) error {
 	_, err := c.write(ctx, changes)
 	return err
-}
-
-// write returns a time before which no replica can have seen the changes.
-func (c *Changes) write(ctx context.Context, changes []authz.Change) (time.Time, error) {
-	if len(changes) == 0 {
-		return time.Now(), nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
-	defer cancel()
-	select {
-	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
-	case <-ctx.Done():
-		return time.Time{}, unavailableState(ctx.Err())
-	}
-	for {
-		l, version, err := c.read(ctx)
-		switch {
-		case errors.Is(err, authz.ErrMalformed):
-			// A new log makes every replica load everything.
-			l = changeLog{}
-		case err != nil:
-			return time.Time{}, err
-		}
-		now := time.Now()
-		l.add(changes, now)
-		l.compact(c.cfg.MaxEntries, now.Add(-c.cfg.MaxAge))
-		raw, err := json.Marshal(l)
-		if err != nil {
-			return time.Time{}, unavailableState(err)
-		}
-		_, ok, err := c.kv.WriteVersion(ctx, changesPath, raw, version)
-		if err != nil {
-			return time.Time{}, unavailableState(err)
-		}
-		if ok {
-			return now, nil
-		}
-		if err := pause(ctx, jitter(appendPause, appendPause)); err != nil {
-			return time.Time{}, unavailableState(err)
-		}
-	}
 }
 
 // read returns the log, the zero log where there is none. Of a malformed one the

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,6 +128,40 @@ func changesConformance(t *testing.T, kv vaultkv.Versioned) {
 	}
 	one.stop()
 	two.stop()
+}
+
+// manyAtOnce lets 64 changes be announced through two replicas at one moment.
+func manyAtOnce(t *testing.T, kv vaultkv.Versioned) (took []time.Duration) {
+	t.Helper()
+	one, _ := newChanges(t, kv, nil)
+	two, _ := newChanges(t, kv, nil)
+	took = make([]time.Duration, 64)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for n := range took {
+		wg.Go(func() {
+			logged := func(ctx context.Context) error {
+				took[n] = time.Since(began)
+				raw, _, _, err := kv.ReadVersion(ctx, "changes")
+				if err == nil && !strings.Contains(string(raw), id(n)) {
+					err = errors.New("a change is made that is not in the log")
+				}
+				return err
+			}
+			if err := []*vaultkv.Changes{one, two}[n%2].Announce(t.Context(), logged, change(n)); err != nil {
+				t.Errorf("Announce of change %d = %v", n, err)
+			}
+		})
+	}
+	wg.Wait()
+	raw, _, _, _ := kv.ReadVersion(t.Context(), "changes")
+	for n := range took {
+		if strings.Count(string(raw), id(n)) != 1 {
+			t.Errorf("change %d is in the log %d times, want once", n, strings.Count(string(raw), id(n)))
+		}
+	}
+	slices.Sort(took)
+	return took
 }
 
 func TestChangesInMemory(t *testing.T) {
@@ -342,6 +377,115 @@ func TestAnnounceMakesNothingWithoutTheLogAndNothingLate(t *testing.T) {
 		raw, _, _ := kv.Read(t.Context(), "changes")
 		if strings.Count(string(raw), id(2)) != 2 {
 			t.Errorf("the log is %s, want the late change told twice", raw)
+		}
+	})
+}
+
+// distant takes its time for everything, and counts the writes.
+type distant struct {
+	vaultkv.Versioned
+	after  time.Duration
+	writes *atomic.Int64
+}
+
+func (d distant) ReadVersion(ctx context.Context, path string) ([]byte, int, bool, error) {
+	if err := sleep(ctx, d.after); err != nil {
+		return nil, 0, false, err
+	}
+	return d.Versioned.ReadVersion(ctx, path)
+}
+
+func (d distant) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
+	d.writes.Add(1)
+	if err := sleep(ctx, d.after); err != nil {
+		return 0, false, err
+	}
+	return d.Versioned.WriteVersion(ctx, path, document, cas)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func TestManyChangesAtOnceShareAWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		far := distant{memkv.New(), 50 * time.Millisecond, new(atomic.Int64)}
+		took := manyAtOnce(t, far)
+		// One write of each replica for what came first, one for the rest, and
+		// those that the other one was faster than.
+		if n := far.writes.Load(); n > 12 || took[63] > time.Second {
+			t.Errorf("64 changes took %d writes and %s, want a few writes and less than a second", n, took[63])
+		}
+	})
+}
+
+func TestWhoWritesForOthersDoesNotTakeThemAlong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		far := distant{kv, time.Second, new(atomic.Int64)}
+		c, _ := newChanges(t, far, nil)
+		var wg sync.WaitGroup
+		appended := func(n int, within time.Duration, want error) {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), within)
+				defer cancel()
+				if err := c.Append(ctx, change(n)); !errors.Is(err, want) || want == nil && err != nil {
+					t.Errorf("Append of change %d = %v, want %v", n, err, want)
+				}
+			})
+			synctest.Wait()
+		}
+		// The first one writes for itself, one of the next for both of them.
+		appended(1, 5*time.Second, nil)
+		appended(2, 3*time.Second, authz.ErrUnavailable)
+		appended(3, 3*time.Second, authz.ErrUnavailable)
+		appended(4, 10*time.Second, nil)
+		wg.Wait()
+		appended(5, 10*time.Second, nil)
+		wg.Wait()
+		raw, _, _, _ := kv.ReadVersion(t.Context(), "changes")
+		for n, want := range map[int]int{1: 1, 4: 1, 5: 1} {
+			if got := strings.Count(string(raw), id(n)); got != want {
+				t.Errorf("change %d is in the log %d times, want %d: %s", n, got, want, raw)
+			}
+		}
+	})
+}
+
+func TestAStoreThatFailsAnswersAllThatWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		far := distant{kv, 100 * time.Millisecond, new(atomic.Int64)}
+		c, _ := newChanges(t, far, nil)
+		kv.Fail(errGone)
+		began := time.Now()
+		var wg sync.WaitGroup
+		for n := range 10 {
+			wg.Go(func() {
+				if err := c.Append(t.Context(), change(n)); !errors.Is(err, authz.ErrUnavailable) {
+					t.Errorf("Append = %v, want %v", err, authz.ErrUnavailable)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("all were answered after %s, want the time of two tries", took)
+		}
+		kv.Fail(nil)
+		wantErr(t, "Append", c.Append(t.Context(), change(20)), nil)
+		raw, _, _, _ := kv.ReadVersion(t.Context(), "changes")
+		if strings.Contains(string(raw), id(3)) {
+			t.Errorf("the log is %s, want nothing in it that was answered with an error", raw)
 		}
 	})
 }

@@ -50,6 +50,14 @@ func TestStateOnRealServers(t *testing.T) {
 			t.Run("two writers of one name", func(t *testing.T) { twoWriters(t, fresh(t), 500) })
 			t.Run("turns", func(t *testing.T) { turnsConformance(t, fresh(t), 50) })
 			t.Run("changes", func(t *testing.T) { changesConformance(t, fresh(t)) })
+			t.Run("64 changes at once", func(t *testing.T) {
+				took := manyAtOnce(t, fresh(t))
+				t.Logf("64 changes through two replicas were announced after: p50 %s, max %s", took[32], took[63])
+				// Some hundredths of a second on a machine of one's own.
+				if took[63] > 3*time.Second {
+					t.Errorf("the last was announced after %s, want well under a second", took[63])
+				}
+			})
 			t.Run("crashes", func(t *testing.T) {
 				v, n := fresh(t), 0
 				on := func(t *testing.T, test func(*testing.T, vaultkv.Versioned)) {

@@ -292,6 +292,34 @@ func (s *site) all(t *testing.T, path string) []map[string]any {
 	return all
 }
 
+// TestManyChangesAtOnceAreAllAnswered makes 64 changes through two replicas at one
+// moment, and revokes as much.
+func TestManyChangesAtOnceAreAllAnswered(t *testing.T) {
+	t.Parallel()
+	const changes = 64
+	s := newSite(t, 2)
+	s.furnish(t, mountV1, parts.KVv1)
+	pairs := s.putPairs(t, changes)
+	measure := func(what string, change func(i int, r *replica) (reply, error), want int) {
+		took := make([]time.Duration, changes)
+		began := time.Now()
+		together(changes, changes, func(i int) {
+			r := s.replicas[i%2]
+			got, err := change(i, r)
+			if took[i] = time.Since(began); err != nil || got.status != want {
+				t.Errorf("%s: %s: status = %d, %v, want %d; body %s", r.name, what, got.status, err, want, got.raw)
+			}
+		})
+		t.Logf("%d at once of %s: %s", changes, what, spread(took))
+	}
+	measure("POST /consumers", func(i int, r *replica) (reply, error) {
+		return r.do(t.Context(), "POST", "/consumers", "username=one-of-many-"+strconv.Itoa(i))
+	}, http.StatusCreated)
+	measure("DELETE of a pair", func(i int, r *replica) (reply, error) {
+		return r.do(t.Context(), "DELETE", "/vault-auth/"+vaultName+"/credentials/token/"+pairs[i].access)
+	}, http.StatusNoContent)
+}
+
 // TestAReplicaThatWasStoppedCatchesUpBeforeItAllows stops a replica for longer
 // than it may go without the log of changes, and asks it about what was revoked
 // meanwhile: the questions are there before it wakes.
