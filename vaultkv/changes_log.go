@@ -72,9 +72,9 @@ func (c *ChangesConfig) Validate() error {
 //
 // It is safe for concurrent use.
 type Changes struct {
-	kv  Versioned
-	cfg ChangesConfig
-	log *zap.Logger
+	kv    Versioned
+	cfg   ChangesConfig
+	log   *zap.Logger
 	queue appendQueue
 	gate  *gate
 }

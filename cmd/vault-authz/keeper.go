@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
@@ -30,13 +31,27 @@ type keeper struct {
 
 	loaded atomic.Bool
 
-	mu sync.Mutex
+	// turn is held by who reads records and publishes them, so that nothing is
+	// covered by what was read before it. It guards held.
+	turn sync.Mutex
 	// held are the records as last read, by kind and id.
 	held map[recordKey]authz.Record
+
+	// mu is held for moments only.
+	mu sync.Mutex
+	// waiting are for the next one that has the turn.
+	waiting []*application
 	// missed are changes that could not be read.
 	missed map[authz.Change]struct{}
 	// vaultNames are the names of vault objects by id.
 	vaultNames map[string]string
+}
+
+// An application is changes that somebody waits for to be applied.
+type application struct {
+	changes []authz.Change
+	// done is guarded by the keeper's turn.
+	done bool
 }
 
 func newKeeper(c *config.Config, open *objects, authorizer *authz.Authorizer, records *vaultkv.Records, log *zap.Logger) *keeper {
@@ -62,6 +77,8 @@ func entityKinds() []string {
 // succeeded once, every request is unavailable: a policy that is not known yet
 // may be stricter than those that are.
 func (k *keeper) reload(ctx context.Context) error {
+	k.turn.Lock()
+	defer k.turn.Unlock()
 	k.objects.invalidateAll()
 	held := map[recordKey]authz.Record{}
 	for _, kind := range entityKinds() {
@@ -73,8 +90,6 @@ func (k *keeper) reload(ctx context.Context) error {
 			held[recordKey{r.Kind, r.ID}] = r
 		}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.held = held
 	if err := k.publish(); err != nil {
 		return err
@@ -92,34 +107,53 @@ func (k *keeper) apply(changes []authz.Change) {
 	k.applyWithin(context.Background(), changes) //nolint:forbidigo // a change holds whoever asked for it
 }
 
+// applyWithin takes along what others wait for: their changes are read together
+// and published once, however many come at the same time.
 func (k *keeper) applyWithin(ctx context.Context, changes []authz.Change) {
+	own := &application{changes: changes}
+	k.mu.Lock()
+	k.waiting = append(k.waiting, own)
+	k.mu.Unlock()
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	if own.done {
+		return
+	}
+	k.mu.Lock()
+	batch := k.waiting
+	k.waiting = nil
+	k.mu.Unlock()
+	defer func() {
+		for _, a := range batch {
+			a.done = true
+		}
+	}()
+	var records []authz.Change
+	for _, a := range batch {
+		for _, c := range a.changes {
+			if c.Kind == authz.KindCredentials {
+				if b := k.objects.named(k.vaultName(c.Vault)); b != nil {
+					b.cache.Invalidate(c.ID)
+				}
+			} else if slices.Contains(entityKinds(), c.Kind) && !slices.Contains(records, c) {
+				records = append(records, c)
+			}
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	changed := false
-	for _, c := range changes {
-		if c.Kind == authz.KindCredentials {
-			if b := k.objects.named(k.vaultNames[c.Vault]); b != nil {
-				b.cache.Invalidate(c.ID)
-			}
-			continue
-		}
-		again, err := k.readAgain(ctx, c)
-		if err != nil {
-			k.missed[c] = struct{}{}
-			k.log.Warn("a change is not read yet", zap.String("kind", c.Kind), zap.String("id", c.ID), zap.Error(err))
-			continue
-		}
-		delete(k.missed, c)
-		changed = changed || again
-	}
-	if !changed || !k.loaded.Load() {
+	if !k.readAgain(ctx, records) || !k.loaded.Load() {
 		return
 	}
 	if err := k.publish(); err != nil {
 		k.log.Error("the new state is not used", zap.Error(err))
 	}
+}
+
+func (k *keeper) vaultName(id string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.vaultNames[id]
 }
 
 // retryInterval is how often a change that could not be read is tried again.
@@ -144,27 +178,50 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// readAgain reads one record and says whether it is another than the one held.
-// The caller holds mu.
-func (k *keeper) readAgain(ctx context.Context, c authz.Change) (bool, error) {
-	if !slices.Contains(entityKinds(), c.Kind) || k.held == nil {
-		return false, nil
+// readers bounds the reads of changed records that are in flight.
+const readers = 16
+
+// readAgain reads records and says whether one is another than the one held. The
+// caller has the turn.
+func (k *keeper) readAgain(ctx context.Context, changes []authz.Change) (changed bool) {
+	if k.held == nil {
+		return false
 	}
-	key := recordKey{c.Kind, c.ID}
-	before, was := k.held[key]
-	r, err := k.records.Get(ctx, c.Kind, c.ID)
-	switch {
-	case errors.Is(err, authz.ErrNotFound):
-		delete(k.held, key)
-		return was, nil
-	case err != nil:
-		return false, err
+	now := make([]authz.Record, len(changes))
+	errs := make([]error, len(changes))
+	var g errgroup.Group
+	g.SetLimit(readers)
+	for i, c := range changes {
+		g.Go(func() error {
+			now[i], errs[i] = k.records.Get(ctx, c.Kind, c.ID)
+			return nil
+		})
 	}
-	k.held[key] = r
-	return !was || before.Version != r.Version, nil
+	_ = g.Wait() // none of them fails for the others
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, c := range changes {
+		key := recordKey{c.Kind, c.ID}
+		before, was := k.held[key]
+		switch {
+		case errors.Is(errs[i], authz.ErrNotFound):
+			delete(k.held, key)
+			changed = changed || was
+		case errs[i] != nil:
+			k.missed[c] = struct{}{}
+			k.log.Warn("a change is not read yet", zap.String("kind", c.Kind), zap.String("id", c.ID), zap.Error(errs[i]))
+			continue
+		default:
+			k.held[key] = now[i]
+			changed = changed || !was || before.Version != now[i].Version
+		}
+		delete(k.missed, c)
+	}
+	return changed
 }
 
-// publish makes decisions go by the records that are held. The caller holds mu.
+// publish makes decisions go by the records that are held. The caller has the
+// turn.
 func (k *keeper) publish() error {
 	records := make([]authz.Record, 0, len(k.held))
 	for _, r := range k.held {
@@ -185,7 +242,9 @@ func (k *keeper) publish() error {
 			vaults = append(vaults, vaultConfig(v))
 		}
 	}
+	k.mu.Lock()
 	k.vaultNames = names
+	k.mu.Unlock()
 	sources, retired, err := k.objects.set(vaults)
 	if err != nil {
 		k.log.Error("vault objects are not open", zap.Error(err))

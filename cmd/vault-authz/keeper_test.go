@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +27,8 @@ import (
 type shared struct {
 	memory
 	kv *memkv.Engine
+	// before is called before each reading of the state, if it is set.
+	before func(path string)
 }
 
 func newShared() *shared {
@@ -31,7 +36,26 @@ func newShared() *shared {
 }
 
 func (s *shared) state(*config.Vault, string, *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
+	if s.before != nil {
+		return slow{s.kv, s.before}, nil, nil
+	}
 	return s.kv, nil, nil
+}
+
+// slow does something before it reads or lists a path.
+type slow struct {
+	*memkv.Engine
+	before func(path string)
+}
+
+func (s slow) ReadVersion(ctx context.Context, path string) ([]byte, int, bool, error) {
+	s.before(path)
+	return s.Engine.ReadVersion(ctx, path)
+}
+
+func (s slow) ListUnder(ctx context.Context, folder string) ([]string, error) {
+	s.before(folder)
+	return s.Engine.ListUnder(ctx, folder)
 }
 
 // A replica is one service on shared backends.
@@ -201,4 +225,89 @@ func TestAVaultObjectThatCannotBeOpenedFailsAlone(t *testing.T) {
 	if _, retired, _ := o.set([]config.Vault{changed}); len(retired) != 1 || o.named("good") == first {
 		t.Error("an object that has changed was not opened anew")
 	}
+}
+
+// TestAReloadDoesNotBringBackWhatIsDeletedMeanwhile: it has read a consumer that
+// is deleted before it has read the rest.
+func TestAReloadDoesNotBringBackWhatIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	from := newShared()
+	var armed atomic.Bool
+	reloading, goOn := make(chan struct{}), make(chan struct{})
+	from.before = func(path string) {
+		if path == "records/policies" && armed.CompareAndSwap(true, false) {
+			close(reloading)
+			<-goOn
+		}
+	}
+	r := startReplica(t, from)
+	pair := r.newPair(t, "alice")
+	eventually(t, "the pair works", func() bool { return r.allows(pair) })
+
+	armed.Store(true)
+	if err := from.kv.Delete(t.Context(), "changes"); err != nil {
+		t.Fatal(err)
+	}
+	<-reloading
+	answered := make(chan int)
+	go func() {
+		code, _ := r.call(t, http.MethodDelete, "/consumers/alice", nil)
+		answered <- code
+	}()
+	// Time to be answered before the reload ends, which it must not be.
+	time.Sleep(50 * time.Millisecond)
+	close(goOn)
+	if code := <-answered; code != http.StatusNoContent {
+		t.Fatalf("deleting the consumer: status = %d, want 204", code)
+	}
+	for range 50 {
+		if r.allows(pair) {
+			t.Fatal("the pair works after its consumer was deleted")
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func TestManyChangesAtOnceAreReadTogether(t *testing.T) {
+	t.Parallel()
+	const changes = 64
+	from := newShared()
+	from.before = func(path string) {
+		if strings.HasPrefix(path, "records/consumers/") {
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	r := startReplica(t, from)
+	r.newPair(t, "alice")
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i := range changes {
+		wg.Go(func() {
+			if code, out := r.call(t, http.MethodPost, "/consumers", url.Values{"username": {fmt.Sprint("user", i)}}); code != http.StatusCreated {
+				t.Errorf("creating a consumer: %d %v", code, out)
+			}
+		})
+	}
+	wg.Wait()
+	// One after the other they would take 1.3s only for what changed.
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("%d changes at once took %s", changes, took)
+	}
+}
+
+// newPair makes a consumer and a pair of it.
+func (r *replica) newPair(t *testing.T, consumer string) map[string]any {
+	t.Helper()
+	eventually(t, "the state is read", func() bool {
+		return r.allows(map[string]any{"access_token": demoAccessToken, "secret_token": demoSecretToken})
+	})
+	if code, out := r.call(t, http.MethodPost, "/consumers", url.Values{"username": {consumer}}); code != http.StatusCreated {
+		t.Fatalf("creating a consumer: %d %v", code, out)
+	}
+	code, out := r.call(t, http.MethodPost, "/vault-auth/"+demoVault+"/credentials/"+consumer, url.Values{})
+	if code != http.StatusCreated {
+		t.Fatalf("creating a pair: %d %v", code, out)
+	}
+	pair, _ := out["data"].(map[string]any)
+	return pair
 }
