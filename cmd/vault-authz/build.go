@@ -109,7 +109,7 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 		return nil, nil, err
 	}
 	following := vaultkv.DefaultChangesConfig()
-	following.Interval = c.State.Poll
+	following.Interval, following.MaxEntries = c.State.Poll, c.State.LogEntries
 	changes, err := vaultkv.NewChanges(kv, following, log)
 	if err != nil {
 		return nil, nil, err

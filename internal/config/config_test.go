@@ -86,6 +86,7 @@ func TestMistakesAreNamedAndAllReported(t *testing.T) {
 		{name: "body tokens that could not be hidden", text: strings.Replace(minimal, "name: default", "name: default, tokens_in_body: true", 1), want: []string{"body_credentials_visible"}},
 		{name: "variable that is no setting", text: minimal, environ: []string{"VAULT_AUTHZ_LISTEN=x"}, want: []string{"VAULT_AUTHZ_LISTEN is no setting"}},
 		{name: "variable of the wrong kind", text: minimal, environ: []string{"VAULT_AUTHZ_DRAIN_WAIT=5"}, want: []string{`VAULT_AUTHZ_DRAIN_WAIT: "5" is no duration`}},
+		{name: "state", text: minimal + "state: {vault: other, poll: 1ms, log_entries: 0}\n", want: []string{`no vault object "other"`, "state.poll", "state.log_entries: 0"}},
 		{name: "cache", text: strings.Replace(minimal, "mount: kong-auth,", "mount: kong-auth, cache: {capacity: 0, max_stale: 3h},", 1), want: []string{"cache.capacity", "cache.max_stale"}},
 		{name: "sweep", text: strings.Replace(minimal, "mount: kong-auth,", "mount: kong-auth, cache: {sweep: 10ms},", 1), want: []string{`vaults[0] "kong-auth".cache.sweep: 10ms is neither 0 nor between`}},
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -325,14 +326,27 @@ func TestManyChangesAtOnceAreAllAnswered(t *testing.T) {
 // meanwhile: the questions are there before it wakes.
 func TestAReplicaThatWasStoppedCatchesUpBeforeItAllows(t *testing.T) {
 	t.Parallel()
+	const revocations = 20
 	tests := []struct {
 		name string
+		// entries is the length of the log.
+		entries int
 		// meanwhile is what happens after the revocations.
 		meanwhile func(t *testing.T, s *site)
 	}{
-		{"the log says what it missed", func(*testing.T, *site) {}},
-		// The same as with a log that has dropped what it missed.
-		{"the log is another one", func(t *testing.T, s *site) {
+		{"the log says what it missed", 1000, func(t *testing.T, s *site) {
+			t.Helper()
+			if first, last := s.log(t); first != 1 || last < revocations {
+				t.Errorf("the log has the changes %d to %d, want all %d revocations in it", first, last, revocations)
+			}
+		}},
+		{"the log is shorter than what it missed", 5, func(t *testing.T, s *site) {
+			t.Helper()
+			if first, last := s.log(t); first != last-4 || last < revocations {
+				t.Errorf("the log has the changes %d to %d, want the last 5 of %d revocations and more", first, last, revocations)
+			}
+		}},
+		{"the log is another one", 1000, func(t *testing.T, s *site) {
 			t.Helper()
 			must(t, s.vault.Do(t.Context(), "DELETE", mountState+"/metadata/changes", nil, nil))
 			s.replicas[1].admin(t, 201, "POST", "/consumers", "username=begins a new log")
@@ -341,9 +355,8 @@ func TestAReplicaThatWasStoppedCatchesUpBeforeItAllows(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, 2)
+			s := newSiteWith(t, 2, strings.Replace(nothingButTheState, "poll: 1s", fmt.Sprintf("poll: 1s, log_entries: %d", test.entries), 1))
 			s.furnish(t, mountV1, parts.KVv1)
-			const revocations = 20
 			pairs := s.putPairs(t, revocations+1)
 			for _, p := range pairs {
 				s.replicas[0].allows(t, p)
@@ -352,6 +365,22 @@ func TestAReplicaThatWasStoppedCatchesUpBeforeItAllows(t *testing.T) {
 			s.replicas[0].allows(t, pairs[revocations])
 		})
 	}
+}
+
+// log returns the numbers of the oldest and the newest change in the log.
+func (s *site) log(t *testing.T) (first, last int) {
+	t.Helper()
+	var answer struct {
+		Data struct {
+			Data struct {
+				Last    int
+				Changes []any
+			}
+		}
+	}
+	must(t, s.vault.Do(t.Context(), "GET", mountState+"/data/changes", nil, &answer))
+	log := answer.Data.Data
+	return log.Last - len(log.Changes) + 1, log.Last
 }
 
 // sleepThroughRevocations stops the first replica while pairs are revoked

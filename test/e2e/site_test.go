@@ -54,6 +54,12 @@ type replica struct {
 // newSite starts a Vault and so many replicas, and ends them with the test.
 func newSite(t *testing.T, replicas int) *site {
 	t.Helper()
+	return newSiteWith(t, replicas, nothingButTheState)
+}
+
+// newSiteWith is newSite with a configuration of the replicas.
+func newSiteWith(t *testing.T, replicas int, entities string) *site {
+	t.Helper()
 	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
 	binary, err := suite.service()
 	must(t, err)
@@ -82,7 +88,7 @@ func newSite(t *testing.T, replicas int) *site {
 		must(t, os.Mkdir(own, 0o700))
 		r.Service, err = parts.StartService(t.Context(), parts.ServiceConfig{
 			Binary: binary, Dir: own,
-			Entities: strings.NewReplacer("VAULT", "http://"+s.proxy.Address(), "TOKENFILE", s.tokenFile).Replace(nothingButTheState),
+			Entities: strings.NewReplacer("VAULT", "http://"+s.proxy.Address(), "TOKENFILE", s.tokenFile).Replace(entities),
 		})
 		must(t, err)
 		s.processes = append(s.processes, r.Process)
