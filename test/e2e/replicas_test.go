@@ -151,17 +151,9 @@ func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 	rounds := raceRounds(t)
 	s := newSite(t, 2)
 	s.furnish(t, mountV1, parts.KVv1)
-	const vaultOfV2 = "tokens-v2"
-	s.replicas[0].admin(t, 201, "POST", "/vault-auth", s.vaultForm(t, vaultOfV2, mountV2, parts.KVv2)...)
+	s.furnishV2(t)
 	for _, r := range s.replicas {
 		r.admin(t, 201, "POST", "/consumers", "username=owner of "+r.name)
-		await(t, 10*time.Second, func(ctx context.Context) error {
-			got, err := r.do(ctx, "GET", "/vault-auth/"+vaultOfV2+"/credentials")
-			if err == nil && got.status != http.StatusOK {
-				err = fmt.Errorf("%s: status %d: %s", r.name, got.status, got.raw)
-			}
-			return err
-		})
 	}
 	t.Run("username", func(t *testing.T) {
 		t.Parallel()
