@@ -6,6 +6,10 @@
 // objects under keys. A [Store] reads an Engine's objects as credential
 // documents and is an [authz.Source].
 //
+// What replicas share lies in a mount of KV version 2, a [Versioned], written by
+// check-and-set: [Records] with unique keys, the log of [Changes] that they
+// follow, and the [Turns] in which they change one credential.
+//
 // # Not found, and everything else
 //
 // Only a definite answer of the right mount counts as "not found": a key that

@@ -175,7 +175,8 @@ func TestNoCrashBlocksOrDoublesAName(t *testing.T) {
 	for i, b := range blows() {
 		for _, lands := range []bool{false, true} {
 			for writes := 0; ; writes++ {
-				w := wreck{b, fmt.Sprintf("x%d-%d-%t", i, writes, lands), fmt.Sprintf("%s, cut off after %d writes, the next one done: %t", b.name, writes, lands)}
+				// Its id tells in every message which one it was.
+				w := wreck{b, fmt.Sprintf("blow-%d-after-%d-done-%t", i, writes, lands), fmt.Sprintf("%s, cut off after %d writes, the next one done: %t", b.name, writes, lands)}
 				b.prepare(t, r, w.id)
 				blade.arm(writes, lands)
 				got, err := r.call(t.Context(), b, w.id)
@@ -207,9 +208,6 @@ func TestNoCrashBlocksOrDoublesAName(t *testing.T) {
 			}
 		}
 		w.names(t, s, w.id)
-		if t.Failed() {
-			t.Logf("that was: %s", w.when)
-		}
 	})
 	s.noNameTwice(t)
 }

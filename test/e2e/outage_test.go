@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/vault-authz/vault-authz/test/parts"
 )
@@ -21,17 +24,17 @@ import (
 func TestAdminCallsWithoutVaultAreUnavailable(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		name          string
-		breakIt, mend func(t *testing.T, s *site)
+		name, mount, kv string
+		breakIt, mend   func(t *testing.T, s *site)
 	}{
-		{"killed", func(_ *testing.T, s *site) { s.vault.Kill() }, func(t *testing.T, s *site) {
+		{"killed", mountV2, parts.KVv2, func(_ *testing.T, s *site) { s.vault.Kill() }, func(t *testing.T, s *site) {
 			t.Helper()
 			vault, err := s.newVault(t.Context())
 			must(t, err)
 			s.proxy.SetTarget(hostPort(vault.Address))
 		}},
 		{
-			"sealed", func(t *testing.T, s *site) { t.Helper(); must(t, s.vault.Seal(t.Context())) },
+			"sealed", mountV1, parts.KVv1, func(t *testing.T, s *site) { t.Helper(); must(t, s.vault.Seal(t.Context())) },
 			func(t *testing.T, s *site) { t.Helper(); must(t, s.vault.Unseal(t.Context())) },
 		},
 	}
@@ -39,7 +42,7 @@ func TestAdminCallsWithoutVaultAreUnavailable(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, 1)
-			s.furnish(t, mountV2, parts.KVv2)
+			s.furnish(t, test.mount, test.kv)
 			interrupted := s.interrupt(t, 4, func() { test.breakIt(t, s) })
 			s.everyCallIsUnavailable(t)
 			test.mend(t, s)
@@ -117,7 +120,12 @@ func (e *errand) run(ctx context.Context, r *replica) error {
 		{"POST", "/consumers", []string{"username=" + e.name}, http.StatusCreated, http.StatusConflict},
 		{"POST", "/consumers/" + e.name + "/acls", []string{"group=" + e.name}, http.StatusCreated, http.StatusConflict},
 		{"POST", credentials + "/" + e.name, []string{"access_token=" + e.access}, http.StatusCreated, 0},
+		{"PATCH", credentials + "/token/" + e.access, []string{"ttl=60"}, http.StatusOK, 0},
+		{"POST", credentials + "/token/" + e.access + "/rotate", []string{"secret_token=next"}, http.StatusCreated, 0},
+		{"POST", "/policies", []string{"name=" + e.name, "vault.name=" + vaultName, "hosts=" + e.name + ".test"}, http.StatusCreated, http.StatusConflict},
+		{"PATCH", "/policies/" + e.name, []string{"realm=errand"}, http.StatusOK, 0},
 		{"PATCH", "/consumers/" + e.name, []string{"custom_id=" + e.name}, http.StatusOK, 0},
+		{"DELETE", "/policies/" + e.name, nil, http.StatusNoContent, 0},
 		{"DELETE", credentials + "/token/" + e.access, nil, http.StatusNoContent, http.StatusNotFound},
 		{"DELETE", "/consumers/" + e.name + "/acls/" + e.name, nil, http.StatusNoContent, http.StatusNotFound},
 	}
@@ -156,31 +164,83 @@ func (e *errand) itIsThere(ctx context.Context, r *replica, path string) error {
 	return fmt.Errorf("%s %q: %w: status = %d", path, e.name, errNobodyHasIt, got.status)
 }
 
-// everyCallIsUnavailable goes through the kinds of calls while Vault is away.
+// outageForms are the bodies of the calls that need one. What they would make is
+// called nobody.
+func outageForms() map[string][]string {
+	plugin := []string{"name=vault-auth", "config.vault.name=" + vaultName}
+	vault := []string{"name=nobody", "protocol=http", "host=127.0.0.1", "port=1", "mount=nobody", "vault_token=nobody"}
+	forms := map[string][]string{
+		"POST /consumers":                        {"username=nobody"},
+		"PUT /consumers/{id}":                    {"custom_id=nobody"},
+		"PATCH /consumers/{id}":                  {"custom_id=nobody"},
+		"POST /consumers/{consumer}/acls":        {"group=nobody"},
+		"PUT /consumers/{consumer}/acls/{acl}":   {"tags=nobody"},
+		"PATCH /consumers/{consumer}/acls/{acl}": {"tags=nobody"},
+		"POST /policies":                         {"name=nobody", "vault.name=" + vaultName},
+		"PUT /policies/{id}":                     {"vault.name=" + vaultName},
+		"PATCH /policies/{id}":                   {"hosts=nobody.test"},
+		"POST /plugins":                          plugin,
+		"PUT /plugins/{plugin}":                  plugin,
+		"PATCH /plugins/{plugin}":                {"config.hide_credentials=true"},
+	}
+	for _, base := range []string{"/vault-auth", "/vaults"} {
+		forms["POST "+base] = vault
+		forms["PUT "+base+"/{id}"] = vault
+		forms["PATCH "+base+"/{id}"] = []string{"mount=nobody"}
+		forms["POST "+base+"/{vault}/credentials"] = []string{"consumer.username=" + operator, "access_token=nobody"}
+		forms["POST "+base+"/{vault}/credentials/{consumer}"] = []string{"access_token=nobody"}
+		forms["PATCH "+base+"/{vault}/credentials/token/{access_token}"] = []string{"ttl=5"}
+	}
+	return forms
+}
+
+// someUUID is nobody's.
+const someUUID = "00000000-0000-4000-8000-000000000001"
+
+// outagePath fills in a path of the OpenAPI document with what is there, or may
+// be for all that can be known without Vault.
+func outagePath(template string) string {
+	id := "nobody"
+	switch {
+	case strings.HasPrefix(template, "/consumers"):
+		id = operator
+	case strings.HasPrefix(template, "/vault"):
+		id = vaultName
+	case strings.HasPrefix(template, "/acls"):
+		id = someUUID
+	}
+	return strings.NewReplacer("{id}", id, "{consumer}", operator, "{acl}", "nobody", "{vault}", vaultName,
+		"{access_token}", "nobody", "{plugin}", someUUID).Replace(template)
+}
+
+// everyCallIsUnavailable goes through all calls of the OpenAPI document, which is
+// what the admin API answers to, while Vault is away.
 func (s *site) everyCallIsUnavailable(t *testing.T) {
 	t.Helper()
-	credentials := "/vault-auth/" + vaultName + "/credentials"
-	for _, call := range []struct {
-		method, path string
-		form         []string
-	}{
-		{"GET", "/consumers", nil},
-		{"GET", "/consumers/" + operator, nil},
-		{"POST", "/consumers", []string{"username=nobody"}},
-		{"PATCH", "/consumers/" + operator, []string{"custom_id=nobody"}},
-		{"DELETE", "/consumers/" + operator, nil},
-		{"GET", "/vault-auth", nil},
-		{"POST", "/plugins", []string{"name=vault-auth", "config.vault.name=" + vaultName}},
-		{"GET", credentials, nil},
-		{"POST", credentials + "/" + operator, nil},
-		{"GET", credentials + "/token/nobody", nil},
-		{"DELETE", credentials + "/token/nobody", nil},
-	} {
-		began := time.Now()
-		got := s.replicas[0].admin(t, http.StatusServiceUnavailable, call.method, call.path, call.form...)
-		if took := time.Since(began); got.text("message") == "" || took > 16*time.Second {
-			t.Errorf("%s %s: 503 after %s with the body %s, want a message, soon", call.method, call.path, took, got.raw)
+	r := s.replicas[0]
+	raw, err := r.openAPI(t.Context())
+	must(t, err)
+	var api struct {
+		Paths map[string]map[string]any
+	}
+	must(t, yaml.Unmarshal(raw, &api))
+	forms, calls := outageForms(), 0
+	for template, operations := range api.Paths {
+		for method := range operations {
+			method = strings.ToUpper(method)
+			if !slices.Contains([]string{"GET", "POST", "PUT", "PATCH", "DELETE"}, method) || template == "/openapi.yaml" {
+				continue
+			}
+			calls++
+			began := time.Now()
+			got, err := r.do(t.Context(), method, outagePath(template), forms[method+" "+template]...)
+			if took := time.Since(began); err != nil || got.status != http.StatusServiceUnavailable || got.text("message") == "" || took > 16*time.Second {
+				t.Errorf("%s %s: status = %d, %v, after %s with the body %s, want 503 with a message, soon", method, template, got.status, err, took, got.raw)
+			}
 		}
+	}
+	if calls < 40 {
+		t.Errorf("%d calls were made, want all of the document", calls)
 	}
 }
 
@@ -191,11 +251,16 @@ func (s *site) nothingIsLeft(t *testing.T) {
 	for _, c := range s.all(t, "/consumers") {
 		counts[c["username"]]++
 		switch name := c["username"]; {
-		case name == operator:
+		case name == operator && c["custom_id"] == nil:
 		case name == "nobody":
 			t.Error("a consumer was made although the answer was 503, with Vault away before and after")
 		case c["custom_id"] != name:
 			t.Errorf("consumer %v has the custom_id %v, want the same", name, c["custom_id"])
+		}
+	}
+	for path, want := range map[string]int{"/policies": 1, "/plugins": 1, "/vault-auth": 2} {
+		if got := s.all(t, path); len(got) != want {
+			t.Errorf("%s: there are %v, want those from before, %d", path, got, want)
 		}
 	}
 	for name, n := range counts {
@@ -210,7 +275,7 @@ func (s *site) nothingIsLeft(t *testing.T) {
 		t.Errorf("there are the groups %v, want none", acls)
 	}
 	for _, c := range s.all(t, "/vault-auth/"+vaultName+"/credentials") {
-		if access, _ := c["access_token"].(string); strings.HasPrefix(access, "errand-") {
+		if access, _ := c["access_token"].(string); strings.HasPrefix(access, "errand-") || access == "nobody" {
 			t.Errorf("the credential %v is left, want it deleted", c)
 		}
 	}

@@ -160,9 +160,9 @@ func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 		races := newRaces(s)
 		for i := range rounds {
 			name := "twin-" + strconv.Itoa(i)
-			won := races.run(t, "/consumers", func(*replica) []string { return []string{"username=" + name} })
+			won, certain := races.run(t, "/consumers", func(*replica) []string { return []string{"username=" + name} })
 			for _, r := range s.replicas {
-				if got := r.admin(t, 200, "GET", "/consumers/"+name); got.text("id") != won.text("id") {
+				if got := r.insist(t, 200, "GET", "/consumers/"+name); certain && got.text("id") != won.text("id") {
 					t.Errorf("%s: consumer %q has the id %q, want %q", r.name, name, got.text("id"), won.text("id"))
 				}
 			}
@@ -185,12 +185,12 @@ func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 		there := s.all(t, "/plugins")
 		for range rounds {
 			for _, p := range there {
-				s.replicas[0].admin(t, 204, "DELETE", fmt.Sprint("/plugins/", p["id"]))
+				s.replicas[0].insist(t, 204, "DELETE", fmt.Sprint("/plugins/", p["id"]))
 			}
-			won := races.run(t, "/plugins", func(*replica) []string {
+			won, certain := races.run(t, "/plugins", func(*replica) []string {
 				return []string{"name=vault-auth", "config.vault.name=" + vaultName}
 			})
-			if there = s.all(t, "/plugins"); len(there) != 1 || there[0]["id"] != won.text("id") {
+			if there = s.all(t, "/plugins"); len(there) != 1 || certain && there[0]["id"] != won.text("id") {
 				t.Errorf("there are the plugins %v, want %q alone", there, won.text("id"))
 			}
 		}
@@ -203,13 +203,17 @@ func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 			credentials := "/vault-auth/" + vault + "/credentials"
 			for range rounds {
 				access := unique("twin")
-				won := races.run(t, credentials, func(r *replica) []string {
+				won, certain := races.run(t, credentials, func(r *replica) []string {
 					return []string{"access_token=" + access, "consumer.username=owner of " + r.name}
 				})
+				owner := won.text("data.consumer.id")
 				for _, r := range s.replicas {
-					got := r.admin(t, 200, "GET", credentials+"/token/"+access)
-					if want := won.text("data.consumer.id"); got.text("data.consumer.id") != want {
-						t.Errorf("%s: the credential is that of %q, want the winner's, %q", r.name, got.text("data.consumer.id"), want)
+					got := r.insist(t, 200, "GET", credentials+"/token/"+access).text("data.consumer.id")
+					if !certain && owner == "" {
+						owner = got
+					}
+					if got != owner {
+						t.Errorf("%s: the credential is that of %q, want the winner's, %q", r.name, got, owner)
 					}
 				}
 			}
@@ -222,31 +226,37 @@ func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 type races struct {
 	site *site
 	wins map[string]int
-	// waits are answers of 503: the outcome of the other one was not known yet.
-	waits atomic.Int64
-	took  []time.Duration
+	took []time.Duration
+	// unclear are rounds in which a replica could not tell at first, since the
+	// server was too slow for it: its first call may have been the one that won.
+	unclear int
 }
 
 func newRaces(s *site) *races { return &races{site: s, wins: map[string]int{}} }
 
 func (r *races) report(t *testing.T) {
 	t.Helper()
-	t.Logf("%d rounds, one winner in each: %v; %d answers of 503; both answered after %s", len(r.took), r.wins, r.waits.Load(), spread(r.took))
+	t.Logf("%d rounds, never two winners: %v; %d rounds with a 503; both answered after %s", len(r.took), r.wins, r.unclear, spread(r.took))
+	if r.unclear > len(r.took)/2 {
+		t.Errorf("%d of %d rounds had a 503: this shows little", r.unclear, len(r.took))
+	}
 }
 
-// run posts to all replicas at the same moment, and returns the one success.
-func (r *races) run(t *testing.T, path string, form func(*replica) []string) (won reply) {
+// run posts to all replicas at the same moment, and returns the one success. In
+// an unclear round there may be none to return.
+func (r *races) run(t *testing.T, path string, form func(*replica) []string) (won reply, certain bool) {
 	t.Helper()
 	replicas := r.site.replicas
 	replies, errs := make([]reply, len(replicas)), make([]error, len(replicas))
+	var waits atomic.Int64
 	began := time.Now()
 	together(len(replicas), len(replicas), func(i int) {
 		for {
 			replies[i], errs[i] = replicas[i].do(t.Context(), "POST", path, form(replicas[i])...)
-			if errs[i] != nil || replies[i].status != http.StatusServiceUnavailable || time.Since(began) > 10*time.Second {
+			if errs[i] != nil || replies[i].status != http.StatusServiceUnavailable || time.Since(began) > time.Minute {
 				return
 			}
-			r.waits.Add(1)
+			waits.Add(1)
 		}
 	})
 	r.took = append(r.took, time.Since(began))
@@ -263,10 +273,29 @@ func (r *races) run(t *testing.T, path string, form func(*replica) []string) (wo
 			t.Errorf("%s: POST %s: status = %d, want 201 or 409; body %s", replicas[i].name, path, got.status, got.raw)
 		}
 	}
-	if winners != 1 {
+	if certain = waits.Load() == 0; !certain {
+		r.unclear++
+	}
+	if winners > 1 || winners == 0 && certain {
 		t.Fatalf("POST %s: %d replicas answered 201, want one; the answers are %v", path, winners, replies)
 	}
-	return won
+	return won, winners == 1
+}
+
+// insist is do, again and again for as long as a slow server makes it a 503.
+func (r *replica) insist(t *testing.T, status int, method, path string) (got reply) {
+	t.Helper()
+	await(t, time.Minute, func(ctx context.Context) (err error) {
+		got, err = r.do(ctx, method, path)
+		if err == nil && got.status == http.StatusServiceUnavailable {
+			err = fmt.Errorf("%s: %s %s: status = %d, want %d; body %s", r.name, method, path, got.status, status, got.raw)
+		}
+		return err
+	})
+	if got.status != status {
+		t.Fatalf("%s: %s %s: status = %d, want %d; body %s", r.name, method, path, got.status, status, got.raw)
+	}
+	return got
 }
 
 // all lists all entities, page by page, through the first replica.
@@ -274,7 +303,7 @@ func (s *site) all(t *testing.T, path string) []map[string]any {
 	t.Helper()
 	var all []map[string]any
 	for next := path; next != ""; {
-		page := s.replicas[0].admin(t, 200, "GET", next)
+		page := s.replicas[0].insist(t, 200, "GET", next)
 		data, _ := page.body["data"].([]any)
 		for _, d := range data {
 			entity, _ := d.(map[string]any)

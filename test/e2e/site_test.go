@@ -186,6 +186,20 @@ func (r *replica) do(ctx context.Context, method, path string, form ...string) (
 	return newReply(resp.StatusCode, raw)
 }
 
+// openAPI returns the document of the admin API.
+func (r *replica) openAPI(ctx context.Context) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Admin+"/openapi.yaml", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := operators.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(resp.Body)
+	return raw, errors.Join(err, resp.Body.Close())
+}
+
 // admin is do for a call that must end with a status.
 func (r *replica) admin(t *testing.T, status int, method, path string, form ...string) reply {
 	t.Helper()
