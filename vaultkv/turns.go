@@ -148,7 +148,7 @@ func (t *Turns) take(ctx context.Context, path string) (*heldTurn, error) {
 		}
 		if e.Holder != "" && time.Since(since) < t.cfg.Grace {
 			if err := pause(ctx, turnPoll); err != nil {
-				return nil, unavailableState(err)
+				return nil, fmt.Errorf("waiting for another change of the credential: %w", unavailableState(err))
 			}
 			continue
 		}

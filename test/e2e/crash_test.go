@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +30,8 @@ type blade struct {
 	// lands: the write that is cut off is done, and its answer is lost.
 	lands bool
 	fell  bool
+	// done is called after each write, before it is answered, if it is set.
+	done func(path string)
 }
 
 func newBlade(t *testing.T, vault string) (b *blade, address string) {
@@ -79,12 +83,40 @@ func (b *blade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	forward, answer := b.fate(r)
 	switch {
 	case forward && answer:
-		b.vault.ServeHTTP(w, r)
+		b.vault.ServeHTTP(&held{ResponseWriter: w, first: func() { b.isDone(r) }}, r)
 		return
 	case forward:
 		b.vault.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
 	}
 	panic(http.ErrAbortHandler)
+}
+
+func (b *blade) isDone(r *http.Request) {
+	b.mu.Lock()
+	done := b.done
+	b.mu.Unlock()
+	if done != nil && r.Method != http.MethodGet {
+		done(r.URL.Path)
+	}
+}
+
+// watch has done called after each write from now on.
+func (b *blade) watch(done func(path string)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.done = done
+}
+
+// held does something before an answer begins.
+type held struct {
+	http.ResponseWriter
+	first func()
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (h *held) WriteHeader(status int) {
+	h.first()
+	h.ResponseWriter.WriteHeader(status)
 }
 
 // A blow is an admin call that is cut off after each of its writes.
@@ -282,5 +314,64 @@ func (s *site) noNameTwice(t *testing.T) {
 				t.Errorf("%s: there are %d of %s, want one", path, n, name)
 			}
 		}
+	}
+}
+
+// TestAReplicaThatWasStoppedInItsTurnDoesNotWrite stops a replica in the middle of
+// a change of a pair, on KV v1, has the pair deleted through the other one, and
+// lets the first one go on.
+func TestAReplicaThatWasStoppedInItsTurnDoesNotWrite(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		// turns is after how many writes of its turn it is stopped.
+		turns int32
+	}{
+		{"after it was taken", 1},
+		{"after it was proved, right before the write", 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, 2)
+			blade, address := newBlade(t, s.vault.Address)
+			s.proxy.SetTarget(address)
+			s.furnish(t, mountV1, parts.KVv1)
+			stopped, other := s.replicas[0], s.replicas[1]
+			const token = "/vault-auth/" + vaultName + "/credentials/token/stopped"
+			stopped.admin(t, 201, "POST", "/vault-auth/"+vaultName+"/credentials/"+operator, "access_token=stopped")
+
+			var writes atomic.Int32
+			reached := make(chan struct{})
+			blade.watch(func(path string) {
+				if strings.Contains(path, "/turns/") && writes.Add(1) == test.turns {
+					if err := stopped.Signal(syscall.SIGSTOP); err != nil {
+						t.Error(err)
+					}
+					close(reached)
+				}
+			})
+			rotated := make(chan reply, 1)
+			go func() {
+				got, err := stopped.do(t.Context(), "POST", token+"/rotate", "grace=60")
+				if err != nil {
+					t.Error(err)
+				}
+				rotated <- got
+			}()
+			<-reached
+			began := time.Now()
+			other.admin(t, 204, "DELETE", token)
+			took := time.Since(began)
+			must(t, stopped.Signal(syscall.SIGCONT))
+			got := <-rotated
+			if got.status != http.StatusNotFound && got.status != http.StatusServiceUnavailable {
+				t.Errorf("the rotation: status = %d, want 404 or 503; body %s", got.status, got.raw)
+			}
+			time.Sleep(time.Second)
+			for _, r := range s.replicas {
+				r.insist(t, 404, "GET", token)
+			}
+			t.Logf("the deletion took %s, the rotation was answered with %d", took, got.status)
+		})
 	}
 }

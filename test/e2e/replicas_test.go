@@ -149,7 +149,8 @@ func raceRounds(t *testing.T) int {
 func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 	t.Parallel()
 	rounds := raceRounds(t)
-	s := newSite(t, 2)
+	// It is about the order of things, not about a disk or a short time limit.
+	s := newSiteWith(t, 2, setup{entities: strings.Replace(nothingButTheState, "timeout: 2s", "timeout: 10s", 1)})
 	s.furnish(t, mountV1, parts.KVv1)
 	s.furnishV2(t)
 	for _, r := range s.replicas {
@@ -376,7 +377,10 @@ func TestAReplicaThatWasStoppedCatchesUpBeforeItAllows(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSiteWith(t, 2, strings.Replace(nothingButTheState, "poll: 1s", fmt.Sprintf("poll: 1s, log_entries: %d", test.entries), 1))
+			s := newSiteWith(t, 2, setup{
+				durable:  true,
+				entities: strings.Replace(nothingButTheState, "poll: 1s", fmt.Sprintf("poll: 1s, log_entries: %d", test.entries), 1),
+			})
 			s.furnish(t, mountV1, parts.KVv1)
 			pairs := s.putPairs(t, revocations+1)
 			for _, p := range pairs {

@@ -54,17 +54,17 @@ type replica struct {
 // newSite starts a Vault and so many replicas, and ends them with the test.
 func newSite(t *testing.T, replicas int) *site {
 	t.Helper()
-	return newSiteWith(t, replicas, nothingButTheState)
+	return newSiteWith(t, replicas, setup{durable: true, entities: nothingButTheState})
 }
 
-// newSiteWith is newSite with a configuration of the replicas.
-func newSiteWith(t *testing.T, replicas int, entities string) *site {
+// newSiteWith is newSite with a configuration of its own.
+func newSiteWith(t *testing.T, replicas int, made setup) *site {
 	t.Helper()
 	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
 	binary, err := suite.service()
 	must(t, err)
 	dir := t.TempDir()
-	s := &site{world: &world{dir: dir, setup: setup{durable: true}, tokenFile: filepath.Join(dir, "vault-token")}}
+	s := &site{world: &world{dir: dir, setup: made, tokenFile: filepath.Join(dir, "vault-token")}}
 	t.Cleanup(func() {
 		for _, r := range s.replicas {
 			_ = r.conn.Close()
@@ -88,7 +88,7 @@ func newSiteWith(t *testing.T, replicas int, entities string) *site {
 		must(t, os.Mkdir(own, 0o700))
 		r.Service, err = parts.StartService(t.Context(), parts.ServiceConfig{
 			Binary: binary, Dir: own,
-			Entities: strings.NewReplacer("VAULT", "http://"+s.proxy.Address(), "TOKENFILE", s.tokenFile).Replace(entities),
+			Entities: strings.NewReplacer("VAULT", "http://"+s.proxy.Address(), "TOKENFILE", s.tokenFile).Replace(made.entities),
 		})
 		must(t, err)
 		s.processes = append(s.processes, r.Process)
