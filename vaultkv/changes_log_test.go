@@ -431,7 +431,7 @@ func TestWhoWritesForOthersDoesNotTakeThemAlong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
-		far := distant{kv, time.Second, new(atomic.Int64)}
+		far := distant{kv, 800 * time.Millisecond, new(atomic.Int64)}
 		c, _ := newChanges(t, far, nil)
 		var wg sync.WaitGroup
 		appended := func(n int, within time.Duration, want error) {
@@ -446,8 +446,8 @@ func TestWhoWritesForOthersDoesNotTakeThemAlong(t *testing.T) {
 		}
 		// The first one writes for itself, one of the next for both of them.
 		appended(1, 5*time.Second, nil)
-		appended(2, 3*time.Second, authz.ErrUnavailable)
-		appended(3, 3*time.Second, authz.ErrUnavailable)
+		appended(2, 2500*time.Millisecond, authz.ErrUnavailable)
+		appended(3, 2500*time.Millisecond, authz.ErrUnavailable)
 		appended(4, 10*time.Second, nil)
 		wg.Wait()
 		appended(5, 10*time.Second, nil)
