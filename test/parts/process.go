@@ -82,6 +82,15 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
+// Yield lets all other programs on the machine go first.
+func (p *Process) Yield() error {
+	const lowest = 19
+	if err := syscall.Setpriority(syscall.PRIO_PGRP, p.cmd.Process.Pid, lowest); err != nil {
+		return fmt.Errorf("lowering the priority of %s: %w", p.name, err)
+	}
+	return nil
+}
+
 // Stop asks the process to end and kills it if it has not after grace.
 func (p *Process) Stop(grace time.Duration) {
 	_ = p.Signal(syscall.SIGTERM)

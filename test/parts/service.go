@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,6 +25,9 @@ type ServiceConfig struct {
 	Entities string
 	// Env is added to the environment of this process.
 	Env []string
+	// Wrap is a command that runs the one which is put after it, in its own
+	// place, empty for none.
+	Wrap []string
 }
 
 // A Service is a running vault-authz.
@@ -60,9 +64,10 @@ func StartService(ctx context.Context, c ServiceConfig) (*Service, error) {
 	if err := os.WriteFile(config, []byte(c.preamble(addresses)+c.Entities), 0o600); err != nil {
 		return nil, err
 	}
+	line := append(slices.Clone(c.Wrap), c.Binary, "serve", "--config", config)
 	p, err := Start(Command{
-		Name: "vault-authz", Path: c.Binary, Dir: c.Dir,
-		Args: []string{"serve", "--config", config},
+		Name: "vault-authz", Path: line[0], Dir: c.Dir,
+		Args: line[1:],
 		Env:  append(os.Environ(), c.Env...),
 	})
 	if err != nil {
