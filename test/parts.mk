@@ -17,6 +17,11 @@ tools: ## fetch or build Envoy, Vault and OpenBao into .tools
 e2e: tools ## end-to-end tests with a real Envoy and a real Vault
 	$(REAL_PARTS) go test -race -count=1 ./test/e2e/
 
+.PHONY: chaos
+chaos: tools ## break Vault and the way to it in every manner, under traffic; prints a table
+	@go build -o '$(TOOLS)/bin/chaos' ./test/chaos
+	@$(REAL_PARTS) exec '$(TOOLS)/bin/chaos' $(CHAOS)
+
 .PHONY: demo
 demo: tools ## Envoy, Vault, vault-authz and an upstream on loopback, with curl lines to paste
 	@go build -o '$(TOOLS)/bin/demo' ./test/demo

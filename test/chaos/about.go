@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// about says what was tried, on what, and when.
+func about(ctx context.Context, to io.Writer, b binaries, p plan) {
+	fmt.Fprintf(to, "%s, %s/%s, %d CPUs, %s; %s at %s; %s; Envoy %s; traffic × %g, %s before each fault, %s of it, %s after it.\n\n",
+		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
+		said(ctx, b.service, "version"), said(ctx, "git", "rev-parse", "--short", "HEAD"), said(ctx, b.vault, "-version"), envoyVersion(said(ctx, b.envoy, "--version")),
+		p.load, p.steady, p.fault, p.recovery)
+}
+
+// said returns the first line of what a program says.
+func said(ctx context.Context, program string, args ...string) string {
+	out, err := exec.CommandContext(ctx, program, args...).Output()
+	if err != nil {
+		return program + " of an unknown version"
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return line
+}
+
+// envoyVersion takes the number out of "PATH version: COMMIT/NUMBER/STATE/…".
+func envoyVersion(line string) string {
+	_, version, _ := strings.Cut(line, "version: ")
+	if parts := strings.Split(version, "/"); len(parts) > 1 {
+		return parts[1]
+	}
+	return line
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// TestAFewFaults keeps the program able to run, and tries briefly what it tries
+// at length. What depends on time counts only where the machine did not stall.
+func TestAFewFaults(t *testing.T) {
+	t.Parallel()
+	vault := os.Getenv("VAULT_BIN")
+	if vault == "" {
+		if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
+			t.Fatal("VAULT_BIN is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary")
+		}
+		t.Skip("VAULT_BIN is not set: `make chaos` gets a Vault and runs all of this")
+	}
+	service, err := parts.BuildService(t.Context(), t.TempDir(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options{retries: 1, plan: plan{steady: 2 * time.Second, fault: 3 * time.Second, recovery: 5500 * time.Millisecond, load: 0.2}}
+	for _, f := range faults() {
+		if !slices.Contains([]string{"killed", "policy removed"}, f.name) {
+			continue
+		}
+		// One after the other: they share the machine with all other tests.
+		t.Run(f.name, func(t *testing.T) {
+			r, err := tryAgain(t.Context(), t.TempDir(), binaries{vault: vault, service: service}, o, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("cells: %v", r.cells())
+			if r.shots == 0 || r.during.unavailable == 0 {
+				t.Errorf("%d requests, %d of them unavailable during the fault, want some of both", r.shots, r.during.unavailable)
+			}
+			for i, c := range r.cells() {
+				// So short a steady state is no measure for what Vault is asked.
+				if c.bad && columns()[i].head != askedHead && (!columns()[i].timed || r.stall <= stallLimit) {
+					t.Errorf("%s: %s (longest stall of the machine: %s)", columns()[i].head, c, r.stall)
+				}
+			}
+			for _, wrong := range r.wrong {
+				t.Errorf("wrong allow: %s", wrong)
+			}
+		})
+	}
+}
+
+// TestTheDocumentHasEveryFault holds docs/failures.md, which keeps the table, to
+// what there is.
+func TestTheDocumentHasEveryFault(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile("../../docs/failures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range faults() {
+		if !strings.Contains(string(document), "\n| "+f.name+" |") {
+			t.Errorf("docs/failures.md has no row for the fault %q: run `make chaos` and put its table there", f.name)
+		}
+	}
+	for _, c := range columns() {
+		if !strings.Contains(string(document), "| "+c.head+" |") {
+			t.Errorf("docs/failures.md has no column %q: run `make chaos` and put its table there", c.head)
+		}
+	}
+}

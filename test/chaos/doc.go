@@ -1,0 +1,10 @@
+// Command chaos breaks a real Vault, and the way to it, in every manner that its
+// operators know, while requests keep coming at a fixed rate. `make chaos` runs it and prints a table in Markdown; docs/failures.md keeps
+// one. It exits with an error when a cell of the table is not as it must be.
+//
+// Between vault-authz and Vault stands a [front]. It counts what Vault is asked,
+// so that no figure comes from the service that is being judged, and breaks the
+// network. Requests leave when they are due, whatever became of those before
+// them (an open loop), and their latency counts from when they were due: a
+// service that stalls cannot make the figures better by asking for less.
+package main

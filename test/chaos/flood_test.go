@@ -1,0 +1,38 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+// TestAFloodShowsWhatIsWrong has each thing go wrong that a line is about.
+func TestAFloodShowsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		spoil func(*deluge)
+		bad   bool
+	}{
+		{"nothing", func(*deluge) {}, false},
+		{"no flood", func(d *deluge) { d.tokens = 0 }, true},
+		{"a random token allowed", func(d *deluge) { d.judge(nil, []shot{{outcome: allowed}}, at(0)) }, true},
+		{"allowed as somebody", func(d *deluge) { d.judge(nil, []shot{{outcome: mistaken}}, at(0)) }, true},
+		{"a good one denied", func(d *deluge) { d.judge([]shot{{due: at(1), outcome: unavailable}}, nil, at(0)) }, true},
+		{"a good one denied before", func(d *deluge) { d.judge([]shot{{due: at(1), outcome: unavailable}}, nil, at(2)) }, false},
+		{"evicted", func(d *deluge) { d.evictions = 1 }, true},
+		{"read again", func(d *deluge) { d.again = 1 }, true},
+		{"slower", func(d *deluge) { d.floodP99 = 2 * d.quietP99 }, true},
+		{"a token without an answer", func(d *deluge) { d.answered.silent = 1 }, true},
+		{"more reads than the limiter allows", func(d *deluge) { d.reads = d.allowance + 1 }, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			d := deluge{tokens: 200, took: time.Second, quietP99: time.Millisecond, busyP99: time.Millisecond, floodP99: time.Millisecond, reads: 10, allowance: 10}
+			test.spoil(&d)
+			if d.bad() != test.bad {
+				t.Errorf("bad = %t, want %t: %v", d.bad(), test.bad, d.lines())
+			}
+		})
+	}
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+func newTestFront(t *testing.T) *front {
+	t.Helper()
+	vault := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("an answer that is long enough to be cut"))
+	}))
+	t.Cleanup(vault.Close)
+	f, err := newFront(t.Context(), "127.0.0.1", vault.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.close() })
+	return f
+}
+
+// ask asks over a connection of its own unless one is given.
+func (f *front) ask(client *http.Client) error {
+	resp, err := client.Get("http://127.0.0.1:" + f.port + "/v1/some/path")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var body [100]byte
+	for {
+		if _, err := resp.Body.Read(body[:]); err != nil {
+			if err.Error() == "EOF" {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+func TestAFrontBreaksAndMends(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name          string
+		breakIt, mend func(*testing.T, *front)
+	}{
+		{"refused", func(_ *testing.T, f *front) { f.refuse() }, func(t *testing.T, f *front) {
+			t.Helper()
+			if err := f.accept(t.Context(), "127.0.0.1"); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"reset", func(_ *testing.T, f *front) { f.link().set(resets) }, func(_ *testing.T, f *front) { f.link().set(passes) }},
+		{"vanished", func(_ *testing.T, f *front) { f.link().set(vanishes) }, func(_ *testing.T, f *front) { f.link().set(passes) }},
+		{"cut", func(_ *testing.T, f *front) { f.link().set(cuts) }, func(_ *testing.T, f *front) { f.link().set(passes) }},
+		{"slow", func(_ *testing.T, f *front) { f.link().delay(time.Minute) }, func(_ *testing.T, f *front) { f.link().delay(0) }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := newTestFront(t)
+			kept := &http.Client{Transport: &http.Transport{}, Timeout: 300 * time.Millisecond}
+			fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 300 * time.Millisecond}
+			if err := f.ask(kept); err != nil {
+				t.Fatalf("before: %v", err)
+			}
+			test.breakIt(t, f)
+			for name, client := range map[string]*http.Client{"kept": kept, "fresh": fresh} {
+				if f.ask(client) == nil {
+					t.Errorf("broken: a %s connection got an answer, want none", name)
+				}
+			}
+			test.mend(t, f)
+			if err := f.ask(fresh); err != nil {
+				t.Errorf("mended: %v", err)
+			}
+			if n := f.count.matching("/some/path", time.Time{}, time.Now()); n < 2 {
+				t.Errorf("counted %d requests that got an answer, want 2 or more", n)
+			}
+		})
+	}
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+type options struct {
+	vault, envoy, service, logs string
+	only                        *regexp.Regexp
+	parallel                    int
+	retries                     int
+	flood                       int
+	floodRate                   float64
+	plan                        plan
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	o := options{plan: plan{steady: 5 * time.Second, fault: 6 * time.Second, recovery: 7 * time.Second, load: 1}}
+	flags := flag.NewFlagSet("chaos", flag.ExitOnError)
+	only := flags.String("run", "", "only the faults whose names match this expression")
+	flags.StringVar(&o.vault, "vault", os.Getenv("VAULT_BIN"), "the Vault to break, as made by make tools")
+	flags.StringVar(&o.service, "service", "", "the vault-authz to try, built from here if empty")
+	flags.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY_BIN"), "the Envoy to look through")
+	flags.StringVar(&o.logs, "logs", "", "folder to keep the logs of the services in")
+	flags.IntVar(&o.flood, "flood", 200_000, "random tokens to flood the service with at the end, 0 for none")
+	flags.Float64Var(&o.floodRate, "flood-rate", 2000, "how many of these come in a second")
+	flags.IntVar(&o.parallel, "parallel", 2, "faults at a time, each with a Vault and a service of its own")
+	flags.IntVar(&o.retries, "retries", 1, "how often a trial is repeated because the machine stalled")
+	flags.DurationVar(&o.plan.steady, "steady", o.plan.steady, "how long before a fault is measured")
+	flags.DurationVar(&o.plan.fault, "fault", o.plan.fault, "how long a fault lasts")
+	flags.DurationVar(&o.plan.recovery, "recovery", o.plan.recovery, "how long after a fault is measured")
+	flags.Float64Var(&o.plan.load, "load", o.plan.load, "how many times the traffic, see trial.go")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		return err
+	}
+	if o.vault == "" || o.envoy == "" {
+		return errors.New("there is no Vault to break or no Envoy to look through: run `make chaos`, or set VAULT_BIN and ENVOY_BIN to what `make tools` made")
+	}
+	dir, err := os.MkdirTemp("", "vault-authz-chaos-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if o.service == "" {
+		if o.service, err = parts.BuildService(ctx, dir, false); err != nil {
+			return err
+		}
+	}
+	b := binaries{vault: o.vault, service: o.service, envoy: o.envoy}
+	about(ctx, os.Stdout, b, o.plan)
+	return errors.Join(breakEverything(ctx, dir, b, o), drown(ctx, dir, b, o))
+}
+
+// drown floods the service, with nothing else going on.
+func drown(ctx context.Context, dir string, b binaries, o options) error {
+	if o.flood == 0 {
+		return nil
+	}
+	own := filepath.Join(dir, "flood")
+	if err := os.Mkdir(own, 0o700); err != nil {
+		return err
+	}
+	d, err := flood(ctx, own, b, o.flood, o.floodRate)
+	if err != nil {
+		return fmt.Errorf("flood: %w", err)
+	}
+	fmt.Println()
+	d.print(os.Stdout)
+	if d.bad() {
+		return errors.New("flood: not all is as it must be")
+	}
+	return nil
+}
+
+func breakEverything(ctx context.Context, dir string, b binaries, o options) error {
+	var chosen []fault
+	for _, f := range faults() {
+		if o.only.MatchString(f.name) {
+			chosen = append(chosen, f)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil
+	}
+	rows, err := tryAll(ctx, dir, b, o, chosen)
+	printTable(os.Stdout, rows)
+	for _, r := range rows {
+		if r.bad() {
+			err = errors.Join(err, fmt.Errorf("%s: not all is as it must be", r.fault))
+		}
+	}
+	return err
+}
+
+// tryAll tries some faults, a few at a time, and returns those rows that came
+// out.
+func tryAll(ctx context.Context, dir string, b binaries, o options, chosen []fault) ([]row, error) {
+	rows, errs := make([]row, len(chosen)), make([]error, len(chosen))
+	var g errgroup.Group
+	g.SetLimit(o.parallel)
+	for i, f := range chosen {
+		g.Go(func() error {
+			own := filepath.Join(dir, strconv.Itoa(i))
+			if err := os.Mkdir(own, 0o700); err != nil {
+				return err
+			}
+			began := time.Now()
+			r, err := tryAgain(ctx, own, b, o, f)
+			if err != nil {
+				errs[i] = fmt.Errorf("%s: %w", f.name, err)
+			}
+			rows[i] = r
+			fmt.Fprintf(os.Stderr, "chaos: %s: %s, as it must be: %t\n", f.name, time.Since(began).Round(time.Second), err == nil && !r.bad())
+			for _, wrong := range r.wrong {
+				fmt.Fprintf(os.Stderr, "chaos: %s: wrong allow: %s\n", f.name, wrong)
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	var out []row
+	for i, r := range rows {
+		if errs[i] == nil {
+			out = append(out, r)
+		}
+	}
+	return out, errors.Join(append(errs, err)...)
+}
+
+// tryAgain repeats a trial in which the machine stalled and something is not as
+// it must be, unless that is a wrong allow: nothing excuses one.
+func tryAgain(ctx context.Context, dir string, b binaries, o options, f fault) (row, error) {
+	for i := 0; ; i++ {
+		own := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.Mkdir(own, 0o700); err != nil {
+			return row{}, err
+		}
+		r, err := try(ctx, own, b, o.plan, f, o.logs)
+		if err != nil || !r.bad() || r.wrongAllows > 0 || r.stall <= stallLimit || i == o.retries {
+			return r, err
+		}
+		fmt.Fprintf(os.Stderr, "chaos: %s: once more, the machine stalled for %s\n", f.name, brief(r.stall))
+	}
+}

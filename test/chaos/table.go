@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A cell is a figure and whether it is as it must be.
+type cell struct {
+	text string
+	bad  bool
+}
+
+func (c cell) String() string {
+	if c.bad {
+		return "**" + c.text + " ✗**"
+	}
+	return c.text
+}
+
+// A column is the head of one, and whether its figures say nothing about the
+// service on a machine that stalled.
+type column struct {
+	head  string
+	timed bool
+}
+
+// askedHead is the head of what Vault is asked.
+const askedHead = "Vault asked per s: steady / during / worst after"
+
+// columns are those of the table of faults.
+func columns() []column {
+	return []column{
+		{"fault", false},
+		{"wrong allows", false},
+		{"cached lost", true},
+		{"good told 401", false},
+		{"no answer", true},
+		{"uncached during: allowed / 503", false},
+		{"p50 / p99", true},
+		{"recovered after", true},
+		{askedHead, true},
+		{"goroutines (connections) before → after", true},
+		{"states told", false},
+		{"longest stall of the machine", false},
+	}
+}
+
+func (r row) cells() []cell {
+	zero := func(n int) cell { return cell{fmt.Sprint(n), n != 0} }
+	return []cell{
+		r.name(),
+		zero(r.wrongAllows), zero(r.lost), zero(r.blamed), zero(r.silences),
+		{fmt.Sprintf("%d / %d", r.during.allowed, r.during.unavailable), false},
+		{fmt.Sprintf("%s / %s", brief(r.during.p50), brief(r.during.p99)), false},
+		{brief(r.recovered), r.recovered > r.recoveryLimit()},
+		{fmt.Sprintf("%.0f / %.0f / %.0f", r.steady, r.duringRate, r.rush), r.rush > stampedeLimit*r.steady},
+		{fmt.Sprintf("%d (%d) → %d (%d)", r.before.goroutines, r.before.connections, r.after.goroutines, r.after.connections), leaked(r.before, r.after)},
+		{told(r.states), false},
+		{brief(r.stall), false},
+	}
+}
+
+// name is that of the fault, bad if something was not tried.
+func (r row) name() cell {
+	if len(r.untried) > 0 {
+		return cell{r.fault + " (not tried: " + strings.Join(r.untried, ", ") + ")", true}
+	}
+	return cell{r.fault, false}
+}
+
+// told writes states one after the other, and how often one was told again: a
+// new line about the same state has another reason in it.
+func told(states []string) string {
+	var runs []string
+	for i := 0; i < len(states); {
+		n := 1
+		for i+n < len(states) && states[i+n] == states[i] {
+			n++
+		}
+		run := states[i]
+		if n > 1 {
+			run += fmt.Sprintf(" ×%d", n)
+		}
+		runs, i = append(runs, run), i+n
+	}
+	return strings.Join(runs, ", ")
+}
+
+// recoveryLimit is a second for what should not be felt at all.
+func (r row) recoveryLimit() time.Duration {
+	if r.harmless {
+		return time.Second
+	}
+	return recoveryLimit
+}
+
+// bad says whether any cell is not as it must be.
+func (r row) bad() bool {
+	return slices.ContainsFunc(r.cells(), func(c cell) bool { return c.bad })
+}
+
+func printTable(to io.Writer, rows []row) {
+	var heads []string
+	for _, c := range columns() {
+		heads = append(heads, c.head)
+	}
+	fmt.Fprintf(to, "| %s |\n|%s\n", strings.Join(heads, " | "), strings.Repeat("---|", len(heads)))
+	for _, r := range rows {
+		fmt.Fprint(to, "|")
+		for _, c := range r.cells() {
+			fmt.Fprintf(to, " %s |", c)
+		}
+		fmt.Fprintln(to)
+	}
+}
+
+// brief writes a duration as people do.
+func brief(d time.Duration) string {
+	switch {
+	case d >= time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d >= 10*time.Millisecond:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d > 0:
+		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+	}
+	return "0"
+}
