@@ -23,7 +23,7 @@ func agree(tb testing.TB, of *shape, data []byte) (r authz.Request, ok bool) {
 	err := proto.Unmarshal(data, &in)
 	r, ok = readWire(of, data)
 	var found reading
-	if !ok && err == nil && of.walk(data, maxDepth, &found) && found.crowded {
+	if !ok && err == nil && of.walk(text(data), maxDepth, &found) && found.crowded {
 		// The one thing that we refuse and the generated decoder does not.
 		return r, false
 	}

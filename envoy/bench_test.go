@@ -75,7 +75,7 @@ func BenchmarkRead(b *testing.B) {
 			var r authz.Request
 			b.ReportAllocs()
 			for b.Loop() {
-				if !of.walk(data, maxDepth, &found) {
+				if !of.walk(text(data), maxDepth, &found) {
 					b.Fatal("not read")
 				}
 				found.request(&r)

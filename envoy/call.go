@@ -54,7 +54,7 @@ func (c *call) decode(data mem.BufferSlice) (result decoding) {
 		}
 	}()
 	c.message = whole(data)
-	if !c.home.of.walk(c.message.ReadOnlyData(), maxDepth, &c.reading) {
+	if !c.home.of.walk(text(c.message.ReadOnlyData()), maxDepth, &c.reading) {
 		return undecodable
 	}
 	if c.reading.crowded {
@@ -87,7 +87,7 @@ func whole(data mem.BufferSlice) mem.Buffer {
 // forget lets go of the request and of the decision about it.
 func (c *call) forget() {
 	c.reading.reset()
-	c.request = authz.Request{Headers: emptied(c.request.Headers)}
+	c.request = authz.Request{}
 	c.decision = authz.Decision{}
 	if c.message != nil {
 		c.message.Free()

@@ -36,8 +36,8 @@ func TestTrap04MessagesThatCannotBeReadBecomeARequestThatIsDenied(t *testing.T) 
 		{name: "too large", data: good, limit: len(good) - 1, empty: true, cause: "too_large"},
 		{name: "cut off", data: good[:len(good)-1], limit: 1 << 20, empty: true, cause: "undecodable"},
 		{name: "not UTF-8", data: badUTF8, limit: 1 << 20, empty: true, cause: "undecodable"},
-		{name: "too many headers", data: crowd(maxPairs + 1), limit: 1 << 20, empty: true, cause: "too_many_fields"},
-		{name: "as many headers as are read", data: crowd(maxPairs), limit: 1 << 20},
+		{name: "too many headers", data: crowd(maxHeaders + 1), limit: 1 << 20, empty: true, cause: "too_many_fields"},
+		{name: "as many headers as are read", data: crowd(maxHeaders), limit: 1 << 20},
 		{name: "garbage", data: []byte("\xff\xff\xff"), limit: 1 << 20, empty: true, cause: "undecodable"},
 	}
 	for _, test := range tests {
@@ -133,7 +133,7 @@ func TestALargeRequestDoesNotTakeUpMemoryForGood(t *testing.T) {
 		t.Fatalf("got %d", result)
 	}
 	c.forget()
-	if n := cap(c.request.Headers) + cap(c.reading.rawHeaders); n > 2*maxKept {
+	if n := cap(c.reading.headers) + cap(c.reading.rawHeaders); n > 2*maxKept {
 		t.Errorf("%d elements are kept", n)
 	}
 }

@@ -155,7 +155,7 @@ func read(tb testing.TB, in *authv3.CheckRequest) authz.Request {
 
 func readWire(of *shape, data []byte) (r authz.Request, ok bool) {
 	var found reading
-	if !of.walk(data, maxDepth, &found) || found.crowded {
+	if !of.walk(text(data), maxDepth, &found) || found.crowded {
 		return authz.Request{}, false
 	}
 	found.request(&r)

@@ -1,7 +1,7 @@
 package envoy
 
 import (
-	"bytes"
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,28 +24,26 @@ type take uint8
 
 const (
 	takeNothing take = iota
+	// Messages.
 	takeSocket
-	takeSocketAddress
 	takePipe
-	takePipePath
 	takeInternal
 	takeExtension
-	takeExtensionName
-	takeExtensionValue
 	takeHTTP
+	takeHeader
+	takeRawHeader
+	// What is in them.
+	takeSocketAddress
+	takePipePath
 	takeMethod
 	takePath
 	takeHost
 	takeScheme
 	takeBody
 	takeRawBody
-	takeHeader
-	takeHeaderName
-	takeHeaderValue
-	takeRawHeader
-	takeRawHeaderName
-	takeRawHeaderValue
-	takeRawHeaderBytes
+	takeName
+	takeValue
+	takeRaw
 )
 
 // newRequestShape returns the shape of a CheckRequest, with all that a decision
@@ -60,8 +58,8 @@ func newRequestShape() *shape {
 		"attributes.source.address.pipe.path":                  takePipePath,
 		"attributes.source.address.envoy_internal_address":     takeInternal,
 		"attributes.context_extensions":                        takeExtension,
-		"attributes.context_extensions.key":                    takeExtensionName,
-		"attributes.context_extensions.value":                  takeExtensionValue,
+		"attributes.context_extensions.key":                    takeName,
+		"attributes.context_extensions.value":                  takeValue,
 		"attributes.request.http":                              takeHTTP,
 		"attributes.request.http.method":                       takeMethod,
 		"attributes.request.http.path":                         takePath,
@@ -70,68 +68,98 @@ func newRequestShape() *shape {
 		"attributes.request.http.body":                         takeBody,
 		"attributes.request.http.raw_body":                     takeRawBody,
 		"attributes.request.http.headers":                      takeHeader,
-		"attributes.request.http.headers.key":                  takeHeaderName,
-		"attributes.request.http.headers.value":                takeHeaderValue,
+		"attributes.request.http.headers.key":                  takeName,
+		"attributes.request.http.headers.value":                takeValue,
 		"attributes.request.http.header_map.headers":           takeRawHeader,
-		"attributes.request.http.header_map.headers.key":       takeRawHeaderName,
-		"attributes.request.http.header_map.headers.value":     takeRawHeaderValue,
-		"attributes.request.http.header_map.headers.raw_value": takeRawHeaderBytes,
+		"attributes.request.http.header_map.headers.key":       takeName,
+		"attributes.request.http.header_map.headers.value":     takeValue,
+		"attributes.request.http.header_map.headers.raw_value": takeRaw,
 	})
 }
 
-// A reading is what was taken from one CheckRequest. Its bytes are those of the
-// message: they are good as long as the message is. It is not safe for
+// A reading is what was taken from one CheckRequest. Its strings share the memory
+// of the message: they are good as long as the message is. It is not safe for
 // concurrent use, and may be used again after reset.
 type reading struct {
 	http                       bool
-	method, path, host, scheme []byte
-	body, rawBody              []byte
-	socket, pipe               []byte
-	address                    take
-	// extensions, headers and rawHeaders are in the order of the wire.
-	extensions, headers []pair
-	rawHeaders          []pair
+	method, path, host, scheme string
+	body, rawBody              string
+	policy                     string
+	socket, pipe               string
+	// address is the kind of address that came last.
+	address take
+
+	// entry is the one of a map or list that is being read.
+	entry struct{ name, value, raw string }
+	// headers and rawHeaders are in the order of the wire, without the pseudo
+	// headers. names are those of headers as they stand there.
+	headers, rawHeaders []authz.Header
+	names               []string
 	// crowded is set when there are more of them than anybody needs.
 	crowded bool
 }
 
-// A pair is an entry of a map or list of names and values.
-type pair struct{ name, value, raw []byte }
+// maxHeaders is how many headers are read of a request: far more than Envoy lets
+// through. One takes up to twenty times its size on the wire.
+const maxHeaders = 4096
 
 // reset forgets everything but the memory.
 func (r *reading) reset() {
-	*r = reading{extensions: emptied(r.extensions), headers: emptied(r.headers), rawHeaders: emptied(r.rawHeaders)}
+	*r = reading{headers: emptied(r.headers), rawHeaders: emptied(r.rawHeaders), names: emptied(r.names)}
 }
 
-// maxPairs is how many headers, and how many context extensions, are read of a
-// request: far more than Envoy lets through. An entry takes up to fifty times its
-// size on the wire.
-const maxPairs = 4096
-
-// another makes room for one more pair.
-func (r *reading) another(pairs []pair) []pair {
-	if len(pairs) == maxPairs {
-		r.crowded = true
-		return pairs
-	}
-	return append(pairs, pair{})
-}
-
-// take takes one field. Those that begin a message come before what is in it.
-func (r *reading) take(what take, value []byte) {
+// begin prepares for what is in a message.
+func (r *reading) begin(what take) {
 	switch what {
-	case takeNothing:
 	case takeSocket, takePipe, takeInternal:
 		// Of the kinds of address the last one counts, and drops the others.
 		if r.address != what {
-			r.address, r.socket, r.pipe = what, nil, nil
+			r.address, r.socket, r.pipe = what, "", ""
 		}
+	case takeHTTP:
+		r.http = true
+	case takeExtension, takeHeader, takeRawHeader:
+		r.entry.name, r.entry.value, r.entry.raw = "", "", ""
+	default:
+	}
+}
+
+// end takes what was in a message.
+func (r *reading) end(what take) {
+	switch what {
+	case takeExtension:
+		if r.entry.name == policyExtension {
+			r.policy = r.entry.value
+		}
+	case takeRawHeader:
+		if len(r.entry.raw) > 0 {
+			r.entry.value = r.entry.raw
+		}
+		r.rawHeaders = r.appendHeader(r.rawHeaders)
+	case takeHeader:
+		r.names = append(r.names, r.entry.name)
+		r.headers = r.appendHeader(r.headers)
+	default:
+	}
+}
+
+// appendHeader adds the entry that was read.
+func (r *reading) appendHeader(to []authz.Header) []authz.Header {
+	if len(to) == maxHeaders {
+		r.crowded = true
+		r.names = r.names[:min(len(r.names), maxHeaders)]
+		return to
+	}
+	return append(to, authz.Header{Name: lowerCase(r.entry.name), Value: r.entry.value})
+}
+
+// take takes one string or bytes.
+func (r *reading) take(what take, value string) {
+	switch what {
 	case takeSocketAddress:
 		r.socket = value
 	case takePipePath:
 		r.pipe = value
-	case takeHTTP:
-		r.http = true
 	case takeMethod:
 		r.method = value
 	case takePath:
@@ -144,122 +172,132 @@ func (r *reading) take(what take, value []byte) {
 		r.body = value
 	case takeRawBody:
 		r.rawBody = value
-	case takeExtension:
-		r.extensions = r.another(r.extensions)
-	case takeExtensionName:
-		r.extensions[len(r.extensions)-1].name = value
-	case takeExtensionValue:
-		r.extensions[len(r.extensions)-1].value = value
-	case takeHeader:
-		r.headers = r.another(r.headers)
-	case takeHeaderName:
-		r.headers[len(r.headers)-1].name = value
-	case takeHeaderValue:
-		r.headers[len(r.headers)-1].value = value
-	case takeRawHeader:
-		r.rawHeaders = r.another(r.rawHeaders)
-	case takeRawHeaderName:
-		r.rawHeaders[len(r.rawHeaders)-1].name = value
-	case takeRawHeaderValue:
-		r.rawHeaders[len(r.rawHeaders)-1].value = value
-	case takeRawHeaderBytes:
-		r.rawHeaders[len(r.rawHeaders)-1].raw = value
+	case takeName:
+		r.entry.name = value
+	case takeValue:
+		r.entry.value = value
+	case takeRaw:
+		r.entry.raw = value
+	default:
 	}
 }
 
-// request writes what was read into out, whose slice of headers it uses again.
-// The strings share the memory of the message.
+// request writes what was read into out. Both share their headers.
 func (r *reading) request(out *authz.Request) {
 	*out = authz.Request{
-		HTTP:    r.http,
-		Method:  text(r.method),
-		Path:    text(r.path),
-		Host:    text(r.host),
-		Scheme:  text(r.scheme),
-		Headers: emptied(out.Headers),
+		HTTP:       r.http,
+		Method:     r.method,
+		Path:       r.path,
+		Host:       r.host,
+		Scheme:     r.scheme,
+		PolicyName: r.policy,
+		Source:     r.socket,
 	}
-	out.Source = text(r.socket)
 	if r.address == takePipe {
-		out.Source = text(r.pipe)
-	}
-	for i := range r.extensions {
-		if string(r.extensions[i].name) == policyExtension {
-			out.PolicyName = text(r.extensions[i].value)
-		}
+		out.Source = r.pipe
 	}
 	if !r.http {
 		return
 	}
-	r.appendHeaders(out)
-	if out.Body = r.rawBody; len(out.Body) == 0 {
-		out.Body = r.body
+	// Envoy uses either of two forms: header_map with encode_raw_headers, where
+	// repeated headers stay apart and bytes untouched, or headers, where repeated
+	// ones are joined with commas.
+	all := r.rawHeaders
+	if len(all) == 0 {
+		all = lastOfEach(r.headers, r.names)
+	}
+	out.Headers = withoutPseudo(all)
+	if out.Body = bytesOf(r.rawBody); len(out.Body) == 0 {
+		out.Body = bytesOf(r.body)
 	}
 	out.BodyPartial = incomplete(out)
 }
 
-// appendHeaders reads whichever of the two forms Envoy used: header_map with
-// encode_raw_headers, where repeated headers stay apart and bytes untouched, or
-// headers, where repeated ones are joined with commas.
-func (r *reading) appendHeaders(out *authz.Request) {
-	all := r.rawHeaders
-	if len(all) == 0 {
-		all = lastOfEach(r.headers)
-	}
+// withoutPseudo drops the headers that stand for parts of the request.
+func withoutPseudo(all []authz.Header) []authz.Header {
+	kept := all[:0]
 	for i := range all {
-		h := &all[i]
-		if len(h.name) > 0 && h.name[0] == ':' {
+		if name := all[i].Name; name != "" && name[0] == ':' {
 			continue
 		}
-		value := h.value
-		if len(h.raw) > 0 {
-			value = h.raw
-		}
-		out.Headers = append(out.Headers, authz.Header{Name: strings.ToLower(text(h.name)), Value: text(value)})
+		kept = append(kept, all[i])
 	}
+	return kept
 }
 
-// maxCompared bounds how many entries of a map are compared with each other
-// before they are sorted instead.
+// maxCompared bounds how many names are compared with each other before they are
+// put into a map instead.
 const maxCompared = 128
 
-// lastOfEach drops the entries of a map that a later one of the same name
-// replaces. Envoy never sends such; the generated decoder would drop them.
-func lastOfEach(entries []pair) []pair {
-	if len(entries) > maxCompared {
-		return compacted(entries)
+// lastOfEach drops the headers that a later one with the very same name replaces.
+// Envoy never sends such; the generated decoder would drop them.
+func lastOfEach(headers []authz.Header, names []string) []authz.Header {
+	if len(names) > maxCompared {
+		return compacted(headers, names)
 	}
 	// One bit for each length and last letter tells most names apart.
 	var seen [4]uint64
-	for i := range entries {
-		name := entries[i].name
+	for i, name := range names {
 		bit := len(name)
 		if bit > 0 {
 			bit += int(name[bit-1]) * 7
 		}
 		word, mask := &seen[bit/64%4], uint64(1)<<(bit%64)
-		if *word&mask != 0 && slices.ContainsFunc(entries[:i], func(p pair) bool { return bytes.Equal(p.name, name) }) {
-			return compacted(entries)
+		if *word&mask != 0 && slices.Contains(names[:i], name) {
+			return compacted(headers, names)
 		}
 		*word |= mask
 	}
-	return entries
+	return headers
 }
 
-func compacted(entries []pair) []pair {
-	slices.SortStableFunc(entries, func(a, b pair) int { return bytes.Compare(a.name, b.name) })
-	kept := entries[:0]
-	for i := range entries {
-		if i+1 == len(entries) || !bytes.Equal(entries[i].name, entries[i+1].name) {
-			kept = append(kept, entries[i])
+func compacted(headers []authz.Header, names []string) []authz.Header {
+	last := make(map[string]int, len(names))
+	for i, name := range names {
+		last[name] = i
+	}
+	kept := headers[:0]
+	for i, name := range names {
+		if last[name] == i {
+			kept = append(kept, headers[i])
 		}
 	}
 	return kept
 }
 
-// text is b as a string, without a copy: it is good as long as the message is,
-// and nobody writes to that.
+// lowerCase is strings.ToLower, quick about names that are in lower case already:
+// those that Envoy sends.
+func lowerCase(name string) string {
+	const (
+		ones = 0x0101010101010101
+		high = 0x80 * ones
+	)
+	// Eight letters at a time. For bytes below 0x80 the sums have their high bit
+	// set from 'A' on, and from 'Z'+1 on.
+	rest := bytesOf(name)
+	for len(rest) >= 8 {
+		x := binary.LittleEndian.Uint64(rest)
+		if upper := (x + (0x80-'A')*ones) &^ (x + (0x80-'Z'-1)*ones); (x|upper)&high != 0 {
+			return strings.ToLower(name)
+		}
+		rest = rest[8:]
+	}
+	for _, c := range rest {
+		if c >= 'A' && c <= 'Z' || c >= 0x80 {
+			return strings.ToLower(name)
+		}
+	}
+	return name
+}
+
+// text and bytesOf are the same memory in another type, which nobody writes to.
+
 func text(b []byte) string {
 	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // not to copy is the point
+}
+
+func bytesOf(s string) []byte {
+	return unsafe.Slice(unsafe.StringData(s), len(s)) //nolint:gosec // not to copy is the point
 }
 
 // incomplete says whether a body may lack its end. Envoy's own word is not

@@ -22,8 +22,11 @@ import (
 type shape struct {
 	// fields is indexed by number. Numbers, and bytes that mean nothing to us,
 	// are not in it: any value will do, as for a field that nobody knows.
-	fields []field
+	fields [maxFields]field
 }
+
+// maxFields is above the number of every field in a CheckRequest.
+const maxFields = 16
 
 // A field of a shape.
 type field struct {
@@ -50,28 +53,30 @@ const maxDepth = protowire.DefaultRecursionLimit
 
 // walk reads one message and lets r take what it is to take. It is not ok
 // exactly if the generated decoder would refuse the message; what r has taken
-// until then is to be thrown away.
-func (s *shape) walk(b []byte, depth int, r *reading) (ok bool) {
+// until then is to be thrown away. The message is a string so that nothing can
+// write to it.
+func (s *shape) walk(b string, depth int, r *reading) (ok bool) {
 	if depth--; depth < 0 {
 		return false
 	}
 	for len(b) > 0 {
-		number, kindOnWire, n := consumeTag(b)
+		number, typ, n := consumeTag(b)
 		if n <= 0 {
 			return false
 		}
 		b = b[n:]
-		var f field
-		if number < len(s.fields) {
-			f = s.fields[number]
+		// No field has the number 0, so this one takes nothing.
+		f := &s.fields[0]
+		if number < maxFields {
+			f = &s.fields[number]
 		}
-		if kindOnWire != protowire.BytesType {
+		if typ != protowire.BytesType {
 			if f.kind == kindEntry && depth == 0 {
 				return false
 			}
 			// Also for a field that we know: a wire type that is not its own
 			// makes it an unknown one.
-			if n = protowire.ConsumeFieldValue(protowire.Number(number), kindOnWire, b); n < 0 { //nolint:gosec // consumeTag bounds it
+			if n = protowire.ConsumeFieldValue(protowire.Number(number), typ, bytesOf(b)); n < 0 { //nolint:gosec // consumeTag bounds it
 				return false
 			}
 			b = b[n:]
@@ -82,30 +87,33 @@ func (s *shape) walk(b []byte, depth int, r *reading) (ok bool) {
 			return false
 		}
 		b = b[n:]
-		if f.take != takeNothing {
-			r.take(f.take, value)
-		}
 		switch f.kind {
 		case kindBytes:
 		case kindText:
-			if !utf8.Valid(value) {
+			if !utf8.ValidString(value) {
 				return false
 			}
 		case kindMessage, kindEntry:
+			r.begin(f.take)
 			if !f.message.walk(value, depth, r) {
 				return false
 			}
+			r.end(f.take)
+			continue
+		}
+		if f.take != takeNothing {
+			r.take(f.take, value)
 		}
 	}
 	return true
 }
 
 // consumeTag reads a tag. n is not positive where there is none.
-func consumeTag(b []byte) (number int, t protowire.Type, n int) {
+func consumeTag(b string) (number int, t protowire.Type, n int) {
 	if c := b[0]; c < 0x80 {
 		return int(c >> 3), protowire.Type(c & 7), min(1, int(c>>3))
 	}
-	num, t, n := protowire.ConsumeTag(b)
+	num, t, n := protowire.ConsumeTag(bytesOf(b))
 	if num > protowire.MaxValidNumber {
 		return 0, 0, -1
 	}
@@ -114,14 +122,15 @@ func consumeTag(b []byte) (number int, t protowire.Type, n int) {
 
 // consumeBytes reads a length and so many bytes. n is not positive where there
 // are fewer.
-func consumeBytes(b []byte) (value []byte, n int) {
+func consumeBytes(b string) (value string, n int) {
 	if len(b) > 0 && b[0] < 0x80 {
 		if end := 1 + int(b[0]); end <= len(b) {
-			return b[1:end:end], end
+			return b[1:end], end
 		}
-		return nil, -1
+		return "", -1
 	}
-	return protowire.ConsumeBytes(b)
+	v, n := protowire.ConsumeBytes(bytesOf(b))
+	return text(v), n
 }
 
 // A compiler makes shapes of descriptors.
@@ -180,11 +189,8 @@ func (c *compiler) message(of protoreflect.MessageDescriptor, path string) *shap
 			}
 		}
 		delete(c.takes, here)
-		if f == (field{}) {
-			continue
-		}
-		if missing := int(d.Number()) + 1 - len(s.fields); missing > 0 {
-			s.fields = append(s.fields, make([]field, missing)...)
+		if d.Number() >= maxFields {
+			panic(fmt.Sprintf("envoy: %s has the number %d", d.FullName(), d.Number()))
 		}
 		s.fields[d.Number()] = f
 	}
