@@ -21,9 +21,13 @@ type answer struct {
 	// html and wantsTLS say what kind of body it is that does not come from
 	// Vault's API.
 	html, wantsTLS bool
+	// method and path are of the request: GET, PUT, … or LIST, and what follows
+	// /v1/.
+	method, path string
 
 	// What a body that is no JSON object of the right types leaves unset.
 	Data     json.RawMessage `json:"data"`
+	Auth     json.RawMessage `json:"auth"`
 	Errors   *[]string       `json:"errors"`
 	Warnings []string        `json:"warnings"`
 }
@@ -46,12 +50,20 @@ func (v *Vault) ask(ctx context.Context, send func(context.Context) (*api.Respon
 	if err != nil {
 		return nil, v.transportError(ctx, err)
 	}
-	a := &answer{status: resp.StatusCode, where: v.origin(resp.Response)}
-	if json.Unmarshal(body, a) != nil {
-		// Nothing of what is not understood as a whole is used.
-		return &answer{status: a.status, where: a.where, html: isHTML(body), wantsTLS: wantsTLS(a.status, body)}, nil
+	known := answer{status: resp.StatusCode, where: v.origin(resp.Response)}
+	if r := resp.Request; r != nil {
+		known.method, known.path = r.Method, strings.TrimPrefix(r.URL.Path, "/v1/")
+		if r.URL.Query().Get("list") == "true" {
+			known.method = methodList
+		}
 	}
-	return a, nil
+	a := known
+	if json.Unmarshal(body, &a) != nil {
+		// Nothing of what is not understood as a whole is used.
+		known.html, known.wantsTLS = isHTML(body), wantsTLS(known.status, body)
+		return &known, nil
+	}
+	return &a, nil
 }
 
 // origin names the server that an answer came from.
@@ -91,7 +103,7 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 		}
 		return nil
 	case a.status == 403:
-		return v.forbidden(ctx)
+		return v.forbidden(ctx, a)
 	case a.wantsTLS:
 		return fail(StateUnreachable, a.status, "%s speaks TLS on that port; set address to https://", a.where)
 	case a.status == 503 && a.errorSays("sealed") && v.uninitialised.Load():

@@ -116,13 +116,16 @@ type casOptions struct {
 	CAS int `json:"cas"`
 }
 
-// exchange sends a request, once more if there is a newer token after a 403.
+// exchange sends a request, once more with another token after a 403.
 func (v *Vault) exchange(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
-	token := v.client.Token()
+	if problem := v.session.ready(ctx); problem != nil {
+		return nil, problem
+	}
+	token := v.session.current()
 	a, problem := v.ask(ctx, send)
-	if problem == nil && a.status == 403 && (v.reloadToken() || v.client.Token() != token) {
+	if problem == nil && a.status == 403 && v.session.another(ctx, token, a) {
 		a, problem = v.ask(ctx, send)
 	}
 	return a, problem

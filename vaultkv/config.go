@@ -35,10 +35,12 @@ type Config struct {
 	KV string
 
 	// TokenFile holds the Vault token and is read again when it changes.
-	// Exactly one of it and Token must be set.
+	// Exactly one of it, Token and Login must be set.
 	TokenFile string
 	// Token is the Vault token itself, never logged.
 	Token string
+	// Login gets a Vault token, and another one when that ends.
+	Login Login
 
 	// CAFile is a PEM file with the certificates to trust instead of the
 	// system's. It is read again when it changes.
@@ -78,7 +80,7 @@ func DefaultConfig() Config {
 // Validate reports every mistake that shows without reading a file or asking
 // the server.
 func (c *Config) Validate() error {
-	errs := []error{c.validateAddress(), c.validateConnection(), c.validateToken()}
+	errs := []error{c.validateAddress(), c.validateConnection(), c.validateLogin()}
 	if c.Name == "" {
 		errs = append(errs, errors.New("name: must be set"))
 	}
@@ -135,18 +137,6 @@ func (c *Config) validateConnection() error {
 		errs = append(errs, errors.New("client_cert_file: goes together with client_key_file; give both or neither"))
 	}
 	return errors.Join(errs...)
-}
-
-func (c *Config) validateToken() error {
-	switch {
-	case (c.TokenFile == "") == (c.Token == ""):
-		return errors.New("token: exactly one of a file and a value must be given")
-	case c.Token != "":
-		if _, err := parseToken(c.Token); err != nil {
-			return fmt.Errorf("token: %w", err)
-		}
-	}
-	return nil
 }
 
 // InsecureSettings describes each setting that is allowed and yet worth a

@@ -34,6 +34,7 @@ type endpoint struct {
 	cfg   Config
 	proxy *url.URL
 	files *tlsFiles
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	pool  atomic.Pointer[pool]
 
 	mu sync.Mutex
@@ -58,25 +59,29 @@ func newEndpoint(a address, c Config, files *tlsFiles) (*endpoint, error) {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	e := &endpoint{address: a, cfg: c, proxy: proxy, files: files}
+	e.dial = e.dialer()
 	e.pool.Store(e.newPool())
 	return e, nil
 }
 
-func (e *endpoint) newPool() *pool {
-	trusted := e.files.current.Load()
+func (e *endpoint) dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := &net.Dialer{
 		Timeout: e.cfg.Timeout,
 		// A server that vanished while nobody asked is noticed within seconds.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second, Count: 3},
 	}
-	dial := dialer.DialContext
-	if e.socket != "" {
-		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", e.socket)
-		}
+	if e.socket == "" {
+		return dialer.DialContext
 	}
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", e.socket)
+	}
+}
+
+func (e *endpoint) newPool() *pool {
+	trusted := e.files.current.Load()
 	p := &pool{trust: trusted, born: time.Now(), life: jitter(connectionAge, connectionAge/4), Transport: &http.Transport{
-		DialContext:         dial,
+		DialContext:         e.dial,
 		TLSClientConfig:     trusted.config(e.cfg.TLSServerName),
 		TLSHandshakeTimeout: e.cfg.Timeout,
 		ForceAttemptHTTP2:   true,

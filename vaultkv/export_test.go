@@ -2,6 +2,7 @@ package vaultkv
 
 import (
 	"context"
+	"net"
 	"time"
 )
 
@@ -36,5 +37,13 @@ func (v *Vault) DropConnections() {
 func (v *Vault) AgeConnections(d time.Duration) {
 	for _, e := range v.conn.endpoints {
 		e.pool.Load().born = e.pool.Load().born.Add(-d)
+	}
+}
+
+// SetDial makes all connections come from dial.
+func (v *Vault) SetDial(dial func(context.Context, string, string) (net.Conn, error)) {
+	for _, e := range v.conn.endpoints {
+		e.dial = dial
+		e.pool.Store(e.newPool())
 	}
 }

@@ -2,81 +2,124 @@ package vaultkv
 
 import (
 	"context"
-	"sync"
+	"net/http"
+	"strings"
 	"time"
-
-	"github.com/hashicorp/vault/api"
 )
 
 // A 403 is about our own token and never about the client's: either the server
-// no longer takes it, or its policies do not cover the mount. Only the server
-// can tell which, so it is asked; not by each of the many requests that get a
-// 403 at the same time, though.
+// no longer takes it, or its policies do not cover what we asked for. Only the
+// server can tell which, so it is asked; not by each of the many requests that
+// get a 403 at the same time, though.
 
 // lookupInterval is how long the outcome of one lookup-self stands.
 const lookupInterval = time.Second
 
-// refusals remembers why the last 403 came.
-type refusals struct {
-	// looking lets one lookup-self at a time out.
-	looking sync.Mutex
+// A verdict is what is known of a token after a 403.
+type verdict uint8
 
-	mu      sync.Mutex
+const (
+	tokenUnsure verdict = iota
+	// tokenAlive: the server takes the token, its policies are the matter.
+	tokenAlive
+	tokenDead
+)
+
+// refused remembers the verdict on a token.
+type refused struct {
 	token   string
 	at      time.Time
-	problem *Error
+	verdict verdict
 }
 
-func (r *refusals) recall(token string) *Error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.token != token || time.Since(r.at) > lookupInterval {
-		return nil
+// judge finds out why the server answered a to a request with the token.
+func (s *session) judge(ctx context.Context, token string, a *answer) verdict {
+	if a.errorSays("invalid token") {
+		// So says Vault. OpenBao, and Vault before 1.10, say nothing.
+		s.remember(token, tokenDead)
+		return tokenDead
 	}
-	return r.problem
+	if v, known := s.recall(token); known {
+		return v
+	}
+	_, _ = s.lookups.join(ctx, s.home.cfg.Timeout, func() bool { return true }, func(ctx context.Context) *Error {
+		// Others may have found out between the recall and the join.
+		if _, known := s.recall(token); known {
+			return nil
+		}
+		v := tokenUnsure
+		a, problem := s.lookUp(ctx, token)
+		switch {
+		case problem != nil:
+		case a.status == 200, a.status == 403 && a.denies():
+			v = tokenAlive
+		case a.status == 403:
+			v = tokenDead
+		}
+		s.remember(token, v)
+		return nil
+	})
+	v, _ := s.recall(token)
+	return v
 }
 
-func (r *refusals) remember(token string, problem *Error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.token, r.at, r.problem = token, time.Now(), problem
+func (s *session) recall(token string) (verdict, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused.token != token || time.Since(s.refused.at) > lookupInterval {
+		return tokenUnsure, false
+	}
+	return s.refused.verdict, true
+}
+
+func (s *session) remember(token string, v verdict) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = refused{token, time.Now(), v}
+	if v == tokenDead && s.lease.token == token && !s.lease.dead {
+		s.lease.dead = true
+		select {
+		case s.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// denies says that a 403 comes from the policies of a token that is good. A
+// token that is not gets another text, in Vault and in OpenBao.
+func (a *answer) denies() bool {
+	return a.errorSays("1 error occurred") && a.errorSays("permission denied") && !a.errorSays("invalid token")
 }
 
 // forbidden explains a 403.
-func (v *Vault) forbidden(ctx context.Context) *Error {
-	token := v.client.Token()
-	if known := v.refusals.recall(token); known != nil {
-		return known
-	}
-	if !v.refusals.looking.TryLock() {
-		problem := v.unexplained()
-		problem.aside = true
-		return problem
-	}
-	defer v.refusals.looking.Unlock()
-	problem := v.lookUpSelf(ctx)
-	if ctx.Err() == nil {
-		v.refusals.remember(token, problem)
-	}
-	return problem
-}
-
-func (v *Vault) lookUpSelf(ctx context.Context) *Error {
-	a, problem := v.ask(ctx, func(ctx context.Context) (*api.Response, error) {
-		return v.client.Logical().ReadRawWithContext(ctx, "auth/token/lookup-self")
-	})
-	switch {
-	case problem != nil:
-		return v.unexplained()
-	case a.status == 200:
-		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount); add to one of them: path %q { capabilities = [\"read\"] }",
-			v.cfg.Mount, v.layout.policyPath())
-	case a.status == 403 && v.cfg.TokenFile != "":
-		return fail(StateTokenRejected, 403, "the server does not take the Vault token in %q: it has expired, was revoked, or is of another namespace; put a new one there", v.cfg.TokenFile)
-	case a.status == 403:
-		return fail(StateTokenRejected, 403, "the server does not take the Vault token: it has expired, was revoked, or is of another namespace; configure a new one")
+func (v *Vault) forbidden(ctx context.Context, a *answer) *Error {
+	switch v.session.judge(ctx, v.session.current(), a) {
+	case tokenAlive:
+		pattern, capabilities := v.layout.grant(a.method, a.path)
+		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount); add to one of them: path %q { capabilities = [%s] }",
+			v.cfg.Mount, pattern, capabilities)
+	case tokenDead:
+		return v.deadToken()
+	case tokenUnsure:
 	}
 	return v.unexplained()
+}
+
+// deadToken explains that the server does not take our token.
+func (v *Vault) deadToken() *Error {
+	s := v.session
+	s.mu.Lock()
+	failed := s.failed
+	s.mu.Unlock()
+	switch {
+	case s.login != nil && failed != nil:
+		return fail(StateTokenRejected, 403, "the server does not take the Vault token any more, and there is no new one: %s", failed.detail)
+	case s.login != nil:
+		return fail(StateTokenRejected, 403, "the server does not take the Vault token that the login gave: it has expired or was revoked; a new login follows")
+	case v.cfg.TokenFile != "":
+		return fail(StateTokenRejected, 403, "the server does not take the Vault token in %q: it has expired, was revoked, or is of another namespace; put a new one there", v.cfg.TokenFile)
+	}
+	return fail(StateTokenRejected, 403, "the server does not take the Vault token: it has expired, was revoked, or is of another namespace; configure a new one")
 }
 
 // unexplained is for when nobody can say more; what is known of the state stays.
@@ -87,3 +130,26 @@ func (v *Vault) unexplained() *Error {
 	}
 	return fail(s, 403, "the server refuses our Vault token for this (403)")
 }
+
+// grant is what a policy needs for a request: the pattern for its path, and the
+// capabilities as they are written.
+func (l layout) grant(method, path string) (pattern, capabilities string) {
+	capabilities = map[string]string{
+		http.MethodPut: `"create", "update"`, http.MethodPost: `"create", "update"`,
+		http.MethodDelete: `"delete"`, methodList: `"list"`,
+	}[method]
+	if capabilities == "" {
+		capabilities = `"read"`
+	}
+	key, ofData := strings.CutPrefix(path, l.data)
+	switch {
+	case path == "" || ofData && method != methodList && !strings.Contains(key, "/"):
+		return l.data + "+", capabilities
+	case ofData:
+		return l.data + "*", capabilities
+	}
+	return l.metadata + "*", capabilities
+}
+
+// methodList stands for a GET that lists.
+const methodList = "LIST"

@@ -33,6 +33,9 @@ const (
 	StateWrongVersion
 	// StateLimited: the server answered 429, a quota or rate limit.
 	StateLimited
+	// StateLoginRefused: the server does not let us log in, or what the login
+	// needs is not there.
+	StateLoginRefused
 	// StateFailing: every other answer that does not tell.
 	StateFailing
 
@@ -44,7 +47,7 @@ func (s State) String() string {
 	names := [stateCount]string{
 		StateUnknown: "unknown", StateOK: "ok", StateSealed: "sealed", StateUnreachable: "unreachable",
 		StateTokenRejected: "token_rejected", StateForbidden: "forbidden", StateNoMount: "no_mount",
-		StateWrongVersion: "wrong_version", StateLimited: "limited", StateFailing: "failing",
+		StateWrongVersion: "wrong_version", StateLimited: "limited", StateLoginRefused: "login_refused", StateFailing: "failing",
 	}
 	if s >= stateCount {
 		return names[StateUnknown]

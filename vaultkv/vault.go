@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -36,7 +37,9 @@ type Vault struct {
 	poll      time.Duration
 	// censusBytes bounds the list of all keys.
 	censusBytes int64
-	refusals    refusals
+	session     *session
+	// guest is set for an engine whose session is kept by another.
+	guest bool
 	// wrongVersion is set while the server says that the mount is of the other
 	// KV version: a v1 mount answers a v2 read with a plain "not found".
 	wrongVersion atomic.Bool
@@ -46,11 +49,6 @@ type Vault struct {
 	// uninitialised is set while the server says that it is sealed because it
 	// has never been initialised.
 	uninitialised atomic.Bool
-
-	reloading sync.Mutex
-	// tokenFileProblem is what was last logged about the token file, to log it
-	// once. Guarded by reloading.
-	tokenFileProblem string
 }
 
 var _ Engine = (*Vault)(nil)
@@ -76,9 +74,26 @@ func New(c Config, log *zap.Logger) (*Vault, error) {
 	}
 	// From here on the client has the token, and nothing that is logged does.
 	c.Token = ""
-	return &Vault{
+	v := &Vault{
 		cfg: c, log: log, client: client, conn: conn, closeIdle: conn.closeIdle,
 		layout: newLayout(c), health: newHealth(log), guard: &guard{log: log}, poll: pollInterval, censusBytes: censusBytes,
+	}
+	v.session = newSession(v, client, token)
+	return v, nil
+}
+
+// Beside returns the engine of another mount of the same server, which has the
+// connections and the token of v. Both are looked after by the Run of v.
+func (v *Vault) Beside(name, mount, kv string) (*Vault, error) {
+	c := v.cfg
+	c.Name, c.Mount, c.KV = name, mount, kv
+	if !isMount(mount) || kv != KV1 && kv != KV2 {
+		return nil, fmt.Errorf("mount: %q of version %q is not a KV mount: give plain segments without a slash at either end, and v1 or v2", mount, kv)
+	}
+	log := v.log.With(zap.String("mount", mount))
+	return &Vault{
+		cfg: c, log: log, client: v.client, conn: v.conn, closeIdle: func() {},
+		layout: newLayout(c), health: newHealth(log), guard: &guard{log: log}, poll: v.poll, censusBytes: v.censusBytes, session: v.session, guest: true,
 	}, nil
 }
 
@@ -92,15 +107,30 @@ func (v *Vault) Guarding() Guarding { return v.guard.state() }
 // the server goes away later: a cache may still have answers.
 func (v *Vault) Ready() bool { return v.health.ready.Load() }
 
-// Run keeps the token and the TLS files up to date and, while the server is not
-// ok, asks it whether it is again. It returns nil when ctx ends.
+// Run keeps the token alive, keeps up with the TLS files and, while the server is
+// not ok, asks it whether it is again. It returns nil when ctx ends, having
+// revoked a token that it logged in for.
 func (v *Vault) Run(ctx context.Context) error {
+	if v.guest {
+		v.watch(ctx)
+		return nil
+	}
 	defer v.closeIdle()
+	var keeping sync.WaitGroup
+	keeping.Go(func() { v.session.keep(ctx, v.poll) })
+	v.watch(ctx)
+	keeping.Wait()
+	v.session.end(ctx)
+	return nil
+}
+
+func (v *Vault) watch(ctx context.Context) {
 	tick := time.NewTicker(v.poll)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		v.reloadToken()
-		v.conn.maintain(ctx)
+		if !v.guest {
+			v.conn.maintain(ctx)
+		}
 		if v.State() != StateOK || !v.versionAsked.Load() {
 			// The health has the outcome, and logs it.
 			_ = v.Check(ctx)
@@ -111,7 +141,6 @@ func (v *Vault) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-	return nil
 }
 
 // Check asks the server for what reading a credential needs: that it answers,
@@ -212,7 +241,7 @@ func (v *Vault) list(ctx context.Context, folder string) (keys []string, err err
 }
 
 // do sends a request, reads its answer, and takes note of what they say of the
-// server. After a 403 it tries once more if there is a newer token.
+// server.
 func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Response, error), read func(*answer) *Error) error {
 	bounded, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
@@ -239,6 +268,9 @@ func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Respons
 func (v *Vault) checkVersion(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
+	if v.session.ready(ctx) != nil {
+		return
+	}
 	a, problem := v.ask(ctx, func(ctx context.Context) (*api.Response, error) {
 		return v.client.Logical().ReadRawWithContext(ctx, "sys/internal/ui/mounts/"+v.cfg.Mount)
 	})
@@ -269,34 +301,13 @@ func (v *Vault) checkSeal(ctx context.Context) {
 	}
 }
 
+// initialToken returns the token that was given, none where there is a login.
 func initialToken(c Config) (string, error) {
-	if c.TokenFile != "" {
+	switch {
+	case c.Login != nil:
+		return "", nil
+	case c.TokenFile != "":
 		return readToken(c.TokenFile)
 	}
 	return parseToken(c.Token)
-}
-
-// reloadToken reads the token file again and says whether there was a new token
-// in it. A file that cannot be read leaves the old token in place.
-func (v *Vault) reloadToken() (changed bool) {
-	if v.cfg.TokenFile == "" {
-		return false
-	}
-	v.reloading.Lock()
-	defer v.reloading.Unlock()
-	token, err := readToken(v.cfg.TokenFile)
-	if err != nil {
-		if problem := err.Error(); problem != v.tokenFileProblem {
-			v.tokenFileProblem = problem
-			v.log.Warn("vault token not read again, the old one stays in use", zap.Error(err))
-		}
-		return false
-	}
-	v.tokenFileProblem = ""
-	if token == v.client.Token() {
-		return false
-	}
-	v.client.SetToken(token)
-	v.log.Info("vault token replaced from its file")
-	return true
 }

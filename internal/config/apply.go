@@ -92,6 +92,13 @@ func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 	v.Cache.LoadTimeout = max(v.Cache.LoadTimeout, v.Timeout)
 	v.MaxConnections = v.Cache.MaxLoads
 	set(&v.MaxConnections, e.MaxConnections)
+	var err error
+	if v.Login, err = e.Login.login(); v.Login != nil {
+		if e.Token != (tokenReference{}) {
+			errs = append(errs, errors.New("token: give either token or login, not both"))
+		}
+		return v, errors.Join(append(errs, err)...)
+	}
 	v.TokenFile, v.TokenEnv = e.Token.File, e.Token.Env
 	return v, errors.Join(append(errs, e.Token.resolve(&v, env))...)
 }
@@ -118,7 +125,7 @@ func (e *vaultEntry) list(v *Vault) error {
 func (t tokenReference) resolve(v *Vault, env map[string]string) error {
 	switch {
 	case (t.File == "") == (t.Env == ""):
-		return errors.New("token: give either {file: PATH} or {env: NAME}; a token does not belong into the configuration itself")
+		return errors.New("token: give either {file: PATH} or {env: NAME}, or a login instead; a token does not belong into the configuration itself")
 	case t.Env != "":
 		if v.Token = env[t.Env]; v.Token == "" {
 			return fmt.Errorf("token: the environment variable %s is not set", t.Env)

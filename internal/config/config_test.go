@@ -78,6 +78,11 @@ func TestMistakesAreNamedAndAllReported(t *testing.T) {
 		{name: "wrong kinds", text: minimal + "grpc: {reflection: maybe}\ndrain: {wait: soon}\n", want: []string{"as true or false", "as a duration"}},
 		{name: "token in the file itself", text: strings.Replace(minimal, "{file: /run/token}", "s.m3w9", 1), want: []string{"line 3"}},
 		{name: "no token", text: strings.Replace(minimal, ", token: {file: /run/token}", "", 1), want: []string{`vaults[0] "kong-auth".token: give either`}},
+		{name: "token and login", text: withLogin("userpass: {username: u, password_file: /p}", "token: {file: /run/token}, "), want: []string{`"kong-auth".token: give either token or login`}},
+		{name: "two logins", text: withLogin("userpass: {username: u, password_file: /p}, cert: {}", ""), want: []string{"login: give one of approle"}},
+		{name: "unknown login", text: withLogin("ldap: {}", ""), want: []string{"unknown setting ldap"}},
+		{name: "login without what it needs", text: withLogin("approle: {mount: /x}", ""), want: []string{`"kong-auth".login.approle.mount`, "approle.role_id", "approle.secret_id_file"}},
+		{name: "secret id in the file itself", text: withLogin("approle: {role_id: r, secret_id: s.m3w9}", ""), want: []string{"unknown setting secret_id"}},
 		{name: "variable that is not set", text: strings.Replace(minimal, "file: /run/token", "env: NOPE", 1), want: []string{"NOPE is not set"}},
 		{
 			name: "several at once", text: strings.NewReplacer("https://vault.example:8200", "vault", "username: alice", "username: alice, groups: ['a,b']", "vault: kong-auth}", "vault: other, on_error: allow}").Replace(minimal),
@@ -104,6 +109,56 @@ func TestMistakesAreNamedAndAllReported(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "s.m3w9") && test.name != "token in the file itself" {
 				t.Errorf("the token is in the error: %v", err)
+			}
+		})
+	}
+}
+
+// withLogin is minimal with a login, and what else the vault object has.
+func withLogin(login, more string) string {
+	return strings.Replace(minimal, "token: {file: /run/token}", more+"login: {"+login+"}", 1)
+}
+
+func TestLoginsAreReadAndShown(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		text string
+		want vaultkv.Login
+	}{
+		{
+			"approle: {role_id: r, secret_id_file: /s, wrapped: true, mount: team/approle, namespace: root}",
+			vaultkv.AppRole{LoginPlace: vaultkv.LoginPlace{Mount: "team/approle", Namespace: "root"}, RoleID: "r", SecretIDFile: "/s", Wrapped: true},
+		},
+		{"approle: {role_id_file: /r, secret_id_file: /s}", vaultkv.AppRole{LoginPlace: vaultkv.LoginPlace{Mount: "approle"}, RoleIDFile: "/r", SecretIDFile: "/s"}},
+		{"kubernetes: {role: r}", vaultkv.Kubernetes{LoginPlace: vaultkv.LoginPlace{Mount: "kubernetes"}, Role: "r", TokenFile: vaultkv.ServiceAccountTokenFile}},
+		{"kubernetes: {role: r, token_file: /t, mount: k8s}", vaultkv.Kubernetes{LoginPlace: vaultkv.LoginPlace{Mount: "k8s"}, Role: "r", TokenFile: "/t"}},
+		{"jwt: {role: r, token_file: /t, namespace: a/b}", vaultkv.JWT{LoginPlace: vaultkv.LoginPlace{Mount: "jwt", Namespace: "a/b"}, Role: "r", TokenFile: "/t"}},
+		{"userpass: {username: u, password_file: /p}", vaultkv.Userpass{LoginPlace: vaultkv.LoginPlace{Mount: "userpass"}, Username: "u", PasswordFile: "/p"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.text, func(t *testing.T) {
+			t.Parallel()
+			c, err := Parse([]byte(withLogin(tt.text, "")), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, c.Vaults[0].Login); diff != "" {
+				t.Errorf("login (-want +got):\n%s", diff)
+			}
+			shown, err := c.Show()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := Parse(shown, nil)
+			if err != nil {
+				t.Fatalf("parsing what is shown: %v\n%s", err, shown)
+			}
+			if diff := cmp.Diff(c, again); diff != "" {
+				t.Errorf("shown and parsed again (-want +got):\n%s", diff)
+			}
+			// Objects that are configured alike are not opened anew.
+			if c.Vaults[0] != again.Vaults[0] {
+				t.Error("two readings of one configuration differ")
 			}
 		})
 	}

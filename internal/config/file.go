@@ -80,7 +80,8 @@ type vaultEntry struct {
 	Namespace      *string        `yaml:"namespace,omitempty" doc:"path: namespace (Vault Enterprise, OpenBao)"`
 	Mount          string         `yaml:"mount" doc:"path: mount of the KV engine"`
 	KV             *string        `yaml:"kv,omitempty" doc:"word: v1 or v2, the version of the KV engine"`
-	Token          tokenReference `yaml:"token" doc:"reference: {file: PATH}, read again when it changes, or {env: NAME}"`
+	Token          tokenReference `yaml:"token,omitempty" doc:"reference: {file: PATH}, read again when it changes, or {env: NAME}; this or a login must be set"`
+	Login          loginSection   `yaml:"login,omitempty"`
 	CAFile         *string        `yaml:"ca_file,omitempty" doc:"path: PEM certificates to trust instead of the system's; read again when it changes"`
 	ClientCertFile *string        `yaml:"client_cert_file,omitempty" doc:"path: PEM certificate chain to show Vault; read again when it changes"`
 	ClientKeyFile  *string        `yaml:"client_key_file,omitempty" doc:"path: its private key"`

@@ -26,6 +26,7 @@ func Reference() string {
 		Vaults: []vaultEntry{showVault(&v)}, Consumers: []consumerEntry{{}}, Policies: []policyEntry{showPolicy(&p)},
 	}
 	f.Admin.Tokens = []tokenEntry{{}}
+	f.Vaults[0].Login = everyLogin()
 	var b strings.Builder
 	b.WriteString("| setting | kind | default | effect |\n|---|---|---|---|\n")
 	rows(&b, "", reflect.ValueOf(f))
@@ -44,7 +45,7 @@ func rows(b *strings.Builder, path string, v reflect.Value) {
 		case value.Kind() == reflect.Slice:
 			rows(b, path+name+"[].", value.Index(0))
 		default:
-			rows(b, path+name+".", value)
+			rows(b, path+name+".", reflect.Indirect(value))
 		}
 	}
 }

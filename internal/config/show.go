@@ -49,6 +49,7 @@ func showVault(v *Vault) vaultEntry {
 	e := vaultEntry{
 		Name: v.Name, Address: v.Address, Proxy: &v.Proxy, Namespace: &v.Namespace, Mount: v.Mount, KV: &v.KV,
 		Token:  tokenReference{File: v.TokenFile, Env: v.TokenEnv},
+		Login:  showLogin(v.Login),
 		CAFile: &v.CAFile, ClientCertFile: &v.ClientCertFile, ClientKeyFile: &v.ClientKeyFile, ServerName: &v.TLSServerName,
 		Timeout: &v.Timeout, MaxRetries: &v.MaxRetries, MaxConnections: &v.MaxConnections,
 		Cache: cacheSection{

@@ -1,0 +1,309 @@
+package vaultkv
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+	"go.uber.org/zap"
+)
+
+// A step is what the life of a token asks for next.
+type step uint8
+
+const (
+	stepNone step = iota
+	// stepLogIn gets a new token.
+	stepLogIn
+	// stepLook asks how long a token that was given has to live.
+	stepLook
+	stepRenew
+)
+
+const mayNotRenew = `the Vault token may not renew itself; add to one of its policies: path "auth/token/renew-self" { capabilities = ["update"] }`
+
+// never is a wait that other events cut short.
+const never = 24 * time.Hour
+
+// plan says what to do now, or how long there is nothing to do.
+func (s *session) plan(now time.Time) (step, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lease
+	switch {
+	case l.token == "", l.dead && s.login != nil:
+		return stepLogIn, 0
+	case l.dead:
+		return stepNone, never
+	case !l.known:
+		return stepLook, 0
+	case l.ttl == 0:
+		return stepNone, never
+	case s.login != nil && l.renewable && l.final:
+		// It was renewed for less than its full life. It stays in use until
+		// there is another.
+		return stepLogIn, 0
+	}
+	if rest := l.due - l.elapsed(now); rest > 0 {
+		return stepNone, rest
+	}
+	switch {
+	case l.renewable && (!l.final || l.remaining(now) > time.Second) && s.mayRenew(l):
+		return stepRenew, 0
+	case s.login != nil:
+		return stepLogIn, 0
+	}
+	s.reportEnd(now)
+	return stepNone, never
+}
+
+// mayRenew leaves out tokens whose renewal was refused. A given token that is
+// near its max TTL is renewed all the same, for what there is left. The caller
+// holds mu.
+func (s *session) mayRenew(l lease) bool { return !l.final || s.login == nil && l.full > 0 }
+
+// reportEnd says that a token that was given ends. The caller holds mu.
+func (s *session) reportEnd(now time.Time) {
+	at := s.lease.at.Add(s.lease.ttl).UTC().Format(time.RFC3339)
+	if s.lease.remaining(now) > 0 {
+		s.report("vault token ends", "the Vault token ends at "+at+" and cannot be renewed; give another one, or configure a login")
+		return
+	}
+	s.report("vault token ends", "the Vault token ended at "+at+"; give another one, or configure a login")
+}
+
+// keep keeps the token alive until ctx ends: it renews it, logs in again, and
+// reads a token file again every poll.
+func (s *session) keep(ctx context.Context, poll time.Duration) {
+	var (
+		rest  backoff
+		until time.Time // no attempt before it, as long as the token is
+		of    string
+	)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		s.reload()
+		s.revokeSuperseded(ctx)
+		now := time.Now()
+		if token := s.current(); token != of {
+			rest, until, of = backoff{}, time.Time{}, token
+		}
+		next, wait := s.plan(now)
+		switch {
+		case next == stepNone:
+		case now.Before(until):
+			wait = until.Sub(now)
+		default:
+			problem := s.take(ctx, next)
+			if ctx.Err() != nil {
+				return
+			}
+			s.note(next, problem)
+			if problem == nil {
+				rest, wait = backoff{}, 0
+				// A server that grants next to nothing is not asked all the time.
+				until = now.Add(firstPause / 2)
+			} else {
+				wait = rest.next()
+				until = now.Add(wait)
+			}
+			of = s.current()
+		}
+		timer.Reset(min(s.lookInterval(poll), max(wait, 0)))
+		select {
+		case <-ctx.Done():
+		case <-s.changed:
+		case <-timer.C:
+		}
+	}
+}
+
+// lookInterval is the longest that keep waits: a token file may change, clocks
+// may jump, and tokens that were replaced are to be revoked.
+func (s *session) lookInterval(poll time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.login == nil || len(s.superseded) > 0 {
+		return poll
+	}
+	return 12 * poll
+}
+
+func (s *session) take(ctx context.Context, next step) *Error {
+	switch next {
+	case stepLogIn:
+		problem, _ := s.logins.join(ctx, loginLimit, func() bool { return true }, s.logIn)
+		return problem
+	case stepLook:
+		return s.look(ctx)
+	case stepRenew:
+		return s.renew(ctx)
+	case stepNone:
+	}
+	return nil
+}
+
+// note logs trouble with the token once, and its end.
+func (s *session) note(next step, problem *Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case problem != nil && next == stepLogIn:
+		s.report("vault login failed", problem.detail)
+	case problem != nil:
+		s.report("vault token not renewed", problem.detail)
+	case s.trouble != "" && s.lease.known && !s.lease.final:
+		s.trouble = ""
+		s.log.Info("vault token is renewed again")
+	}
+}
+
+// renew asks for more life for the token. When the server does not give it, for
+// certain, the plan changes; every other failure is a problem to be tried again.
+func (s *session) renew(ctx context.Context) *Error {
+	token := s.current()
+	a, problem := s.post(ctx, token, "auth/token/renew-self", nil)
+	var auth authAnswer
+	switch {
+	case problem != nil:
+	case a.status == 200 && json.Unmarshal(a.Auth, &auth) == nil && auth.Lease > 0:
+		s.change(token, func(l lease) lease { return l.granted(time.Now(), seconds(auth.Lease), auth.Renewable) })
+	case a.status == 200, a.status == 400, a.status == 404:
+		problem = fail(StateOK, a.status, "the server does not renew the Vault token (%d): it is not renewable, or at its max TTL", a.status)
+		s.change(token, lease.ended)
+	case a.status == 403:
+		problem = s.renewalForbidden(ctx, token, a)
+	default:
+		problem = s.otherRefusal(ctx, a)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if problem == nil {
+		s.counts.renewals++
+		s.log.Debug("vault token renewed", zap.Int64("ttl_seconds", auth.Lease))
+		return nil
+	}
+	s.counts.failedRenewals++
+	if s.login != nil && s.lease.final {
+		s.log.Debug("vault token is not renewed any more, logging in again", zap.String("detail", problem.detail))
+		return nil
+	}
+	return problem
+}
+
+// ended is l when it will not be renewed.
+func (l lease) ended() lease {
+	l.renewable, l.final = false, true
+	return l
+}
+
+func (s *session) renewalForbidden(ctx context.Context, token string, a *answer) *Error {
+	switch s.judge(ctx, token, a) {
+	case tokenDead:
+		s.change(token, func(l lease) lease {
+			l = l.ended()
+			l.dead = true
+			return l
+		})
+		return s.home.deadToken()
+	case tokenAlive:
+		s.change(token, lease.ended)
+		problem := fail(StateOK, a.status, "%s", mayNotRenew)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.report("vault token not renewed", problem.detail)
+		return problem
+	case tokenUnsure:
+	}
+	return s.home.unexplained()
+}
+
+// change changes what is known of a token, if it is still the one in use.
+func (s *session) change(token string, to func(lease) lease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lease.token == token {
+		s.lease = to(s.lease)
+	}
+}
+
+// look asks how long the token has to live.
+func (s *session) look(ctx context.Context) *Error {
+	token := s.current()
+	a, problem := s.lookUp(ctx, token)
+	var self selfAnswer
+	switch {
+	case problem != nil:
+		return problem
+	case a.status == 200 && json.Unmarshal(a.Data, &self) == nil:
+		s.change(token, func(l lease) lease {
+			l.batch = self.Type == "batch"
+			ttl := seconds(self.TTL)
+			if ttl == 0 && self.Expires != nil {
+				ttl = time.Nanosecond // it ends just now
+			}
+			return l.granted(time.Now(), ttl, self.Renewable)
+		})
+		return nil
+	case a.status == 403 && a.denies():
+		return fail(StateOK, a.status, `the Vault token may not look at itself, so its end is not known and it is not renewed; add to one of its policies: path "auth/token/lookup-self" { capabilities = ["read"] }`)
+	case a.status == 403:
+		return s.home.deadToken()
+	case a.status == 200, a.status == 404:
+		return s.home.notVault(a)
+	}
+	return s.otherRefusal(ctx, a)
+}
+
+// lookUp asks the server about a token.
+func (s *session) lookUp(ctx context.Context, token string) (*answer, *Error) {
+	client := s.with(token)
+	return s.home.ask(ctx, func(ctx context.Context) (*api.Response, error) {
+		return client.Logical().ReadRawWithContext(ctx, "auth/token/lookup-self")
+	})
+}
+
+// revokeSuperseded revokes the tokens of ours that no request carries any more.
+func (s *session) revokeSuperseded(ctx context.Context) {
+	s.mu.Lock()
+	var due []string
+	for len(s.superseded) > 0 && time.Since(s.superseded[0].at) > 2*s.home.cfg.Timeout {
+		due = append(due, s.superseded[0].token)
+		s.superseded = s.superseded[1:]
+	}
+	s.mu.Unlock()
+	for _, token := range due {
+		// It ends by itself where this fails.
+		_, _ = s.post(ctx, token, "auth/token/revoke-self", nil)
+	}
+}
+
+// end lets no login begin any more and revokes what we logged in for. A token
+// that was given is somebody else's to revoke.
+func (s *session) end(ctx context.Context) {
+	s.logins.close()
+	s.lookups.close()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeLimit)
+	defer cancel()
+	s.mu.Lock()
+	l, all := s.lease, s.superseded
+	s.superseded = nil
+	s.mu.Unlock()
+	if l.own && !l.batch && !l.expired(time.Now()) {
+		all = append(all, superseded{token: l.token})
+	}
+	for _, t := range all {
+		a, problem := s.post(ctx, t.token, "auth/token/revoke-self", nil)
+		switch {
+		case problem != nil:
+			s.log.Warn("vault token not revoked, it ends by itself", zap.String("detail", problem.detail))
+		case a.status == 403 && a.denies():
+			s.log.Warn("vault token not revoked, it ends by itself", zap.String("detail",
+				`the Vault token may not revoke itself; add to one of its policies: path "auth/token/revoke-self" { capabilities = ["update"] }`))
+		case a.status == 204, a.status == 200:
+			s.log.Debug("vault token revoked")
+		}
+	}
+}

@@ -1,0 +1,300 @@
+package vaultkv_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// TestADayOfTokenLifeWithoutAFailedLookup guards trap 22.
+func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	within := func(min, max int) [2]int { return [2]int{min, max} }
+	tests := []struct {
+		name   string
+		server tokenServer
+		// at changes the server after some time, and lost is until when lookups
+		// may fail after that.
+		at             time.Duration
+		change, undo   func(*tokenServer)
+		lasts          time.Duration
+		logins, renews [2]int
+	}{
+		{name: "renewable", server: tokenServer{TTL: time.Hour}, logins: within(1, 1), renews: within(36, 42)},
+		{name: "a short life", server: tokenServer{TTL: 3 * time.Minute}, logins: within(1, 1), renews: within(720, 810)},
+		{name: "max TTL reached", server: tokenServer{TTL: time.Hour, MaxTTL: 4 * time.Hour}, logins: within(6, 10), renews: within(24, 50)},
+		{name: "max TTL below two lives", server: tokenServer{TTL: time.Hour, MaxTTL: 80 * time.Minute}, logins: within(18, 42), renews: within(18, 42)},
+		{name: "renewal refused by policy", server: tokenServer{TTL: time.Hour, renewals: 403}, logins: within(36, 42), renews: within(36, 42)},
+		{name: "renewal refused", server: tokenServer{TTL: time.Hour, renewals: 400}, logins: within(36, 42), renews: within(36, 42)},
+		{name: "not renewable", server: tokenServer{TTL: time.Hour, NotRenewable: true}, logins: within(36, 42), renews: within(0, 0)},
+		{name: "batch token", server: tokenServer{TTL: time.Hour, Batch: true}, logins: within(36, 42), renews: within(0, 0)},
+		{name: "for ever", server: tokenServer{}, logins: within(1, 1), renews: within(0, 0)},
+		{
+			name: "outage longer than the life", server: tokenServer{TTL: 10 * time.Minute}, at: 3 * time.Hour, lasts: time.Hour,
+			change: func(s *tokenServer) { s.down = true }, undo: func(s *tokenServer) { s.down = false },
+			logins: within(2, 2), renews: within(190, 240),
+		},
+		{
+			name: "outage shorter than the life", server: tokenServer{TTL: time.Hour}, at: 3*time.Hour + time.Minute, lasts: 15 * time.Minute,
+			change: func(s *tokenServer) { s.down = true }, undo: func(s *tokenServer) { s.down = false },
+			logins: within(1, 1), renews: within(36, 43),
+		},
+		{
+			name: "no login possible for a while", server: tokenServer{TTL: time.Hour, Batch: true}, at: 3 * time.Hour, lasts: 19 * time.Minute,
+			change: func(s *tokenServer) { s.loginStatus = 400 }, undo: func(s *tokenServer) { s.loginStatus = 0 },
+			logins: within(36, 100), renews: within(0, 0),
+		},
+		{
+			name: "every token revoked", server: tokenServer{TTL: time.Hour}, at: 3 * time.Hour, lasts: 0,
+			change: func(s *tokenServer) { clear(s.tokens) }, undo: func(*tokenServer) {},
+			logins: within(2, 2), renews: within(36, 42),
+		},
+	}
+	for i := range tests {
+		tt := &tests[i]
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := startLoginWorld(t, &tt.server, nil)
+				failed, changed, undone := 0, false, false
+				for begin := time.Now(); time.Since(begin) < day; time.Sleep(127 * time.Second) {
+					if !changed && tt.change != nil && time.Since(begin) >= tt.at {
+						changed = true
+						w.set(func() { tt.change(w.tokenServer) })
+					}
+					if changed && !undone && time.Since(begin) >= tt.at+tt.lasts {
+						undone = true
+						w.set(func() { tt.undo(w.tokenServer) })
+					}
+					err := w.lookup(t)
+					if excused := changed && !undone && tt.server.down; err != nil && !excused {
+						failed++
+						t.Logf("after %s: %v", time.Since(begin), err)
+					}
+				}
+				if failed != 0 {
+					t.Errorf("%d lookups failed, want none", failed)
+				}
+				if got := w.count("auth/approle/login"); got < tt.logins[0] || got > tt.logins[1] {
+					t.Errorf("%d logins, want %d to %d", got, tt.logins[0], tt.logins[1])
+				}
+				if got := w.count("auth/token/renew-self"); got < tt.renews[0] || got > tt.renews[1] {
+					t.Errorf("%d renewals, want %d to %d", got, tt.renews[0], tt.renews[1])
+				}
+				if got, most := w.live(), 1; got > most && !tt.server.Batch {
+					t.Errorf("%d tokens live, want the ones before revoked", got)
+				}
+				w.stop()
+				if got := w.live(); got != 0 && !tt.server.Batch {
+					t.Errorf("%d tokens live after the stop, want ours revoked", got)
+				}
+				wantNoTokens(t, nil, w.logs, "zzSECRETIDzz")
+			})
+		})
+	}
+}
+
+func TestAGivenTokenIsRenewedAndNeverRevoked(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		server tokenServer
+		ends   time.Duration // 0 for never
+		say    string
+	}{
+		{"renewable", tokenServer{TTL: time.Hour}, 0, ""},
+		{"for ever", tokenServer{}, 0, ""},
+		{"not renewable", tokenServer{TTL: time.Hour, NotRenewable: true}, time.Hour, "cannot be renewed; give another one"},
+		{"max TTL", tokenServer{TTL: time.Hour, MaxTTL: 3 * time.Hour}, 3 * time.Hour, "cannot be renewed; give another one"},
+		{"may not renew itself", tokenServer{TTL: time.Hour, renewals: 403}, time.Hour, `path "auth/token/renew-self" { capabilities = ["update"] }`},
+	}
+	for i := range tests {
+		tt := &tests[i]
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				file := t.TempDir() + "/token"
+				s := &tt.server
+				w := startLoginWorld(t, s, func(c *vaultkv.Config) {
+					s.mu.Lock()
+					token, _ := s.give()
+					s.mu.Unlock()
+					writeFile(t, file, token)
+					c.Login, c.TokenFile = nil, file
+				})
+				begin := time.Now()
+				for ; time.Since(begin) < 24*time.Hour; time.Sleep(5 * time.Minute) {
+					err := w.lookup(t)
+					if ended := tt.ends != 0 && time.Since(begin) >= tt.ends; (err != nil) != ended {
+						t.Fatalf("after %s: %v", time.Since(begin), err)
+					}
+					if err != nil {
+						break
+					}
+				}
+				life := w.vault.TokenLife()
+				if life.Method != "token" || life.Logins != 0 || life.Forever != (tt.server.TTL == 0) {
+					t.Errorf("TokenLife() = %+v", life)
+				}
+				if text := strings.Join(lines(w.logs), "\n"); !strings.Contains(strings.ReplaceAll(text, `\"`, `"`), tt.say) {
+					t.Errorf("the log does not say %q:\n%s", tt.say, text)
+				}
+				if tt.ends != 0 {
+					// Another token in the file is all that is needed.
+					s.mu.Lock()
+					token, _ := s.give()
+					s.mu.Unlock()
+					writeFile(t, file, token)
+					if err := w.lookup(t); err != nil {
+						t.Errorf("with another token: %v", err)
+					}
+				}
+				w.stop()
+				if got := w.count("auth/token/revoke-self"); got != 0 {
+					t.Errorf("revoked %d times, want a given token left alone", got)
+				}
+			})
+		})
+	}
+}
+
+// TestPolicyThatDoesNotCoverTheMountIsNoLoginPerRequest guards trap 21.
+func TestPolicyThatDoesNotCoverTheMountIsNoLoginPerRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := startLoginWorld(t, &tokenServer{TTL: time.Hour, denied: true}, nil)
+		for range 600 {
+			err := w.lookup(t)
+			if err == nil || !strings.Contains(err.Error(), `path "kong-auth/+" { capabilities = ["read"] }`) {
+				t.Fatalf("Lookup = %v, want the line that is missing in the policy", err)
+			}
+			time.Sleep(time.Second)
+		}
+		if got := w.count("auth/approle/login"); got < 3 || got > 30 {
+			t.Errorf("%d logins in 10 minutes, want a few", got)
+		}
+		if got := w.count("auth/token/lookup-self"); got > 650 {
+			t.Errorf("%d lookups of the token in 10 minutes, want at most one a second", got)
+		}
+		w.set(func() { w.denied = false })
+		if err := w.lookup(t); err != nil {
+			t.Errorf("with the policy mended: %v", err)
+		}
+		if got := w.live(); got > 3 {
+			t.Errorf("%d tokens live, want those before revoked", got)
+		}
+	})
+}
+
+// TestManyRefusedRequestsAreOneLogin guards trap 21: single flight, and not the
+// server drowned by logins that fail.
+func TestManyRefusedRequestsAreOneLogin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := startLoginWorld(t, &tokenServer{TTL: time.Hour}, nil)
+		synctest.Wait()
+		time.Sleep(5 * time.Second)
+		crowd := func() (failed int) {
+			errs := make(chan error, 100)
+			for range 30 {
+				go func() { errs <- w.lookup(t) }()
+			}
+			for range 30 {
+				if err := <-errs; err != nil {
+					failed++
+				}
+			}
+			return failed
+		}
+		w.set(func() { clear(w.tokens) })
+		if failed := crowd(); failed != 0 {
+			t.Errorf("%d of 30 lookups failed with a token that was revoked, want none", failed)
+		}
+		if got := w.count("auth/approle/login"); got != 2 {
+			t.Errorf("%d logins, want 2", got)
+		}
+		w.set(func() { clear(w.tokens); w.loginStatus = 400 })
+		begin := w.count("auth/approle/login")
+		for range 100 {
+			crowd()
+			time.Sleep(300 * time.Millisecond)
+		}
+		if got := w.count("auth/approle/login") - begin; got < 10 || got > 70 {
+			t.Errorf("%d logins in 30 s of refusals, want about one a second", got)
+		}
+		if got := w.vault.State(); got != vaultkv.StateTokenRejected && got != vaultkv.StateLoginRefused {
+			t.Errorf("State() = %s, want token_rejected", got)
+		}
+		w.set(func() { w.loginStatus = 0 })
+		time.Sleep(1500 * time.Millisecond)
+		if failed := crowd(); failed != 0 {
+			t.Errorf("%d of 30 lookups failed once logins were possible, want none", failed)
+		}
+	})
+}
+
+// TestFilesAreReadAgainAtEachLogin guards trap 22.
+func TestFilesAreReadAgainAtEachLogin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := startLoginWorld(t, &tokenServer{TTL: time.Hour, Batch: true}, nil)
+		if err := w.lookup(t); err != nil {
+			t.Fatal(err)
+		}
+		w.set(func() { w.secretID = "zzSECRETIDzz-2" })
+		time.Sleep(59 * time.Minute)
+		if err := w.lookup(t); err != nil {
+			t.Fatalf("with a token that lives while logins fail: %v", err)
+		}
+		if life := w.vault.TokenLife(); life.FailedLogins == 0 || !strings.Contains(life.Trouble, "secret_id_file") || life.Remaining <= 0 {
+			t.Errorf("TokenLife() = %+v, want trouble with the secret id and some life", life)
+		}
+		time.Sleep(2 * time.Minute)
+		if err := w.lookup(t); err == nil || !strings.Contains(err.Error(), "secret_id_file") {
+			t.Fatalf("after the end of the token: %v, want a word about the secret id", err)
+		}
+		writeFile(t, w.file, "zzSECRETIDzz-2\n")
+		time.Sleep(2 * time.Second)
+		if err := w.lookup(t); err != nil {
+			t.Errorf("with the new secret id: %v", err)
+		}
+	})
+}
+
+// TestVaultObjectsDoNotLogInTogether: many of them on one server, all of whose
+// tokens ended in an outage.
+func TestVaultObjectsDoNotLogInTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const objects = 50
+		s := newTokenServer(t, &tokenServer{TTL: 10 * time.Minute})
+		var worlds []*loginWorld
+		for range objects {
+			w := &loginWorld{tokenServer: s, file: t.TempDir() + "/secret-id"}
+			worlds = append(worlds, w)
+			writeFile(t, w.file, s.secretID)
+			runObject(t, w)
+		}
+		time.Sleep(time.Minute)
+		s.set(func() { s.down = true })
+		time.Sleep(30 * time.Minute)
+		s.set(func() { s.down = false; clear(s.loginsInASlot) })
+		time.Sleep(40 * time.Second)
+		s.mu.Lock()
+		most := 0
+		for _, n := range s.loginsInASlot {
+			most = max(most, n)
+		}
+		s.mu.Unlock()
+		if most > objects/2 {
+			t.Errorf("%d of %d logged in within one second of the end of the outage, want them spread", most, objects)
+		}
+		for _, w := range worlds {
+			w.stop()
+		}
+	})
+}

@@ -1,0 +1,293 @@
+package vaultkv_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// A tokenServer is what Vault does with tokens and logins, on pipes instead of
+// sockets, so that it works on the fake clock of a bubble of testing/synctest.
+// It answers a read of the record of accessToken to every token that lives.
+type tokenServer struct {
+	// TTL and MaxTTL are of the tokens that logins give; a TTL of 0 is for ever.
+	TTL, MaxTTL time.Duration
+	// Batch tokens cannot be renewed, and NotRenewable ones neither.
+	Batch, NotRenewable bool
+
+	mu       sync.Mutex
+	n        int
+	tokens   map[string]*serverToken
+	secretID string
+	// down is set while nobody answers, and what a request is answered instead.
+	down          bool
+	renewals      int // status of renewals, 0 for what the token allows
+	loginStatus   int
+	denied        bool // the policies cover nothing
+	seen          map[string]int
+	conns         map[net.Conn]struct{}
+	accept        chan net.Conn
+	loginsInASlot map[int64]int
+}
+
+type serverToken struct {
+	created, expires time.Time
+	max              time.Time
+	ttl              time.Duration
+}
+
+func newTokenServer(t *testing.T, s *tokenServer) *tokenServer {
+	t.Helper()
+	s.tokens, s.seen, s.secretID = map[string]*serverToken{}, map[string]int{}, "zzSECRETIDzz-1"
+	s.conns, s.accept, s.loginsInASlot = map[net.Conn]struct{}{}, make(chan net.Conn), map[int64]int{}
+	srv := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.Serve(pipeListener{s})
+	}()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+	})
+	return s
+}
+
+// pipeListener hands out the server's ends of the pipes.
+type pipeListener struct{ s *tokenServer }
+
+func (l pipeListener) Accept() (net.Conn, error) {
+	c, ok := <-l.s.accept
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+func (l pipeListener) Close() error   { close(l.s.accept); return nil }
+func (l pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (s *tokenServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	s.mu.Lock()
+	down := s.down
+	s.mu.Unlock()
+	if down {
+		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	}
+	ours, theirs := net.Pipe()
+	select {
+	case s.accept <- theirs:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s.mu.Lock()
+	s.conns[theirs] = struct{}{}
+	s.mu.Unlock()
+	return ours, nil
+}
+
+// set changes the server while it runs.
+func (s *tokenServer) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	if s.down {
+		for c := range s.conns {
+			_ = c.Close()
+		}
+		clear(s.conns)
+	}
+}
+
+func (s *tokenServer) count(what string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[what]
+}
+
+// live is how many tokens have not ended.
+func (s *tokenServer) live() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, t := range s.tokens {
+		if t.lives() {
+			n++
+		}
+	}
+	return n
+}
+
+func (t *serverToken) lives() bool { return t.ttl == 0 || time.Now().Before(t.expires) }
+
+// give makes a token.
+func (s *tokenServer) give() (string, *serverToken) {
+	s.n++
+	now := time.Now()
+	t := &serverToken{created: now, ttl: s.TTL, expires: now.Add(s.TTL)}
+	if s.MaxTTL > 0 {
+		t.max = now.Add(s.MaxTTL)
+	}
+	token := fmt.Sprintf("%s-%d", vaultToken, s.n)
+	s.tokens[token] = t
+	return token, t
+}
+
+func (s *tokenServer) auth(token string, t *serverToken) string {
+	kind := "service"
+	if s.Batch {
+		kind = "batch"
+	}
+	left := 0
+	if t.ttl > 0 {
+		left = int(time.Until(t.expires).Seconds())
+	}
+	return fmt.Sprintf(`{"auth":{"client_token":%q,"lease_duration":%d,"renewable":%t,"token_type":%q}}`,
+		token, left, !s.Batch && !s.NotRenewable && t.ttl > 0, kind)
+}
+
+const policyDenies = `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`
+
+func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path := strings.TrimPrefix(r.URL.Path, "/v1/")
+	s.seen[path]++
+	token := r.Header.Get("X-Vault-Token")
+	t := s.tokens[token]
+	alive := t != nil && t.lives()
+	say := func(status int, body string) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+	switch {
+	case path == "auth/approle/login":
+		var body struct {
+			SecretID string `json:"secret_id"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		s.loginsInASlot[time.Now().Unix()]++
+		switch {
+		case token != "":
+			say(400, `{"errors":["a login with a token"]}`)
+		case s.loginStatus != 0:
+			say(s.loginStatus, `{"errors":["invalid role or secret ID"]}`)
+		case body.SecretID != s.secretID:
+			say(400, `{"errors":["invalid role or secret ID"]}`)
+		default:
+			say(200, s.auth(s.give()))
+		}
+	case !alive:
+		say(403, `{"errors":["permission denied"]}`)
+	case path == "auth/token/lookup-self":
+		left, expires := 0, "null"
+		if t.ttl > 0 {
+			left, expires = int(time.Until(t.expires).Seconds()), `"x"`
+		}
+		say(200, fmt.Sprintf(`{"data":{"ttl":%d,"expire_time":%s,"renewable":%t,"type":"service"}}`, left, expires, t.ttl > 0 && !s.NotRenewable))
+	case path == "auth/token/renew-self":
+		s.renew(t, token, say)
+	case path == "auth/token/revoke-self":
+		delete(s.tokens, token)
+		say(204, "")
+	case s.denied:
+		say(403, policyDenies)
+	case strings.HasPrefix(path, "sys/internal/ui/mounts/"):
+		say(200, `{"data":{"type":"kv","options":{"version":"1"}}}`)
+	case path == "kong-auth/"+accessToken:
+		say(200, `{"data":`+string(record())+`}`)
+	default:
+		say(404, `{"errors":[]}`)
+	}
+}
+
+func (s *tokenServer) renew(t *serverToken, token string, say func(int, string)) {
+	switch {
+	case s.renewals != 0:
+		say(s.renewals, policyDenies)
+	case s.Batch, s.NotRenewable, t.ttl == 0:
+		say(400, `{"errors":["lease is not renewable"]}`)
+	default:
+		t.expires = time.Now().Add(t.ttl)
+		if !t.max.IsZero() && t.expires.After(t.max) {
+			t.expires = t.max
+		}
+		say(200, s.auth(token, t))
+	}
+}
+
+// A loginWorld is a vault object at a tokenServer, at work.
+type loginWorld struct {
+	*tokenServer
+	vault *vaultkv.Vault
+	store *vaultkv.Store
+	logs  *observer.ObservedLogs
+	file  string // with the secret id
+	stop  func()
+}
+
+func startLoginWorld(t *testing.T, s *tokenServer, edit func(*vaultkv.Config)) *loginWorld {
+	t.Helper()
+	w := &loginWorld{tokenServer: newTokenServer(t, s), file: t.TempDir() + "/secret-id"}
+	writeFile(t, w.file, w.secretID+"\n")
+	runObject(t, w, edit)
+	return w
+}
+
+// runObject opens the vault object and lets it work.
+func runObject(t *testing.T, w *loginWorld, edits ...func(*vaultkv.Config)) {
+	t.Helper()
+	w.vault, w.store, w.logs = open(t, "http://vault.example:8200", func(c *vaultkv.Config) {
+		c.Token, c.Login = "", vaultkv.AppRole{RoleID: "role", SecretIDFile: w.file}
+		for _, edit := range edits {
+			if edit != nil {
+				edit(c)
+			}
+		}
+	})
+	w.vault.SetDial(w.dial)
+	w.vault.SetPoll(30 * time.Second) // a day has many seconds
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.vault.Run(ctx) }()
+	w.stop = func() {
+		if done == nil {
+			return
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v, want no error", err)
+		}
+		done = nil
+	}
+	t.Cleanup(w.stop)
+}
+
+// lookup says whether the record is found.
+func (w *loginWorld) lookup(t *testing.T) error {
+	t.Helper()
+	c, err := w.store.Lookup(t.Context(), accessToken)
+	wantNoTokens(t, err, w.logs, "zzSECRETIDzz")
+	if err == nil && c.AccessToken != accessToken {
+		return errors.New("another record was found")
+	}
+	if err != nil && !errors.Is(err, authz.ErrUnavailable) {
+		t.Errorf("Lookup = %v, want %v", err, authz.ErrUnavailable)
+	}
+	return err
+}

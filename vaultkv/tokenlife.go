@@ -1,0 +1,71 @@
+package vaultkv
+
+import (
+	"context"
+	"time"
+)
+
+// TokenLife is what is known of the Vault token of a vault object.
+type TokenLife struct {
+	// Method is how it was got: token where it was given, else the auth method.
+	Method string
+	// Known is set when the server has told how long it lives; Forever when it
+	// does not end; else Remaining is what is left, 0 once it has ended.
+	Known, Forever bool
+	Remaining      time.Duration
+	// Logins and Renewals that succeeded and failed, since the start.
+	Logins, FailedLogins, Renewals, FailedRenewals uint64
+	// Trouble is what keeps the token from being kept alive, empty for none.
+	Trouble string
+}
+
+// TokenLife reports on the token, without asking the server.
+func (v *Vault) TokenLife() TokenLife { return v.session.life(time.Now()) }
+
+func (s *session) life(now time.Time) TokenLife {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	life := TokenLife{
+		Method: "token", Known: s.lease.known, Forever: s.lease.known && s.lease.ttl == 0,
+		Logins: s.counts.logins, FailedLogins: s.counts.failedLogins,
+		Renewals: s.counts.renewals, FailedRenewals: s.counts.failedRenewals,
+		Trouble: s.trouble,
+	}
+	if s.login != nil {
+		life.Method = s.login.Method()
+	}
+	if life.Known && !life.Forever && !s.lease.dead {
+		life.Remaining = s.lease.remaining(now)
+	}
+	return life
+}
+
+// CheckToken asks the server for what keeping the token alive needs: that the
+// token may look at itself and renew itself. It logs in if that has not been
+// done, and renews the token. The mistakes that it finds do not keep credentials
+// from being read.
+func (v *Vault) CheckToken(ctx context.Context) error {
+	s := v.session
+	ctx, cancel := context.WithTimeout(ctx, loginLimit)
+	defer cancel()
+	if problem := s.ready(ctx); problem != nil {
+		return problem
+	}
+	if problem := s.look(ctx); problem != nil {
+		return problem
+	}
+	s.mu.Lock()
+	renewable := s.lease.renewable && s.lease.ttl > 0
+	s.mu.Unlock()
+	if !renewable {
+		return nil
+	}
+	a, problem := s.post(ctx, s.current(), "auth/token/renew-self", nil)
+	switch {
+	case problem != nil:
+		return problem
+	case a.status == 403 && a.denies():
+		return fail(StateOK, a.status, "%s", mayNotRenew)
+	}
+	return nil
+}
