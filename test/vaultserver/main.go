@@ -13,6 +13,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -193,6 +194,8 @@ func serve(ctx context.Context, ln net.Listener, core *vault.Core, o options) er
 			},
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
+		// As Vault's own listener does: the auth method cert looks at it.
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert},
 	}
 	done := make(chan error, 1)
 	go func() {
