@@ -47,3 +47,6 @@ func (v *Vault) SetDial(dial func(context.Context, string, string) (net.Conn, er
 		e.pool.Store(e.newPool())
 	}
 }
+
+// Token returns the Vault token in use.
+func (v *Vault) Token() string { return v.session.current() }

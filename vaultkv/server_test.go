@@ -3,6 +3,7 @@ package vaultkv_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,11 +49,21 @@ func binary(t *testing.T, variable string) string {
 	return ""
 }
 
-func startVault(t *testing.T) *server {
+func startVault(t *testing.T) *server { return startVaultWith(t, nil) }
+
+// startTLSVault starts a Vault with a certificate of the authority.
+func startTLSVault(t *testing.T, a *authority, pair func(serial int64, name string) (certFile, keyFile string)) *server {
+	t.Helper()
+	certFile, keyFile := pair(2, "vault.example")
+	return startVaultWith(t, &tls.Config{RootCAs: a.pool()}, "-tls-cert", certFile, "-tls-key", keyFile)
+}
+
+func startVaultWith(t *testing.T, trust *tls.Config, args ...string) *server {
 	t.Helper()
 	name := binary(t, "VAULT_BIN")
 	file := filepath.Join(t.TempDir(), "init.json")
-	s := run(t, exec.Command(name, "-listen", "127.0.0.1:0", "-init-file", file), nil)
+	s := run(t, exec.Command(name, append([]string{"-listen", "127.0.0.1:0", "-init-file", file}, args...)...), nil)
+	s.http.Transport = &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust}
 	var raw []byte
 	wait(t, "Vault to write its init file", func() (err error) {
 		raw, err = os.ReadFile(file)
@@ -165,6 +176,25 @@ func (s *server) waitUntilUp() {
 }
 
 func (s *server) try(method, path string, body any) (int, map[string]any, error) {
+	return s.send(method, path, body, http.Header{"X-Vault-Token": {s.rootToken}})
+}
+
+// tryAs asks with a token of its own.
+func (s *server) tryAs(token, method, path string, body any) (int, map[string]any, error) {
+	return s.send(method, path, body, http.Header{"X-Vault-Token": {token}})
+}
+
+// wrapped posts as root and returns the answer wrapped.
+func (s *server) wrapped(path string) map[string]any {
+	s.t.Helper()
+	status, out, err := s.send(http.MethodPost, path, map[string]any{}, http.Header{"X-Vault-Token": {s.rootToken}, "X-Vault-Wrap-Ttl": {"60s"}})
+	if err != nil || status >= 300 {
+		s.t.Fatalf("wrapping %s = %d %v %v", path, status, out, err)
+	}
+	return out
+}
+
+func (s *server) send(method, path string, body any, header http.Header) (int, map[string]any, error) {
 	var in []byte
 	if body != nil {
 		in, _ = json.Marshal(body)
@@ -173,7 +203,7 @@ func (s *server) try(method, path string, body any) (int, map[string]any, error)
 	if err != nil {
 		return 0, nil, err
 	}
-	req.Header.Set("X-Vault-Token", s.rootToken)
+	req.Header = header
 	resp, err := s.http.Do(req)
 	if err != nil {
 		return 0, nil, err

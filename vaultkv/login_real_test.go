@@ -1,0 +1,495 @@
+package vaultkv_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// leastPolicy is deploy/vault/kv-v1.hcl for the mount of these tests.
+const leastPolicy = `
+path "one/+" { capabilities = ["read"] }
+path "auth/token/lookup-self" { capabilities = ["read"] }
+path "auth/token/renew-self" { capabilities = ["update"] }
+path "auth/token/revoke-self" { capabilities = ["update"] }`
+
+// A realLogin sets an auth method up on a real server, and returns a login that
+// works and one that does not, with what the refusal has to say. mend makes the
+// second one work.
+type realLogin struct {
+	name string
+	// at is where the method is mounted, which is not where it is by default.
+	at  string
+	set func(t *testing.T, srv *server, at string) (good, bad vaultkv.Login, says string, mend func())
+}
+
+func (s *server) auth(method, at string) {
+	s.t.Helper()
+	s.do(http.MethodPost, "sys/auth/"+at, map[string]any{"type": method})
+}
+
+// tokenSettings are of every role.
+func tokenSettings(more map[string]any) map[string]any {
+	all := map[string]any{"token_policies": []string{"least"}, "token_ttl": "1h", "token_no_default_policy": true}
+	for k, v := range more {
+		all[k] = v
+	}
+	return all
+}
+
+func text(t *testing.T, answer map[string]any, path ...string) string {
+	t.Helper()
+	var at any = answer
+	for _, key := range path {
+		m, ok := at.(map[string]any)
+		if !ok {
+			t.Fatalf("no %v in %v", path, answer)
+		}
+		at = m[key]
+	}
+	s, ok := at.(string)
+	if !ok {
+		t.Fatalf("no text at %v in %v", path, answer)
+	}
+	return s
+}
+
+func realLogins() []realLogin {
+	return []realLogin{
+		{"approle", "team/approle", func(t *testing.T, srv *server, at string) (vaultkv.Login, vaultkv.Login, string, func()) {
+			t.Helper()
+			place := vaultkv.LoginPlace{Mount: at}
+			srv.do(http.MethodPost, "auth/"+at+"/role/authz", tokenSettings(nil))
+			roleID := text(t, srv.do(http.MethodGet, "auth/"+at+"/role/authz/role-id", nil), "data", "role_id")
+			secretID := func() string {
+				return text(t, srv.do(http.MethodPost, "auth/"+at+"/role/authz/secret-id", nil), "data", "secret_id")
+			}
+			dir := t.TempDir()
+			writeFile(t, dir+"/good", secretID()+"\n")
+			writeFile(t, dir+"/role", roleID+"\n")
+			writeFile(t, dir+"/bad", "00000000-0000-0000-0000-000000000000")
+			good := vaultkv.AppRole{LoginPlace: place, RoleIDFile: dir + "/role", SecretIDFile: dir + "/good"}
+			bad := vaultkv.AppRole{LoginPlace: place, RoleID: roleID, SecretIDFile: dir + "/bad"}
+			return good, bad, "put a new", func() { writeFile(t, dir+"/bad", secretID()) }
+		}},
+		{"userpass", "people", func(t *testing.T, srv *server, at string) (vaultkv.Login, vaultkv.Login, string, func()) {
+			t.Helper()
+			place := vaultkv.LoginPlace{Mount: at}
+			srv.do(http.MethodPost, "auth/"+at+"/users/authz", tokenSettings(map[string]any{"password": "zzPASSWORDzz with ä"}))
+			dir := t.TempDir()
+			writeFile(t, dir+"/good", "zzPASSWORDzz with ä\n")
+			writeFile(t, dir+"/bad", "zzPASSWORDzz")
+			return vaultkv.Userpass{LoginPlace: place, Username: "authz", PasswordFile: dir + "/good"},
+				vaultkv.Userpass{LoginPlace: place, Username: "authz", PasswordFile: dir + "/bad"}, "password_file",
+				func() { writeFile(t, dir+"/bad", "zzPASSWORDzz with ä") }
+		}},
+		{"jwt", "ci", func(t *testing.T, srv *server, at string) (vaultkv.Login, vaultkv.Login, string, func()) {
+			t.Helper()
+			place := vaultkv.LoginPlace{Mount: at}
+			issuer := newIssuer(t)
+			srv.do(http.MethodPost, "auth/"+at+"/config", map[string]any{"jwks_url": issuer.url + "/jwks", "bound_issuer": "https://issuer.example"})
+			srv.do(http.MethodPost, "auth/"+at+"/role/authz", tokenSettings(map[string]any{
+				"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault"}, "bound_subject": "authz",
+			}))
+			claims := func(audience string) map[string]any {
+				return map[string]any{"iss": "https://issuer.example", "sub": "authz", "aud": audience, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}
+			}
+			dir := t.TempDir()
+			writeFile(t, dir+"/good", issuer.sign(t, claims("vault")))
+			writeFile(t, dir+"/bad", issuer.sign(t, claims("another")))
+			return vaultkv.JWT{LoginPlace: place, Role: "authz", TokenFile: dir + "/good"},
+				vaultkv.JWT{LoginPlace: place, Role: "authz", TokenFile: dir + "/bad"}, "bound_audiences",
+				func() { writeFile(t, dir+"/bad", issuer.sign(t, claims("vault"))) }
+		}},
+		{"kubernetes", "k8s/east", func(t *testing.T, srv *server, at string) (vaultkv.Login, vaultkv.Login, string, func()) {
+			t.Helper()
+			place := vaultkv.LoginPlace{Mount: at}
+			issuer := newIssuer(t)
+			srv.do(http.MethodPost, "auth/"+at+"/config", map[string]any{
+				"kubernetes_host": issuer.url, "token_reviewer_jwt": issuer.sign(t, serviceAccount("reviewer")),
+				"disable_local_ca_jwt": true, "kubernetes_ca_cert": newAuthority(t, "kubernetes").pem, // it is not used, but has to be there
+			})
+			srv.do(http.MethodPost, "auth/"+at+"/role/authz", tokenSettings(map[string]any{
+				"bound_service_account_names": []string{"authz"}, "bound_service_account_namespaces": []string{"gateway"}, "audience": "vault",
+			}))
+			dir := t.TempDir()
+			writeFile(t, dir+"/good", issuer.sign(t, serviceAccount("authz")))
+			writeFile(t, dir+"/bad", issuer.sign(t, serviceAccount("another")))
+			return vaultkv.Kubernetes{LoginPlace: place, Role: "authz", TokenFile: dir + "/good"},
+				vaultkv.Kubernetes{LoginPlace: place, Role: "authz", TokenFile: dir + "/bad"}, "bound_service_account_names",
+				func() { writeFile(t, dir+"/bad", issuer.sign(t, serviceAccount("authz"))) }
+		}},
+	}
+}
+
+// TestLoginsOnRealServers: each login works with the least policy, is renewed,
+// says what is wrong when it is refused, and is revoked at the end.
+func TestLoginsOnRealServers(t *testing.T) {
+	t.Parallel()
+	for _, p := range products {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			srv := p.start(t)
+			srv.mount("one", "v1")
+			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+			srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
+			for _, l := range realLogins() {
+				t.Run(l.name, func(t *testing.T) {
+					srv.auth(l.name, l.at)
+					good, bad, says, mend := l.set(t, srv, l.at)
+					realLoginWorks(t, srv, good, nil)
+					realLoginIsMended(t, srv, bad, says, mend)
+				})
+			}
+			t.Run("a method that is not there", func(t *testing.T) {
+				file := filepath.Join(t.TempDir(), "secret")
+				writeFile(t, file, "x")
+				_, s, logs := open(t, srv.address, logIn(vaultkv.AppRole{LoginPlace: vaultkv.LoginPlace{Mount: "nowhere"}, RoleID: "x", SecretIDFile: file}))
+				wantLookup(t, s, logs, authz.ErrUnavailable, "check that the auth method approle is enabled")
+			})
+			t.Run("a file that is not there", func(t *testing.T) {
+				_, s, logs := open(t, srv.address, logIn(vaultkv.AppRole{RoleID: "x", SecretIDFile: "/nowhere/secret"}))
+				wantLookup(t, s, logs, authz.ErrUnavailable, "/nowhere/secret")
+			})
+		})
+	}
+}
+
+func logIn(l vaultkv.Login) func(*vaultkv.Config) {
+	return func(c *vaultkv.Config) { c.Token, c.Login, c.Mount, c.Timeout = "", l, "one", 20*time.Second }
+}
+
+func realLoginWorks(t *testing.T, srv *server, l vaultkv.Login, edit func(*vaultkv.Config)) {
+	t.Helper()
+	v, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
+		logIn(l)(c)
+		if edit != nil {
+			edit(c)
+		}
+	})
+	wantLookup(t, s, logs, nil, "")
+	if err := v.CheckToken(t.Context()); err != nil {
+		t.Errorf("CheckToken = %v, want no error", err)
+	}
+	life := v.TokenLife()
+	if life.Method != l.Method() || !life.Known || life.Forever || life.Remaining < 50*time.Minute || life.Remaining > time.Hour || life.Logins != 1 {
+		t.Errorf("TokenLife() = %+v, want one login by %s for an hour", life, l.Method())
+	}
+	token := v.Token()
+	if status, _, err := srv.tryAs(token, http.MethodGet, "auth/token/lookup-self", nil); status != 200 || err != nil {
+		t.Errorf("before the stop the token is answered %d, %v", status, err)
+	}
+	runAndStop(t, v)
+	if status, _, err := srv.tryAs(token, http.MethodGet, "auth/token/lookup-self", nil); status != 403 || err != nil {
+		t.Errorf("after the stop the token is answered %d, %v, want 403: it was to be revoked", status, err)
+	}
+	wantNoTokens(t, nil, logs, token, "zzPASSWORDzz")
+}
+
+func realLoginIsMended(t *testing.T, srv *server, l vaultkv.Login, says string, mend func()) {
+	t.Helper()
+	v, s, logs := open(t, srv.address, logIn(l))
+	wantLookup(t, s, logs, authz.ErrUnavailable, says)
+	wantState(t, v, vaultkv.StateLoginRefused)
+	mend()
+	wait(t, "the login with what was mended", func() error {
+		_, err := s.Lookup(t.Context(), accessToken)
+		return err
+	})
+	wantState(t, v, vaultkv.StateOK)
+	runAndStop(t, v)
+	wantNoTokens(t, nil, logs, "zzPASSWORDzz", "00000000-0000")
+}
+
+// TestWrappedSecretIDOnRealServers: a wrapping token is good for one use, ours.
+func TestWrappedSecretIDOnRealServers(t *testing.T) {
+	t.Parallel()
+	for _, p := range products {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			srv := p.start(t)
+			srv.mount("one", "v1")
+			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+			srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
+			srv.auth("approle", "approle")
+			srv.do(http.MethodPost, "auth/approle/role/authz", tokenSettings(nil))
+			roleID := text(t, srv.do(http.MethodGet, "auth/approle/role/authz/role-id", nil), "data", "role_id")
+			wrap := func(path string) string { return text(t, srv.wrapped(path), "wrap_info", "token") }
+			file := filepath.Join(t.TempDir(), "wrapping-token")
+			login := logIn(vaultkv.AppRole{RoleID: roleID, SecretIDFile: file, Wrapped: true})
+
+			writeFile(t, file, wrap("auth/approle/role/authz/secret-id"))
+			v, s, logs := open(t, srv.address, login)
+			wantLookup(t, s, logs, nil, "")
+			// The secret id is kept for the next login.
+			srv.do(http.MethodPost, "auth/token/revoke", map[string]string{"token": v.Token()})
+			wait(t, "a login with the secret id of before", func() error {
+				_, err := s.Lookup(t.Context(), accessToken)
+				return err
+			})
+			if got := v.TokenLife().Logins; got != 2 {
+				t.Errorf("%d logins, want 2", got)
+			}
+			runAndStop(t, v)
+
+			// As after a restart, or after a thief.
+			v, s, logs = open(t, srv.address, login)
+			wantLookup(t, s, logs, authz.ErrUnavailable, "somebody else has the secret id")
+			writeFile(t, file, wrap("auth/approle/role/authz/secret-id"))
+			wait(t, "the login with another wrapping token", func() error {
+				_, err := s.Lookup(t.Context(), accessToken)
+				return err
+			})
+			runAndStop(t, v)
+
+			// Something else, wrapped by whoever can write the file.
+			writeFile(t, file, wrap("sys/wrapping/wrap"))
+			v, s, logs = open(t, srv.address, login)
+			wantLookup(t, s, logs, authz.ErrUnavailable, "was not made by auth/approle/role/+/secret-id")
+			runAndStop(t, v)
+		})
+	}
+}
+
+// TestCertLoginOnRealServers: with the client certificate of the connection.
+func TestCertLoginOnRealServers(t *testing.T) {
+	t.Parallel()
+	authority := newAuthority(t, "authority")
+	pair := func(serial int64, name string) (certFile, keyFile string) {
+		_, certPEM, keyPEM := authority.sign(serial, func(c *x509.Certificate) { c.DNSNames = []string{name} })
+		dir := t.TempDir()
+		writeFile(t, dir+"/cert.pem", certPEM)
+		writeFile(t, dir+"/key.pem", keyPEM)
+		return dir + "/cert.pem", dir + "/key.pem"
+	}
+	caFile := filepath.Join(t.TempDir(), "ca.pem")
+	writeFile(t, caFile, authority.pem)
+	srv := startTLSVault(t, authority, pair)
+	srv.mount("one", "v1")
+	srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+	srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
+	srv.auth("cert", "mtls")
+	srv.do(http.MethodPost, "auth/mtls/certs/authz", tokenSettings(map[string]any{
+		"certificate": authority.pem, "allowed_dns_sans": []string{"authz.example"},
+	}))
+	with := func(serial int64, name string) func(*vaultkv.Config) {
+		certFile, keyFile := pair(serial, name)
+		return func(c *vaultkv.Config) { c.CAFile, c.ClientCertFile, c.ClientKeyFile = caFile, certFile, keyFile }
+	}
+	for _, role := range []string{"authz", ""} {
+		l := vaultkv.Cert{LoginPlace: vaultkv.LoginPlace{Mount: "mtls"}, Role: role}
+		realLoginWorks(t, srv, l, with(3, "authz.example"))
+		_, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
+			logIn(l)(c)
+			with(4, "stranger.example")(c)
+		})
+		wantLookup(t, s, logs, authz.ErrUnavailable, "client certificate does not fit")
+	}
+}
+
+// TestLoginOfAnotherNamespace: the credentials are in a namespace below that of
+// the auth method. Only OpenBao has namespaces without a licence.
+func TestLoginOfAnotherNamespace(t *testing.T) {
+	t.Parallel()
+	srv := startBao(t)
+	srv.do(http.MethodPost, "sys/namespaces/team", nil)
+	srv.do(http.MethodPost, "team/sys/mounts/one", map[string]any{"type": "kv", "options": map[string]string{"version": "1"}})
+	srv.do(http.MethodPost, "team/one/"+accessToken, json.RawMessage(record()))
+	srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": strings.Replace(leastPolicy, `"one/+"`, `"team/one/+"`, 1)})
+	srv.auth("userpass", "userpass")
+	srv.do(http.MethodPost, "auth/userpass/users/authz", tokenSettings(map[string]any{"password": "zzPASSWORDzz"}))
+	file := filepath.Join(t.TempDir(), "password")
+	writeFile(t, file, "zzPASSWORDzz")
+	l := vaultkv.Userpass{LoginPlace: vaultkv.LoginPlace{Namespace: "root"}, Username: "authz", PasswordFile: file}
+	realLoginWorks(t, srv, l, func(c *vaultkv.Config) { c.Namespace = "team" })
+}
+
+// An issuer signs tokens, publishes its key, and reviews tokens as Kubernetes
+// does.
+type issuer struct {
+	url string
+	key *ecdsa.PrivateKey
+}
+
+func newIssuer(t *testing.T) *issuer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &issuer{key: key}
+	raw, err := key.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]any{
+			"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1",
+			"x": base64.RawURLEncoding.EncodeToString(raw[1:33]), "y": base64.RawURLEncoding.EncodeToString(raw[33:]),
+		}}})
+	})
+	mux.HandleFunc("POST /apis/authentication.k8s.io/v1/tokenreviews", i.review)
+	i.url = fake(t, mux.ServeHTTP)
+	return i
+}
+
+// sign makes a token with the claims.
+func (i *issuer) sign(t *testing.T, claims map[string]any) string {
+	t.Helper()
+	header, _ := json.Marshal(map[string]string{"alg": "ES256", "typ": "JWT", "kid": "1"})
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	digest := sha256.Sum256([]byte(signed))
+	r, s, err := ecdsa.Sign(rand.Reader, i.key, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := make([]byte, 64)
+	r.FillBytes(signature[:32])
+	s.FillBytes(signature[32:])
+	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+func serviceAccount(name string) map[string]any {
+	now := time.Now()
+	return map[string]any{
+		"iss": "https://kubernetes.example", "aud": []string{"vault"}, "sub": "system:serviceaccount:gateway:" + name,
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+		"kubernetes.io": map[string]any{"namespace": "gateway", "serviceaccount": map[string]string{"name": name, "uid": "uid-of-" + name}},
+	}
+}
+
+func (i *issuer) review(w http.ResponseWriter, r *http.Request) {
+	var asked struct{ Spec struct{ Token string } }
+	_ = json.NewDecoder(r.Body).Decode(&asked)
+	status := map[string]any{"authenticated": false, "error": "lookup failed: no such token"}
+	if parts := strings.Split(asked.Spec.Token, "."); len(parts) == 3 && strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+		payload, _ := base64.RawURLEncoding.DecodeString(parts[1])
+		var claims struct{ Sub string }
+		_ = json.Unmarshal(payload, &claims)
+		name := claims.Sub[strings.LastIndex(claims.Sub, ":")+1:]
+		status = map[string]any{"authenticated": true, "audiences": []string{"vault"}, "user": map[string]any{
+			"username": claims.Sub, "uid": "uid-of-" + name, "groups": []string{"system:serviceaccounts"},
+		}}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusCreated)
+	_ = json.NewEncoder(w).Encode(map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status})
+}
+
+// TestRealTokensOfFiveSeconds: lookups every 50 ms while tokens last for 5
+// seconds and can be renewed up to 12. 20 seconds, or as long as TOKEN_LIFE says.
+func TestRealTokensOfFiveSeconds(t *testing.T) {
+	t.Parallel()
+	for _, p := range products {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			srv := p.start(t)
+			srv.mount("one", "v1")
+			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+			srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
+			srv.auth("approle", "approle")
+			kinds := []struct {
+				name  string
+				role  map[string]any
+				least uint64 // logins in 20 seconds
+			}{
+				{"renewed", map[string]any{"token_ttl": "5s"}, 1},
+				{"max", map[string]any{"token_ttl": "5s", "token_max_ttl": "12s"}, 2},
+				{"batch", map[string]any{"token_ttl": "5s", "token_type": "batch"}, 5},
+			}
+			for _, k := range kinds {
+				t.Run(k.name, func(t *testing.T) {
+					t.Parallel()
+					srv.do(http.MethodPost, "auth/approle/role/"+k.name, tokenSettings(k.role))
+					file := filepath.Join(t.TempDir(), "secret-id")
+					writeFile(t, file, text(t, srv.do(http.MethodPost, "auth/approle/role/"+k.name+"/secret-id", nil), "data", "secret_id"))
+					v, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
+						logIn(vaultkv.AppRole{RoleID: text(t, srv.do(http.MethodGet, "auth/approle/role/"+k.name+"/role-id", nil), "data", "role_id"), SecretIDFile: file})(c)
+						c.Timeout = 4 * time.Second
+					})
+					stop := runVault(t, v)
+					lookups, failed := 0, 0
+					tick := time.NewTicker(50 * time.Millisecond)
+					defer tick.Stop()
+					var slowest time.Duration
+					for end := time.Now().Add(tokenLifeSpan(t)); time.Now().Before(end); <-tick.C {
+						begin := time.Now()
+						if _, err := s.Lookup(t.Context(), accessToken); err != nil {
+							failed++
+							t.Errorf("lookup %d: %v", lookups, err)
+						}
+						slowest = max(slowest, time.Since(begin))
+						lookups++
+					}
+					life := v.TokenLife()
+					if failed > 0 || life.Logins < k.least || life.FailedLogins > 0 {
+						t.Errorf("%d of %d lookups failed; %+v, want none and at least %d logins", failed, lookups, life, k.least)
+					}
+					t.Logf("%d lookups, slowest %s, %d logins, %d renewals, %d of them refused", lookups, slowest, life.Logins, life.Renewals+life.FailedRenewals, life.FailedRenewals)
+					stop()
+					wantNoTokens(t, nil, logs)
+				})
+			}
+		})
+	}
+}
+
+
+// tokenLifeSpan is 20 seconds, or what TOKEN_LIFE says: make token-life lets it
+// be 10 minutes.
+func tokenLifeSpan(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("TOKEN_LIFE")
+	if text == "" {
+		return 20 * time.Second
+	}
+	span, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("TOKEN_LIFE: %v", err)
+	}
+	return span
+}
+
+// runVault lets a vault object work until stop.
+func runVault(t *testing.T, v *vaultkv.Vault) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- v.Run(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run = %v, want no error", err)
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func runAndStop(t *testing.T, v *vaultkv.Vault) {
+	t.Helper()
+	runVault(t, v)()
+}
