@@ -281,8 +281,9 @@ func (s *session) revokeSuperseded(ctx context.Context) {
 }
 
 // end lets no login begin any more and revokes what we logged in for. A token
-// that was given is somebody else's to revoke.
-func (s *session) end(ctx context.Context) {
+// that was given is somebody else's to revoke. The first failure is returned; the
+// token then ends by itself.
+func (s *session) end(ctx context.Context) (first *Error) {
 	s.logins.close()
 	s.lookups.close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeLimit)
@@ -296,14 +297,25 @@ func (s *session) end(ctx context.Context) {
 	}
 	for _, t := range all {
 		a, problem := s.post(ctx, t.token, "auth/token/revoke-self", nil)
-		switch {
-		case problem != nil:
-			s.log.Warn("vault token not revoked, it ends by itself", zap.String("detail", problem.detail))
-		case a.status == 403 && a.denies():
-			s.log.Warn("vault token not revoked, it ends by itself", zap.String("detail",
-				`the Vault token may not revoke itself; add to one of its policies: path "auth/token/revoke-self" { capabilities = ["update"] }`))
-		case a.status == 204, a.status == 200:
-			s.log.Debug("vault token revoked")
+		if problem == nil && a.status == 403 && a.denies() {
+			problem = fail(StateOK, a.status, `the Vault token may not revoke itself, so it lives on after a stop; add to one of its policies: path "auth/token/revoke-self" { capabilities = ["update"] }`)
+		}
+		if problem != nil && first == nil {
+			first = problem
 		}
 	}
+	return first
+}
+
+// Stop ends what was begun without [Vault.Run]: it revokes a token that we logged
+// in for and closes the connections. An error says why the token lives on.
+func (v *Vault) Stop(ctx context.Context) error {
+	defer v.closeIdle()
+	if v.guest {
+		return nil
+	}
+	if problem := v.session.end(ctx); problem != nil {
+		return problem
+	}
+	return nil
 }

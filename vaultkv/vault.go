@@ -84,13 +84,13 @@ func New(c Config, log *zap.Logger) (*Vault, error) {
 
 // Beside returns the engine of another mount of the same server, which has the
 // connections and the token of v. Both are looked after by the Run of v.
-func (v *Vault) Beside(name, mount, kv string) (*Vault, error) {
+func (v *Vault) Beside(name, mount, kv string, log *zap.Logger) (*Vault, error) {
 	c := v.cfg
 	c.Name, c.Mount, c.KV = name, mount, kv
 	if !isMount(mount) || kv != KV1 && kv != KV2 {
 		return nil, fmt.Errorf("mount: %q of version %q is not a KV mount: give plain segments without a slash at either end, and v1 or v2", mount, kv)
 	}
-	log := v.log.With(zap.String("mount", mount))
+	log = log.With(zap.String("vault", name))
 	return &Vault{
 		cfg: c, log: log, client: v.client, conn: v.conn, closeIdle: func() {},
 		layout: newLayout(c), health: newHealth(log), guard: &guard{log: log}, poll: v.poll, censusBytes: v.censusBytes, session: v.session, guest: true,
@@ -120,7 +120,9 @@ func (v *Vault) Run(ctx context.Context) error {
 	keeping.Go(func() { v.session.keep(ctx, v.poll) })
 	v.watch(ctx)
 	keeping.Wait()
-	v.session.end(ctx)
+	if problem := v.session.end(ctx); problem != nil {
+		v.log.Warn("vault token not revoked", zap.String("detail", problem.detail))
+	}
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,8 +39,9 @@ type backends interface {
 	// engine opens the KV engine of a vault object. ready is what readiness asks
 	// of it; run may be nil.
 	engine(v *config.Vault, log *zap.Logger) (e vaultkv.Engine, ready func() error, run func(context.Context) error, err error)
-	// state opens the mount with the state, on the server of a vault object.
-	state(v *config.Vault, mount string, log *zap.Logger) (kv vaultkv.Versioned, run func(context.Context) error, err error)
+	// state opens the mount with the state, on the server of an engine that was
+	// opened by engine.
+	state(of vaultkv.Engine, mount string, log *zap.Logger) (kv vaultkv.Versioned, run func(context.Context) error, err error)
 }
 
 // build wires the service for a configuration: an engine, a store and a cache
@@ -95,8 +95,7 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 // keepState wires what was made through the admin API, and the API itself.
 func (s *service) keepState(c *config.Config, from backends, open *objects, authorizer *authz.Authorizer, log *zap.Logger) (*keeper, *vaultkv.Changes, error) {
 	log = log.Named("state")
-	home := c.Vaults[slices.IndexFunc(c.Vaults, func(v config.Vault) bool { return v.Name == c.State.Vault })]
-	kv, run, err := from.state(&home, c.State.Mount, log)
+	kv, run, err := from.state(open.named(c.State.Vault).engine, c.State.Mount, log)
 	if err != nil {
 		return nil, nil, fmt.Errorf("state: %w", err)
 	}
@@ -169,10 +168,12 @@ func (servers) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() 
 	return vault, ready, vault.Run, nil
 }
 
-func (servers) state(v *config.Vault, mount string, log *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
-	home := v.Config
-	home.Mount, home.KV, home.Name = mount, vaultkv.KV2, "state"
-	vault, err := vaultkv.New(home, log)
+func (servers) state(of vaultkv.Engine, mount string, log *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
+	home, ok := of.(*vaultkv.Vault)
+	if !ok {
+		return nil, nil, fmt.Errorf("the vault object is a %T, which has no server", of)
+	}
+	vault, err := home.Beside("state", mount, vaultkv.KV2, log)
 	if err != nil {
 		return nil, nil, err
 	}

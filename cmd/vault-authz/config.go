@@ -13,6 +13,7 @@ func configCommand(p process) *cobra.Command {
 		Use:   "config",
 		Short: "Look at the configuration",
 		Example: "  vault-authz config validate -c vault-authz.yaml\n" +
+			"  vault-authz config validate --connect -c vault-authz.yaml\n" +
 			"  vault-authz config show -c vault-authz.yaml",
 	}
 	onlyVerbs(cmd)
@@ -54,9 +55,13 @@ func configValidateCommand(p process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration and report every mistake",
-		Args:  noArgs,
+		Long: "validate checks the configuration and reports every mistake. With --connect it also does\n" +
+			"what serve would do first: it logs in to each vault object, reads from it, renews the\n" +
+			"token, and says what to mend. It exits with 1 if a vault object cannot be used.",
+		Args: noArgs,
 	}
 	path := configFlag(cmd)
+	online := cmd.Flags().Bool("connect", false, "log in to each vault object and read from it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := config.Load(*path, p.environ)
 		if err != nil {
@@ -64,7 +69,10 @@ func configValidateCommand(p process) *cobra.Command {
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %d vault objects, %d consumers, %d policies\n",
 			*path, len(c.Vaults), len(c.Consumers), len(c.Policies))
-		return err
+		if err != nil || !*online {
+			return err
+		}
+		return connect(cmd.Context(), &c, cmd.OutOrStdout())
 	}
 	return cmd
 }

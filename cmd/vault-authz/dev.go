@@ -101,7 +101,7 @@ func (m *memory) engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, func() 
 	return engine, func() error { return nil }, nil, nil
 }
 
-func (m *memory) state(_ *config.Vault, _ string, log *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
+func (m *memory) state(_ vaultkv.Engine, _ string, log *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
 	log.Warn("everything is in memory and forgotten at the end")
 	return memkv.New(), nil, nil
 }

@@ -35,7 +35,7 @@ func newShared() *shared {
 	return &shared{memory: memory{mounts: map[string]*memkv.Engine{}}, kv: memkv.New()}
 }
 
-func (s *shared) state(*config.Vault, string, *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
+func (s *shared) state(vaultkv.Engine, string, *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
 	if s.before != nil {
 		return slow{s.kv, s.before}, nil, nil
 	}

@@ -12,6 +12,7 @@ import (
 type watched interface {
 	State() vaultkv.State
 	Guarding() vaultkv.Guarding
+	TokenLife() vaultkv.TokenLife
 }
 
 var _ watched = (*vaultkv.Vault)(nil)
@@ -21,14 +22,14 @@ func condition(w watched) string {
 	if w.Guarding().Holding {
 		text += ", reads held back"
 	}
-	return text
+	return text + tokenText(w.TokenLife())
 }
 
 // objectMetrics are the figures of one vault object.
 func objectMetrics(vault string, engine vaultkv.Engine, c *cache.Cache[authz.Credential], s *vaultkv.Sweeper) prometheus.Collector {
 	all := figures{newCacheCollector(vault, c, s)}
 	if w, ok := engine.(watched); ok {
-		all = append(all, newVaultCollector(vault, w))
+		all = append(all, newVaultCollector(vault, w), newTokenCollector(vault, w))
 	}
 	return all
 }

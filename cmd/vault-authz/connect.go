@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// connect does with each vault object what serve will do: it logs in, reads, and
+// renews the token; and it reads the state. It reports all that is wrong to out,
+// and returns an error if something keeps a vault object from being used.
+func connect(ctx context.Context, c *config.Config, out io.Writer) error {
+	failed := 0
+	for i := range c.Vaults {
+		if !connectOne(ctx, c, &c.Vaults[i], out) {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d vault objects cannot be used", failed, len(c.Vaults))
+	}
+	return nil
+}
+
+func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.Writer) bool {
+	say := func(format string, args ...any) {
+		fmt.Fprintf(out, "vault object %q: %s\n", v.Name, fmt.Sprintf(format, args...))
+	}
+	for _, setting := range v.InsecureSettings() {
+		say("warning: %s", setting)
+	}
+	vault, err := vaultkv.New(v.Config, zap.NewNop())
+	if err != nil {
+		say("%v", err)
+		return false
+	}
+	// The token first: it has more time for the login than a read.
+	tokenProblem := vault.CheckToken(ctx)
+	err = vault.Check(ctx)
+	if err == nil && c.State.Vault == v.Name {
+		err = readState(ctx, vault, c.State.Mount)
+	}
+	life := vault.TokenLife()
+	if stopped := vault.Stop(ctx); stopped != nil && tokenProblem == nil {
+		tokenProblem = stopped
+	}
+	if err != nil {
+		say("%v", err)
+		return false
+	}
+	if tokenProblem != nil {
+		say("warning: %v", tokenProblem)
+	}
+	say("ok%s", tokenText(life))
+	return true
+}
+
+// readState reads what serve reads first.
+func readState(ctx context.Context, home *vaultkv.Vault, mount string) error {
+	state, err := home.Beside("state", mount, vaultkv.KV2, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	_, _, _, err = state.ReadVersion(ctx, "changes")
+	if err == nil {
+		_, err = state.ListUnder(ctx, "records")
+	}
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	return nil
+}
