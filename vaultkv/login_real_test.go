@@ -2,12 +2,7 @@ package vaultkv_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -17,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -102,37 +100,34 @@ func realLogins() []realLogin {
 			t.Helper()
 			place := vaultkv.LoginPlace{Mount: at}
 			issuer := newIssuer(t)
-			srv.do(http.MethodPost, "auth/"+at+"/config", map[string]any{"jwks_url": issuer.url + "/jwks", "bound_issuer": "https://issuer.example"})
+			srv.do(http.MethodPost, "auth/"+at+"/config", map[string]any{"jwks_url": issuer.URL + "/jwks", "bound_issuer": parts.IssuerName})
 			srv.do(http.MethodPost, "auth/"+at+"/role/authz", tokenSettings(map[string]any{
-				"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault"}, "bound_subject": "authz",
+				"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{parts.Audience}, "bound_subject": "authz",
 			}))
-			claims := func(audience string) map[string]any {
-				return map[string]any{"iss": "https://issuer.example", "sub": "authz", "aud": audience, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}
-			}
 			dir := t.TempDir()
-			writeFile(t, dir+"/good", issuer.sign(t, claims("vault")))
-			writeFile(t, dir+"/bad", issuer.sign(t, claims("another")))
+			writeFile(t, dir+"/good", signed(t)(issuer.JWT("authz", parts.Audience)))
+			writeFile(t, dir+"/bad", signed(t)(issuer.JWT("authz", "another")))
 			return vaultkv.JWT{LoginPlace: place, Role: "authz", TokenFile: dir + "/good"},
 				vaultkv.JWT{LoginPlace: place, Role: "authz", TokenFile: dir + "/bad"}, "bound_audiences",
-				func() { writeFile(t, dir+"/bad", issuer.sign(t, claims("vault"))) }
+				func() { writeFile(t, dir+"/bad", signed(t)(issuer.JWT("authz", parts.Audience))) }
 		}},
 		{"kubernetes", "k8s/east", func(t *testing.T, srv *server, at string) (vaultkv.Login, vaultkv.Login, string, func()) {
 			t.Helper()
 			place := vaultkv.LoginPlace{Mount: at}
 			issuer := newIssuer(t)
 			srv.do(http.MethodPost, "auth/"+at+"/config", map[string]any{
-				"kubernetes_host": issuer.url, "token_reviewer_jwt": issuer.sign(t, serviceAccount("reviewer")),
+				"kubernetes_host": issuer.URL, "token_reviewer_jwt": signed(t)(issuer.ServiceAccount("gateway", "reviewer")),
 				"disable_local_ca_jwt": true, "kubernetes_ca_cert": newAuthority(t, "kubernetes").pem, // it is not used, but has to be there
 			})
 			srv.do(http.MethodPost, "auth/"+at+"/role/authz", tokenSettings(map[string]any{
-				"bound_service_account_names": []string{"authz"}, "bound_service_account_namespaces": []string{"gateway"}, "audience": "vault",
+				"bound_service_account_names": []string{"authz"}, "bound_service_account_namespaces": []string{"gateway"}, "audience": parts.Audience,
 			}))
 			dir := t.TempDir()
-			writeFile(t, dir+"/good", issuer.sign(t, serviceAccount("authz")))
-			writeFile(t, dir+"/bad", issuer.sign(t, serviceAccount("another")))
+			writeFile(t, dir+"/good", signed(t)(issuer.ServiceAccount("gateway", "authz")))
+			writeFile(t, dir+"/bad", signed(t)(issuer.ServiceAccount("gateway", "another")))
 			return vaultkv.Kubernetes{LoginPlace: place, Role: "authz", TokenFile: dir + "/good"},
 				vaultkv.Kubernetes{LoginPlace: place, Role: "authz", TokenFile: dir + "/bad"}, "bound_service_account_names",
-				func() { writeFile(t, dir+"/bad", issuer.sign(t, serviceAccount("authz"))) }
+				func() { writeFile(t, dir+"/bad", signed(t)(issuer.ServiceAccount("gateway", "authz"))) }
 		}},
 	}
 }
@@ -168,6 +163,59 @@ func TestLoginsOnRealServers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatAPolicyLacksIsNamed: for each operation, with its own line.
+func TestWhatAPolicyLacksIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, p := range products {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			srv := p.start(t)
+			token, _ := srv.token(`path "nothing" { capabilities = ["read"] }`)
+			for _, kv := range []string{"v1", "v2"} {
+				srv.mount("kv-"+kv, kv)
+				v, _, _ := open(t, srv.address, func(c *vaultkv.Config) { c.Token, c.Mount, c.KV, c.Timeout = token, "kv-"+kv, kv, 20*time.Second })
+				data, metadata := "kv-"+kv+"/", "kv-"+kv+"/"
+				if kv == "v2" {
+					data, metadata = data+"data/", metadata+"metadata/"
+				}
+				whole := "+"
+				if kv == "v2" {
+					whole = "*"
+				}
+				_, _, read := v.Read(t.Context(), accessToken)
+				_, list := v.List(t.Context())
+				tests := []struct {
+					name, want string
+					err        error
+				}{
+					{"read", `path "` + data + `+" { capabilities = ["read"] }`, read},
+					{"write", `path "` + data + `+" { capabilities = ["create", "update"] }`, v.Write(t.Context(), accessToken, record())},
+					{"delete", `path "` + metadata + whole + `" { capabilities = ["delete"] }`, v.Delete(t.Context(), accessToken)},
+					{"list", `path "` + metadata + `*" { capabilities = ["list"] }`, list},
+				}
+				if kv == "v2" {
+					_, _, err := v.WriteVersion(t.Context(), "records/consumers/x", []byte(`{}`), 0)
+					tests = append(tests, struct {
+						name, want string
+						err        error
+					}{"write below a folder", `path "` + data + `*" { capabilities = ["create", "update"] }`, err})
+				}
+				for _, tt := range tests {
+					if tt.err == nil || !strings.Contains(tt.err.Error(), tt.want) {
+						t.Errorf("%s on %s: %v, want it to say %s", tt.name, kv, tt.err, tt.want)
+					}
+					wantNoTokens(t, tt.err, newLogs(), token)
+				}
+			}
+		})
+	}
+}
+
+func newLogs() *observer.ObservedLogs {
+	_, logs := newLog()
+	return logs
 }
 
 func logIn(l vaultkv.Login) func(*vaultkv.Config) {
@@ -319,81 +367,25 @@ func TestLoginOfAnotherNamespace(t *testing.T) {
 	realLoginWorks(t, srv, l, func(c *vaultkv.Config) { c.Namespace = "team" })
 }
 
-// An issuer signs tokens, publishes its key, and reviews tokens as Kubernetes
-// does.
-type issuer struct {
-	url string
-	key *ecdsa.PrivateKey
-}
-
-func newIssuer(t *testing.T) *issuer {
+func newIssuer(t *testing.T) *parts.Issuer {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	i, err := parts.StartIssuer()
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &issuer{key: key}
-	raw, err := key.PublicKey.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]any{
-			"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1",
-			"x": base64.RawURLEncoding.EncodeToString(raw[1:33]), "y": base64.RawURLEncoding.EncodeToString(raw[33:]),
-		}}})
-	})
-	mux.HandleFunc("POST /apis/authentication.k8s.io/v1/tokenreviews", i.review)
-	i.url = fake(t, mux.ServeHTTP)
+	t.Cleanup(i.Close)
 	return i
 }
 
-// sign makes a token with the claims.
-func (i *issuer) sign(t *testing.T, claims map[string]any) string {
-	t.Helper()
-	header, _ := json.Marshal(map[string]string{"alg": "ES256", "typ": "JWT", "kid": "1"})
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
+// signed is for what an issuer returns.
+func signed(t *testing.T) func(token string, err error) string {
+	return func(token string, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
 	}
-	signed := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
-	digest := sha256.Sum256([]byte(signed))
-	r, s, err := ecdsa.Sign(rand.Reader, i.key, digest[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	signature := make([]byte, 64)
-	r.FillBytes(signature[:32])
-	s.FillBytes(signature[32:])
-	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
-}
-
-func serviceAccount(name string) map[string]any {
-	now := time.Now()
-	return map[string]any{
-		"iss": "https://kubernetes.example", "aud": []string{"vault"}, "sub": "system:serviceaccount:gateway:" + name,
-		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-		"kubernetes.io": map[string]any{"namespace": "gateway", "serviceaccount": map[string]string{"name": name, "uid": "uid-of-" + name}},
-	}
-}
-
-func (i *issuer) review(w http.ResponseWriter, r *http.Request) {
-	var asked struct{ Spec struct{ Token string } }
-	_ = json.NewDecoder(r.Body).Decode(&asked)
-	status := map[string]any{"authenticated": false, "error": "lookup failed: no such token"}
-	if parts := strings.Split(asked.Spec.Token, "."); len(parts) == 3 && strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
-		payload, _ := base64.RawURLEncoding.DecodeString(parts[1])
-		var claims struct{ Sub string }
-		_ = json.Unmarshal(payload, &claims)
-		name := claims.Sub[strings.LastIndex(claims.Sub, ":")+1:]
-		status = map[string]any{"authenticated": true, "audiences": []string{"vault"}, "user": map[string]any{
-			"username": claims.Sub, "uid": "uid-of-" + name, "groups": []string{"system:serviceaccounts"},
-		}}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusCreated)
-	_ = json.NewEncoder(w).Encode(map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status})
 }
 
 // TestRealTokensOfFiveSeconds: lookups every 50 ms while tokens last for 5
@@ -453,7 +445,6 @@ func TestRealTokensOfFiveSeconds(t *testing.T) {
 		})
 	}
 }
-
 
 // tokenLifeSpan is 20 seconds, or what TOKEN_LIFE says: make token-life lets it
 // be 10 minutes.
