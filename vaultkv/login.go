@@ -83,7 +83,7 @@ func (c *Config) validateLogin() error {
 	case given != 1:
 		return errors.New("token: exactly one of a token file, a token value and a login must be given")
 	case c.Login != nil:
-		return within("login."+c.Login.Method(), c.Login.validate(c))
+		return inSetting("login."+c.Login.Method(), c.Login.validate(c))
 	case c.Token != "":
 		if _, err := parseToken(c.Token); err != nil {
 			return fmt.Errorf("token: %w", err)
@@ -92,8 +92,8 @@ func (c *Config) validateLogin() error {
 	return nil
 }
 
-// within puts the name of a setting in front of each of the errors in err.
-func within(setting string, err error) error {
+// inSetting puts the name of a setting in front of each of the errors in err.
+func inSetting(setting string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -103,7 +103,7 @@ func within(setting string, err error) error {
 	}
 	var errs []error
 	for _, e := range joined.Unwrap() {
-		errs = append(errs, within(setting, e))
+		errs = append(errs, inSetting(setting, e))
 	}
 	return errors.Join(errs...)
 }

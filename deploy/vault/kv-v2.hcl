@@ -3,7 +3,8 @@
 # else.
 #
 #   vault policy write vault-authz deploy/vault/kv-v2.hcl
-#   vault token create -policy=vault-authz -orphan -field=token
+#
+# The files login-*.sh beside this one make a role with it.
 #
 # Change the mount here and in the configuration (vaults[].mount) together, and
 # set vaults[].kv to v2.
@@ -19,10 +20,21 @@ path "kong-auth/metadata/" {
   capabilities = ["list"]
 }
 
-# With this vault-authz can tell a token that Vault no longer takes from one
-# whose policies do not cover the mount, and says in its log which it is. The
-# policy "default", which tokens have unless it is left out on purpose, grants
-# it already.
+# What follows is about the token itself. The policy "default" grants it too, but
+# the sample roles leave that one out.
+
+# To see how long the token lives, and to tell a token that Vault no longer takes
+# from one whose policies do not cover the mount.
 path "auth/token/lookup-self" {
   capabilities = ["read"]
+}
+
+# To keep the token alive.
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+
+# To revoke the token at a stop, if it came from a login.
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
 }

@@ -42,6 +42,20 @@ func (v *VaultAPI) Do(ctx context.Context, method, path string, body, into any) 
 	if err != nil {
 		return err
 	}
+	return v.send(req, into)
+}
+
+// Wrapped makes a call whose answer is wrapped for a minute.
+func (v *VaultAPI) Wrapped(ctx context.Context, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, "POST", v.Address+"/v1/"+path, strings.NewReader("{}"))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Vault-Wrap-TTL", "60s")
+	return v.send(req, into)
+}
+
+func (v *VaultAPI) send(req *http.Request, into any) error {
 	req.Header.Set("X-Vault-Token", v.RootToken)
 	req.Header.Set("X-Vault-Request", "true")
 	answer, err := fetch(v.http, req)

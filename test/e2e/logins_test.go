@@ -1,0 +1,289 @@
+package e2e
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+const deployVault = "../../deploy/vault/"
+
+// eachStore runs a test on a real Vault and on a real OpenBao of its own.
+func eachStore(t *testing.T, test func(t *testing.T, v *parts.Vault)) {
+	t.Helper()
+	starts := map[string]func(dir string) (*parts.Vault, error){
+		"Vault": func(dir string) (*parts.Vault, error) {
+			return parts.StartVault(t.Context(), parts.VaultConfig{Binary: suite.vault, Dir: dir})
+		},
+		"OpenBao": func(dir string) (*parts.Vault, error) {
+			return parts.StartOpenBao(t.Context(), suite.bao, dir, "root-of-the-login-tests")
+		},
+	}
+	for name, start := range starts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			realParts(t, map[string]string{"VAULT_BIN": suite.vault, "BAO_BIN": suite.bao})
+			v, err := start(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(v.Kill)
+			test(t, v)
+		})
+	}
+}
+
+// connect runs `config validate --connect` for one vault object.
+func connect(t *testing.T, address, kv, settings, more string) (out string, exit int) {
+	t.Helper()
+	binary, err := suite.service()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	text := fmt.Sprintf("vaults:\n  - name: main\n    address: %s\n    mount: kong-auth\n    kv: %s\n    timeout: 20s\n", address, kv) + indent(settings, "    ") + more
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := exec.CommandContext(t.Context(), binary, "config", "validate", "--connect", "--config", file).CombinedOutput()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	if failed != nil {
+		exit = failed.ExitCode()
+	}
+	return string(raw), exit
+}
+
+func indent(text, by string) string {
+	return by + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+by) + "\n"
+}
+
+// sample runs a script of deploy/vault as an operator does. The command line of
+// OpenBao is that of Vault under another name.
+func sample(t *testing.T, v *parts.Vault, script string, environ ...string) {
+	t.Helper()
+	bin := t.TempDir()
+	if err := os.Symlink(suite.bao, filepath.Join(bin, "vault")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", deployVault+script)
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+bin, "BAO_ADDR="+v.Address, "BAO_TOKEN="+v.RootToken)
+	cmd.Env = append(cmd.Env, environ...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+}
+
+func readText(t *testing.T, name string) string {
+	t.Helper()
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func putText(t *testing.T, name, text string) string {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func setPolicy(t *testing.T, v *parts.Vault, policy string) {
+	t.Helper()
+	if err := v.Do(t.Context(), "PUT", "sys/policies/acl/vault-authz", map[string]string{"policy": policy}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pathBlock is one path of a policy.
+var pathBlock = regexp.MustCompile(`(?m)^path "([^"]+)" \{\n[^}]*\}\n`)
+
+// TestSamplePoliciesAreEnoughAndNothingInThemIsTooMuch: without any one path the
+// message names it.
+func TestSamplePoliciesAreEnoughAndNothingInThemIsTooMuch(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		sample(t, v, "login-approle.sh")
+		login := "login: {approle: {role_id: " + roleID(t, v) + ", secret_id_file: " + putText(t, filepath.Join(t.TempDir(), "s"), secretID(t, v)) + "}}"
+		if err := v.Mount(t.Context(), "vault-authz", "v2"); err != nil {
+			t.Fatal(err)
+		}
+		for _, kv := range []string{"v1", "v2"} {
+			if kv == "v2" {
+				if err := v.Unmount(t.Context(), "kong-auth"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := v.Mount(t.Context(), "kong-auth", kv); err != nil {
+				t.Fatal(err)
+			}
+			policy := readText(t, deployVault+"kv-"+kv+".hcl")
+			everyPath(t, v, policy, func() (string, int) { return connect(t, v.Address, kv, login, "") })
+			// What the state store needs is checked by the store's own tests, but
+			// for what is read at the start.
+			state := readText(t, deployVault+"state.hcl")
+			state = state[:strings.Index(state, "# To manage token pairs")]
+			everyPath(t, v, state+policy, func() (string, int) { return connect(t, v.Address, kv, login, "state: {vault: main}\n") })
+		}
+	})
+}
+
+func everyPath(t *testing.T, v *parts.Vault, policy string, connect func() (string, int)) {
+	t.Helper()
+	paths := pathBlock.FindAllStringSubmatchIndex(policy, -1)
+	if len(paths) < 4 {
+		t.Fatalf("%d paths in the policy:\n%s", len(paths), policy)
+	}
+	setPolicy(t, v, policy)
+	if out, exit := connect(); exit != 0 || strings.Contains(out, "warning") {
+		t.Errorf("with the whole policy: exit %d\n%s", exit, out)
+	}
+	for _, at := range paths {
+		path := policy[at[2]:at[3]]
+		setPolicy(t, v, policy[:at[0]]+policy[at[1]:])
+		out, exit := connect()
+		// A path with a glob is named with the glob that is right for the request.
+		if !strings.Contains(out, `path "`+strings.TrimSuffix(strings.TrimSuffix(path, "*"), "+")) {
+			t.Errorf("without %s: exit %d, and no word of it:\n%s", path, exit, out)
+		}
+		if own := strings.HasPrefix(path, "auth/token/"); own != (exit == 0) {
+			t.Errorf("without %s: exit %d\n%s", path, exit, out)
+		}
+	}
+}
+
+func roleID(t *testing.T, v *parts.Vault) string {
+	t.Helper()
+	var answer struct {
+		Data struct {
+			RoleID string `json:"role_id"`
+		}
+	}
+	if err := v.Do(t.Context(), "GET", "auth/approle/role/vault-authz/role-id", nil, &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer.Data.RoleID
+}
+
+func secretID(t *testing.T, v *parts.Vault) string {
+	t.Helper()
+	var answer struct {
+		Data struct {
+			SecretID string `json:"secret_id"`
+		}
+	}
+	if err := v.Do(t.Context(), "POST", "auth/approle/role/vault-authz/secret-id", map[string]any{}, &answer); err != nil {
+		t.Fatal(err)
+	}
+	suite.secrets.add(answer.Data.SecretID)
+	return answer.Data.SecretID
+}
+
+// TestLoginsOfTheDocumentation: each example of docs/vault.md works with the role
+// that its script makes.
+func TestLoginsOfTheDocumentation(t *testing.T) {
+	t.Parallel()
+	docs := readText(t, "../../docs/vault.md")
+	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		if err := v.Mount(t.Context(), "kong-auth", "v1"); err != nil {
+			t.Fatal(err)
+		}
+		setPolicy(t, v, readText(t, deployVault+"kv-v1.hcl"))
+		issuer, err := parts.StartIssuer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(issuer.Close)
+		dir := t.TempDir()
+		file := func(name string, text string, err error) string {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return putText(t, filepath.Join(dir, name), text)
+		}
+		ca := file("ca.pem", certificate(t), nil)
+		reviewer, err := issuer.ServiceAccount("kube-system", "reviewer")
+
+		sample(t, v, "login-approle.sh")
+		sample(t, v, "login-kubernetes.sh", "KUBERNETES_HOST="+issuer.URL, "KUBERNETES_CA_FILE="+ca, "REVIEWER_TOKEN_FILE="+file("reviewer", reviewer, err))
+		sample(t, v, "login-jwt.sh", "JWKS_URL="+issuer.URL+"/jwks", "ISSUER="+parts.IssuerName, "SUBJECT=authz")
+		sample(t, v, "login-cert.sh", "CLIENT_CA_FILE="+ca, "CLIENT_NAME=authz.example")
+		sample(t, v, "login-userpass.sh", "PASSWORD_FILE="+file("password", "a password of the test", nil))
+
+		file("secret-id", secretID(t, v), nil)
+		account, err := issuer.ServiceAccount("vault-authz", "vault-authz")
+		file("service-account-token", account, err)
+		jwt, err := issuer.JWT("authz", parts.Audience)
+		file("token.jwt", jwt, err)
+		token, err := v.ReaderToken(t.Context(), "kong-auth")
+		file("vault-token", token, err)
+		wrapping, err := wrappedSecretID(t.Context(), v)
+		file("wrapping-token", wrapping, err)
+
+		tried := 0
+		for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(docs, -1) {
+			settings := strings.NewReplacer("/run/secrets/", dir+"/", "ROLE_ID", roleID(t, v)).Replace(block[1])
+			if strings.Contains(settings, "client_cert_file") {
+				// It needs TLS; the login is tried by the tests of vaultkv.
+				continue
+			}
+			tried++
+			if out, exit := connect(t, v.Address, "v1", settings, ""); exit != 0 || strings.Contains(out, "warning") {
+				t.Errorf("exit %d\n%s\nwith\n%s", exit, out, settings)
+			}
+		}
+		if tried != 6 {
+			t.Errorf("%d examples were tried, want 6", tried)
+		}
+	})
+}
+
+func wrappedSecretID(ctx context.Context, v *parts.Vault) (string, error) {
+	var answer struct {
+		Wrap struct {
+			Token string `json:"token"`
+		} `json:"wrap_info"`
+	}
+	err := v.Wrapped(ctx, "auth/approle/role/vault-authz/secret-id", &answer)
+	return answer.Wrap.Token, err
+}
+
+// certificate is one that signs itself.
+func certificate(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
