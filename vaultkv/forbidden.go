@@ -47,20 +47,25 @@ func (s *session) judge(ctx context.Context, token string, a *answer) verdict {
 		if _, known := s.recall(token); known {
 			return nil
 		}
-		v := tokenUnsure
-		a, problem := s.lookUp(ctx, token)
-		switch {
-		case problem != nil:
-		case a.status == 200, a.status == 403 && a.denies():
-			v = tokenAlive
-		case a.status == 403:
-			v = tokenDead
-		}
-		s.remember(token, v)
+		s.remember(token, s.ask(ctx, token))
 		return nil
 	})
 	v, _ := s.recall(token)
 	return v
+}
+
+// ask lets the token look at itself.
+func (s *session) ask(ctx context.Context, token string) verdict {
+	a, problem := s.lookUp(ctx, token)
+	switch {
+	case problem != nil:
+		return tokenUnsure
+	case a.status == 200, a.status == 403 && a.denies():
+		return tokenAlive
+	case a.status == 403:
+		return tokenDead
+	}
+	return tokenUnsure
 }
 
 func (s *session) recall(token string) (verdict, bool) {

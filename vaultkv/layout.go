@@ -34,9 +34,6 @@ func join(prefix, key string) (string, bool) {
 	return p, isKey(key) && p == path.Clean(p)
 }
 
-// policyPath is the pattern for a Vault policy that covers what l reads.
-func (l layout) policyPath() string { return l.data + "+" }
-
 // body is what a write sends.
 func (l layout) body(document []byte) ([]byte, error) {
 	if len(document) == 0 || document[0] != '{' || !json.Valid(document) {

@@ -1,8 +1,6 @@
 package vaultkv
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"encoding/json"
 	"time"
 )
@@ -45,7 +43,7 @@ func (l lease) granted(now time.Time, ttl time.Duration, renewable bool) lease {
 	l.final = float64(ttl) < shrunk*float64(l.full)
 	// Two thirds, and up to a tenth of that earlier: replicas that started
 	// together do not stay together.
-	l.due = time.Duration(float64(ttl) * 2 / 3 * (1 - 0.1*random()))
+	l.due = jitter(ttl/5*3, ttl/15)
 	return l
 }
 
@@ -64,14 +62,6 @@ func (l lease) expired(now time.Time) bool {
 	return l.dead || l.known && l.ttl > 0 && l.remaining(now) == 0
 }
 
-// random is between 0 and 1, without 1. crypto/rand never fails; it is not
-// needed for its strength.
-func random() float64 {
-	var b [8]byte
-	_, _ = rand.Read(b[:])
-	return float64(binary.LittleEndian.Uint64(b[:])>>11) / (1 << 53)
-}
-
 // Waits between attempts that fail: doubling, with up to a half taken off at
 // random.
 const (
@@ -84,7 +74,7 @@ type backoff struct{ last time.Duration }
 
 func (b *backoff) next() time.Duration {
 	b.last = min(maxPause, max(firstPause, 2*b.last))
-	return time.Duration(float64(b.last) * (1 - 0.5*random()))
+	return jitter(b.last/2, b.last/2)
 }
 
 // authAnswer is what logins and renewals answer.

@@ -7,7 +7,7 @@ import (
 
 // ServiceAccountTokenFile is where Kubernetes puts the token of a pod's service
 // account.
-const ServiceAccountTokenFile = "/var/run/secrets/kubernetes.io/serviceaccount/token" //nolint:gosec // a path
+const ServiceAccountTokenFile = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
 // Kubernetes logs in with the token of a service account.
 type Kubernetes struct {

@@ -379,6 +379,7 @@ func newIssuer(t *testing.T) *parts.Issuer {
 
 // signed is for what an issuer returns.
 func signed(t *testing.T) func(token string, err error) string {
+	t.Helper()
 	return func(token string, err error) string {
 		t.Helper()
 		if err != nil {

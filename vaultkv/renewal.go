@@ -34,9 +34,8 @@ func (s *session) plan(now time.Time) (step, time.Duration) {
 	switch {
 	case l.token == "", l.dead && s.login != nil:
 		return stepLogIn, 0
-	case l.dead:
-		return stepNone, never
-	case !l.known:
+	case l.dead, !l.known:
+		// Whoever gave a token may also have brought it back to life.
 		return stepLook, 0
 	case l.ttl == 0:
 		return stepNone, never
@@ -239,7 +238,7 @@ func (s *session) look(ctx context.Context) *Error {
 		return problem
 	case a.status == 200 && json.Unmarshal(a.Data, &self) == nil:
 		s.change(token, func(l lease) lease {
-			l.batch = self.Type == "batch"
+			l.batch, l.dead, l.full = self.Type == "batch", false, 0
 			ttl := seconds(self.TTL)
 			if ttl == 0 && self.Expires != nil {
 				ttl = time.Nanosecond // it ends just now

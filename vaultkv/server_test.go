@@ -49,7 +49,10 @@ func binary(t *testing.T, variable string) string {
 	return ""
 }
 
-func startVault(t *testing.T) *server { return startVaultWith(t, nil) }
+func startVault(t *testing.T) *server {
+	t.Helper()
+	return startVaultWith(t, nil)
+}
 
 // startTLSVault starts a Vault with a certificate of the authority.
 func startTLSVault(t *testing.T, a *authority, pair func(serial int64, name string) (certFile, keyFile string)) *server {

@@ -124,6 +124,7 @@ var pathBlock = regexp.MustCompile(`(?m)^path "([^"]+)" \{\n[^}]*\}\n`)
 func TestSamplePoliciesAreEnoughAndNothingInThemIsTooMuch(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
 		sample(t, v, "login-approle.sh")
 		login := "login: {approle: {role_id: " + roleID(t, v) + ", secret_id_file: " + putText(t, filepath.Join(t.TempDir(), "s"), secretID(t, v)) + "}}"
 		if err := v.Mount(t.Context(), "vault-authz", "v2"); err != nil {
@@ -206,6 +207,7 @@ func TestLoginsOfTheDocumentation(t *testing.T) {
 	t.Parallel()
 	docs := readText(t, "../../docs/vault.md")
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
 		if err := v.Mount(t.Context(), "kong-auth", "v1"); err != nil {
 			t.Fatal(err)
 		}
