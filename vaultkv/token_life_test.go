@@ -88,6 +88,9 @@ func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
 				if got, most := w.live(), 1; got > most && !tt.server.Batch {
 					t.Errorf("%d tokens live, want the ones before revoked", got)
 				}
+				if got, want := w.count("auth/token/revoke-self"), w.count("auth/approle/login")-1; tt.server.MaxTTL > 0 && got < want {
+					t.Errorf("%d tokens were revoked, want the %d that were replaced", got, want)
+				}
 				w.stop()
 				if got := w.live(); got != 0 && !tt.server.Batch {
 					t.Errorf("%d tokens live after the stop, want ours revoked", got)
