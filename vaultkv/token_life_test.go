@@ -85,11 +85,12 @@ func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
 				if got := w.count("auth/token/renew-self"); got < tt.renews[0] || got > tt.renews[1] {
 					t.Errorf("%d renewals, want %d to %d", got, tt.renews[0], tt.renews[1])
 				}
-				if got, most := w.live(), 1; got > most && !tt.server.Batch {
+				// The day may end right after a login, with the token before not revoked yet.
+				if got := w.live(); got > 2 && !tt.server.Batch {
 					t.Errorf("%d tokens live, want the ones before revoked", got)
 				}
-				if got, want := w.count("auth/token/revoke-self"), w.count("auth/approle/login")-1; tt.server.MaxTTL > 0 && got < want {
-					t.Errorf("%d tokens were revoked, want the %d that were replaced", got, want)
+				if got, want := w.count("auth/token/revoke-self"), w.count("auth/approle/login")-2; tt.server.MaxTTL > 0 && got < want {
+					t.Errorf("%d tokens were revoked, want all but the last of those replaced, %d", got, want)
 				}
 				w.stop()
 				if got := w.live(); got != 0 && !tt.server.Batch {
