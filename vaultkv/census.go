@@ -48,6 +48,9 @@ func (v *Vault) EachKey(ctx context.Context, each func(key string)) error {
 }
 
 func (v *Vault) census(ctx context.Context, each func(key string)) *Error {
+	if problem := v.session.ready(ctx); problem != nil {
+		return problem
+	}
 	asked := context.WithValue(ctx, answerLimit{}, v.censusBytes)
 	resp, err := v.client.Logical().ReadRawWithDataWithContext(asked, v.layout.list, url.Values{"list": {"true"}})
 	if err == nil && resp != nil && resp.StatusCode == 200 {

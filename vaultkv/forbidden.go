@@ -146,6 +146,9 @@ func (l layout) grant(method, path string) (pattern, capabilities string) {
 	if capabilities == "" {
 		capabilities = `"read"`
 	}
+	if method == methodList && path == l.list {
+		return path + "/", capabilities
+	}
 	key, ofData := strings.CutPrefix(path, l.data)
 	switch {
 	case path == "" || ofData && method != methodList && !strings.Contains(key, "/"):

@@ -193,7 +193,7 @@ func TestWhatAPolicyLacksIsNamed(t *testing.T) {
 					{"read", `path "` + data + `+" { capabilities = ["read"] }`, read},
 					{"write", `path "` + data + `+" { capabilities = ["create", "update"] }`, v.Write(t.Context(), accessToken, record())},
 					{"delete", `path "` + metadata + whole + `" { capabilities = ["delete"] }`, v.Delete(t.Context(), accessToken)},
-					{"list", `path "` + metadata + `*" { capabilities = ["list"] }`, list},
+					{"list", `path "` + metadata + `" { capabilities = ["list"] }`, list},
 				}
 				if kv == "v2" {
 					_, _, err := v.WriteVersion(t.Context(), "records/consumers/x", []byte(`{}`), 0)

@@ -45,6 +45,10 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 	if err == nil && c.State.Vault == v.Name {
 		err = readState(ctx, vault, c.State.Mount)
 	}
+	var listProblem error
+	if err == nil && v.Sweep.Interval > 0 {
+		listProblem = vault.EachKey(ctx, func(string) {})
+	}
 	life := vault.TokenLife()
 	if stopped := vault.Stop(ctx); stopped != nil && tokenProblem == nil {
 		tokenProblem = stopped
@@ -53,8 +57,10 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 		say("%v", err)
 		return false
 	}
-	if tokenProblem != nil {
-		say("warning: %v", tokenProblem)
+	for _, problem := range []error{tokenProblem, listProblem} {
+		if problem != nil {
+			say("warning: %v", problem)
+		}
 	}
 	say("ok%s", tokenText(life))
 	return true
