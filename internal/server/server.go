@@ -57,7 +57,7 @@ func (s *Server) Run(ctx context.Context, l Listeners, metrics http.Handler) err
 	// The listeners outlive ctx: they serve until the drain is over.
 	g, running := errgroup.WithContext(context.WithoutCancel(ctx))
 	g.Go(func() error {
-		if err := s.grpc.Serve(l.GRPC); err != nil {
+		if err := s.grpc.Serve(pacing{l.GRPC}); err != nil {
 			return fmt.Errorf("serving grpc: %w", err)
 		}
 		return nil
