@@ -228,7 +228,8 @@ func (s *site) everyCallIsUnavailable(t *testing.T) {
 	for template, operations := range api.Paths {
 		for method := range operations {
 			method = strings.ToUpper(method)
-			if !slices.Contains([]string{"GET", "POST", "PUT", "PATCH", "DELETE"}, method) || template == "/openapi.yaml" {
+			// What is said of the service itself needs no Vault.
+			if !slices.Contains([]string{"GET", "POST", "PUT", "PATCH", "DELETE"}, method) || slices.Contains([]string{"/", "/status", "/openapi.yaml"}, template) {
 				continue
 			}
 			calls++
