@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -89,16 +90,28 @@ func (o *operator) complete(names completer) cobra.CompletionFunc {
 }
 
 // completions are the names that begin with what is typed, each once. Names
-// come from whoever may call the API: one that could move a cursor, break the
-// protocol with the shell or pass for a flag is left out.
+// come from whoever may call the API. Where several are left, a shell puts what
+// they have in common on the command line as it is, and bash runs that line by
+// eval at the next press of the key: a name that means anything to a shell, that
+// could move a cursor, break the protocol with the shell or pass for a flag is
+// left out.
 func completions(names []string, typed string) []string {
 	seen := map[string]bool{}
 	var out []string
 	for _, name := range names {
-		if !seen[name] && strings.HasPrefix(name, typed) && !strings.HasPrefix(name, "-") && printable(name) == name {
+		if !seen[name] && strings.HasPrefix(name, typed) && isPlainWord(name) {
 			seen[name] = true
 			out = append(out, name)
 		}
 	}
 	return out
+}
+
+// isPlainWord says whether every shell takes a name for one word that stands for
+// itself.
+func isPlainWord(name string) bool {
+	odd := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.@+:/=", r)
+	}
+	return name != "" && !strings.ContainsAny(name[:1], "-@=") && !strings.ContainsFunc(name, odd)
 }

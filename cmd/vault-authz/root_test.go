@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestWhatIsNoCommandIsWrongUsage(t *testing.T) {
 	t.Parallel()
@@ -16,8 +19,15 @@ func TestWhatIsNoCommandIsWrongUsage(t *testing.T) {
 
 func TestCompletionsAreNamesThatAreSafeToPaste(t *testing.T) {
 	t.Parallel()
-	got := completions([]string{"alice", "bob", "alice", "al\x1b[2J", "al\tx", "al\ny", "--al", "albert"}, "al")
-	if len(got) != 2 || got[0] != "alice" || got[1] != "albert" {
-		t.Errorf("completions = %q, want alice and albert", got)
+	plain := []string{"alice", "albert", "al.b_c-d@example.com", "al/x:1+1=2", "alžběta", "al7"}
+	odd := []string{"alice", "bob", "al\x1b[2J", "al\tx", "al\ny", "--al", "@al", "=al", "al ice", ""}
+	for _, special := range "$`\\\"'&;|<>(){}[]*?!#~^%,\u00a0\u202e" {
+		odd = append(odd, "al"+string(special), "al"+string(special)+"(id)1", string(special)+"al")
+	}
+	if got := completions(append(plain, odd...), ""); !slices.Equal(got, append(plain, "bob")) {
+		t.Errorf("completions = %q, want %q and bob", got, plain)
+	}
+	if got := completions([]string{"alice", "bob", "alice", "albert"}, "al"); !slices.Equal(got, []string{"alice", "albert"}) {
+		t.Errorf("completions of al = %q, want alice and albert", got)
 	}
 }
