@@ -22,7 +22,7 @@ type announcer struct {
 }
 
 // Applied implements [admin.Announcer].
-func (a announcer) Applied(changes ...authz.Change) { a.keeper.apply(changes) }
+func (a announcer) Applied(changes ...authz.Change) error { return a.keeper.apply(changes) }
 
 // credentials finds the credentials of open vault objects for the admin API.
 type credentials struct{ keeper *keeper }

@@ -127,7 +127,8 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 	if err != nil {
 		return nil, nil, err
 	}
-	s.runs = append(s.runs, k.run, func(ctx context.Context) error { return changes.Follow(ctx, k.apply, k.reload) })
+	follow := func(changes []authz.Change) { _ = k.apply(changes) } // the keeper goes on trying
+	s.runs = append(s.runs, k.run, func(ctx context.Context) error { return changes.Follow(ctx, follow, k.reload) })
 	if run != nil {
 		s.runs = append(s.runs, run)
 	}

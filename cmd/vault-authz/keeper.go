@@ -32,10 +32,12 @@ type keeper struct {
 	loaded atomic.Bool
 
 	// turn is held by who reads records and publishes them, so that nothing is
-	// covered by what was read before it. It guards held.
+	// covered by what was read before it. It guards held and unpublished.
 	turn sync.Mutex
 	// held are the records as last read, by kind and id.
 	held map[recordKey]authz.Record
+	// unpublished: decisions are not based on what is held.
+	unpublished bool
 
 	// mu is held for moments only.
 	mu sync.Mutex
@@ -50,8 +52,9 @@ type keeper struct {
 // An application is changes that somebody waits for to be applied.
 type application struct {
 	changes []authz.Change
-	// done is guarded by the keeper's turn.
+	// done and err are guarded by the keeper's turn.
 	done bool
+	err  error
 }
 
 func newKeeper(c *config.Config, open *objects, authorizer *authz.Authorizer, records *vaultkv.Records, log *zap.Logger) *keeper {
@@ -101,23 +104,49 @@ func (k *keeper) reload(ctx context.Context) error {
 // applyTimeout bounds the reading of what has changed.
 const applyTimeout = 2 * time.Second
 
-// apply drops and reads again what has changed, or is about to. What could not
-// be read is read again by run.
-func (k *keeper) apply(changes []authz.Change) {
-	k.applyWithin(context.Background(), changes) //nolint:forbidigo // a change holds whoever asked for it
+// apply drops and reads again what has changed, or is about to; without changes,
+// what could not be read before. Its error says that decisions may still be based
+// on what was. What could not be read is read again by run.
+//
+// Credentials wait for nobody: each is read when it is asked for. They are dropped
+// for every vault object, since two may be of the same mount.
+func (k *keeper) apply(changes []authz.Change) error {
+	var records []authz.Change
+	for _, c := range changes {
+		if c.Kind == authz.KindCredentials {
+			k.objects.invalidate(c.ID)
+		} else if slices.Contains(entityKinds(), c.Kind) {
+			records = append(records, c)
+		}
+	}
+	if len(changes) == 0 {
+		records = k.unread()
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	return k.applyRecords(records)
 }
 
-// applyWithin takes along what others wait for: their changes are read together
+func (k *keeper) unread() []authz.Change {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Collect(maps.Keys(k.missed))
+}
+
+var errNotApplied = errors.New("a change is not applied here yet")
+
+// applyRecords takes along what others wait for: their changes are read together
 // and published once, however many come at the same time.
-func (k *keeper) applyWithin(ctx context.Context, changes []authz.Change) {
-	own := &application{changes: changes}
+func (k *keeper) applyRecords(changes []authz.Change) error {
+	own := &application{changes: changes, err: errNotApplied}
 	k.mu.Lock()
 	k.waiting = append(k.waiting, own)
 	k.mu.Unlock()
 	k.turn.Lock()
 	defer k.turn.Unlock()
 	if own.done {
-		return
+		return own.err
 	}
 	k.mu.Lock()
 	batch := k.waiting
@@ -128,32 +157,43 @@ func (k *keeper) applyWithin(ctx context.Context, changes []authz.Change) {
 			a.done = true
 		}
 	}()
-	var records []authz.Change
+	var all []authz.Change
+	seen := map[authz.Change]bool{}
 	for _, a := range batch {
 		for _, c := range a.changes {
-			if c.Kind == authz.KindCredentials {
-				if b := k.objects.named(k.vaultName(c.Vault)); b != nil {
-					b.cache.Invalidate(c.ID)
-				}
-			} else if slices.Contains(entityKinds(), c.Kind) && !slices.Contains(records, c) {
-				records = append(records, c)
+			if !seen[c] {
+				seen[c] = true
+				all = append(all, c)
 			}
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	failed, err := k.renew(all)
+	for _, a := range batch {
+		a.err = err
+		for _, c := range a.changes {
+			if a.err == nil && failed[c] != nil {
+				a.err = fmt.Errorf("%w: %w", errNotApplied, failed[c])
+			}
+		}
+	}
+	return own.err
+}
+
+// renew reads records again and publishes what is other than before. The caller
+// has the turn.
+func (k *keeper) renew(changes []authz.Change) (failed map[authz.Change]error, err error) {
+	// It is for others, too, so nobody's context ends it.
+	ctx, cancel := context.WithTimeout(context.Background(), applyTimeout) //nolint:forbidigo // a change holds whoever asked for it
 	defer cancel()
-	if !k.readAgain(ctx, records) || !k.loaded.Load() {
-		return
+	changed, failed := k.readAgain(ctx, changes)
+	if !changed && !k.unpublished || !k.loaded.Load() {
+		return failed, nil
 	}
 	if err := k.publish(); err != nil {
 		k.log.Error("the new state is not used", zap.Error(err))
+		return failed, fmt.Errorf("%w: %w", errNotApplied, err)
 	}
-}
-
-func (k *keeper) vaultName(id string) string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.vaultNames[id]
+	return failed, nil
 }
 
 // retryInterval is how often a change that could not be read is tried again.
@@ -169,24 +209,20 @@ func (k *keeper) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		k.mu.Lock()
-		missed := slices.Collect(maps.Keys(k.missed))
-		k.mu.Unlock()
-		if len(missed) > 0 {
-			k.applyWithin(ctx, missed)
-		}
+		_ = k.apply(nil) // it logs what it cannot read
 	}
 }
 
 // readers bounds the reads of changed records that are in flight.
 const readers = 16
 
-// readAgain reads records and says whether one is another than the one held. The
-// caller has the turn.
-func (k *keeper) readAgain(ctx context.Context, changes []authz.Change) (changed bool) {
+// readAgain reads records and says whether one is another than the one held, and
+// which cannot be read. The caller has the turn.
+func (k *keeper) readAgain(ctx context.Context, changes []authz.Change) (changed bool, failed map[authz.Change]error) {
 	if k.held == nil {
-		return false
+		return false, nil
 	}
+	failed = map[authz.Change]error{}
 	now := make([]authz.Record, len(changes))
 	errs := make([]error, len(changes))
 	var g errgroup.Group
@@ -208,6 +244,7 @@ func (k *keeper) readAgain(ctx context.Context, changes []authz.Change) (changed
 			delete(k.held, key)
 			changed = changed || was
 		case errs[i] != nil:
+			failed[c] = errs[i]
 			k.missed[c] = struct{}{}
 			k.log.Warn("a change is not read yet", zap.String("kind", c.Kind), zap.String("id", c.ID), zap.Error(errs[i]))
 			continue
@@ -217,12 +254,13 @@ func (k *keeper) readAgain(ctx context.Context, changes []authz.Change) (changed
 		}
 		delete(k.missed, c)
 	}
-	return changed
+	return changed, failed
 }
 
 // publish makes decisions go by the records that are held. The caller has the
 // turn.
 func (k *keeper) publish() error {
+	k.unpublished = true
 	records := make([]authz.Record, 0, len(k.held))
 	for _, r := range k.held {
 		records = append(records, r)
@@ -255,5 +293,6 @@ func (k *keeper) publish() error {
 		return err
 	}
 	k.authorizer.Replace(snapshot)
+	k.unpublished = false
 	return nil
 }

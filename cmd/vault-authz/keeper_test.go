@@ -283,22 +283,15 @@ func TestManyChangesAtOnceAreReadTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := demoConfig()
-	digester := authz.NewDigester()
-	snapshot, err := authz.NewSnapshot(nil, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := newKeeper(&c, newObjects(newShared(), digester, prometheus.NewRegistry(), zap.NewNop()), authz.New(snapshot, digester, c.Grammar), records, zap.NewNop())
-	if err := k.reload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	k := newTestKeeper(t, records)
 	var wg sync.WaitGroup
 	for i := range changes {
 		id := fmt.Sprintf("00000000-0000-4000-8000-%012x", i)
 		kv.Put("records/consumers/"+id, fmt.Appendf(nil, `{"document":{"id":%q,"username":"user%d"},"attempt":"x","written_at":"2026-01-01T00:00:00Z"}`, id, i))
 		wg.Go(func() {
-			k.apply([]authz.Change{{Kind: authz.KindConsumers, ID: id}})
+			if err := k.apply([]authz.Change{{Kind: authz.KindConsumers, ID: id}}); err != nil {
+				t.Errorf("change %d: %v", i, err)
+			}
 			k.turn.Lock()
 			defer k.turn.Unlock()
 			if _, held := k.held[recordKey{authz.KindConsumers, id}]; !held {
@@ -309,6 +302,122 @@ func TestManyChangesAtOnceAreReadTogether(t *testing.T) {
 	wg.Wait()
 	if n := peak.Load(); n < 4 || n > readers {
 		t.Errorf("%d records were read at a time, want some and at most %d", n, readers)
+	}
+}
+
+// newTestKeeper returns a keeper without vault objects that has read the state.
+func newTestKeeper(t *testing.T, records *vaultkv.Records) *keeper {
+	t.Helper()
+	c := demoConfig()
+	digester := authz.NewDigester()
+	snapshot, err := authz.NewSnapshot(nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newKeeper(&c, newObjects(newShared(), digester, prometheus.NewRegistry(), zap.NewNop()), authz.New(snapshot, digester, c.Grammar), records, zap.NewNop())
+	if err := k.reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestAChangeThatIsNotReadOrNotUsedIsAnError(t *testing.T) {
+	t.Parallel()
+	kv := memkv.New()
+	records, err := vaultkv.NewRecords(kv, vaultkv.DefaultRecordsConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newTestKeeper(t, records)
+	const consumer, policy = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+	put := func(kind, id, document string) {
+		kv.Put("records/"+kind+"/"+id, fmt.Appendf(nil, `{"document":%s,"attempt":"x","written_at":"2026-01-01T00:00:00Z"}`, document))
+	}
+	apply := func(when string, wantErr bool, changes ...authz.Change) {
+		t.Helper()
+		if err := k.apply(changes); (err != nil) != wantErr {
+			t.Errorf("%s: apply = %v, want an error: %t", when, err, wantErr)
+		}
+	}
+	ofConsumer := authz.Change{Kind: authz.KindConsumers, ID: consumer}
+	ofPolicy := authz.Change{Kind: authz.KindPolicies, ID: policy}
+
+	put(authz.KindConsumers, consumer, fmt.Sprintf(`{"id":%q,"username":"alice"}`, consumer))
+	kv.Fail(authz.ErrUnavailable)
+	apply("a consumer that cannot be read", true, ofConsumer)
+	apply("a credential, which needs no reading", false, authz.Change{Kind: authz.KindCredentials, ID: "t", Vault: consumer})
+	apply("what could not be read, and still cannot", true)
+	kv.Fail(nil)
+	apply("what could not be read", false)
+	apply("nothing is left to read", false)
+
+	put(authz.KindPolicies, policy, fmt.Sprintf(`{"id":%q,"plugin":"unknown"}`, policy))
+	apply("a policy that cannot be used", true, ofPolicy)
+	apply("a consumer, which is read and cannot be used either", true, ofConsumer)
+	if err := records.Delete(t.Context(), authz.KindPolicies, policy); err != nil {
+		t.Fatal(err)
+	}
+	apply("the policy is gone", false, ofPolicy)
+	apply("the consumer can be used again", false, ofConsumer)
+}
+
+// TestARevocationHoldsForEveryVaultObjectOfTheMount: nobody asked for two of them
+// to be of different mounts.
+func TestARevocationHoldsForEveryVaultObjectOfTheMount(t *testing.T) {
+	t.Parallel()
+	from := newShared()
+	one, two := startReplica(t, from), startReplica(t, from)
+	pair := one.newPair(t, "alice")
+	vault := url.Values{"name": {"again"}, "protocol": {"https"}, "host": {"vault.test"}, "port": {"8200"}, "mount": {demoVault}, "vault_token": {"t"}}
+	if code, out := one.call(t, http.MethodPost, "/vault-auth", vault); code != http.StatusCreated {
+		t.Fatalf("creating a vault object: %d %v", code, out)
+	}
+	if code, out := one.call(t, http.MethodPost, "/policies", url.Values{"name": {"again"}, "vault.name": {"again"}, "hosts": {"again.test"}}); code != http.StatusCreated {
+		t.Fatalf("creating a policy: %d %v", code, out)
+	}
+	allows := func(r *replica) bool {
+		return r.ask(envoy.Question{Method: "GET", URL: "http://again.test/", Headers: []authz.Header{
+			{Name: "access_token", Value: pair["access_token"].(string)}, {Name: "secret_token", Value: pair["secret_token"].(string)},
+		}}).Allowed
+	}
+	eventually(t, "the pair works by the other vault object on both replicas", func() bool { return allows(one) && allows(two) })
+	if code, out := one.call(t, http.MethodDelete, "/vault-auth/"+demoVault+"/credentials/token/"+pair["access_token"].(string), nil); code != http.StatusNoContent {
+		t.Fatalf("deleting the pair: %d %v", code, out)
+	}
+	if allows(one) {
+		t.Error("the pair still works by another vault object of the same mount")
+	}
+	eventually(t, "the pair is gone on the other replica", func() bool { return !allows(two) })
+}
+
+// TestARevocationDoesNotWaitForAReload, which takes long where there is much.
+func TestARevocationDoesNotWaitForAReload(t *testing.T) {
+	t.Parallel()
+	from := newShared()
+	var armed atomic.Bool
+	reloading, goOn := make(chan struct{}), make(chan struct{})
+	from.before = func(path string) {
+		if path == "records/policies" && armed.CompareAndSwap(true, false) {
+			close(reloading)
+			<-goOn
+		}
+	}
+	r := startReplica(t, from)
+	pair := r.newPair(t, "alice")
+	armed.Store(true)
+	if err := from.kv.Delete(t.Context(), "changes"); err != nil {
+		t.Fatal(err)
+	}
+	<-reloading
+	defer close(goOn)
+	if !r.allows(pair) {
+		t.Fatal("the pair does not work while the state is read again")
+	}
+	if code, out := r.call(t, http.MethodDelete, "/vault-auth/"+demoVault+"/credentials/token/"+pair["access_token"].(string), nil); code != http.StatusNoContent {
+		t.Fatalf("deleting the pair: %d %v", code, out)
+	}
+	if r.allows(pair) {
+		t.Error("the pair works after it was deleted")
 	}
 }
 

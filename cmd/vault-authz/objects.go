@@ -41,6 +41,8 @@ type objects struct {
 
 	mu     sync.Mutex
 	byName map[string]*object
+	// leaving are taken out, and decisions may still use them.
+	leaving map[*object]struct{}
 	// fresh are objects whose background work Run has yet to begin, and wake
 	// tells it so.
 	fresh []*object
@@ -50,7 +52,7 @@ type objects struct {
 }
 
 func newObjects(from backends, digester *authz.Digester, registry prometheus.Registerer, log *zap.Logger) *objects {
-	return &objects{from: from, digester: digester, registry: registry, log: log, byName: map[string]*object{}, wake: make(chan struct{}, 1)}
+	return &objects{from: from, digester: digester, registry: registry, log: log, byName: map[string]*object{}, leaving: map[*object]struct{}{}, wake: make(chan struct{}, 1)}
 }
 
 // set opens what is new, and opens anew what has changed. It returns the Source
@@ -125,6 +127,7 @@ func (o *objects) take(name string) []*object {
 		return nil
 	}
 	delete(o.byName, name)
+	o.leaving[b] = struct{}{}
 	o.registry.Unregister(b.metrics)
 	return []*object{b}
 }
@@ -132,7 +135,10 @@ func (o *objects) take(name string) []*object {
 // close ends objects that were taken out. Loads in flight are waited for in the
 // background: they must not hold up anybody else.
 func (o *objects) close(retired []*object) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, b := range retired {
+		delete(o.leaving, b)
 		close(b.quit)
 		o.closing.Go(b.cache.Close)
 	}
@@ -157,11 +163,13 @@ func (o *objects) Run(ctx context.Context) error {
 		}
 		break
 	}
+	var retired []*object
 	o.mu.Lock()
 	for name := range o.byName {
-		o.close(o.take(name))
+		retired = append(retired, o.take(name)...)
 	}
 	o.mu.Unlock()
+	o.close(retired)
 	o.closing.Wait()
 	return nil
 }
@@ -196,12 +204,25 @@ func (o *objects) named(name string) *object {
 	return o.byName[name]
 }
 
+// invalidate drops a credential, whatever the vault object that it is held for.
+func (o *objects) invalidate(key string) {
+	o.eachCache(func(c *cache.Cache[authz.Credential]) { c.Invalidate(key) })
+}
+
 // invalidateAll drops every credential that is held.
 func (o *objects) invalidateAll() {
+	o.eachCache(func(c *cache.Cache[authz.Credential]) { c.InvalidateAll() })
+}
+
+// eachCache calls do with each cache that decisions may be based on.
+func (o *objects) eachCache(do func(*cache.Cache[authz.Credential])) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, b := range o.byName {
-		b.cache.InvalidateAll()
+		do(b.cache)
+	}
+	for b := range o.leaving {
+		do(b.cache)
 	}
 }
 

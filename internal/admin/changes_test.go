@@ -150,6 +150,54 @@ func TestAWriteOfUnknownOutcomeIsAppliedAndCanBeRepeated(t *testing.T) {
 	b.must(200, b.json("PUT", "/consumers/carol", `{"custom_id":"c"}`))
 }
 
+// A change that is made and does not hold on this replica is not answered with
+// success, and neither is its repetition.
+func TestAChangeThatDoesNotHoldHereYetIsUnavailable(t *testing.T) {
+	t.Parallel()
+	const nobody = "00000000-0000-4000-8000-0000000000ff"
+	for _, tt := range []struct {
+		name, method, path, body string
+		// ends is the last event; change says that there is something to change.
+		ends   string
+		change bool
+	}{
+		{"create", "POST", "/consumers", `{"username":"dora"}`, "applied consumers", true},
+		{"change", "PATCH", "/consumers/alice", `{"custom_id":"x"}`, "applied consumers", true},
+		{"delete", "DELETE", "/consumers/alice", "", "applied consumers", true},
+		{"delete what is gone, by id", "DELETE", "/consumers/" + nobody, "", "applied consumers", false},
+		{"delete what is gone, by name", "DELETE", "/consumers/nobody", "", "applied the rest", false},
+		{"delete a group that is gone", "DELETE", "/consumers/alice/acls/" + nobody, "", "applied acls", false},
+		{"delete a policy that is gone", "DELETE", "/policies/" + nobody, "", "applied policies", false},
+		{"delete a plugin that is gone", "DELETE", "/plugins/" + nobody, "", "applied policies", false},
+		{"delete a vault object that is gone", "DELETE", "/vault-auth/nobody", "", "applied the rest", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := furnished(t)
+			lines := b.audit.Len()
+			b.order.applied = errors.New("not read")
+			if tt.body == "" {
+				b.must(503, b.do(tt.method, tt.path, "", ""))
+			} else {
+				b.must(503, b.json(tt.method, tt.path, tt.body))
+			}
+			if got := b.order.events[len(b.order.events)-1]; got != tt.ends {
+				t.Errorf("last event = %q, want %q", got, tt.ends)
+			}
+			if got := b.audit.Len() > lines; got != tt.change {
+				t.Errorf("a line in the audit log: %t, want %t", got, tt.change)
+			}
+			if tt.change && b.audit.All()[lines].ContextMap()["outcome"] != "done" {
+				t.Errorf("audit line %v, want outcome done", b.audit.All()[lines].ContextMap())
+			}
+			b.order.applied = nil
+			if tt.method == "DELETE" {
+				b.must(204, b.do(tt.method, tt.path, "", ""))
+			}
+		})
+	}
+}
+
 func TestAnInterruptedDeletionOfAConsumerIsFinishedByRepeatingIt(t *testing.T) {
 	t.Parallel()
 	b := furnished(t)

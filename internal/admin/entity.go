@@ -238,11 +238,12 @@ func (a *API) declaredConflict(e *entity, id string, constraints []constraint) e
 	return nil
 }
 
-// remove deletes an entity. One that is not there is no error, as in Kong.
-func (a *API) remove(c *call, e *entity, find func() (stored, error)) error {
+// remove deletes an entity that the path names. One that is not there is no
+// error, as in Kong.
+func (a *API) remove(c *call, e *entity, idOrKey string, find func() (stored, error)) error {
 	old, err := find()
 	if errors.Is(err, authz.ErrNotFound) {
-		return nil
+		return a.gone(e, idOrKey)
 	}
 	if err != nil {
 		return err
@@ -265,6 +266,24 @@ func (a *API) remove(c *call, e *entity, find func() (stored, error)) error {
 	})
 }
 
+// gone sees to it that what is not there is not held here either: another replica
+// may have deleted it a moment ago, or an earlier call whose outcome was unknown.
+func (a *API) gone(e *entity, idOrKey string) error {
+	var changes []authz.Change
+	if authz.IsUUID(idOrKey) {
+		changes = []authz.Change{{Kind: e.kind, ID: idOrKey}}
+	}
+	return notHere(a.deps.Announce.Applied(changes...))
+}
+
+// notHere is the answer to a change that is made and may not hold here yet.
+func notHere(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", authz.ErrUnavailable, err.Error())
+}
+
 // apply makes a change between its announcement and its effect here. What may
 // have been written counts as written: it takes effect, and the audit log says
 // that the outcome is unknown.
@@ -277,10 +296,11 @@ func (a *API) apply(c *call, line entry, change authz.Change, do func(context.Co
 	if !tried {
 		return fmt.Errorf("announcing a change of %s: %w", change.Kind, unavailable(err))
 	}
-	a.deps.Announce.Applied(change)
+	applied := notHere(a.deps.Announce.Applied(change))
 	switch {
 	case err == nil:
 		a.audit(c, line, "done")
+		return applied
 	case isRefusal(err):
 	default:
 		a.audit(c, line, "unknown")

@@ -190,6 +190,8 @@ func (k *fakeKV) List(context.Context) ([]string, error) {
 type order struct {
 	mu     sync.Mutex
 	events []string
+	// applied is what Applied answers.
+	applied error
 }
 
 func (o *order) add(event string) {
@@ -205,10 +207,14 @@ func (o *order) Announce(ctx context.Context, commit func(context.Context) error
 	return commit(ctx)
 }
 
-func (o *order) Applied(changes ...authz.Change) {
+func (o *order) Applied(changes ...authz.Change) error {
 	for _, c := range changes {
 		o.add("applied " + c.Kind)
 	}
+	if len(changes) == 0 {
+		o.add("applied the rest")
+	}
+	return o.applied
 }
 
 // fakeTurns are the turns of a replica that is alone. The zero value works.

@@ -121,7 +121,7 @@ func (a *API) upsert(c *call, e *entity, find func() (stored, error), make func(
 
 func (a *API) delete(e *entity) handler {
 	return func(c *call) (reply, error) {
-		return noContent, a.remove(c, e, func() (stored, error) { return a.find(c.ctx, e, c.param("id")) })
+		return noContent, a.remove(c, e, c.param("id"), func() (stored, error) { return a.find(c.ctx, e, c.param("id")) })
 	}
 }
 
@@ -157,7 +157,7 @@ func (a *API) deleteConsumer(c *call) (reply, error) {
 	case !errors.Is(err, authz.ErrNotFound):
 		return reply{}, err
 	}
-	if err := a.remove(c, a.consumers, func() (stored, error) { return s, err }); err != nil {
+	if err := a.remove(c, a.consumers, c.param("id"), func() (stored, error) { return s, err }); err != nil {
 		return reply{}, err
 	}
 	if !authz.IsUUID(id) {
@@ -193,7 +193,7 @@ func (a *API) removeACLs(c *call, of func(consumer string) (bool, error)) error 
 		if !doomed {
 			continue
 		}
-		if err := a.remove(c, a.acls, func() (stored, error) { return s, nil }); err != nil {
+		if err := a.remove(c, a.acls, s.id(), func() (stored, error) { return s, nil }); err != nil {
 			return err
 		}
 	}
@@ -305,7 +305,7 @@ func (a *API) deleteConsumerACL(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return noContent, a.remove(c, a.acls, func() (stored, error) { return a.findACL(c, consumer) })
+	return noContent, a.remove(c, a.acls, c.param("acl"), func() (stored, error) { return a.findACL(c, consumer) })
 }
 
 // aclConsumer is the consumer of an entry.

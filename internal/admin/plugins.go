@@ -304,10 +304,10 @@ func (a *API) changePlugin(c *call, partly bool) (reply, error) {
 func (a *API) deletePlugin(c *call) (reply, error) {
 	e, _, err := a.findPlugin(c, c.param("plugin"))
 	if errors.Is(err, authz.ErrNotFound) {
-		return noContent, nil
+		return noContent, a.gone(a.policies, c.param("plugin"))
 	}
 	if err != nil {
 		return reply{}, err
 	}
-	return noContent, a.remove(c, e, func() (stored, error) { return a.find(c.ctx, e, c.param("plugin")) })
+	return noContent, a.remove(c, e, c.param("plugin"), func() (stored, error) { return a.find(c.ctx, e, c.param("plugin")) })
 }

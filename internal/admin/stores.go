@@ -37,8 +37,10 @@ type Announcer interface {
 	Announce(ctx context.Context, commit func(context.Context) error, changes ...authz.Change) error
 	// Applied is called after a write, also after one whose outcome is unknown,
 	// and before the caller is answered. When it returns, this replica no
-	// longer holds what was, not even from a load that was in flight.
-	Applied(changes ...authz.Change)
+	// longer holds what was, not even from a load that was in flight. Its error
+	// means that it may; it goes on trying. Without changes it is about those
+	// that it had an error for before.
+	Applied(changes ...authz.Change) error
 }
 
 // A Vaults finds the credentials of vault objects.
