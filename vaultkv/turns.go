@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -49,7 +50,8 @@ func (c *TurnsConfig) Validate() error {
 // a key of another mount. KV v1 has no check-and-set, and KV v2 forgets the
 // versions of what is deleted: without turns two replicas can both create one
 // access token, and a rotation can bring back what was deleted meanwhile. It is
-// safe for concurrent use, and keeps nothing itself.
+// safe for concurrent use, and keeps nothing itself but when it saw turns that it
+// did not get: who waits again has not to wait from the beginning.
 //
 // # What is kept
 //
@@ -74,7 +76,7 @@ func (c *TurnsConfig) Validate() error {
 // anew, is at least twice as long. What is left is a process that is stopped for
 // half the grace between two of its instructions, or a server that does a write
 // so long after its client has hung up. On KV v2 the version of the document
-// decides then, too.
+// decides then, too, unless it was deleted and created again meanwhile.
 //
 // # What a crash costs
 //
@@ -84,14 +86,27 @@ func (c *TurnsConfig) Validate() error {
 type Turns struct {
 	kv  Versioned
 	cfg TurnsConfig
+
+	mu sync.Mutex
+	// seen are turns that calls have waited for in vain, by path.
+	seen map[string]sighting
 }
+
+// A sighting is the version that a turn had, and since when it is known to.
+type sighting struct {
+	version int
+	since   time.Time
+}
+
+// maxSeen bounds the sightings; who finds his gone waits from the beginning.
+const maxSeen = 1024
 
 // NewTurns returns the turns in kv.
 func NewTurns(kv Versioned, c TurnsConfig) (*Turns, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("turns: %w", err)
 	}
-	return &Turns{kv: kv, cfg: c}, nil
+	return &Turns{kv: kv, cfg: c, seen: map[string]sighting{}}, nil
 }
 
 // Take waits for the turn of a key, calls do, and gives the turn back. do makes
@@ -135,31 +150,58 @@ type heldTurn struct {
 	inDoubt bool
 }
 
-func (t *Turns) take(ctx context.Context, path string) (*heldTurn, error) {
-	h := &heldTurn{Turns: t, path: path, holder: rand.Text()}
-	seen, since := -1, time.Time{}
+func (t *Turns) take(ctx context.Context, path string) (h *heldTurn, err error) {
+	mine := &heldTurn{Turns: t, path: path, holder: rand.Text()}
+	last := t.lastSeen(path)
+	defer func() { t.note(path, last, h != nil) }()
 	for {
 		e, version, err := t.read(ctx, path)
 		if err != nil {
 			return nil, err
 		}
-		if version != seen {
-			seen, since = version, time.Now()
+		if version != last.version {
+			last = sighting{version, time.Now()}
 		}
-		if e.Holder != "" && time.Since(since) < t.cfg.Grace {
+		if e.Holder != "" && time.Since(last.since) < t.cfg.Grace {
 			if err := pause(ctx, turnPoll); err != nil {
 				return nil, fmt.Errorf("waiting for another change of the credential: %w", unavailableState(err))
 			}
 			continue
 		}
-		ok, err := h.put(ctx, h.holder, version)
+		ok, err := mine.put(ctx, mine.holder, version)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			return h, nil
+			return mine, nil
 		}
 	}
+}
+
+func (t *Turns) lastSeen(path string) sighting {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s, ok := t.seen[path]; ok {
+		return s
+	}
+	return sighting{version: -1}
+}
+
+// note keeps a sighting for the next call, unless this one has the turn.
+func (t *Turns) note(path string, s sighting, taken bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if taken || s.version < 1 {
+		delete(t.seen, path)
+		return
+	}
+	if _, known := t.seen[path]; !known && len(t.seen) >= maxSeen {
+		for other := range t.seen {
+			delete(t.seen, other)
+			break
+		}
+	}
+	t.seen[path] = s
 }
 
 // read returns the entry. One that cannot be understood is somebody's: it is

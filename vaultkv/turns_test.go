@@ -143,6 +143,65 @@ func TestWhoCrashedInItsTurnBlocksNobodyLongerThanTheGrace(t *testing.T) {
 	}
 }
 
+// TestTheGraceGoesOnFromCallToCall, for those who give up sooner each time.
+func TestTheGraceGoesOnFromCallToCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		grace := vaultkv.DefaultTurnsConfig().Grace
+		var s shelf
+		die := &mortal{Versioned: kv, left: 1, lands: true}
+		wantErr(t, "Take of the dead", s.claim(t.Context(), newTurns(t, die), "the dead", func() {}), authz.ErrUnavailable)
+		turns := newTurns(t, kv)
+		begin := time.Now()
+		for {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			err := s.claim(ctx, turns, "the living", func() {})
+			cancel()
+			took := time.Since(begin)
+			if err == nil {
+				if took < grace {
+					t.Errorf("the turn was taken over after %s, want the grace, %s", took, grace)
+				}
+				return
+			}
+			if !errors.Is(err, authz.ErrUnavailable) || took > grace+time.Second {
+				t.Fatalf("Take = %v after %s, want the turn after the grace, %s", err, took, grace)
+			}
+		}
+	})
+}
+
+// TestATurnThatMovedBetweenTwoCallsHasItsGraceAnew: what was seen of an earlier
+// version says nothing.
+func TestATurnThatMovedBetweenTwoCallsHasItsGraceAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		grace := vaultkv.DefaultTurnsConfig().Grace
+		turns, slow := newTurns(t, kv), newTurns(t, kv)
+		var s shelf
+		impatient := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return s.claim(ctx, turns, "the living", func() {})
+		}
+		hold := func(seconds int) {
+			wantErr(t, "Take of the slow", slow.Take(t.Context(), "access", func(commit) error {
+				for range seconds {
+					wantErr(t, "Take of the other", impatient(), authz.ErrUnavailable)
+				}
+				return nil
+			}), nil)
+		}
+		// Together they are longer than the grace, each is shorter.
+		seconds := int(grace/time.Second) - 1
+		hold(seconds)
+		hold(seconds)
+		wantErr(t, "Take", impatient(), nil)
+	})
+}
+
 func TestWhoWasStoppedInItsTurnDoesNotWrite(t *testing.T) {
 	t.Parallel()
 	grace := vaultkv.DefaultTurnsConfig().Grace
