@@ -22,20 +22,25 @@ type announcer struct {
 }
 
 // Applied implements [admin.Announcer].
-func (a announcer) Applied(changes ...authz.Change) error { return a.keeper.apply(changes) }
+func (a announcer) Applied(changes ...authz.Change) error {
+	return a.keeper.apply(context.Background(), changes) //nolint:forbidigo // a change holds whoever asked for it
+}
 
 // credentials finds the credentials of open vault objects for the admin API.
 type credentials struct{ keeper *keeper }
 
-// Credentials implements [admin.Vaults].
-func (c credentials) Credentials(_ context.Context, vaultID string) (admin.CredentialStore, error) {
-	c.keeper.mu.Lock()
-	name, known := c.keeper.vaultNames[vaultID]
-	c.keeper.mu.Unlock()
+// Credentials implements [admin.Vaults]. What another replica has changed a moment
+// ago is looked up.
+func (c credentials) Credentials(ctx context.Context, vaultID string, version int) (admin.CredentialStore, error) {
+	b, known := c.keeper.opened(vaultID, version)
 	if !known {
-		return nil, authz.ErrNotFound
+		if err := c.keeper.apply(ctx, []authz.Change{{Kind: authz.KindVaults, ID: vaultID}}); err != nil {
+			return nil, fmt.Errorf("%w: %s", authz.ErrUnavailable, err.Error())
+		}
+		if b, known = c.keeper.opened(vaultID, version); !known {
+			return nil, authz.ErrNotFound
+		}
 	}
-	b := c.keeper.objects.named(name)
 	if b == nil {
 		return nil, fmt.Errorf("%w: the vault object could not be opened", authz.ErrUnavailable)
 	}

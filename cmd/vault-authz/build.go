@@ -127,8 +127,10 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 	if err != nil {
 		return nil, nil, err
 	}
-	follow := func(changes []authz.Change) { _ = k.apply(changes) } // the keeper goes on trying
-	s.runs = append(s.runs, k.run, func(ctx context.Context) error { return changes.Follow(ctx, follow, k.reload) })
+	s.runs = append(s.runs, k.run, func(ctx context.Context) error {
+		apply := func(changes []authz.Change) { _ = k.apply(ctx, changes) } // the keeper goes on trying
+		return changes.Follow(ctx, apply, k.reload)
+	})
 	if run != nil {
 		s.runs = append(s.runs, run)
 	}

@@ -39,14 +39,20 @@ type keeper struct {
 	// unpublished: decisions are not based on what is held.
 	unpublished bool
 
-	// mu is held for moments only.
+	// mu is held for moments only, and while vault objects are opened.
 	mu sync.Mutex
 	// waiting are for the next one that has the turn.
 	waiting []*application
 	// missed are changes that could not be read.
 	missed map[authz.Change]struct{}
-	// vaultNames are the names of vault objects by id.
-	vaultNames map[string]string
+	// vaults are the vault objects by id, as they are open.
+	vaults map[string]heldVault
+}
+
+// A heldVault is a vault object by its name and the version of its record.
+type heldVault struct {
+	name    string
+	version int
 }
 
 // An application is changes that somebody waits for to be applied.
@@ -110,7 +116,7 @@ const applyTimeout = 2 * time.Second
 //
 // Credentials wait for nobody: each is read when it is asked for. They are dropped
 // for every vault object, since two may be of the same mount.
-func (k *keeper) apply(changes []authz.Change) error {
+func (k *keeper) apply(ctx context.Context, changes []authz.Change) error {
 	var records []authz.Change
 	for _, c := range changes {
 		if c.Kind == authz.KindCredentials {
@@ -125,7 +131,7 @@ func (k *keeper) apply(changes []authz.Change) error {
 	if len(records) == 0 {
 		return nil
 	}
-	return k.applyRecords(records)
+	return k.applyRecords(ctx, records)
 }
 
 func (k *keeper) unread() []authz.Change {
@@ -138,7 +144,7 @@ var errNotApplied = errors.New("a change is not applied here yet")
 
 // applyRecords takes along what others wait for: their changes are read together
 // and published once, however many come at the same time.
-func (k *keeper) applyRecords(changes []authz.Change) error {
+func (k *keeper) applyRecords(ctx context.Context, changes []authz.Change) error {
 	own := &application{changes: changes, err: errNotApplied}
 	k.mu.Lock()
 	k.waiting = append(k.waiting, own)
@@ -167,7 +173,7 @@ func (k *keeper) applyRecords(changes []authz.Change) error {
 			}
 		}
 	}
-	failed, err := k.renew(all)
+	failed, err := k.renew(ctx, all)
 	for _, a := range batch {
 		a.err = err
 		for _, c := range a.changes {
@@ -181,9 +187,9 @@ func (k *keeper) applyRecords(changes []authz.Change) error {
 
 // renew reads records again and publishes what is other than before. The caller
 // has the turn.
-func (k *keeper) renew(changes []authz.Change) (failed map[authz.Change]error, err error) {
+func (k *keeper) renew(ctx context.Context, changes []authz.Change) (failed map[authz.Change]error, err error) {
 	// It is for others, too, so nobody's context ends it.
-	ctx, cancel := context.WithTimeout(context.Background(), applyTimeout) //nolint:forbidigo // a change holds whoever asked for it
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
 	defer cancel()
 	changed, failed := k.readAgain(ctx, changes)
 	if !changed && !k.unpublished || !k.loaded.Load() {
@@ -209,7 +215,7 @@ func (k *keeper) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		_ = k.apply(nil) // it logs what it cannot read
+		_ = k.apply(ctx, nil) // it logs what it cannot read
 	}
 }
 
@@ -257,6 +263,18 @@ func (k *keeper) readAgain(ctx context.Context, changes []authz.Change) (changed
 	return changed, failed
 }
 
+// opened returns the open vault object of an id at a version, nil if it could not
+// be opened.
+func (k *keeper) opened(id string, version int) (b *object, known bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	v, known := k.vaults[id]
+	if !known || v.version != version {
+		return nil, false
+	}
+	return k.objects.named(v.name), true
+}
+
 // publish makes decisions go by the records that are held. The caller has the
 // turn.
 func (k *keeper) publish() error {
@@ -273,17 +291,18 @@ func (k *keeper) publish() error {
 		k.log.Error("entities do not fit together", zap.Error(problem))
 	}
 	vaults := slices.Clone(k.config.Vaults)
-	names := map[string]string{}
+	byID := map[string]heldVault{}
 	for _, v := range state.Vaults {
-		names[v.ID] = v.Name
+		byID[v.ID] = heldVault{v.Name, v.Revision}
 		if !v.Declared {
 			vaults = append(vaults, vaultConfig(v))
 		}
 	}
 	k.mu.Lock()
-	k.vaultNames = names
-	k.mu.Unlock()
+	// Together, lest an id be looked up by the name that another one has now.
+	k.vaults = byID
 	sources, retired, err := k.objects.set(vaults)
+	k.mu.Unlock()
 	if err != nil {
 		k.log.Error("vault objects are not open", zap.Error(err))
 	}

@@ -241,7 +241,7 @@ func TestAReloadDoesNotBringBackWhatIsDeletedMeanwhile(t *testing.T) {
 		}
 	}
 	r := startReplica(t, from)
-	pair := r.newPair(t, "alice")
+	pair := r.newPair(t)
 	eventually(t, "the pair works", func() bool { return r.allows(pair) })
 
 	armed.Store(true)
@@ -289,7 +289,7 @@ func TestManyChangesAtOnceAreReadTogether(t *testing.T) {
 		id := fmt.Sprintf("00000000-0000-4000-8000-%012x", i)
 		kv.Put("records/consumers/"+id, fmt.Appendf(nil, `{"document":{"id":%q,"username":"user%d"},"attempt":"x","written_at":"2026-01-01T00:00:00Z"}`, id, i))
 		wg.Go(func() {
-			if err := k.apply([]authz.Change{{Kind: authz.KindConsumers, ID: id}}); err != nil {
+			if err := k.apply(t.Context(), []authz.Change{{Kind: authz.KindConsumers, ID: id}}); err != nil {
 				t.Errorf("change %d: %v", i, err)
 			}
 			k.turn.Lock()
@@ -335,7 +335,7 @@ func TestAChangeThatIsNotReadOrNotUsedIsAnError(t *testing.T) {
 	}
 	apply := func(when string, wantErr bool, changes ...authz.Change) {
 		t.Helper()
-		if err := k.apply(changes); (err != nil) != wantErr {
+		if err := k.apply(t.Context(), changes); (err != nil) != wantErr {
 			t.Errorf("%s: apply = %v, want an error: %t", when, err, wantErr)
 		}
 	}
@@ -367,7 +367,7 @@ func TestARevocationHoldsForEveryVaultObjectOfTheMount(t *testing.T) {
 	t.Parallel()
 	from := newShared()
 	one, two := startReplica(t, from), startReplica(t, from)
-	pair := one.newPair(t, "alice")
+	pair := one.newPair(t)
 	vault := url.Values{"name": {"again"}, "protocol": {"https"}, "host": {"vault.test"}, "port": {"8200"}, "mount": {demoVault}, "vault_token": {"t"}}
 	if code, out := one.call(t, http.MethodPost, "/vault-auth", vault); code != http.StatusCreated {
 		t.Fatalf("creating a vault object: %d %v", code, out)
@@ -390,6 +390,39 @@ func TestARevocationHoldsForEveryVaultObjectOfTheMount(t *testing.T) {
 	eventually(t, "the pair is gone on the other replica", func() bool { return !allows(two) })
 }
 
+// TestACredentialIsWrittenWhereItsVaultObjectIsNow, also by a replica that has
+// not read yet that another one has made or moved the vault object.
+func TestACredentialIsWrittenWhereItsVaultObjectIsNow(t *testing.T) {
+	t.Parallel()
+	from := newShared()
+	seldom := demoConfig()
+	seldom.State.Poll = time.Minute
+	one, two := startReplica(t, from), startReplicaWith(t, from, &seldom)
+	one.newPair(t)
+	eventually(t, "the other replica has read the state", func() bool {
+		return two.allows(map[string]any{"access_token": demoAccessToken, "secret_token": demoSecretToken})
+	})
+	vault := url.Values{"name": {"moving"}, "protocol": {"https"}, "host": {"vault.test"}, "port": {"8200"}, "mount": {"before"}, "vault_token": {"t"}}
+	if code, out := one.call(t, http.MethodPost, "/vault-auth", vault); code != http.StatusCreated {
+		t.Fatalf("creating a vault object: %d %v", code, out)
+	}
+	for _, mount := range []string{"before", "after"} {
+		if code, out := one.call(t, http.MethodPatch, "/vault-auth/moving", url.Values{"mount": {mount}}); code != http.StatusOK {
+			t.Fatalf("moving the vault object: %d %v", code, out)
+		}
+		access := "pair-" + mount
+		if code, out := two.call(t, http.MethodPost, "/vault-auth/moving/credentials/alice", url.Values{"access_token": {access}}); code != http.StatusCreated {
+			t.Fatalf("creating a pair: %d %v", code, out)
+		}
+		from.mu.Lock()
+		engine := from.mounts[mount]
+		from.mu.Unlock()
+		if _, found, err := engine.Read(t.Context(), access); err != nil || !found {
+			t.Errorf("the pair is at %q: %t, %v, want true", mount, found, err)
+		}
+	}
+}
+
 // TestARevocationDoesNotWaitForAReload, which takes long where there is much.
 func TestARevocationDoesNotWaitForAReload(t *testing.T) {
 	t.Parallel()
@@ -403,7 +436,7 @@ func TestARevocationDoesNotWaitForAReload(t *testing.T) {
 		}
 	}
 	r := startReplica(t, from)
-	pair := r.newPair(t, "alice")
+	pair := r.newPair(t)
 	armed.Store(true)
 	if err := from.kv.Delete(t.Context(), "changes"); err != nil {
 		t.Fatal(err)
@@ -421,16 +454,16 @@ func TestARevocationDoesNotWaitForAReload(t *testing.T) {
 	}
 }
 
-// newPair makes a consumer and a pair of it.
-func (r *replica) newPair(t *testing.T, consumer string) map[string]any {
+// newPair makes the consumer alice and a pair of it.
+func (r *replica) newPair(t *testing.T) map[string]any {
 	t.Helper()
 	eventually(t, "the state is read", func() bool {
 		return r.allows(map[string]any{"access_token": demoAccessToken, "secret_token": demoSecretToken})
 	})
-	if code, out := r.call(t, http.MethodPost, "/consumers", url.Values{"username": {consumer}}); code != http.StatusCreated {
+	if code, out := r.call(t, http.MethodPost, "/consumers", url.Values{"username": {"alice"}}); code != http.StatusCreated {
 		t.Fatalf("creating a consumer: %d %v", code, out)
 	}
-	code, out := r.call(t, http.MethodPost, "/vault-auth/"+demoVault+"/credentials/"+consumer, url.Values{})
+	code, out := r.call(t, http.MethodPost, "/vault-auth/"+demoVault+"/credentials/alice", url.Values{})
 	if code != http.StatusCreated {
 		t.Fatalf("creating a pair: %d %v", code, out)
 	}

@@ -63,9 +63,10 @@ func (p *place) change() authz.Change {
 }
 
 func (a *API) credentialsOf(ctx context.Context, vault stored) (CredentialStore, error) {
-	store, err := a.deps.Vaults.Credentials(ctx, vault.id())
+	store, err := a.deps.Vaults.Credentials(ctx, vault.id(), vault.version)
 	if errors.Is(err, authz.ErrNotFound) {
-		// The vault object is there, so this replica has not got to it yet.
+		// The vault object is there, so this replica has not got to it yet,
+		// or it has changed meanwhile.
 		return nil, fmt.Errorf("vault object %q is not connected: %w", vault.text("name"), authz.ErrUnavailable)
 	}
 	if err != nil {

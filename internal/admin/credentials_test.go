@@ -32,7 +32,7 @@ func (b *bench) foo() document {
 // put writes a document as a person would, past the API.
 func (b *bench) put(accessToken, raw string) {
 	b.Helper()
-	store, _ := b.Credentials(context.Background(), b.get("/vault-auth/kong-auth").text("id"))
+	store, _ := b.Credentials(context.Background(), b.get("/vault-auth/kong-auth").text("id"), 0)
 	store.(*fakeKV).documents[accessToken] = []byte(raw)
 }
 
@@ -198,7 +198,7 @@ func (k farKV) Read(ctx context.Context, key string) ([]byte, bool, error) {
 	return d, found, err
 }
 
-func (k farKV) Credentials(context.Context, string) (CredentialStore, error) { return k, nil }
+func (k farKV) Credentials(context.Context, string, int) (CredentialStore, error) { return k, nil }
 
 // oneTurn is shared by replicas.
 type oneTurn struct{ turn chan struct{} }
@@ -349,7 +349,7 @@ func (k *versionedKV) WriteVersion(ctx context.Context, key string, document []b
 
 type versionedVaults struct{ kv *versionedKV }
 
-func (v versionedVaults) Credentials(context.Context, string) (CredentialStore, error) {
+func (v versionedVaults) Credentials(context.Context, string, int) (CredentialStore, error) {
 	return v.kv, nil
 }
 

@@ -252,7 +252,7 @@ type bench struct {
 	vaultErr error
 }
 
-func (b *bench) Credentials(_ context.Context, vaultID string) (CredentialStore, error) {
+func (b *bench) Credentials(_ context.Context, vaultID string, _ int) (CredentialStore, error) {
 	if b.vaultErr != nil {
 		return nil, b.vaultErr
 	}

@@ -45,10 +45,12 @@ type Announcer interface {
 
 // A Vaults finds the credentials of vault objects.
 type Vaults interface {
-	// Credentials returns the credentials of the vault object with the id. Its
-	// error wraps [authz.ErrNotFound] for an unknown one and
+	// Credentials returns the credentials of the vault object with the id, at
+	// the version of its record, 0 for a declared one: another version may be
+	// of another server or mount, where a deletion would delete nothing. Its
+	// error wraps [authz.ErrNotFound] for an unknown one or version and
 	// [authz.ErrUnavailable] for one that cannot be reached.
-	Credentials(ctx context.Context, vaultID string) (CredentialStore, error)
+	Credentials(ctx context.Context, vaultID string, version int) (CredentialStore, error)
 }
 
 // A CredentialStore keeps the credential documents of one vault object under
