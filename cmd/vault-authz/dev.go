@@ -170,5 +170,13 @@ func programName() string {
 	if found, err := exec.LookPath("vault-authz"); err == nil && found == path {
 		return "vault-authz"
 	}
-	return path
+	return shellWord(path)
+}
+
+// shellWord quotes what a shell would not take for one word.
+func shellWord(s string) string {
+	if isPlainWord(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

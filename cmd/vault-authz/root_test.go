@@ -31,3 +31,16 @@ func TestCompletionsAreNamesThatAreSafeToPaste(t *testing.T) {
 		t.Errorf("completions of al = %q, want alice and albert", got)
 	}
 }
+
+func TestShellWord(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ word, want string }{
+		{"/usr/bin/vault-authz", "/usr/bin/vault-authz"},
+		{"/home/a b/vault-authz", "'/home/a b/vault-authz'"},
+		{"/tmp/$(id)/it's", `'/tmp/$(id)/it'\''s'`},
+	} {
+		if got := shellWord(test.word); got != test.want {
+			t.Errorf("shellWord(%q) = %s, want %s", test.word, got, test.want)
+		}
+	}
+}
