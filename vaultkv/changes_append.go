@@ -1,6 +1,7 @@
 package vaultkv
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -98,9 +99,12 @@ func (c *Changes) write(ctx context.Context, changes []authz.Change) (time.Time,
 		return done.at, done.err
 	default:
 		c.queue.withdraw(own)
-		return time.Time{}, unavailableState(ctx.Err())
+		return time.Time{}, unavailableState(cmp.Or(ctx.Err(), errNoOutcome))
 	}
 }
+
+// errNoOutcome: who had the turn panicked.
+var errNoOutcome = errors.New("the write of the log was given up")
 
 // writeWaiting appends what waits, and what comes while it tries, answers, and
 // ends the turn. If ctx ends first, nobody is answered: the next one has the turn.

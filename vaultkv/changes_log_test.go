@@ -490,6 +490,50 @@ func TestAStoreThatFailsAnswersAllThatWait(t *testing.T) {
 	})
 }
 
+// TestAPanicOfWhoWritesBlocksNobody: a handler's panic is caught far above.
+func TestAPanicOfWhoWritesBlocksNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		c, _ := newChanges(t, &explosive{Versioned: kv}, nil)
+		var panics atomic.Int64
+		var wg sync.WaitGroup
+		for n := range 3 {
+			wg.Go(func() {
+				defer func() {
+					if recover() != nil {
+						panics.Add(1)
+					}
+				}()
+				err := c.Append(t.Context(), change(n))
+				raw, _, _, _ := kv.ReadVersion(t.Context(), "changes")
+				if in := strings.Contains(string(raw), id(n)); in != (err == nil) || err != nil && (!errors.Is(err, authz.ErrUnavailable) || strings.Contains(err.Error(), "%!")) {
+					t.Errorf("Append of change %d = %v, in the log: %t", n, err, in)
+				}
+			})
+		}
+		wg.Wait()
+		if n := panics.Load(); n != 1 {
+			t.Errorf("%d panics, want the one", n)
+		}
+		wantErr(t, "Append after it", c.Append(t.Context(), change(9)), nil)
+	})
+}
+
+// explosive panics in the middle of its first write.
+type explosive struct {
+	vaultkv.Versioned
+	done atomic.Bool
+}
+
+func (e *explosive) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
+	if e.done.CompareAndSwap(false, true) {
+		_ = sleep(ctx, 100*time.Millisecond) // so that the others wait by then
+		panic("boom")
+	}
+	return e.Versioned.WriteVersion(ctx, path, document, cas)
+}
+
 func TestAppendEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
