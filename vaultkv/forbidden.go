@@ -34,6 +34,10 @@ type refused struct {
 
 // judge finds out why the server answered a to a request with the token.
 func (s *session) judge(ctx context.Context, token string, a *answer) verdict {
+	if a.Errors == nil {
+		// It is not Vault that refuses.
+		return tokenUnsure
+	}
 	if a.errorSays("invalid token") {
 		// So says Vault. OpenBao, and Vault before 1.10, say nothing.
 		s.remember(token, tokenDead)
@@ -47,22 +51,22 @@ func (s *session) judge(ctx context.Context, token string, a *answer) verdict {
 		if _, known := s.recall(token); known {
 			return nil
 		}
-		s.remember(token, s.ask(ctx, token))
+		s.remember(token, s.askAbout(ctx, token))
 		return nil
 	})
 	v, _ := s.recall(token)
 	return v
 }
 
-// ask lets the token look at itself.
-func (s *session) ask(ctx context.Context, token string) verdict {
+// askAbout lets the token look at itself.
+func (s *session) askAbout(ctx context.Context, token string) verdict {
 	a, problem := s.lookUp(ctx, token)
 	switch {
 	case problem != nil:
 		return tokenUnsure
 	case a.status == 200, a.status == 403 && a.denies():
 		return tokenAlive
-	case a.status == 403:
+	case a.status == 403 && a.Errors != nil:
 		return tokenDead
 	}
 	return tokenUnsure
@@ -98,6 +102,9 @@ func (a *answer) denies() bool {
 
 // forbidden explains a 403.
 func (v *Vault) forbidden(ctx context.Context, a *answer) *Error {
+	if a.Errors == nil {
+		return v.notVault(a)
+	}
 	switch v.session.judge(ctx, v.session.current(), a) {
 	case tokenAlive:
 		pattern, capabilities := v.layout.grant(a.method, a.path)

@@ -114,8 +114,8 @@ func (l AppRole) unwrapProblem(ctx context.Context, s *session, a *answer, probl
 		return problem
 	case a.status == 200:
 		return nil
-	case a.status == 400 || a.status == 403 || a.status == 404:
-		return fail(StateLoginRefused, a.status, "the wrapping token in %q has expired or was used already; each can be used once, so if it was not this service before a restart, then somebody else has the secret id: destroy it, look into Vault's audit log, and put a new wrapping token there", l.SecretIDFile)
+	case (a.status == 400 || a.status == 403 || a.status == 404) && a.Errors != nil:
+		return fail(StateLoginRefused, a.status, "the wrapping token in %q has expired or was used already; each can be used once, so if it was not this service before a restart, or an answer that did not arrive, then somebody else has the secret id: destroy it, look into Vault's audit log, and put a new wrapping token there", l.SecretIDFile)
 	}
 	return s.otherRefusal(ctx, a)
 }

@@ -44,6 +44,7 @@ func TestAnswersSayWhatToDo(t *testing.T) {
 		{"plain HTTP to a port for TLS, nginx", "v1", answer(400, "<html>The plain HTTP request was sent to HTTPS port</html>"), vaultkv.StateUnreachable, []string{"speaks TLS on that port"}},
 		{"a page for people", "v1", answer(200, "<!doctype html><title>Log in</title>"), vaultkv.StateFailing, []string{"a page for people", "proxy or login page"}},
 		{"a page for people that is not found", "v1", answer(404, "\n <html>"), vaultkv.StateFailing, []string{"a page for people"}},
+		{"a firewall", "v1", answer(403, "<html>blocked</html>"), vaultkv.StateFailing, []string{"a page for people", "stands in front of it"}},
 		{"a load balancer without servers", "v1", answer(503, "<html>no server available</html>"), vaultkv.StateFailing, []string{"something in front of the server", "status 503"}},
 		{"an answer that is not Vault's", "v1", answer(200, `{"hello":"world"}`), vaultkv.StateFailing, []string{"does not answer like Vault"}},
 		{"an answer that is cut off", "v1", func(w http.ResponseWriter, _ *http.Request) {

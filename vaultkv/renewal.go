@@ -169,10 +169,10 @@ func (s *session) renew(ctx context.Context) *Error {
 	case problem != nil:
 	case a.status == 200 && json.Unmarshal(a.Auth, &auth) == nil && auth.Lease > 0:
 		s.change(token, func(l lease) lease { return l.granted(time.Now(), seconds(auth.Lease), auth.Renewable) })
-	case a.status == 200, a.status == 400, a.status == 404:
+	case a.status == 200 && len(a.Auth) > 0, (a.status == 400 || a.status == 404) && a.Errors != nil:
 		problem = fail(StateOK, a.status, "the server does not renew the Vault token (%d): it is not renewable, or at its max TTL", a.status)
 		s.change(token, lease.ended)
-	case a.status == 403:
+	case a.status == 403 && a.Errors != nil:
 		problem = s.renewalForbidden(ctx, token, a)
 	default:
 		problem = s.otherRefusal(ctx, a)
@@ -208,7 +208,11 @@ func (s *session) renewalForbidden(ctx context.Context, token string, a *answer)
 		})
 		return s.home.deadToken()
 	case tokenAlive:
-		s.change(token, lease.ended)
+		if s.login != nil {
+			// A new token is had more easily than another policy. Where one was
+			// given, the policy may be mended before it ends.
+			s.change(token, lease.ended)
+		}
 		problem := fail(StateOK, a.status, "%s", mayNotRenew)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -248,7 +252,7 @@ func (s *session) look(ctx context.Context) *Error {
 		return nil
 	case a.status == 403 && a.denies():
 		return fail(StateOK, a.status, `the Vault token may not look at itself, so its end is not known and it is not renewed; add to one of its policies: path "auth/token/lookup-self" { capabilities = ["read"] }`)
-	case a.status == 403:
+	case a.status == 403 && a.Errors != nil:
 		return s.home.deadToken()
 	case a.status == 200, a.status == 404:
 		return s.home.notVault(a)
@@ -259,23 +263,27 @@ func (s *session) look(ctx context.Context) *Error {
 // lookUp asks the server about a token.
 func (s *session) lookUp(ctx context.Context, token string) (*answer, *Error) {
 	client := s.with(token)
-	return s.home.ask(ctx, func(ctx context.Context) (*api.Response, error) {
+	return s.ask(ctx, func(ctx context.Context) (*api.Response, error) {
 		return client.Logical().ReadRawWithContext(ctx, "auth/token/lookup-self")
 	})
 }
 
 // revokeSuperseded revokes the tokens of ours that no request carries any more.
 func (s *session) revokeSuperseded(ctx context.Context) {
-	s.mu.Lock()
-	var due []string
-	for len(s.superseded) > 0 && time.Since(s.superseded[0].at) > 2*s.home.cfg.Timeout {
-		due = append(due, s.superseded[0].token)
+	for {
+		s.mu.Lock()
+		if len(s.superseded) == 0 || time.Since(s.superseded[0].at) <= 2*s.home.cfg.Timeout {
+			s.mu.Unlock()
+			return
+		}
+		token := s.superseded[0].token
 		s.superseded = s.superseded[1:]
-	}
-	s.mu.Unlock()
-	for _, token := range due {
-		// It ends by itself where this fails.
-		_, _ = s.post(ctx, token, "auth/token/revoke-self", nil)
+		s.mu.Unlock()
+		// It ends by itself where this fails. The others wait until the server
+		// answers again: the token in use must not wait for them.
+		if _, problem := s.post(ctx, token, "auth/token/revoke-self", nil); problem != nil {
+			return
+		}
 	}
 }
 
@@ -292,7 +300,8 @@ func (s *session) end(ctx context.Context) (first *Error) {
 	s.superseded = nil
 	s.mu.Unlock()
 	if l.own && !l.batch && !l.expired(time.Now()) {
-		all = append(all, superseded{token: l.token})
+		// It has the longest to live, so it goes first.
+		all = append([]superseded{{token: l.token}}, all...)
 	}
 	for _, t := range all {
 		a, problem := s.post(ctx, t.token, "auth/token/revoke-self", nil)

@@ -12,9 +12,12 @@ import (
 )
 
 const (
-	// loginLimit bounds a login, which may be several requests; each is also
-	// bounded by Config.Timeout.
+	// loginLimit bounds a login, which may be several requests.
 	loginLimit = 15 * time.Second
+	// tokenTimeout bounds each request about a token, or Config.Timeout does if
+	// that is longer: logins take longer than reads, but a connection that leads
+	// nowhere must not use up the life of the token.
+	tokenTimeout = 5 * time.Second
 	// demandInterval is the least time between logins that refused requests ask
 	// for, and maxDemandInterval the most to which it grows while a new token
 	// is refused like the one before.
@@ -197,7 +200,7 @@ func (s *session) askForToken(ctx context.Context) (lease, *Error) {
 	switch {
 	case problem != nil:
 		return lease{}, problem
-	case a.status == 400, a.status == 403, a.status == 404:
+	case (a.status == 400 || a.status == 403 || a.status == 404) && a.Errors != nil:
 		return lease{}, fail(StateLoginRefused, a.status, "the server refuses the login at %s (%d): %s", where, a.status, s.login.advice(a))
 	case a.status != 200:
 		return lease{}, s.otherRefusal(ctx, a)
@@ -235,9 +238,22 @@ func (s *session) post(ctx context.Context, token, path string, body map[string]
 		raw = []byte("{}")
 	}
 	client := s.with(token)
-	return s.home.ask(ctx, func(ctx context.Context) (*api.Response, error) {
+	return s.ask(ctx, func(ctx context.Context) (*api.Response, error) {
 		return client.Logical().WriteRawWithContext(ctx, path, raw)
 	})
+}
+
+// ask sends one request about a token.
+func (s *session) ask(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
+	limit := max(s.home.cfg.Timeout, tokenTimeout)
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	a, problem := s.home.ask(bounded, send)
+	if problem != nil && ctx.Err() == nil && bounded.Err() != nil {
+		problem = fail(StateUnreachable, 0, "no answer from %s within %s to a request about the Vault token; check the server's load and the network to it", s.home.cfg.Address, limit)
+		problem.cause = context.DeadlineExceeded
+	}
+	return a, problem
 }
 
 // with returns a client for requests about a token.

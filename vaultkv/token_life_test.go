@@ -302,3 +302,68 @@ func TestVaultObjectsDoNotLogInTogether(t *testing.T) {
 		}
 	})
 }
+
+// TestTokenIsKeptAliveOverAConnectionThatLeadsNowhere: a renewal that is sent on
+// one must not use up the life of a token that nobody can replace.
+func TestTokenIsKeptAliveOverAConnectionThatLeadsNowhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &tokenServer{TTL: 24 * time.Second}
+		w := startLoginWorld(t, s, func(c *vaultkv.Config) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			c.Token, _ = s.give()
+			c.Login = nil
+		})
+		for range 10 {
+			time.Sleep(7 * time.Second)
+			w.vault.DropConnections()
+			s.set(func() { s.swallow = 1 })
+			time.Sleep(20 * time.Second)
+			if err := w.lookup(t); err != nil {
+				t.Fatalf("after a renewal that was swallowed: %v", err)
+			}
+		}
+	})
+}
+
+// TestRenewalIsGivenUpOnlyWhenVaultSaysSo: what stands in front of it may answer
+// anything for a while, and so may policies until they are mended.
+func TestRenewalIsGivenUpOnlyWhenVaultSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		status  int
+		body    string
+		survive bool
+	}{
+		{"Vault says that the token is not renewable", 400, `{"errors":["lease is not renewable"]}`, false},
+		{"a policy that lacks the line for a while", 403, policyDenies, true},
+		{"a page for people", 200, "<html>log in</html>", true},
+		{"a load balancer without a route", 404, "<html>", true},
+		{"a firewall", 403, "<html>blocked</html>", true},
+		{"a proxy that does not like the request", 400, "bad request", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &tokenServer{TTL: time.Hour, renewals: tt.status, renewalBody: tt.body}
+				w := startLoginWorld(t, s, func(c *vaultkv.Config) {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					c.Token, _ = s.give()
+					c.Login = nil
+				})
+				time.Sleep(50 * time.Minute)
+				s.set(func() { s.renewals = 0 })
+				time.Sleep(time.Hour)
+				if err := w.lookup(t); (err == nil) != tt.survive {
+					t.Errorf("Lookup after the first life = %v, want the token alive: %t; log:\n%s", err, tt.survive, strings.Join(lines(w.logs), "\n"))
+				}
+				if got := s.count("auth/token/renew-self"); got > 200 {
+					t.Errorf("%d renewals, want no storm", got)
+				}
+			})
+		})
+	}
+}

@@ -37,7 +37,9 @@ type tokenServer struct {
 	secretID string
 	// down is set while nobody answers, and what a request is answered instead.
 	down          bool
-	renewals      int // status of renewals, 0 for what the token allows
+	renewals      int    // status of renewals, 0 for what the token allows
+	renewalBody   string // policyDenies if empty
+	swallow       int    // so many renewals get no answer
 	loginStatus   int
 	denied        bool // the policies cover nothing
 	seen          map[string]int
@@ -168,6 +170,15 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	path := strings.TrimPrefix(r.URL.Path, "/v1/")
 	s.seen[path]++
+	if s.swallow > 0 && path == "auth/token/renew-self" {
+		s.swallow--
+		s.mu.Unlock()
+		// Only with the body read does the server notice the end.
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+		s.mu.Lock()
+		return
+	}
 	token := r.Header.Get("X-Vault-Token")
 	t := s.tokens[token]
 	alive := t != nil && t.lives()
@@ -218,6 +229,8 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *tokenServer) renew(t *serverToken, token string, say func(int, string)) {
 	switch {
+	case s.renewals != 0 && s.renewalBody != "":
+		say(s.renewals, s.renewalBody)
 	case s.renewals != 0:
 		say(s.renewals, policyDenies)
 	case s.Batch, s.NotRenewable, t.ttl == 0:
