@@ -57,7 +57,8 @@ func configValidateCommand(p process) *cobra.Command {
 		Short: "Check the configuration and report every mistake",
 		Long: "validate checks the configuration and reports every mistake. With --connect it also does\n" +
 			"what serve would do first: it logs in to each vault object, reads from it, renews the\n" +
-			"token, and says what to mend. It exits with 1 if a vault object cannot be used.",
+			"token, and says what to mend. It exits with 1 if a vault object cannot be used.\n" +
+			"A wrapping token is good for one login, so a vault object with one is left alone.",
 		Args: noArgs,
 	}
 	path := configFlag(cmd)

@@ -34,6 +34,11 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 	for _, setting := range v.InsecureSettings() {
 		say("warning: %s", setting)
 	}
+	if l, is := v.Login.(vaultkv.AppRole); is && l.Wrapped {
+		// Serve would find it used, and report a theft.
+		say("not tried: the wrapping token in %q can be used once, and that is left to serve", l.SecretIDFile)
+		return true
+	}
 	vault, err := vaultkv.New(v.Config, zap.NewNop())
 	if err != nil {
 		say("%v", err)
