@@ -19,6 +19,8 @@ type Error struct {
 	Status int
 
 	detail string
+	// kind is the same for details that only differ in numbers and names.
+	kind string
 	// moment is what belongs to this one occurrence, behind detail.
 	moment string
 	// cause is only ever an error of a context.
@@ -36,7 +38,17 @@ func (e *Error) Error() string { return e.detail + e.moment }
 func (e *Error) Unwrap() error { return e.cause }
 
 func fail(s State, status int, format string, args ...any) *Error {
-	return &Error{State: s, Status: status, detail: fmt.Sprintf(format, args...)}
+	return &Error{State: s, Status: status, detail: fmt.Sprintf(format, args...), kind: format}
+}
+
+// reason tells apart what there is to do about a failure. Where a server, or the
+// way to it, fails, one cause shows in many ways; elsewhere each detail is a
+// thing to mend.
+func (e *Error) reason() string {
+	if e.State == StateUnreachable || e.State == StateFailing {
+		return e.kind
+	}
+	return e.detail
 }
 
 // errTooLarge ends the reading of an answer that is longer than allowed.
@@ -57,6 +69,7 @@ func (v *Vault) transportError(ctx context.Context, err error) *Error {
 		return &Error{
 			State:  StateUnreachable,
 			detail: fmt.Sprintf("no answer from %s within %s; check the server's load and the network to it", where, v.cfg.Timeout),
+			kind:   "no answer in time",
 			cause:  context.DeadlineExceeded,
 		}
 	case errors.Is(err, errTooLarge):
@@ -68,29 +81,29 @@ func (v *Vault) transportError(ctx context.Context, err error) *Error {
 	if v.cfg.Proxy != "" {
 		where += " (through the proxy " + v.cfg.Proxy + ")"
 	}
-	return fail(StateUnreachable, 0, "%s", networkProblem(where, err))
+	return networkProblem(where, err)
 }
 
-func networkProblem(where string, err error) string {
+func networkProblem(where string, err error) *Error {
 	var (
 		op  *net.OpError
 		dns *net.DNSError
 	)
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return fmt.Sprintf("DNS knows no host %q, of %s; check address and DNS", dns.Name, where)
+		return fail(StateUnreachable, 0, "DNS knows no host %q, of %s; check address and DNS", dns.Name, where)
 	case errors.As(err, &dns):
-		return fmt.Sprintf("the host %q of %s does not resolve now: DNS does not answer or fails; check DNS", dns.Name, where)
+		return fail(StateUnreachable, 0, "the host %q of %s does not resolve now: DNS does not answer or fails; check DNS", dns.Name, where)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("%s refuses the connection; check that the server runs and listens there", where)
+		return fail(StateUnreachable, 0, "%s refuses the connection; check that the server runs and listens there", where)
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EACCES):
-		return fmt.Sprintf("there is no socket that we may use at %s; check that the server runs, and the socket's path and permissions", where)
+		return fail(StateUnreachable, 0, "there is no socket that we may use at %s; check that the server runs, and the socket's path and permissions", where)
 	case errors.As(err, &op) && op.Op == "dial":
-		return fmt.Sprintf("cannot connect to %s; check address and the network", where)
+		return fail(StateUnreachable, 0, "cannot connect to %s; check address and the network", where)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fmt.Sprintf("%s closed the connection before its answer was complete", where)
+		return fail(StateUnreachable, 0, "%s closed the connection before its answer was complete", where)
 	}
-	return fmt.Sprintf("the connection to %s failed (%T); check that address is a Vault or OpenBao server", where, innermost(err))
+	return fail(StateUnreachable, 0, "the connection to %s failed (%T); check that address is a Vault or OpenBao server", where, innermost(err))
 }
 
 func isTimeout(err error) bool {

@@ -105,3 +105,31 @@ func TestTwoReasonsInOneStateAreTwoLines(t *testing.T) {
 		t.Errorf("log:\n%s\nwant three lines", strings.Join(lines(logs), "\n"))
 	}
 }
+
+// TestReasonsThatComeByTurnsAreToldOnce: one cause, such as a load balancer that
+// is overloaded, shows in many ways.
+func TestReasonsThatComeByTurnsAreToldOnce(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, notFound)
+	v, _, logs := open(t, n.URL, nil)
+	read := func(h http.HandlerFunc) {
+		n.become(h)
+		_ = v.Check(t.Context()) // the guard does not hold it back
+	}
+	outage := func() int {
+		logs.TakeAll()
+		for range 20 {
+			for _, status := range []int{500, 502, 504, 507} {
+				read(answer(status, ``))
+			}
+			read(answer(502, `<html>`))
+		}
+		return logs.FilterMessage("vault state changed").Len()
+	}
+	for range 2 {
+		if got := outage(); got != 2 {
+			t.Errorf("log:\n%s\nwant two lines, one for each kind of answer", strings.Join(lines(logs), "\n"))
+		}
+		read(notFound)
+	}
+}

@@ -251,7 +251,7 @@ func (s *session) ask(ctx context.Context, send func(context.Context) (*api.Resp
 	a, problem := s.home.ask(bounded, send)
 	if problem != nil && ctx.Err() == nil && bounded.Err() != nil {
 		problem = fail(StateUnreachable, 0, "no answer from %s within %s to a request about the Vault token; check the server's load and the network to it", s.home.cfg.Address, limit)
-		problem.cause = context.DeadlineExceeded
+		problem.kind, problem.cause = "no answer in time", context.DeadlineExceeded
 	}
 	return a, problem
 }

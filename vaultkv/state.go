@@ -71,8 +71,15 @@ const (
 	stateLineInterval = 10 * time.Second
 )
 
-// health follows the state and writes one log line per change of it, or of what
-// there is to do about it.
+// reasonInterval is how often a reason is told again that comes and goes with
+// others while the state stays.
+const reasonInterval = 5 * time.Minute
+
+// maxReasons bounds how many reasons are remembered. There are fewer.
+const maxReasons = 64
+
+// health follows the state and writes one log line per change of it, and one for
+// each new reason for it: a server that is failing does so in many ways by turns.
 type health struct {
 	log   *zap.Logger
 	lines *rate.Limiter
@@ -81,11 +88,12 @@ type health struct {
 	ready atomic.Bool
 	state atomic.Uint32
 
-	mu             sync.Mutex
-	detail, moment string
-	// logged and loggedDetail are what the last line said.
-	logged       State
-	loggedDetail string
+	mu      sync.Mutex
+	problem *Error
+	// logged is the state that the last line said.
+	logged State
+	// told are the reasons for it that have been logged, and when.
+	told map[string]time.Time
 }
 
 func newHealth(log *zap.Logger) *health {
@@ -109,7 +117,7 @@ func (h *health) learn(p *Error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.state.Store(uint32(s))
-	h.detail, h.moment = p.detail, p.moment
+	h.problem = p
 	h.report()
 }
 
@@ -123,15 +131,23 @@ func (h *health) catchUp() {
 // report logs the state unless that has been done, or done too often. The
 // caller holds mu.
 func (h *health) report() {
-	s := h.current()
-	if s == h.logged && h.detail == h.loggedDetail || !h.lines.Allow() {
+	s, p := h.current(), h.problem
+	if p == nil {
+		return
+	}
+	now := time.Now()
+	if at, is := h.told[p.reason()]; s == h.logged && (s == StateOK || is && now.Sub(at) < reasonInterval) || !h.lines.Allow() {
 		return
 	}
 	fields := []zap.Field{zap.Stringer("state", s), zap.Stringer("was", h.logged)}
-	h.logged, h.loggedDetail = s, h.detail
+	if s != h.logged || len(h.told) >= maxReasons {
+		h.told = map[string]time.Time{}
+	}
+	h.logged = s
+	h.told[p.reason()] = now
 	if s == StateOK {
 		h.log.Info("vault state changed", fields...)
 		return
 	}
-	h.log.Warn("vault state changed", append(fields, zap.String("detail", h.detail+h.moment))...)
+	h.log.Warn("vault state changed", append(fields, zap.String("detail", p.Error()))...)
 }
