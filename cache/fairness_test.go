@@ -64,6 +64,75 @@ func TestStoreThatComesBackIsNotMetByAllAtOnce(t *testing.T) {
 	})
 }
 
+// TestStoreThatComesBackHasRoomForWhatCannotWait: keys that are not held are read
+// all the time, beside the values that want to be read again. The figures are those
+// of the failure suite.
+func TestStoreThatComesBackHasRoomForWhatCannotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const keys, tick, missesPerTick = 200, 50 * time.Millisecond, 2
+		cfg := cache.DefaultConfig()
+		cfg.TTL = 6 * time.Second
+		s := newStore()
+		down := false
+		answerAll := func(a answer) {
+			down = a.err != nil
+			for i := range keys {
+				s.set(fmt.Sprint("key", i), a)
+			}
+		}
+		answerAll(answer{record: record{version: 1}})
+		c := open(t, cfg, s.load)
+		asked, n := 0, 0
+		// use looks up a tenth of the keys in each tick of a half second, and
+		// returns the loads of each tick.
+		use := func(d time.Duration) (loads []int) {
+			for range int(d / tick) {
+				before := s.total()
+				for i := asked % 20; i < keys; i += 20 {
+					if _, err := c.Lookup(t.Context(), fmt.Sprint("key", i)); err != nil {
+						t.Fatalf("Lookup = %v, want no error", err)
+					}
+				}
+				asked++
+				for range missesPerTick {
+					n++
+					key := fmt.Sprint("unknown", n)
+					if down {
+						s.set(key, answer{err: errDown})
+					}
+					_, _ = c.Lookup(t.Context(), key)
+				}
+				time.Sleep(tick)
+				loads = append(loads, s.total()-before)
+			}
+			return loads
+		}
+		sum := func(loads []int) (all int) {
+			for _, l := range loads {
+				all += l
+			}
+			return all
+		}
+		use(60 * time.Second)
+		steady := sum(use(30*time.Second)) / 30
+		answerAll(answer{err: errDown})
+		use(6 * time.Second)
+		answerAll(answer{record: record{version: 2}})
+		back, worst := use(5*time.Second), 0
+		for i := range len(back) - 20 {
+			worst = max(worst, sum(back[i:i+20]))
+		}
+		if worst*10 > steady*17 {
+			t.Errorf("%d loads in the worst second after the store came back, want at most 1.7 times the %d of before", worst, steady)
+		}
+		for i := range keys {
+			wantVersion(t, c, fmt.Sprint("key", i), 2)
+		}
+		t.Logf("%d loads a second before, %d in the worst second after", steady, worst)
+	})
+}
+
 // TestOneBadRecordSlowsNoOtherDown: that a store is unavailable for one key again
 // and again is no outage.
 func TestOneBadRecordSlowsNoOtherDown(t *testing.T) {

@@ -46,7 +46,9 @@ func (c *Cache[V]) begin(key string, why purpose, now moment) (*flight[V], error
 		}
 		return nil, err
 	}
-	c.ramp.began(now)
+	if why.canWait() {
+		c.ramp.began(now)
+	}
 	// The caller's key may point into a buffer that is reused.
 	f := &flight[V]{key: strings.Clone(key), purpose: why, began: now, done: make(chan struct{})}
 	t.flights[f.key] = f
@@ -62,7 +64,7 @@ func (c *Cache[V]) begin(key string, why purpose, now moment) (*flight[V], error
 // admit applies the limits, and returns what the load may be taken for. A key that
 // is refused is familiar the next time.
 func (c *Cache[V]) admit(key string, why purpose, now moment) (purpose, error) {
-	if (why == forRefresh || why == forStale) && !c.ramp.allows(now) {
+	if why.canWait() && !c.ramp.allows(now) {
 		return why, errNotYet
 	}
 	err := c.enter(why, c.misses)

@@ -10,6 +10,9 @@ import (
 const (
 	// rampFloor is the least rate, in loads a second.
 	rampFloor = 10
+	// rampStart is the part of the usual rate that a ramp begins with: what
+	// nobody can put off comes on top.
+	rampStart = 0.8
 	// rampDoubling is the time in which the rate doubles.
 	rampDoubling = 2 * time.Second
 	// rampTime is how long a ramp is.
@@ -28,7 +31,7 @@ const (
 // concurrent use.
 type ramp struct {
 	mu sync.Mutex
-	// usual is how many loads a second begin while all is well.
+	// usual is how many loads that can wait begin a second while all is well.
 	usual float64
 	// second is the one that count is of.
 	second int64
@@ -44,7 +47,11 @@ type ramp struct {
 	at     time.Duration
 }
 
-// began counts a load.
+// canWait says whether nobody has to wait for a load, as there is a value to
+// answer with.
+func (p purpose) canWait() bool { return p == forRefresh || p == forStale }
+
+// began counts a load that can wait.
 func (r *ramp) began(now time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,7 +96,7 @@ func (r *ramp) allows(now time.Duration) bool {
 	if r.down() || !r.climbing(now) {
 		return true
 	}
-	rate := max(r.usual, rampFloor) * math.Exp2(float64(now-r.up)/float64(rampDoubling))
+	rate := max(rampStart*r.usual, rampFloor) * math.Exp2(float64(now-r.up)/float64(rampDoubling))
 	r.tokens = min(r.tokens+rate*(now-r.at).Seconds(), max(rate/10, 1))
 	r.at = now
 	if r.tokens < 1 {
