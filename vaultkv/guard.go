@@ -19,11 +19,12 @@ const (
 	maxGuardPause = time.Second
 )
 
-// A guard holds reads back while the server is not able to answer: who waits for
-// one is better served at once, by what is cached or by a quick 503, and a server
-// that comes back is better served by one read than by all that have piled up.
-// While it holds back, it lets one read at a time through, now and then, to see;
-// the first answer of any kind ends it. It is safe for concurrent use.
+// A guard holds reads back while the server is not able to answer, or answers
+// none because of our token or the mount: who waits for one is better served at
+// once, by what is cached or by a quick 503, and a server that comes back is better
+// served by one read than by all that have piled up. While it holds back, it lets
+// one read at a time through, now and then, to see; the first definite answer ends
+// it. It is safe for concurrent use.
 type guard struct {
 	log *zap.Logger
 
@@ -70,6 +71,13 @@ func (g *guard) enter(now time.Time) (ok, toSee bool) {
 	}
 	g.seeing = true
 	return true, true
+}
+
+// seeNow lets the next read go to see, because there is reason to hope.
+func (g *guard) seeNow() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.until = time.Time{}
 }
 
 // leave takes note of what became of a read.
@@ -119,14 +127,19 @@ func (g *guard) recovered() {
 	g.failures, g.lastKey, g.holding, g.pause = 0, "", false, 0
 }
 
-// helpless says whether a failure is one of the server as a whole, so that it
-// makes no sense to ask it for anything. A definite answer is not, nor is one
-// about our token, the mount or a single record.
+// helpless says whether a failure is one of the vault object as a whole, so that
+// it makes no sense to ask for any other record. A definite answer is not, nor is
+// one about a single record. Policies may cover some records and not others: if
+// reads were held back because of those, made-up tokens could have it done.
 func (e *Error) helpless() bool {
-	if e.State == StateFailing {
+	switch e.State {
+	case StateFailing:
 		return e.Status >= 500 || e.Status == 412 || e.Status == 472 || e.Status == 473 || e.Status == 474
+	case StateUnreachable, StateSealed, StateLimited, StateTokenRejected, StateLoginRefused, StateNoMount, StateWrongVersion:
+		return true
+	case StateUnknown, StateOK, StateForbidden, stateCount:
 	}
-	return e.State == StateUnreachable || e.State == StateSealed || e.State == StateLimited
+	return false
 }
 
 // heldBack is what a read gets that the guard does not let through. It is no news

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,9 +64,10 @@ func TestReadsAreHeldBackAfterFailuresInARow(t *testing.T) {
 		{"a standby", fail(StateFailing, 473, ""), true},
 		{"found or not found", nil, false},
 		{"our policies", fail(StateForbidden, 403, ""), false},
-		{"our token", fail(StateTokenRejected, 403, ""), false},
-		{"a missing mount", fail(StateNoMount, 404, ""), false},
-		{"the other KV version", fail(StateWrongVersion, 404, ""), false},
+		{"our token", fail(StateTokenRejected, 403, ""), true},
+		{"no login", fail(StateLoginRefused, 400, ""), true},
+		{"a missing mount", fail(StateNoMount, 404, ""), true},
+		{"the other KV version", fail(StateWrongVersion, 404, ""), true},
 		{"a record that is too large", fail(StateFailing, 0, ""), false},
 		{"a caller who gave up", &Error{State: StateUnreachable, aside: true}, false},
 	}
@@ -126,6 +128,54 @@ func TestOnlyOneReadGoesToSee(t *testing.T) {
 	}
 	d.g.leave("x", true, nil, d.now())
 	d.fail(guardPatience - 1) // all is as at first
+}
+
+// TestNewTokenIsTriedAtOnce: the reads were held back because of the one before.
+func TestNewTokenIsTriedAtOnce(t *testing.T) {
+	t.Parallel()
+	var token atomic.Value
+	token.Store("good")
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status, body := http.StatusNotFound, `{"errors":[]}`
+		if r.Header.Get("X-Vault-Token") != token.Load() {
+			status, body = http.StatusForbidden, `{"errors":["permission denied"]}`
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	t.Cleanup(srv.Close)
+	file := t.TempDir() + "/token"
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("bad")
+	c := DefaultConfig()
+	c.Name, c.Address, c.Mount, c.TokenFile = "main", srv.URL, "kong-auth", file
+	v, err := New(c, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.closeIdle)
+	for i := range 2 * guardPatience {
+		if _, _, err := v.Read(t.Context(), strings.Repeat("k", i+1)); err == nil {
+			t.Fatal("a read with a bad token brought an answer")
+		}
+	}
+	if got := v.Guarding(); !got.Holding {
+		t.Fatalf("%+v after reads with a bad token, want holding", got)
+	}
+	write("good")
+	if !v.session.reload() {
+		t.Fatal("the token in the file was not taken")
+	}
+	if _, found, err := v.Read(t.Context(), "foo"); found || err != nil {
+		t.Errorf("the first read with the new token = %t, %v, want not found", found, err)
+	}
+	if got := v.Guarding(); got.Holding {
+		t.Errorf("%+v with a good token, want not holding", got)
+	}
 }
 
 func TestServerIsAskedAgainWithinABoundAndLessAndLess(t *testing.T) {

@@ -97,6 +97,7 @@ func (s *session) use(l lease) {
 	}
 	s.lease = l
 	s.home.client.SetToken(l.token)
+	s.home.guard.seeNow()
 	select {
 	case s.changed <- struct{}{}:
 	default:
