@@ -256,6 +256,22 @@ func TestRedirectToAnAddressOfOursIsFollowed(t *testing.T) {
 	}
 }
 
+// TestRedirectToSomethingElseIsNotFollowed: what is there is no answer to what was
+// asked, be it at an address of ours.
+func TestRedirectToSomethingElseIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	for _, to := range []string{"/v1/kong-auth/another", "/v1/kong-auth/" + accessToken + "?version=1", "/v1/other/" + accessToken} {
+		active := newNode(t, notFound)
+		standby := newNode(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, active.URL+to, http.StatusTemporaryRedirect)
+		})
+		_, s, _ := open(t, standby.URL+","+active.URL, nil)
+		if _, err := s.Lookup(t.Context(), accessToken); !errors.Is(err, authz.ErrUnavailable) || active.asked.Load() != 0 {
+			t.Errorf("Lookup with a redirect to %q = %v after %d requests there, want %v and none", to, err, active.asked.Load(), authz.ErrUnavailable)
+		}
+	}
+}
+
 // TestRedirectLoopEnds: one redirect is followed, no more.
 func TestRedirectLoopEnds(t *testing.T) {
 	t.Parallel()

@@ -111,7 +111,7 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 	case a.status == 503 && a.errorSays("sealed"):
 		return fail(StateSealed, a.status, "the server at %s is sealed; unseal it", a.where)
 	case a.status >= 300 && a.status < 400:
-		return fail(StateFailing, a.status, "the server at %s redirects (%d) to another host, which is not followed: the Vault token would go along; add that host to addresses, or set address to what balances between the nodes", a.where, a.status)
+		return fail(StateFailing, a.status, "the server at %s redirects (%d) to another host or path, which is not followed: the Vault token would go along; add that host to addresses, or set address to what balances between the nodes", a.where, a.status)
 	case a.status == 429:
 		return fail(StateLimited, a.status, "the server limits our requests (429); raise its rate limit quota for the mount, or the cache TTL here")
 	case a.status == 412:

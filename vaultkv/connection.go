@@ -190,6 +190,11 @@ func (c *connection) redirect(resp *http.Response, method string) (*endpoint, *u
 	if err != nil || target.User != nil || !strings.HasPrefix(target.Path, "/v1/") {
 		return nil, nil
 	}
+	if asked := resp.Request.URL; target.EscapedPath() != asked.EscapedPath() || target.RawQuery != asked.RawQuery {
+		// A node sends us elsewhere for the same thing. What is at another path
+		// is no answer to what was asked.
+		return nil, nil
+	}
 	for _, e := range c.endpoints {
 		if e.socket == "" && e.origin() == originOf(target) {
 			return e, target
