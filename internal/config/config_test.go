@@ -119,6 +119,30 @@ func withLogin(login, more string) string {
 	return strings.Replace(minimal, "token: {file: /run/token}", more+"login: {"+login+"}", 1)
 }
 
+// TestTokenInTheWrongPlaceIsNotQuoted: whoever writes a token into the file itself
+// does not want to read it in a log.
+func TestTokenInTheWrongPlaceIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"vaults: [{name: a, token: zzSECRET}]",
+		"vaults: [{name: a, token: zz`SECRET}]",
+		"vaults: [{name: a, token: zzSECRETzz-of-many-characters}]",
+		"vaults:\n  - name: a\n    token: |\n      zzS\n      CRET\n",
+		"vaults: [{name: a, login: zzSECRET}]",
+		"vaults: [{name: a, login: {userpass: zzSECRET}}]",
+		"vaults: [{name: a, login: {approle: zzSECRET}}]",
+		"vaults: zzSECRET",
+		"admin: {tokens: zzSECRET}",
+		"admin: {tokens: [zzSECRET]}",
+		"admin: zzSECRET",
+	} {
+		_, err := Parse([]byte(text), nil)
+		if err == nil || strings.Contains(err.Error(), "zz") || strings.Contains(err.Error(), "config.") || !strings.Contains(err.Error(), "expected ") {
+			t.Errorf("Parse(%q) = %v, want a word about what is expected, and nothing of the value", text, err)
+		}
+	}
+}
+
 func TestLoginsAreReadAndShown(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -174,6 +175,15 @@ func (n names) MarshalYAML() (any, error) {
 // plain rewrites a message of the YAML library for people who do not know our
 // types.
 func plain(message string) string {
+	// A value where there have to be settings or a list is quoted by the library,
+	// and may be a token that was put there by mistake.
+	instead := regexp.MustCompile("(?s)cannot unmarshal !!\\w+ (?:`.*?` )?into (\\[\\])?\\*?config\\.\\w+")
+	message = instead.ReplaceAllStringFunc(message, func(m string) string {
+		if strings.Contains(m, "into []") {
+			return "expected a list"
+		}
+		return "expected settings, each with its name, and not a value"
+	})
 	message = strings.TrimPrefix(message, "yaml: unmarshal errors:\n  ")
 	message = strings.TrimPrefix(message, "yaml: ")
 	var lines []string
