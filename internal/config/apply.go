@@ -126,12 +126,22 @@ func (t tokenReference) resolve(v *Vault, env map[string]string) error {
 	switch {
 	case (t.File == "") == (t.Env == ""):
 		return errors.New("token: give either {file: PATH} or {env: NAME}, or a login instead; a token does not belong into the configuration itself")
+	case !isVariable(t.Env) && t.Env != "":
+		// Not quoted: it may be the token.
+		return errors.New("token: env is not the name of an environment variable; give the name of the one that holds the token, made of letters, digits and _")
 	case t.Env != "":
 		if v.Token = env[t.Env]; v.Token == "" {
 			return fmt.Errorf("token: the environment variable %s is not set", t.Env)
 		}
 	}
 	return nil
+}
+
+// isVariable says whether name can be that of an environment variable.
+func isVariable(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
 }
 
 // reconcile moves the lives that the file leaves alone so that min_ttl ≤ ttl ≤
