@@ -217,6 +217,8 @@ func (s *session) askForToken(ctx context.Context) (lease, *Error) {
 	case err != nil:
 		return lease{}, s.home.notVault(a)
 	case auth.Uses > 0:
+		// Each try leaves one, and they may live for long.
+		_, _ = s.post(ctx, token, "auth/token/revoke-self", nil)
 		return lease{}, fail(StateLoginRefused, a.status, "the login at %s gives tokens for a limited number of requests; set token_num_uses of the role to 0", where)
 	}
 	l := lease{token: token, own: true, batch: auth.Type == "batch"}.granted(time.Now(), seconds(auth.Lease), auth.Renewable)

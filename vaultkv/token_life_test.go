@@ -330,6 +330,28 @@ func TestTokenIsKeptAliveOverAConnectionThatLeadsNowhere(t *testing.T) {
 	})
 }
 
+// TestTokensThatAreNotUsedAreNotLeftBehind: a role may give tokens that are of no
+// use to us for as long as nobody mends it.
+func TestTokensThatAreNotUsedAreNotLeftBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := startLoginWorld(t, &tokenServer{TTL: 24 * time.Hour, Uses: 3}, nil)
+		for range 60 {
+			if err := w.lookup(t); err == nil || !strings.Contains(err.Error(), "token_num_uses") && !strings.Contains(err.Error(), "held back") {
+				t.Fatalf("Lookup = %v, want a word about the number of uses", err)
+			}
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if got := w.count("auth/approle/login"); got < 5 {
+			t.Errorf("%d logins in a minute, want it tried again", got)
+		}
+		if got := w.live(); got != 0 {
+			t.Errorf("%d tokens live, want those that are not used revoked", got)
+		}
+	})
+}
+
 // TestRenewalIsGivenUpOnlyWhenVaultSaysSo: what stands in front of it may answer
 // anything for a while, and so may policies until they are mended.
 func TestRenewalIsGivenUpOnlyWhenVaultSaysSo(t *testing.T) {

@@ -30,6 +30,8 @@ type tokenServer struct {
 	TTL, MaxTTL time.Duration
 	// Batch tokens cannot be renewed, and NotRenewable ones neither.
 	Batch, NotRenewable bool
+	// Uses is for how many requests the tokens are good, 0 for any number.
+	Uses int
 
 	mu       sync.Mutex
 	n        int
@@ -159,8 +161,8 @@ func (s *tokenServer) auth(token string, t *serverToken) string {
 	if t.ttl > 0 {
 		left = int(time.Until(t.expires).Seconds())
 	}
-	return fmt.Sprintf(`{"auth":{"client_token":%q,"lease_duration":%d,"renewable":%t,"token_type":%q}}`,
-		token, left, !s.Batch && !s.NotRenewable && t.ttl > 0, kind)
+	return fmt.Sprintf(`{"auth":{"client_token":%q,"lease_duration":%d,"renewable":%t,"token_type":%q,"num_uses":%d}}`,
+		token, left, !s.Batch && !s.NotRenewable && t.ttl > 0, kind, s.Uses)
 }
 
 const policyDenies = `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`
