@@ -130,8 +130,13 @@ func (c *Config) usesTLS() bool {
 
 func (c *Config) validateConnection() error {
 	var errs []error
-	if _, err := parseProxy(c.Proxy); err != nil {
+	proxy, err := parseProxy(c.Proxy)
+	switch {
+	case err != nil:
 		errs = append(errs, fmt.Errorf("proxy: %w", err))
+	case proxy != nil && proxy.Scheme == "https" && (c.TLSServerName != "" || c.ClientCertFile != ""):
+		// net/http has one TLS configuration for the proxy and what is behind it.
+		errs = append(errs, errors.New("proxy: with https:// the proxy would be expected to have the certificate of server_name, and be shown client_cert_file; use http:// for the proxy (what goes through it to an https address is TLS all the same), or remove these"))
 	}
 	if (c.ClientCertFile == "") != (c.ClientKeyFile == "") {
 		errs = append(errs, errors.New("client_cert_file: goes together with client_key_file; give both or neither"))

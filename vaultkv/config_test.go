@@ -47,6 +47,12 @@ func TestConfigValidate(t *testing.T) {
 			c.Address, c.ClientCertFile, c.ClientKeyFile = "http://127.0.0.1:8200", "cert.pem", "key.pem"
 		}, "no effect"},
 		{"a proxy", func(c *vaultkv.Config) { c.Proxy = "http://proxy:3128" }, ""},
+		{"a proxy over TLS", func(c *vaultkv.Config) { c.Proxy = "https://proxy:3128" }, ""},
+		{"a proxy that would have to be the server", func(c *vaultkv.Config) { c.Proxy, c.TLSServerName = "https://proxy:3128", "vault" }, "proxy: with https://"},
+		{"a proxy that would see our certificate", func(c *vaultkv.Config) {
+			c.Proxy, c.ClientCertFile, c.ClientKeyFile = "https://proxy:3128", "c", "k"
+		}, "proxy: with https://"},
+		{"a proxy before TLS", func(c *vaultkv.Config) { c.Proxy, c.TLSServerName = "http://proxy:3128", "vault" }, ""},
 		{"a proxy of another kind", func(c *vaultkv.Config) { c.Proxy = "socks5://proxy:1080" }, "proxy: must be http"},
 		{"a proxy with a password", func(c *vaultkv.Config) { c.Proxy = "http://u:hvs.secret@proxy:3128" }, "proxy: must not hold"},
 		{"address with a user", func(c *vaultkv.Config) { c.Address = "https://u:p@vault" }, "address: must not hold a user"},
