@@ -109,19 +109,21 @@ func emptied[T any](s []T) []T {
 }
 
 // A reply is an answer in wire form, for the codec to hand over once.
-type reply [1]mem.Buffer
+type reply struct {
+	data  [1]mem.Buffer
+	taken bool
+}
 
 // String keeps an answer out of grpc-go's traces.
 func (*reply) String() string { return "check response" }
 
 // take returns the answer.
 func (r *reply) take() mem.BufferSlice {
-	if r[0] == nil {
+	if r.taken || r.data[0] == nil {
 		return lastResort()
 	}
-	data := mem.BufferSlice{r[0]}
-	r[0] = nil
-	return data
+	r.taken = true
+	return r.data[:]
 }
 
 // lastResort denies where there is no answer: an empty message has the status 0,
@@ -155,7 +157,7 @@ func (c *call) end(buffer *[]byte) *reply {
 	c.forget()
 	pool := &c.home.buffers
 	c.home.idle.Put(c)
-	return &reply{mem.NewBuffer(buffer, pool)}
+	return &reply{data: [1]mem.Buffer{mem.NewBuffer(buffer, pool)}}
 }
 
 // answerSize is what an answer usually fits in: some 40 headers to set and
