@@ -168,6 +168,26 @@ func (a *API) alone(c *call, p *place, do func() (reply, error)) (reply, error) 
 	return answer, err
 }
 
+// aloneWith is alone about a credential that has to be there.
+func (a *API) aloneWith(c *call, p *place, do func(old document) (reply, error)) (reply, error) {
+	return a.alone(c, p, func() (reply, error) {
+		old, err := p.present(c.ctx)
+		if err != nil {
+			return reply{}, err
+		}
+		return do(old)
+	})
+}
+
+// present reads a credential that has to be there.
+func (p *place) present(ctx context.Context) (document, error) {
+	d, err := p.read(ctx)
+	if err == nil && d == nil {
+		err = authz.ErrNotFound
+	}
+	return d, err
+}
+
 // lock keeps the calls to this replica from waiting for one another's turns.
 func (a *API) lock(p *place) (unlock func()) {
 	l := &a.tokens[maphash.String(a.seed, p.key)%uint64(len(a.tokens))]
@@ -271,12 +291,9 @@ func (a *API) getCredential(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	d, err := p.read(c.ctx)
+	d, err := p.present(c.ctx)
 	if err != nil {
 		return reply{}, err
-	}
-	if d == nil {
-		return reply{}, authz.ErrNotFound
 	}
 	return ok(document{"data": credentialView(d)}), nil
 }
@@ -292,14 +309,7 @@ func (a *API) patchCredential(c *call) (reply, error) {
 	if err := v.err(); err != nil {
 		return reply{}, err
 	}
-	return a.alone(c, &p, func() (reply, error) {
-		old, err := p.read(c.ctx)
-		if err != nil {
-			return reply{}, err
-		}
-		if old == nil {
-			return reply{}, authz.ErrNotFound
-		}
+	return a.aloneWith(c, &p, func(old document) (reply, error) {
 		d := maps.Clone(old)
 		set(d, in, c.input.values)
 		d["updated_at"] = time.Now().Unix()
@@ -347,14 +357,7 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 	if err := v.err(); err != nil {
 		return reply{}, err
 	}
-	return a.alone(c, &p, func() (reply, error) {
-		old, err := p.read(c.ctx)
-		if err != nil {
-			return reply{}, err
-		}
-		if old == nil {
-			return reply{}, authz.ErrNotFound
-		}
+	return a.aloneWith(c, &p, func(old document) (reply, error) {
 		d, changed := rotated(old, in.text("secret_token"), in.number("grace"), time.Now().Unix())
 		if changed {
 			if err := a.writeCredential(c, &p, "rotate", old, d); err != nil {
