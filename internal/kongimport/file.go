@@ -197,6 +197,17 @@ func (f *File) list(key string, value any) {
 			}
 		}
 	}
+	f.each(key, value, func(o object) {
+		kind := key
+		if key == "data" {
+			kind = recognised(o)
+		}
+		f.entity(kind, o, scope{})
+	})
+}
+
+// each goes through a list of entities. What is none is left.
+func (f *File) each(key string, value any, do func(object)) {
 	elements, ok := value.([]any)
 	if !ok {
 		f.leave(singular(key), "", "is not a list of entities")
@@ -208,11 +219,7 @@ func (f *File) list(key string, value any) {
 			f.leave(singular(key), "", "is not an entity")
 			continue
 		}
-		kind := key
-		if key == "data" {
-			kind = recognised(o)
-		}
-		f.entity(kind, o, scope{})
+		do(o)
 	}
 }
 
@@ -302,21 +309,8 @@ func (f *File) entity(kind string, o object, at scope) {
 
 func (f *File) nested(o object, at scope, keys ...string) {
 	for _, key := range keys {
-		if empty(o[key]) {
-			continue
-		}
-		elements, ok := o[key].([]any)
-		if !ok {
-			f.leave(singular(key), "", "is not a list of entities")
-			continue
-		}
-		for _, e := range elements {
-			inner, ok := e.(map[string]any)
-			if !ok {
-				f.leave(singular(key), "", "is not an entity")
-				continue
-			}
-			f.entity(key, inner, at)
+		if !empty(o[key]) {
+			f.each(key, o[key], func(inner object) { f.entity(key, inner, at) })
 		}
 	}
 }
