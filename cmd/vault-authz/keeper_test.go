@@ -35,6 +35,20 @@ func newShared() *shared {
 	return &shared{memory: memory{mounts: map[string]*memkv.Engine{}}, kv: memkv.New()}
 }
 
+// newStopping returns backends that stop the next reading of the whole state
+// halfway, once it is armed, until goOn is closed.
+func newStopping() (from *shared, armed *atomic.Bool, reloading, goOn chan struct{}) {
+	from, armed = newShared(), &atomic.Bool{}
+	reloading, goOn = make(chan struct{}), make(chan struct{})
+	from.before = func(path string) {
+		if path == "records/policies" && armed.CompareAndSwap(true, false) {
+			close(reloading)
+			<-goOn
+		}
+	}
+	return from, armed, reloading, goOn
+}
+
 func (s *shared) state(vaultkv.Engine, string, *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
 	if s.before != nil {
 		return slow{s.kv, s.before}, nil, nil
@@ -231,15 +245,7 @@ func TestAVaultObjectThatCannotBeOpenedFailsAlone(t *testing.T) {
 // is deleted before it has read the rest.
 func TestAReloadDoesNotBringBackWhatIsDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
-	from := newShared()
-	var armed atomic.Bool
-	reloading, goOn := make(chan struct{}), make(chan struct{})
-	from.before = func(path string) {
-		if path == "records/policies" && armed.CompareAndSwap(true, false) {
-			close(reloading)
-			<-goOn
-		}
-	}
+	from, armed, reloading, goOn := newStopping()
 	r := startReplica(t, from)
 	pair := r.newPair(t)
 	eventually(t, "the pair works", func() bool { return r.allows(pair) })
@@ -426,15 +432,7 @@ func TestACredentialIsWrittenWhereItsVaultObjectIsNow(t *testing.T) {
 // TestARevocationDoesNotWaitForAReload, which takes long where there is much.
 func TestARevocationDoesNotWaitForAReload(t *testing.T) {
 	t.Parallel()
-	from := newShared()
-	var armed atomic.Bool
-	reloading, goOn := make(chan struct{}), make(chan struct{})
-	from.before = func(path string) {
-		if path == "records/policies" && armed.CompareAndSwap(true, false) {
-			close(reloading)
-			<-goOn
-		}
-	}
+	from, armed, reloading, goOn := newStopping()
 	r := startReplica(t, from)
 	pair := r.newPair(t)
 	armed.Store(true)
