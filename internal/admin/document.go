@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 )
 
 // A document is an entity by its field names. Values are string, int64, bool,
@@ -102,6 +101,3 @@ func (d document) encode() ([]byte, error) {
 	}
 	return raw, nil
 }
-
-// sortedKeys returns the names of the fields in order.
-func (d document) sortedKeys() []string { return slices.Sorted(maps.Keys(d)) }
