@@ -38,7 +38,10 @@ func serveCommand(p process) *cobra.Command {
 		if *level != "" {
 			c.Log.Level = *level
 		}
-		return serve(cmd.Context(), &c, servers{}, p.stdout, nil)
+		ctx, stop := context.WithCancel(cmd.Context())
+		defer stop()
+		tendHeap(ctx, p)
+		return serve(ctx, &c, servers{}, p.stdout, nil)
 	}
 	return cmd
 }

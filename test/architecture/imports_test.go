@@ -25,7 +25,7 @@ func mayImport() map[string][]string {
 		"internal/admin":      {"authz"},
 		"internal/kongimport": {"authz", "internal/admin"},
 		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "vaultkv"},
-		"cmd/vault-authz":     {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/config", "internal/kongimport", "internal/logging", "internal/memkv", "internal/server", "internal/version"},
+		"cmd/vault-authz":     {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/config", "internal/heap", "internal/kongimport", "internal/logging", "internal/memkv", "internal/server", "internal/version"},
 	}
 }
 

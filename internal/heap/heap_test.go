@@ -1,0 +1,125 @@
+package heap
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestTheHeapMayReachTheFloor(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	tests := []struct {
+		name        string
+		live, floor uint64
+		want        int
+	}{
+		{"nothing alive yet", 0, 64 * mib, most},
+		{"next to nothing", 1 * mib, 64 * mib, most},
+		{"a sixteenth of the floor", 4 * mib, 64 * mib, 1500},
+		{"a quarter", 16 * mib, 64 * mib, 300},
+		{"half: as Go does it", 32 * mib, 64 * mib, 100},
+		{"more than the floor", 400 * mib, 64 * mib, 100},
+		{"nobody knows how much", math.MaxUint64, 64 * mib, 100},
+		{"no floor", 4 * mib, 0, 100},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := percent(test.live, test.floor); got != test.want {
+				t.Errorf("percent = %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTheFloorLeavesRoomInASmallContainer(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		limit int64
+		want  uint64
+	}{
+		{"no limit", math.MaxInt64, Floor},
+		{"a gigabyte", 1 << 30, Floor},
+		{"64 MiB", 64 << 20, 16 << 20},
+		{"none at all", 0, 0},
+		{"nonsense", -1, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := bounded(Floor, test.limit); got != test.want {
+				t.Errorf("floor = %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestOnlyWhatMattersIsSet(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		p, set int
+		want   bool
+	}{
+		{"the same", 300, 300, false},
+		{"a little more", 320, 300, false},
+		{"a little less", 280, 300, false},
+		{"more", 400, 300, true},
+		{"less", 200, 300, true},
+		{"Go's own, from near", 100, 105, true},
+		{"from Go's own, to near", 105, 100, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := differs(test.p, test.set); got != test.want {
+				t.Errorf("differs = %t, want %t", got, test.want)
+			}
+		})
+	}
+}
+
+// TestTendFollowsWhatIsAlive changes the percentage of the whole process, so it
+// is not parallel.
+func TestTendFollowsWhatIsAlive(t *testing.T) {
+	before := debug.SetGCPercent(usual)
+	defer debug.SetGCPercent(before)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { Tend(ctx); close(ended) }()
+		current := func() int {
+			synctest.Wait()
+			p := debug.SetGCPercent(usual)
+			debug.SetGCPercent(p)
+			return p
+		}
+		if p := current(); p <= usual {
+			t.Errorf("with little alive, the percentage is %d", p)
+		}
+		held := make([]byte, 2*Floor)
+		runtime.GC()
+		time.Sleep(look)
+		if p := current(); p != usual {
+			t.Errorf("with much alive, the percentage is %d, want %d", p, usual)
+		}
+		runtime.KeepAlive(held)
+		held = nil
+		runtime.GC()
+		time.Sleep(look)
+		if p := current(); p <= usual {
+			t.Errorf("with little alive again, the percentage is %d", p)
+		}
+		stop()
+		<-ended
+		if p := current(); p != usual {
+			t.Errorf("after the end, the percentage is %d, want %d as before", p, usual)
+		}
+	})
+}
