@@ -27,6 +27,7 @@ const (
 	optionAppendAction = 3
 	headerKey          = 1
 	headerValue        = 2
+	headerRawValue     = 3
 
 	structFields = 1
 	entryKey     = 1

@@ -1,7 +1,6 @@
 package envoy
 
 import (
-	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,8 +27,9 @@ const (
 	takeSocket
 	takePipe
 	takeInternal
-	takeExtension
 	takeHTTP
+	// Entries, of a map or a list.
+	takeExtension
 	takeHeader
 	takeRawHeader
 	// What is in them.
@@ -135,22 +135,44 @@ func (r *reading) end(what take) {
 		if len(r.entry.raw) > 0 {
 			r.entry.value = r.entry.raw
 		}
-		r.rawHeaders = r.appendHeader(r.rawHeaders)
+		r.rawHeaders = r.appendHeader(r.rawHeaders, lowerCase(r.entry.name), r.entry.value)
 	case takeHeader:
 		r.names = append(r.names, r.entry.name)
-		r.headers = r.appendHeader(r.headers)
+		r.headers = r.appendHeader(r.headers, lowerCase(r.entry.name), r.entry.value)
 	default:
 	}
 }
 
-// appendHeader adds the entry that was read.
-func (r *reading) appendHeader(to []authz.Header) []authz.Header {
+// plain takes an entry in one go, if it is a plain one.
+func (r *reading) plain(what take, entry string) bool {
+	if what < takeExtension || what > takeRawHeader {
+		return false
+	}
+	name, value, ok := plainEntry(what, entry)
+	if !ok {
+		return false
+	}
+	switch what {
+	case takeExtension:
+		if name == policyExtension {
+			r.policy = value
+		}
+	case takeRawHeader:
+		r.rawHeaders = r.appendHeader(r.rawHeaders, name, value)
+	default:
+		r.names = append(r.names, name)
+		r.headers = r.appendHeader(r.headers, name, value)
+	}
+	return true
+}
+
+func (r *reading) appendHeader(to []authz.Header, name, value string) []authz.Header {
 	if len(to) == maxHeaders {
 		r.crowded = true
 		r.names = r.names[:min(len(r.names), maxHeaders)]
 		return to
 	}
-	return append(to, authz.Header{Name: lowerCase(r.entry.name), Value: r.entry.value})
+	return append(to, authz.Header{Name: name, Value: value})
 }
 
 // take takes one string or bytes.
@@ -235,20 +257,26 @@ func lastOfEach(headers []authz.Header, names []string) []authz.Header {
 	if len(names) > maxCompared {
 		return compacted(headers, names)
 	}
-	// One bit for each length and last letter tells most names apart.
-	var seen [4]uint64
+	// One bit for each length and end tells most names apart.
+	var seen [16]uint64
 	for i, name := range names {
-		bit := len(name)
-		if bit > 0 {
-			bit += int(name[bit-1]) * 7
-		}
-		word, mask := &seen[bit/64%4], uint64(1)<<(bit%64)
+		bit := fingerprint(name)
+		word, mask := &seen[bit/64%16], uint64(1)<<(bit%64)
 		if *word&mask != 0 && slices.Contains(names[:i], name) {
 			return compacted(headers, names)
 		}
 		*word |= mask
 	}
 	return headers
+}
+
+// fingerprint is the same for the same name, and seldom for others.
+func fingerprint(name string) uint {
+	n := uint(len(name))
+	if n < 2 {
+		return n
+	}
+	return n + 11*uint(name[n-1]) + 101*uint(name[n-2]) + 7*uint(name[n/2])
 }
 
 func compacted(headers []authz.Header, names []string) []authz.Header {
@@ -268,26 +296,10 @@ func compacted(headers []authz.Header, names []string) []authz.Header {
 // lowerCase is strings.ToLower, quick about names that are in lower case already:
 // those that Envoy sends.
 func lowerCase(name string) string {
-	const (
-		ones = 0x0101010101010101
-		high = 0x80 * ones
-	)
-	// Eight letters at a time. For bytes below 0x80 the sums have their high bit
-	// set from 'A' on, and from 'Z'+1 on.
-	rest := bytesOf(name)
-	for len(rest) >= 8 {
-		x := binary.LittleEndian.Uint64(rest)
-		if upper := (x + (0x80-'A')*ones) &^ (x + (0x80-'Z'-1)*ones); (x|upper)&high != 0 {
-			return strings.ToLower(name)
-		}
-		rest = rest[8:]
+	if isLowerCase(name) {
+		return name
 	}
-	for _, c := range rest {
-		if c >= 'A' && c <= 'Z' || c >= 0x80 {
-			return strings.ToLower(name)
-		}
-	}
-	return name
+	return strings.ToLower(name)
 }
 
 // text and bytesOf are the same memory in another type, which nobody writes to.

@@ -94,6 +94,9 @@ func (s *shape) walk(b string, depth int, r *reading) (ok bool) {
 				return false
 			}
 		case kindMessage, kindEntry:
+			if r.plain(f.take, value) {
+				continue
+			}
 			r.begin(f.take)
 			if !f.message.walk(value, depth, r) {
 				return false
