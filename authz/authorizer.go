@@ -107,7 +107,8 @@ func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r
 		d.Reason, d.Err = ReasonUnknownConsumer, fmt.Errorf("the credential belongs to consumer %q, which is not known here", credential.ConsumerID)
 		return nil
 	}
-	d.Allowed, d.Reason, d.Consumer = true, ReasonAuthenticated, &who.Consumer
+	d.Allowed, d.Reason = true, ReasonAuthenticated
+	d.Consumer, d.ConsumerMemo = &who.Consumer, &who.memoSelf
 	return who
 }
 
@@ -160,7 +161,7 @@ func (s *Snapshot) standIn(p *policy, d *Decision) *consumer {
 	}
 	*d = Decision{
 		Allowed: true, Reason: ReasonAnonymous, Anonymous: true,
-		Consumer: &who.Consumer, InsteadOf: d.Reason, Err: d.Err,
+		Consumer: &who.Consumer, ConsumerMemo: &who.memoSelf, InsteadOf: d.Reason, Err: d.Err,
 	}
 	return who
 }

@@ -17,7 +17,9 @@ type Decision struct {
 	// snapshot: read only.
 	Policy *Policy
 	// Consumer is who the request is from, nil unless it is known. Read only.
-	Consumer *Consumer
+	// ConsumerMemo is for the encoder, as those of [Upstream].
+	Consumer     *Consumer
+	ConsumerMemo *Memo
 	// Anonymous says that Consumer stands in for missing or bad credentials,
 	// and InsteadOf is the reason that would have denied.
 	Anonymous bool

@@ -49,8 +49,9 @@ type consumer struct {
 	headers []Header
 	// mask has a bit for each of headers, as in [stripper].
 	mask int
-	// memo is that of headers, memoUngrouped of headers without the last.
-	memo, memoUngrouped Memo
+	// memo is that of headers, memoUngrouped of headers without the last, and
+	// memoSelf that of the consumer.
+	memo, memoUngrouped, memoSelf Memo
 }
 
 // NewSnapshot checks the entities against each other and reports every mistake.

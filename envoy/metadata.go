@@ -54,7 +54,11 @@ func (w *writer) identity(d *authz.Decision) {
 		var digits [16]byte
 		w.structText(metaCredential, text(authz.AppendFingerprint(digits[:0], d.AccessToken)))
 	}
-	c := d.Consumer
+	// This one cannot fail.
+	_ = w.remembered(d.ConsumerMemo, func(w *writer) error { w.consumer(d.Consumer); return nil })
+}
+
+func (w *writer) consumer(c *authz.Consumer) {
 	if len(c.Groups) > 0 {
 		w.structTexts(metaGroups, c.Groups)
 	}
@@ -103,4 +107,9 @@ func (w *writer) entry(name string, mark int) {
 
 // encodable keeps the message decodable: protobuf refuses strings that are not
 // UTF-8, and a refused answer is a failed call.
-func encodable(s string) string { return strings.ToValidUTF8(s, "�") }
+func encodable(s string) string {
+	if isASCII(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "�")
+}
