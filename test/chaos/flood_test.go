@@ -21,14 +21,16 @@ func TestAFloodShowsWhatIsWrong(t *testing.T) {
 		{"a good one denied before", func(d *deluge) { d.judge([]shot{{due: at(1), outcome: unavailable}}, nil, at(2)) }, false},
 		{"evicted", func(d *deluge) { d.evictions = 1 }, true},
 		{"read again", func(d *deluge) { d.again = 1 }, true},
-		{"slower", func(d *deluge) { d.floodP99 = 2 * d.quietP99 }, true},
+		{"slower", func(d *deluge) { d.apart.p99 = 2 * d.quiet.p99 }, true},
+		{"slower where Vault takes the CPUs", func(d *deluge) { d.flood.p99 = 9 * d.quiet.p99 }, false},
 		{"a token without an answer", func(d *deluge) { d.answered.silent = 1 }, true},
 		{"more reads than the limiter allows", func(d *deluge) { d.reads = d.allowance + 1 }, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			d := deluge{tokens: 200, took: time.Second, quietP99: time.Millisecond, busyP99: time.Millisecond, floodP99: time.Millisecond, reads: 10, allowance: 10}
+			even := pace{p99: time.Millisecond}
+			d := deluge{tokens: 200, took: time.Second, quiet: even, busy: even, flood: even, apart: even, reads: 10, allowance: 10}
 			test.spoil(&d)
 			if d.bad() != test.bad {
 				t.Errorf("bad = %t, want %t: %v", d.bad(), test.bad, d.lines())

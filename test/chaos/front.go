@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"path"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -111,6 +113,17 @@ func (f *front) accept(ctx context.Context, host string) error {
 		return fmt.Errorf("opening the port before Vault again: %w", err)
 	}
 	return nil
+}
+
+// withoutFlood answers for Vault where the tokens of a flood are looked for, which
+// it does not have.
+func (f *front) withoutFlood(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(path.Base(r.URL.Path), floodPrefix) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"errors":[]}`)
+		return
+	}
+	f.proxy.ServeHTTP(w, r)
 }
 
 // answerWith answers in place of Vault, nil to stop that.
