@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"html"
 	"net/http"
 	"strings"
@@ -24,7 +23,7 @@ type denial struct {
 }
 
 func newDenial(r *authz.Request, d *authz.Decision) denial {
-	var out denial
+	out := denial{headers: make([]authz.Header, 0, 3)}
 	if d.Challenges() {
 		out.headers = append(out.headers, authz.Header{Name: "www-authenticate", Value: challengeFor(d)})
 	}
@@ -37,9 +36,9 @@ func newDenial(r *authz.Request, d *authz.Decision) denial {
 		out.body = d.Message()
 		return out
 	}
-	f := negotiate(r.Header("accept"))
+	f, id := negotiate(r.Header("accept")), requestID(r)
 	out.headers = append(out.headers, authz.Header{Name: "content-type", Value: f.contentType})
-	out.body = f.render(d.Status(), d.Message(), requestID(r))
+	out.body = f.render(d.Status(), d.Message(), text(id[:]))
 	return out
 }
 
@@ -53,14 +52,34 @@ func challengeFor(d *authz.Decision) string {
 // requestID is what Kong puts into its errors: 32 hexadecimal digits. It is the
 // request's own id where that has the form of a UUID, so that client, gateway
 // and log speak of the same one.
-func requestID(r *authz.Request) string {
-	id := strings.ToLower(strings.ReplaceAll(r.Header("x-request-id"), "-", ""))
-	if _, err := hex.DecodeString(id); err == nil && len(id) == 32 {
-		return id
+func requestID(r *authz.Request) (id [32]byte) {
+	digits := 0
+	for _, c := range []byte(r.Header("x-request-id")) {
+		switch {
+		case c == '-':
+			continue
+		case c >= 'A' && c <= 'F':
+			c += 'a' - 'A'
+		case c < '0' || c > '9' && (c < 'a' || c > 'f'):
+			return randomID()
+		}
+		if digits == len(id) {
+			return randomID()
+		}
+		id[digits] = c
+		digits++
 	}
+	if digits < len(id) {
+		return randomID()
+	}
+	return id
+}
+
+func randomID() (id [32]byte) {
 	var random [16]byte
 	_, _ = rand.Read(random[:])
-	return hex.EncodeToString(random[:])
+	hex.Encode(id[:], random[:])
+	return id
 }
 
 // A format is a way to write a denial, as in Kong.
@@ -80,22 +99,25 @@ func formats() [4]format {
 }
 
 func renderJSON(_ int, message, id string) string {
-	quoted, _ := json.Marshal(message)
-	return fmt.Sprintf("{\n  \"message\":%s,\n  \"request_id\":\"%s\"\n}", quoted, id)
+	return "{\n  \"message\":" + quoted(message) + ",\n  \"request_id\":\"" + id + "\"\n}"
+}
+
+// quoted is message in JSON.
+func quoted(message string) string {
+	b, _ := json.Marshal(message) // a string is always encoded
+	return text(b)
 }
 
 func renderHTML(status int, message, id string) string {
 	title := http.StatusText(status)
-	return fmt.Sprintf("<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>%s</title>\n  </head>\n"+
-		"  <body>\n    <h1>%s</h1>\n    <p>%s.</p>\n    <p>request_id: %s</p>\n  </body>\n</html>\n",
-		title, title, html.EscapeString(message), id)
+	return "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>" + title + "</title>\n  </head>\n" +
+		"  <body>\n    <h1>" + title + "</h1>\n    <p>" + html.EscapeString(message) + ".</p>\n    <p>request_id: " + id + "</p>\n  </body>\n</html>\n"
 }
 
 func renderXML(_ int, message, id string) string {
-	return fmt.Sprintf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>%s</message>\n  <requestid>%s</requestid>\n</error>\n",
-		html.EscapeString(message), id)
+	return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>" + html.EscapeString(message) + "</message>\n  <requestid>" + id + "</requestid>\n</error>\n"
 }
 
 func renderText(_ int, message, id string) string {
-	return fmt.Sprintf("%s\nrequest_id: %s\n", message, id)
+	return message + "\nrequest_id: " + id + "\n"
 }

@@ -144,14 +144,15 @@ func TestTheRequestIDIsTheRequestsOwnWhereItHasTheForm(t *testing.T) {
 			for _, id := range test.ids {
 				r.Headers = append(r.Headers, authz.Header{Name: "x-request-id", Value: id})
 			}
-			got := requestID(r)
+			id := requestID(r)
+			got := string(id[:])
 			if !random.MatchString(got) {
 				t.Fatalf("got %q, want 32 hexadecimal digits", got)
 			}
 			if test.want != "" && got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
-			if test.want == "" && requestID(r) == got {
+			if test.want == "" && requestID(r) == id {
 				t.Errorf("got %q twice, want a new one each time", got)
 			}
 		})
