@@ -143,8 +143,19 @@ func (m *model) load(ctx context.Context, key string) (sighting, error) {
 	return sighting{key: key, read: read, ttl: a.record.ttl, deadline: a.record.deadline, generation: generation}, nil
 }
 
-// judge says what is wrong with what a lookup returned just now.
-func (m *model) judge(key string, s sighting, err error) {
+// maxAttempts is after how many invalidations a lookup gives up.
+const maxAttempts = 4
+
+// generation is how often a key was invalidated.
+func (m *model) generation(key string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.keys[key].generation
+}
+
+// judge says what is wrong with what a lookup returned just now that began in
+// some generation of its key.
+func (m *model) judge(key string, began int, s sighting, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k, now := m.keys[key], time.Now()
@@ -154,6 +165,7 @@ func (m *model) judge(key string, s sighting, err error) {
 			m.wrong("lookup of %q: a value beside the error %v", key, err)
 		case errors.Is(err, errAbsent) && now.Sub(k.absent) > m.cfg.AbsentTTL:
 			m.wrong("lookup of %q: absent, but that was read %s ago", key, now.Sub(k.absent))
+		case errors.Is(err, cache.ErrContended) && k.generation-began >= maxAttempts:
 		case errors.Is(err, cache.ErrContended), errors.Is(err, cache.ErrClosed), errors.Is(err, cache.ErrPanic), errors.Is(err, cache.ErrExpired):
 			m.wrong("lookup of %q: %v, for which there was no reason", key, err)
 		}
@@ -216,10 +228,11 @@ func (m *model) play(t *testing.T, steps []step) {
 			if s.kind == "impatient lookup" {
 				ctx, cancel = context.WithTimeout(ctx, s.pause)
 			}
+			began := m.generation(s.key)
 			wg.Go(func() {
 				defer cancel()
 				value, err := c.Lookup(ctx, s.key)
-				m.judge(s.key, value, err)
+				m.judge(s.key, began, value, err)
 			})
 		case "pause":
 			time.Sleep(s.pause)
