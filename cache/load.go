@@ -197,11 +197,12 @@ func (c *Cache[V]) store(f *flight[V], o *outcome[V], now moment) {
 // value may be.
 func (c *Cache[V]) newEntry(key string, o *outcome[V], began moment) *entry[V] {
 	ahead := time.Duration(c.cfg.RefreshAhead * float64(o.lifetime))
-	return &entry[V]{
-		key:        key,
+	e := &entry[V]{
 		value:      o.value,
 		deadline:   o.deadline,
 		freshUntil: began + o.lifetime,
 		nextLoad:   began + o.lifetime - ahead,
 	}
+	e.setKey(key)
+	return e
 }

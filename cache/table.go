@@ -5,6 +5,7 @@ import (
 	"math"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
@@ -75,9 +76,24 @@ type entry[V any] struct {
 	slot  int
 	key   string
 	value V
+	// room is where a short key lies. To compare keys is then to have the entry
+	// at hand: with a million of them one wait for memory less.
+	room [shortKey]byte
 	// unavailableUntil is until when the store is taken to be unavailable,
 	// from the last load that said so.
 	unavailableUntil moment
+}
+
+// shortKey is the length of the tokens that Kong makes.
+const shortKey = 32
+
+func (e *entry[V]) setKey(key string) {
+	if len(key) > len(e.room) {
+		e.key = key
+		return
+	}
+	copy(e.room[:], key)
+	e.key = unsafe.String(&e.room[0], len(key)) //nolint:gosec // never written to again
 }
 
 func (e *entry[V]) fresh(now moment) bool {
