@@ -1,0 +1,28 @@
+package server
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// The mode is looked at as bind leaves it, before any chmod. The umask of the
+// process only takes bits away.
+func TestASocketIsNeverOpenToEverybody(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "authz.sock")
+	lc := net.ListenConfig{Control: reserved}
+	ln, err := lc.Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if open := info.Mode().Perm() &^ socketMode; open != 0 {
+		t.Errorf("the mode is %s, want nothing beyond %s", info.Mode().Perm(), socketMode)
+	}
+}
