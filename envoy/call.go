@@ -149,7 +149,8 @@ func (c *call) end(buffer *[]byte) *reply {
 	answer := c.answer.written()
 	if len(answer) > cap(*buffer) {
 		c.home.buffers.Put(buffer)
-		buffer = &answer
+		own := answer // so that only this case allocates it
+		buffer = &own
 	} else {
 		*buffer = append((*buffer)[:0], answer...)
 	}

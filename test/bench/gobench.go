@@ -101,7 +101,7 @@ func own(ctx context.Context, b *bench) ([]row, error) {
 		r := f.row("(b) our own part, without grpc-go", f.pkg+": "+f.name)
 		if f.pkg == "all" {
 			ns, allocs := f.values["ns/op"].median(), f.values["allocs/op"].median()
-			r.goal, r.reached = "≤ 1.5 µs, 0 allocations", ns <= 1500 && allocs == 0
+			r.goal, r.reached = "≤ 1.5 µs, 1 allocation (the answer, for grpc-go)", ns <= 1500 && allocs <= 1
 		}
 		rows = append(rows, r)
 	}

@@ -16,7 +16,7 @@ type budget struct {
 // budgets are those of the hot path.
 func budgets() []budget {
 	return []budget{
-		{"envoy", "^BenchmarkReadAndRespond$/^allow$/^header_map$", 3},
+		{"envoy", "^BenchmarkReadAndRespond$/^allow$/^header_map$", 1},
 		{"authz", "^Benchmark(Check|Observe)$/^(hit|absent|wrong_secret|acl_denied)$", 0},
 		{"cache", "^BenchmarkHit$/^entries=1000$", 0},
 		{"cache", "^BenchmarkAbsentHit$", 0},
