@@ -48,15 +48,16 @@ func TestAReaderThatStallsHoldsNobodyUp(t *testing.T) {
 		s := NewSink(writer)
 		go s.Run()
 		began := time.Now()
+		line := bytes.Repeat([]byte("l"), 256)
 		for range 2 * queueLength {
-			if _, err := s.Write([]byte("line\n")); err != nil {
+			if _, err := s.Write(line); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if took := time.Since(began); took != 0 {
 			t.Errorf("writing took %s", took)
 		}
-		if got := s.Dropped(); got < queueLength-1 || got > queueLength {
+		if got := s.Dropped(); got < queueLength-1-batchSize/256 || got > queueLength {
 			t.Errorf("dropped: got %d of %d, want about %d", got, 2*queueLength, queueLength)
 		}
 		s.Close(time.Second)
@@ -65,6 +66,38 @@ func TestAReaderThatStallsHoldsNobodyUp(t *testing.T) {
 		}
 		_ = reader.Close()
 	})
+}
+
+// writes counts them, and keeps the longest.
+type writes struct {
+	bytes.Buffer
+	count, longest int
+}
+
+func (w *writes) Write(p []byte) (int, error) {
+	w.count++
+	w.longest = max(w.longest, len(p))
+	return w.Buffer.Write(p)
+}
+
+func TestLinesThatWaitAreWrittenTogether(t *testing.T) {
+	t.Parallel()
+	const length, lines = 1024, 100
+	out, want := &writes{}, bytes.Buffer{}
+	s := NewSink(out)
+	for i := range lines {
+		line := bytes.Repeat([]byte{byte('a' + i%26)}, length)
+		want.Write(line)
+		_, _ = s.Write(line)
+	}
+	go s.Run()
+	s.Close(time.Minute)
+	if !bytes.Equal(out.Bytes(), want.Bytes()) {
+		t.Error("what was written is not what was logged")
+	}
+	if fewest := lines * length / batchSize; out.count > fewest+1 || out.longest > batchSize+length {
+		t.Errorf("%d lines were written in %d pieces of up to %d bytes", lines, out.count, out.longest)
+	}
 }
 
 func TestCloseWritesWhatIsQueued(t *testing.T) {
