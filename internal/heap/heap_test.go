@@ -110,7 +110,6 @@ func TestTendFollowsWhatIsAlive(t *testing.T) {
 			t.Errorf("with much alive, the percentage is %d, want %d", p, usual)
 		}
 		runtime.KeepAlive(held)
-		held = nil
 		runtime.GC()
 		time.Sleep(look)
 		if p := current(); p <= usual {
