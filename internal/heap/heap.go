@@ -27,13 +27,11 @@ const (
 	Floor = 64 << 20
 	// share is the part of the memory limit that the floor may take at most.
 	share = 4
-	// usual is Go's own percentage.
-	usual = 100
-	// most bounds the percentage, and so what the heap may become if what is
-	// alive grows between two looks at it.
-	most = 1600
-	// look is how often the percentage is made to fit what is alive.
-	look = time.Second
+	// usual is Go's own percentage, and least the heap that Go allows for with
+	// it, whatever is alive. Both grow with the percentage.
+	usual, least = 100, 4 << 20
+	// interval is how often the percentage is made to fit what is alive.
+	interval = time.Second
 )
 
 // Limit makes the collector respect the memory limit of the container, less a
@@ -47,17 +45,17 @@ func Limit() error {
 	return nil
 }
 
-// Tend lets the heap reach [Floor], or a quarter of the memory limit if that is
-// less, until ctx ends. A process has one heap: it must not run twice at once.
+// Tend lets the heap reach about [Floor], or a quarter of the memory limit of Go if
+// that is less, until ctx ends. A process has one heap: it must not run twice at once.
 func Tend(ctx context.Context) {
 	before := debug.SetGCPercent(usual)
 	defer debug.SetGCPercent(before)
 	floor := bounded(Floor, debug.SetMemoryLimit(-1))
 	set := usual
-	ticker := time.NewTicker(look)
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		if p := percent(alive(), floor); differs(p, set) {
+		if p := percent(look(), floor); differs(p, set) {
 			debug.SetGCPercent(p)
 			set = p
 		}
@@ -69,14 +67,19 @@ func Tend(ctx context.Context) {
 	}
 }
 
-// alive returns how many bytes the last collection found in use.
-func alive() uint64 {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	if live[0].Value.Kind() != metrics.KindUint64 {
-		return math.MaxUint64
+// A use is what the last collection found in use, in bytes: the heap, and the
+// stacks and globals, for which garbage may gather too.
+type use struct{ live, roots uint64 }
+
+func look() use {
+	found := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	metrics.Read(found)
+	for _, f := range found {
+		if f.Value.Kind() != metrics.KindUint64 {
+			return use{live: math.MaxUint64}
+		}
 	}
-	return live[0].Value.Uint64()
+	return use{live: found[0].Value.Uint64(), roots: found[1].Value.Uint64() + found[2].Value.Uint64()}
 }
 
 // bounded returns the floor under a memory limit.
@@ -84,13 +87,16 @@ func bounded(floor uint64, limit int64) uint64 {
 	return min(floor, uint64(max(0, limit))/share)
 }
 
-// percent returns what of the bytes alive may gather as garbage, so that both
-// make the floor.
-func percent(live, floor uint64) int {
-	if live >= floor/2 {
+// percent returns how much garbage may gather, as a percentage of what is in use,
+// so that it and the live heap make the floor. It is never more than makes the
+// floor the least heap: that bounds what the heap may become if what is alive grows
+// between two looks at it.
+func percent(u use, floor uint64) int {
+	if u.live >= floor/2 {
 		return usual
 	}
-	return int(min(most, (floor-live)*100/max(1, live)))
+	most := floor * usual / least
+	return int(max(usual, min(most, (floor-u.live)*100/max(1, u.live+u.roots)))) //nolint:gosec // at most usual * floor / least
 }
 
 // differs says whether a percentage is worth stopping the process for, which

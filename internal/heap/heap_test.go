@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,23 +15,27 @@ func TestTheHeapMayReachTheFloor(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
 	tests := []struct {
-		name        string
-		live, floor uint64
-		want        int
+		name               string
+		live, roots, floor uint64
+		want               int
 	}{
-		{"nothing alive yet", 0, 64 * mib, most},
-		{"next to nothing", 1 * mib, 64 * mib, most},
-		{"a sixteenth of the floor", 4 * mib, 64 * mib, 1500},
-		{"a quarter", 16 * mib, 64 * mib, 300},
-		{"half: as Go does it", 32 * mib, 64 * mib, 100},
-		{"more than the floor", 400 * mib, 64 * mib, 100},
-		{"nobody knows how much", math.MaxUint64, 64 * mib, 100},
-		{"no floor", 4 * mib, 0, 100},
+		{"nothing alive yet", 0, 0, 64 * mib, 1600},
+		{"next to nothing", 1 * mib, 0, 64 * mib, 1600},
+		{"a sixteenth of the floor", 4 * mib, 0, 64 * mib, 1500},
+		{"a quarter", 16 * mib, 0, 64 * mib, 300},
+		{"a quarter, and as much of stacks", 16 * mib, 16 * mib, 64 * mib, 150},
+		{"little, and much of stacks", 4 * mib, 200 * mib, 64 * mib, 100},
+		{"half: as Go does it", 32 * mib, 0, 64 * mib, 100},
+		{"more than the floor", 400 * mib, 0, 64 * mib, 100},
+		{"nobody knows how much", math.MaxUint64, 0, 64 * mib, 100},
+		{"no floor", 4 * mib, 0, 0, 100},
+		{"a low floor, nothing alive yet", 0, 0, 16 * mib, 400},
+		{"a floor below what Go allows for", 1 * mib, 0, 3 * mib, 100},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if got := percent(test.live, test.floor); got != test.want {
+			if got := percent(use{test.live, test.roots}, test.floor); got != test.want {
 				t.Errorf("percent = %d, want %d", got, test.want)
 			}
 		})
@@ -85,6 +90,13 @@ func TestOnlyWhatMattersIsSet(t *testing.T) {
 	}
 }
 
+// goal is what the heap may reach before the next collection.
+func goal() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
 // TestTendFollowsWhatIsAlive changes the percentage of the whole process, so it
 // is not parallel.
 func TestTendFollowsWhatIsAlive(t *testing.T) {
@@ -103,15 +115,21 @@ func TestTendFollowsWhatIsAlive(t *testing.T) {
 		if p := current(); p <= usual {
 			t.Errorf("with little alive, the percentage is %d", p)
 		}
+		runtime.GC()
+		time.Sleep(interval)
+		runtime.GC()
+		if got := goal(); got < Floor/2 || got > Floor+Floor/4 {
+			t.Errorf("the heap may reach %d MiB, want about %d", got>>20, Floor>>20)
+		}
 		held := make([]byte, 2*Floor)
 		runtime.GC()
-		time.Sleep(look)
+		time.Sleep(interval)
 		if p := current(); p != usual {
 			t.Errorf("with much alive, the percentage is %d, want %d", p, usual)
 		}
 		runtime.KeepAlive(held)
 		runtime.GC()
-		time.Sleep(look)
+		time.Sleep(interval)
 		if p := current(); p <= usual {
 			t.Errorf("with little alive again, the percentage is %d", p)
 		}
