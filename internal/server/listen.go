@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
 )
 
 // socketMode lets the owner and its group connect: whoever reaches the socket
@@ -31,8 +30,7 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if err := removeStaleSocket(ctx, path); err != nil {
 		return nil, err
 	}
-	lc.Control = reserved
-	ln, err := lc.Listen(ctx, "unix", path)
+	ln, err := reserved().Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("listening on socket %q: %w", path, err)
 	}
@@ -40,13 +38,6 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("listening on socket %q: %w", path, err), ln.Close())
 	}
 	return ln, nil
-}
-
-// reserved keeps a socket from being open to everybody between bind and chmod: on
-// Linux it gets the mode that it has before it is bound, less the umask. Elsewhere
-// a socket has none before, and this does nothing.
-func reserved(_, _ string, socket syscall.RawConn) error {
-	return socket.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), uint32(socketMode)) })
 }
 
 func removeStaleSocket(ctx context.Context, path string) error {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,8 +11,7 @@ import (
 func TestASocketIsNeverOpenToEverybody(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "authz.sock")
-	lc := net.ListenConfig{Control: reserved}
-	ln, err := lc.Listen(t.Context(), "unix", path)
+	ln, err := reserved().Listen(t.Context(), "unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
