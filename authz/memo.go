@@ -2,9 +2,9 @@ package authz
 
 import "sync/atomic"
 
-// A Memo keeps what an encoder made of a list that many decisions share, for as
-// long as the list itself lives. Where an [Upstream] has a Memo beside a list,
-// every decision with that same Memo has that same list: both are made together,
+// A Memo keeps what an encoder made of a list or a consumer that many decisions
+// share, for as long as that itself lives. Where a decision has a Memo beside one,
+// every decision with that same Memo has that same one: both are made together,
 // once, and never change. The zero Memo is empty. It is safe for concurrent use.
 type Memo struct{ encoded atomic.Pointer[[]byte] }
 

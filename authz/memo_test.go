@@ -66,7 +66,11 @@ func TestEqualMemosMeanEqualLists(t *testing.T) {
 			b.put("supersecretvalue", func(c *Credential) { c.ConsumerID = id })
 			for j, r := range requests {
 				what := fmt.Sprintf("policy %07b, consumer %d, request %d", bits, i, j)
-				u := b.Check(t.Context(), r).Upstream
+				d := b.Check(t.Context(), r)
+				if d.Consumer != nil {
+					agree(what, d.ConsumerMemo, *d.Consumer)
+				}
+				u := d.Upstream
 				agree(what, u.SetMemo, slices.Clone(u.Set))
 				agree(what, u.RemoveMemo, slices.Clone(u.Remove))
 				agree(what, u.RemoveAlsoMemo, slices.Clone(u.RemoveAlso))

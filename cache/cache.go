@@ -98,7 +98,7 @@ func (c *Cache[V]) InvalidateAll() {
 
 // Keys returns the keys of the values held, at most Capacity of them, in no
 // order. Lookups wait while they are copied, which takes about 0.1 seconds for a
-// million.
+// million. A key may keep all that was held with it in memory.
 func (c *Cache[V]) Keys() []string {
 	t := c.table
 	t.mu.Lock()

@@ -94,7 +94,7 @@ func BenchmarkRespondToHit(b *testing.B) {
 	r := getRequest(authz.Header{Name: "access_token", Value: "alice-access"}, authz.Header{Name: "secret_token", Value: "alice-secret"})
 	remembered := a.Check(b.Context(), r)
 	anew := remembered
-	anew.Upstream.SetMemo, anew.Upstream.RemoveMemo, anew.Upstream.RemoveAlsoMemo = nil, nil, nil
+	anew.ConsumerMemo, anew.Upstream.SetMemo, anew.Upstream.RemoveMemo, anew.Upstream.RemoveAlsoMemo = nil, nil, nil, nil
 	for name, d := range map[string]*authz.Decision{"remembered": &remembered, "anew": &anew} {
 		b.Run(name, func(b *testing.B) {
 			w := &writer{}

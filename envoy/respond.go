@@ -126,7 +126,7 @@ func (w *writer) removing(u *authz.Upstream, names []string) error {
 }
 
 // remembered writes what write writes, which the memo keeps from the first
-// time. write must depend on nothing but the list that the memo is of: authz
+// time. write must depend on nothing but what the memo is of. As to lists: authz
 // sets no header that such a list removes, so that nothing is left out of it.
 func (w *writer) remembered(m *authz.Memo, write func(w *writer) error) error {
 	if m == nil {
