@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for the time given, default 10s, or those
+# Runs every fuzz target of the module for the time given, default 15s, or those
 # whose names match a pattern, and fails with the first that finds something. New
 # targets need no listing. Minimising what is merely interesting would take most
 # of so short a run.
 set -euo pipefail
-time=${1:-10s}
+time=${1:-15s}
 pattern=${2:-.*}
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
@@ -18,7 +18,7 @@ fuzz() {
 		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 1x "$package" 2>&1 | tee "$output" && return
 		grep -qx '    context deadline exceeded' "$output" || return
 		! grep -qE 'Failing input|seed corpus|panic|fuzzing process' "$output" || return
-		echo "fuzz: $target found nothing, but its time ended in the middle of a call (attempt $attempt): once more"
+		echo "fuzz: $target found nothing, but its time ended in the middle of a call (attempt $attempt of 3)"
 	done
 	return 1
 }
