@@ -33,6 +33,7 @@ type deluge struct {
 	wrongAllows, lost      int
 	evictions, again       int
 	answered               tally
+	silent                 int
 	reads, allowance, peak int
 	took                   time.Duration
 	stall                  time.Duration
@@ -124,6 +125,7 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 	flows.Wait()
 
 	d.tokens, d.evictions, d.answered = len(shots), int(evictedAfter-evicted), count(shots)
+	d.silent = d.answered.silent + count(apart).silent
 	d.reads, d.peak = w.front.count.between(d.flood.from, d.flood.to), w.front.count.worst(d.flood.from, d.flood.to)
 	d.took, d.stall = d.flood.to.Sub(d.flood.from), heart.worst(d.flood.from, d.flood.to)
 	d.allowance = limits.MissBurst + int(limits.MissesPerSecond*d.took.Seconds())
@@ -210,11 +212,11 @@ func (d *deluge) paced(p pace) cell { return cell{text: fmt.Sprintf("%s; %.2f", 
 func (d *deluge) lines() [][2]cell {
 	fact := func(s string) cell { return cell{text: s} }
 	judged := d.paced(d.apart)
-	judged.bad = d.ratio(d.apart) > floodRatio
+	judged.bad = d.quiet.p99 <= 0 || d.apart.p99 <= 0 || d.ratio(d.apart) > floodRatio
 	return [][2]cell{
 		{fact("random tokens, and how fast they came"), {fmt.Sprintf("%d, %.0f/s", d.tokens, float64(d.tokens)/d.took.Seconds()), d.tokens == 0}},
 		{fact("of these allowed"), {fmt.Sprint(d.wrongAllows), d.wrongAllows != 0}},
-		{fact("of these answered 401 / 503 / not"), {fmt.Sprintf("%d / %d / %d", d.answered.denied, d.answered.unavailable, d.answered.silent), d.answered.silent != 0}},
+		{fact("of these answered 401 / 503 / not"), {fmt.Sprintf("%d / %d / %d", d.answered.denied, d.answered.unavailable, d.answered.silent), d.silent != 0}},
 		{fact("1000 good credentials at 500/s: not allowed"), {fmt.Sprint(d.lost), d.lost != 0}},
 		{fact("good credentials evicted"), {fmt.Sprint(d.evictions), d.evictions != 0}},
 		{fact("good credentials read from Vault again"), {fmt.Sprint(d.again), d.again != 0}},

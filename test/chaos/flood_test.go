@@ -23,7 +23,9 @@ func TestAFloodShowsWhatIsWrong(t *testing.T) {
 		{"read again", func(d *deluge) { d.again = 1 }, true},
 		{"slower", func(d *deluge) { d.apart.p99 = 2 * d.quiet.p99 }, true},
 		{"slower where Vault takes the CPUs", func(d *deluge) { d.flood.p99 = 9 * d.quiet.p99 }, false},
-		{"a token without an answer", func(d *deluge) { d.answered.silent = 1 }, true},
+		{"a token without an answer", func(d *deluge) { d.silent = 1 }, true},
+		{"nothing measured", func(d *deluge) { d.apart.p99 = 0 }, true},
+		{"nothing to compare with", func(d *deluge) { d.quiet.p99, d.apart.p99 = 0, 0 }, true},
 		{"more reads than the limiter allows", func(d *deluge) { d.reads = d.allowance + 1 }, true},
 	}
 	for _, test := range tests {
