@@ -43,7 +43,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.IntVar(&o.rounds, "rounds", 5, "alternating rounds; the median counts")
 	flags.IntVar(&o.calls, "calls", 20000, "calls of a server per round")
 	flags.IntVar(&o.credentials, "credentials", shippedCapacity, "credentials that the section memory has the product hold")
-	flags.Float64Var(&o.rate, "rate", 2000, "requests a second through Envoy")
+	flags.Float64Var(&o.rate, "rate", 1500, "requests a second through Envoy")
 	flags.DurationVar(&o.span, "span", 4*time.Second, "how long a round of the load through Envoy takes, or that on -target")
 	flags.StringVar(&o.document, "write", "", "put the table into this document, between its marks, instead of printing it")
 	only := flags.String("only", "", "measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", "))
