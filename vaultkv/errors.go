@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 )
 
@@ -78,13 +79,21 @@ func (v *Vault) transportError(ctx context.Context, err error) *Error {
 	if problem := v.tlsProblem(where, err); problem != nil {
 		return problem
 	}
+	hint := ""
+	if strings.HasPrefix(where, "https://") && v.cfg.ClientCertFile == "" {
+		// In TLS 1.3 it says so when we have sent the request already, and that
+		// word may be lost on a connection that it has closed.
+		hint = "; if the server wants a client certificate, set client_cert_file and client_key_file"
+	}
 	if v.cfg.Proxy != "" {
 		where += " (through the proxy " + v.cfg.Proxy + ")"
 	}
-	return networkProblem(where, err)
+	return networkProblem(where, hint, err)
 }
 
-func networkProblem(where string, err error) *Error {
+// networkProblem explains an error of the network. hint is for connections that
+// came about and then failed.
+func networkProblem(where, hint string, err error) *Error {
 	var (
 		op  *net.OpError
 		dns *net.DNSError
@@ -101,9 +110,9 @@ func networkProblem(where string, err error) *Error {
 	case errors.As(err, &op) && op.Op == "dial":
 		return fail(StateUnreachable, 0, "cannot connect to %s; check address and the network", where)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fail(StateUnreachable, 0, "%s closed the connection before its answer was complete", where)
+		return fail(StateUnreachable, 0, "%s closed the connection before its answer was complete%s", where, hint)
 	}
-	return fail(StateUnreachable, 0, "the connection to %s failed (%T); check that address is a Vault or OpenBao server", where, innermost(err))
+	return fail(StateUnreachable, 0, "the connection to %s failed (%T); check that address is a Vault or OpenBao server%s", where, innermost(err), hint)
 }
 
 func isTimeout(err error) bool {
