@@ -124,46 +124,46 @@ func (r *reading) begin(what take) {
 	}
 }
 
+// isEntry says whether it is an entry of a map or a list.
+func (t take) isEntry() bool { return t >= takeExtension && t <= takeRawHeader }
+
 // end takes what was in a message.
 func (r *reading) end(what take) {
-	switch what {
-	case takeExtension:
-		if r.entry.name == policyExtension {
-			r.policy = r.entry.value
-		}
-	case takeRawHeader:
-		if len(r.entry.raw) > 0 {
-			r.entry.value = r.entry.raw
-		}
-		r.rawHeaders = r.appendHeader(r.rawHeaders, lowerCase(r.entry.name), r.entry.value)
-	case takeHeader:
-		r.names = append(r.names, r.entry.name)
-		r.headers = r.appendHeader(r.headers, lowerCase(r.entry.name), r.entry.value)
-	default:
+	if !what.isEntry() {
+		return
 	}
+	value := r.entry.value
+	if len(r.entry.raw) > 0 {
+		value = r.entry.raw
+	}
+	r.add(what, r.entry.name, lowerCase(r.entry.name), value)
 }
 
 // plain takes an entry in one go, if it is a plain one.
 func (r *reading) plain(what take, entry string) bool {
-	if what < takeExtension || what > takeRawHeader {
+	if !what.isEntry() {
 		return false
 	}
 	name, value, ok := plainEntry(what, entry)
-	if !ok {
-		return false
+	if ok {
+		r.add(what, name, name, value)
 	}
+	return ok
+}
+
+// add takes an entry. lower is its name in lower case.
+func (r *reading) add(what take, name, lower, value string) {
 	switch what {
 	case takeExtension:
 		if name == policyExtension {
 			r.policy = value
 		}
 	case takeRawHeader:
-		r.rawHeaders = r.appendHeader(r.rawHeaders, name, value)
+		r.rawHeaders = r.appendHeader(r.rawHeaders, lower, value)
 	default:
 		r.names = append(r.names, name)
-		r.headers = r.appendHeader(r.headers, name, value)
+		r.headers = r.appendHeader(r.headers, lower, value)
 	}
-	return true
 }
 
 func (r *reading) appendHeader(to []authz.Header, name, value string) []authz.Header {
