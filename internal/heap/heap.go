@@ -96,7 +96,7 @@ func percent(u use, floor uint64) int {
 		return usual
 	}
 	most := floor * usual / least
-	return int(max(usual, min(most, (floor-u.live)*100/max(1, u.live+u.roots)))) //nolint:gosec // at most usual * floor / least
+	return int(max(usual, min(most, (floor-u.live)*usual/max(1, u.live+u.roots)))) //nolint:gosec // at most usual * floor / least
 }
 
 // differs says whether a percentage is worth stopping the process for, which
