@@ -91,17 +91,29 @@ func (a *answer) errorSays(text string) bool {
 	})
 }
 
+// unsupported says that the engine at the mount has no such path, or does not do
+// this with it.
+func (a *answer) unsupported() bool {
+	return (a.status == 404 || a.status == 405) && (a.errorSays("unsupported path") || a.errorSays("unsupported operation"))
+}
+
 // refusal explains every status but success and 404.
 func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 	switch {
 	case a.status == 200, a.status == 204:
 		return nil
 	case a.status == 404:
-		if v.layout.v2 && !v.versionAsked.Load() {
-			// It may be what a KV v1 mount answers, whatever it holds.
-			v.checkVersion(ctx)
+		if (v.layout.v2 || a.unsupported()) && !v.mount.asked.Load() {
+			// It may be what a KV v1 mount answers, whatever it holds, or an engine
+			// of another type.
+			v.askMount(ctx)
 		}
 		return nil
+	case a.unsupported():
+		if !v.mount.asked.Load() {
+			v.askMount(ctx)
+		}
+		return v.noSuchPath(a)
 	case a.status == 403:
 		return v.forbidden(ctx, a)
 	case a.wantsTLS:
@@ -128,32 +140,25 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 
 // absent is nil if a 404 says for certain that there is no such object.
 func (v *Vault) absent(a *answer) *Error {
+	_, other := v.otherVersion()
 	switch {
 	case a.Errors == nil && a.Data == nil:
 		return v.notVault(a)
 	case a.errorSays("no handler for route"):
 		return fail(StateNoMount, a.status, "there is no KV engine at mount %q; enable one there, or correct mount (and namespace)", v.cfg.Mount)
 	case a.Errors != nil && len(*a.Errors) > 0:
-		return fail(StateFailing, a.status, "the server answers 404 with an error; see its log")
+		return v.noSuchPath(a)
 	case slices.ContainsFunc(a.Warnings, func(w string) bool { return strings.Contains(w, "versioned K/V") }):
 		if v.layout.v2 {
 			return fail(StateWrongVersion, a.status, "%q is a folder in a KV v2 mount, not the mount; correct mount", v.cfg.Mount)
 		}
-		return v.otherVersion(a)
-	case v.wrongVersion.Load():
-		return v.otherVersion(a)
-	case v.layout.v2 && a.Data == nil && !v.versionAsked.Load():
+		return v.wrongVersion(a.status)
+	case other:
+		return v.wrongVersion(a.status)
+	case v.layout.v2 && a.Data == nil && !v.mount.asked.Load():
 		return fail(StateFailing, a.status, "it is not known yet whether mount %q is KV v2, so \"not found\" may mean anything; see why the server does not say what the mount is", v.cfg.Mount)
 	}
 	return nil
-}
-
-func (v *Vault) otherVersion(a *answer) *Error {
-	is, set := KV2, KV1
-	if v.layout.v2 {
-		is, set = KV1, KV2
-	}
-	return fail(StateWrongVersion, a.status, "mount %q is KV %s, and the configuration says %s; set kv: %s", v.cfg.Mount, is, set, is)
 }
 
 func (v *Vault) notVault(a *answer) *Error {

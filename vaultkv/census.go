@@ -69,9 +69,6 @@ func (v *Vault) census(ctx context.Context, each func(key string)) *Error {
 	}
 	problem = v.refusal(ctx, a)
 	switch {
-	case problem != nil && problem.State == StateForbidden:
-		return fail(StateForbidden, a.status, "the Vault token may not list mount %q (or there is no such mount); add to one of its policies: path %q { capabilities = [\"list\"] }",
-			v.cfg.Mount, v.layout.list+"/")
 	case problem != nil:
 		return problem
 	case a.status == 404:

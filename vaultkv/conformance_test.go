@@ -3,6 +3,7 @@ package vaultkv_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -209,6 +210,60 @@ func TestRealServer(t *testing.T) {
 				wantState(t, v, vaultkv.StateWrongVersion)
 				if logs.Len() != 1 {
 					t.Errorf("log:\n%s\nwant one line", strings.Join(lines(logs), "\n"))
+				}
+			})
+			t.Run("the other KV version is named where the policies are those for it", func(t *testing.T) {
+				for _, tt := range []struct{ mount, is, set, policy string }{
+					{"one", "v1", "v2", `path "one/+" { capabilities = ["read"] } path "one/" { capabilities = ["list"] }`},
+					{"two", "v2", "v1", `path "two/data/+" { capabilities = ["read"] } path "two/metadata/" { capabilities = ["list"] }`},
+				} {
+					token, _ := srv.token(tt.policy)
+					v, s, logs := open(t, srv.address, with(tt.mount, tt.set, token))
+					want := fmt.Sprintf("mount %q is KV %s, and the configuration says %s; set kv: %s", tt.mount, tt.is, tt.set, tt.is)
+					wantLookup(t, s, logs, authz.ErrUnavailable, want)
+					wantState(t, v, vaultkv.StateWrongVersion)
+					_, list := v.List(t.Context())
+					for name, err := range map[string]error{
+						"Check": v.Check(t.Context()), "List": list, "EachKey": v.EachKey(t.Context(), func(string) {}),
+						"Write": v.Write(t.Context(), accessToken, record()), "Delete": v.Delete(t.Context(), accessToken),
+					} {
+						if err == nil || !strings.Contains(err.Error(), want) {
+							t.Errorf("%s = %v, want %s", name, err, want)
+						}
+					}
+				}
+			})
+			t.Run("both KV versions are named where the server does not tell", func(t *testing.T) {
+				token, _ := srv.token(`path "elsewhere/*" { capabilities = ["read"] }`)
+				for _, tt := range []struct{ mount, kv, path, other string }{{"two", "v1", "two/+", "v2"}, {"one", "v2", "one/data/+", "v1"}, {"none", "v1", "none/+", "v2"}} {
+					v, s, logs := open(t, srv.address, with(tt.mount, tt.kv, token))
+					wantLookup(t, s, logs, authz.ErrUnavailable, fmt.Sprintf("if it is KV %s, add to one of them: path %q { capabilities = [\"read\"] }; if it is KV %s, set kv: %s", tt.kv, tt.path, tt.other, tt.other))
+					wantState(t, v, vaultkv.StateForbidden)
+				}
+			})
+			t.Run("only the line is named where the KV version is right", func(t *testing.T) {
+				token, _ := srv.token(`path "two/metadata/" { capabilities = ["list"] }`)
+				v, s, logs := open(t, srv.address, with("two", "v2", token))
+				wantLookup(t, s, logs, authz.ErrUnavailable, `do not cover this in mount "two"; add to one of them: path "two/data/+" { capabilities = ["read"] }`)
+				if _, err := s.Lookup(t.Context(), accessToken); strings.Contains(err.Error(), "set kv") {
+					t.Errorf("Lookup = %v, want no word of the other version", err)
+				}
+				wantState(t, v, vaultkv.StateForbidden)
+			})
+			t.Run("a state of KV v1 is told to be on KV v2", func(t *testing.T) {
+				for name, token := range map[string]string{"root": srv.rootToken, "policies for v2": func() string {
+					token, _ := srv.token(`path "one/data/*" { capabilities = ["read", "create", "update"] }`)
+					return token
+				}()} {
+					v, _, _ := open(t, srv.address, with("two", "v2", token))
+					log, _ := newLog()
+					state, err := v.Beside("state", "one", vaultkv.KV2, log)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, _, _, err := state.ReadVersion(t.Context(), "changes"); err == nil || !strings.Contains(err.Error(), `mount "one" is KV v1, and the state needs KV v2`) {
+						t.Errorf("with %s: ReadVersion = %v, want it to say that the state needs KV v2", name, err)
+					}
 				}
 			})
 			// Guards trap 21.

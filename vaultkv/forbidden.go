@@ -107,14 +107,35 @@ func (v *Vault) forbidden(ctx context.Context, a *answer) *Error {
 	}
 	switch v.session.judge(ctx, v.session.current(), a) {
 	case tokenAlive:
-		pattern, capabilities := v.layout.grant(a.method, a.path)
-		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount); add to one of them: path %q { capabilities = [%s] }",
-			v.cfg.Mount, pattern, capabilities)
+		return v.notGranted(ctx, a)
 	case tokenDead:
 		return v.deadToken()
 	case tokenUnsure:
 	}
 	return v.unexplained()
+}
+
+// notGranted explains a 403 to a token that is good. The paths of the two versions
+// of the KV engine differ, and so do their policies: a mount that is of the other
+// version looks like a line that is missing.
+func (v *Vault) notGranted(ctx context.Context, a *answer) *Error {
+	if !v.mount.asked.Load() {
+		v.askMount(ctx)
+	}
+	pattern, capabilities := v.layout.grant(a.method, a.path)
+	is, other := v.otherVersion()
+	switch {
+	case other:
+		return v.wrongVersion(403)
+	case is == v.cfg.KV:
+		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover this in mount %q; add to one of them: path %q { capabilities = [%s] }",
+			v.cfg.Mount, pattern, capabilities)
+	case v.guest:
+		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount, or it is not KV %s); add to one of them: path %q { capabilities = [%s] }",
+			v.cfg.Mount, v.cfg.KV, pattern, capabilities)
+	}
+	return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount); if it is KV %s, add to one of them: path %q { capabilities = [%s] }; if it is KV %s, set kv: %s",
+		v.cfg.Mount, v.cfg.KV, pattern, capabilities, v.cfg.theOtherKV(), v.cfg.theOtherKV())
 }
 
 // deadToken explains that the server does not take our token.

@@ -25,6 +25,16 @@ func TestAnswersSayWhatToDo(t *testing.T) {
 		{"not initialised", "v1", uninitialised, vaultkv.StateSealed, []string{"is not initialised", "initialise and unseal it"}},
 		{"no mount", "v1", answer(404, `{"errors":["no handler for route \"kong-auth/x\". route entry not found."]}`), vaultkv.StateNoMount, []string{`no KV engine at mount "kong-auth"`, "enable one there"}},
 		{"the other version", "v1", answer(404, `{"data":null,"warnings":["Invalid path for a versioned K/V secrets engine."]}`), vaultkv.StateWrongVersion, []string{"set kv: v2"}},
+		{"an engine of another type", "v1", transit, vaultkv.StateNoMount, []string{`the engine at mount "kong-auth" is of the type "transit", not kv`, "correct mount"}},
+		{"an engine of another type, read as v2", "v2", transit, vaultkv.StateNoMount, []string{`is of the type "transit", not kv`}},
+		{"an engine that does not read", "v1", func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/v1/sys/") {
+				transit(w, r)
+				return
+			}
+			answer(405, `{"errors":["1 error occurred:\n\t* unsupported operation\n\n"]}`)(w, r)
+		}, vaultkv.StateNoMount, []string{`is of the type "transit", not kv`}},
+		{"a 404 with an error, of an engine that is not known", "v1", answer(404, unsupportedPath), vaultkv.StateFailing, []string{"answers 404 with an error", `a KV engine at mount "kong-auth"`}},
 		{"our token", "v1", answer(403, `{"errors":["permission denied"]}`), vaultkv.StateTokenRejected, []string{"does not take the Vault token"}},
 		{"our policies", "v1", func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "lookup-self") {
@@ -88,6 +98,16 @@ func uninitialised(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sealed(w, r)
+}
+
+const unsupportedPath = `{"errors":["1 error occurred:\n\t* unsupported path\n\n"]}`
+
+func transit(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/v1/sys/internal/ui/mounts/") {
+		answer(200, `{"data":{"type":"transit","options":{}}}`)(w, r)
+		return
+	}
+	answer(404, unsupportedPath)(w, r)
 }
 
 // TestTwoReasonsInOneStateAreTwoLines: what there is to do about it has changed.

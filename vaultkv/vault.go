@@ -40,12 +40,8 @@ type Vault struct {
 	session     *session
 	// guest is set for an engine whose session is kept by another.
 	guest bool
-	// wrongVersion is set while the server says that the mount is of the other
-	// KV version: a v1 mount answers a v2 read with a plain "not found".
-	wrongVersion atomic.Bool
-	// versionAsked is set once the server has answered what the mount is, or
-	// that it does not tell.
-	versionAsked atomic.Bool
+	// mount is what the server says of the mount.
+	mount mountInfo
 	// uninitialised is set while the server says that it is sealed because it
 	// has never been initialised.
 	uninitialised atomic.Bool
@@ -133,7 +129,7 @@ func (v *Vault) watch(ctx context.Context) {
 		if !v.guest {
 			v.conn.maintain(ctx)
 		}
-		if v.State() != StateOK || !v.versionAsked.Load() {
+		if v.State() != StateOK || !v.mount.asked.Load() {
 			// The health has the outcome, and logs it.
 			_ = v.Check(ctx)
 		}
@@ -149,7 +145,7 @@ func (v *Vault) watch(ctx context.Context) {
 // takes our token, lets it read, and has a KV engine of the configured version
 // at the mount.
 func (v *Vault) Check(ctx context.Context) error {
-	v.checkVersion(ctx)
+	v.askMount(ctx)
 	// The guard learns from it, and does not hold it back.
 	_, _, err := v.read(ctx, probeKey, false)
 	if v.State() == StateSealed {
@@ -262,35 +258,6 @@ func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Respons
 		v.health.learn(problem)
 	}
 	return problem
-}
-
-// checkVersion asks for the kind of the mount, which every token may that may
-// do anything in it. Without an answer nothing is known, nothing changes, and it
-// is to be asked again.
-func (v *Vault) checkVersion(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
-	defer cancel()
-	if v.session.ready(ctx) != nil {
-		return
-	}
-	a, problem := v.ask(ctx, func(ctx context.Context) (*api.Response, error) {
-		return v.client.Logical().ReadRawWithContext(ctx, "sys/internal/ui/mounts/"+v.cfg.Mount)
-	})
-	if problem != nil || a.status >= 500 || a.status == 429 || a.status == 412 {
-		return
-	}
-	v.versionAsked.Store(true)
-	if a.status != 200 {
-		return
-	}
-	var mount struct {
-		Type    string
-		Options struct{ Version string }
-	}
-	if json.Unmarshal(a.Data, &mount) != nil || mount.Type != "kv" && mount.Type != "generic" {
-		return
-	}
-	v.wrongVersion.Store((mount.Options.Version == "2") != (v.cfg.KV == KV2))
 }
 
 // checkSeal finds out why the server is sealed.

@@ -1,0 +1,101 @@
+package vaultkv
+
+import (
+	"context"
+	"encoding/json"
+	"sync/atomic"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// A mountInfo is what the server has said of a mount. The zero value is nothing.
+//
+// No answer to a read tells as much: a KV v1 mount answers a read of v2 with a plain
+// "not found", and a policy for the other version looks like one that lacks a line.
+type mountInfo struct {
+	// asked is set once the server has answered what the mount is, or that it
+	// does not tell.
+	asked atomic.Bool
+	kind  atomic.Pointer[string]
+}
+
+// told returns [KV1], [KV2], the type of an engine that may be no KV at all, or
+// nothing where the server did not tell.
+func (m *mountInfo) told() string {
+	if kind := m.kind.Load(); kind != nil {
+		return *kind
+	}
+	return ""
+}
+
+// askMount asks what the mount is, which the server tells every token that may do
+// anything in it. Without an answer nothing is known, nothing changes, and it is
+// to be asked again.
+func (v *Vault) askMount(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
+	defer cancel()
+	if v.session.ready(ctx) != nil {
+		return
+	}
+	a, problem := v.ask(ctx, func(ctx context.Context) (*api.Response, error) {
+		return v.client.Logical().ReadRawWithContext(ctx, "sys/internal/ui/mounts/"+v.cfg.Mount)
+	})
+	if problem != nil || a.status >= 500 || a.status == 429 || a.status == 412 {
+		return
+	}
+	v.mount.asked.Store(true)
+	if a.status != 200 {
+		return
+	}
+	var mount struct {
+		Type    string
+		Options struct{ Version string }
+	}
+	if json.Unmarshal(a.Data, &mount) != nil || !isKey(mount.Type) {
+		return
+	}
+	kind := mount.Type
+	if kind == "kv" || kind == "generic" {
+		kind = KV1
+		if mount.Options.Version == "2" {
+			kind = KV2
+		}
+	}
+	v.mount.kind.Store(&kind)
+}
+
+// otherVersion returns the version of the KV engine at the mount if the server has
+// said that it is not the configured one.
+func (v *Vault) otherVersion() (is string, other bool) {
+	is = v.mount.told()
+	return is, is == v.cfg.theOtherKV()
+}
+
+func (c *Config) theOtherKV() string {
+	if c.KV == KV2 {
+		return KV1
+	}
+	return KV2
+}
+
+// wrongVersion explains that the mount is of the other KV version.
+func (v *Vault) wrongVersion(status int) *Error {
+	is := v.cfg.theOtherKV()
+	if v.guest {
+		return fail(StateWrongVersion, status, "mount %q is KV %s, and the state needs KV %s; enable a KV %s engine for it alone, and set state.mount to its path", v.cfg.Mount, is, v.cfg.KV, v.cfg.KV)
+	}
+	return fail(StateWrongVersion, status, "mount %q is KV %s, and the configuration says %s; set kv: %s", v.cfg.Mount, is, v.cfg.KV, is)
+}
+
+// noSuchPath explains that the engine at the mount does not have the paths of a KV
+// engine.
+func (v *Vault) noSuchPath(a *answer) *Error {
+	is, other := v.otherVersion()
+	switch {
+	case other:
+		return v.wrongVersion(a.status)
+	case is != "" && is != v.cfg.KV:
+		return fail(StateNoMount, a.status, "the engine at mount %q is of the type %q, not kv; correct mount", v.cfg.Mount, is)
+	}
+	return fail(StateFailing, a.status, "the server answers %d with an error; see its log, and check that there is a KV engine at mount %q", a.status, v.cfg.Mount)
+}
