@@ -165,7 +165,9 @@ func (v *Vault) unexplained() *Error {
 }
 
 // grant is what a policy needs for a request: the pattern for its path, and the
-// capabilities as they are written.
+// capabilities as they are written. The patterns are those of deploy/vault: the
+// capabilities of one pattern add up, but of two patterns that match a path only
+// one counts ("+" before "*"), so that another pattern may take away what is there.
 func (l layout) grant(method, path string) (pattern, capabilities string) {
 	capabilities = map[string]string{
 		http.MethodPut: `"create", "update"`, http.MethodPost: `"create", "update"`,
@@ -174,17 +176,17 @@ func (l layout) grant(method, path string) (pattern, capabilities string) {
 	if capabilities == "" {
 		capabilities = `"read"`
 	}
-	if method == methodList && path == l.list {
+	if method == methodList && path == l.list && !l.deep {
 		return path + "/", capabilities
 	}
-	key, ofData := strings.CutPrefix(path, l.data)
-	switch {
-	case path == "" || ofData && method != methodList && !strings.Contains(key, "/"):
-		return l.data + "+", capabilities
-	case ofData:
-		return l.data + "*", capabilities
+	below := l.data
+	if path != "" && !strings.HasPrefix(path, l.data) || method == methodList {
+		below = l.metadata
 	}
-	return l.metadata + "*", capabilities
+	if l.deep || method == methodList || strings.Contains(strings.TrimPrefix(path, below), "/") {
+		return below + "*", capabilities
+	}
+	return below + "+", capabilities
 }
 
 // methodList stands for a GET that lists.

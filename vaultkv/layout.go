@@ -14,6 +14,8 @@ type layout struct {
 	// list names the keys.
 	list string
 	v2   bool
+	// deep is set where objects lie in folders, as those of the state do.
+	deep bool
 }
 
 func newLayout(c Config) layout {

@@ -87,9 +87,11 @@ func (v *Vault) Beside(name, mount, kv string, log *zap.Logger) (*Vault, error) 
 		return nil, fmt.Errorf("mount: %q of version %q is not a KV mount: give plain segments without a slash at either end, and v1 or v2", mount, kv)
 	}
 	log = log.With(zap.String("vault", name))
+	layout := newLayout(c)
+	layout.deep = true
 	return &Vault{
 		cfg: c, log: log, client: v.client, conn: v.conn, closeIdle: func() {},
-		layout: newLayout(c), health: newHealth(log), guard: &guard{log: log}, poll: v.poll, censusBytes: v.censusBytes, session: v.session, guest: true,
+		layout: layout, health: newHealth(log), guard: &guard{log: log}, poll: v.poll, censusBytes: v.censusBytes, session: v.session, guest: true,
 	}, nil
 }
 

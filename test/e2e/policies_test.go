@@ -1,0 +1,459 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// A holder gives a vault object a token that has exactly the named files of
+// deploy/vault, and returns the setting for it.
+type holder struct {
+	name string
+	hold func(t *testing.T, v *parts.Vault, files []string) (setting string)
+}
+
+var holders = []holder{
+	{"given", func(t *testing.T, v *parts.Vault, files []string) string {
+		t.Helper()
+		return "token: {file: " + putText(t, filepath.Join(t.TempDir(), "token"), tokenWith(t, v, files, nil)) + "}"
+	}},
+	{"by a login", func(t *testing.T, v *parts.Vault, files []string) string {
+		t.Helper()
+		role := freshName("role")
+		must(t, v.Do(t.Context(), "POST", "auth/approle/role/"+role, map[string]any{
+			"token_policies": files, "token_no_default_policy": true, "token_ttl": "1h",
+		}, nil))
+		return "login: {approle: {role_id: " + roleID(t, v, role) + ", secret_id_file: " + putText(t, filepath.Join(t.TempDir(), "secret-id"), secretID(t, v, role)) + "}}"
+	}},
+}
+
+// tokenWith makes a token that has exactly these policies.
+func tokenWith(t *testing.T, v *parts.Vault, policies []string, more map[string]any) string {
+	t.Helper()
+	body := map[string]any{"policies": policies, "no_default_policy": true, "ttl": "1h"}
+	for name, value := range more {
+		body[name] = value
+	}
+	var made struct {
+		Auth struct {
+			Token string `json:"client_token"`
+		} `json:"auth"`
+	}
+	must(t, v.Do(t.Context(), "POST", "auth/token/create", body, &made))
+	suite.secrets.add(made.Auth.Token)
+	return made.Auth.Token
+}
+
+// writePolicies makes a policy of each file of deploy/vault, as it is.
+func writePolicies(t *testing.T, v *parts.Vault) {
+	t.Helper()
+	names, err := filepath.Glob(deployVault + "*.hcl")
+	must(t, err)
+	if len(names) != 5 {
+		t.Fatalf("there are the policies %q, want the five of docs/vault.md", names)
+	}
+	for _, name := range names {
+		putPolicy(t, v, strings.TrimSuffix(filepath.Base(name), ".hcl"), readText(t, name))
+	}
+}
+
+func putPolicy(t *testing.T, v *parts.Vault, name, policy string) {
+	t.Helper()
+	must(t, v.Do(t.Context(), "PUT", "sys/policies/acl/"+name, map[string]any{"policy": policy}, nil))
+}
+
+// eachKV runs a test with a mount kong-auth of each version, and one for the state.
+func eachKV(t *testing.T, v *parts.Vault, test func(t *testing.T, kv string)) {
+	t.Helper()
+	must(t, v.Mount(t.Context(), mountState, parts.KVv2))
+	for _, kv := range []string{parts.KVv1, parts.KVv2} {
+		must(t, v.Mount(t.Context(), mountV1, kv))
+		t.Run(kv, func(t *testing.T) { test(t, kv) })
+		must(t, v.Unmount(t.Context(), mountV1))
+	}
+}
+
+// TestThePolicyFilesAreEnoughInEveryCombination: everything that the product does
+// works with tokens that have exactly the files which docs/vault.md names, however
+// they are spread over tokens, given or got by a login.
+func TestThePolicyFilesAreEnoughInEveryCombination(t *testing.T) {
+	t.Parallel()
+	combinations := []struct {
+		name string
+		// main are the files for the vault object of the credentials, and home
+		// those for another one that keeps the state, if there is one. N stands
+		// for the version of KV.
+		main, home []string
+	}{
+		{"one token for all", []string{"kv-vN", "manage-vN", "state"}, nil},
+		{"every file there is on one token", []string{"kv-v1", "kv-v2", "manage-v1", "manage-v2", "state"}, nil},
+		{"one token for the state and one for credentials", []string{"kv-vN", "manage-vN"}, []string{"kv-vN", "state"}},
+	}
+	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
+		writePolicies(t, v)
+		sample(t, v, "login-approle.sh")
+		eachKV(t, v, func(t *testing.T, kv string) {
+			t.Helper()
+			of := func(files []string) []string {
+				files = slices.Clone(files)
+				for i := range files {
+					files[i] = strings.Replace(files[i], "vN", kv, 1)
+				}
+				return files
+			}
+			for _, c := range combinations {
+				for _, h := range holders {
+					t.Run(c.name+", "+h.name, func(t *testing.T) {
+						m := managed{vault: v, kv: kv, main: h.hold(t, v, of(c.main))}
+						if c.home != nil {
+							m.home = h.hold(t, v, of(c.home))
+						}
+						m.validate(t)
+						m.start(t)
+						m.operate(t)
+						m.stopQuietly(t)
+					})
+				}
+			}
+		})
+	})
+}
+
+// TestEachPathOfThePolicyFilesForManagingIsNeeded: without it something fails, and
+// the log has the line that is missing.
+func TestEachPathOfThePolicyFilesForManagingIsNeeded(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
+		writePolicies(t, v)
+		eachKV(t, v, func(t *testing.T, kv string) {
+			t.Helper()
+			// What kv-vN.hcl has for sweeps may be left out of it.
+			reading := pathBlock.ReplaceAllStringFunc(readText(t, deployVault+"kv-"+kv+".hcl"), func(block string) string {
+				if strings.Contains(block, `"list"`) {
+					return ""
+				}
+				return block
+			})
+			managing := readText(t, deployVault+"manage-"+kv+".hcl")
+			putPolicy(t, v, "reading", reading)
+			m := managed{vault: v, kv: kv, main: holders[0].hold(t, v, []string{"reading", "managing", "state"}), sweep: "0s"}
+			putPolicy(t, v, "managing", managing)
+			m.start(t)
+			if err := m.manage(t.Context()); err != nil {
+				t.Fatalf("with all paths: %v", err)
+			}
+			paths := pathBlock.FindAllStringSubmatchIndex(managing, -1)
+			if len(paths) < 2 {
+				t.Fatalf("%d paths in the policy:\n%s", len(paths), managing)
+			}
+			for _, at := range paths {
+				path := managing[at[2]:at[3]]
+				putPolicy(t, v, "managing", managing[:at[0]]+managing[at[1]:])
+				if err := m.manage(t.Context()); err == nil {
+					t.Errorf("without %s everything works", path)
+				}
+				await(t, 10*time.Second, func(context.Context) error {
+					if !strings.Contains(m.replica.Log(), `path \"`+path+`\" {`) {
+						return fmt.Errorf("no line of the log names %s", path)
+					}
+					return nil
+				})
+				putPolicy(t, v, "managing", managing)
+				await(t, 20*time.Second, m.manage)
+			}
+		})
+	})
+}
+
+// TestThePolicyFilesAllowNothingElse: what the product does not do is refused, with
+// all files for the version of the mount, and with those for reading alone.
+func TestThePolicyFilesAllowNothingElse(t *testing.T) {
+	t.Parallel()
+	record := map[string]any{"access_token": "x"}
+	versioned := map[string]any{"data": record}
+	type call struct {
+		method, path string
+		body         map[string]any
+	}
+	anywhere := []call{
+		{"GET", "sys/mounts", nil},
+		{"GET", "sys/auth", nil},
+		{"GET", "sys/policies/acl?list=true", nil},
+		{"GET", "sys/policies/acl/state", nil},
+		{"PUT", "sys/policies/acl/state", map[string]any{"policy": `path "*" { capabilities = ["sudo"] }`}},
+		{"POST", "sys/mounts/another", map[string]any{"type": "kv"}},
+		{"POST", "sys/mounts/kong-auth/tune", map[string]any{"max_lease_ttl": "1h"}},
+		{"POST", "sys/capabilities-self", map[string]any{"paths": []string{"kong-auth/x"}}},
+		{"POST", "auth/token/create", map[string]any{}},
+		{"POST", "auth/token/lookup", map[string]any{"token": "x"}},
+		{"GET", "auth/token/accessors?list=true", nil},
+		{"GET", "auth/approle/role/vault-authz", nil},
+		{"POST", "auth/approle/role/vault-authz/secret-id", map[string]any{}},
+		{"GET", "identity/entity/id?list=true", nil},
+		{"GET", "cubbyhole/x", nil},
+		{"GET", "other/x", nil},
+		{"POST", "other/x", record},
+		{"DELETE", "other/x", nil},
+		{"GET", "other?list=true", nil},
+		{"GET", "kong-auth-of-others/x", nil},
+		{"GET", "kong-auth/folder?list=true", nil},
+		{"DELETE", "vault-authz/metadata/changes", nil},
+		{"DELETE", "vault-authz/data/changes", nil},
+		{"POST", "vault-authz/destroy/changes", map[string]any{"versions": []int{1}}},
+		{"POST", "vault-authz/config", map[string]any{"max_versions": 3}},
+		{"GET", "vault-authz/config", nil},
+	}
+	inVersion := map[string][]call{
+		parts.KVv1: {
+			{"GET", "kong-auth/folder/x", nil},
+			{"POST", "kong-auth/folder/x", record},
+			{"DELETE", "kong-auth/folder/x", nil},
+		},
+		parts.KVv2: {
+			{"GET", "kong-auth/config", nil},
+			{"POST", "kong-auth/config", map[string]any{"delete_version_after": "1s"}},
+			{"GET", "kong-auth/metadata/x", nil},
+			{"POST", "kong-auth/metadata/x", map[string]any{"max_versions": 1}},
+			{"POST", "kong-auth/destroy/x", map[string]any{"versions": []int{1}}},
+			{"POST", "kong-auth/undelete/x", map[string]any{"versions": []int{1}}},
+			{"GET", "kong-auth/data/folder/x", nil},
+			{"POST", "kong-auth/data/folder/x", versioned},
+			{"GET", "kong-auth/metadata/folder?list=true", nil},
+		},
+	}
+	withoutManaging := map[string][]call{
+		parts.KVv1: {{"POST", "kong-auth/x", record}, {"POST", "kong-auth/new", record}, {"DELETE", "kong-auth/x", nil}},
+		parts.KVv2: {{"POST", "kong-auth/data/x", versioned}, {"POST", "kong-auth/data/new", versioned}, {"DELETE", "kong-auth/data/x", nil}, {"DELETE", "kong-auth/metadata/x", nil}},
+	}
+	withoutState := []call{
+		{"GET", "vault-authz/data/changes", nil},
+		{"POST", "vault-authz/data/changes", versioned},
+		{"GET", "vault-authz/metadata/records?list=true", nil},
+	}
+	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
+		writePolicies(t, v)
+		sample(t, v, "login-approle.sh")
+		for _, mount := range []string{"other", "kong-auth-of-others"} {
+			must(t, v.Mount(t.Context(), mount, parts.KVv1))
+			must(t, v.Put(t.Context(), mount, parts.KVv1, "x", record))
+		}
+		eachKV(t, v, func(t *testing.T, kv string) {
+			t.Helper()
+			for _, key := range []string{"x", "folder/x"} {
+				must(t, v.Put(t.Context(), mountV1, kv, key, record))
+			}
+			must(t, v.Put(t.Context(), mountState, parts.KVv2, "changes", record))
+			for _, on := range []struct {
+				name     string
+				files    []string
+				requests []call
+			}{
+				{"all files", []string{"kv-" + kv, "manage-" + kv, "state"}, slices.Concat(anywhere, inVersion[kv])},
+				{"reading", []string{"kv-" + kv}, slices.Concat(anywhere, inVersion[kv], withoutManaging[kv], withoutState)},
+			} {
+				as := parts.NewVaultAPI(v.Address, tokenWith(t, v, on.files, nil))
+				for _, r := range on.requests {
+					var body any
+					if r.body != nil {
+						body = r.body
+					}
+					if err := as.Do(t.Context(), r.method, r.path, body, nil); err == nil || !strings.Contains(err.Error(), "403") {
+						t.Errorf("with %s: %s %s: %v, want it refused with 403", on.name, r.method, r.path, err)
+					}
+				}
+				if err := as.Do(t.Context(), "GET", "auth/token/lookup-self", nil, nil); err != nil {
+					t.Errorf("with %s, in the end: %v", on.name, err)
+				}
+			}
+		})
+	})
+}
+
+// A managed is a vault-authz with an admin API, for one mount of credentials.
+type managed struct {
+	vault *parts.Vault
+	kv    string
+	// main and home are the settings for the tokens of the vault objects; without
+	// home the state is kept by main.
+	main, home string
+	// sweep is the interval of sweeps, a second if empty.
+	sweep   string
+	replica *replica
+}
+
+// freshName is a name that there is once, and that logs may have.
+func freshName(prefix string) string { return prefix + "-" + strings.ToLower(rand.Text()) }
+
+const managedPolicy = "managed"
+
+func (m *managed) vaults() string {
+	sweep := m.sweep
+	if sweep == "" {
+		sweep = "1s"
+	}
+	object := func(name, setting string) string {
+		return fmt.Sprintf("  - name: %s\n    address: %s\n    mount: %s\n    kv: %s\n    timeout: 10s\n    cache: {ttl: 1h, sweep: %s}\n    %s\n", name, m.vault.Address, mountV1, m.kv, sweep, setting)
+	}
+	if m.home == "" {
+		return "state: {vault: main, mount: vault-authz, poll: 1s}\nvaults:\n" + object("main", m.main)
+	}
+	return "state: {vault: home, mount: vault-authz, poll: 1s}\nvaults:\n" + object("home", m.home) + object("main", m.main)
+}
+
+func (m *managed) entities() string {
+	return m.vaults() + "admin: {listen: \"127.0.0.1:0\"}\npolicies:\n  - {name: " + managedPolicy + ", vault: main}\n"
+}
+
+// validate looks at the tokens, renews them, reads, lists, and revokes those that
+// came from a login.
+func (m *managed) validate(t *testing.T) {
+	t.Helper()
+	if out, exit := validate(t, m.entities()); exit != 0 || strings.Contains(out, "warning") {
+		t.Errorf("config validate --connect: exit %d\n%s", exit, out)
+	}
+}
+
+func (m *managed) start(t *testing.T) {
+	t.Helper()
+	binary, err := suite.service()
+	must(t, err)
+	dir := t.TempDir()
+	m.replica = &replica{name: "the service"}
+	m.replica.Service, err = parts.StartService(t.Context(), parts.ServiceConfig{Binary: binary, Dir: dir, Entities: m.entities()})
+	must(t, err)
+	t.Cleanup(func() {
+		m.replica.Stop(10 * time.Second)
+		log := m.replica.Log()
+		if found := suite.secrets.leaks(map[string]string{"vault-authz": log}); len(found) > 0 {
+			t.Errorf("secrets in the log: %q", found)
+		}
+		if t.Failed() {
+			t.Log(log)
+		}
+	})
+	m.replica.conn, err = grpc.NewClient(m.replica.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(t, err)
+	t.Cleanup(func() { _ = m.replica.conn.Close() })
+}
+
+// operate does everything that the product does with Vault, but for what validate
+// does.
+func (m *managed) operate(t *testing.T) {
+	t.Helper()
+	r, ctx := m.replica, t.Context()
+	consumer := freshName("consumer")
+	id := r.admin(t, 201, "POST", "/consumers", "username="+consumer).text("id")
+	r.admin(t, 200, "PATCH", "/consumers/"+consumer, "custom_id="+freshName("id"))
+	r.admin(t, 200, "GET", "/consumers")
+	another := freshName("policy")
+	r.admin(t, 201, "POST", "/policies", "name="+another, "vault=main", "hosts="+another+".test")
+	r.admin(t, 204, "DELETE", "/policies/"+another)
+	if err := m.manage(ctx); err != nil {
+		t.Error(err)
+	}
+
+	// A deletion behind the back of the product is noticed by a sweep.
+	p := pair{unique("access"), unique("secret")}
+	must(t, m.vault.Put(ctx, mountV1, m.kv, p.access, map[string]any{
+		"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": id}, "ttl": 3600,
+	}))
+	m.answers(t, p, http.StatusOK)
+	must(t, m.vault.Delete(ctx, mountV1, m.kv, p.access))
+	m.answers(t, p, http.StatusUnauthorized)
+
+	r.admin(t, 204, "DELETE", "/consumers/"+consumer)
+}
+
+// answers waits until requests with a pair are answered with a status.
+func (m *managed) answers(t *testing.T, p pair, status int) {
+	t.Helper()
+	await(t, 20*time.Second, func(ctx context.Context) error {
+		a, err := m.replica.askPolicy(ctx, managedPolicy, p)
+		got := a.Status
+		if a.Allowed {
+			got = http.StatusOK
+		}
+		if err == nil && got != status {
+			err = fmt.Errorf("a request is answered %d, reason %q, want %d", got, a.Reason, status)
+		}
+		return err
+	})
+}
+
+// manage makes a credential, lists, reads, changes and rotates it, lets it in, and
+// deletes it.
+func (m *managed) manage(ctx context.Context) error {
+	const credentials = "/vault-auth/main/credentials"
+	consumer := freshName("owner")
+	var made reply
+	call := func(status int, method, path string, form ...string) error {
+		got, err := m.replica.do(ctx, method, path, form...)
+		if err == nil && got.status != status {
+			err = fmt.Errorf("%s %s: status = %d, want %d; body %s", method, path, got.status, status, got.raw)
+		}
+		made = got
+		return err
+	}
+	if err := call(201, "POST", "/consumers", "username="+consumer); err != nil {
+		return err
+	}
+	if err := call(201, "POST", credentials+"/"+consumer); err != nil {
+		return err
+	}
+	p := pair{made.text("data.access_token"), made.text("data.secret_token")}
+	suite.secrets.add(p.access)
+	token := credentials + "/token/" + p.access
+	for _, c := range []struct {
+		status       int
+		method, path string
+		form         []string
+	}{
+		{200, "GET", credentials, nil},
+		{200, "GET", token, nil},
+		{200, "PATCH", token, []string{"ttl=3600"}},
+		{201, "POST", token + "/rotate", nil},
+	} {
+		if err := call(c.status, c.method, c.path, c.form...); err != nil {
+			return err
+		}
+	}
+	p.secret = made.text("data.secret_token")
+	a, err := m.replica.askPolicy(ctx, managedPolicy, p)
+	if err != nil || !a.Allowed {
+		return fmt.Errorf("a request is answered %d, reason %q, %w, want it allowed", a.Status, a.Reason, err)
+	}
+	if err := call(204, "DELETE", token); err != nil {
+		return err
+	}
+	if a, err = m.replica.askPolicy(ctx, managedPolicy, p); err != nil || a.Status != http.StatusUnauthorized {
+		return fmt.Errorf("after the deletion a request is answered %d, %w, want 401", a.Status, err)
+	}
+	return call(204, "DELETE", "/consumers/"+consumer)
+}
+
+// stopQuietly ends the service, which revokes what came from a login, and looks for
+// complaints.
+func (m *managed) stopQuietly(t *testing.T) {
+	t.Helper()
+	m.replica.Stop(10 * time.Second)
+	for line := range strings.SplitSeq(m.replica.Log(), "\n") {
+		if strings.Contains(line, `"level":"warn"`) && !strings.Contains(line, "insecure setting") || strings.Contains(line, `"level":"error"`) {
+			t.Errorf("the log complains: %s", line)
+		}
+	}
+}
