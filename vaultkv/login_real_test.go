@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -456,6 +458,67 @@ func lookAllTheTime(t *testing.T, s *vaultkv.Store) (lookups, failed int, slowes
 		lookups++
 	}
 	return lookups, failed, slowest
+}
+
+// TestTokenOfAUserThatChanges: Vault refuses to renew a token when its user has got
+// other policies, and has nothing to say of one that was removed.
+func TestTokenOfAUserThatChanges(t *testing.T) {
+	t.Parallel()
+	for _, p := range products {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			srv := p.start(t)
+			srv.mount("one", "v1")
+			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+			srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
+			srv.auth("userpass", "userpass")
+			user := func(name string, more map[string]any) {
+				settings := tokenSettings(map[string]any{"password": "zzPASSWORDzz", "token_ttl": "5s"})
+				maps.Copy(settings, more)
+				srv.do(http.MethodPost, "auth/userpass/users/"+name, settings)
+			}
+			file := filepath.Join(t.TempDir(), "password")
+			writeFile(t, file, "zzPASSWORDzz")
+			otherPolicies := map[string]any{"token_policies": []string{"least", "more"}}
+
+			user("changed", nil)
+			v, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
+				logIn(vaultkv.Userpass{Username: "changed", PasswordFile: file})(c)
+				c.Timeout = 4 * time.Second
+			})
+			stop := runVault(t, v)
+			wantLookup(t, s, logs, nil, "")
+			user("changed", otherPolicies)
+			_, failed, _ := lookAllTheTime(t, s)
+			life := v.TokenLife()
+			if failed > 0 || life.Logins < 2 || life.FailedRenewals != 1 || life.FailedLogins != 0 {
+				t.Errorf("%d lookups failed, %+v, want none and a login after the one refusal", failed, life)
+			}
+			stop()
+
+			for name, tt := range map[string]struct {
+				change func(user string)
+				says   string
+			}{
+				"given-changed": {func(name string) { user(name, otherPolicies) }, "(500): its role or user has got other policies; it ends at "},
+				"given-removed": {func(name string) { srv.do(http.MethodDelete, "auth/userpass/users/"+name, nil) }, "(204): its role or user was removed; it ends at "},
+			} {
+				user(name, nil)
+				token := text(t, srv.do(http.MethodPost, "auth/userpass/login/"+name, map[string]string{"password": "zzPASSWORDzz"}), "auth", "client_token")
+				v, s, logs := open(t, srv.address, func(c *vaultkv.Config) { c.Token, c.Mount = token, "one" })
+				stop := runVault(t, v)
+				wantLookup(t, s, logs, nil, "")
+				tt.change(name)
+				wait(t, "the word about the token", func() error {
+					if life := v.TokenLife(); !strings.Contains(life.Trouble, tt.says) {
+						return fmt.Errorf("%s: TokenLife() = %+v, want it to say %q", name, life, tt.says)
+					}
+					return nil
+				})
+				stop()
+			}
+		})
+	}
 }
 
 // tokenLifeSpan is 20 seconds, or what TOKEN_LIFE says, such as 10m.

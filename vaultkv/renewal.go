@@ -64,7 +64,7 @@ func (s *session) mayRenew(l lease) bool { return !l.final || s.login == nil && 
 
 // reportEnd says that a token that was given ends. The caller holds mu.
 func (s *session) reportEnd(now time.Time) {
-	at := s.lease.at.Add(s.lease.ttl).UTC().Format(time.RFC3339)
+	at := s.lease.end()
 	if s.lease.remaining(now) > 0 {
 		s.report("vault token ends", "the Vault token ends at "+at+" and cannot be renewed; give another one, or configure a login")
 		return
@@ -96,6 +96,10 @@ func (s *session) keep(ctx context.Context, poll time.Duration) {
 			wait = until.Sub(now)
 		default:
 			problem := s.take(ctx, next)
+			if problem != nil && next == stepRenew && s.replaces(problem) {
+				next = stepLogIn
+				problem = s.take(ctx, next)
+			}
 			if ctx.Err() != nil {
 				return
 			}
@@ -106,7 +110,10 @@ func (s *session) keep(ctx context.Context, poll time.Duration) {
 				until = now.Add(firstPause / 2)
 			} else {
 				wait = rest.next()
-				until = now.Add(wait)
+				if left := s.untilLate(time.Now()); left > 0 {
+					wait = min(wait, left)
+				}
+				until = time.Now().Add(wait)
 			}
 			of = s.current()
 		}
@@ -170,8 +177,14 @@ func (s *session) renew(ctx context.Context) *Error {
 	case a.status == 200 && json.Unmarshal(a.Auth, &auth) == nil && auth.Lease > 0:
 		s.change(token, func(l lease) lease { return l.granted(time.Now(), seconds(auth.Lease), auth.Renewable) })
 	case a.status == 200 && len(a.Auth) > 0, (a.status == 400 || a.status == 404) && a.Errors != nil:
-		problem = fail(StateOK, a.status, "the server does not renew the Vault token (%d): it is not renewable, or at its max TTL", a.status)
+		problem = renewalRefused(a)
 		s.change(token, lease.ended)
+	case a.refusesRenewal():
+		// The role or user may be mended before the token ends.
+		problem = renewalRefused(a)
+		if s.login == nil {
+			problem.detail += s.untilWhen()
+		}
 	case a.status == 403 && a.Errors != nil:
 		problem = s.renewalForbidden(ctx, token, a)
 	default:
@@ -190,6 +203,54 @@ func (s *session) renew(ctx context.Context) *Error {
 		return nil
 	}
 	return problem
+}
+
+// refusesRenewal says that the server does not renew a token, and that it is no
+// matter of policies for the token itself.
+func (a *answer) refusesRenewal() bool {
+	// It has nothing to say of a user that was removed.
+	return a.status == 204 || a.Errors != nil && (a.status == 400 || a.status == 404 || a.status == 500)
+}
+
+func renewalRefused(a *answer) *Error {
+	why := "it is not renewable, or at its max TTL"
+	switch {
+	case a.errorSays("policies have changed"):
+		why = "its role or user has got other policies"
+	case a.status == 204, a.errorSays("does not exist"):
+		why = "its role or user was removed"
+	case a.status == 500:
+		why = "see the server's log"
+	}
+	return fail(StateOK, a.status, "the server does not renew the Vault token (%d): %s", a.status, why)
+}
+
+// untilWhen ends the text about a given token that is not renewed.
+func (s *session) untilWhen() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return "; it ends at " + s.lease.end() + ": give another one, or configure a login"
+}
+
+// end is when the token ends, in words.
+func (l lease) end() string { return l.at.Add(l.ttl).UTC().Format(time.RFC3339) }
+
+// replaces says whether a login takes the place of a renewal that failed: if the
+// server refused it in a manner that it seldom takes back, and whatever the reason
+// if the token ends soon.
+func (s *session) replaces(renewal *Error) bool {
+	if s.login == nil {
+		return false
+	}
+	return renewal.Status == 204 || renewal.Status == 500 || s.untilLate(time.Now()) <= 0
+}
+
+// untilLate is how long it is until a renewal that fails may not be waited for any
+// more.
+func (s *session) untilLate(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lease.ttl/6*5 - s.lease.elapsed(now)
 }
 
 // ended is l when it will not be renewed.

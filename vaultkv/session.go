@@ -153,7 +153,8 @@ func (s *session) another(ctx context.Context, token string, a *answer) bool {
 		return true
 	}
 	if s.login == nil {
-		return s.reload()
+		// It may also have been read again meanwhile.
+		return s.reload() || s.current() != token
 	}
 	begin := s.allowed
 	switch s.judge(ctx, token, a) {

@@ -1,6 +1,7 @@
 package vaultkv_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,10 @@ func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
 		{name: "max TTL below two lives", server: tokenServer{TTL: time.Hour, MaxTTL: 80 * time.Minute}, logins: within(18, 42), renews: within(18, 42)},
 		{name: "renewal refused by policy", server: tokenServer{TTL: time.Hour, renewals: 403}, logins: within(36, 42), renews: within(36, 42)},
 		{name: "renewal refused", server: tokenServer{TTL: time.Hour, renewals: 400}, logins: within(36, 42), renews: within(36, 42)},
+		{name: "renewal refused since the policies of the role changed", server: tokenServer{TTL: time.Hour, renewals: 500, renewalBody: policiesChanged}, logins: within(36, 42), renews: within(36, 42)},
+		{name: "renewal without a word since the user was removed", server: tokenServer{TTL: time.Hour, renewals: 204, renewalBody: " "}, logins: within(36, 42), renews: within(36, 42)},
+		{name: "renewals kept away by a proxy", server: tokenServer{TTL: time.Hour, renewals: 405, renewalBody: "<html>"}, logins: within(28, 31), renews: within(500, 1200)},
+		{name: "renewals that get no answer", server: tokenServer{TTL: time.Hour, swallow: math.MaxInt}, logins: within(28, 32), renews: within(400, 1200)},
 		{name: "not renewable", server: tokenServer{TTL: time.Hour, NotRenewable: true}, logins: within(36, 42), renews: within(0, 0)},
 		{name: "batch token", server: tokenServer{TTL: time.Hour, Batch: true}, logins: within(36, 42), renews: within(0, 0)},
 		{name: "for ever", server: tokenServer{}, logins: within(1, 1), renews: within(0, 0)},
@@ -69,6 +74,8 @@ func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
 					if changed && !undone && time.Since(begin) >= tt.at+tt.lasts {
 						undone = true
 						w.set(func() { tt.undo(w.tokenServer) })
+						// The last attempt may have failed just now, and there is one a second.
+						time.Sleep(time.Second)
 					}
 					err := w.lookup(t)
 					if excused := changed && !undone && tt.server.down; err != nil && !excused {
@@ -102,6 +109,8 @@ func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
 	}
 }
 
+const policiesChanged = `{"errors":["1 error occurred:\n\t* failed to renew entry: policies have changed, not renewing\n\n"]}`
+
 func TestAGivenTokenIsRenewedAndNeverRevoked(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -114,6 +123,8 @@ func TestAGivenTokenIsRenewedAndNeverRevoked(t *testing.T) {
 		{"for ever", tokenServer{}, 0, ""},
 		{"not renewable", tokenServer{TTL: time.Hour, NotRenewable: true}, time.Hour, "cannot be renewed; give another one"},
 		{"max TTL", tokenServer{TTL: time.Hour, MaxTTL: 3 * time.Hour}, 3 * time.Hour, "cannot be renewed; give another one"},
+		{"policies of its role changed", tokenServer{TTL: time.Hour, renewals: 500, renewalBody: policiesChanged}, time.Hour, "(500): its role or user has got other policies; it ends at 2000-01-01T01:00:00Z: give another one, or configure a login"},
+		{"user removed", tokenServer{TTL: time.Hour, renewals: 204, renewalBody: " "}, time.Hour, "(204): its role or user was removed; it ends at 2000-01-01T01:00:00Z: give another one, or configure a login"},
 		{"may not renew itself", tokenServer{TTL: time.Hour, renewals: 403}, time.Hour, `path "auth/token/renew-self" { capabilities = ["update"] }`},
 	}
 	for i := range tests {
@@ -363,6 +374,9 @@ func TestRenewalIsGivenUpOnlyWhenVaultSaysSo(t *testing.T) {
 		survive bool
 	}{
 		{"Vault says that the token is not renewable", 400, `{"errors":["lease is not renewable"]}`, false},
+		{"policies of the role that are other ones for a while", 500, policiesChanged, true},
+		{"an error of the storage", 500, `{"errors":["1 error occurred:\n\t* internal error\n\n"]}`, true},
+		{"a user that is not there for a while", 204, " ", true},
 		{"a policy that lacks the line for a while", 403, policyDenies, true},
 		{"a page for people", 200, "<html>log in</html>", true},
 		{"a load balancer without a route", 404, "<html>", true},
@@ -387,6 +401,37 @@ func TestRenewalIsGivenUpOnlyWhenVaultSaysSo(t *testing.T) {
 				}
 				if got := s.count("auth/token/renew-self"); got > 200 {
 					t.Errorf("%d renewals, want no storm", got)
+				}
+			})
+		})
+	}
+}
+
+// TestALoginThatIsRefusedKeepsTheTokenThatCanBeRenewed: while renewals fail, it is
+// either of the two that comes back first.
+func TestALoginThatIsRefusedKeepsTheTokenThatCanBeRenewed(t *testing.T) {
+	t.Parallel()
+	for name, status := range map[string]int{"refused": 500, "kept away": 502} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := startLoginWorld(t, &tokenServer{TTL: time.Hour, renewals: status, renewalBody: policiesChanged}, nil)
+				synctest.Wait()
+				w.set(func() { w.loginStatus = 400 })
+				time.Sleep(55 * time.Minute)
+				if got := w.count("auth/approle/login"); got < 3 {
+					t.Errorf("%d logins, want some tried", got)
+				}
+				if life := w.vault.TokenLife(); !strings.Contains(life.Trouble, "refuses the login") {
+					t.Errorf("TokenLife() = %+v, want trouble with the login", life)
+				}
+				w.set(func() { w.renewals = 0 })
+				time.Sleep(time.Hour)
+				if life := w.vault.TokenLife(); life.Trouble != "" || life.Logins != 1 {
+					t.Errorf("TokenLife() = %+v, want the first token renewed", life)
+				}
+				if err := w.lookup(t); err != nil {
+					t.Errorf("Lookup = %v, want no error", err)
 				}
 			})
 		})

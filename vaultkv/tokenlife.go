@@ -66,6 +66,8 @@ func (v *Vault) CheckToken(ctx context.Context) error {
 		return problem
 	case a.status == 403 && a.denies():
 		return fail(StateOK, a.status, "%s", mayNotRenew)
+	case a.refusesRenewal():
+		return renewalRefused(a)
 	}
 	return nil
 }
