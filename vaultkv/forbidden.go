@@ -142,17 +142,22 @@ func (v *Vault) notGranted(ctx context.Context, a *answer) *Error {
 func (v *Vault) deadToken() *Error {
 	s := v.session
 	s.mu.Lock()
-	failed := s.failed
+	failed, limited := s.failed, s.lease.limited
 	s.mu.Unlock()
 	switch {
 	case s.login != nil && failed != nil:
 		return fail(StateTokenRejected, 403, "the server does not take the Vault token any more, and there is no new one: %s", failed.detail)
 	case s.login != nil:
 		return fail(StateTokenRejected, 403, "the server does not take the Vault token that the login gave: it has expired or was revoked; a new login follows")
-	case v.cfg.TokenFile != "":
-		return fail(StateTokenRejected, 403, "the server does not take the Vault token in %q: it has expired, was revoked, or is of another namespace; put a new one there", v.cfg.TokenFile)
 	}
-	return fail(StateTokenRejected, 403, "the server does not take the Vault token: it has expired, was revoked, or is of another namespace; configure a new one")
+	why, another := "it has expired, was revoked, is of another namespace, is bound to other addresses, or had a use limit", "a new one"
+	if limited {
+		why, another = "it had a use limit (num_uses) and is used up, or has expired or was revoked", "one without a use limit"
+	}
+	if v.cfg.TokenFile != "" {
+		return fail(StateTokenRejected, 403, "the server does not take the Vault token in %q: %s; put %s there", v.cfg.TokenFile, why, another)
+	}
+	return fail(StateTokenRejected, 403, "the server does not take the Vault token: %s; configure %s", why, another)
 }
 
 // unexplained is for when nobody can say more; what is known of the state stays.

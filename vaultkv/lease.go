@@ -28,6 +28,9 @@ type lease struct {
 	renewable bool
 	// final is set when renewing it makes no sense any more.
 	final bool
+	// limited is set for a token that is good for a number of requests only, which
+	// no renewal changes.
+	limited bool
 	// dead is set when the server said that it does not take it.
 	dead bool
 }
@@ -94,6 +97,9 @@ type selfAnswer struct {
 	Expires   *string `json:"expire_time"`
 	Renewable bool    `json:"renewable"`
 	Type      string  `json:"type"`
+	// Uses is how many requests it is good for, 0 for any number, and below 0
+	// when this was the last.
+	Uses int64 `json:"num_uses"`
 }
 
 // maxLease keeps a number of seconds from overflowing a duration.

@@ -23,6 +23,8 @@ const (
 
 const mayNotRenew = `the Vault token may not renew itself; add to one of its policies: path "auth/token/renew-self" { capabilities = ["update"] }`
 
+const limitedToken = "the Vault token has a use limit (num_uses): each request takes one away, and then the server does not take it any more; give one without (`vault token create` without -use-limit), or configure a login"
+
 // never is a wait that other events cut short.
 const never = 24 * time.Hour
 
@@ -160,7 +162,7 @@ func (s *session) note(next step, problem *Error) {
 		s.report("vault login failed", problem.detail)
 	case problem != nil:
 		s.report("vault token not renewed", problem.detail)
-	case s.trouble != "" && s.lease.known && !s.lease.final:
+	case s.trouble != "" && s.lease.known && !s.lease.final && !s.lease.limited:
 		s.trouble = ""
 		s.log.Info("vault token is renewed again")
 	}
@@ -303,13 +305,18 @@ func (s *session) look(ctx context.Context) *Error {
 		return problem
 	case a.status == 200 && json.Unmarshal(a.Data, &self) == nil:
 		s.change(token, func(l lease) lease {
-			l.batch, l.dead, l.full = self.Type == "batch", false, 0
+			l.batch, l.dead, l.full, l.limited = self.Type == "batch", false, 0, self.Uses != 0
 			ttl := seconds(self.TTL)
 			if ttl == 0 && self.Expires != nil {
 				ttl = time.Nanosecond // it ends just now
 			}
 			return l.granted(time.Now(), ttl, self.Renewable)
 		})
+		if self.Uses != 0 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.report("vault token ends", limitedToken)
+		}
 		return nil
 	case a.status == 403 && a.denies():
 		return fail(StateOK, a.status, `the Vault token may not look at itself, so its end is not known and it is not renewed; add to one of its policies: path "auth/token/lookup-self" { capabilities = ["read"] }`)

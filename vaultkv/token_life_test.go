@@ -437,3 +437,66 @@ func TestALoginThatIsRefusedKeepsTheTokenThatCanBeRenewed(t *testing.T) {
 		})
 	}
 }
+
+// TestAUseLimitIsNamedBeforeAndAfter: a given token that is good for a number of
+// requests works at first.
+func TestAUseLimitIsNamedBeforeAndAfter(t *testing.T) {
+	t.Parallel()
+	for name, inFile := range map[string]bool{"in a file": true, "as a value": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				file := t.TempDir() + "/token"
+				s := &tokenServer{TTL: time.Hour, Uses: 20}
+				w := startLoginWorld(t, s, func(c *vaultkv.Config) {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					c.Token, _ = s.give()
+					c.Login = nil
+					if inFile {
+						writeFile(t, file, c.Token)
+						c.Token, c.TokenFile = "", file
+					}
+				})
+				synctest.Wait()
+				if life := w.vault.TokenLife(); !life.Limited || !strings.Contains(life.Trouble, "use limit (num_uses)") {
+					t.Errorf("TokenLife() = %+v, want the limit named", life)
+				}
+				if got := w.logs.FilterMessage("vault token ends").Len(); got != 1 {
+					t.Errorf("log:\n%s\nwant one line about the limit", strings.Join(lines(w.logs), "\n"))
+				}
+				if err := w.vault.CheckToken(t.Context()); err == nil || !strings.Contains(err.Error(), "give one without") {
+					t.Errorf("CheckToken = %v, want the limit named, with what to do", err)
+				}
+				var err error
+				for range 20 {
+					if err = w.lookup(t); err != nil {
+						break
+					}
+					time.Sleep(time.Second)
+				}
+				if err == nil || !strings.Contains(err.Error(), "it had a use limit (num_uses) and is used up") || !strings.Contains(err.Error(), "one without a use limit") {
+					t.Errorf("when it is used up: %v, want the limit named, with what to do", err)
+				}
+				if got := w.vault.State(); got != vaultkv.StateTokenRejected {
+					t.Errorf("State() = %s, want token_rejected", got)
+				}
+				if !inFile {
+					return
+				}
+				s.set(func() {
+					s.Uses = 0
+					token, _ := s.give()
+					writeFile(t, file, token)
+				})
+				time.Sleep(time.Minute)
+				if err := w.lookup(t); err != nil {
+					t.Errorf("with another token: %v", err)
+				}
+				if life := w.vault.TokenLife(); life.Limited || life.Trouble != "" {
+					t.Errorf("TokenLife() = %+v, want no word of the token before", life)
+				}
+			})
+		})
+	}
+}

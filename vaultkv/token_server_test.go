@@ -54,6 +54,7 @@ type serverToken struct {
 	created, expires time.Time
 	max              time.Time
 	ttl              time.Duration
+	uses             int // how many requests it is good for, 0 for any number
 }
 
 func newTokenServer(t *testing.T, s *tokenServer) *tokenServer {
@@ -143,7 +144,7 @@ func (t *serverToken) lives() bool { return t.ttl == 0 || time.Now().Before(t.ex
 func (s *tokenServer) give() (string, *serverToken) {
 	s.n++
 	now := time.Now()
-	t := &serverToken{created: now, ttl: s.TTL, expires: now.Add(s.TTL)}
+	t := &serverToken{created: now, ttl: s.TTL, expires: now.Add(s.TTL), uses: s.Uses}
 	if s.MaxTTL > 0 {
 		t.max = now.Add(s.MaxTTL)
 	}
@@ -184,6 +185,15 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token := r.Header.Get("X-Vault-Token")
 	t := s.tokens[token]
 	alive := t != nil && t.lives()
+	uses := 0 // as the server tells them
+	if alive && t.uses > 0 {
+		if t.uses--; t.uses == 0 {
+			delete(s.tokens, token)
+		}
+		if uses = t.uses; uses == 0 {
+			uses = -1
+		}
+	}
 	say := func(status int, body string) {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
@@ -212,7 +222,7 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if t.ttl > 0 {
 			left, expires = int(time.Until(t.expires).Seconds()), `"x"`
 		}
-		say(200, fmt.Sprintf(`{"data":{"ttl":%d,"expire_time":%s,"renewable":%t,"type":"service"}}`, left, expires, t.ttl > 0 && !s.NotRenewable))
+		say(200, fmt.Sprintf(`{"data":{"ttl":%d,"expire_time":%s,"renewable":%t,"type":"service","num_uses":%d}}`, left, expires, t.ttl > 0 && !s.NotRenewable, uses))
 	case path == "auth/token/renew-self":
 		s.renew(t, token, say)
 	case path == "auth/token/revoke-self":

@@ -13,6 +13,8 @@ type TokenLife struct {
 	// does not end; else Remaining is what is left, 0 once it has ended.
 	Known, Forever bool
 	Remaining      time.Duration
+	// Limited is set for a token that is good for a number of requests only.
+	Limited bool
 	// Logins and Renewals that succeeded and failed, since the start.
 	Logins, FailedLogins, Renewals, FailedRenewals uint64
 	// Trouble is what keeps the token from being kept alive, empty for none.
@@ -26,7 +28,7 @@ func (s *session) life(now time.Time) TokenLife {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	life := TokenLife{
-		Method: "token", Known: s.lease.known, Forever: s.lease.known && s.lease.ttl == 0,
+		Method: "token", Known: s.lease.known, Forever: s.lease.known && s.lease.ttl == 0, Limited: s.lease.limited,
 		Logins: s.counts.logins, FailedLogins: s.counts.failedLogins,
 		Renewals: s.counts.renewals, FailedRenewals: s.counts.failedRenewals,
 		Trouble: s.trouble,
@@ -41,9 +43,9 @@ func (s *session) life(now time.Time) TokenLife {
 }
 
 // CheckToken asks the server for what keeping the token alive needs: that the
-// token may look at itself and renew itself. It logs in if that has not been
-// done, and renews the token. The mistakes that it finds do not keep credentials
-// from being read.
+// token may look at itself and renew itself, and is good for any number of
+// requests. It logs in if that has not been done, and renews the token. The
+// mistakes that it finds do not keep credentials from being read now.
 func (v *Vault) CheckToken(ctx context.Context) error {
 	s := v.session
 	ctx, cancel := context.WithTimeout(ctx, loginLimit)
@@ -55,9 +57,13 @@ func (v *Vault) CheckToken(ctx context.Context) error {
 		return problem
 	}
 	s.mu.Lock()
-	renewable := s.lease.renewable && s.lease.ttl > 0
+	l := s.lease
 	s.mu.Unlock()
-	if !renewable {
+	switch {
+	case l.limited:
+		// Each request leaves one less.
+		return fail(StateTokenRejected, 0, "%s", limitedToken)
+	case !l.renewable || l.ttl == 0:
 		return nil
 	}
 	a, problem := s.post(ctx, s.current(), "auth/token/renew-self", nil)

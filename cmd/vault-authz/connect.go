@@ -58,6 +58,10 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 	if stopped := vault.Stop(ctx); stopped != nil && tokenProblem == nil {
 		tokenProblem = stopped
 	}
+	if err == nil && life.Limited {
+		// It would do for this try, and for a while.
+		err, tokenProblem = tokenProblem, nil
+	}
 	if err != nil {
 		say("%v", err)
 		return false

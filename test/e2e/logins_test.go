@@ -199,6 +199,43 @@ func secretID(t *testing.T, v *parts.Vault, role string) string {
 	return answer.Data.SecretID
 }
 
+// TestATokenWithAUseLimitIsAMistake: it reads credentials for a while.
+func TestATokenWithAUseLimitIsAMistake(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
+		must(t, v.Mount(t.Context(), mountV1, parts.KVv1))
+		writePolicies(t, v)
+		// From the one that the question itself takes to more than any try takes.
+		for _, uses := range []int{1, 2, 3, 4, 100} {
+			token := tokenWith(t, v, []string{"kv-v1"}, map[string]any{"num_uses": uses})
+			out, exit := connect(t, v.Address, parts.KVv1, "token: {file: "+putText(t, filepath.Join(t.TempDir(), "token"), token)+"}", "")
+			if exit != 1 || !strings.Contains(out, "use limit (num_uses)") || strings.Contains(out, ": ok") {
+				t.Errorf("for a token with %d uses: exit %d\n%s", uses, exit, out)
+			}
+		}
+	})
+}
+
+// TestTheOtherVersionIsNamed: a wrong kv looks to Vault like a policy that lacks a
+// line.
+func TestTheOtherVersionIsNamed(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
+		writePolicies(t, v)
+		eachKV(t, v, func(t *testing.T, kv string) {
+			t.Helper()
+			other := map[string]string{parts.KVv1: parts.KVv2, parts.KVv2: parts.KVv1}[kv]
+			token := tokenWith(t, v, []string{"kv-" + kv}, nil)
+			out, exit := connect(t, v.Address, other, "token: {file: "+putText(t, filepath.Join(t.TempDir(), "token"), token)+"}", "")
+			if exit != 1 || !strings.Contains(out, "set kv: "+kv) || strings.Contains(out, "capabilities") {
+				t.Errorf("exit %d, want it to say kv: %s and no path\n%s", exit, kv, out)
+			}
+		})
+	})
+}
+
 // TestLoginsOfTheDocumentation: each example of docs/vault.md works with the role
 // that its script makes.
 func TestLoginsOfTheDocumentation(t *testing.T) {
