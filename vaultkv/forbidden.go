@@ -84,9 +84,21 @@ func (s *session) recall(token string) (verdict, bool) {
 func (s *session) remember(token string, v verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refused = refused{token, time.Now(), v}
-	if v == tokenDead && s.lease.token == token && !s.lease.dead {
+	now := time.Now()
+	s.refused = refused{token, now, v}
+	if s.lease.token != token {
+		return
+	}
+	if v == tokenAlive {
+		s.taken.Store(true)
+	}
+	if v == tokenDead && !s.lease.dead {
 		s.lease.dead = true
+		if s.taken.Load() {
+			s.unfit, s.notBefore = backoff{}, time.Time{}
+		} else {
+			s.notBefore = now.Add(s.unfit.next())
+		}
 		select {
 		case s.changed <- struct{}{}:
 		default:
@@ -147,6 +159,8 @@ func (v *Vault) deadToken() *Error {
 	switch {
 	case s.login != nil && failed != nil:
 		return fail(StateTokenRejected, 403, "the server does not take the Vault token any more, and there is no new one: %s", failed.detail)
+	case s.login != nil && !s.taken.Load():
+		return fail(StateTokenRejected, 403, "the server does not take the Vault tokens that the login gives; if the role binds them to other addresses than ours (token_bound_cidrs), correct that")
 	case s.login != nil:
 		return fail(StateTokenRejected, 403, "the server does not take the Vault token that the login gave: it has expired or was revoked; a new login follows")
 	}

@@ -34,6 +34,8 @@ func (s *session) plan(now time.Time) (step, time.Duration) {
 	defer s.mu.Unlock()
 	l := s.lease
 	switch {
+	case l.dead && s.login != nil && now.Before(s.notBefore):
+		return stepNone, s.notBefore.Sub(now)
 	case l.token == "", l.dead && s.login != nil:
 		return stepLogIn, 0
 	case l.dead, !l.known:
@@ -195,6 +197,7 @@ func (s *session) renew(ctx context.Context) *Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if problem == nil {
+		s.taken.Store(true)
 		s.counts.renewals++
 		s.log.Debug("vault token renewed", zap.Int64("ttl_seconds", auth.Lease))
 		return nil

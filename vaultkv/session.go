@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -46,6 +47,9 @@ type session struct {
 	// changed wakes keep when there is another token.
 	changed chan struct{}
 
+	// taken is set once the server has taken the token in use.
+	taken atomic.Bool
+
 	mu    sync.Mutex
 	lease lease
 	// superseded are tokens of ours that were replaced, to be revoked when
@@ -55,6 +59,10 @@ type session struct {
 	// request may ask for another.
 	attempted time.Time
 	demand    time.Duration
+	// unfit is the wait before another login, and notBefore when it ends, while
+	// the server takes none of the tokens that it gives.
+	unfit     backoff
+	notBefore time.Time
 	// failed is why the last login failed, nil if it did not.
 	failed *Error
 	// trouble is what was last logged about keeping the token, to log it once.
@@ -96,6 +104,7 @@ func (s *session) use(l lease) {
 		s.superseded = append(s.superseded, superseded{old.token, time.Now()})
 	}
 	s.lease = l
+	s.taken.Store(false)
 	s.home.client.SetToken(l.token)
 	s.home.guard.seeNow()
 	select {
@@ -126,7 +135,7 @@ func (s *session) ready(ctx context.Context) *Error {
 func (s *session) allowed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Since(s.attempted) >= demandInterval
+	return time.Since(s.attempted) >= demandInterval && !time.Now().Before(s.notBefore)
 }
 
 // allowedAgain is allowed where the server takes the token and refuses the

@@ -500,3 +500,32 @@ func TestAUseLimitIsNamedBeforeAndAfter(t *testing.T) {
 		})
 	}
 }
+
+// TestTokensThatAreNeverTakenAreNoLoginPerRequest: such as those that the role binds
+// to other addresses. Each of them lives on in Vault.
+func TestTokensThatAreNeverTakenAreNoLoginPerRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := startLoginWorld(t, &tokenServer{TTL: time.Hour, elsewhere: true}, nil)
+		said := 0
+		for range 6000 {
+			if err := w.lookup(t); err == nil {
+				t.Fatal("Lookup = nil, want an error")
+			} else if strings.Contains(err.Error(), "token_bound_cidrs") {
+				said++
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if got := w.count("auth/approle/login"); got < 3 || got > 60 {
+			t.Errorf("%d logins in 10 minutes, want a few", got)
+		}
+		if said == 0 {
+			t.Errorf("no lookup says what to do; log:\n%s", strings.Join(lines(w.logs), "\n"))
+		}
+		w.set(func() { w.elsewhere = false })
+		time.Sleep(time.Minute)
+		if err := w.lookup(t); err != nil {
+			t.Errorf("with the role mended: %v", err)
+		}
+	})
+}

@@ -44,6 +44,7 @@ type tokenServer struct {
 	swallow       int    // so many renewals get no answer
 	loginStatus   int
 	denied        bool // the policies cover nothing
+	elsewhere     bool // the tokens are bound to other addresses
 	seen          map[string]int
 	conns         map[net.Conn]struct{}
 	accept        chan net.Conn
@@ -215,7 +216,7 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		default:
 			say(200, s.auth(s.give()))
 		}
-	case !alive:
+	case !alive, s.elsewhere:
 		say(403, `{"errors":["permission denied"]}`)
 	case path == "auth/token/lookup-self":
 		left, expires := 0, "null"

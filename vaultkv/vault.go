@@ -253,6 +253,7 @@ func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Respons
 		problem = read(a)
 	}
 	if problem == nil {
+		v.session.taken.Store(true)
 		v.health.set(StateOK, "")
 		return nil
 	}
