@@ -3,7 +3,6 @@ package vaultkv
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -84,11 +83,11 @@ func (c *Config) Validate() error {
 	if c.Name == "" {
 		errs = append(errs, errors.New("name: must be set"))
 	}
-	if !isMount(c.Mount) {
-		errs = append(errs, fmt.Errorf("mount: %q is not the path of a mount: give plain segments without a slash at either end, like kong-auth", c.Mount))
+	if err := ValidateMount(c.Mount); err != nil {
+		errs = append(errs, fmt.Errorf("mount: %w", err))
 	}
-	if c.Namespace != "" && !isMount(strings.TrimSuffix(c.Namespace, "/")) {
-		errs = append(errs, fmt.Errorf("namespace: %q is not a namespace: give plain segments, like team-a/prod", c.Namespace))
+	if err := validateNamespace(c.Namespace); err != nil {
+		errs = append(errs, fmt.Errorf("namespace: %w", err))
 	}
 	if c.KV != KV1 && c.KV != KV2 {
 		errs = append(errs, fmt.Errorf("kv: %q is neither v1 nor v2", c.KV))

@@ -67,6 +67,8 @@ func TestConfigValidate(t *testing.T) {
 		{"mount with a dot segment", func(c *vaultkv.Config) { c.Mount = "a/./b" }, "mount:"},
 		{"mount with an escape", func(c *vaultkv.Config) { c.Mount = "a%2fb" }, "mount:"},
 		{"mount with a query", func(c *vaultkv.Config) { c.Mount = "a?b" }, "mount:"},
+		{"mount that is Vault's own", func(c *vaultkv.Config) { c.Mount = "sys" }, "mount: \"sys\" is refused"},
+		{"namespace that is Vault's own path", func(c *vaultkv.Config) { c.Namespace = "sys/policies" }, "namespace:"},
 		{"namespace that climbs", func(c *vaultkv.Config) { c.Namespace = "../x" }, "namespace:"},
 		{"KV guessed", func(c *vaultkv.Config) { c.KV = "" }, "kv:"},
 		{"KV as a number", func(c *vaultkv.Config) { c.KV = "2" }, "kv:"},

@@ -83,8 +83,11 @@ func New(c Config, log *zap.Logger) (*Vault, error) {
 func (v *Vault) Beside(name, mount, kv string, log *zap.Logger) (*Vault, error) {
 	c := v.cfg
 	c.Name, c.Mount, c.KV = name, mount, kv
-	if !isMount(mount) || kv != KV1 && kv != KV2 {
-		return nil, fmt.Errorf("mount: %q of version %q is not a KV mount: give plain segments without a slash at either end, and v1 or v2", mount, kv)
+	if err := ValidateMount(mount); err != nil {
+		return nil, fmt.Errorf("mount: %w", err)
+	}
+	if kv != KV1 && kv != KV2 {
+		return nil, fmt.Errorf("kv: %q is neither v1 nor v2", kv)
 	}
 	log = log.With(zap.String("vault", name))
 	layout := newLayout(c)

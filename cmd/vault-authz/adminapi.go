@@ -47,6 +47,12 @@ func (c credentials) Credentials(ctx context.Context, vaultID string, version in
 	return b.engine, nil
 }
 
+// Validate implements [admin.Vaults].
+func (c credentials) Validate(v admin.VaultObject) error {
+	opened := vaultConfig(v)
+	return errors.Join(opened.Validate(), c.keeper.config.ApartFromState(&opened))
+}
+
 // serveAdmin serves the admin API on ln until ctx ends.
 func serveAdmin(ctx context.Context, api *admin.API, c admin.Config, ln net.Listener) error {
 	config, err := adminTLS(c)

@@ -295,7 +295,7 @@ func (k *keeper) publish() error {
 	for _, v := range state.Vaults {
 		byID[v.ID] = heldVault{v.Name, v.Revision}
 		if !v.Declared {
-			vaults = append(vaults, vaultConfig(v))
+			vaults = append(vaults, k.stored(v))
 		}
 	}
 	k.mu.Lock()
@@ -314,4 +314,15 @@ func (k *keeper) publish() error {
 	k.authorizer.Replace(snapshot)
 	k.unpublished = false
 	return nil
+}
+
+// stored is how a vault object of the state is opened. One that an earlier version
+// took, and that is refused now, is not.
+func (k *keeper) stored(v admin.VaultObject) config.Vault {
+	c := vaultConfig(v)
+	if err := k.config.ApartFromState(&c); err != nil {
+		k.log.Error("vault objects are not open", zap.Error(fmt.Errorf("vault object %q: %w", v.Name, err)))
+		c.Lost = true
+	}
+	return c
 }

@@ -413,7 +413,7 @@ func TestACredentialIsWrittenWhereItsVaultObjectIsNow(t *testing.T) {
 		t.Fatalf("creating a vault object: %d %v", code, out)
 	}
 	for _, mount := range []string{"before", "after"} {
-		if code, out := one.call(t, http.MethodPatch, "/vault-auth/moving", url.Values{"mount": {mount}}); code != http.StatusOK {
+		if code, out := one.call(t, http.MethodPatch, "/vault-auth/moving", url.Values{"mount": {mount}, "vault_token": {"t"}}); code != http.StatusOK {
 			t.Fatalf("moving the vault object: %d %v", code, out)
 		}
 		access := "pair-" + mount

@@ -117,12 +117,12 @@ func (o *operator) updateVault() *cobra.Command {
 			}
 			v, err := s.Vaults.Patch(ctx, args[0], fields)
 			if err != nil {
-				return missing(err, "vault list", "there is no vault object %q", args[0])
+				return missing(tokenAgain(err), "vault list", "there is no vault object %q", args[0])
 			}
 			return s.showVault(v)
 		})
-	cmd.Long = "update changes a vault object. The Vault token has to be given again where the address or the namespace changes:\n" +
-		"it goes to the server that it was given for, and to no other." + unsetting
+	cmd.Long = "update changes a vault object. The Vault token has to be given again where the address, the mount, the KV version or\n" +
+		"the namespace changes: it is used where it was given for, and nowhere else." + unsetting
 	f := cmd.Flags()
 	f.String("name", "", "`NAME` to have from now on")
 	f.String("address", "", "`URL` of the Vault, like https://vault.internal:8200")
@@ -131,6 +131,17 @@ func (o *operator) updateVault() *cobra.Command {
 	f.String("namespace", "", "`NAMESPACE` of the Vault")
 	f.String("token-from-file", "", "`FILE` with the Vault token, - for standard input")
 	return cmd
+}
+
+// tokenAgain says how to give the token that the API asks for.
+func tokenAgain(err error) error {
+	var problem *admin.Problem
+	if !errors.As(err, &problem) || problem.Fields["vault_token"] == nil {
+		return err
+	}
+	hinted := *problem
+	hinted.Message += "; give it with --token-from-file"
+	return &hinted
 }
 
 // vaultChanges takes the address apart and reads the token.

@@ -199,6 +199,7 @@ func (k farKV) Read(ctx context.Context, key string) ([]byte, bool, error) {
 }
 
 func (k farKV) Credentials(context.Context, string, int) (CredentialStore, error) { return k, nil }
+func (farKV) Validate(VaultObject) error                                          { return nil }
 
 // oneTurn is shared by replicas.
 type oneTurn struct{ turn chan struct{} }
@@ -352,6 +353,7 @@ type versionedVaults struct{ kv *versionedKV }
 func (v versionedVaults) Credentials(context.Context, string, int) (CredentialStore, error) {
 	return v.kv, nil
 }
+func (versionedVaults) Validate(VaultObject) error { return nil }
 
 func TestAStoreWithVersionsDecidesBetweenTheAPIAndOthers(t *testing.T) {
 	t.Parallel()
@@ -376,7 +378,7 @@ func TestAStoreWithVersionsDecidesBetweenTheAPIAndOthers(t *testing.T) {
 		b := furnished(t)
 		kv := &versionedKV{fakeKV: &fakeKV{documents: map[string][]byte{}, log: b.order}, versions: map[string]int{}}
 		b.api.deps.Vaults = versionedVaults{kv}
-		b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "kv=v2"))
+		b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "kv=v2&vault_token="+vaultToken))
 		if tt.exists {
 			b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=old"))
 		}

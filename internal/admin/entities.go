@@ -167,10 +167,8 @@ func (g *gathering) takeVault(r authz.Record, d document) {
 	if g.vaultNames[r.ID] != "" {
 		return
 	}
-	v := VaultObject{
-		ID: r.ID, Name: d.text("name"), Protocol: d.text("protocol"), Host: d.text("host"), Port: int(d.number("port")),
-		Mount: d.text("mount"), Token: Hide(d.text("vault_token")), KV: d.text("kv"), Namespace: d.text("namespace"), Revision: r.Version,
-	}
+	v := vaultObjectOf(d)
+	v.Revision = r.Version
 	if slices.ContainsFunc(g.Vaults, func(o VaultObject) bool { return o.Name == v.Name }) {
 		g.problem("vault object %q: its name %q is taken by another one; it goes by its id until it is renamed", v.ID, v.Name)
 		v.Name = v.ID

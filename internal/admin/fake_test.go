@@ -250,7 +250,11 @@ type bench struct {
 	audit    *observer.ObservedLogs
 	headers  map[string]string
 	vaultErr error
+	// invalid is what Validate answers.
+	invalid error
 }
+
+func (b *bench) Validate(VaultObject) error { return b.invalid }
 
 func (b *bench) Credentials(_ context.Context, vaultID string, _ int) (CredentialStore, error) {
 	if b.vaultErr != nil {

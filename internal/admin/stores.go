@@ -43,7 +43,7 @@ type Announcer interface {
 	Applied(changes ...authz.Change) error
 }
 
-// A Vaults finds the credentials of vault objects.
+// A Vaults opens vault objects and finds the credentials in them.
 type Vaults interface {
 	// Credentials returns the credentials of the vault object with the id, at
 	// the version of its record, 0 for a declared one: another version may be
@@ -51,6 +51,9 @@ type Vaults interface {
 	// error wraps [authz.ErrNotFound] for an unknown one or version and
 	// [authz.ErrUnavailable] for one that cannot be reached.
 	Credentials(ctx context.Context, vaultID string, version int) (CredentialStore, error)
+	// Validate reports why a vault object could not be opened, as far as its
+	// fields show it: joined errors of the form "field: problem".
+	Validate(v VaultObject) error
 }
 
 // A CredentialStore keeps the credential documents of one vault object under

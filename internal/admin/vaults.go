@@ -89,30 +89,47 @@ func checkVaultToken(s string) string {
 }
 
 // checkVault knows the mask that stands for the token in answers, so that an
-// answer can be sent back. A token that is not given again goes to the server
-// that it was given for, and to no other: who cannot read it must not be able to
-// have it sent elsewhere.
-func checkVault(_ context.Context, _ *API, d, old document, v violations) error {
-	const again = "must be given again where protocol, host, port or namespace changes"
+// answer can be sent back. A token that is not given again goes to the paths of the
+// server that it was given for, and to no other: those who cannot read it must not
+// be able to have it sent elsewhere, or to have it read something else.
+func checkVault(_ context.Context, a *API, d, old document, v violations) error {
 	if d["port"] == int64(0) {
 		v.add("port", "0 is no port to connect to")
 	}
-	if old == nil {
-		if d["vault_token"] == masked {
-			v.add("vault_token", "is the mask that answers show, give the token itself")
+	switch {
+	case d["vault_token"] != masked:
+	case old == nil:
+		v.add("vault_token", "is the mask that answers show, give the token itself")
+	default:
+		d["vault_token"] = old["vault_token"]
+		for _, name := range []string{"protocol", "host", "port", "mount", "kv", "namespace"} {
+			if d[name] != old[name] {
+				v.add("vault_token", "must be given again where protocol, host, port, mount, kv or namespace changes")
+			}
 		}
-		return nil
 	}
-	if d["vault_token"] != masked {
-		return nil
-	}
-	d["vault_token"] = old["vault_token"]
-	for _, name := range []string{"protocol", "host", "port", "namespace"} {
-		if d[name] != old[name] {
-			v.add("vault_token", again)
-		}
+	if len(v) == 0 {
+		v.addErrors(a.deps.Vaults.Validate(vaultObjectOf(d)), vaultField)
 	}
 	return nil
+}
+
+// vaultField is the field here of a setting that a vault object is opened with.
+func vaultField(setting string) string {
+	switch setting {
+	case "address":
+		return "host"
+	case "token":
+		return "vault_token"
+	}
+	return setting
+}
+
+func vaultObjectOf(d document) VaultObject {
+	return VaultObject{
+		ID: d.text("id"), Name: d.text("name"), Protocol: d.text("protocol"), Host: d.text("host"), Port: int(d.number("port")),
+		Mount: d.text("mount"), Token: Hide(d.text("vault_token")), KV: d.text("kv"), Namespace: d.text("namespace"),
+	}
 }
 
 func vaultInUse(ctx context.Context, a *API, d document) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -144,7 +145,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: name: taken by another vault object", where))
 		}
 		seen[v.Name] = true
-		errs = append(errs, prefix(where, v.Validate()), prefix(where+".cache", v.Cache.Validate()), prefix(where+".cache", v.Sweep.Validate()))
+		errs = append(errs, prefix(where, v.Validate()), prefix(where, c.ApartFromState(v)), prefix(where+".cache", v.Cache.Validate()), prefix(where+".cache", v.Sweep.Validate()))
 	}
 	errs = append(errs, c.validateState(seen))
 	// The entities are checked against each other by authz.NewSnapshot, which
@@ -166,6 +167,9 @@ func (c *Config) validateState(vaults map[string]bool) error {
 	if !vaults[c.State.Vault] {
 		errs = append(errs, fmt.Errorf("state.vault: there is no vault object %q", c.State.Vault))
 	}
+	if err := vaultkv.ValidateMount(c.State.Mount); err != nil {
+		errs = append(errs, fmt.Errorf("state.mount: %w", err))
+	}
 	if c.State.Poll < 100*time.Millisecond || c.State.Poll > time.Minute {
 		errs = append(errs, fmt.Errorf("state.poll: %s is not between 100ms and 1m", c.State.Poll))
 	}
@@ -173,6 +177,18 @@ func (c *Config) validateState(vaults map[string]bool) error {
 		errs = append(errs, fmt.Errorf("state.log_entries: %d is not between 1 and 10000", c.State.LogEntries))
 	}
 	return errors.Join(errs...)
+}
+
+// ApartFromState refuses a vault object, a declared one or one that was made through
+// the admin API, whose mount is that of the state: its credentials would be the
+// entities, Vault tokens among them. The server is not compared, as it can be
+// written in many ways.
+func (c *Config) ApartFromState(v *Vault) error {
+	home := slices.IndexFunc(c.Vaults, func(v Vault) bool { return v.Name == c.State.Vault })
+	if c.State.Vault == "" || home < 0 || !vaultkv.Within(v.Namespace, v.Mount, c.Vaults[home].Namespace, c.State.Mount) {
+		return nil
+	}
+	return fmt.Errorf("mount: %q is refused: the state is kept there (state.mount); give another path to one of the two, also on different servers", v.Mount)
 }
 
 // prefix puts where in front of each line of an error.

@@ -92,6 +92,14 @@ func TestMistakesAreNamedAndAllReported(t *testing.T) {
 		{name: "variable that is no setting", text: minimal, environ: []string{"VAULT_AUTHZ_LISTEN=x"}, want: []string{"VAULT_AUTHZ_LISTEN is no setting"}},
 		{name: "variable of the wrong kind", text: minimal, environ: []string{"VAULT_AUTHZ_DRAIN_WAIT=5"}, want: []string{`VAULT_AUTHZ_DRAIN_WAIT: "5" is no duration`}},
 		{name: "state", text: minimal + "state: {vault: other, poll: 1ms, log_entries: 0}\n", want: []string{`no vault object "other"`, "state.poll", "state.log_entries: 0"}},
+		{name: "a mount that is Vault's own", text: strings.Replace(minimal, "mount: kong-auth", "mount: ns1/sys", 1), want: []string{`vaults[0] "kong-auth".mount: "ns1/sys" is refused`}},
+		{name: "a state mount that is Vault's own", text: minimal + "state: {vault: kong-auth, mount: cubbyhole}\n", want: []string{`state.mount: "cubbyhole" is refused`}},
+		{name: "credentials where the state is", text: minimal + "state: {vault: kong-auth, mount: kong-auth}\n", want: []string{`vaults[0] "kong-auth".mount: "kong-auth" is refused: the state is kept there`}},
+		{
+			name: "credentials in the state, by its namespace in the path and another server",
+			text: strings.NewReplacer("kong-auth, token", "kong-auth, namespace: ns1, token", "\nconsumers:", "\n  - {name: other, address: \"http://127.0.0.1\", mount: ns1/state/data, token: {file: /run/token}}\nconsumers:").Replace(minimal) + "state: {vault: kong-auth, mount: state}\n",
+			want: []string{`vaults[1] "other".mount: "ns1/state/data" is refused: the state is kept there`},
+		},
 		{name: "cache", text: strings.Replace(minimal, "mount: kong-auth,", "mount: kong-auth, cache: {capacity: 0, max_stale: 3h},", 1), want: []string{"cache.capacity", "cache.max_stale"}},
 		{name: "sweep", text: strings.Replace(minimal, "mount: kong-auth,", "mount: kong-auth, cache: {sweep: 10ms},", 1), want: []string{`vaults[0] "kong-auth".cache.sweep: 10ms is neither 0 nor between`}},
 	}

@@ -1,0 +1,61 @@
+package vaultkv
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// ValidateMount says what is wrong with the path of a KV mount. Vault's own paths
+// are refused wherever they stand in it: a path may begin with the names of
+// namespaces. The credentials of such a "mount" would be policies or tokens.
+func ValidateMount(mount string) error {
+	if !isMount(mount) {
+		return fmt.Errorf("%q is not the path of a mount: give plain segments without a slash at either end, like kong-auth", mount)
+	}
+	if own := vaultsOwn(mount); own != "" {
+		return fmt.Errorf("%q is refused: Vault keeps %q for itself, behind the name of a namespace too; give the path of a KV engine", mount, own)
+	}
+	return nil
+}
+
+// validateNamespace wants names that Vault lets a namespace have.
+func validateNamespace(namespace string) error {
+	plain := strings.TrimSuffix(namespace, "/")
+	switch {
+	case namespace == "":
+		return nil
+	case !isMount(plain):
+		return fmt.Errorf("%q is not a namespace: give plain segments, like team-a/prod", namespace)
+	case vaultsOwn(plain) != "":
+		return fmt.Errorf("%q is not a namespace: Vault keeps %q for itself", namespace, vaultsOwn(plain))
+	}
+	return nil
+}
+
+// vaultsOwn returns the segment of a path that is Vault's own, if there is one.
+// No letter case gets past it, whatever a server makes of that.
+func vaultsOwn(p string) string {
+	for segment := range strings.SplitSeq(p, "/") {
+		if slices.Contains([]string{"sys", "auth", "identity", "cubbyhole"}, strings.ToLower(segment)) {
+			return segment
+		}
+	}
+	return ""
+}
+
+// Within says whether a mount is another one or a path in it, each in its
+// namespace. It knows no servers: one server has many names.
+func Within(namespace, mount, ofNamespace, ofMount string) bool {
+	return strings.HasPrefix(fullPath(namespace, mount), fullPath(ofNamespace, ofMount))
+}
+
+// fullPath is the path from the root namespace, which has a name too.
+func fullPath(namespace, mount string) string {
+	namespace = strings.ToLower(strings.Trim(namespace, "/"))
+	if namespace == "root" {
+		namespace = ""
+	}
+	return path.Join(namespace, strings.ToLower(mount)) + "/"
+}
