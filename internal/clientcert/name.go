@@ -1,0 +1,152 @@
+// Package clientcert says which client certificates may call, by the names in them.
+// The common name is never one of them.
+package clientcert
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// A Name stands for the certificates that have it as a subject alternative name: a
+// DNS name, a URI, all SPIFFE ids of a trust domain, or any certificate. The zero
+// Name stands for none.
+type Name struct {
+	text   string
+	kind   kind
+	domain spiffeid.TrustDomain
+}
+
+type kind uint8
+
+const (
+	none kind = iota
+	anyCertificate
+	trustDomain
+	spiffeID
+	uri
+	dns
+)
+
+// Parse reads a name: ops.example.com, spiffe://example.org/ops, another URI,
+// spiffe://example.org/* for a trust domain, or * for any certificate.
+func Parse(text string) (Name, error) {
+	scheme, _, isURI := strings.Cut(text, ":")
+	switch {
+	case text == "":
+		return Name{}, errors.New("must be set")
+	case text == "*":
+		return Name{text: text, kind: anyCertificate}, nil
+	case strings.EqualFold(scheme, "spiffe"):
+		return parseSPIFFE(text)
+	case isURI:
+		u, err := url.Parse(text)
+		if err != nil || !u.IsAbs() || u.String() != text || strings.Contains(text, "*") {
+			return Name{}, fmt.Errorf("%q is not a URI that a certificate can have; give it as it stands there, without a wildcard", text)
+		}
+		return Name{text: text, kind: uri}, nil
+	}
+	if !isDNSName(text) {
+		return Name{}, fmt.Errorf("%q is not a name; give a DNS name without a wildcard, a URI, spiffe://TRUST-DOMAIN/* for a trust domain, or * for any certificate", text)
+	}
+	return Name{text: text, kind: dns}, nil
+}
+
+func parseSPIFFE(text string) (Name, error) {
+	plain, all := strings.CutSuffix(text, "/*")
+	id, err := spiffeid.FromString(plain)
+	switch {
+	case err != nil:
+		return Name{}, fmt.Errorf("%q is not a SPIFFE id: %w", text, err)
+	case !all:
+		return Name{text: text, kind: spiffeID}, nil
+	case id.Path() != "":
+		return Name{}, fmt.Errorf("%q: only a whole trust domain can be given by *, like spiffe://%s/*", text, id.TrustDomain().Name())
+	}
+	return Name{text: text, kind: trustDomain, domain: id.TrustDomain()}, nil
+}
+
+// isDNSName wants what can stand in a certificate as the name of one host.
+func isDNSName(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil || len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "-") != label {
+			return false
+		}
+		for i := range len(label) {
+			c := label[i]
+			if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// String is the name as it was given.
+func (n Name) String() string { return n.text }
+
+// Any says whether every certificate is meant.
+func (n Name) Any() bool { return n.kind == anyCertificate }
+
+// Precision is greater for a name that stands for fewer certificates.
+func (n Name) Precision() int { return min(int(n.kind), int(spiffeID)) }
+
+// Match says whether a certificate is meant, and by which name of its own. The
+// certificate must have been verified.
+func (n Name) Match(c *x509.Certificate) (as string, ok bool) {
+	switch n.kind {
+	case anyCertificate:
+		return Identity(c), true
+	case trustDomain, spiffeID:
+		id, ok := idOf(c)
+		if ok && (n.kind == trustDomain && id.MemberOf(n.domain) || id.String() == n.text) {
+			return id.String(), true
+		}
+	case uri:
+		for _, u := range c.URIs {
+			if u.String() == n.text {
+				return n.text, true
+			}
+		}
+	case dns:
+		for _, name := range c.DNSNames {
+			// Both are ASCII, so nothing else folds into it.
+			if strings.EqualFold(name, n.text) {
+				return name, true
+			}
+		}
+	case none:
+	}
+	return "", false
+}
+
+// idOf is the SPIFFE id of a certificate, which must be its only URI (X.509-SVID,
+// section 2).
+func idOf(c *x509.Certificate) (spiffeid.ID, bool) {
+	if len(c.URIs) != 1 {
+		return spiffeid.ID{}, false
+	}
+	id, err := spiffeid.FromURI(c.URIs[0])
+	return id, err == nil
+}
+
+// Identity is what to call a certificate in a log: its first URI, else its first
+// DNS name, else the beginning of its fingerprint.
+func Identity(c *x509.Certificate) string {
+	switch {
+	case len(c.URIs) > 0:
+		return c.URIs[0].String()
+	case len(c.DNSNames) > 0:
+		return c.DNSNames[0]
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(c.Raw))[:len("sha256:")+16]
+}
