@@ -80,7 +80,7 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 		// What is made through the admin API may be stricter than what is
 		// declared, so nothing is decided before it is read.
 		authorizer.Replace(nil)
-		keeper, changes, err := s.keepState(c, from, open, authorizer, log)
+		keeper, changes, err := s.keepState(c, from, open, authorizer, registry, log)
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +93,7 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 }
 
 // keepState wires what was made through the admin API, and the API itself.
-func (s *service) keepState(c *config.Config, from backends, open *objects, authorizer *authz.Authorizer, log *zap.Logger) (*keeper, *vaultkv.Changes, error) {
+func (s *service) keepState(c *config.Config, from backends, open *objects, authorizer *authz.Authorizer, reg prometheus.Registerer, log *zap.Logger) (*keeper, *vaultkv.Changes, error) {
 	log = log.Named("state")
 	kv, run, err := from.state(open.named(c.State.Vault).engine, c.State.Mount, log)
 	if err != nil {
@@ -121,6 +121,7 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 		Vaults:   credentials{k},
 		Declared: declared(c),
 		Version:  version.Number(),
+		Metrics:  reg,
 		Log:      log.Named("admin"),
 		Audit:    log.Named("audit"),
 	})

@@ -35,6 +35,8 @@ func (s *session) explain(err error) error {
 		return fmt.Errorf("%w; what was asked for may have been done: look, and try again, with a longer --timeout", err)
 	case errors.As(err, &certificate):
 		return fmt.Errorf("%w; name its authority with --ca-file", err)
+	case errors.As(err, &network) && network.Op == "remote error":
+		return fmt.Errorf("%w; the admin API wants a client certificate of its authorities: give one with --cert-file and --key-file", err)
 	case errors.As(err, &network) && network.Op == "dial":
 		return fmt.Errorf("%w; is vault-authz running there? See --admin", err)
 	}

@@ -87,7 +87,12 @@ func startReplica(t *testing.T, from *shared) *replica {
 
 func startReplicaWith(t *testing.T, from *shared, c *config.Config) *replica {
 	t.Helper()
-	s, err := build(c, from, zap.NewNop(), func() uint64 { return 0 })
+	return startReplicaLogging(t, from, c, zap.NewNop())
+}
+
+func startReplicaLogging(t *testing.T, from *shared, c *config.Config, log *zap.Logger) *replica {
+	t.Helper()
+	s, err := build(c, from, log, func() uint64 { return 0 })
 	if err != nil {
 		t.Fatal(err)
 	}

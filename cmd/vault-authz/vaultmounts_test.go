@@ -28,9 +28,19 @@ func TestTheAdminAPIRefusesMountsThatAreVaultsOwnOrTheState(t *testing.T) {
 		return code == http.StatusOK
 	})
 	for _, test := range []struct{ mount, namespace string }{
-		{"sys", ""}, {"SYS/policies/acl", ""}, {"/sys", ""}, {"%73ys", ""}, {"auth/token/roles", ""}, {"cubbyhole", ""}, {"identity", "ns1"}, {"ns1/sys", ""},
+		{"sys", ""},
+		{"SYS/policies/acl", ""},
+		{"/sys", ""},
+		{"%73ys", ""},
+		{"auth/token/roles", ""},
+		{"cubbyhole", ""},
+		{"identity", "ns1"},
+		{"ns1/sys", ""},
 		{"acl", "sys/policies"},
-		{"vault-authz", ""}, {"vault-authz", "root"}, {"vault-authz/data/records", ""}, {"Vault-Authz", ""},
+		{"vault-authz", ""},
+		{"vault-authz", "root"},
+		{"vault-authz/data/records", ""},
+		{"Vault-Authz", ""},
 	} {
 		form := vaultForm(test.mount, test.namespace)
 		for method, path := range map[string]string{

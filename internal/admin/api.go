@@ -42,15 +42,19 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.Store == nil || deps.Turns == nil || deps.Announce == nil || deps.Vaults == nil || deps.Log == nil || deps.Audit == nil {
-		return nil, errors.New("admin: Store, Turns, Announce, Vaults, Log and Audit must be given")
+	if deps.Store == nil || deps.Turns == nil || deps.Announce == nil || deps.Vaults == nil || deps.Metrics == nil || deps.Log == nil || deps.Audit == nil {
+		return nil, errors.New("admin: Store, Turns, Announce, Vaults, Metrics, Log and Audit must be given")
 	}
 	declared, err := deps.Declared.documents()
 	if err != nil {
 		return nil, err
 	}
+	refusals, err := newRefusals(deps.Log, deps.Metrics)
+	if err != nil {
+		return nil, err
+	}
 	a := &API{
-		cfg: cfg, deps: deps, guard: newGuard(cfg), declared: declared, seed: maphash.MakeSeed(),
+		cfg: cfg, deps: deps, guard: newGuard(cfg, refusals), declared: declared, seed: maphash.MakeSeed(),
 		consumers: consumersEntity(), acls: aclsEntity(), vaults: vaultsEntity(), policies: policiesEntity(), aclPlugins: aclPluginsEntity(),
 	}
 	routes := a.routes()
@@ -88,7 +92,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	defer a.recover(w, r)
-	who, err := a.guard.admit(r)
+	caller, err := a.guard.admit(r)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
@@ -102,7 +106,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	ctx := context.WithValue(r.Context(), callerKey{}, who)
+	ctx := context.WithValue(r.Context(), callerKey{}, caller)
 	a.mux.ServeHTTP(w, r.WithContext(ctx)) //nolint:contextcheck // it is the one of the request that asKong copied
 }
 
@@ -190,11 +194,11 @@ func write(w http.ResponseWriter, status int, body any) {
 
 // A call is one request on its way through a handler.
 type call struct {
-	ctx   context.Context
-	r     *http.Request
-	route *route
-	who   string
-	input input
+	ctx    context.Context
+	r      *http.Request
+	route  *route
+	caller caller
+	input  input
 }
 
 func (c *call) param(name string) string { return c.r.PathValue(name) }
@@ -219,8 +223,8 @@ func (a *API) serve(route route) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
 		defer cancel()
-		who, _ := ctx.Value(callerKey{}).(string)
-		c := &call{ctx: ctx, r: r, route: &route, who: who}
+		who, _ := ctx.Value(callerKey{}).(caller)
+		c := &call{ctx: ctx, r: r, route: &route, caller: who}
 		if route.body {
 			var err error
 			if c.input, err = readInput(w, r, a.cfg.MaxBodyBytes); err != nil {

@@ -17,7 +17,9 @@ type entry struct {
 // access token may stand in it.
 func (a *API) audit(c *call, e entry, outcome string) {
 	fields := []zap.Field{
-		zap.String("who", c.who),
+		zap.String("who", c.caller.name),
+		zap.String("authenticated_by", c.caller.by),
+		zap.String("role", string(c.caller.role)),
 		zap.String("from", c.r.RemoteAddr),
 		zap.String("route", c.route.method+" "+c.route.pattern),
 		zap.String("action", e.action),

@@ -17,7 +17,7 @@ import (
 func TestEveryChangeIsAuditedWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	hash := hashOf("operator-token")
-	b := newBench(t, func(c *Config, _ *Dependencies) { c.Tokens = []Token{{"olga", hash}} })
+	b := newBench(t, func(c *Config, _ *Dependencies) { c.Tokens = []Token{{"olga", hash, RoleWrite}} })
 	b.headers["Authorization"] = "Bearer operator-token"
 	b.must(201, b.form("POST", "/vault-auth", vaultForm))
 	b.must(201, b.form("POST", "/consumers", "username=alice"))

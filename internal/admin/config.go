@@ -4,13 +4,16 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/clientcert"
 )
 
 // Config says how the admin API is exposed. The zero Config is not usable; start
@@ -22,10 +25,12 @@ type Config struct {
 	// CertFile and KeyFile are the server's certificate, both or neither.
 	CertFile, KeyFile string
 	// ClientCAFile makes the API demand a client certificate that these
-	// authorities issued.
+	// authorities issued, to one of ClientNames.
 	ClientCAFile string
+	ClientNames  []ClientName
 	// Tokens are the bearer tokens that are accepted. With none of them, and
-	// no ClientCAFile, everybody who reaches the listener is an operator.
+	// no ClientCAFile, everybody who reaches the listener is an operator. With
+	// both, both are demanded.
 	Tokens []Token
 	// Hosts are the names that the API may be called by (the Host header), with
 	// or without a port; without one every port will do. It keeps a web page
@@ -50,6 +55,15 @@ type Token struct {
 	Name string
 	// SHA256 is the hash of the token in hexadecimal.
 	SHA256 string
+	Role   Role
+}
+
+// A ClientName is a name that a client certificate may have, in the form that
+// [clientcert.Parse] takes. Of several that one certificate has, the most precise
+// counts.
+type ClientName struct {
+	Name string
+	Role Role
 }
 
 const (
@@ -70,7 +84,7 @@ func DefaultConfig() Config {
 
 // Validate reports every mistake that shows without reading a file.
 func (c *Config) Validate() error {
-	errs := []error{c.validateExposure(), c.validateTokens(), c.Grammar.Validate()}
+	errs := []error{c.validateExposure(), c.validateTokens(), c.validateClientNames(), c.Grammar.Validate()}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		errs = append(errs, errors.New("tls: give both a certificate and its key, or neither"))
 	}
@@ -134,7 +148,36 @@ func (c *Config) validateTokens() error {
 		} else if hashes[string(hash)] {
 			errs = append(errs, fmt.Errorf("tokens[%d] %q: sha256: the same token is given twice", i, t.Name))
 		}
+		if err := t.Role.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("tokens[%d] %q: %w", i, t.Name, err))
+		}
 		names[t.Name], hashes[string(hash)] = true, true
+	}
+	return errors.Join(errs...)
+}
+
+// validateClientNames wants the names said: an authority often issues certificates
+// for more than operators.
+func (c *Config) validateClientNames() error {
+	switch {
+	case c.ClientCAFile == "" && len(c.ClientNames) > 0:
+		return errors.New("client_names: are those of certificates, so give client_ca_file, their authorities, too")
+	case c.ClientCAFile != "" && len(c.ClientNames) == 0:
+		return errors.New(`client_names: say which certificates of client_ca_file may call, by a DNS name or URI that they have, like [{name: ops.example.com}] or [{name: "spiffe://example.org/ops"}]; [{name: "*"}] stands for every certificate of these authorities`)
+	}
+	var errs []error
+	seen := map[string]bool{}
+	for i, n := range c.ClientNames {
+		if _, err := clientcert.Parse(n.Name); err != nil {
+			errs = append(errs, fmt.Errorf("client_names[%d]: name: %w", i, err))
+		}
+		if err := n.Role.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("client_names[%d] %q: %w", i, n.Name, err))
+		}
+		if seen[strings.ToLower(n.Name)] {
+			errs = append(errs, fmt.Errorf("client_names[%d]: name: %q is given twice", i, n.Name))
+		}
+		seen[strings.ToLower(n.Name)] = true
 	}
 	return errors.Join(errs...)
 }
@@ -143,6 +186,9 @@ func (c *Config) validateTokens() error {
 // warning at start-up.
 func (c *Config) InsecureSettings() []string {
 	if c.authenticates() {
+		if len(c.Tokens) == 0 && slices.Contains(c.ClientNames, ClientName{"*", RoleWrite}) {
+			return []string{`client_names: "*" lets every certificate of client_ca_file make and delete credentials; name those of operators`}
+		}
 		return nil
 	}
 	return []string{fmt.Sprintf("address: whoever reaches the admin API at %q can make and delete credentials; give tokens to ask for one", c.Address)}
@@ -165,5 +211,6 @@ func (a *API) Server() *http.Server {
 		WriteTimeout:      a.cfg.Timeout + 10*time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(a.guard.refusals, "", 0), //nolint:forbidigo // net/http takes no other, and this one ends in ours
 	}
 }

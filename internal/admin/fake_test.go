@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -278,7 +279,7 @@ func newBench(tb testing.TB, options ...option) *bench {
 	b.log, b.audit = log, audit
 	cfg := DefaultConfig()
 	cfg.Vaults = true
-	deps := Dependencies{Store: b.store, Turns: &fakeTurns{}, Announce: b.order, Vaults: b, Log: zap.New(logCore), Audit: zap.New(auditCore)}
+	deps := Dependencies{Store: b.store, Turns: &fakeTurns{}, Announce: b.order, Vaults: b, Metrics: prometheus.NewRegistry(), Log: zap.New(logCore), Audit: zap.New(auditCore)}
 	for _, o := range options {
 		o(&cfg, &deps)
 	}

@@ -1,107 +1,79 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/clientcert"
 )
 
 // A guard decides who may call at all.
 type guard struct {
-	hosts       []hostRule
-	tokens      []tokenRule
-	certificate bool
-	origins     *http.CrossOriginProtection
-	failures    failures
+	hosts  []hostRule
+	tokens []tokenRule
+	// clients are nil where no certificate is asked for.
+	clients  []clientRule
+	origins  *http.CrossOriginProtection
+	failures *failures
+	refusals *refusals
 }
 
 type hostRule struct{ name, port string }
 
-type tokenRule struct {
-	name string
-	hash []byte
-}
-
-func newGuard(cfg Config) *guard {
-	g := &guard{certificate: cfg.ClientCAFile != "", origins: http.NewCrossOriginProtection()}
+// newGuard wants a configuration that is valid.
+func newGuard(cfg Config, refusals *refusals) *guard {
+	g := &guard{origins: http.NewCrossOriginProtection(), failures: newFailures(), refusals: refusals}
 	for _, h := range cfg.Hosts {
 		name, port, _ := splitHost(h)
 		g.hosts = append(g.hosts, hostRule{name, port})
 	}
 	for _, t := range cfg.Tokens {
-		hash, _ := hex.DecodeString(t.SHA256) // Validate has looked at it
-		g.tokens = append(g.tokens, tokenRule{t.Name, hash})
+		hash, _ := hex.DecodeString(t.SHA256)
+		g.tokens = append(g.tokens, tokenRule{t.Name, hash, t.Role})
+	}
+	for _, n := range cfg.ClientNames {
+		name, _ := clientcert.Parse(n.Name)
+		g.clients = append(g.clients, clientRule{name, n.Role})
 	}
 	return g
 }
 
-// admit returns who is calling, or why not.
-func (g *guard) admit(r *http.Request) (who string, err error) {
+// admit returns who is calling, or why the call goes no further, which it counts
+// and logs. Nobody who is known is held up by the failures of others.
+func (g *guard) admit(r *http.Request) (caller, error) {
+	c, refused := g.judge(r)
+	if refused == nil {
+		return c, nil
+	}
+	g.refusals.note(refused.cause, r.RemoteAddr, refused.problem.Message, append(refused.fields, zap.String("method", r.Method))...)
+	failed := refused.cause == causeToken || refused.cause == causeCertificate
+	if failed && !g.failures.allow(r.RemoteAddr, time.Now()) {
+		return caller{}, &Problem{Status: http.StatusTooManyRequests, Message: "Too many failures to authenticate; wait and try again"}
+	}
+	return caller{}, refused.problem
+}
+
+func (g *guard) judge(r *http.Request) (caller, *refusal) {
 	if !g.knowsHost(r.Host) {
-		return "", &Problem{Status: http.StatusMisdirectedRequest, Message: "The admin API is not known by this host name; call it by one of admin.hosts, or add the name there"}
+		return caller{}, refuse(causeHost, http.StatusMisdirectedRequest, "The admin API is not known by this host name; call it by one of admin.hosts, or add the name there")
 	}
 	// Without a token to ask for, a web page could post a form to a listener on
 	// loopback.
 	if g.origins.Check(r) != nil {
-		return "", &Problem{Status: http.StatusForbidden, Message: "Calls from web pages of another origin are refused"}
+		return caller{}, refuse(causeOrigin, http.StatusForbidden, "Calls from web pages of another origin are refused")
 	}
-	return g.authenticate(r, time.Now())
-}
-
-func (g *guard) authenticate(r *http.Request, now time.Time) (string, error) {
-	who := "anybody"
-	if g.certificate {
-		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-			return "", &Problem{Status: http.StatusUnauthorized, Message: "A client certificate is needed"}
-		}
-		who = r.TLS.VerifiedChains[0][0].Subject.String()
+	c, refused := g.authenticate(r)
+	if refused == nil && !c.role.allows(r.Method) {
+		refused = &refusal{causeRole, c.forbidden(r.Method), []zap.Field{zap.String("who", c.name), zap.String("authenticated_by", c.by)}}
 	}
-	if len(g.tokens) == 0 {
-		return who, nil
-	}
-	// Looked at before the token, lest a guess that is right gets through.
-	failed := g.failures.of(r.RemoteAddr, now)
-	if failed.TokensAt(now) < 1 {
-		return "", &Problem{Status: http.StatusTooManyRequests, Message: "Too many failures to authenticate; wait and try again"}
-	}
-	name, ok := g.tokenOf(r.Header)
-	if !ok {
-		failed.AllowN(now, 1)
-		return "", &Problem{Status: http.StatusUnauthorized, Message: "Unauthorized"}
-	}
-	if g.certificate {
-		return name + " (" + who + ")", nil
-	}
-	return name, nil
-}
-
-// tokenOf compares hashes with every token, so that the time taken says nothing.
-func (g *guard) tokenOf(h http.Header) (name string, ok bool) {
-	values := h.Values("Authorization")
-	if len(values) != 1 {
-		return "", false
-	}
-	scheme, token, found := strings.Cut(values[0], " ")
-	if !found || !strings.EqualFold(scheme, "Bearer") {
-		return "", false
-	}
-	hash := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	for _, t := range g.tokens {
-		if subtle.ConstantTimeCompare(hash[:], t.hash) == 1 {
-			name, ok = t.name, true
-		}
-	}
-	return name, ok
+	return c, refused
 }
 
 func (g *guard) knowsHost(host string) bool {
@@ -137,71 +109,4 @@ func splitHost(s string) (name, port string, ok bool) {
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	return name, port, name != "" && checkHost(name) == ""
-}
-
-const (
-	// failureBurst failures are free, then one each failureInterval.
-	failureBurst    = 20
-	failureInterval = 10 * time.Second
-	// maxFailing bounds the addresses that are remembered.
-	maxFailing = 4096
-)
-
-// failures bounds the failures to authenticate of each address. The zero value
-// is ready.
-type failures struct {
-	mu     sync.Mutex
-	by     map[netip.Prefix]*rate.Limiter
-	shared *rate.Limiter
-	// pruned is when addresses were last forgotten: to look at all of them for
-	// each failure would be what a flood is after.
-	pruned time.Time
-}
-
-// of returns the limiter of an address; whoever fails from too many addresses at
-// once shares one.
-func (f *failures) of(remote string, now time.Time) *rate.Limiter {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.by == nil {
-		f.by, f.shared = map[netip.Prefix]*rate.Limiter{}, newFailureLimiter()
-	}
-	key, err := network(remote)
-	if err != nil {
-		return f.shared
-	}
-	if l := f.by[key]; l != nil {
-		return l
-	}
-	if len(f.by) >= maxFailing && now.Sub(f.pruned) >= failureInterval {
-		f.pruned = now
-		for k, l := range f.by {
-			if l.TokensAt(now) >= failureBurst {
-				delete(f.by, k)
-			}
-		}
-	}
-	if len(f.by) >= maxFailing {
-		return f.shared
-	}
-	l := newFailureLimiter()
-	f.by[key] = l
-	return l
-}
-
-func newFailureLimiter() *rate.Limiter {
-	return rate.NewLimiter(rate.Every(failureInterval), failureBurst)
-}
-
-// network is the address, or for IPv6 the /64 that one host has to itself.
-func network(remote string) (netip.Prefix, error) {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}, errors.New("not an address")
-	}
-	ip := at.Addr().Unmap().WithZone("")
-	if ip.Is4() {
-		return ip.Prefix(32)
-	}
-	return ip.Prefix(64)
 }

@@ -6,12 +6,18 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 func hashOf(token string) string {
@@ -20,7 +26,7 @@ func hashOf(token string) string {
 }
 
 func authenticating(c *Config, _ *Dependencies) {
-	c.Tokens = []Token{{"olga", hashOf("first")}, {"ci", hashOf("second")}}
+	c.Tokens = []Token{{"olga", hashOf("first"), RoleWrite}, {"ci", hashOf("second"), RoleWrite}, {"eve", hashOf("reads"), RoleRead}}
 }
 
 func TestTrap30OnlyKnownHostNamesAreServed(t *testing.T) {
@@ -94,24 +100,179 @@ func TestEverythingButTheAnswerIsBehindTheGuard(t *testing.T) {
 	}
 }
 
-func TestAClientCertificateIsDemandedWhereItIsConfigured(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, func(c *Config, _ *Dependencies) { c.CertFile, c.KeyFile, c.ClientCAFile = "c", "k", "ca" })
-	b.must(401, b.get("/consumers"))
-
-	r := httptest.NewRequest("DELETE", "https://localhost/plugins/none", nil)
-	certificate := &x509.Certificate{Subject: pkix.Name{CommonName: "olga"}}
-	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
-	if who, err := b.api.guard.admit(r); err == nil {
-		t.Errorf("a certificate that was not verified: got %q, want an error", who)
+// A certificate that TLS has verified, as the guard sees it.
+func presenting(dnsNames []string, uris ...string) *tls.ConnectionState {
+	certificate := &x509.Certificate{Raw: []byte("raw"), Subject: pkix.Name{CommonName: "ops.example.com"}, DNSNames: dnsNames}
+	for _, text := range uris {
+		u, err := url.Parse(text)
+		if err != nil {
+			panic(err)
+		}
+		certificate.URIs = append(certificate.URIs, u)
 	}
-	r.TLS.VerifiedChains = [][]*x509.Certificate{{certificate}}
-	if who, err := b.api.guard.admit(r); err != nil || who != "CN=olga" {
-		t.Errorf("got %q, %v, want CN=olga", who, err)
+	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}
+}
+
+func byCertificate(names ...ClientName) option {
+	return func(c *Config, _ *Dependencies) {
+		c.CertFile, c.KeyFile, c.ClientCAFile, c.ClientNames = "c", "k", "ca", names
 	}
 }
 
-func TestGuessesAreLimitedUntilTimeHasPassed(t *testing.T) {
+func TestACertificateOpensTheAPIByItsAlternativeNamesAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, byCertificate(
+		ClientName{"ops.example.com", RoleWrite}, ClientName{"audit.example.com", RoleRead},
+		ClientName{"spiffe://example.org/*", RoleRead}, ClientName{"spiffe://example.org/ops", RoleWrite},
+	))
+	unverified := presenting([]string{"ops.example.com"})
+	unverified.VerifiedChains = nil
+	for _, tt := range []struct {
+		name        string
+		state       *tls.ConnectionState
+		read, write int
+		who         string
+	}{
+		{"no TLS", nil, 401, 401, ""},
+		{"no certificate", &tls.ConnectionState{}, 401, 401, ""},
+		{"one that was not verified", unverified, 401, 401, ""},
+		{"its common name", presenting(nil), 403, 403, ""},
+		{"a name that is not listed", presenting([]string{"www.example.com"}, "spiffe://example.com/ops"), 403, 403, ""},
+		{"a listed name", presenting([]string{"ops.example.com"}), 200, 201, "ops.example.com"},
+		{"a listed name that reads", presenting([]string{"audit.example.com"}), 200, 403, "audit.example.com"},
+		{"two listed names, one of which reads", presenting([]string{"ops.example.com", "audit.example.com"}), 200, 403, "audit.example.com"},
+		{"the same, in the other order", presenting([]string{"audit.example.com", "ops.example.com"}), 200, 403, "audit.example.com"},
+		{"a trust domain that reads", presenting(nil, "spiffe://example.org/x"), 200, 403, "spiffe://example.org/x"},
+		{"an id of the trust domain that writes", presenting(nil, "spiffe://example.org/ops"), 200, 201, "spiffe://example.org/ops"},
+	} {
+		for method, want := range map[string]int{"GET": tt.read, "POST": tt.write} {
+			r := httptest.NewRequest(method, "https://localhost/consumers", strings.NewReader("custom_id="+url.QueryEscape(tt.name)))
+			r.Header.Set("Content-Type", typeForm)
+			if method == "GET" {
+				r.Body = http.NoBody
+			}
+			r.TLS = tt.state
+			w := httptest.NewRecorder()
+			b.api.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%s, %s: got %d, want %d: %s", tt.name, method, w.Code, want, w.Body)
+			}
+			if c, err := b.api.guard.admit(r); err == nil && (c.name != tt.who || c.by != "certificate") {
+				t.Errorf("%s, %s: got %+v, want %q by certificate", tt.name, method, c, tt.who)
+			}
+		}
+	}
+}
+
+func TestOfATokenAndACertificateTheWeakerRoleCounts(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, authenticating, byCertificate(ClientName{"ops.example.com", RoleWrite}, ClientName{"audit.example.com", RoleRead}))
+	for _, tt := range []struct {
+		dns, token  string
+		read, write int
+		who         string
+	}{
+		{"ops.example.com", "first", 200, 201, "olga (ops.example.com)"},
+		{"ops.example.com", "reads", 200, 403, "eve (ops.example.com)"},
+		{"audit.example.com", "first", 200, 403, "olga (audit.example.com)"},
+		{"audit.example.com", "reads", 200, 403, "eve (audit.example.com)"},
+		{"ops.example.com", "guess", 401, 401, ""},
+		{"ops.example.com", "", 401, 401, ""},
+		{"www.example.com", "first", 403, 403, ""},
+	} {
+		for method, want := range map[string]int{"GET": tt.read, "POST": tt.write} {
+			r := httptest.NewRequest(method, "https://localhost/consumers", strings.NewReader("username="+tt.dns+tt.token))
+			r.Header.Set("Content-Type", typeForm)
+			if tt.token != "" {
+				r.Header.Set("Authorization", "Bearer "+tt.token)
+			}
+			r.TLS = presenting([]string{tt.dns})
+			w := httptest.NewRecorder()
+			b.api.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%s with %q, %s: got %d, want %d: %s", tt.dns, tt.token, method, w.Code, want, w.Body)
+			}
+			if c, err := b.api.guard.admit(r); err == nil && (c.name != tt.who || c.by != "token and certificate") {
+				t.Errorf("%s with %q: got %+v, want %q by both", tt.dns, tt.token, c, tt.who)
+			}
+		}
+	}
+}
+
+// Whatever a route is called by, and whatever a header says of the method.
+func TestAReaderChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, authenticating)
+	b.headers["Authorization"] = "Bearer first"
+	b.must(201, b.form("POST", "/vault-auth", vaultForm))
+	b.must(201, b.form("POST", "/consumers", "username=alice"))
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=bar"))
+	before, audited := mustJSON(t, b.store.all()), b.audit.Len()
+	b.headers["Authorization"] = "Bearer reads"
+	for _, header := range []string{"", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "_method"} {
+		for _, route := range b.api.routes() {
+			path := strings.NewReplacer("{vault}", "kong-auth", "{id}", "alice", "{access_token}", "foo", "{consumer}", "alice", "{plugin}", "p", "{acl}", "a").Replace(route.pattern)
+			for _, at := range []string{path, path + "/", "/default" + path, strings.ToUpper(path), path + "?_method=DELETE"} {
+				for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "get", "QUERY"} {
+					delete(b.headers, header)
+					if header != "" {
+						b.headers[header] = "DELETE"
+					}
+					a := b.do(method, at, typeForm, "username=eve&name=eve")
+					safe := method == "GET" || method == "HEAD" || method == "OPTIONS"
+					if !safe && (a.status != 403 || !strings.Contains(a.raw, `"message":"eve, you do not have permissions to `)) {
+						t.Fatalf("%s %s: got %d %s, want 403 and Kong's words", method, at, a.status, a.raw)
+					}
+					if safe && (a.status == 403 || a.status == 401) {
+						t.Fatalf("%s %s: got %d, want a reader to be let in", method, at, a.status)
+					}
+				}
+			}
+			if route.changes == (route.method == "GET") {
+				t.Errorf("%s %s: changes = %t, and the method decides what a reader may call", route.method, route.pattern, route.changes)
+			}
+		}
+		delete(b.headers, header)
+		b.headers["Authorization"] = "Bearer reads"
+	}
+	if after := mustJSON(t, b.store.all()); len(after) != len(before) || b.audit.Len() != audited {
+		t.Errorf("a reader has changed something:\n%s\n%s", before, after)
+	}
+	b.must(200, b.get(credentials+"/token/foo"))
+}
+
+func TestATokenThatIsGoodGetsInWhateverOthersFail(t *testing.T) {
+	t.Parallel()
+	for _, from := range []string{"192.0.2.1:1", "[2001:db8::1]:1", "@", ""} {
+		b := newBench(t, authenticating)
+		call := func(from, token string) int {
+			r := httptest.NewRequest("GET", "http://localhost/consumers", nil)
+			r.RemoteAddr = from
+			r.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			b.api.ServeHTTP(w, r)
+			return w.Code
+		}
+		for range 10 * failureBurst {
+			call(from, "guess")
+		}
+		for i := range 4 * failureSlots {
+			call(fmt.Sprintf("198.51.%d.%d:1", i>>8, i&255), "guess")
+		}
+		if got := call(from, "guess"); got != 429 {
+			t.Errorf("from %q: a failure after many: got %d, want 429", from, got)
+		}
+		for _, at := range []string{from, "203.0.113.9:1"} {
+			for range 3 {
+				if got := call(at, "first"); got != 200 {
+					t.Errorf("from %q: a good token after many failures: got %d, want 200", at, got)
+				}
+			}
+		}
+	}
+}
+
+func TestFailuresAreSlowedUntilTimeHasPassed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, authenticating)
@@ -122,11 +283,114 @@ func TestGuessesAreLimitedUntilTimeHasPassed(t *testing.T) {
 		if a := b.must(429, b.get("/consumers")); a.header.Get("Retry-After") == "" {
 			t.Error("429 without Retry-After")
 		}
-		b.headers["Authorization"] = "Bearer first"
-		b.must(429, b.get("/consumers"))
 		time.Sleep(failureInterval)
-		b.must(200, b.get("/consumers"))
+		b.must(401, b.get("/consumers"))
+		b.must(429, b.get("/consumers"))
 	})
+}
+
+func TestFailuresOfOneNetworkAreNotThoseOfOthers(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	f := newFailures()
+	for range failureBurst {
+		f.allow("[2001:db8:1::1]:1", now)
+	}
+	if f.allow("[2001:db8:1:0:2::2]:9", now) {
+		t.Error("another address of the /64 is counted apart")
+	}
+	others := 0
+	for i := range 8 { // two networks may share a slot, all eight hardly
+		if f.allow(fmt.Sprintf("[2001:db8:2:%d::1]:1", i), now) {
+			others++
+		}
+	}
+	if others == 0 {
+		t.Error("the failures of one network count against all others")
+	}
+}
+
+func TestFailuresOfAllNetworksAreBounded(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	f := newFailures()
+	allowed := 0
+	for i := range 1 << 16 {
+		if f.allow(fmt.Sprintf("[2001:db8:%x::1]:1", i), now) {
+			allowed++
+		}
+	}
+	if allowed != 10*allFailures {
+		t.Errorf("got %d failures of 65536 networks answered as such, want %d", allowed, 10*allFailures)
+	}
+}
+
+func TestWhatIsRefusedIsCountedAndLoggedAtABoundedRateWithoutTokens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		b := newBench(t, authenticating, func(_ *Config, d *Dependencies) { d.Metrics = registry })
+		const calls = 100
+		b.headers["Authorization"] = "Bearer s3cret-guess"
+		for range calls {
+			b.get(credentials + "/token/access-token")
+		}
+		lines := b.log.FilterMessage("admin call refused").All()
+		if len(lines) != 10*refusalLines {
+			t.Errorf("got %d lines, want %d", len(lines), 10*refusalLines)
+		}
+		time.Sleep(time.Second)
+		b.headers["Authorization"] = "Bearer reads"
+		b.must(403, b.do("DELETE", credentials+"/token/access-token", "", ""))
+		b.headers["Host"] = "evil.example.com"
+		b.must(421, b.get("/consumers"))
+		delete(b.headers, "Host")
+		b.headers["Origin"] = "https://evil.example.com"
+		b.must(403, b.form("POST", "/consumers", "username=x"))
+		last := b.log.FilterMessage("admin call refused").All()[10*refusalLines].ContextMap()
+		for name, want := range map[string]any{
+			"cause": "role", "from": "192.0.2.1:1234", "method": "DELETE", "who": "eve", "authenticated_by": "token", "suppressed": uint64(calls - 10*refusalLines),
+		} {
+			if last[name] != want {
+				t.Errorf("the line has %s=%v, want %v: %v", name, last[name], want, last)
+			}
+		}
+		for _, line := range b.log.All() {
+			if raw := mustJSON(t, line.ContextMap()); strings.Contains(raw, "s3cret") || strings.Contains(raw, "access-token") {
+				t.Errorf("a line has what was sent: %s", raw)
+			}
+		}
+		for cause, want := range map[cause]float64{causeToken: calls, causeRole: 1, causeHost: 1, causeOrigin: 1, causeTLS: 0, causeCertificate: 0} {
+			if got := testutil.ToFloat64(b.api.guard.refusals.count.WithLabelValues(string(cause))); got != want {
+				t.Errorf("%s: counted %v, want %v", cause, got, want)
+			}
+		}
+		if n, err := testutil.GatherAndCount(registry, "vault_authz_admin_refused_calls_total"); err != nil || n != 6 {
+			t.Errorf("got %d series, %v, want one of each cause", n, err)
+		}
+	})
+}
+
+// What net/http says of a connection is all that there is to know of it.
+func TestHandshakesThatFailAreCounted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, text := range []string{
+		"http: TLS handshake error from [2001:db8::1]:50: tls: client didn't provide a certificate\n",
+		"http: TLS handshake error from 192.0.2.1:50: EOF\n",
+		"http: Accept error: too many open files; retrying in 5ms\n",
+	} {
+		if n, err := b.api.guard.refusals.Write([]byte(text)); n != len(text) || err != nil {
+			t.Errorf("Write: %d, %v", n, err)
+		}
+	}
+	lines := b.log.All()
+	if len(lines) != 2 || lines[0].ContextMap()["from"] != "[2001:db8::1]:50" || lines[0].ContextMap()["problem"] != "tls: client didn't provide a certificate" || lines[0].ContextMap()["cause"] != "tls" {
+		t.Errorf("got %v, want a line for the certificate and one for the error", lines)
+	}
+	if got := testutil.ToFloat64(b.api.guard.refusals.count.WithLabelValues("tls")); got != 1 {
+		t.Errorf("counted %v, want 1", got)
+	}
 }
 
 func TestSuccessesAreNotLimited(t *testing.T) {
@@ -135,23 +399,6 @@ func TestSuccessesAreNotLimited(t *testing.T) {
 	b.headers["Authorization"] = "Bearer first"
 	for range 10 * failureBurst {
 		b.must(200, b.get("/openapi.yaml"))
-	}
-}
-
-func TestFailuresFromManyAddressesStayBounded(t *testing.T) {
-	t.Parallel()
-	var f failures
-	now := time.Now()
-	for i := range 2 * maxFailing {
-		l := f.of("10.0."+string(rune('0'+i%10))+".1:1", now)
-		l.AllowN(now, 1)
-		f.of("[2001:db8:"+hex.EncodeToString([]byte{byte(i >> 8), byte(i)})+"::1]:1", now).AllowN(now, 1)
-	}
-	if got := len(f.by); got > maxFailing {
-		t.Errorf("got %d addresses, want at most %d", got, maxFailing)
-	}
-	if f.of("[2001:db8:1::1]:1", now) != f.of("[2001:db8:1::2]:9", now) {
-		t.Error("two addresses of one /64 are counted apart")
 	}
 }
 
@@ -167,7 +414,8 @@ func TestEveryAnswerForbidsSniffingAndKeeping(t *testing.T) {
 
 func TestConfigValidate(t *testing.T) {
 	t.Parallel()
-	token := []Token{{"olga", hashOf("t")}}
+	token := []Token{{"olga", hashOf("t"), RoleWrite}}
+	names := []ClientName{{"ops.example.com", RoleWrite}}
 	for _, tt := range []struct {
 		name   string
 		change func(*Config)
@@ -180,12 +428,21 @@ func TestConfigValidate(t *testing.T) {
 		{"trap 30: TLS alone", func(c *Config) { c.Address, c.CertFile, c.KeyFile = "10.0.0.1:1", "c", "k" }, []string{"anybody could make credentials"}},
 		{"trap 30: tokens alone", func(c *Config) { c.Address, c.Tokens = "10.0.0.1:1", token }, []string{"give a certificate"}},
 		{"TLS and tokens", func(c *Config) { c.Address, c.CertFile, c.KeyFile, c.Tokens = "10.0.0.1:1", "c", "k", token }, nil},
-		{"TLS and client certificates", func(c *Config) { c.Address, c.CertFile, c.KeyFile, c.ClientCAFile = "0.0.0.0:1", "c", "k", "ca" }, nil},
+		{"TLS and client certificates", func(c *Config) {
+			c.Address, c.CertFile, c.KeyFile, c.ClientCAFile, c.ClientNames = "0.0.0.0:1", "c", "k", "ca", names
+		}, nil},
 		{"client certificates without TLS", func(c *Config) { c.ClientCAFile = "ca" }, []string{"client_ca_file"}},
 		{"a key without a certificate", func(c *Config) { c.KeyFile = "k" }, []string{"tls: give both"}},
-		{"the token itself for its hash is not repeated", func(c *Config) { c.Tokens = []Token{{"olga", "my-token"}} }, []string{"sha256: must be"}},
-		{"one token twice", func(c *Config) { c.Tokens = []Token{token[0], {"x", strings.ToUpper(hashOf("t"))}} }, []string{"given twice"}},
-		{"no name", func(c *Config) { c.Tokens = []Token{{"", hashOf("t")}} }, []string{"name: must be set"}},
+		{"the token itself for its hash is not repeated", func(c *Config) { c.Tokens = []Token{{"olga", "my-token", RoleWrite}} }, []string{"sha256: must be"}},
+		{"one token twice", func(c *Config) { c.Tokens = []Token{token[0], {"x", strings.ToUpper(hashOf("t")), RoleWrite}} }, []string{"given twice"}},
+		{"no name", func(c *Config) { c.Tokens = []Token{{"", hashOf("t"), RoleWrite}} }, []string{"name: must be set"}},
+		{"a token that may do nothing", func(c *Config) { c.Tokens = []Token{{Name: "x", SHA256: hashOf("t")}} }, []string{`tokens[0] "x": role: "" is neither`}},
+		{"client certificates without names", func(c *Config) { c.CertFile, c.KeyFile, c.ClientCAFile = "c", "k", "ca" }, []string{"client_names: say which", `[{name: "*"}] stands for every certificate`}},
+		{"names without client certificates", func(c *Config) { c.ClientNames = names }, []string{"client_names: are those of certificates"}},
+		{"names and roles that are none", func(c *Config) {
+			c.CertFile, c.KeyFile, c.ClientCAFile = "c", "k", "ca"
+			c.ClientNames = []ClientName{{"*.example.com", "admin"}, {"ops.example.com", RoleRead}, {"OPS.example.com", RoleWrite}}
+		}, []string{"client_names[0]: name:", `client_names[0] "*.example.com": role: "admin" is neither read nor write`, "given twice"}},
 		{"hosts", func(c *Config) { c.Hosts = []string{"http://x", "::1", "a:b:c"} }, []string{`"http://x"`, `"::1"`, `"a:b:c"`}},
 		{"no hosts", func(c *Config) { c.Hosts = nil }, []string{"hosts: give"}},
 		{"all at once", func(c *Config) { *c = Config{} }, []string{"address", "hosts", "max_body_bytes", "timeout", "max_length"}},
@@ -214,9 +471,13 @@ func TestAnOpenListenerIsWorthAWarning(t *testing.T) {
 	if got := c.InsecureSettings(); len(got) != 1 {
 		t.Errorf("got %q, want one warning", got)
 	}
-	c.Tokens = []Token{{"olga", hashOf("t")}}
+	c.Tokens = []Token{{"olga", hashOf("t"), RoleWrite}}
 	if got := c.InsecureSettings(); len(got) != 0 {
 		t.Errorf("got %q, want none", got)
+	}
+	c.Tokens, c.ClientCAFile, c.ClientNames = nil, "ca", []ClientName{{"*", RoleWrite}}
+	if got := c.InsecureSettings(); len(got) != 1 || !strings.Contains(got[0], "every certificate") {
+		t.Errorf("any certificate: got %q, want one warning", got)
 	}
 }
 

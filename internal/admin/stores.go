@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -106,6 +107,8 @@ type Dependencies struct {
 	Declared Declared
 	// Version is that of this build, shown to callers.
 	Version string
+	// Metrics gets the counter of refused calls.
+	Metrics prometheus.Registerer
 	// Log gets causes of failures, Audit one line per change.
 	Log, Audit *zap.Logger
 }

@@ -64,8 +64,15 @@ func (s *adminSection) apply(c *admin.Config) {
 	if s.Hosts != nil {
 		c.Hosts = s.Hosts
 	}
-	for _, t := range s.Tokens {
-		c.Tokens = append(c.Tokens, admin.Token(t))
+	for _, e := range s.Tokens {
+		t := admin.Token{Name: e.Name, SHA256: e.SHA256, Role: admin.RoleWrite}
+		set((*string)(&t.Role), e.Role)
+		c.Tokens = append(c.Tokens, t)
+	}
+	for _, e := range s.ClientNames {
+		n := admin.ClientName{Name: e.Name, Role: admin.RoleWrite}
+		set((*string)(&n.Role), e.Role)
+		c.ClientNames = append(c.ClientNames, n)
 	}
 }
 

@@ -52,18 +52,25 @@ type tokensSection struct {
 }
 
 type adminSection struct {
-	Listen       *string      `yaml:"listen,omitempty" doc:"address: where the admin API listens, with state; beyond loopback it needs TLS and authentication"`
-	CertFile     *string      `yaml:"cert_file,omitempty" doc:"path: PEM certificate chain of the admin API"`
-	KeyFile      *string      `yaml:"key_file,omitempty" doc:"path: its private key"`
-	ClientCAFile *string      `yaml:"client_ca_file,omitempty" doc:"path: authorities of the client certificates to ask for"`
-	Tokens       []tokenEntry `yaml:"tokens,omitempty"`
-	Hosts        []string     `yaml:"hosts,omitempty" doc:"list: names that the admin API may be called by"`
-	VaultsPath   *bool        `yaml:"vaults_path,omitempty" doc:"switch: serve /vaults as another name of /vault-auth, as Kong did up to 2.x"`
+	Listen       *string       `yaml:"listen,omitempty" doc:"address: where the admin API listens, with state; beyond loopback it needs TLS and authentication"`
+	CertFile     *string       `yaml:"cert_file,omitempty" doc:"path: PEM certificate chain of the admin API"`
+	KeyFile      *string       `yaml:"key_file,omitempty" doc:"path: its private key"`
+	ClientCAFile *string       `yaml:"client_ca_file,omitempty" doc:"path: authorities of the client certificates to ask for; client_names says which of them"`
+	ClientNames  []clientEntry `yaml:"client_names,omitempty"`
+	Tokens       []tokenEntry  `yaml:"tokens,omitempty"`
+	Hosts        []string      `yaml:"hosts,omitempty" doc:"list: names that the admin API may be called by"`
+	VaultsPath   *bool         `yaml:"vaults_path,omitempty" doc:"switch: serve /vaults as another name of /vault-auth, as Kong did up to 2.x"`
 }
 
 type tokenEntry struct {
-	Name   string `yaml:"name" doc:"name: whose token it is, for the audit log"`
-	SHA256 string `yaml:"sha256" doc:"digest: SHA-256 of the bearer token in hexadecimal"`
+	Name   string  `yaml:"name" doc:"name: whose token it is, for the audit log"`
+	SHA256 string  `yaml:"sha256" doc:"digest: SHA-256 of the bearer token in hexadecimal"`
+	Role   *string `yaml:"role,omitempty" doc:"word: write, or read for a token that may change nothing"`
+}
+
+type clientEntry struct {
+	Name string  `yaml:"name" doc:"name: a DNS name or URI in the client certificate (never its common name), spiffe://TRUST-DOMAIN/* for all SPIFFE ids of a trust domain, or * for every certificate"`
+	Role *string `yaml:"role,omitempty" doc:"word: write, or read for a client that may change nothing"`
 }
 
 type stateSection struct {

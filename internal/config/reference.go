@@ -7,6 +7,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -25,7 +26,8 @@ func Reference() string {
 		Admin:  showAdmin(&c.Admin), State: stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll, &c.State.LogEntries},
 		Vaults: []vaultEntry{showVault(&v)}, Consumers: []consumerEntry{{}}, Policies: []policyEntry{showPolicy(&p)},
 	}
-	f.Admin.Tokens = []tokenEntry{{}}
+	role := string(admin.RoleWrite)
+	f.Admin.Tokens, f.Admin.ClientNames = []tokenEntry{{Role: &role}}, []clientEntry{{Role: &role}}
 	f.Vaults[0].Login = everyLogin()
 	var b strings.Builder
 	b.WriteString("| setting | kind | default | effect |\n|---|---|---|---|\n")

@@ -39,7 +39,10 @@ func showAdmin(c *admin.Config) adminSection {
 		Hosts: c.Hosts, VaultsPath: &c.Vaults,
 	}
 	for _, t := range c.Tokens {
-		s.Tokens = append(s.Tokens, tokenEntry(t))
+		s.Tokens = append(s.Tokens, tokenEntry{t.Name, t.SHA256, (*string)(&t.Role)})
+	}
+	for _, n := range c.ClientNames {
+		s.ClientNames = append(s.ClientNames, clientEntry{n.Name, (*string)(&n.Role)})
 	}
 	return s
 }

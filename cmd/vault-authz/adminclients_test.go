@@ -1,0 +1,317 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/server"
+)
+
+// An authority issues certificates.
+type authority struct {
+	t           *testing.T
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{t: t}
+	a.certificate, a.key = a.issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	})
+	return a
+}
+
+// issue signs a certificate for an hour, with a key of its own; the first one
+// itself.
+func (a *authority) issue(c *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	c.SerialNumber = big.NewInt(time.Now().UnixNano())
+	c.NotBefore = time.Now().Add(-time.Hour)
+	if c.NotAfter.IsZero() {
+		c.NotAfter = time.Now().Add(time.Hour)
+	}
+	parent, signer := a.certificate, a.key
+	if parent == nil {
+		parent, signer = c, key
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	issued, err := x509.ParseCertificate(raw)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return issued, key
+}
+
+// files writes a certificate and its key as PEM.
+func (a *authority) files(c *x509.Certificate) (certFile, keyFile string) {
+	a.t.Helper()
+	issued, key := a.issue(c)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return file(a.t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issued.Raw})), file(a.t, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+func (a *authority) file() string {
+	return file(a.t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw}))
+}
+
+// clientTemplate is a template of a client certificate, whose common name is one that is
+// listed as a DNS name.
+func clientTemplate(dnsNames []string, uris ...string) *x509.Certificate {
+	c := &x509.Certificate{Subject: pkix.Name{CommonName: "ops.example.com"}, DNSNames: dnsNames, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	for _, text := range uris {
+		u, err := url.Parse(text)
+		if err != nil {
+			panic(err)
+		}
+		c.URIs = append(c.URIs, u)
+	}
+	return c
+}
+
+// serving is an admin API that is served as serve does it.
+type serving struct {
+	*replica
+	address string
+	log     *observer.ObservedLogs
+}
+
+func serveAdminOf(t *testing.T, c *config.Config) *serving {
+	t.Helper()
+	if err := c.Admin.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	core, log := observer.New(zapcore.DebugLevel)
+	r := startReplicaLogging(t, newShared(), c, zap.New(core))
+	ln, err := server.Listen(t.Context(), c.Admin.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- serveAdmin(ctx, r.admin, c.Admin, ln) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return &serving{r, server.Address(ln), log}
+}
+
+// refused is how many calls the metrics count as refused for a cause.
+func (s *serving) refused(t *testing.T, cause string) string {
+	t.Helper()
+	rec := httptest.NewRecorder()
+	s.metrics.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	_, after, _ := strings.Cut(rec.Body.String(), `vault_authz_admin_refused_calls_total{cause="`+cause+`"} `)
+	n, _, _ := strings.Cut(after, "\n")
+	return n
+}
+
+func TestOperatorsByClientCertificate(t *testing.T) {
+	t.Parallel()
+	ours, theirs := newAuthority(t), newAuthority(t)
+	c := demoConfig()
+	c.Admin.Address = "127.0.0.1:0"
+	c.Admin.CertFile, c.Admin.KeyFile = ours.files(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	c.Admin.ClientCAFile = ours.file()
+	c.Admin.ClientNames = []admin.ClientName{
+		{Name: "ops.example.com", Role: admin.RoleWrite},
+		{Name: "spiffe://example.org/ops", Role: admin.RoleWrite},
+		{Name: "spiffe://example.org/*", Role: admin.RoleRead},
+	}
+	s := serveAdminOf(t, &c)
+	expired, server := clientTemplate([]string{"ops.example.com"}), clientTemplate([]string{"ops.example.com"})
+	expired.NotAfter = time.Now().Add(-time.Minute)
+	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	roots := x509.NewCertPool()
+	roots.AddCert(ours.certificate)
+	for _, test := range []struct {
+		name        string
+		by          *authority
+		certificate *x509.Certificate
+		read, write int // 0 for no handshake
+		who, role   string
+	}{
+		{"a DNS name", ours, clientTemplate([]string{"ops.example.com"}), 200, 201, "ops.example.com", "write"},
+		{"a SPIFFE id", ours, clientTemplate(nil, "spiffe://example.org/ops"), 200, 201, "spiffe://example.org/ops", "write"},
+		{"another of the trust domain", ours, clientTemplate(nil, "spiffe://example.org/dashboard"), 200, 403, "spiffe://example.org/dashboard", "read"},
+		{"another trust domain", ours, clientTemplate(nil, "spiffe://example.com/ops"), 403, 403, "", ""},
+		{"the common name alone", ours, clientTemplate(nil), 403, 403, "", ""},
+		{"a DNS name of somebody else", ours, clientTemplate([]string{"www.example.com"}), 403, 403, "", ""},
+		{"another authority", theirs, clientTemplate([]string{"ops.example.com"}), 0, 0, "", ""},
+		{"expired", ours, expired, 0, 0, "", ""},
+		{"the certificate of a server", ours, server, 0, 0, "", ""},
+		{"none", nil, nil, 0, 0, "", ""},
+	} {
+		for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+			config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(2)}
+			if test.by != nil {
+				issued, key := test.by.issue(test.certificate)
+				// Shown whatever authorities the server asks for.
+				config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+					return &tls.Certificate{Certificate: [][]byte{issued.Raw}, PrivateKey: key}, nil
+				}
+			}
+			transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: protocol == "HTTP/2.0"}
+			t.Cleanup(transport.CloseIdleConnections)
+			for i, method := range []string{"GET", "POST", "GET"} {
+				want := []int{test.read, test.write, test.read}[i]
+				form := url.Values{"custom_id": {test.name + protocol}}.Encode()
+				req, err := http.NewRequestWithContext(t.Context(), method, "https://"+s.address+"/consumers", strings.NewReader(form))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				resp, err := transport.RoundTrip(req)
+				got := 0
+				if err == nil {
+					got = resp.StatusCode
+					raw, _ := io.ReadAll(resp.Body)
+					_ = resp.Body.Close()
+					if resp.Proto != protocol || got == 403 && !strings.Contains(string(raw), `"message"`) {
+						t.Errorf("%s, %s: got %s %s", test.name, method, resp.Proto, raw)
+					}
+				}
+				if got != want {
+					t.Errorf("%s, %s, %s: got %d, %v, want %d", test.name, protocol, method, got, err, want)
+				}
+				transport.CloseIdleConnections() // the next one may resume the session
+			}
+			line := s.log.FilterMessage("change").FilterField(zap.String("who", test.who)).All()
+			if test.role == "write" && (len(line) == 0 || line[0].ContextMap()["role"] != "write" || line[0].ContextMap()["authenticated_by"] != "certificate") {
+				t.Errorf("%s: the audit log has %v", test.name, line)
+			}
+		}
+	}
+	for cause, want := range map[string]string{"tls": "24", "certificate": "18", "role": "2", "token": "0"} {
+		eventually(t, cause+" refusals are counted: "+want, func() bool { return s.refused(t, cause) == want })
+	}
+	if lines := s.log.FilterMessage("admin call refused").All(); len(lines) == 0 || len(lines) > 30 {
+		t.Errorf("got %d lines about what was refused, want some", len(lines))
+	}
+}
+
+func TestACommandWithoutTheCertificateThatIsWantedSaysHowToGiveOne(t *testing.T) {
+	t.Parallel()
+	ours := newAuthority(t)
+	c := demoConfig()
+	c.Admin.Address = "127.0.0.1:0"
+	c.Admin.CertFile, c.Admin.KeyFile = ours.files(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	c.Admin.ClientCAFile, c.Admin.ClientNames = ours.file(), []admin.ClientName{{Name: "audit.example.com", Role: admin.RoleRead}}
+	s := serveAdminOf(t, &c)
+	cert, key := ours.files(clientTemplate([]string{"audit.example.com"}))
+	for _, test := range []struct {
+		name string
+		args []string
+		code int
+		errs string
+	}{
+		{"none", []string{"consumer", "list"}, exitFailed, "give one with --cert-file and --key-file"},
+		{"one that reads", []string{"consumer", "list", "--cert-file", cert, "--key-file", key}, exitOK, ""},
+		{"one that reads, for a change", []string{"consumer", "create", "alice", "--cert-file", cert, "--key-file", key}, exitFailed, "answers 403: audit.example.com, you do not have permissions to create this resource; your role is read"},
+	} {
+		code, _, errs := operate(t, nil, append(test.args, "--admin", "https://"+s.address, "--ca-file", ours.file())...)
+		if code != test.code || !strings.Contains(errs, test.errs) {
+			t.Errorf("%s: exit %d, stderr %q, want exit %d and %q", test.name, code, errs, test.code, test.errs)
+		}
+	}
+}
+
+func TestAnyCertificateOfTheAuthorityOperatesOnlyWhereTheFileSaysSo(t *testing.T) {
+	t.Parallel()
+	const head = `
+vaults: [{name: kong-auth, address: "https://vault.example:8200", mount: kong-auth, token: {file: /run/token}}]
+state: {vault: kong-auth}
+admin: {cert_file: c.pem, key_file: k.pem, client_ca_file: ca.pem`
+	if _, err := config.Parse([]byte(head+"}"), nil); err == nil || !strings.Contains(err.Error(), "admin.client_names: say which certificates of client_ca_file may call") {
+		t.Errorf("got %v, want to be told what to write", err)
+	}
+	c, err := config.Parse([]byte(head+`, client_names: [{name: "*"}, {name: ops.example.com, role: read}], tokens: [{name: x, sha256: `+strings.Repeat("0", 64)+`, role: read}]}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []admin.ClientName{{Name: "*", Role: admin.RoleWrite}, {Name: "ops.example.com", Role: admin.RoleRead}}
+	if len(c.Admin.ClientNames) != 2 || c.Admin.ClientNames[0] != want[0] || c.Admin.ClientNames[1] != want[1] || c.Admin.Tokens[0].Role != admin.RoleRead {
+		t.Errorf("got %+v, %+v, want %+v", c.Admin.ClientNames, c.Admin.Tokens, want)
+	}
+	if _, err := config.Parse([]byte(head+`, client_names: [{name: "*", role: ""}]}`), nil); err == nil || !strings.Contains(err.Error(), "is neither read nor write") {
+		t.Errorf("got %v, want a word about the role", err)
+	}
+}
+
+func TestAGoodTokenGetsInThroughASocketThatOthersFloodWithBadOnes(t *testing.T) {
+	t.Parallel()
+	c := demoConfig()
+	c.Admin.Address = "unix:" + filepath.Join(t.TempDir(), "admin.sock")
+	hash := sha256.Sum256([]byte("good"))
+	c.Admin.Tokens = []admin.Token{{Name: "olga", SHA256: hex.EncodeToString(hash[:]), Role: admin.RoleWrite}}
+	s := serveAdminOf(t, &c)
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", strings.TrimPrefix(s.address, "unix:"))
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	call := func(token string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/consumers", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	seen := map[int]int{}
+	for range 300 {
+		seen[call("bad")]++
+		if got := call("good"); got != http.StatusOK {
+			t.Fatalf("a good token after %v: got %d, want 200", seen, got)
+		}
+	}
+	if seen[http.StatusUnauthorized] == 0 || seen[http.StatusTooManyRequests] == 0 {
+		t.Errorf("got %v for bad tokens, want them slowed", seen)
+	}
+	if got := s.refused(t, "token"); got != "300" {
+		t.Errorf("counted %s, want 300", got)
+	}
+}

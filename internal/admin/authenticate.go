@@ -1,0 +1,87 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/clientcert"
+)
+
+type tokenRule struct {
+	name string
+	hash []byte
+	role Role
+}
+
+type clientRule struct {
+	name clientcert.Name
+	role Role
+}
+
+// authenticate returns who is calling. Where both a certificate and a token are
+// asked for, both have to be good, and the weaker role counts.
+func (g *guard) authenticate(r *http.Request) (caller, *refusal) {
+	c := caller{name: "anybody", by: "nothing", role: RoleWrite}
+	if g.clients != nil {
+		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+			return caller{}, refuse(causeCertificate, http.StatusUnauthorized, "A client certificate is needed")
+		}
+		leaf := r.TLS.VerifiedChains[0][0]
+		if c = g.callerOf(leaf); c.role == "" {
+			return caller{}, refuse(causeCertificate, http.StatusForbidden, "The client certificate has no name of admin.client_names", zap.String("certificate", clientcert.Identity(leaf)))
+		}
+	}
+	if len(g.tokens) == 0 {
+		return c, nil
+	}
+	t := g.tokenOf(r.Header)
+	switch {
+	case t.role == "":
+		return caller{}, refuse(causeToken, http.StatusUnauthorized, "Unauthorized")
+	case g.clients != nil:
+		return caller{name: t.name + " (" + c.name + ")", by: "token and certificate", role: weaker(t.role, c.role)}, nil
+	}
+	return caller{name: t.name, by: "token", role: t.role}, nil
+}
+
+// callerOf looks for the most precise of the names that a certificate has; of two
+// alike, the one with the weaker role counts.
+func (g *guard) callerOf(leaf *x509.Certificate) caller {
+	c, precision := caller{by: "certificate"}, 0
+	for _, rule := range g.clients {
+		as, ok := rule.name.Match(leaf)
+		switch p := rule.name.Precision(); {
+		case !ok || p < precision:
+		case p > precision:
+			c.name, c.role, precision = as, rule.role, p
+		case weaker(c.role, rule.role) != c.role:
+			c.name, c.role = as, rule.role
+		}
+	}
+	return c
+}
+
+// tokenOf compares hashes with every token, so that the time taken says nothing.
+// The zero rule is none.
+func (g *guard) tokenOf(h http.Header) (found tokenRule) {
+	values := h.Values("Authorization")
+	if len(values) != 1 {
+		return tokenRule{}
+	}
+	scheme, token, isPair := strings.Cut(values[0], " ")
+	if !isPair || !strings.EqualFold(scheme, "Bearer") {
+		return tokenRule{}
+	}
+	hash := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	for _, t := range g.tokens {
+		if subtle.ConstantTimeCompare(hash[:], t.hash) == 1 {
+			found = t
+		}
+	}
+	return found
+}

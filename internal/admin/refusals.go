@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+)
+
+// A cause is why a call, or the connection for it, was refused before anything was
+// done.
+type cause string
+
+const (
+	causeHost        cause = "host"
+	causeOrigin      cause = "origin"
+	causeTLS         cause = "tls"
+	causeCertificate cause = "certificate"
+	causeToken       cause = "token"
+	causeRole        cause = "role"
+)
+
+// A refusal is the answer to such a call, and what its log line has besides.
+type refusal struct {
+	cause   cause
+	problem *Problem
+	fields  []zap.Field
+}
+
+func refuse(c cause, status int, message string, fields ...zap.Field) *refusal {
+	return &refusal{c, &Problem{Status: status, Message: message}, fields}
+}
+
+// refusals counts what is refused, and logs some of it: whoever is refused must not
+// be able to fill the log.
+type refusals struct {
+	log   *zap.Logger
+	count *prometheus.CounterVec
+	lines *rate.Limiter
+	// suppressed is how many lines there would have been since the last one.
+	suppressed atomic.Uint64
+}
+
+// refusalLines are logged a second, ten seconds of them at once.
+const refusalLines = 1
+
+func newRefusals(log *zap.Logger, reg prometheus.Registerer) (*refusals, error) {
+	r := &refusals{log: log, lines: rate.NewLimiter(refusalLines, 10*refusalLines), count: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vault_authz_admin_refused_calls_total",
+		Help: "Calls of the admin API refused before anything was done, by cause: host, origin, tls (no handshake), certificate, token, role.",
+	}, []string{"cause"})}
+	for _, c := range []cause{causeHost, causeOrigin, causeTLS, causeCertificate, causeToken, causeRole} {
+		r.count.WithLabelValues(string(c))
+	}
+	return r, reg.Register(r.count)
+}
+
+// maxProblem bounds what a client can have put into a line.
+const maxProblem = 256
+
+func (r *refusals) note(c cause, from, problem string, fields ...zap.Field) {
+	r.count.WithLabelValues(string(c)).Inc()
+	problem = problem[:min(len(problem), maxProblem)]
+	r.line("admin call refused", append(fields, zap.String("cause", string(c)), zap.String("from", from), zap.String("problem", problem))...)
+}
+
+func (r *refusals) line(message string, fields ...zap.Field) {
+	if !r.lines.AllowN(time.Now(), 1) {
+		r.suppressed.Add(1)
+		return
+	}
+	if n := r.suppressed.Swap(0); n > 0 {
+		fields = append(fields, zap.Uint64("suppressed", n))
+	}
+	r.log.Warn(message, fields...)
+}
+
+// Write implements [io.Writer] for the log of net/http, which writes a line at a
+// time. It is the only one to know of a client that has no certificate, or none of
+// the right authority.
+func (r *refusals) Write(raw []byte) (int, error) {
+	text := strings.TrimSpace(string(raw))
+	of, isHandshake := strings.CutPrefix(text, "http: TLS handshake error from ")
+	from, problem, _ := strings.Cut(of, ": ")
+	switch {
+	case !isHandshake:
+		r.line("admin server", zap.String("problem", text))
+	case problem == "EOF":
+		// A load balancer has looked whether the port is open.
+	default:
+		r.note(causeTLS, from, problem)
+	}
+	return len(raw), nil
+}

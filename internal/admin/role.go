@@ -1,0 +1,58 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// A Role says what a caller may do. The zero Role may do nothing.
+type Role string
+
+const (
+	// RoleRead may read all that the API shows, which holds no secret.
+	RoleRead Role = "read"
+	// RoleWrite may change everything too.
+	RoleWrite Role = "write"
+)
+
+func (r Role) validate() error {
+	if r != RoleRead && r != RoleWrite {
+		return fmt.Errorf("role: %q is neither read nor write", string(r))
+	}
+	return nil
+}
+
+// allows says whether a call by this method is within the role. What is not known
+// to change nothing counts as a change.
+func (r Role) allows(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return r == RoleRead || r == RoleWrite
+	}
+	return r == RoleWrite
+}
+
+// weaker returns the role that may do less.
+func weaker(r, s Role) Role {
+	if r == RoleWrite {
+		return s
+	}
+	return r
+}
+
+// A caller is known by the name of its token, that of its certificate, or both.
+type caller struct {
+	name string
+	// by is how that is known.
+	by   string
+	role Role
+}
+
+// forbidden is Kong's answer to a call that the role of the caller does not allow.
+func (c caller) forbidden(method string) *Problem {
+	verb := map[string]string{http.MethodPost: "create", http.MethodDelete: "delete"}[method]
+	if verb == "" {
+		verb = "update"
+	}
+	return &Problem{Status: http.StatusForbidden, Message: fmt.Sprintf("%s, you do not have permissions to %s this resource; your role is %s", c.name, verb, c.role)}
+}
