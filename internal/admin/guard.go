@@ -46,7 +46,7 @@ func newGuard(cfg Config, refusals *refusals) *guard {
 }
 
 // admit returns who is calling, or why the call goes no further, which it counts
-// and logs. Nobody who is known is held up by the failures of others.
+// and logs. A caller that is known is never held up by the failures of others.
 func (g *guard) admit(r *http.Request) (caller, error) {
 	c, refused := g.judge(r)
 	if refused == nil {
@@ -107,6 +107,8 @@ func splitHost(s string) (name, port string, ok bool) {
 	if ip, err := netip.ParseAddr(name); err == nil {
 		return ip.String(), port, true
 	}
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	return name, port, name != "" && checkHost(name) == ""
+	// Looked at before its case is changed: other letters than ASCII's fold into
+	// these.
+	name = strings.TrimSuffix(name, ".")
+	return strings.ToLower(name), port, name != "" && checkHost(name) == ""
 }

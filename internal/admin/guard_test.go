@@ -31,11 +31,11 @@ func authenticating(c *Config, _ *Dependencies) {
 
 func TestTrap30OnlyKnownHostNamesAreServed(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(c *Config, _ *Dependencies) { c.Hosts = append(c.Hosts, "admin.internal:9192") })
+	b := newBench(t, func(c *Config, _ *Dependencies) { c.Hosts = append(c.Hosts, "admin.internal:9192", "kube.internal") })
 	for host, want := range map[string]int{
 		"localhost": 200, "localhost:80": 200, "LOCALHOST:9192": 200, "localhost.:1": 200, "127.0.0.1:9192": 200, "[::1]:9192": 200, "[::1]": 200,
 		"admin.internal:9192": 200, "admin.internal": 421, "admin.internal:80": 421,
-		"evil.example.com": 421, "localhost.evil.example.com": 421, "127.0.0.1.evil.example.com:9192": 421, "127.0.0.2": 421, "::1": 421, "": 421, "localhost:": 421, "local host": 421,
+		"evil.example.com": 421, "localhost.evil.example.com": 421, "127.0.0.1.evil.example.com:9192": 421, "127.0.0.2": 421, "::1": 421, "": 421, "localhost:": 421, "local host": 421, "kube.internal": 200, "\u212aube.internal": 421, "kube.\u0130nternal": 421,
 	} {
 		b.headers["Host"] = host
 		if got := b.get("/consumers").status; got != want {
