@@ -1,0 +1,73 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// A batch is the changes that were committed together: one line of the log. Its
+// place in the log is its position, from 1.
+type batch struct {
+	// By is a random name, by which its writer recognises it after an answer
+	// that was lost.
+	By string `json:"by"`
+	// At is when it was made, in Unix seconds. It is for people.
+	At  int64    `json:"at"`
+	Ops []change `json:"ops"`
+}
+
+// The operations.
+const (
+	opPut    = "put"
+	opDelete = "delete"
+	// opHold says that the holder By is about to change the credential of the
+	// access token Key, opDone that it has, or has given up.
+	opHold = "hold"
+	opDone = "done"
+)
+
+type change struct {
+	Op   string `json:"op"`
+	Kind string `json:"kind,omitempty"`
+	ID   string `json:"id,omitempty"`
+	// Version is only set in a checkpoint; elsewhere it is the position.
+	Version  int             `json:"version,omitempty"`
+	Unique   []string        `json:"unique,omitempty"`
+	Tags     []string        `json:"tags,omitempty"`
+	Document json.RawMessage `json:"document,omitempty"`
+
+	Key string `json:"key,omitempty"`
+	By  string `json:"by,omitempty"`
+}
+
+func put(r *Record) change {
+	return change{Op: opPut, Kind: r.Kind, ID: r.ID, Unique: r.Unique, Tags: r.Tags, Document: r.Document}
+}
+
+func decodeBatch(line string) (batch, error) {
+	var b batch
+	if err := json.Unmarshal([]byte(line), &b); err != nil || b.By == "" {
+		return batch{}, errors.New("a line of the log is not a batch of changes")
+	}
+	for i := range b.Ops {
+		if err := b.Ops[i].check(); err != nil {
+			return batch{}, err
+		}
+	}
+	return b, nil
+}
+
+func (c *change) check() error {
+	switch c.Op {
+	case opPut:
+		r := Record{Kind: c.Kind, ID: c.ID, Document: c.Document, Unique: c.Unique}
+		if err := checkRecord(&r); err != nil {
+			return fmt.Errorf("a line of the log: %w", err)
+		}
+	case opDelete, opHold, opDone:
+	default:
+		return fmt.Errorf("a line of the log has the unknown operation %q", c.Op)
+	}
+	return nil
+}

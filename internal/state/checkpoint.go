@@ -1,0 +1,298 @@
+package state
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+const checkpointPath = "checkpoint"
+
+const (
+	// pieceBytes is about how many bytes of records go into one piece, before
+	// compression, and maxPiece bounds a piece after it.
+	pieceBytes = 512 << 10
+	maxPiece   = 4 << 20
+	// pieceRequests is how many pieces are read or written at a time.
+	pieceRequests = 8
+	// checkpointPatience is how long a checkpoint that somebody else has begun is
+	// left alone, by the clock of the replica that waits for it.
+	checkpointPatience = 30 * time.Second
+	// checkpointTimeout bounds the writing of one.
+	checkpointTimeout = 2 * time.Minute
+)
+
+// A checkpoint is the entry that says where all records at one position are.
+type checkpoint struct {
+	Format int    `json:"format"`
+	Log    string `json:"log"`
+	// Position is that of the last change in it, Segment the number of the one
+	// that holds the next change, or will.
+	Position int `json:"position"`
+	Segment  int `json:"segment"`
+	// Set is "a" or "b", Pieces how many there are, and By is in each of them.
+	Set    string `json:"set"`
+	Pieces int    `json:"pieces"`
+	By     string `json:"by,omitempty"`
+	// Writing is the random name of who writes the other set, if anyone.
+	Writing string `json:"writing,omitempty"`
+}
+
+func piecePath(set string, i int) string { return fmt.Sprintf("checkpoint-%s/%04d", set, i) }
+
+// A piece holds some of the records, and the holds that were open.
+type piece struct {
+	Format int    `json:"format"`
+	By     string `json:"by"`
+	Number int    `json:"piece"`
+	// Records is what [pack] makes of lines, each a change.
+	Records string `json:"records"`
+}
+
+// pack compresses text into a string that JSON does not have to escape.
+func pack(text []byte) (string, error) {
+	var out strings.Builder
+	encoder := base64.NewEncoder(base64.StdEncoding, &out)
+	w := gzip.NewWriter(encoder)
+	if _, err := w.Write(text); err != nil {
+		return "", err
+	}
+	if err := errors.Join(w.Close(), encoder.Close()); err != nil {
+		return "", err
+	}
+	return out.String(), nil
+}
+
+func unpack(s string) ([]byte, error) {
+	r, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(s)))
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxPiece+1))
+	if err == nil && len(text) > maxPiece {
+		err = errors.New("a piece of a checkpoint is too large")
+	}
+	return text, err
+}
+
+// pieces encodes the view.
+func (v *View) pieces(by string) ([]piece, error) {
+	var all []piece
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	flush := func() error {
+		records, err := pack(text.Bytes())
+		all = append(all, piece{Format: format, By: by, Number: len(all), Records: records})
+		text.Reset()
+		return err
+	}
+	var problem error
+	add := func(c *change) bool {
+		if problem = encoder.Encode(c); problem == nil && text.Len() >= pieceBytes {
+			problem = flush()
+		}
+		return problem == nil
+	}
+	for kind := range v.records {
+		v.After(kind, "", func(r *Record) bool {
+			c := put(r)
+			c.Version = r.Version
+			return add(&c)
+		})
+	}
+	for key, h := range v.holds {
+		add(&change{Op: opHold, Key: key, By: h.by})
+	}
+	if problem == nil && text.Len() > 0 {
+		problem = flush()
+	}
+	return all, problem
+}
+
+// read adds the records of a piece to the view.
+func (v *View) read(p *piece, now time.Time) error {
+	text, err := unpack(p.Records)
+	if err != nil {
+		return fmt.Errorf("%w: a piece of the checkpoint: %w", authz.ErrMalformed, err)
+	}
+	for line := range bytes.Lines(text) {
+		var c change
+		if err := json.Unmarshal(line, &c); err != nil {
+			return fmt.Errorf("%w: a piece of the checkpoint: a record is not JSON", authz.ErrMalformed)
+		}
+		if err := c.check(); err != nil {
+			return fmt.Errorf("%w: a piece of the checkpoint: %w", authz.ErrMalformed, err)
+		}
+		v.apply(&batch{Ops: []change{c}}, v.position, now)
+	}
+	return nil
+}
+
+// readCheckpoint returns the entry, and its version to write over it.
+func readCheckpoint(ctx context.Context, kv Engine) (c checkpoint, version int, found bool, err error) {
+	raw, version, found, err := kv.ReadVersion(ctx, checkpointPath)
+	if err != nil || !found {
+		return checkpoint{}, version, false, err
+	}
+	if err := decode(raw, &c); err != nil {
+		return checkpoint{}, version, true, fmt.Errorf("checkpoint: %w", err)
+	}
+	if c.Log == "" || c.Position < 0 || c.Segment < 0 || c.Pieces < 0 || c.Set != "a" && c.Set != "b" {
+		return checkpoint{}, version, true, fmt.Errorf("checkpoint: %w: not a checkpoint", authz.ErrMalformed)
+	}
+	return c, version, true, nil
+}
+
+func writeEntry(ctx context.Context, kv Engine, path string, entry any, cas int) (version int, ok bool, err error) {
+	raw, err := encode(entry)
+	if err != nil {
+		return 0, false, err
+	}
+	return kv.WriteVersion(ctx, path, raw, cas)
+}
+
+func encode(entry any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(entry); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// loadView reads the pieces of a checkpoint. errBehind: there is another one by now.
+func loadView(ctx context.Context, kv Engine, c *checkpoint, now time.Time) (*View, error) {
+	pieces := make([]piece, c.Pieces)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(pieceRequests)
+	for i := range pieces {
+		g.Go(func() error {
+			raw, _, found, err := kv.ReadVersion(gctx, piecePath(c.Set, i))
+			if err != nil {
+				return unavailable(err)
+			}
+			if !found {
+				return errBehind
+			}
+			if err := decode(raw, &pieces[i]); err != nil {
+				return fmt.Errorf("checkpoint: piece %d: %w", i, err)
+			}
+			if pieces[i].By != c.By || pieces[i].Number != i {
+				return errBehind
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	v := newView()
+	v.position = c.Position
+	for i := range pieces {
+		if err := v.read(&pieces[i], now); err != nil {
+			return nil, err
+		}
+		pieces[i].Records = ""
+	}
+	return v, nil
+}
+
+// errBusy: another replica is writing a checkpoint, or was faster.
+var errBusy = errors.New("another replica is writing a checkpoint of the state")
+
+// takeCheckpoint writes the view of a log, whose next change goes into segment
+// number. over is the name of a writer that has been given up, empty for none.
+//
+// The versions of the pieces are read before this writer announces itself by
+// writing the entry. So when another one takes over, and announces itself after
+// that, the late writes of this one find newer pieces, and fail; and where they come
+// first, the other one's fail.
+func takeCheckpoint(ctx context.Context, kv Engine, log string, v *View, number int, over string) (checkpoint, error) {
+	before, version, found, err := readCheckpoint(ctx, kv)
+	switch {
+	case err != nil:
+		return checkpoint{}, err
+	case !found, before.Log != log:
+		return checkpoint{}, errBehind
+	case before.Position >= v.position && before.Segment >= number:
+		return before, nil
+	case before.Writing != "" && before.Writing != over:
+		return checkpoint{}, busy{before.Writing}
+	}
+	after := checkpoint{Format: format, Log: before.Log, Position: v.position, Segment: number, Set: otherSet(before.Set), By: rand.Text()}
+	pieces, err := v.pieces(after.By)
+	if err != nil {
+		return checkpoint{}, err
+	}
+	after.Pieces = len(pieces)
+	versions := make([]int, len(pieces))
+	if err := each(ctx, len(pieces), func(ctx context.Context, i int) error {
+		var err error
+		_, versions[i], _, err = kv.ReadVersion(ctx, piecePath(after.Set, i))
+		return err
+	}); err != nil {
+		return checkpoint{}, err
+	}
+	before.Writing = after.By
+	version, ok, err := writeEntry(ctx, kv, checkpointPath, before, version)
+	if err != nil || !ok {
+		return checkpoint{}, orBusy(err)
+	}
+	if err := each(ctx, len(pieces), func(ctx context.Context, i int) error {
+		_, ok, err := writeEntry(ctx, kv, piecePath(after.Set, i), pieces[i], versions[i])
+		if err != nil || !ok {
+			return orBusy(err)
+		}
+		return nil
+	}); err != nil {
+		return checkpoint{}, err
+	}
+	if _, ok, err = writeEntry(ctx, kv, checkpointPath, after, version); err != nil || !ok {
+		return checkpoint{}, orBusy(err)
+	}
+	return after, nil
+}
+
+// busy is errBusy with the name of who writes.
+type busy struct{ by string }
+
+func (busy) Error() string { return errBusy.Error() }
+func (busy) Unwrap() error { return errBusy }
+
+func orBusy(err error) error {
+	if err == nil {
+		return errBusy
+	}
+	return err
+}
+
+func otherSet(set string) string {
+	if set == "a" {
+		return "b"
+	}
+	return "a"
+}
+
+// each calls do for 0 to n-1, a few at a time.
+func each(ctx context.Context, n int, do func(context.Context, int) error) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(pieceRequests)
+	for i := range n {
+		g.Go(func() error { return do(gctx, i) })
+	}
+	return g.Wait()
+}

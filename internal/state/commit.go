@@ -1,0 +1,322 @@
+package state
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+const (
+	// commitTimeout bounds a commit with everything that is tried for it.
+	commitTimeout = 5 * time.Second
+	// maxCommits bounds how often a commit starts over because others were faster.
+	maxCommits = 100
+	// maxGroup bounds how many calls are committed together.
+	maxGroup = 256
+)
+
+// A queue brings together what is committed at the same time.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*update
+	running bool
+}
+
+// An update is one call of Update.
+type update struct {
+	do func(*Tx) error
+	// outcome gets one value.
+	outcome chan outcome
+	// gone: nobody waits any more. Guarded by the queue's mu.
+	gone bool
+}
+
+type outcome struct {
+	position int
+	err      error
+}
+
+// Update commits what do puts into its Tx, and returns the position of the commit.
+// When it returns nil, the View has the changes. do is called with the state as it
+// is, again when somebody else has changed it meanwhile; it must not block. Its
+// error ends the Update and is returned, having been found with a state that was
+// current. Where nothing is changed, nothing is written.
+//
+// An error that wraps [authz.ErrUnavailable] means that the outcome is unknown: the
+// changes may be made, or may be made yet. They can be made again.
+func (s *Store) Update(ctx context.Context, do func(*Tx) error) (position int, err error) {
+	u := &update{do: do, outcome: make(chan outcome, 1)}
+	s.enqueue(u)
+	select {
+	case o := <-u.outcome:
+		return o.position, o.err
+	case <-ctx.Done():
+		s.queue.mu.Lock()
+		u.gone = true
+		s.queue.mu.Unlock()
+		return 0, unavailable(ctx.Err())
+	}
+}
+
+func (s *Store) enqueue(u *update) {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	s.queue.waiting = append(s.queue.waiting, u)
+	if !s.queue.running {
+		s.queue.running = true
+		go s.commitAll()
+	}
+}
+
+// group takes those that wait, nil at the end.
+func (q *queue) group() []*update {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var group []*update
+	n := 0
+	for n < len(q.waiting) && len(group) < maxGroup {
+		if u := q.waiting[n]; !u.gone {
+			group = append(group, u)
+		}
+		n++
+	}
+	q.waiting = q.waiting[n:]
+	q.running = len(group) > 0
+	return group
+}
+
+// commitAll commits until nobody waits.
+func (s *Store) commitAll() {
+	for group := s.queue.group(); group != nil; group = s.queue.group() {
+		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout) //nolint:forbidigo // it is for all that wait, and bounded
+		s.commit(ctx, group)
+		cancel()
+	}
+}
+
+// A proposal is the line that a group wants to append to one state.
+type proposal struct {
+	batch    batch
+	line     string
+	position int
+	members  []*update
+}
+
+// commit answers every member of the group.
+func (s *Store) commit(ctx context.Context, group []*update) {
+	var p proposal
+	// in doubt: a write of p may have happened, or may yet.
+	doubt, current := false, false
+	for range maxCommits {
+		v, err := s.View()
+		if err != nil {
+			if err = s.Refresh(ctx); err != nil {
+				answer(group, outcome{err: err})
+				return
+			}
+			continue
+		}
+		if doubt {
+			if position, ok := s.appliedAt(p.batch.By); ok {
+				answer(p.members, outcome{position: position})
+				group, doubt = without(group, p.members), false
+			}
+		}
+		if !doubt || v.position+1 != p.position {
+			// At another position the write in doubt has not happened, and will not.
+			doubt = false
+			p, group = propose(v, group, current)
+			if len(group) == 0 {
+				return
+			}
+			if len(p.members) == 0 {
+				if err := s.Refresh(ctx); err != nil {
+					answer(group, outcome{err: err})
+					return
+				}
+				current = true
+				continue
+			}
+		}
+		ok, err := s.append(ctx, p.line, p.position)
+		if ok {
+			answer(p.members, outcome{position: p.position})
+			if group = without(group, p.members); len(group) == 0 {
+				return
+			}
+			continue
+		}
+		doubt = doubt || err != nil && !errors.Is(err, errNotSent)
+		if ctx.Err() != nil {
+			break
+		}
+		problem := s.Refresh(ctx)
+		if problem == nil {
+			current = true
+			if err == nil || !doubt {
+				_ = pause(ctx, jitter(0, 5*time.Millisecond))
+			}
+			continue
+		}
+		if pause(ctx, jitter(50*time.Millisecond, 50*time.Millisecond)) != nil {
+			break
+		}
+	}
+	answer(group, outcome{err: fmt.Errorf("state store: %w: the change could not be committed within %s", authz.ErrUnavailable, commitTimeout)})
+}
+
+func answer(group []*update, o outcome) {
+	for _, u := range group {
+		u.outcome <- o
+	}
+}
+
+func without(group, members []*update) []*update {
+	var rest []*update
+	for _, u := range group {
+		if !contains(members, u) {
+			rest = append(rest, u)
+		}
+	}
+	return rest
+}
+
+func contains(group []*update, u *update) bool {
+	for _, other := range group {
+		if other == u {
+			return true
+		}
+	}
+	return false
+}
+
+// propose works out what a group changes. Members whose function fails are
+// answered if the state is known to be current; if not, they stay in the group, as
+// do those that there is no room for, and are not among the members of p. Those
+// that change nothing are answered likewise.
+func propose(v *View, group []*update, current bool) (p proposal, rest []*update) {
+	p = proposal{batch: batch{By: rand.Text(), At: time.Now().Unix()}, position: v.position + 1}
+	all := Tx{view: v.clone()}
+	all.view.position = p.position
+	for _, u := range group {
+		tx := Tx{view: all.view.clone(), ops: all.ops[:len(all.ops):len(all.ops)], size: all.size}
+		err := call(u.do, &tx)
+		switch {
+		case errors.Is(err, ErrTooLarge) && len(p.members) > 0:
+			rest = append(rest, u) // with the next line
+		case err == nil && len(tx.ops) > len(all.ops):
+			all = tx
+			p.members = append(p.members, u)
+			rest = append(rest, u)
+		case current:
+			u.outcome <- outcome{position: v.position, err: err}
+		default:
+			rest = append(rest, u)
+		}
+	}
+	p.batch.Ops = all.ops
+	if len(p.members) > 0 {
+		raw, err := encode(p.batch)
+		if err != nil {
+			// checkRecord has seen to it that it can be encoded.
+			answer(rest, outcome{err: err})
+			return proposal{}, nil
+		}
+		p.line = string(raw)
+	}
+	return p, rest
+}
+
+// call makes a panic of do an error of its caller.
+func call(do func(*Tx) error, tx *Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("an unexpected error occurred while a change was worked out")
+		}
+	}()
+	return do(tx)
+}
+
+func (s *Store) appliedAt(by string) (int, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.replica.applied(by)
+}
+
+// errNotSent: the write was not tried.
+var errNotSent = errors.New("not written")
+
+// append writes a line that is to get a position. It is not ok if that is taken.
+// After an error other than errNotSent the line may be in the log.
+func (s *Store) append(ctx context.Context, line string, position int) (ok bool, err error) {
+	for {
+		s.mu.Lock()
+		r := s.replica
+		if r.view.position+1 != position {
+			s.mu.Unlock()
+			return false, nil
+		}
+		seg, version, full := r.next(line)
+		s.mu.Unlock()
+		switch {
+		case version < 0:
+			if err := s.readOn(ctx, -1); err != nil {
+				return false, fmt.Errorf("%w: %w", errNotSent, err)
+			}
+			continue
+		case full:
+			if err := s.compact(ctx); err != nil {
+				return false, fmt.Errorf("%w: the log of the state is full: %w", errNotSent, err)
+			}
+			continue
+		}
+		return s.write(ctx, r, &seg, version)
+	}
+}
+
+// write writes the tail and takes it in.
+func (s *Store) write(ctx context.Context, r *replica, seg *segment, version int) (ok bool, err error) {
+	written, ok, err := writeEntry(ctx, s.kv, segmentPath(seg.Number), seg, version)
+	if err != nil {
+		return false, unavailable(err)
+	}
+	if !ok {
+		return false, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.replica != r || r.tail.number != seg.Number || r.tail.version >= written {
+		return true, nil // it has been read already
+	}
+	e, err := r.extend(seg, written, time.Now())
+	if err != nil {
+		return true, nil //nolint:nilerr // it is committed; the next reading of the log finds out what is wrong
+	}
+	s.tell(e)
+	s.compactSoon(r)
+	return true, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// jitter returns d with up to spread more.
+func jitter(d, spread time.Duration) time.Duration {
+	var raw [8]byte
+	_, _ = rand.Read(raw[:])
+	return d + time.Duration(binary.BigEndian.Uint64(raw[:])%uint64(spread+1)) //nolint:gosec // spread is not negative, and the rest is below it
+}

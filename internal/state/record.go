@@ -1,0 +1,90 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// A Record is one entity (a consumer, a group, a vault object, a policy) as the
+// store keeps it. The store knows nothing of its document. A Record that is in a
+// [View] is never changed.
+type Record struct {
+	// Kind is the plural name of the entity, ID its lower-case UUID.
+	Kind, ID string
+	// Version is what a later write must name, so that nobody overwrites what
+	// they have not seen: the position of its last change. 0: the record does
+	// not exist yet.
+	Version int
+	// Document is a JSON object.
+	Document []byte
+	// Unique lists the keys that no other record of the kind may have, such as
+	// "username=alice".
+	Unique []string
+	// Tags are words to find the record by.
+	Tags []string
+}
+
+// The kinds.
+const (
+	KindConsumers   = "consumers"
+	KindACLs        = "acls"
+	KindVaults      = "vaults"
+	KindPolicies    = "policies"
+	KindCredentials = "credentials"
+)
+
+// A Change names what was, or is about to be, changed: an entity, or, where Kind is
+// [KindCredentials], the credential whose access token is ID.
+type Change struct{ Kind, ID string }
+
+// ErrConflict says that the record is not the one that the writer saw.
+var ErrConflict = errors.New("the record was changed by somebody else, read it again")
+
+// A TakenError says which unique key belongs to another record.
+type TakenError struct{ Key string }
+
+// Error implements error.
+func (e TakenError) Error() string { return fmt.Sprintf("%q belongs to another record", e.Key) }
+
+// MaxDocument is the size in bytes of the largest document of a record. All of a
+// record has to fit into one line of the log.
+const MaxDocument = 128 << 10
+
+func checkRecord(r *Record) error {
+	switch {
+	case !isWord(r.Kind):
+		return fmt.Errorf("%q is not a kind of records", r.Kind)
+	case !authz.IsUUID(r.ID):
+		return fmt.Errorf("record id %q is not a lower-case UUID", r.ID)
+	case len(r.Document) == 0 || r.Document[0] != '{' || !json.Valid(r.Document):
+		return errors.New("the document of the record is not a JSON object")
+	case len(r.Document) > MaxDocument:
+		return fmt.Errorf("the %s would take %d bytes in the state store, more than the %d that fit; divide it", r.Kind, len(r.Document), MaxDocument)
+	}
+	for _, key := range r.Unique {
+		if key == "" {
+			return errors.New("a unique key of the record is empty")
+		}
+	}
+	return nil
+}
+
+func isWord(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz-") == ""
+}
+
+// unavailable wraps every error of an [Engine]: whatever it says, nothing is known
+// of what was asked for.
+func unavailable(err error) error {
+	if errors.Is(err, authz.ErrUnavailable) {
+		return fmt.Errorf("state store: %w", err)
+	}
+	if errors.Is(err, authz.ErrNotFound) || errors.Is(err, authz.ErrMalformed) {
+		return fmt.Errorf("state store: %w: %s", authz.ErrUnavailable, err.Error())
+	}
+	return fmt.Errorf("state store: %w: %w", authz.ErrUnavailable, err)
+}

@@ -1,0 +1,285 @@
+package state
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// A Config says how the log is followed. Start from [DefaultConfig].
+type Config struct {
+	// Interval is how often the log is read, give or take a tenth. Default 1s.
+	Interval time.Duration
+	// Margin is how much longer than two intervals a replica may show no sign
+	// of life, or have no proof that it is current, before it has to wait for
+	// one. Default 500ms.
+	Margin time.Duration
+	// MaxStale is for how long decisions may be made from memory when nothing
+	// proves that it is current. Default 30s.
+	MaxStale time.Duration
+	// WriteWithin bounds the write of a credential, from before the moment at
+	// which the writer asked for the hold. Default 3s.
+	WriteWithin time.Duration
+	// HoldGrace is for how long a hold is left to its holder, by the clock of
+	// who waits for it. At least twice WriteWithin. Default 6s.
+	HoldGrace time.Duration
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{
+		Interval: time.Second, Margin: 500 * time.Millisecond, MaxStale: 30 * time.Second,
+		WriteWithin: 3 * time.Second, HoldGrace: 6 * time.Second,
+	}
+}
+
+// Validate reports every mistake.
+func (c *Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Interval >= 10*time.Millisecond && c.Interval <= time.Minute, "interval: %s is not between 10ms and 1m", c.Interval)
+	check(c.Margin > 0 && c.Margin <= time.Minute, "margin: %s is not between 0 and 1m", c.Margin)
+	check(c.MaxStale >= 0, "max_stale: %s is less than 0", c.MaxStale)
+	check(c.WriteWithin > 0 && c.WriteWithin <= time.Minute, "write_within: %s is not between 0 and 1m", c.WriteWithin)
+	check(c.HoldGrace >= 2*c.WriteWithin, "hold_grace: %s is less than twice write_within", c.HoldGrace)
+	return errors.Join(errs...)
+}
+
+// limit is how old a proof may be.
+func (c *Config) limit() time.Duration { return 2*c.Interval + c.Margin }
+
+// A Watcher is told what a reading of the log leads to, in order. It must be quick,
+// and must not call the Store.
+type Watcher struct {
+	// Drop: the credential of the access token may change, or has changed. It is
+	// called more than once for a change.
+	Drop func(accessToken string)
+	// DropAll: any credential may have changed.
+	DropAll func()
+	// Changed: there are other entities.
+	Changed func()
+}
+
+// A Store is the shared log and this replica's copy of the state. It is safe for
+// concurrent use. Its errors wrap [authz.ErrUnavailable] where they are about the
+// engine, or where a replica cannot know what the state is.
+type Store struct {
+	kv    Engine
+	cfg   Config
+	watch Watcher
+	log   *zap.Logger
+	gate  *gate
+	queue queue
+
+	view atomic.Pointer[View]
+
+	mu sync.Mutex
+	// replica is nil until the state has been read.
+	replica *replica
+	// loading is held by whoever reads everything.
+	loading sync.Mutex
+
+	compacting compaction
+}
+
+// New returns the store in kv, without reading it.
+func New(kv Engine, c Config, w Watcher, log *zap.Logger) (*Store, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	return &Store{kv: kv, cfg: c, watch: w, log: log, gate: newGate(c.limit(), c.MaxStale)}, nil
+}
+
+// View returns the state as it is known here. Its error wraps
+// [authz.ErrUnavailable] before it has been read for the first time.
+func (s *Store) View() (*View, error) {
+	if v := s.view.Load(); v != nil {
+		return v, nil
+	}
+	return nil, fmt.Errorf("state store: %w: the state has not been read yet", authz.ErrUnavailable)
+}
+
+// Refresh reads on in the log. When it returns nil, the View has every change that
+// had been committed by anyone before Refresh was called.
+func (s *Store) Refresh(ctx context.Context) error {
+	s.mu.Lock()
+	since := s.moves()
+	s.mu.Unlock()
+	if err := s.kv.Sync(ctx); err != nil {
+		return unavailable(err)
+	}
+	return s.readOn(ctx, since)
+}
+
+// moves says how often the tail has moved. The caller holds mu.
+func (s *Store) moves() int {
+	if s.replica == nil {
+		return 0
+	}
+	return s.replica.tail.moves
+}
+
+// readOn reads the log from the tail on. since is what moves was before the Sync.
+func (s *Store) readOn(ctx context.Context, since int) error {
+	for {
+		s.mu.Lock()
+		r := s.replica
+		number := 0
+		if r != nil {
+			number = r.tail.number
+		}
+		s.mu.Unlock()
+		if r == nil {
+			return s.load(ctx, r)
+		}
+		raw, version, found, err := s.kv.ReadVersion(ctx, segmentPath(number))
+		if err != nil {
+			return unavailable(err)
+		}
+		more, err := s.take(r, number, reading{raw: raw, version: version, found: found, since: since})
+		if errors.Is(err, errBehind) {
+			return s.load(ctx, r)
+		}
+		if err != nil || !more {
+			return wrapLog(err)
+		}
+	}
+}
+
+func wrapLog(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("state store: %w: %w", authz.ErrUnavailable, err)
+}
+
+// take hands what was read to the replica, unless there is another one by now.
+func (s *Store) take(r *replica, number int, read reading) (more bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.replica != r {
+		return true, nil
+	}
+	more, e, err := r.accept(number, read, time.Now())
+	s.tell(e)
+	return more, err
+}
+
+// tell publishes the view and says what it leads to. The caller holds mu.
+func (s *Store) tell(e effects) {
+	if s.replica != nil {
+		s.view.Store(s.replica.view)
+	}
+	if e.all {
+		s.watch.DropAll()
+	}
+	for _, key := range e.drop {
+		s.watch.Drop(key)
+	}
+	if e.all || e.entities {
+		s.watch.Changed()
+	}
+}
+
+// maxLoads bounds how often everything is read again because checkpoints were
+// written meanwhile.
+const maxLoads = 5
+
+// load reads everything, unless there is another replica than the one that was
+// found behind.
+func (s *Store) load(ctx context.Context, behind *replica) error {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	s.mu.Lock()
+	current := s.replica
+	s.mu.Unlock()
+	if current != behind {
+		return nil
+	}
+	var err error
+	for range maxLoads {
+		var r *replica
+		if r, err = s.readAll(ctx); err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if behind != nil {
+				s.log.Warn("the state was read anew: the log does not go on from what was known, as after a restored backup or a long stop", zap.Int("position", r.view.position))
+				r.tail.moves = behind.tail.moves + 1
+			}
+			s.replica = r
+			s.tell(effects{all: true})
+			return nil
+		}
+		if !errors.Is(err, errBehind) {
+			return err
+		}
+	}
+	return fmt.Errorf("state store: %w: the checkpoint and the log do not fit together: %w; if a backup was restored in part, restore all of the mount", authz.ErrUnavailable, err)
+}
+
+// readAll reads the checkpoint and the log behind it.
+func (s *Store) readAll(ctx context.Context) (*replica, error) {
+	kept, _, found, err := readCheckpoint(ctx, s.kv)
+	switch {
+	case err != nil:
+		return nil, wrapAll(err)
+	case !found:
+		if err := s.begin(ctx); err != nil {
+			return nil, err
+		}
+		return nil, errBehind
+	}
+	v, err := loadView(ctx, s.kv, &kept, time.Now())
+	if err != nil {
+		return nil, wrapAll(err)
+	}
+	r := &replica{log: kept.Log, view: v, kept: kept, tail: tail{number: kept.Segment, version: -1}}
+	for {
+		number := r.tail.number
+		raw, version, found, err := s.kv.ReadVersion(ctx, segmentPath(number))
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		more, _, err := r.accept(number, reading{raw: raw, version: version, found: found}, time.Now())
+		if err != nil {
+			return nil, wrapAll(err)
+		}
+		if !more {
+			return r, nil
+		}
+	}
+}
+
+func wrapAll(err error) error {
+	if errors.Is(err, errBehind) {
+		return err
+	}
+	if errors.Is(err, errNewer) || errors.Is(err, authz.ErrMalformed) {
+		return wrapLog(err)
+	}
+	return unavailable(err)
+}
+
+// begin creates the log. That another replica was faster is as good.
+func (s *Store) begin(ctx context.Context) error {
+	_, version, found, err := readCheckpoint(ctx, s.kv)
+	if err == nil && !found {
+		_, _, err = writeEntry(ctx, s.kv, checkpointPath, checkpoint{Format: format, Log: rand.Text(), Set: "a"}, version)
+	}
+	if err != nil {
+		return wrapAll(err)
+	}
+	return nil
+}
