@@ -102,14 +102,21 @@ func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r
 		}
 		return nil
 	}
-	who := s.consumersByID[credential.ConsumerID]
-	if who == nil {
-		d.Reason, d.Err = ReasonUnknownConsumer, fmt.Errorf("the credential belongs to consumer %q, which is not known here", credential.ConsumerID)
+	who, err := s.consumers.consumer(credential.ConsumerID)
+	if err != nil {
+		d.Reason, d.Err = ReasonUnknownConsumer, unknownConsumer(credential.ConsumerID, err)
 		return nil
 	}
 	d.Allowed, d.Reason = true, ReasonAuthenticated
 	d.Consumer, d.ConsumerMemo = &who.Consumer, &who.memoSelf
 	return who
+}
+
+func unknownConsumer(id string, err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("the credential belongs to consumer %q, which is not known here", id)
+	}
+	return fmt.Errorf("the credential belongs to consumer %q, which is not used: %w", id, err)
 }
 
 // prove compares the secret that was presented with those of the credential,
@@ -151,7 +158,7 @@ func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err 
 
 // standIn replaces a bad credential by the policy's anonymous consumer.
 func (s *Snapshot) standIn(p *policy, d *Decision) *consumer {
-	who := s.anonymous(p.Anonymous)
+	who := s.consumers.named(p.Anonymous)
 	if who == nil {
 		*d = Decision{
 			Reason: ReasonAnonymousMissing,

@@ -18,6 +18,8 @@ type Record struct {
 	// Unique lists the keys that no other record of the kind may have, such as
 	// "username=alice".
 	Unique []string
+	// Tags are words to find the record by.
+	Tags []string
 }
 
 // A Change says what was, or is about to be, changed. It names an entity, or a

@@ -18,8 +18,7 @@ type Snapshot struct {
 	// fallback is the default policy, nil if there is none.
 	fallback *policy
 
-	consumersByID   map[string]*consumer
-	consumersByName map[string]*consumer
+	consumers *Directory
 }
 
 // policy is a Policy with what is worked out from it ahead of requests.
@@ -59,13 +58,18 @@ type consumer struct {
 // one policy and it selects nothing, it is the default, like a global plugin in
 // Kong.
 func NewSnapshot(policies []Policy, consumers []Consumer, sources map[string]Source) (*Snapshot, error) {
-	s := &Snapshot{
-		byName:          map[string]*policy{},
-		selection:       newSelection(),
-		consumersByID:   map[string]*consumer{},
-		consumersByName: map[string]*consumer{},
+	directory, err := NewDirectory(consumers, nil)
+	s, problem := NewSnapshotOf(policies, directory, sources)
+	if err := errors.Join(err, problem); err != nil {
+		return nil, err
 	}
-	errs := []error{s.addConsumers(consumers)}
+	return s, nil
+}
+
+// NewSnapshotOf is NewSnapshot with consumers that have been checked.
+func NewSnapshotOf(policies []Policy, consumers *Directory, sources map[string]Source) (*Snapshot, error) {
+	s := &Snapshot{byName: map[string]*policy{}, selection: newSelection(), consumers: consumers}
+	var errs []error
 	for i := range policies {
 		if err := s.addPolicy(policies[i], sources); err != nil {
 			errs = append(errs, fmt.Errorf("policy %q: %w", policies[i].Name, err))
@@ -78,37 +82,6 @@ func NewSnapshot(policies []Policy, consumers []Consumer, sources map[string]Sou
 		return nil, err
 	}
 	return s, nil
-}
-
-func (s *Snapshot) addConsumers(consumers []Consumer) error {
-	var errs []error
-	customIDs := map[string]bool{}
-	for _, c := range consumers {
-		label := c.Username
-		if label == "" {
-			label = c.CustomID
-		}
-		if err := c.Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("consumer %q: %w", label, err))
-			continue
-		}
-		switch {
-		case s.consumersByID[c.ID] != nil:
-			errs = append(errs, fmt.Errorf("consumer %q: id %s is taken by another consumer", label, c.ID))
-		case c.Username != "" && s.consumersByName[c.Username] != nil:
-			errs = append(errs, fmt.Errorf("consumer %q: the username is taken by another consumer", label))
-		case c.CustomID != "" && customIDs[c.CustomID]:
-			errs = append(errs, fmt.Errorf("consumer %q: custom_id %q is taken by another consumer", label, c.CustomID))
-		}
-		c.Groups = slices.Clone(c.Groups)
-		entry := newConsumer(c)
-		s.consumersByID[c.ID] = entry
-		customIDs[c.CustomID] = true
-		if c.Username != "" {
-			s.consumersByName[c.Username] = entry
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func (s *Snapshot) addPolicy(p Policy, sources map[string]Source) error {
@@ -146,7 +119,7 @@ func (s *Snapshot) dangling(p *Policy, sources map[string]Source) error {
 	if p.Vault != "" && sources[p.Vault] == nil {
 		errs = append(errs, fmt.Errorf("vault: there is no vault object %q; there are: %s", p.Vault, list(sources)))
 	}
-	if p.Anonymous != "" && s.anonymous(p.Anonymous) == nil {
+	if p.Anonymous != "" && s.consumers.named(p.Anonymous) == nil {
 		errs = append(errs, fmt.Errorf("anonymous: there is no consumer with the id or username %q", p.Anonymous))
 	}
 	return errors.Join(errs...)
@@ -181,13 +154,4 @@ func list(sources map[string]Source) string {
 		return "none"
 	}
 	return strings.Join(slices.Sorted(maps.Keys(sources)), ", ")
-}
-
-// anonymous finds a consumer by id, then by username, as Kong does; never by
-// custom id.
-func (s *Snapshot) anonymous(idOrUsername string) *consumer {
-	if c := s.consumersByID[idOrUsername]; c != nil {
-		return c
-	}
-	return s.consumersByName[idOrUsername]
 }

@@ -9,46 +9,25 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A Record is one entity (a consumer, a group, a vault object, a policy) as the
-// store keeps it. The store knows nothing of its document. A Record that is in a
-// [View] is never changed.
-type Record struct {
-	// Kind is the plural name of the entity, ID its lower-case UUID.
-	Kind, ID string
-	// Version is what a later write must name, so that nobody overwrites what
-	// they have not seen: the position of its last change. 0: the record does
-	// not exist yet.
-	Version int
-	// Document is a JSON object.
-	Document []byte
-	// Unique lists the keys that no other record of the kind may have, such as
-	// "username=alice".
-	Unique []string
-	// Tags are words to find the record by.
-	Tags []string
-}
+// The words of the records and of what changes. A Record that is in a [View] is
+// never changed; its Version is the position of its last change.
+type (
+	Record     = authz.Record
+	Change     = authz.Change
+	TakenError = authz.TakenError
+)
 
 // The kinds.
 const (
-	KindConsumers   = "consumers"
-	KindACLs        = "acls"
-	KindVaults      = "vaults"
-	KindPolicies    = "policies"
-	KindCredentials = "credentials"
+	KindConsumers   = authz.KindConsumers
+	KindACLs        = authz.KindACLs
+	KindVaults      = authz.KindVaults
+	KindPolicies    = authz.KindPolicies
+	KindCredentials = authz.KindCredentials
 )
 
-// A Change names what was, or is about to be, changed: an entity, or, where Kind is
-// [KindCredentials], the credential whose access token is ID.
-type Change struct{ Kind, ID string }
-
 // ErrConflict says that the record is not the one that the writer saw.
-var ErrConflict = errors.New("the record was changed by somebody else, read it again")
-
-// A TakenError says which unique key belongs to another record.
-type TakenError struct{ Key string }
-
-// Error implements error.
-func (e TakenError) Error() string { return fmt.Sprintf("%q belongs to another record", e.Key) }
+var ErrConflict = authz.ErrConflict
 
 // MaxDocument is the size in bytes of the largest document of a record. All of a
 // record has to fit into one line of the log.

@@ -47,8 +47,8 @@ type tail struct {
 type effects struct {
 	// drop are access tokens whose credentials may change or have changed.
 	drop []string
-	// entities: there are other records.
-	entities bool
+	// changes are the entities that have changed.
+	changes []Change
 	// all: anything may have changed.
 	all bool
 }
@@ -147,7 +147,7 @@ func (e *effects) add(b *batch) {
 		case opHold, opDone:
 			e.drop = append(e.drop, c.Key)
 		default:
-			e.entities = true
+			e.changes = append(e.changes, Change{Kind: interned(c.Kind), ID: c.ID})
 		}
 	}
 }

@@ -66,10 +66,10 @@ type Watcher struct {
 	// Drop: the credential of the access token may change, or has changed. It is
 	// called more than once for a change.
 	Drop func(accessToken string)
-	// DropAll: any credential may have changed.
+	// DropAll: any credential and any entity may have changed.
 	DropAll func()
-	// Changed: there are other entities.
-	Changed func()
+	// Changed: these entities have changed.
+	Changed func([]Change)
 }
 
 // A Store is the shared log and this replica's copy of the state. It is safe for
@@ -188,8 +188,8 @@ func (s *Store) tell(e effects) {
 	for _, key := range e.drop {
 		s.watch.Drop(key)
 	}
-	if e.all || e.entities {
-		s.watch.Changed()
+	if len(e.changes) > 0 {
+		s.watch.Changed(e.changes)
 	}
 }
 

@@ -16,15 +16,17 @@ import (
 // for concurrent use.
 type View struct {
 	position int
-	records  map[string]*btree.Map[string, *Record]
-	// unique maps a kind and a key of it to the record that has it.
-	unique *btree.Map[string, *Record]
+	records  map[string]*tree
+	// unique has, for each kind, the record that has a key.
+	unique map[string]*tree
 	holds  map[string]hold
 
 	// cloning guards the trees against two copies at a time; reading needs no
 	// guard.
 	cloning *sync.Mutex
 }
+
+type tree = btree.Map[string, *Record]
 
 // A hold is the right to change one credential.
 type hold struct {
@@ -35,8 +37,7 @@ type hold struct {
 
 func newView() *View {
 	return &View{
-		records: map[string]*btree.Map[string, *Record]{}, unique: new(btree.Map[string, *Record]),
-		holds: map[string]hold{}, cloning: &sync.Mutex{},
+		records: map[string]*tree{}, unique: map[string]*tree{}, holds: map[string]hold{}, cloning: &sync.Mutex{},
 	}
 }
 
@@ -44,12 +45,15 @@ func newView() *View {
 func (v *View) clone() *View {
 	v.cloning.Lock()
 	defer v.cloning.Unlock()
-	c := &View{position: v.position, records: make(map[string]*btree.Map[string, *Record], len(v.records)), holds: maps.Clone(v.holds), cloning: &sync.Mutex{}}
-	for kind, tree := range v.records {
-		c.records[kind] = tree.Copy()
+	return &View{position: v.position, records: copies(v.records), unique: copies(v.unique), holds: maps.Clone(v.holds), cloning: &sync.Mutex{}}
+}
+
+func copies(trees map[string]*tree) map[string]*tree {
+	all := make(map[string]*tree, len(trees))
+	for kind, t := range trees {
+		all[kind] = t.Copy()
 	}
-	c.unique = v.unique.Copy()
-	return c
+	return all
 }
 
 // Position is that of the last change in the view.
@@ -57,8 +61,12 @@ func (v *View) Position() int { return v.position }
 
 // Get returns a record, or [authz.ErrNotFound].
 func (v *View) Get(kind, id string) (*Record, error) {
-	if tree := v.records[kind]; tree != nil {
-		if r, ok := tree.Get(id); ok {
+	return find(v.records[kind], id)
+}
+
+func find(t *tree, key string) (*Record, error) {
+	if t != nil {
+		if r, ok := t.Get(key); ok {
 			return r, nil
 		}
 	}
@@ -67,16 +75,13 @@ func (v *View) Get(kind, id string) (*Record, error) {
 
 // ByUnique returns the record that has a unique key, or [authz.ErrNotFound].
 func (v *View) ByUnique(kind, key string) (*Record, error) {
-	if r, ok := v.unique.Get(uniqueKey(kind, key)); ok {
-		return r, nil
-	}
-	return nil, authz.ErrNotFound
+	return find(v.unique[kind], key)
 }
 
 // Len returns the number of records of a kind.
 func (v *View) Len(kind string) int {
-	if tree := v.records[kind]; tree != nil {
-		return tree.Len()
+	if t := v.records[kind]; t != nil {
+		return t.Len()
 	}
 	return 0
 }
@@ -84,49 +89,49 @@ func (v *View) Len(kind string) int {
 // After calls each with the records of a kind in the order of their ids, from the
 // first one that comes after id, until it returns false.
 func (v *View) After(kind, id string, each func(*Record) bool) {
-	tree := v.records[kind]
-	if tree == nil {
-		return
+	if t := v.records[kind]; t != nil {
+		t.Ascend(id, func(at string, r *Record) bool { return at == id || each(r) })
 	}
-	tree.Ascend(id, func(at string, r *Record) bool { return at == id || each(r) })
 }
 
-// WithPrefix calls each with the records of a kind that have a unique key which
-// begins with prefix, in the order of these keys, until it returns false.
-func (v *View) WithPrefix(kind, prefix string, each func(*Record) bool) {
-	from := uniqueKey(kind, prefix)
-	v.unique.Ascend(from, func(key string, r *Record) bool { return strings.HasPrefix(key, from) && each(r) })
+// WithPrefix calls each with the unique keys of a kind that begin with prefix, in
+// their order, and the record that has each, until it returns false.
+func (v *View) WithPrefix(kind, prefix string, each func(key string, r *Record) bool) {
+	if t := v.unique[kind]; t != nil {
+		t.Ascend(prefix, func(key string, r *Record) bool { return strings.HasPrefix(key, prefix) && each(key, r) })
+	}
 }
-
-func uniqueKey(kind, key string) string { return kind + "\x00" + key }
 
 // set puts a record into the view, in the place of the one that has its id.
 func (v *View) set(r *Record) {
 	v.remove(r.Kind, r.ID)
-	tree := v.records[r.Kind]
-	if tree == nil {
-		tree = new(btree.Map[string, *Record])
-		v.records[r.Kind] = tree
-	}
-	tree.Set(r.ID, r)
+	treeOf(v.records, r.Kind).Set(r.ID, r)
 	for _, key := range r.Unique {
-		v.unique.Set(uniqueKey(r.Kind, key), r)
+		treeOf(v.unique, r.Kind).Set(key, r)
 	}
 }
 
+func treeOf(trees map[string]*tree, kind string) *tree {
+	t := trees[kind]
+	if t == nil {
+		t = new(tree)
+		trees[kind] = t
+	}
+	return t
+}
+
 func (v *View) remove(kind, id string) {
-	tree := v.records[kind]
-	if tree == nil {
+	t := v.records[kind]
+	if t == nil {
 		return
 	}
-	old, ok := tree.Delete(id)
+	old, ok := t.Delete(id)
 	if !ok {
 		return
 	}
 	for _, key := range old.Unique {
-		k := uniqueKey(kind, key)
-		if owner, _ := v.unique.Get(k); owner == old {
-			v.unique.Delete(k)
+		if owner, _ := v.unique[kind].Get(key); owner == old {
+			v.unique[kind].Delete(key)
 		}
 	}
 }
@@ -138,7 +143,7 @@ func (v *View) apply(b *batch, position int, now time.Time) {
 		c := &b.Ops[i]
 		switch c.Op {
 		case opPut:
-			r := &Record{Kind: c.Kind, ID: c.ID, Version: position, Document: c.Document, Unique: c.Unique, Tags: c.Tags}
+			r := &Record{Kind: interned(c.Kind), ID: c.ID, Version: position, Document: c.Document, Unique: c.Unique, Tags: c.Tags}
 			if c.Version > 0 {
 				r.Version = c.Version
 			}
@@ -201,25 +206,29 @@ func (tx *Tx) Delete(kind, id string) error {
 // The changes up to the one that was refused do.
 var ErrTooLarge = fmt.Errorf("these are more changes than fit into one write of the state store (%d KiB); make them in several", maxLine>>10)
 
-// overhead is what a change takes in the log beside its texts, at the most.
-const overhead = 160
-
-func (c *change) size() int {
-	n := overhead + len(c.Kind) + len(c.ID) + len(c.Document) + len(c.Key) + len(c.By)
-	for _, texts := range [][]string{c.Unique, c.Tags} {
-		for _, s := range texts {
-			n += 6*len(s) + 3 // each byte may be escaped
-		}
-	}
-	return n
-}
+// overhead is what a line takes beside its changes.
+const overhead = 128
 
 func (tx *Tx) add(c change) error {
-	if tx.size += c.size(); tx.size > maxLine-overhead {
+	raw, err := encode(c)
+	if err != nil {
+		return err
+	}
+	if tx.size += len(raw) + 1; tx.size > maxLine-overhead {
 		return ErrTooLarge
 	}
 	tx.ops = append(tx.ops, c)
 	// The position that it will have at the least; a Tx sees its own changes.
 	tx.view.apply(&batch{Ops: []change{c}}, tx.view.position, time.Now())
 	return nil
+}
+
+// interned spares each record a copy of the name of its kind.
+func interned(kind string) string {
+	for _, known := range []string{KindConsumers, KindACLs, KindVaults, KindPolicies} {
+		if kind == known {
+			return known
+		}
+	}
+	return kind
 }

@@ -1,0 +1,116 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Consumers finds consumers that are kept elsewhere, in memory. It never changes: a
+// change is another Consumers. It is safe for concurrent use.
+type Consumers interface {
+	// ByID and ByUsername return [ErrNotFound] where there is no such consumer.
+	// Any other error says why one that is there must not be used.
+	ByID(id string) (Consumer, error)
+	ByUsername(username string) (Consumer, error)
+}
+
+// A Directory is all consumers that decisions know: those of the configuration, and
+// those of a [Consumers], which are worked out when they are asked for. It never
+// changes, and is safe for concurrent use.
+type Directory struct {
+	byID   map[string]*consumer
+	byName map[string]*consumer
+	more   Consumers
+	// known are the consumers of more that have been asked for, by id.
+	known *consumerMemo
+}
+
+// NewDirectory checks the consumers of the configuration against each other and
+// reports every mistake. more may be nil.
+func NewDirectory(consumers []Consumer, more Consumers) (*Directory, error) {
+	d := &Directory{byID: map[string]*consumer{}, byName: map[string]*consumer{}, more: more, known: &consumerMemo{}}
+	var errs []error
+	customIDs := map[string]bool{}
+	for _, c := range consumers {
+		label := c.Username
+		if label == "" {
+			label = c.CustomID
+		}
+		if err := c.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("consumer %q: %w", label, err))
+			continue
+		}
+		switch {
+		case d.byID[c.ID] != nil:
+			errs = append(errs, fmt.Errorf("consumer %q: id %s is taken by another consumer", label, c.ID))
+		case c.Username != "" && d.byName[c.Username] != nil:
+			errs = append(errs, fmt.Errorf("consumer %q: the username is taken by another consumer", label))
+		case c.CustomID != "" && customIDs[c.CustomID]:
+			errs = append(errs, fmt.Errorf("consumer %q: custom_id %q is taken by another consumer", label, c.CustomID))
+		}
+		c.Groups = slices.Clone(c.Groups)
+		entry := newConsumer(c)
+		d.byID[c.ID] = entry
+		customIDs[c.CustomID] = true
+		if c.Username != "" {
+			d.byName[c.Username] = entry
+		}
+	}
+	return d, errors.Join(errs...)
+}
+
+// Next returns the Directory with another Consumers, which differs from the one before
+// in the consumers with these ids at most. What is known of the others is kept.
+func (d *Directory) Next(more Consumers, changed []string) *Directory {
+	return &Directory{byID: d.byID, byName: d.byName, more: more, known: d.known.without(changed)}
+}
+
+// consumer returns the consumer of an id. Its error is [ErrNotFound], or says why the
+// consumer must not be used.
+func (d *Directory) consumer(id string) (*consumer, error) {
+	if c := d.byID[id]; c != nil {
+		return c, nil
+	}
+	if c := d.known.get(id); c != nil {
+		return c, nil
+	}
+	if d.more == nil {
+		return nil, ErrNotFound
+	}
+	found, err := d.more.ByID(id)
+	if err != nil {
+		return nil, err
+	}
+	return d.remember(found)
+}
+
+func (d *Directory) remember(found Consumer) (*consumer, error) {
+	if err := found.Validate(); err != nil {
+		return nil, err
+	}
+	return d.known.add(newConsumer(found)), nil
+}
+
+// named finds a consumer by id, then by username, as Kong does for anonymous; never by
+// custom id.
+func (d *Directory) named(idOrUsername string) *consumer {
+	if c, err := d.consumer(idOrUsername); err == nil {
+		return c
+	}
+	if c := d.byName[idOrUsername]; c != nil {
+		return c
+	}
+	if d.more == nil {
+		return nil
+	}
+	found, err := d.more.ByUsername(idOrUsername)
+	if err != nil {
+		return nil
+	}
+	c, err := d.remember(found)
+	if err != nil {
+		return nil
+	}
+	return c
+}

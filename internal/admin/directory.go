@@ -1,0 +1,92 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
+)
+
+// A directory finds the stored consumers of one view of the state.
+type directory struct {
+	view *state.View
+	// names are the usernames and custom ids that the configuration declares: a
+	// stored consumer that has one of them is not used.
+	names map[string]bool
+}
+
+// Consumers returns the stored consumers of a view, with their groups. Nothing is
+// worked out before it is asked for.
+func Consumers(declared Declared, view *state.View) authz.Consumers {
+	d := directory{view: view, names: map[string]bool{}}
+	for _, c := range declared.Consumers {
+		for _, key := range consumerKeys(c) {
+			d.names[key] = true
+		}
+	}
+	return d
+}
+
+func consumerKeys(c authz.Consumer) []string {
+	var keys []string
+	if c.Username != "" {
+		keys = append(keys, "username="+c.Username)
+	}
+	if c.CustomID != "" {
+		keys = append(keys, "custom_id="+c.CustomID)
+	}
+	return keys
+}
+
+// ByID implements [authz.Consumers].
+func (d directory) ByID(id string) (authz.Consumer, error) {
+	r, err := d.view.Get(authz.KindConsumers, id)
+	if err != nil {
+		return authz.Consumer{}, err
+	}
+	return d.consumer(r)
+}
+
+// ByUsername implements [authz.Consumers].
+func (d directory) ByUsername(username string) (authz.Consumer, error) {
+	r, err := d.view.ByUnique(authz.KindConsumers, "username="+username)
+	if err != nil {
+		return authz.Consumer{}, err
+	}
+	return d.consumer(r)
+}
+
+func (d directory) consumer(r *authz.Record) (authz.Consumer, error) {
+	fields, err := decodeDocument(r.Document)
+	if err != nil {
+		return authz.Consumer{}, err
+	}
+	if fields.text("id") != r.ID {
+		return authz.Consumer{}, fmt.Errorf("its record is of another consumer, %q", fields.text("id"))
+	}
+	c := authz.Consumer{ID: r.ID, Username: fields.text("username"), CustomID: fields.text("custom_id"), Tags: fields.list("tags")}
+	for _, key := range consumerKeys(c) {
+		if d.names[key] {
+			return authz.Consumer{}, fmt.Errorf("its %s is taken by a consumer of the configuration file", key[:strings.Index(key, "=")])
+		}
+	}
+	prefix := aclKey(r.ID, "")
+	d.view.WithPrefix(authz.KindACLs, prefix, func(key string, _ *authz.Record) bool {
+		c.Groups = append(c.Groups, strings.TrimPrefix(key, prefix))
+		return true
+	})
+	// Without a group that is not valid it might pass a deny list.
+	return c, c.Validate()
+}
+
+// ACLConsumer returns the id of the consumer whose group a record of acls is.
+func ACLConsumer(r *authz.Record) string {
+	for _, key := range r.Unique {
+		if rest, ok := strings.CutPrefix(key, "group="); ok {
+			id, _, _ := strings.Cut(rest, "/")
+			return id
+		}
+	}
+	return ""
+}
