@@ -232,7 +232,7 @@ func (a *API) serve(route route) http.Handler {
 				return
 			}
 		}
-		answer, err := route.handle(c)
+		answer, err := a.answer(c)
 		if err != nil {
 			a.refuse(w, r, err)
 			return
@@ -245,6 +245,16 @@ func (a *API) serve(route route) http.Handler {
 		}
 		write(w, answer.status, answer.body)
 	})
+}
+
+// answer lets the route handle a call, with a state that is current.
+func (a *API) answer(c *call) (reply, error) {
+	if !c.route.stateless {
+		if err := a.deps.Store.Refresh(c.ctx); err != nil {
+			return reply{}, err
+		}
+	}
+	return c.route.handle(c)
 }
 
 // A file is an answer that is not JSON.

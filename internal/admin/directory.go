@@ -90,3 +90,18 @@ func ACLConsumer(r *authz.Record) string {
 	}
 	return ""
 }
+
+// consumersOf says whether there is a consumer of an id or username that is used.
+func consumersOf(declared Declared, view *state.View) func(idOrUsername string) bool {
+	stored := Consumers(declared, view)
+	return func(idOrUsername string) bool {
+		for _, c := range declared.Consumers {
+			if c.ID == idOrUsername || c.Username == idOrUsername {
+				return true
+			}
+		}
+		_, byID := stored.ByID(idOrUsername)
+		_, byName := stored.ByUsername(idOrUsername)
+		return byID == nil || byName == nil
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // A VaultObject is the connection to the KV mount with the credentials of some
@@ -50,10 +51,9 @@ func DeclaredID(kind, name string) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// A State is all entities, in the core's words.
+// A State is policies and vault objects, in the core's words.
 type State struct {
-	Consumers []authz.Consumer
-	Policies  []authz.Policy
+	Policies []authz.Policy
 	// Vaults has every vault object that a policy names.
 	Vaults []VaultObject
 	// Problems are what does not fit together, although each record is good on
@@ -62,16 +62,16 @@ type State struct {
 	Problems []error
 }
 
-// Entities works out the entities from the file's declarations and the store's
-// records (consumers, acls, vault objects and policies, in any order). It fails
-// only where leaving out a record could let a request in: the caller then stays
-// with what it has. Vault objects come first by their own names, so that policies
-// refer to them.
-func Entities(declared Declared, records []authz.Record) (State, error) {
-	g := gathering{vaultNames: map[string]string{}, consumerAt: map[string]int{}}
+// Entities works out policies and vault objects from the file's declarations and the
+// stored records. Consumers are not among them: [Consumers] finds each when it is
+// asked for. Entities fails only where leaving out a record could let a request in:
+// the caller then stays with what it has. Vault objects come first by their own names,
+// so that policies refer to them.
+func Entities(declared Declared, view *state.View) (State, error) {
+	g := gathering{vaultNames: map[string]string{}, consumers: consumersOf(declared, view)}
 	g.declare(declared)
-	for _, kind := range []string{authz.KindVaults, authz.KindConsumers, authz.KindACLs, authz.KindPolicies} {
-		for _, r := range sortedRecords(records, kind) {
+	for _, kind := range []string{authz.KindVaults, authz.KindPolicies} {
+		view.After(kind, "", func(r *authz.Record) bool {
 			d, err := decodeDocument(r.Document)
 			if err == nil && (d.text("id") != r.ID) {
 				err = errors.New("the document is of another id")
@@ -79,21 +79,11 @@ func Entities(declared Declared, records []authz.Record) (State, error) {
 			if err = g.take(r, d, err); err != nil {
 				g.errs = append(g.errs, fmt.Errorf("%s %q: %w", r.Kind, r.ID, err))
 			}
-		}
+			return true
+		})
 	}
 	g.finish()
 	return g.State, errors.Join(g.errs...)
-}
-
-func sortedRecords(records []authz.Record, kind string) []authz.Record {
-	var of []authz.Record
-	for _, r := range records {
-		if r.Kind == kind {
-			of = append(of, r)
-		}
-	}
-	slices.SortFunc(of, func(x, y authz.Record) int { return strings.Compare(x.ID, y.ID) })
-	return of
 }
 
 // gathering is a State in the making.
@@ -102,8 +92,8 @@ type gathering struct {
 	errs []error
 	// vaultNames are names by id.
 	vaultNames map[string]string
-	// consumerAt are indexes by id; -1 is one that was dropped.
-	consumerAt map[string]int
+	// consumers says whether there is one of an id or username.
+	consumers func(idOrUsername string) bool
 	// acl is the global acl plugin.
 	acl document
 }
@@ -121,11 +111,6 @@ func (g *gathering) declare(d Declared) {
 		g.Vaults = append(g.Vaults, v)
 		g.vaultNames[v.ID] = v.Name
 	}
-	for _, c := range d.Consumers {
-		g.consumerAt[c.ID] = len(g.Consumers)
-		c.Groups = slices.Clone(c.Groups)
-		g.Consumers = append(g.Consumers, c)
-	}
 	for _, p := range d.Policies {
 		if p.ID == "" {
 			p.ID = DeclaredID(authz.KindPolicies, p.Name)
@@ -135,7 +120,7 @@ func (g *gathering) declare(d Declared) {
 }
 
 // take adds one record. d is its document unless err says that there is none.
-func (g *gathering) take(r authz.Record, d document, err error) error {
+func (g *gathering) take(r *authz.Record, d document, err error) error {
 	switch r.Kind {
 	case authz.KindVaults:
 		if err != nil {
@@ -143,17 +128,6 @@ func (g *gathering) take(r authz.Record, d document, err error) error {
 			return nil
 		}
 		g.takeVault(r, d)
-	case authz.KindConsumers:
-		if err != nil {
-			g.problem("consumer %q: %w; its credentials are refused", r.ID, err)
-			return nil
-		}
-		g.takeConsumer(d)
-	case authz.KindACLs:
-		if err != nil {
-			return err
-		}
-		g.takeACL(d)
 	case authz.KindPolicies:
 		if err != nil {
 			return err
@@ -163,7 +137,7 @@ func (g *gathering) take(r authz.Record, d document, err error) error {
 	return nil
 }
 
-func (g *gathering) takeVault(r authz.Record, d document) {
+func (g *gathering) takeVault(r *authz.Record, d document) {
 	if g.vaultNames[r.ID] != "" {
 		return
 	}
@@ -175,48 +149,6 @@ func (g *gathering) takeVault(r authz.Record, d document) {
 	}
 	g.Vaults = append(g.Vaults, v)
 	g.vaultNames[v.ID] = v.Name
-}
-
-func (g *gathering) takeConsumer(d document) {
-	c := authz.Consumer{ID: d.text("id"), Username: d.text("username"), CustomID: d.text("custom_id"), Tags: d.list("tags")}
-	if _, taken := g.consumerAt[c.ID]; taken {
-		return
-	}
-	clash := slices.ContainsFunc(g.Consumers, func(o authz.Consumer) bool {
-		return c.Username != "" && o.Username == c.Username || c.CustomID != "" && o.CustomID == c.CustomID
-	})
-	err := c.Validate()
-	if clash {
-		err = errors.New("its username or custom_id is taken by another one")
-	}
-	if err != nil {
-		g.problem("consumer %q: %w; its credentials are refused", c.ID, err)
-		g.consumerAt[c.ID] = -1
-		return
-	}
-	g.consumerAt[c.ID] = len(g.Consumers)
-	g.Consumers = append(g.Consumers, c)
-}
-
-// takeACL adds a group to its consumer. One without a consumer is left over from
-// a deletion.
-func (g *gathering) takeACL(d document) {
-	i, known := g.consumerAt[d.record("consumer").text("id")]
-	if !known || i < 0 {
-		return
-	}
-	c := g.Consumers[i]
-	c.Groups = append(slices.Clone(c.Groups), d.text("group"))
-	if err := c.Validate(); err != nil {
-		// Without the group it might pass a deny list.
-		g.problem("consumer %q: acl %q: %w; its credentials are refused", c.ID, d.text("id"), err)
-		g.consumerAt[c.ID] = -1
-		g.Consumers[i].ID = ""
-		return
-	}
-	slices.Sort(c.Groups)
-	c.Groups = slices.Compact(c.Groups)
-	g.Consumers[i] = c
 }
 
 func (g *gathering) takePolicy(d document) error {
@@ -262,11 +194,10 @@ func (g *gathering) lose(id string) string {
 }
 
 func (g *gathering) finish() {
-	g.Consumers = slices.DeleteFunc(g.Consumers, func(c authz.Consumer) bool { return c.ID == "" })
 	for i := range g.Policies {
 		p := &g.Policies[i]
 		g.applyACL(p)
-		if p.Anonymous != "" && !slices.ContainsFunc(g.Consumers, func(c authz.Consumer) bool { return c.ID == p.Anonymous || c.Username == p.Anonymous }) {
+		if p.Anonymous != "" && !g.consumers(p.Anonymous) {
 			g.problem("policy %q: there is no consumer %q to be anonymous; requests without good credentials are denied", p.Name, p.Anonymous)
 			p.Anonymous = ""
 		}
@@ -286,31 +217,33 @@ func (g *gathering) applyACL(p *authz.Policy) {
 
 // documents shows what is declared as the API shows everything.
 func (d Declared) documents() (map[string][]stored, error) {
-	state, err := Entities(d, nil)
+	all, err := Entities(d, state.NewView(nil))
 	if err != nil {
 		return nil, err
 	}
-	all := map[string][]stored{}
-	add := func(kind string, d document) { all[kind] = append(all[kind], stored{document: d, declared: true}) }
+	documents := map[string][]stored{}
+	add := func(kind string, d document) {
+		documents[kind] = append(documents[kind], stored{document: d, declared: true})
+	}
 	ids := map[string]string{}
-	for _, v := range state.Vaults {
+	for _, v := range all.Vaults {
 		ids[v.Name] = v.ID
 		add(authz.KindVaults, document{
 			"id": v.ID, "name": v.Name, "protocol": orNilText(v.Protocol), "host": orNilText(v.Host), "port": int64(v.Port),
 			"mount": orNilText(v.Mount), "vault_token": masked, "kv": orNilText(v.KV), "namespace": orNilText(v.Namespace),
 		})
 	}
-	for _, c := range state.Consumers {
+	for _, c := range d.Consumers {
 		add(authz.KindConsumers, document{"id": c.ID, "username": orNilText(c.Username), "custom_id": orNilText(c.CustomID), "tags": orNil(c.Tags)})
 		for _, group := range c.Groups {
 			add(authz.KindACLs, document{"id": DeclaredID(authz.KindACLs, c.ID+"/"+group), "group": group, "consumer": document{"id": c.ID}})
 		}
 	}
-	for _, p := range state.Policies {
+	for _, p := range all.Policies {
 		if ids[p.Vault] == "" {
 			return nil, fmt.Errorf("policy %q: there is no vault object %q", p.Name, p.Vault)
 		}
 		add(authz.KindPolicies, documentOf(p, p.ID, ids[p.Vault]))
 	}
-	return all, nil
+	return documents, nil
 }

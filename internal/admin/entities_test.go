@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vault-authz/vault-authz/authz"
+	view "github.com/vault-authz/vault-authz/internal/state"
 )
 
 const declaredConsumer = "0a6b7f44-9a35-4c6a-8f0e-2f6f8a0b1c2d"
@@ -32,9 +33,29 @@ func snapshot(t *testing.T, state State) {
 	for _, v := range state.Vaults {
 		sources[v.Name] = nobody{}
 	}
-	if _, err := authz.NewSnapshot(state.Policies, state.Consumers, sources); err != nil {
+	if _, err := authz.NewSnapshotOf(state.Policies, everyone(t), sources); err != nil {
 		t.Errorf("the core refuses the entities: %v", err)
 	}
+}
+
+// everyone is a directory in which every consumer is there.
+func everyone(t *testing.T) *authz.Directory {
+	t.Helper()
+	d, err := authz.NewDirectory(nil, anyConsumer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+type anyConsumer struct{}
+
+func (anyConsumer) ByID(id string) (authz.Consumer, error) {
+	return authz.Consumer{ID: id, Username: id}, nil
+}
+
+func (anyConsumer) ByUsername(name string) (authz.Consumer, error) {
+	return authz.Consumer{ID: testID(1), Username: name}, nil
 }
 
 type nobody struct{ authz.Source }
@@ -61,17 +82,17 @@ func TestEntitiesOfWhatTheAPIWrote(t *testing.T) {
 	b.must(201, b.form("POST", "/plugins", "name=vault-auth&config.vault.name=kong-auth&config.anonymous=bob"))
 	b.must(201, b.form("POST", "/plugins", "name=acl&config.allow=a&config.hide_groups_header=true"))
 	b.must(201, b.json("POST", "/policies", `{"name":"own","vault":"kong-auth","paths":["/own"],"acl":{"deny":["x"]}}`))
-	state, err := Entities(declaredEntitiesWithoutPolicies(), b.store.all())
+	state, err := Entities(declaredEntitiesWithoutPolicies(), b.store.view())
 	if err != nil || len(state.Problems) != 0 {
 		t.Fatalf("got %v and problems %v, want neither", err, state.Problems)
 	}
 	snapshot(t, state)
-	groups := map[string][]string{}
-	for _, c := range state.Consumers {
-		groups[c.Username] = c.Groups
-	}
-	if diff := cmp.Diff(map[string][]string{"alice": {"a", "b"}, "bob": nil, "dora": {"staff"}}, groups); diff != "" {
-		t.Errorf("groups: want (-), got (+):\n%s", diff)
+	stored := Consumers(declaredEntities(), b.store.view())
+	for name, want := range map[string][]string{"alice": {"a", "b"}, "bob": nil} {
+		c, err := stored.ByUsername(name)
+		if diff := cmp.Diff(want, c.Groups); diff != "" || err != nil {
+			t.Errorf("groups of %s: %v, want (-), got (+):\n%s", name, err, diff)
+		}
 	}
 	byName := map[string]authz.Policy{}
 	for _, p := range state.Policies {
@@ -116,7 +137,6 @@ func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T
 			return nil
 		}},
 		{name: "a vault object that cannot be read", records: []authz.Record{{Kind: authz.KindVaults, ID: testID(4), Document: []byte("x")}}, problem: "its policies are answered with unavailable"},
-		{name: "a consumer that cannot be read is unknown", records: []authz.Record{{Kind: authz.KindConsumers, ID: testID(4), Document: []byte("x")}}, problem: "its credentials are refused"},
 		{name: "an anonymous consumer that is gone", records: []authz.Record{rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"anonymous":"ghost"`))}, problem: "denied", check: func(s State) error {
 			if s.Policies[0].Anonymous != "" {
 				return fmt.Errorf("anonymous is %q", s.Policies[0].Anonymous)
@@ -131,20 +151,12 @@ func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T
 			rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, "")),
 			rec(authz.KindPolicies, testID(4), 1, policyDocument("p", vault, "")),
 		}, problem: "goes by its id"},
-		{name: "two consumers of one name", records: []authz.Record{rec(authz.KindConsumers, testID(3), 1, `{"id":"%s","username":"alice"}`)}, problem: "taken"},
-		{name: "a declared name", declared: declaredEntities(), records: []authz.Record{rec(authz.KindConsumers, testID(3), 1, `{"id":"%s","username":"dora"}`)}, problem: "taken"},
 		{name: "a declared default", declared: declaredEntities(), records: []authz.Record{rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`))}, problem: "another default"},
 		{name: "two vault objects of one name", records: []authz.Record{rec(authz.KindVaults, testID(4), 1, vaultDocument("v"))}, problem: "goes by its id"},
-		{name: "a consumer whose group cannot be", records: []authz.Record{rec(authz.KindACLs, testID(3), 1, `{"id":"%s","group":"a,b","consumer":{"id":"`+alice+`"}}`)}, problem: "its credentials are refused", check: func(s State) error {
-			if len(s.Consumers) != 0 {
-				return fmt.Errorf("consumers %+v", s.Consumers)
-			}
-			return nil
-		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			state, err := Entities(tt.declared, append(good[:len(good):len(good)], tt.records...))
+			state, err := Entities(tt.declared, view.NewView(append(good[:len(good):len(good)], tt.records...)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -170,20 +182,11 @@ func TestEntitiesFailWhereLeavingOutARecordCouldLetARequestIn(t *testing.T) {
 		{"a policy that cannot be read", authz.Record{Kind: authz.KindPolicies, ID: testID(1), Document: []byte("x")}},
 		{"a policy that is not valid", rec(authz.KindPolicies, testID(1), 1, `{"id":"%s","name":"p"}`)},
 		{"a plugin of a later version", rec(authz.KindPolicies, testID(1), 1, `{"id":"%s","plugin":"later"}`)},
-		{"a group that cannot be read", authz.Record{Kind: authz.KindACLs, ID: testID(1), Document: []byte("[]")}},
 		{"a record of another id", authz.Record{Kind: authz.KindPolicies, ID: testID(1), Document: []byte(`{"id":"` + testID(2) + `"}`)}},
 	} {
-		if _, err := Entities(Declared{}, []authz.Record{tt.r}); err == nil {
+		if _, err := Entities(Declared{}, view.NewView([]authz.Record{tt.r})); err == nil {
 			t.Errorf("%s: got no error", tt.name)
 		}
-	}
-}
-
-func TestAGroupWithoutItsConsumerIsLeftAlone(t *testing.T) {
-	t.Parallel()
-	state, err := Entities(Declared{}, []authz.Record{rec(authz.KindACLs, testID(3), 1, `{"id":"%s","group":"g","consumer":{"id":"`+testID(4)+`"}}`)})
-	if err != nil || len(state.Problems)+len(state.Consumers) != 0 {
-		t.Errorf("got %+v, %v, want nothing", state, err)
 	}
 }
 

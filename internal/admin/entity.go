@@ -56,7 +56,11 @@ func (a *API) findID(ctx context.Context, e *entity, id string) (stored, error) 
 			return d, nil
 		}
 	}
-	r, err := a.deps.Store.Get(ctx, e.kind, id)
+	view, err := a.deps.Store.View()
+	if err != nil {
+		return stored{}, err
+	}
+	r, err := view.Get(e.kind, id)
 	if err != nil {
 		return stored{}, err
 	}
@@ -69,14 +73,18 @@ func (a *API) findUnique(ctx context.Context, e *entity, key string) (stored, er
 			return d, nil
 		}
 	}
-	r, err := a.deps.Store.ByUnique(ctx, e.kind, key)
+	view, err := a.deps.Store.View()
+	if err != nil {
+		return stored{}, err
+	}
+	r, err := view.ByUnique(e.kind, key)
 	if err != nil {
 		return stored{}, err
 	}
 	return e.open(r)
 }
 
-func (e *entity) open(r authz.Record) (stored, error) {
+func (e *entity) open(r *authz.Record) (stored, error) {
 	d, err := decodeDocument(r.Document)
 	if err != nil {
 		return stored{}, fmt.Errorf("%s %q: %w", e.kind, r.ID, err)
@@ -89,28 +97,48 @@ func (e *entity) open(r authz.Record) (stored, error) {
 
 // all returns every entity, declared ones too, by id.
 func (a *API) all(ctx context.Context, e *entity) ([]stored, error) {
-	records, err := a.deps.Store.List(ctx, e.kind)
-	if err != nil {
-		return nil, err
-	}
 	var all []stored
-	for _, d := range a.declared[e.kind] {
-		if e.has(d.document) {
-			all = append(all, d)
-		}
-	}
-	for _, r := range records {
-		s, err := e.open(r)
-		if errors.Is(err, authz.ErrNotFound) || err == nil && a.isDeclared(e.kind, s.id()) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
+	err := a.each(ctx, e, "", func(*authz.Record) bool { return true }, func(s stored) bool {
 		all = append(all, s)
+		return true
+	})
+	return all, err
+}
+
+// each calls do with the entities in the order of their ids, declared ones too, from
+// the first one after an id, until it returns false. Records that keep refuses are
+// left out before they are read.
+func (a *API) each(_ context.Context, e *entity, after string, keep func(*authz.Record) bool, do func(stored) bool) error {
+	view, err := a.deps.Store.View()
+	if err != nil {
+		return err
 	}
-	slices.SortFunc(all, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
-	return all, nil
+	declared := slices.DeleteFunc(slices.Clone(a.declared[e.kind]), func(s stored) bool { return !e.has(s.document) || s.id() <= after })
+	slices.SortFunc(declared, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
+	goOn := true
+	view.After(e.kind, after, func(r *authz.Record) bool {
+		for goOn && len(declared) > 0 && declared[0].id() <= r.ID {
+			same := declared[0].id() == r.ID
+			goOn, declared = do(declared[0]), declared[1:]
+			if same {
+				return goOn
+			}
+		}
+		if !goOn || !keep(r) {
+			return goOn
+		}
+		var s stored
+		if s, err = e.open(r); errors.Is(err, authz.ErrNotFound) {
+			err = nil
+			return true
+		}
+		goOn = err == nil && do(s)
+		return goOn
+	})
+	for goOn && err == nil && len(declared) > 0 {
+		goOn, declared = do(declared[0]), declared[1:]
+	}
+	return err
 }
 
 func (a *API) isDeclared(kind, id string) bool {
@@ -196,7 +224,7 @@ func (a *API) write(c *call, e *entity, action string, old stored, d document, d
 	if err != nil {
 		return err
 	}
-	r := authz.Record{Kind: e.kind, ID: d.text("id"), Version: old.version, Document: raw}
+	r := authz.Record{Kind: e.kind, ID: d.text("id"), Version: old.version, Document: raw, Tags: d.list("tags")}
 	for _, k := range constraints {
 		r.Unique = append(r.Unique, k.key)
 	}

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // fakeStore is a Store in memory that keeps to the contract.
@@ -100,44 +101,21 @@ func (s *fakeStore) Delete(_ context.Context, kind, id string) error {
 	return s.failWrites
 }
 
-func (s *fakeStore) Get(_ context.Context, kind, id string) (authz.Record, error) {
+func (s *fakeStore) Refresh(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
-		return authz.Record{}, s.err
-	}
-	r, found := s.records[kind+"/"+id]
-	if !found {
-		return authz.Record{}, fmt.Errorf("record: %w", authz.ErrNotFound)
-	}
-	return r, nil
+	return s.err
 }
 
-func (s *fakeStore) List(_ context.Context, kind string) ([]authz.Record, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var of []authz.Record
-	for _, r := range s.records {
-		if r.Kind == kind {
-			of = append(of, r)
-		}
+func (s *fakeStore) View() (*state.View, error) {
+	if err := s.Refresh(context.Background()); err != nil { //nolint:forbidigo // it is not used
+		return nil, err
 	}
-	return of, s.err
+	return s.view(), nil
 }
 
-func (s *fakeStore) ByUnique(_ context.Context, kind, key string) (authz.Record, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
-		return authz.Record{}, s.err
-	}
-	for _, r := range s.records {
-		if r.Kind == kind && slices.Contains(r.Unique, key) {
-			return r, nil
-		}
-	}
-	return authz.Record{}, fmt.Errorf("record: %w", authz.ErrNotFound)
-}
+// view is what View returns, whatever fails.
+func (s *fakeStore) view() *state.View { return state.NewView(s.all()) }
 
 func (s *fakeStore) all() []authz.Record {
 	s.mu.Lock()

@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/vault-authz/vault-authz/authz"
 )
@@ -50,20 +52,8 @@ func (a *API) get(e *entity) handler {
 
 func (a *API) list(e *entity) handler {
 	return func(c *call) (reply, error) {
-		all, err := a.all(c.ctx, e)
-		if err != nil {
-			return reply{}, err
-		}
-		return c.page(e.showAll(all))
+		return c.page(a, e)
 	}
-}
-
-func (e *entity) showAll(all []stored) []document {
-	items := make([]document, len(all))
-	for i, s := range all {
-		items[i] = e.show(s.document)
-	}
-	return items
 }
 
 func (a *API) create(e *entity) handler {
@@ -163,34 +153,34 @@ func (a *API) deleteConsumer(c *call) (reply, error) {
 	if !authz.IsUUID(id) {
 		return noContent, a.removeOrphans(c)
 	}
-	return noContent, a.removeACLs(c, func(consumer string) (bool, error) { return consumer == id, nil })
+	groups, err := a.aclsOf(id)
+	if err != nil {
+		return reply{}, err
+	}
+	return noContent, a.removeACLs(c, groups)
 }
 
 // removeOrphans removes groups of consumers that are no more.
 func (a *API) removeOrphans(c *call) error {
-	return a.removeACLs(c, func(consumer string) (bool, error) {
-		_, err := a.findID(c.ctx, a.consumers, consumer)
+	var orphans []stored
+	var problem error
+	err := a.each(c.ctx, a.acls, "", func(*authz.Record) bool { return true }, func(s stored) bool {
+		_, err := a.findID(c.ctx, a.consumers, s.record("consumer").text("id"))
 		if errors.Is(err, authz.ErrNotFound) {
-			return true, nil
+			orphans, err = append(orphans, s), nil
 		}
-		return false, err
+		problem = err
+		return err == nil
 	})
-}
-
-func (a *API) removeACLs(c *call, of func(consumer string) (bool, error)) error {
-	all, err := a.all(c.ctx, a.acls)
-	if err != nil {
+	if err := cmp.Or(err, problem); err != nil {
 		return err
 	}
-	for _, s := range all {
+	return a.removeACLs(c, orphans)
+}
+
+func (a *API) removeACLs(c *call, doomed []stored) error {
+	for _, s := range doomed {
 		if s.declared {
-			continue
-		}
-		doomed, err := of(s.record("consumer").text("id"))
-		if err != nil {
-			return err
-		}
-		if !doomed {
 			continue
 		}
 		if err := a.remove(c, a.acls, s.id(), func() (stored, error) { return s, nil }); err != nil {
@@ -224,17 +214,34 @@ func (a *API) listConsumerACLs(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	all, err := a.all(c.ctx, a.acls)
+	groups, err := a.aclsOf(consumer.id())
 	if err != nil {
 		return reply{}, err
 	}
-	var items []document
-	for _, s := range all {
-		if s.record("consumer").text("id") == consumer.id() {
-			items = append(items, a.acls.show(s.document))
+	return c.pageOf(a.acls.showAll(groups))
+}
+
+// aclsOf returns the groups of a consumer in the order of their ids.
+func (a *API) aclsOf(consumer string) ([]stored, error) {
+	view, err := a.deps.Store.View()
+	if err != nil {
+		return nil, err
+	}
+	var all []stored
+	for _, s := range a.declared[a.acls.kind] {
+		if s.record("consumer").text("id") == consumer {
+			all = append(all, s)
 		}
 	}
-	return c.page(items)
+	view.WithPrefix(a.acls.kind, aclKey(consumer, ""), func(_ string, r *authz.Record) bool {
+		var s stored
+		if s, err = a.acls.open(r); err == nil {
+			all = append(all, s)
+		}
+		return err == nil
+	})
+	slices.SortFunc(all, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
+	return all, err
 }
 
 // ofConsumer is the body with the path's consumer in it.

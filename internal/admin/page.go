@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
 )
 
 const (
@@ -68,9 +70,38 @@ func (c *call) list(data any, last string) reply {
 	return ok(body)
 }
 
-// page answers with the part of all that is asked for. all is in the order of
-// ids.
-func (c *call) page(all []document) (reply, error) {
+// page answers with the part of all entities that is asked for, in the order of their
+// ids. It reads no more of them than it shows.
+func (c *call) page(a *API, e *entity) (reply, error) {
+	w, err := c.window()
+	if err != nil {
+		return reply{}, err
+	}
+	keep, err := c.tagFilter()
+	if err != nil {
+		return reply{}, err
+	}
+	data, last, more := []document{}, "", false
+	err = a.each(c.ctx, e, w.after, func(r *authz.Record) bool { return keep(r.Tags) }, func(s stored) bool {
+		if !keep(s.list("tags")) {
+			return true
+		}
+		if more = len(data) == w.size; !more {
+			data, last = append(data, e.show(s.document)), s.id()
+		}
+		return !more
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	if !more {
+		last = ""
+	}
+	return c.list(data, last), nil
+}
+
+// pageOf is page for a list that is short.
+func (c *call) pageOf(all []document) (reply, error) {
 	w, err := c.window()
 	if err != nil {
 		return reply{}, err
@@ -90,6 +121,14 @@ func (c *call) page(all []document) (reply, error) {
 		data, last = append(data, d), d.text("id")
 	}
 	return c.list(data, ""), nil
+}
+
+func (e *entity) showAll(all []stored) []document {
+	items := make([]document, len(all))
+	for i, s := range all {
+		items[i] = e.show(s.document)
+	}
+	return items
 }
 
 // tagFilter reads tags: a,b means both, a/b either.

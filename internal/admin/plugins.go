@@ -252,7 +252,7 @@ func (a *API) listPlugins(c *call) (reply, error) {
 		}
 	}
 	slices.SortFunc(items, func(x, y document) int { return cmp.Compare(x.text("id"), y.text("id")) })
-	return c.page(items)
+	return c.pageOf(items)
 }
 
 func (a *API) patchPlugin(c *call) (reply, error) { return a.changePlugin(c, true) }

@@ -18,7 +18,9 @@ type route struct {
 	body bool
 	// changes says that the call is finished even if its caller has gone.
 	changes bool
-	handle  handler
+	// stateless says that the call needs nothing of the state.
+	stateless bool
+	handle    handler
 }
 
 func read(pattern string, h handler) route { return route{method: "GET", pattern: pattern, handle: h} }
@@ -29,9 +31,9 @@ func change(method, pattern string, h handler) route {
 
 func (a *API) routes() []route {
 	all := []route{
-		read("/", a.node),
-		read("/status", a.status),
-		read("/openapi.yaml", a.openAPI),
+		{method: "GET", pattern: "/", stateless: true, handle: a.node},
+		{method: "GET", pattern: "/status", stateless: true, handle: a.status},
+		{method: "GET", pattern: "/openapi.yaml", stateless: true, handle: a.openAPI},
 
 		read("/consumers", a.listConsumers),
 		change("POST", "/consumers", a.create(a.consumers)),

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // A Store keeps the entities. It is safe for concurrent use. An error that wraps
@@ -23,11 +24,13 @@ type Store interface {
 	// Delete removes a record and its unique keys. Its error may wrap
 	// [authz.ErrNotFound], which counts as done.
 	Delete(ctx context.Context, kind, id string) error
-	// Get and ByUnique find one record, or wrap [authz.ErrNotFound].
-	Get(ctx context.Context, kind, id string) (authz.Record, error)
-	ByUnique(ctx context.Context, kind, key string) (authz.Record, error)
-	// List returns all records of a kind, in any order.
-	List(ctx context.Context, kind string) ([]authz.Record, error)
+	// Refresh is called once for each call of the API, before anything else: after it
+	// the Store shows what had been committed through any replica before. Its error
+	// wraps [authz.ErrUnavailable].
+	Refresh(ctx context.Context) error
+	// View returns the records as they are now. Its error wraps
+	// [authz.ErrUnavailable].
+	View() (*state.View, error)
 }
 
 // An Announcer tells replicas, this one among them, what changes.

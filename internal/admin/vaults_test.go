@@ -93,7 +93,7 @@ func TestAnAnswerCanBePutBackWithoutLosingTheToken(t *testing.T) {
 	b := furnished(t)
 	shown := b.get("/vault-auth/kong-auth").raw
 	b.must(200, b.json("PUT", "/vault-auth/kong-auth", shown))
-	state, err := Entities(Declared{}, b.store.all())
+	state, err := Entities(Declared{}, b.store.view())
 	if err != nil || len(state.Vaults) != 1 {
 		t.Fatalf("got %v, %v, want one vault object", state.Vaults, err)
 	}

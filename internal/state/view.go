@@ -41,6 +41,15 @@ func newView() *View {
 	}
 }
 
+// NewView returns a view of records that are in no log, at position 0.
+func NewView(records []Record) *View {
+	v := newView()
+	for i := range records {
+		v.set(&records[i])
+	}
+	return v
+}
+
 // clone returns a copy to be changed. The nodes of the trees are shared until then.
 func (v *View) clone() *View {
 	v.cloning.Lock()

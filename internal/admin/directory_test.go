@@ -1,0 +1,63 @@
+package admin
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
+)
+
+func group(n int, consumer, name string) authz.Record {
+	r := rec(authz.KindACLs, testID(n), 1, `{"id":"%s","group":"`+name+`","consumer":{"id":"`+consumer+`"}}`)
+	r.Unique = []string{aclKey(consumer, name)}
+	return r
+}
+
+func user(n int, name string) authz.Record {
+	r := rec(authz.KindConsumers, testID(n), 1, `{"id":"%s","username":"`+name+`","custom_id":"c-`+name+`","tags":["t"]}`)
+	r.Unique = []string{"username=" + name, "custom_id=c-" + name}
+	return r
+}
+
+func TestStoredConsumerHasItsGroups(t *testing.T) {
+	t.Parallel()
+	d := Consumers(Declared{}, state.NewView([]authz.Record{
+		user(1, "alice"), user(2, "bob"), group(11, testID(1), "b"), group(12, testID(1), "a"), group(13, testID(2), "z"), group(14, testID(9), "left over"),
+	}))
+	want := authz.Consumer{ID: testID(1), Username: "alice", CustomID: "c-alice", Groups: []string{"a", "b"}, Tags: []string{"t"}}
+	for name, find := range map[string]func() (authz.Consumer, error){
+		"by id":       func() (authz.Consumer, error) { return d.ByID(testID(1)) },
+		"by username": func() (authz.Consumer, error) { return d.ByUsername("alice") },
+	} {
+		got, err := find()
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v, want (-), got (+):\n%s", name, err, diff)
+		}
+	}
+	if _, err := d.ByID(testID(9)); !errors.Is(err, authz.ErrNotFound) {
+		t.Errorf("a consumer of whom only a group is left: %v, want not found", err)
+	}
+}
+
+func TestStoredConsumerThatDoesNotFitIsNotUsed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		records []authz.Record
+		want    string
+	}{
+		{"a record that cannot be read", []authz.Record{{Kind: authz.KindConsumers, ID: testID(1), Document: []byte("x")}}, "not a JSON object"},
+		{"a record of another consumer", []authz.Record{{Kind: authz.KindConsumers, ID: testID(1), Document: []byte(`{"id":"` + testID(2) + `","username":"a"}`)}}, "of another consumer"},
+		{"the name of a declared one", []authz.Record{user(1, "dora")}, "username is taken"},
+		{"a group that cannot be in a header", []authz.Record{user(1, "alice"), group(2, testID(1), "a,b")}, "comma"},
+	} {
+		_, err := Consumers(declaredEntities(), state.NewView(tt.records)).ByID(testID(1))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want an error with %q", tt.name, err, tt.want)
+		}
+	}
+}
