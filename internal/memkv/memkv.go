@@ -157,6 +157,13 @@ func (e *Engine) list(ctx context.Context, prefix string) ([]string, error) {
 	return names, nil
 }
 
+// Sync returns nil: what was written is there for everybody.
+func (e *Engine) Sync(ctx context.Context) error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.err(ctx)
+}
+
 // err is why an operation must fail. The caller holds mu.
 func (e *Engine) err(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
