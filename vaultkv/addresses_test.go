@@ -16,7 +16,8 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// A node is a fake server that counts what it is asked and can change its mind.
+// A node is a fake server that counts what it is asked, but for its health, and can
+// change its mind.
 type node struct {
 	*httptest.Server
 	asked atomic.Int32
@@ -28,7 +29,9 @@ func newNode(t *testing.T, h http.HandlerFunc) *node {
 	n := &node{}
 	n.serve.Store(&h)
 	n.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n.asked.Add(1)
+		if r.URL.Path != "/v1/sys/health" {
+			n.asked.Add(1)
+		}
 		(*n.serve.Load())(w, r)
 	}))
 	t.Cleanup(n.Close)
@@ -257,17 +260,25 @@ func TestRedirectToAnAddressOfOursIsFollowed(t *testing.T) {
 }
 
 // TestRedirectToSomethingElseIsNotFollowed: what is there is no answer to what was
-// asked, be it at an address of ours.
+// asked, be it at an address of ours. That is asked for the same thing.
 func TestRedirectToSomethingElseIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	for _, to := range []string{"/v1/kong-auth/another", "/v1/kong-auth/" + accessToken + "?version=1", "/v1/other/" + accessToken} {
-		active := newNode(t, notFound)
+		var asked atomic.Value
+		active := newNode(t, func(w http.ResponseWriter, r *http.Request) {
+			asked.Store(r.URL.RequestURI())
+			notFound(w, r)
+		})
 		standby := newNode(t, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, active.URL+to, http.StatusTemporaryRedirect)
 		})
 		_, s, _ := open(t, standby.URL+","+active.URL, nil)
-		if _, err := s.Lookup(t.Context(), accessToken); !errors.Is(err, authz.ErrUnavailable) || active.asked.Load() != 0 {
-			t.Errorf("Lookup with a redirect to %q = %v after %d requests there, want %v and none", to, err, active.asked.Load(), authz.ErrUnavailable)
+		if _, err := s.Lookup(t.Context(), accessToken); !errors.Is(err, authz.ErrNotFound) || asked.Load() != "/v1/kong-auth/"+accessToken {
+			t.Errorf("Lookup with a redirect to %q = %v, and the other address was asked for %v", to, err, asked.Load())
+		}
+		_, lone, _ := open(t, standby.URL, nil)
+		if _, err := lone.Lookup(t.Context(), accessToken); !errors.Is(err, authz.ErrUnavailable) {
+			t.Errorf("Lookup with a redirect to %q = %v, want %v", to, err, authz.ErrUnavailable)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 )
@@ -21,6 +22,10 @@ type answer struct {
 	// html and wantsTLS say what kind of body it is that does not come from
 	// Vault's API.
 	html, wantsTLS bool
+	// from is the endpoint that it came from, nil if that is not known.
+	from *endpoint
+	// index is how far that server had got.
+	index index
 	// method and path are of the request: GET, PUT, … or LIST, and what follows
 	// /v1/.
 	method, path string
@@ -35,6 +40,7 @@ type answer struct {
 // ask sends one request. Answers of any status are answers; the error is for
 // when there was none.
 func (v *Vault) ask(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
+	began := time.Now()
 	resp, err := send(ctx)
 	if resp == nil || resp.Response == nil {
 		return nil, v.transportError(ctx, err)
@@ -50,7 +56,10 @@ func (v *Vault) ask(ctx context.Context, send func(context.Context) (*api.Respon
 	if err != nil {
 		return nil, v.transportError(ctx, err)
 	}
-	known := answer{status: resp.StatusCode, where: v.origin(resp.Response)}
+	known := answer{status: resp.StatusCode, where: v.cfg.Address, from: endpointOf(resp.Response), index: indexOf(resp.Header, began)}
+	if known.from != nil {
+		known.where = known.from.text
+	}
 	if r := resp.Request; r != nil {
 		known.method, known.path = r.Method, strings.TrimPrefix(r.URL.Path, "/v1/")
 		if r.URL.Query().Get("list") == "true" {
@@ -66,14 +75,18 @@ func (v *Vault) ask(ctx context.Context, send func(context.Context) (*api.Respon
 	return &a, nil
 }
 
-// origin names the server that an answer came from.
-func (v *Vault) origin(resp *http.Response) string {
-	if resp.Request != nil {
-		if e, ok := resp.Request.Context().Value(endpointKey{}).(*endpoint); ok {
-			return e.text
-		}
+// endpointOf returns where an answer came from.
+func endpointOf(resp *http.Response) *endpoint {
+	if resp.Request == nil {
+		return nil
 	}
-	return v.cfg.Address
+	e, _ := resp.Request.Context().Value(endpointKey{}).(*endpoint)
+	return e
+}
+
+// writes says whether the request was to change something.
+func (a *answer) writes() bool {
+	return a.method != "" && a.method != http.MethodGet && a.method != methodList
 }
 
 func isHTML(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }

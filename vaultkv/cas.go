@@ -3,9 +3,7 @@ package vaultkv
 import (
 	"context"
 	"encoding/json"
-	"net/http/httptrace"
 	"path"
-	"sync/atomic"
 
 	"github.com/hashicorp/vault/api"
 )
@@ -13,16 +11,27 @@ import (
 var _ Versioned = (*Vault)(nil)
 
 // casMismatch is how KV v2 answers a write that names another version, with
-// status 400.
-const casMismatch = "check-and-set parameter did not match"
+// status 400; casMissing how it answers one that names none where it has to.
+const (
+	casMismatch = "check-and-set parameter did not match"
+	casMissing  = "check-and-set parameter required"
+)
 
 // ReadVersion implements [Versioned]. The mount must be KV v2.
 func (v *Vault) ReadVersion(ctx context.Context, p string) (document []byte, version int, found bool, err error) {
+	document, version, found, problem := v.readVersion(ctx, p)
+	if problem != nil {
+		return nil, 0, false, problem
+	}
+	return document, version, found, nil
+}
+
+func (v *Vault) readVersion(ctx context.Context, p string) (document []byte, version int, found bool, problem *Error) {
 	full, problem := v.versionedPath(v.layout.data, p)
 	if problem != nil {
 		return nil, 0, false, problem
 	}
-	err = v.do(ctx, func(ctx context.Context) (*api.Response, error) {
+	problem = v.perform(ctx, func(ctx context.Context) (*api.Response, error) {
 		return v.client.Logical().ReadRawWithContext(ctx, full)
 	}, func(a *answer) *Error {
 		if a.status == 404 {
@@ -47,13 +56,23 @@ func (v *Vault) ReadVersion(ctx context.Context, p string) (document []byte, ver
 		document, found = body.Data, true
 		return nil
 	})
-	if err != nil {
-		return nil, 0, false, err
+	if problem != nil {
+		return nil, 0, false, problem
 	}
 	return document, version, found, nil
 }
 
 // WriteVersion implements [Versioned]. The mount must be KV v2.
+//
+// A refusal (ok is false) may come from a standby that goes by its own old data,
+// or follow a redirect of a standby that had passed the write on and lost the
+// answer. So it is no proof of what is there: the caller syncs, reads, looks for
+// its own document there, and then tries again.
+//
+// After an error the outcome is unknown: the write may have been done, or may be
+// done within the time that the server gives it. The caller looks for it in the
+// same way. What is certain not to have been done (no connection, a server that is
+// sealed, a node that knows no active one) is tried at the other addresses first.
 func (v *Vault) WriteVersion(ctx context.Context, p string, document []byte, cas int) (version int, ok bool, err error) {
 	full, problem := v.versionedPath(v.layout.data, p)
 	if problem != nil {
@@ -62,39 +81,26 @@ func (v *Vault) WriteVersion(ctx context.Context, p string, document []byte, cas
 	if len(document) == 0 || document[0] != '{' || !json.Valid(document) {
 		return 0, false, fail(StateUnknown, 0, "the document is not a JSON object")
 	}
-	body, err := json.Marshal(casBody{Options: casOptions{cas}, Data: document})
+	body, err := json.Marshal(casBody{Options: &casOptions{cas}, Data: document})
 	if err != nil {
 		return 0, false, fail(StateUnknown, 0, "the document is not a JSON object")
 	}
-	var sent atomic.Int32
 	a, problem := v.exchange(ctx, func(ctx context.Context) (*api.Response, error) {
-		// A refusal of our token, after which this is called again, wrote nothing.
-		sent.Store(0)
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-			WroteRequest: func(httptrace.WroteRequestInfo) { sent.Add(1) },
-		})
 		return v.client.Logical().WriteRawWithContext(ctx, full, body)
 	})
 	switch {
 	case problem != nil:
-	case a.status == 400 && a.errorSays(casMismatch) && sent.Load() > 1:
-		// The first try may have been the write that the second collided with.
-		problem = fail(StateFailing, a.status, "the server may have done the write and then was asked again; read what is there")
-		problem.aside = true
 	case a.status == 400 && a.errorSays(casMismatch):
-		v.health.set(StateOK, "")
+		v.learn(nil)
 		return 0, false, nil
 	default:
 		version, problem = v.writtenVersion(ctx, a)
 	}
-	if problem == nil {
-		v.health.set(StateOK, "")
-		return version, true, nil
+	v.learn(problem)
+	if problem != nil {
+		return 0, false, problem
 	}
-	if !problem.aside {
-		v.health.set(problem.State, problem.detail)
-	}
-	return 0, false, problem
+	return version, true, nil
 }
 
 // ListUnder implements [Versioned]. The mount must be KV v2. The answer names
@@ -108,7 +114,7 @@ func (v *Vault) ListUnder(ctx context.Context, folder string) (names []string, e
 }
 
 type casBody struct {
-	Options casOptions      `json:"options"`
+	Options *casOptions     `json:"options,omitempty"`
 	Data    json.RawMessage `json:"data"`
 }
 
@@ -116,7 +122,8 @@ type casOptions struct {
 	CAS int `json:"cas"`
 }
 
-// exchange sends a request, once more with another token after a 403.
+// exchange sends a request, once more with another token after a 403, and takes
+// note of how far the cluster has got with a write.
 func (v *Vault) exchange(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
@@ -127,6 +134,9 @@ func (v *Vault) exchange(ctx context.Context, send func(context.Context) (*api.R
 	a, problem := v.ask(ctx, send)
 	if problem == nil && a.status == 403 && v.session.another(ctx, token, a) {
 		a, problem = v.ask(ctx, send)
+	}
+	if problem == nil && a.writes() && a.status < 300 {
+		v.conn.cluster.Load().answered(a)
 	}
 	return a, problem
 }

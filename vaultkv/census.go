@@ -39,6 +39,9 @@ func censusLimit(ctx context.Context) int64 {
 // health, which is about reading: a token that must not list is as good as any
 // for that.
 func (v *Vault) EachKey(ctx context.Context, each func(key string)) error {
+	if problem := v.notCurrent(); problem != nil {
+		return problem
+	}
 	ctx, cancel := context.WithTimeout(ctx, censusTimeout)
 	defer cancel()
 	if problem := v.census(ctx, each); problem != nil {

@@ -2,7 +2,6 @@ package vaultkv
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -15,10 +14,6 @@ import (
 	"go.uber.org/zap"
 )
 
-// comeBackInterval is how often the first address is tried again while another
-// one is in use.
-const comeBackInterval = 15 * time.Second
-
 // A connection is the way to a server: it sends a request to one of its addresses
 // after the other until there is an answer that another could not better. It is
 // an [http.RoundTripper], safe for concurrent use.
@@ -28,13 +23,17 @@ type connection struct {
 	timeout   time.Duration
 	retries   int
 	log       *zap.Logger
-	// good is the endpoint that answered last, which is asked first.
+	// good is the endpoint that is asked first. It changes by what is known of all
+	// of them (look), or by a request that had to leave it (leaveFor).
 	good atomic.Int32
-	// comeBack is when to try the first address again. It belongs to maintain.
-	comeBack time.Time
+	// cluster is the one that the addresses are nodes of.
+	clusters *Clusters
+	cluster  atomic.Pointer[cluster]
+	// withStandbys is set once the server has said that it may have standbys.
+	withStandbys atomic.Bool
 }
 
-func newConnection(c Config, log *zap.Logger) (*connection, error) {
+func newConnection(c Config, clusters *Clusters, log *zap.Logger) (*connection, error) {
 	files, err := newTLSFiles(c, log)
 	if err != nil {
 		return nil, err
@@ -43,7 +42,8 @@ func newConnection(c Config, log *zap.Logger) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &connection{files: files, timeout: c.Timeout, retries: c.MaxRetries, log: log}
+	conn := &connection{files: files, timeout: c.Timeout, retries: c.MaxRetries, log: log, clusters: clusters}
+	conn.cluster.Store(&cluster{proofAge: clusters.proofAge, members: 1})
 	for _, a := range addresses {
 		e, err := newEndpoint(a, c, files)
 		if err != nil {
@@ -54,41 +54,14 @@ func newConnection(c Config, log *zap.Logger) (*connection, error) {
 	return conn, nil
 }
 
-// maintain is to be called now and then: it keeps up with the files, closes what
-// is no longer used, and goes back to the first address if that answers again. It
-// is not for concurrent use.
-func (c *connection) maintain(ctx context.Context) {
+// maintain is to be called now and then: it keeps up with the files, and closes
+// what is no longer used.
+func (c *connection) maintain() {
 	c.files.reload()
 	for _, e := range c.endpoints {
 		// A pool that has had its time is given up even if nobody asks.
 		e.connections()
 		e.sweep()
-	}
-	if now := time.Now(); now.After(c.comeBack) {
-		c.comeBack = now.Add(comeBackInterval)
-		if c.good.Load() != 0 && c.healthy(ctx, c.endpoints[0]) {
-			c.use(0)
-		}
-	}
-}
-
-// healthy asks a server for its health, without a token.
-func (c *connection) healthy(ctx context.Context, e *endpoint) bool {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url.String()+"/v1/sys/health?standbyok=true&perfstandbyok=true", http.NoBody)
-	if err != nil {
-		return false
-	}
-	resp, err := e.send(r, nil, c.timeout)
-	if err != nil {
-		return false
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
-}
-
-func (c *connection) use(i int) {
-	if before := c.good.Swap(int32(i)); int(before) != i { //nolint:gosec // there are few addresses
-		c.log.Info("vault address changed", zap.String("address", c.endpoints[i].text), zap.String("was", c.endpoints[before].text))
 	}
 }
 
@@ -106,7 +79,9 @@ func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, read := r.Context(), r.Method == http.MethodGet
+	ctx := r.Context()
+	read := r.Method == http.MethodGet || isRepeatable(ctx)
+	r = c.cluster.Load().stamped(r)
 	first, tries := int(c.good.Load()), len(c.endpoints)
 	if read {
 		tries += c.retries
@@ -123,7 +98,7 @@ func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 		err = problem
 		if hope == hopeless {
 			if problem == nil {
-				c.use(at)
+				c.leaveFor(first, at)
 			}
 			break
 		}
@@ -216,7 +191,7 @@ const (
 )
 
 // judge says whether to try again. A write is tried again only where it has
-// certainly not been done.
+// certainly not been done; read stands for what may be done twice.
 func judge(resp *http.Response, err error, read bool) hope {
 	var op *net.OpError
 	switch {
@@ -232,16 +207,34 @@ func judge(resp *http.Response, err error, read bool) hope {
 	switch resp.StatusCode {
 	case 472, 473, 474, http.StatusNotImplemented:
 		return hopeElsewhere
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		// A standby that lags or cannot pass it on, and leads to where we do not go.
+		if read {
+			return hopeElsewhere
+		}
 	case http.StatusServiceUnavailable:
 		if read || bytes.Contains(peek(resp), []byte("Vault is sealed")) {
 			return hopeElsewhere
 		}
 	case http.StatusTooManyRequests:
-		// A quota holds on every node; a standby says that it is one.
-		if bytes.Contains(peek(resp), []byte(`"standby":true`)) {
+		// A quota holds on every node; a standby says that it is one, and one
+		// that lags says nothing.
+		if body := peek(resp); bytes.Contains(body, []byte(`"standby":true`)) || bytes.Contains(body, []byte(`"errors":[]`)) {
 			return hopeElsewhere
 		}
-	case http.StatusPreconditionFailed, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+	case http.StatusPreconditionFailed:
+		if !read {
+			return hopeElsewhere
+		}
+		return hopeAnywhere
+	case http.StatusInternalServerError:
+		if !read && bytes.Contains(peek(resp), []byte("active cluster node not found")) {
+			return hopeElsewhere
+		}
+		if read {
+			return hopeAnywhere
+		}
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		if read {
 			return hopeAnywhere
 		}

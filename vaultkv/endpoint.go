@@ -36,6 +36,7 @@ type endpoint struct {
 	files *tlsFiles
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	pool  atomic.Pointer[pool]
+	node  node
 
 	mu sync.Mutex
 	// retired are pools that are no longer used, but whose last requests may be

@@ -18,11 +18,10 @@ func (v *Vault) SetCensusBytes(n int64) { v.censusBytes = n }
 // KeysIn reads an answer to LIST.
 var KeysIn = keysIn
 
-// Maintain does what Run does now and then for the connections, whenever that was
-// done last.
+// Maintain does what Run does now and then for the connections.
 func (v *Vault) Maintain(ctx context.Context) {
-	v.conn.comeBack = time.Time{}
-	v.conn.maintain(ctx)
+	v.conn.maintain()
+	v.conn.look(ctx)
 }
 
 // DropConnections lets the next request make a new connection.

@@ -137,7 +137,7 @@ func (e *Error) helpless() bool {
 		return e.Status >= 500 || e.Status == 412 || e.Status == 472 || e.Status == 473 || e.Status == 474
 	case StateUnreachable, StateSealed, StateLimited, StateTokenRejected, StateLoginRefused, StateNoMount, StateWrongVersion:
 		return true
-	case StateUnknown, StateOK, StateForbidden, stateCount:
+	case StateUnknown, StateOK, StateForbidden, StateNotCurrent, stateCount:
 	}
 	return false
 }

@@ -38,6 +38,8 @@ const (
 	StateLoginRefused
 	// StateFailing: every other answer that does not tell.
 	StateFailing
+	// StateNotCurrent: the server answers, and is not known to be current.
+	StateNotCurrent
 
 	stateCount
 )
@@ -48,6 +50,7 @@ func (s State) String() string {
 		StateUnknown: "unknown", StateOK: "ok", StateSealed: "sealed", StateUnreachable: "unreachable",
 		StateTokenRejected: "token_rejected", StateForbidden: "forbidden", StateNoMount: "no_mount",
 		StateWrongVersion: "wrong_version", StateLimited: "limited", StateLoginRefused: "login_refused", StateFailing: "failing",
+		StateNotCurrent: "not_current",
 	}
 	if s >= stateCount {
 		return names[StateUnknown]

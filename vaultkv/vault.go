@@ -3,7 +3,6 @@ package vaultkv
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -38,6 +37,7 @@ type Vault struct {
 	// censusBytes bounds the list of all keys.
 	censusBytes int64
 	session     *session
+	syncer      *syncer
 	// guest is set for an engine whose session is kept by another.
 	guest bool
 	// mount is what the server says of the mount.
@@ -52,6 +52,10 @@ var _ Engine = (*Vault)(nil)
 // New returns a Vault without contacting the server. The files that the
 // configuration names must exist.
 func New(c Config, log *zap.Logger) (*Vault, error) {
+	return NewClusters(DefaultProofAge).New(c, log)
+}
+
+func open(clusters *Clusters, c Config, log *zap.Logger) (*Vault, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -60,7 +64,7 @@ func New(c Config, log *zap.Logger) (*Vault, error) {
 		return nil, err
 	}
 	log = log.With(zap.String("vault", c.Name))
-	conn, err := newConnection(c, log)
+	conn, err := newConnection(c, clusters, log)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +79,7 @@ func New(c Config, log *zap.Logger) (*Vault, error) {
 		layout: newLayout(c), health: newHealth(log), guard: &guard{log: log}, poll: pollInterval, censusBytes: censusBytes,
 	}
 	v.session = newSession(v, client, token)
+	v.syncer = newSyncer(v)
 	return v, nil
 }
 
@@ -92,14 +97,22 @@ func (v *Vault) Beside(name, mount, kv string, log *zap.Logger) (*Vault, error) 
 	log = log.With(zap.String("vault", name))
 	layout := newLayout(c)
 	layout.deep = true
-	return &Vault{
+	beside := &Vault{
 		cfg: c, log: log, client: v.client, conn: v.conn, closeIdle: func() {},
 		layout: layout, health: newHealth(log), guard: &guard{log: log}, poll: v.poll, censusBytes: v.censusBytes, session: v.session, guest: true,
-	}, nil
+	}
+	beside.syncer = newSyncer(beside)
+	return beside, nil
 }
 
 // State returns what the last answer said of the vault object.
-func (v *Vault) State() State { return v.health.current() }
+func (v *Vault) State() State {
+	s := v.health.current()
+	if (s == StateOK || s == StateNotCurrent) && v.notCurrent() != nil {
+		return StateNotCurrent
+	}
+	return s
+}
 
 // Guarding returns what the guard of the reads does.
 func (v *Vault) Guarding() Guarding { return v.guard.state() }
@@ -117,7 +130,9 @@ func (v *Vault) Run(ctx context.Context) error {
 		return nil
 	}
 	defer v.closeIdle()
+	defer v.conn.leave()
 	var keeping sync.WaitGroup
+	keeping.Go(func() { v.conn.watch(ctx) })
 	keeping.Go(func() { v.session.keep(ctx, v.poll) })
 	v.watch(ctx)
 	keeping.Wait()
@@ -132,7 +147,7 @@ func (v *Vault) watch(ctx context.Context) {
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		if !v.guest {
-			v.conn.maintain(ctx)
+			v.conn.maintain()
 		}
 		if v.State() != StateOK || !v.mount.asked.Load() {
 			// The health has the outcome, and logs it.
@@ -152,40 +167,59 @@ func (v *Vault) watch(ctx context.Context) {
 func (v *Vault) Check(ctx context.Context) error {
 	v.askMount(ctx)
 	// The guard learns from it, and does not hold it back.
-	_, _, err := v.read(ctx, probeKey, false)
+	_, _, problem := v.read(ctx, probeKey, false)
 	if v.State() == StateSealed {
 		v.checkSeal(ctx)
 	}
-	return err
+	if problem == nil {
+		problem = v.notCurrent()
+	}
+	if problem != nil {
+		return problem
+	}
+	return nil
 }
 
 // Read implements [Engine]. Its errors are of type *[Error]. While the server
-// answers nobody, most reads fail at once.
+// answers nobody, or is not known to be current (see [Vault.Sync]), most reads
+// fail at once.
 func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bool, err error) {
+	if problem := v.notCurrent(); problem != nil {
+		v.learn(nil)
+		return nil, false, problem
+	}
 	ok, toSee := v.guard.enter(time.Now())
 	if !ok {
 		return nil, false, v.heldBack()
 	}
-	return v.read(ctx, key, toSee)
+	document, from, problem := v.read(ctx, key, toSee)
+	if problem == nil && document == nil {
+		document, problem = v.confirmAbsent(ctx, key, from)
+	}
+	if problem != nil {
+		return nil, false, problem
+	}
+	return document, document != nil, nil
 }
 
-// read is Read whatever the guard says. toSee says that it was let through to see.
-func (v *Vault) read(ctx context.Context, key string, toSee bool) (document []byte, found bool, err error) {
-	problem := &Error{aside: true}
-	defer func() { v.guard.leave(key, toSee, problem, time.Now()) }()
+// read is Read whatever the guard says, and names the endpoint that answered.
+// toSee says that it was let through to see.
+func (v *Vault) read(ctx context.Context, key string, toSee bool) (document []byte, from *endpoint, problem *Error) {
+	outcome := &Error{aside: true}
+	defer func() { v.guard.leave(key, toSee, outcome, time.Now()) }()
 	p, ok := v.layout.object(key)
 	if !ok {
-		return nil, false, errKey()
+		return nil, nil, errKey()
 	}
-	err = v.do(ctx, func(ctx context.Context) (*api.Response, error) {
+	problem = v.perform(ctx, func(ctx context.Context) (*api.Response, error) {
 		return v.client.Logical().ReadRawWithContext(ctx, p)
 	}, func(a *answer) (problem *Error) {
+		from = a.from
 		document, problem = v.document(a)
 		return problem
 	})
-	problem = nil
-	errors.As(err, &problem)
-	return document, document != nil, err
+	outcome = problem
+	return document, from, problem
 }
 
 // Write implements [Engine].
@@ -218,6 +252,9 @@ func (v *Vault) Delete(ctx context.Context, key string) error {
 // List implements [Engine]. What lies in folders is left out: an access token
 // has no slash.
 func (v *Vault) List(ctx context.Context) (keys []string, err error) {
+	if problem := v.notCurrent(); problem != nil {
+		return nil, problem
+	}
 	return v.list(ctx, v.layout.list)
 }
 
@@ -243,9 +280,17 @@ func (v *Vault) list(ctx context.Context, folder string) (keys []string, err err
 	return keys, err
 }
 
-// do sends a request, reads its answer, and takes note of what they say of the
-// server.
+// do is perform for those who return an error.
 func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Response, error), read func(*answer) *Error) error {
+	if problem := v.perform(ctx, send, read); problem != nil {
+		return problem
+	}
+	return nil
+}
+
+// perform sends a request, reads its answer, and takes note of what they say of
+// the server.
+func (v *Vault) perform(ctx context.Context, send func(context.Context) (*api.Response, error), read func(*answer) *Error) *Error {
 	bounded, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
 	a, problem := v.exchange(bounded, send)
@@ -255,6 +300,7 @@ func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Respons
 	if problem == nil {
 		problem = read(a)
 	}
+<<<<<<< HEAD
 	if problem == nil {
 		v.session.taken.Store(true)
 		v.health.set(StateOK, "")
@@ -263,6 +309,9 @@ func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Respons
 	if !problem.aside {
 		v.health.learn(problem)
 	}
+=======
+	v.learn(problem)
+>>>>>>> 42d5507 (vaultkv: let an engine prove that its cluster is current)
 	return problem
 }
 
