@@ -66,6 +66,16 @@ func (d *Directory) Next(more Consumers, changed []string) *Directory {
 	return &Directory{byID: d.byID, byName: d.byName, more: more, known: d.known.without(changed)}
 }
 
+// Lookup returns the consumer of an id. Its error is [ErrNotFound], or says why the
+// consumer must not be used.
+func (d *Directory) Lookup(id string) (Consumer, error) {
+	c, err := d.consumer(id)
+	if err != nil {
+		return Consumer{}, err
+	}
+	return c.Consumer, nil
+}
+
 // consumer returns the consumer of an id. Its error is [ErrNotFound], or says why the
 // consumer must not be used.
 func (d *Directory) consumer(id string) (*consumer, error) {

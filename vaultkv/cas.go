@@ -8,8 +8,6 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-var _ Versioned = (*Vault)(nil)
-
 // casMismatch is how KV v2 answers a write that names another version, with
 // status 400; casMissing how it answers one that names none where it has to.
 const (
@@ -17,7 +15,9 @@ const (
 	casMissing  = "check-and-set parameter required"
 )
 
-// ReadVersion implements [Versioned]. The mount must be KV v2.
+// ReadVersion returns the object at a path of the mount and its version, which must be
+// KV v2: the number that WriteVersion has to be given. Where there is no object, found
+// is false, and the version is more than 0 after a deletion.
 func (v *Vault) ReadVersion(ctx context.Context, p string) (document []byte, version int, found bool, err error) {
 	document, version, found, problem := v.readVersion(ctx, p)
 	if problem != nil {
@@ -62,7 +62,10 @@ func (v *Vault) readVersion(ctx context.Context, p string) (document []byte, ver
 	return document, version, found, nil
 }
 
-// WriteVersion implements [Versioned]. The mount must be KV v2.
+// WriteVersion writes an object at a path of the mount, which must be KV v2, if its
+// version is still cas. ok is false where it is not; a node that lags behind its cluster
+// may say so wrongly, and never the other way round. After an error the write may have
+// happened, or may yet.
 //
 // A refusal (ok is false) may come from a standby that goes by its own old data,
 // or follow a redirect of a standby that had passed the write on and lost the
@@ -103,7 +106,8 @@ func (v *Vault) WriteVersion(ctx context.Context, p string, document []byte, cas
 	return version, true, nil
 }
 
-// ListUnder implements [Versioned]. The mount must be KV v2. The answer names
+// ListUnder returns the last segments of the paths directly under a folder of the mount,
+// which must be KV v2. The answer names
 // every path and has to fit into Config.MaxResponseBytes.
 func (v *Vault) ListUnder(ctx context.Context, folder string) (names []string, err error) {
 	full, problem := v.versionedPath(v.layout.metadata, folder)

@@ -6,9 +6,8 @@
 // objects under keys. A [Store] reads an Engine's objects as credential
 // documents and is an [authz.Source].
 //
-// What replicas share lies in a mount of KV version 2, a [Versioned], written by
-// check-and-set: [Records] with unique keys, the log of [Changes] that they
-// follow, and the [Turns] in which they change one credential.
+// What replicas share lies in a mount of KV version 2, written by check-and-set
+// ([Vault.WriteVersion]); [Vault.Sync] proves that what is read there is current.
 //
 // # Not found, and everything else
 //

@@ -300,18 +300,10 @@ func (v *Vault) perform(ctx context.Context, send func(context.Context) (*api.Re
 	if problem == nil {
 		problem = read(a)
 	}
-<<<<<<< HEAD
 	if problem == nil {
 		v.session.taken.Store(true)
-		v.health.set(StateOK, "")
-		return nil
 	}
-	if !problem.aside {
-		v.health.learn(problem)
-	}
-=======
 	v.learn(problem)
->>>>>>> 42d5507 (vaultkv: let an engine prove that its cluster is current)
 	return problem
 }
 

@@ -9,32 +9,70 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
-	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-// announcer tells the other replicas through the log, and this one itself.
-type announcer struct {
-	*vaultkv.Changes
+// records is the state as the admin API uses it.
+type records struct {
+	*state.Store
 	keeper *keeper
 }
 
+// Create implements [admin.Store].
+func (r records) Create(ctx context.Context, rec authz.Record) (int, error) { return r.put(ctx, rec) }
+
+// Replace implements [admin.Store].
+func (r records) Replace(ctx context.Context, rec authz.Record) (int, error) { return r.put(ctx, rec) }
+
+func (r records) put(ctx context.Context, rec authz.Record) (int, error) {
+	return r.Update(ctx, func(tx *state.Tx) error { return tx.Put(rec) })
+}
+
+// Delete implements [admin.Store].
+func (r records) Delete(ctx context.Context, kind, id string) error {
+	_, err := r.Update(ctx, func(tx *state.Tx) error { return tx.Delete(kind, id) })
+	return err
+}
+
+// Announce implements [admin.Announcer]. An entity is announced by the write of the log
+// that changes it, and a credential by the hold that the call has.
+func (r records) Announce(ctx context.Context, commit func(context.Context) error, _ ...authz.Change) error {
+	return commit(ctx)
+}
+
+// applyTimeout bounds the wait for a change to hold on this replica.
+const applyTimeout = 2 * time.Second
+
 // Applied implements [admin.Announcer].
-func (a announcer) Applied(changes ...authz.Change) error {
-	return a.keeper.apply(context.Background(), changes) //nolint:forbidigo // a change holds whoever asked for it
+func (r records) Applied(changes ...authz.Change) error {
+	for _, c := range changes {
+		if c.Kind == authz.KindCredentials {
+			r.keeper.objects.invalidate(c.ID)
+			return nil
+		}
+	}
+	view, err := r.View()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), applyTimeout) //nolint:forbidigo // a change holds whoever asked for it
+	defer cancel()
+	return r.keeper.reached(ctx, view.Position())
 }
 
 // credentials finds the credentials of open vault objects for the admin API.
-type credentials struct{ keeper *keeper }
+type credentials struct{ records }
 
 // Credentials implements [admin.Vaults]. What another replica has changed a moment
-// ago is looked up.
-func (c credentials) Credentials(ctx context.Context, vaultID string, version int) (admin.CredentialStore, error) {
+// ago is waited for.
+func (c credentials) Credentials(_ context.Context, vaultID string, version int) (admin.CredentialStore, error) {
 	b, known := c.keeper.opened(vaultID, version)
 	if !known {
-		if err := c.keeper.apply(ctx, []authz.Change{{Kind: authz.KindVaults, ID: vaultID}}); err != nil {
+		if err := c.Applied(); err != nil {
 			return nil, fmt.Errorf("%w: %s", authz.ErrUnavailable, err.Error())
 		}
 		if b, known = c.keeper.opened(vaultID, version); !known {

@@ -18,6 +18,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/server"
+	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/internal/version"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
@@ -41,7 +42,7 @@ type backends interface {
 	engine(v *config.Vault, log *zap.Logger) (e vaultkv.Engine, ready func() error, run func(context.Context) error, err error)
 	// state opens the mount with the state, on the server of an engine that was
 	// opened by engine.
-	state(of vaultkv.Engine, mount string, log *zap.Logger) (kv vaultkv.Versioned, run func(context.Context) error, err error)
+	state(of vaultkv.Engine, mount string, log *zap.Logger) (kv state.Engine, run func(context.Context) error, err error)
 }
 
 // build wires the service for a configuration: an engine, a store and a cache
@@ -80,12 +81,12 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 		// What is made through the admin API may be stricter than what is
 		// declared, so nothing is decided before it is read.
 		authorizer.Replace(nil)
-		keeper, changes, err := s.keepState(c, from, open, authorizer, registry, log)
+		keeper, store, err := s.keepState(c, from, open, authorizer, registry, log)
 		if err != nil {
 			return nil, err
 		}
 		checks = append(checks, server.Check{Name: "state", Func: keeper.notReady})
-		s.decider = newCurrent(authorizer, changes.Current)
+		s.decider = newCurrent(authorizer, store.Current)
 	}
 	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, registry, log), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
@@ -93,33 +94,27 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 }
 
 // keepState wires what was made through the admin API, and the API itself.
-func (s *service) keepState(c *config.Config, from backends, open *objects, authorizer *authz.Authorizer, reg prometheus.Registerer, log *zap.Logger) (*keeper, *vaultkv.Changes, error) {
+func (s *service) keepState(c *config.Config, from backends, open *objects, authorizer *authz.Authorizer, reg prometheus.Registerer, log *zap.Logger) (*keeper, *state.Store, error) {
 	log = log.Named("state")
 	kv, run, err := from.state(open.named(c.State.Vault).engine, c.State.Mount, log)
 	if err != nil {
 		return nil, nil, fmt.Errorf("state: %w", err)
 	}
-	records, err := vaultkv.NewRecords(kv, vaultkv.DefaultRecordsConfig())
+	following := state.DefaultConfig()
+	following.Interval = c.State.Poll
+	following.MaxStale = maxStale(c)
+	k := newKeeper(c, open, authorizer, log)
+	store, err := state.New(kv, following, k.watcher(), log)
 	if err != nil {
 		return nil, nil, err
 	}
-	turns, err := vaultkv.NewTurns(kv, vaultkv.DefaultTurnsConfig())
-	if err != nil {
-		return nil, nil, err
-	}
-	following := vaultkv.DefaultChangesConfig()
-	following.Interval, following.MaxEntries = c.State.Poll, c.State.LogEntries
-	changes, err := vaultkv.NewChanges(kv, following, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	k := newKeeper(c, open, authorizer, records, log)
+	held := records{store, k}
 	s.admin, err = admin.New(c.Admin, admin.Dependencies{
-		Store:    records,
-		Turns:    turns,
-		Announce: announcer{Changes: changes, keeper: k},
-		Vaults:   credentials{k},
-		Declared: declared(c),
+		Store:    held,
+		Turns:    store,
+		Announce: held,
+		Vaults:   credentials{held},
+		Declared: k.declared,
 		Version:  version.Number(),
 		Metrics:  reg,
 		Log:      log.Named("admin"),
@@ -128,14 +123,21 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 	if err != nil {
 		return nil, nil, err
 	}
-	s.runs = append(s.runs, k.run, func(ctx context.Context) error {
-		apply := func(changes []authz.Change) { _ = k.apply(ctx, changes) } // the keeper goes on trying
-		return changes.Follow(ctx, apply, k.reload)
-	})
+	s.runs = append(s.runs, func(ctx context.Context) error { return k.run(ctx, store) }, store.Follow)
 	if run != nil {
 		s.runs = append(s.runs, run)
 	}
-	return k, changes, nil
+	return k, store, nil
+}
+
+// maxStale is for how long decisions may be made without a proof that the state is
+// current: as long as the vault objects of the configuration let an entry stand in.
+func maxStale(c *config.Config) time.Duration {
+	longest := time.Duration(0)
+	for i := range c.Vaults {
+		longest = max(longest, c.Vaults[i].Cache.MaxStale)
+	}
+	return longest
 }
 
 // rules tells the cache what it may know of credentials. Their hard limits are
@@ -172,7 +174,7 @@ func (servers) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() 
 	return vault, ready, vault.Run, nil
 }
 
-func (servers) state(of vaultkv.Engine, mount string, log *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
+func (servers) state(of vaultkv.Engine, mount string, log *zap.Logger) (state.Engine, func(context.Context) error, error) {
 	home, ok := of.(*vaultkv.Vault)
 	if !ok {
 		return nil, nil, fmt.Errorf("the vault object is a %T, which has no server", of)

@@ -77,7 +77,7 @@ func (o *operator) listCredentials() *cobra.Command {
 					in = c.Vault.Name
 				}
 				lines = append(lines, []string{
-					c.AccessToken, usernames.of(c.Consumer), in, state(c), ttl(c.TTL),
+					c.AccessToken, usernames.of(c.Consumer), in, credentialState(c), ttl(c.TTL),
 					moment(c.NotBefore), moment(c.ExpiresAt), moment(c.CreatedAt),
 				})
 			}
@@ -99,8 +99,8 @@ func (s *session) credentials(ctx context.Context, vault, consumer string) ([]ad
 	return s.Credentials(ctx, id)
 }
 
-// state says whether a credential is good now.
-func state(c admin.Credential) string {
+// credentialState says whether a credential is good now.
+func credentialState(c admin.Credential) string {
 	now := time.Now().Unix()
 	switch {
 	case c.Disabled:
@@ -156,7 +156,7 @@ func (s *session) showCredential(ctx context.Context, c admin.Credential) error 
 		rows = append(rows, row{"secret token", c.SecretToken})
 	}
 	return s.one(append(rows,
-		row{"consumer", s.usernameOf(ctx, c.Consumer)}, row{"state", state(c)}, row{"ttl", ttl(c.TTL)},
+		row{"consumer", s.usernameOf(ctx, c.Consumer)}, row{"state", credentialState(c)}, row{"ttl", ttl(c.TTL)},
 		row{"not before", moment(c.NotBefore)}, row{"expires", moment(c.ExpiresAt)},
 		row{"old secret until", moment(c.PreviousExpiresAt)},
 		row{"created", moment(c.CreatedAt)}, row{"updated", moment(c.UpdatedAt)},

@@ -19,6 +19,7 @@ import (
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/memkv"
+	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -101,7 +102,7 @@ func (m *memory) engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, func() 
 	return engine, func() error { return nil }, nil, nil
 }
 
-func (m *memory) state(_ vaultkv.Engine, _ string, log *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
+func (m *memory) state(_ vaultkv.Engine, _ string, log *zap.Logger) (state.Engine, func(context.Context) error, error) {
 	log.Warn("everything is in memory and forgotten at the end")
 	return memkv.New(), nil, nil
 }

@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/config"
-	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // A keeper keeps what decisions are based on up to date: the entities of the
@@ -24,30 +20,44 @@ import (
 // It is safe for concurrent use.
 type keeper struct {
 	config     *config.Config
+	declared   admin.Declared
 	objects    *objects
 	authorizer *authz.Authorizer
-	records    *vaultkv.Records
 	log        *zap.Logger
+	// wake says that there is something to publish.
+	wake chan struct{}
 
-	loaded atomic.Bool
-
-	// turn is held by who reads records and publishes them, so that nothing is
-	// covered by what was read before it. It guards held and unpublished.
-	turn sync.Mutex
-	// held are the records as last read, by kind and id.
-	held map[recordKey]authz.Record
-	// unpublished: decisions are not based on what is held.
-	unpublished bool
-
-	// mu is held for moments only, and while vault objects are opened.
 	mu sync.Mutex
-	// waiting are for the next one that has the turn.
-	waiting []*application
-	// missed are changes that could not be read.
-	missed map[authz.Change]struct{}
+	// pending is what has changed since the last publication began.
+	pending pending
+	// position is how far what decisions are based on has got, and problem why it
+	// has not got further; moved is closed when either changes.
+	position int
+	problem  error
+	moved    chan struct{}
 	// vaults are the vault objects by id, as they are open.
 	vaults map[string]heldVault
+
+	// Only run uses these.
+	consumers *authz.Directory
+	policies  []authz.Policy
+	sources   map[string]authz.Source
+	view      *state.View
 }
+
+// pending are changes that decisions are not based on yet.
+type pending struct {
+	// all: everything is worked out anew.
+	all bool
+	// rules: policies or vault objects are others.
+	rules bool
+	// consumers are those that are others, by id, and groups the records of groups.
+	consumers, groups []string
+}
+
+// maxPending is how many changes are worked out one by one; everything anew costs
+// less beyond.
+const maxPending = 50_000
 
 // A heldVault is a vault object by its name and the version of its record.
 type heldVault struct {
@@ -55,212 +65,205 @@ type heldVault struct {
 	version int
 }
 
-// An application is changes that somebody waits for to be applied.
-type application struct {
-	changes []authz.Change
-	// done and err are guarded by the keeper's turn.
-	done bool
-	err  error
+func newKeeper(c *config.Config, open *objects, authorizer *authz.Authorizer, log *zap.Logger) *keeper {
+	return &keeper{
+		config: c, declared: declared(c), objects: open, authorizer: authorizer, log: log,
+		wake: make(chan struct{}, 1), moved: make(chan struct{}), position: -1, pending: pending{all: true},
+	}
 }
 
-func newKeeper(c *config.Config, open *objects, authorizer *authz.Authorizer, records *vaultkv.Records, log *zap.Logger) *keeper {
-	return &keeper{config: c, objects: open, authorizer: authorizer, records: records, log: log, missed: map[authz.Change]struct{}{}}
+// watcher is what the store tells.
+func (k *keeper) watcher() state.Watcher {
+	return state.Watcher{
+		Drop: k.objects.invalidate,
+		DropAll: func() {
+			k.objects.invalidateAll()
+			k.note(pending{all: true})
+		},
+		Changed: func(changes []authz.Change) {
+			var p pending
+			for _, c := range changes {
+				switch c.Kind {
+				case authz.KindConsumers:
+					p.consumers = append(p.consumers, c.ID)
+				case authz.KindACLs:
+					p.groups = append(p.groups, c.ID)
+				default:
+					p.rules = true
+				}
+			}
+			k.note(p)
+		},
+	}
 }
 
-// notReady says that the state has not been read yet.
+// note adds to what is pending.
+func (k *keeper) note(p pending) {
+	k.mu.Lock()
+	now := &k.pending
+	now.all = now.all || p.all || len(now.consumers)+len(now.groups) > maxPending
+	now.rules = now.rules || p.rules
+	now.consumers, now.groups = append(now.consumers, p.consumers...), append(now.groups, p.groups...)
+	k.mu.Unlock()
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// notReady says that the state has not been read yet, or cannot be used.
 func (k *keeper) notReady() error {
-	if k.loaded.Load() {
-		return nil
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.position < 0 {
+		return errors.Join(errors.New("not read yet"), k.problem)
 	}
-	return errors.New("not read yet")
-}
-
-type recordKey struct{ kind, id string }
-
-// entityKinds are the kinds of records that make up the state.
-func entityKinds() []string {
-	return []string{authz.KindVaults, authz.KindConsumers, authz.KindACLs, authz.KindPolicies}
-}
-
-// reload drops every credential that is held and reads all records. Until it has
-// succeeded once, every request is unavailable: a policy that is not known yet
-// may be stricter than those that are.
-func (k *keeper) reload(ctx context.Context) error {
-	k.turn.Lock()
-	defer k.turn.Unlock()
-	k.objects.invalidateAll()
-	held := map[recordKey]authz.Record{}
-	for _, kind := range entityKinds() {
-		all, err := k.records.List(ctx, kind)
-		if err != nil {
-			return fmt.Errorf("reading the state: %w", err)
-		}
-		for _, r := range all {
-			held[recordKey{r.Kind, r.ID}] = r
-		}
-	}
-	k.held = held
-	if err := k.publish(); err != nil {
-		return err
-	}
-	k.loaded.Store(true)
 	return nil
 }
 
-// applyTimeout bounds the reading of what has changed.
-const applyTimeout = 2 * time.Second
-
-// apply drops and reads again what has changed, or is about to; without changes,
-// what could not be read before. Its error says that decisions may still be based
-// on what was. What could not be read is read again by run.
-//
-// Credentials wait for nobody: each is read when it is asked for. They are dropped
-// for every vault object, since two may be of the same mount.
-func (k *keeper) apply(ctx context.Context, changes []authz.Change) error {
-	var records []authz.Change
-	for _, c := range changes {
-		if c.Kind == authz.KindCredentials {
-			k.objects.invalidate(c.ID)
-		} else if slices.Contains(entityKinds(), c.Kind) {
-			records = append(records, c)
-		}
-	}
-	if len(changes) == 0 {
-		records = k.unread()
-	}
-	if len(records) == 0 {
-		return nil
-	}
-	return k.applyRecords(ctx, records)
-}
-
-func (k *keeper) unread() []authz.Change {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return slices.Collect(maps.Keys(k.missed))
-}
-
-var errNotApplied = errors.New("a change is not applied here yet")
-
-// applyRecords takes along what others wait for: their changes are read together
-// and published once, however many come at the same time.
-func (k *keeper) applyRecords(ctx context.Context, changes []authz.Change) error {
-	own := &application{changes: changes, err: errNotApplied}
-	k.mu.Lock()
-	k.waiting = append(k.waiting, own)
-	k.mu.Unlock()
-	k.turn.Lock()
-	defer k.turn.Unlock()
-	if own.done {
-		return own.err
-	}
-	k.mu.Lock()
-	batch := k.waiting
-	k.waiting = nil
-	k.mu.Unlock()
-	defer func() {
-		for _, a := range batch {
-			a.done = true
-		}
-	}()
-	var all []authz.Change
-	seen := map[authz.Change]bool{}
-	for _, a := range batch {
-		for _, c := range a.changes {
-			if !seen[c] {
-				seen[c] = true
-				all = append(all, c)
-			}
-		}
-	}
-	failed, err := k.renew(ctx, all)
-	for _, a := range batch {
-		a.err = err
-		for _, c := range a.changes {
-			if a.err == nil && failed[c] != nil {
-				a.err = fmt.Errorf("%w: %w", errNotApplied, failed[c])
-			}
-		}
-	}
-	return own.err
-}
-
-// renew reads records again and publishes what is other than before. The caller
-// has the turn.
-func (k *keeper) renew(ctx context.Context, changes []authz.Change) (failed map[authz.Change]error, err error) {
-	// It is for others, too, so nobody's context ends it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
-	defer cancel()
-	changed, failed := k.readAgain(ctx, changes)
-	if !changed && !k.unpublished || !k.loaded.Load() {
-		return failed, nil
-	}
-	if err := k.publish(); err != nil {
-		k.log.Error("the new state is not used", zap.Error(err))
-		return failed, fmt.Errorf("%w: %w", errNotApplied, err)
-	}
-	return failed, nil
-}
-
-// retryInterval is how often a change that could not be read is tried again.
-const retryInterval = time.Second
-
-// run reads again what apply could not, until ctx ends.
-func (k *keeper) run(ctx context.Context) error {
-	tick := time.NewTicker(retryInterval)
-	defer tick.Stop()
+// run publishes what changes until ctx ends.
+func (k *keeper) run(ctx context.Context, store *state.Store) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-k.wake:
 		}
-		_ = k.apply(ctx, nil) // it logs what it cannot read
+		v, err := store.View()
+		if err != nil {
+			continue // it is woken again when there is one
+		}
+		k.publish(v)
 	}
 }
 
-// readers bounds the reads of changed records that are in flight.
-const readers = 16
-
-// readAgain reads records and says whether one is another than the one held, and
-// which cannot be read. The caller has the turn.
-func (k *keeper) readAgain(ctx context.Context, changes []authz.Change) (changed bool, failed map[authz.Change]error) {
-	if k.held == nil {
-		return false, nil
+// publish makes decisions go by the view. Until it has succeeded once, every request is
+// unavailable: a policy that is not known yet may be stricter than those that are.
+func (k *keeper) publish(v *state.View) {
+	k.mu.Lock()
+	p := k.pending
+	k.pending = pending{}
+	k.mu.Unlock()
+	err := k.use(v, &p)
+	if err != nil {
+		k.log.Error("the new state is not used", zap.Error(err))
+		p.all = true
 	}
-	failed = map[authz.Change]error{}
-	now := make([]authz.Record, len(changes))
-	errs := make([]error, len(changes))
-	var g errgroup.Group
-	g.SetLimit(readers)
-	for i, c := range changes {
-		g.Go(func() error {
-			now[i], errs[i] = k.records.Get(ctx, c.Kind, c.ID)
-			return nil
-		})
-	}
-	_ = g.Wait() // none of them fails for the others
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for i, c := range changes {
-		key := recordKey{c.Kind, c.ID}
-		before, was := k.held[key]
-		switch {
-		case errors.Is(errs[i], authz.ErrNotFound):
-			delete(k.held, key)
-			changed = changed || was
-		case errs[i] != nil:
-			failed[c] = errs[i]
-			k.missed[c] = struct{}{}
-			k.log.Warn("a change is not read yet", zap.String("kind", c.Kind), zap.String("id", c.ID), zap.Error(errs[i]))
-			continue
-		default:
-			k.held[key] = now[i]
-			changed = changed || !was || before.Version != now[i].Version
-		}
-		delete(k.missed, c)
+	if k.problem = err; err == nil {
+		k.position = v.Position()
+	} else {
+		k.pending.all = true
 	}
-	return changed, failed
+	close(k.moved)
+	k.moved = make(chan struct{})
+}
+
+func (k *keeper) use(v *state.View, p *pending) error {
+	if err := k.useConsumers(v, p); err != nil {
+		return err
+	}
+	var retired []*object
+	if p.all || p.rules || k.sources == nil || k.needsConsumers() {
+		var err error
+		if retired, err = k.useRules(v); err != nil {
+			return err
+		}
+	}
+	defer func() { k.objects.close(retired) }()
+	snapshot, err := authz.NewSnapshotOf(k.policies, k.consumers, k.sources)
+	if err != nil {
+		return err
+	}
+	k.authorizer.Replace(snapshot)
+	k.view = v
+	return nil
+}
+
+// needsConsumers says whether a policy depends on which consumers there are.
+func (k *keeper) needsConsumers() bool {
+	return slices.ContainsFunc(k.policies, func(p authz.Policy) bool { return p.Anonymous != "" })
+}
+
+func (k *keeper) useConsumers(v *state.View, p *pending) error {
+	stored := admin.Consumers(k.declared, v)
+	if p.all || k.consumers == nil {
+		all, err := authz.NewDirectory(k.config.Consumers, stored)
+		k.consumers = all
+		return err
+	}
+	changed := p.consumers
+	for _, id := range p.groups {
+		for _, view := range []*state.View{k.view, v} {
+			if r, err := view.Get(authz.KindACLs, id); err == nil {
+				changed = append(changed, admin.ACLConsumer(r))
+			}
+		}
+	}
+	k.consumers = k.consumers.Next(stored, changed)
+	return nil
+}
+
+// useRules works out policies and vault objects, and opens what is new.
+func (k *keeper) useRules(v *state.View) (retired []*object, err error) {
+	rules, err := admin.Entities(k.declared, v)
+	if err != nil {
+		return nil, err
+	}
+	for _, problem := range rules.Problems {
+		k.log.Error("entities do not fit together", zap.Error(problem))
+	}
+	vaults := slices.Clone(k.config.Vaults)
+	byID := map[string]heldVault{}
+	for _, o := range rules.Vaults {
+		byID[o.ID] = heldVault{o.Name, o.Revision}
+		if !o.Declared {
+			vaults = append(vaults, k.stored(o))
+		}
+	}
+	k.mu.Lock()
+	// Together, lest an id be looked up by the name that another one has now.
+	k.vaults = byID
+	sources, retired, err := k.objects.set(vaults)
+	k.mu.Unlock()
+	if err != nil {
+		k.log.Error("vault objects are not open", zap.Error(err))
+	}
+	k.policies, k.sources = rules.Policies, sources
+	return retired, nil
+}
+
+// stored is how a vault object of the state is reached. One whose mount is refused by
+// now is not opened: its requests are unavailable.
+func (k *keeper) stored(v admin.VaultObject) config.Vault {
+	c := vaultConfig(v)
+	if err := k.config.ApartFromState(&c); err != nil {
+		k.log.Error("vault objects are not open", zap.Error(fmt.Errorf("vault object %q: %w", v.Name, err)))
+		c.Lost = true
+	}
+	return c
+}
+
+// reached waits until decisions are based on a position of the log. Its error says that
+// they may still be based on what was before.
+func (k *keeper) reached(ctx context.Context, position int) error {
+	for {
+		k.mu.Lock()
+		at, problem, moved := k.position, k.problem, k.moved
+		k.mu.Unlock()
+		if at >= position {
+			return nil
+		}
+		if problem != nil {
+			return fmt.Errorf("a change is not applied here: %w", problem)
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("a change is not applied here yet: %w", ctx.Err())
+		}
+	}
 }
 
 // opened returns the open vault object of an id at a version, nil if it could not
@@ -273,56 +276,4 @@ func (k *keeper) opened(id string, version int) (b *object, known bool) {
 		return nil, false
 	}
 	return k.objects.named(v.name), true
-}
-
-// publish makes decisions go by the records that are held. The caller has the
-// turn.
-func (k *keeper) publish() error {
-	k.unpublished = true
-	records := make([]authz.Record, 0, len(k.held))
-	for _, r := range k.held {
-		records = append(records, r)
-	}
-	state, err := admin.Entities(declared(k.config), records)
-	if err != nil {
-		return err
-	}
-	for _, problem := range state.Problems {
-		k.log.Error("entities do not fit together", zap.Error(problem))
-	}
-	vaults := slices.Clone(k.config.Vaults)
-	byID := map[string]heldVault{}
-	for _, v := range state.Vaults {
-		byID[v.ID] = heldVault{v.Name, v.Revision}
-		if !v.Declared {
-			vaults = append(vaults, k.stored(v))
-		}
-	}
-	k.mu.Lock()
-	// Together, lest an id be looked up by the name that another one has now.
-	k.vaults = byID
-	sources, retired, err := k.objects.set(vaults)
-	k.mu.Unlock()
-	if err != nil {
-		k.log.Error("vault objects are not open", zap.Error(err))
-	}
-	defer func() { k.objects.close(retired) }()
-	snapshot, err := authz.NewSnapshot(state.Policies, state.Consumers, sources)
-	if err != nil {
-		return err
-	}
-	k.authorizer.Replace(snapshot)
-	k.unpublished = false
-	return nil
-}
-
-// stored is how a vault object of the state is opened. One that an earlier version
-// took, and that is refused now, is not.
-func (k *keeper) stored(v admin.VaultObject) config.Vault {
-	c := vaultConfig(v)
-	if err := k.config.ApartFromState(&c); err != nil {
-		k.log.Error("vault objects are not open", zap.Error(fmt.Errorf("vault object %q: %w", v.Name, err)))
-		c.Lost = true
-	}
-	return c
 }

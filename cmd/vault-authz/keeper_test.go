@@ -7,9 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/memkv"
+	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -27,49 +27,14 @@ import (
 type shared struct {
 	memory
 	kv *memkv.Engine
-	// before is called before each reading of the state, if it is set.
-	before func(path string)
 }
 
 func newShared() *shared {
 	return &shared{memory: memory{mounts: map[string]*memkv.Engine{}}, kv: memkv.New()}
 }
 
-// newStopping returns backends that stop the next reading of the whole state
-// halfway, once it is armed, until goOn is closed.
-func newStopping() (from *shared, armed *atomic.Bool, reloading, goOn chan struct{}) {
-	from, armed = newShared(), &atomic.Bool{}
-	reloading, goOn = make(chan struct{}), make(chan struct{})
-	from.before = func(path string) {
-		if path == "records/policies" && armed.CompareAndSwap(true, false) {
-			close(reloading)
-			<-goOn
-		}
-	}
-	return from, armed, reloading, goOn
-}
-
-func (s *shared) state(vaultkv.Engine, string, *zap.Logger) (vaultkv.Versioned, func(context.Context) error, error) {
-	if s.before != nil {
-		return slow{s.kv, s.before}, nil, nil
-	}
+func (s *shared) state(vaultkv.Engine, string, *zap.Logger) (state.Engine, func(context.Context) error, error) {
 	return s.kv, nil, nil
-}
-
-// slow does something before it reads or lists a path.
-type slow struct {
-	*memkv.Engine
-	before func(path string)
-}
-
-func (s slow) ReadVersion(ctx context.Context, path string) ([]byte, int, bool, error) {
-	s.before(path)
-	return s.Engine.ReadVersion(ctx, path)
-}
-
-func (s slow) ListUnder(ctx context.Context, folder string) ([]string, error) {
-	s.before(folder)
-	return s.Engine.ListUnder(ctx, folder)
 }
 
 // A replica is one service on shared backends.
@@ -246,78 +211,49 @@ func TestAVaultObjectThatCannotBeOpenedFailsAlone(t *testing.T) {
 	}
 }
 
-// TestAReloadDoesNotBringBackWhatIsDeletedMeanwhile: it has read a consumer that
-// is deleted before it has read the rest.
-func TestAReloadDoesNotBringBackWhatIsDeletedMeanwhile(t *testing.T) {
+func TestManyChangesAtOnceArePublishedTogether(t *testing.T) {
 	t.Parallel()
-	from, armed, reloading, goOn := newStopping()
-	r := startReplica(t, from)
-	pair := r.newPair(t)
-	eventually(t, "the pair works", func() bool { return r.allows(pair) })
-
-	armed.Store(true)
-	if err := from.kv.Delete(t.Context(), "changes"); err != nil {
-		t.Fatal(err)
-	}
-	<-reloading
-	answered := make(chan int)
-	go func() {
-		code, _ := r.call(t, http.MethodDelete, "/consumers/alice", nil)
-		answered <- code
-	}()
-	// Time to be answered before the reload ends, which it must not be.
-	time.Sleep(50 * time.Millisecond)
-	close(goOn)
-	if code := <-answered; code != http.StatusNoContent {
-		t.Fatalf("deleting the consumer: status = %d, want 204", code)
-	}
-	for range 50 {
-		if r.allows(pair) {
-			t.Fatal("the pair works after its consumer was deleted")
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-}
-
-func TestManyChangesAtOnceAreReadTogether(t *testing.T) {
-	t.Parallel()
-	const changes = 64
-	kv := memkv.New()
-	var reading, peak atomic.Int64
-	records, err := vaultkv.NewRecords(slow{kv, func(string) {
-		n := reading.Add(1)
-		defer reading.Add(-1)
-		for most := peak.Load(); n > most && !peak.CompareAndSwap(most, n); most = peak.Load() {
-		}
-		time.Sleep(20 * time.Millisecond)
-	}}, vaultkv.DefaultRecordsConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := newTestKeeper(t, records)
-	var wg sync.WaitGroup
-	for i := range changes {
+	k := newTestKeeper(t)
+	first := k.snapshots()
+	var records []authz.Record
+	for i := range 5000 {
 		id := fmt.Sprintf("00000000-0000-4000-8000-%012x", i)
-		kv.Put("records/consumers/"+id, fmt.Appendf(nil, `{"document":{"id":%q,"username":"user%d"},"attempt":"x","written_at":"2026-01-01T00:00:00Z"}`, id, i))
-		wg.Go(func() {
-			if err := k.apply(t.Context(), []authz.Change{{Kind: authz.KindConsumers, ID: id}}); err != nil {
-				t.Errorf("change %d: %v", i, err)
-			}
-			k.turn.Lock()
-			defer k.turn.Unlock()
-			if _, held := k.held[recordKey{authz.KindConsumers, id}]; !held {
-				t.Errorf("change %d is not applied when apply returns", i)
-			}
+		records = append(records, authz.Record{
+			Kind: authz.KindConsumers, ID: id, Unique: []string{fmt.Sprintf("username=user%d", i)},
+			Document: fmt.Appendf(nil, `{"id":%q,"username":"user%d"}`, id, i),
 		})
 	}
-	wg.Wait()
-	if n := peak.Load(); n < 4 || n > readers {
-		t.Errorf("%d records were read at a time, want some and at most %d", n, readers)
+	for some := range slices.Chunk(records, 50) {
+		if _, err := k.store.Update(t.Context(), func(tx *state.Tx) error {
+			for _, r := range some {
+				if err := tx.Put(r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.publishNow(t)
+	if n := k.snapshots() - first; n != 1 {
+		t.Errorf("%d publications, want one", n)
+	}
+	for _, r := range records {
+		if c, err := k.consumers.Lookup(r.ID); err != nil || c.ID != r.ID {
+			t.Fatalf("consumer %s is not published: %v", r.ID, err)
+		}
 	}
 }
 
-// newTestKeeper returns a keeper without vault objects that has read the state.
-func newTestKeeper(t *testing.T, records *vaultkv.Records) *keeper {
+// A testKeeper is a keeper without vault objects whose publications a test makes.
+type testKeeper struct {
+	*keeper
+	store *state.Store
+	count int
+}
+
+func newTestKeeper(t *testing.T) *testKeeper {
 	t.Helper()
 	c := demoConfig()
 	digester := authz.NewDigester()
@@ -325,51 +261,68 @@ func newTestKeeper(t *testing.T, records *vaultkv.Records) *keeper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := newKeeper(&c, newObjects(newShared(), digester, prometheus.NewRegistry(), zap.NewNop()), authz.New(snapshot, digester, c.Grammar), records, zap.NewNop())
-	if err := k.reload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-func TestAChangeThatIsNotReadOrNotUsedIsAnError(t *testing.T) {
-	t.Parallel()
-	kv := memkv.New()
-	records, err := vaultkv.NewRecords(kv, vaultkv.DefaultRecordsConfig())
+	k := newKeeper(&c, newObjects(newShared(), digester, prometheus.NewRegistry(), zap.NewNop()), authz.New(snapshot, digester, c.Grammar), zap.NewNop())
+	store, err := state.New(memkv.New(), state.DefaultConfig(), k.watcher(), zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := newTestKeeper(t, records)
-	const consumer, policy = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
-	put := func(kind, id, document string) {
-		kv.Put("records/"+kind+"/"+id, fmt.Appendf(nil, `{"document":%s,"attempt":"x","written_at":"2026-01-01T00:00:00Z"}`, document))
-	}
-	apply := func(when string, wantErr bool, changes ...authz.Change) {
-		t.Helper()
-		if err := k.apply(t.Context(), changes); (err != nil) != wantErr {
-			t.Errorf("%s: apply = %v, want an error: %t", when, err, wantErr)
-		}
-	}
-	ofConsumer := authz.Change{Kind: authz.KindConsumers, ID: consumer}
-	ofPolicy := authz.Change{Kind: authz.KindPolicies, ID: policy}
-
-	put(authz.KindConsumers, consumer, fmt.Sprintf(`{"id":%q,"username":"alice"}`, consumer))
-	kv.Fail(authz.ErrUnavailable)
-	apply("a consumer that cannot be read", true, ofConsumer)
-	apply("a credential, which needs no reading", false, authz.Change{Kind: authz.KindCredentials, ID: "t", Vault: consumer})
-	apply("what could not be read, and still cannot", true)
-	kv.Fail(nil)
-	apply("what could not be read", false)
-	apply("nothing is left to read", false)
-
-	put(authz.KindPolicies, policy, fmt.Sprintf(`{"id":%q,"plugin":"unknown"}`, policy))
-	apply("a policy that cannot be used", true, ofPolicy)
-	apply("a consumer, which is read and cannot be used either", true, ofConsumer)
-	if err := records.Delete(t.Context(), authz.KindPolicies, policy); err != nil {
+	if err := store.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	apply("the policy is gone", false, ofPolicy)
-	apply("the consumer can be used again", false, ofConsumer)
+	all := &testKeeper{keeper: k, store: store}
+	all.publishNow(t)
+	return all
+}
+
+func (k *testKeeper) snapshots() int { return k.count }
+
+// publishNow publishes if the keeper was woken.
+func (k *testKeeper) publishNow(t *testing.T) {
+	t.Helper()
+	for {
+		select {
+		case <-k.wake:
+			v, err := k.store.View()
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.publish(v)
+			k.count++
+		default:
+			return
+		}
+	}
+}
+
+func TestStateThatCannotBeUsedIsAnErrorUntilItCan(t *testing.T) {
+	t.Parallel()
+	k := newTestKeeper(t)
+	const consumer, policy = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+	reached := func(when string, wantErr bool, do func(*state.Tx) error) {
+		t.Helper()
+		position, err := k.store.Update(t.Context(), do)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.publishNow(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := k.reached(ctx, position); (err != nil) != wantErr {
+			t.Errorf("%s: reached = %v, want an error: %t", when, err, wantErr)
+		}
+	}
+	put := func(kind, id, document string) func(*state.Tx) error {
+		return func(tx *state.Tx) error {
+			return tx.Put(authz.Record{Kind: kind, ID: id, Document: fmt.Appendf(nil, document, id)})
+		}
+	}
+	reached("a consumer", false, put(authz.KindConsumers, consumer, `{"id":%q,"username":"alice"}`))
+	reached("a policy that cannot be used", true, put(authz.KindPolicies, policy, `{"id":%q,"plugin":"unknown"}`))
+	reached("a consumer, while the policy cannot be used", true, func(tx *state.Tx) error { return tx.Delete(authz.KindConsumers, consumer) })
+	reached("the policy is gone", false, func(tx *state.Tx) error { return tx.Delete(authz.KindPolicies, policy) })
+	if _, err := k.consumers.Lookup(consumer); err == nil {
+		t.Error("the consumer that was deleted meanwhile is there")
+	}
 }
 
 // TestARevocationHoldsForEveryVaultObjectOfTheMount: nobody asked for two of them
@@ -431,29 +384,6 @@ func TestACredentialIsWrittenWhereItsVaultObjectIsNow(t *testing.T) {
 		if _, found, err := engine.Read(t.Context(), access); err != nil || !found {
 			t.Errorf("the pair is at %q: %t, %v, want true", mount, found, err)
 		}
-	}
-}
-
-// TestARevocationDoesNotWaitForAReload, which takes long where there is much.
-func TestARevocationDoesNotWaitForAReload(t *testing.T) {
-	t.Parallel()
-	from, armed, reloading, goOn := newStopping()
-	r := startReplica(t, from)
-	pair := r.newPair(t)
-	armed.Store(true)
-	if err := from.kv.Delete(t.Context(), "changes"); err != nil {
-		t.Fatal(err)
-	}
-	<-reloading
-	defer close(goOn)
-	if !r.allows(pair) {
-		t.Fatal("the pair does not work while the state is read again")
-	}
-	if code, out := r.call(t, http.MethodDelete, "/vault-auth/"+demoVault+"/credentials/token/"+pair["access_token"].(string), nil); code != http.StatusNoContent {
-		t.Fatalf("deleting the pair: %d %v", code, out)
-	}
-	if r.allows(pair) {
-		t.Error("the pair works after it was deleted")
 	}
 }
 

@@ -59,7 +59,7 @@ func TestATokenThatIsNotGivenAgainGoesNowhereElse(t *testing.T) {
 				if a.status != 400 || !strings.Contains(a.raw, "vault_token: must be given again") {
 					t.Errorf("got %d %s, want a 400 that asks for the token", a.status, a.raw)
 				}
-				state, err := Entities(Declared{}, b.store.all())
+				state, err := Entities(Declared{}, b.store.view())
 				if err != nil || len(state.Vaults) != 1 || state.Vaults[0].Revision != 1 {
 					t.Errorf("got %+v, %v, want the vault object as it was", state.Vaults, err)
 				}

@@ -37,7 +37,6 @@ func (f *file) apply(c *Config, env map[string]string) error {
 	set(&c.State.Vault, f.State.Vault)
 	set(&c.State.Mount, f.State.Mount)
 	set(&c.State.Poll, f.State.Poll)
-	set(&c.State.LogEntries, f.State.LogEntries)
 	var errs []error
 	for i := range f.Vaults {
 		v, err := f.Vaults[i].vault(env)

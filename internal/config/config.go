@@ -60,8 +60,6 @@ type State struct {
 	Mount string
 	// Poll is how often changes made through other replicas are looked for.
 	Poll time.Duration
-	// LogEntries is how many changes the log of them keeps.
-	LogEntries int
 }
 
 // Vault is a vault object with the cache in front of it.
@@ -86,7 +84,7 @@ func Default() Config {
 		Drain:   Drain{Wait: 5 * time.Second, Timeout: 20 * time.Second},
 		Grammar: authz.DefaultGrammar(),
 		Admin:   admin.DefaultConfig(),
-		State:   State{Mount: "vault-authz", Poll: time.Second, LogEntries: vaultkv.DefaultChangesConfig().MaxEntries},
+		State:   State{Mount: "vault-authz", Poll: time.Second},
 	}
 }
 
@@ -172,9 +170,6 @@ func (c *Config) validateState(vaults map[string]bool) error {
 	}
 	if c.State.Poll < 100*time.Millisecond || c.State.Poll > time.Minute {
 		errs = append(errs, fmt.Errorf("state.poll: %s is not between 100ms and 1m", c.State.Poll))
-	}
-	if c.State.LogEntries < 1 || c.State.LogEntries > 10000 {
-		errs = append(errs, fmt.Errorf("state.log_entries: %d is not between 1 and 10000", c.State.LogEntries))
 	}
 	return errors.Join(errs...)
 }

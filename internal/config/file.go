@@ -74,10 +74,9 @@ type clientEntry struct {
 }
 
 type stateSection struct {
-	Vault      *string        `yaml:"vault,omitempty" doc:"name: the vault object whose server and token keep what is made by the admin API; empty for no admin API"`
-	Mount      *string        `yaml:"mount,omitempty" doc:"path: mount of a KV v2 engine of its own for that"`
-	Poll       *time.Duration `yaml:"poll,omitempty" doc:"duration: how often changes made through other replicas are looked for"`
-	LogEntries *int           `yaml:"log_entries,omitempty" doc:"number: how many changes are kept in the log of them; a replica that missed more drops all it holds and reads everything again"`
+	Vault *string        `yaml:"vault,omitempty" doc:"name: the vault object whose server and token keep what is made by the admin API; empty for no admin API"`
+	Mount *string        `yaml:"mount,omitempty" doc:"path: mount of a KV v2 engine of its own for that"`
+	Poll  *time.Duration `yaml:"poll,omitempty" doc:"duration: how often changes made through other replicas are looked for"`
 }
 
 type vaultEntry struct {

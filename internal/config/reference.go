@@ -23,7 +23,7 @@ func Reference() string {
 		GRPC:   grpcSection{&c.GRPC.Reflection, &c.GRPC.MaxRequestBytes},
 		Drain:  drainSection{&c.Drain.Wait, &c.Drain.Timeout},
 		Tokens: tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
-		Admin:  showAdmin(&c.Admin), State: stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll, &c.State.LogEntries},
+		Admin:  showAdmin(&c.Admin), State: stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll},
 		Vaults: []vaultEntry{showVault(&v)}, Consumers: []consumerEntry{{}}, Policies: []policyEntry{showPolicy(&p)},
 	}
 	role := string(admin.RoleWrite)

@@ -20,7 +20,7 @@ func (c *Config) Show() ([]byte, error) {
 		Drain:         drainSection{&c.Drain.Wait, &c.Drain.Timeout},
 		Tokens:        tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
 	}
-	f.Admin, f.State = showAdmin(&c.Admin), stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll, &c.State.LogEntries}
+	f.Admin, f.State = showAdmin(&c.Admin), stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll}
 	for i := range c.Vaults {
 		f.Vaults = append(f.Vaults, showVault(&c.Vaults[i]))
 	}

@@ -171,10 +171,3 @@ func (e *Engine) err(ctx context.Context) error {
 	}
 	return e.failure
 }
-
-// Sync returns nil: what is read is what was written.
-func (e *Engine) Sync(ctx context.Context) error {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.err(ctx)
-}
