@@ -111,7 +111,8 @@ type proposal struct {
 // commit answers every member of the group.
 func (s *Store) commit(ctx context.Context, group []*update) {
 	var p proposal
-	// in doubt: a write of p may have happened, or may yet.
+	// doubt: a write of p may have happened, or may yet. current: the state is one that
+	// was read after the group was taken.
 	doubt, current := false, false
 	for range maxCommits {
 		v, err := s.View()
@@ -125,7 +126,9 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 		if doubt {
 			if position, ok := s.appliedAt(p.batch.By); ok {
 				answer(p.members, outcome{position: position})
-				group, doubt = without(group, p.members), false
+				if group, doubt = without(group, p.members), false; len(group) == 0 {
+					return
+				}
 			}
 		}
 		if !doubt || v.position+1 != p.position {
@@ -147,7 +150,7 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 		ok, err := s.append(ctx, p.line, p.position)
 		if ok {
 			answer(p.members, outcome{position: p.position})
-			if group = without(group, p.members); len(group) == 0 {
+			if group, doubt = without(group, p.members), false; len(group) == 0 {
 				return
 			}
 			continue

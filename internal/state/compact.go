@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,7 +11,7 @@ import (
 
 // A compaction writes checkpoints for a replica, one at a time.
 type compaction struct {
-	sync.Mutex
+	turn turn
 	// running says that compactSoon has begun one. Guarded by the store's mu.
 	running bool
 	// other is a writer that is in the way, since when, by this clock.
@@ -43,8 +42,10 @@ func (s *Store) compactSoon(r *replica) {
 // compact writes a checkpoint of the state as it is known, so that the ring has room
 // again. It waits for its turn, so it finds that another call has done it already.
 func (s *Store) compact(ctx context.Context) error {
-	s.compacting.Lock()
-	defer s.compacting.Unlock()
+	if err := s.compacting.turn.take(ctx); err != nil {
+		return unavailable(err)
+	}
+	defer s.compacting.turn.giveBack()
 	s.mu.Lock()
 	r := s.replica
 	v, number, log, kept := r.view, r.tail.number, r.log, r.kept

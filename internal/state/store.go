@@ -89,7 +89,7 @@ type Store struct {
 	// replica is nil until the state has been read.
 	replica *replica
 	// loading is held by whoever reads everything.
-	loading sync.Mutex
+	loading turn
 
 	compacting compaction
 }
@@ -99,7 +99,10 @@ func New(kv Engine, c Config, w Watcher, log *zap.Logger) (*Store, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	return &Store{kv: kv, cfg: c, watch: w, log: log, gate: newGate(c.limit(), c.MaxStale)}, nil
+	return &Store{
+		kv: kv, cfg: c, watch: w, log: log, gate: newGate(c.limit(), c.MaxStale),
+		loading: newTurn(), compacting: compaction{turn: newTurn()},
+	}, nil
 }
 
 // View returns the state as it is known here. Its error wraps
@@ -200,8 +203,10 @@ const maxLoads = 5
 // load reads everything, unless there is another replica than the one that was
 // found behind.
 func (s *Store) load(ctx context.Context, behind *replica) error {
-	s.loading.Lock()
-	defer s.loading.Unlock()
+	if err := s.loading.take(ctx); err != nil {
+		return unavailable(err)
+	}
+	defer s.loading.giveBack()
 	s.mu.Lock()
 	current := s.replica
 	s.mu.Unlock()
