@@ -9,9 +9,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// lookAgainFor is how long a credential is dropped at every poll after its hold was
-// seen: the time that its write may take, and what a request in flight may take on
-// top. A hold that is done ends it sooner.
+// lookAgainFor is how long after its hold was seen a credential may be written: the time
+// that its write may take, and what a request in flight may take on top.
 func (c *Config) lookAgainFor() time.Duration { return c.WriteWithin + 2*time.Second }
 
 // minPollTimeout bounds one reading of the log, unless two intervals are longer.
@@ -21,9 +20,10 @@ const minPollTimeout = 2 * time.Second
 // ends it, and none makes it slower: when the server answers again, it is asked
 // within an interval.
 //
-// A credential is dropped when its hold is first seen, at each reading while it may
-// be written yet, and when the hold is done: the write may not have been made at the
-// first look.
+// A credential is dropped when its hold is first seen, at each reading after that, and at
+// last after one that began when the hold was done, or when its time was over. Only then
+// is it certain that what is loaded from then on is what was written: the log may be read
+// from a node that is ahead of the one which credentials are read from.
 //
 // At most one Follow may run, and it has to run for as long as [Store.Current] is
 // asked.
@@ -35,11 +35,10 @@ func (s *Store) Follow(ctx context.Context) error {
 	defer wg.Wait()
 	defer stop()
 
-	var again time.Time
 	failures := 0
 	for ctx.Err() == nil {
 		began := s.gate.now()
-		err := s.poll(ctx, &again)
+		err := s.poll(ctx)
 		if ctx.Err() != nil {
 			break
 		}
@@ -56,38 +55,29 @@ func (s *Store) Follow(ctx context.Context) error {
 	return nil
 }
 
-// poll reads on. After everything was read anew, again says when all credentials
-// are dropped once more: a write may have been under way.
-func (s *Store) poll(ctx context.Context, again *time.Time) error {
+// poll reads on, and drops what may have changed.
+func (s *Store) poll(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, max(minPollTimeout, 2*s.cfg.Interval))
 	defer cancel()
-	s.mu.Lock()
-	before := s.replica
-	s.mu.Unlock()
-	err := s.Refresh(bounded)
-	if err == nil {
-		s.prepare(bounded)
+	began := time.Now()
+	if err := s.Refresh(bounded); err != nil {
+		return err
 	}
+	s.prepare(bounded)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	r := s.replica
-	if r == nil {
-		return err
-	}
-	if r != before {
-		*again = now.Add(s.cfg.lookAgainFor())
-	} else if !again.IsZero() && now.After(*again) {
-		*again = time.Time{}
+	if !s.allSuspect.IsZero() && !began.Before(s.allSuspect) {
+		s.allSuspect = time.Time{}
 		s.watch.DropAll()
 	}
-	for key, h := range r.view.holds {
-		if now.Sub(h.seen) < s.cfg.lookAgainFor() {
-			s.watch.Drop(key)
+	for key, until := range s.suspects {
+		s.watch.Drop(key)
+		if !began.Before(until) {
+			delete(s.suspects, key)
 		}
 	}
-	return err
+	return nil
 }
 
 // prepare creates the next segment over an old one, which may be long, lest every

@@ -45,8 +45,9 @@ type tail struct {
 
 // effects are what a reading of the log leads to.
 type effects struct {
-	// drop are access tokens whose credentials may change or have changed.
-	drop []string
+	// held are access tokens whose credentials are about to change, done those whose
+	// have changed, or will not.
+	held, done []string
 	// changes are the entities that have changed.
 	changes []Change
 	// all: anything may have changed.
@@ -144,8 +145,10 @@ func (r *replica) extend(seg *segment, version int, now time.Time) (effects, err
 func (e *effects) add(b *batch) {
 	for i := range b.Ops {
 		switch c := &b.Ops[i]; c.Op {
-		case opHold, opDone:
-			e.drop = append(e.drop, c.Key)
+		case opHold:
+			e.held = append(e.held, c.Key)
+		case opDone:
+			e.done = append(e.done, c.Key)
 		default:
 			e.changes = append(e.changes, Change{Kind: interned(c.Kind), ID: c.ID})
 		}

@@ -88,6 +88,11 @@ type Store struct {
 	mu sync.Mutex
 	// replica is nil until the state has been read.
 	replica *replica
+	// suspects are credentials to be dropped at each reading of the log, up to and with
+	// one that began after a time.
+	suspects map[string]time.Time
+	// allSuspect is that time for all of them, zero for none.
+	allSuspect time.Time
 	// loading is held by whoever reads everything.
 	loading turn
 
@@ -101,7 +106,7 @@ func New(kv Engine, c Config, w Watcher, log *zap.Logger) (*Store, error) {
 	}
 	return &Store{
 		kv: kv, cfg: c, watch: w, log: log, gate: newGate(c.limit(), c.MaxStale),
-		loading: newTurn(), compacting: compaction{turn: newTurn()},
+		suspects: map[string]time.Time{}, loading: newTurn(), compacting: compaction{turn: newTurn()},
 	}, nil
 }
 
@@ -187,9 +192,16 @@ func (s *Store) tell(e effects) {
 	}
 	if e.all {
 		s.watch.DropAll()
+		s.allSuspect = time.Now().Add(s.cfg.lookAgainFor())
 	}
-	for _, key := range e.drop {
+	now := time.Now()
+	for _, key := range e.held {
 		s.watch.Drop(key)
+		s.suspects[key] = now.Add(s.cfg.lookAgainFor())
+	}
+	for _, key := range e.done {
+		s.watch.Drop(key)
+		s.suspects[key] = now
 	}
 	if len(e.changes) > 0 {
 		s.watch.Changed(e.changes)
