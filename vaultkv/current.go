@@ -40,6 +40,6 @@ func (v *Vault) confirmAbsent(ctx context.Context, key string, from *endpoint) (
 		problem.cause, problem.aside = cause.cause, true
 		return nil, problem
 	}
-	document, _, problem = v.read(ctx, key, false)
+	document, _, problem = v.read(ctx, key)
 	return document, problem
 }

@@ -9,34 +9,33 @@ import (
 
 // How the guard goes about it.
 const (
-	// guardPatience is how many reads in a row may bring nothing before the
-	// guard holds the next ones back.
-	guardPatience = 5
-	// The server is asked again after guardPause at first, and after twice as
-	// long each time up to maxGuardPause, plus up to a fifth at random. They
-	// bound how late it is noticed that the server is back.
+	// After a probe there is no other one for guardPause at first, and for twice
+	// as long after each that failed, up to maxGuardPause, plus up to a fifth at
+	// random. They bound how late it is noticed that the server is back.
 	guardPause    = 200 * time.Millisecond
 	maxGuardPause = time.Second
+	// probeReads is how many reads of a probe must fail. One may fail by chance.
+	probeReads = 2
 )
 
-// A guard holds reads back while the server is not able to answer, or answers
-// none because of our token or the mount: who waits for one is better served at
-// once, by what is cached or by a quick 503, and a server that comes back is better
-// served by one read than by all that have piled up. While it holds back, it lets
-// one read at a time through, now and then, to see; the first definite answer ends
-// it. It is safe for concurrent use.
+// A guard is the circuit breaker of the reads: it holds them back while the server
+// is not able to answer, or answers none because of our token or the mount. A
+// request is then better served at once, by what is cached or by a quick 503, and a
+// server that comes back is better served by one read than by all that have piled
+// up.
+//
+// Only a probe decides that reads are held back, and that they are no longer: it
+// reads keys that this service makes up itself. Clients choose the keys of all other
+// reads, and a server may fail at some keys and be well, so a read that fails is no
+// more than the reason for a probe. The guard is safe for concurrent use.
 type guard struct {
 	log *zap.Logger
 
-	mu sync.Mutex
-	// failures counts the reads that brought nothing since the last that did.
-	failures int
-	// lastKey is the record that the server failed at last.
-	lastKey string
-	// holding says that reads are held back; until when, unless a read is under
-	// way to see; and for how long the next time.
+	mu      sync.Mutex
 	holding bool
-	seeing  bool
+	// probing says that a probe is under way; until when there is no other one,
+	// and for how long after the next that fails.
+	probing bool
 	until   time.Time
 	pause   time.Duration
 	held    uint64
@@ -57,80 +56,82 @@ func (g *guard) state() Guarding {
 	return Guarding{Holding: g.holding, Held: g.held, Stretches: g.stretch}
 }
 
-// enter says whether a read may go on, and if so, whether it is the one that goes
-// to see. Each enter that says yes is followed by leave.
-func (g *guard) enter(now time.Time) (ok, toSee bool) {
+// enter says whether a read may go on. If not, the caller may be the one to probe the
+// server first, and then calls probed.
+func (g *guard) enter(now time.Time) (ok, probe bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case !g.holding:
+	if !g.holding {
 		return true, false
-	case g.seeing || now.Before(g.until):
-		g.held++
-		return false, false
 	}
-	g.seeing = true
-	return true, true
+	if g.claim(now) {
+		return false, true
+	}
+	g.held++
+	return false, false
 }
 
-// seeNow lets the next read go to see, because there is reason to hope.
-func (g *guard) seeNow() {
+// doubt says whether the caller is to probe the server, because a read failed, and
+// then to call probed.
+func (g *guard) doubt(now time.Time) (probe bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.until = time.Time{}
+	return g.claim(now)
 }
 
-// leave takes note of what became of a read.
-func (g *guard) leave(key string, toSee bool, problem *Error, now time.Time) {
+// claim says whether a probe is due, and takes it. The caller holds mu.
+func (g *guard) claim(now time.Time) bool {
+	if g.probing || now.Before(g.until) {
+		return false
+	}
+	g.probing = true
+	return true
+}
+
+// probed takes note of what came out of a claimed probe, and says whether reads may
+// go on.
+func (g *guard) probed(problem *Error, now time.Time) (ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if toSee {
-		g.seeing = false
-	}
+	g.probing = false
 	switch {
 	case problem != nil && problem.aside:
 		// Nothing was learned.
-	case problem == nil || !problem.helpless():
-		g.recovered()
-	case g.holding:
-		if toSee {
-			g.hold(now)
-		}
-	case problem.State == StateFailing && key == g.lastKey:
-		// A record that the server fails at says nothing of the others, however
-		// often it is asked for.
-	default:
-		g.failures++
-		if problem.State == StateFailing {
-			g.lastKey = key
-		}
-		if g.failures >= guardPatience {
+	case problem != nil && problem.helpless():
+		g.pause = min(max(2*g.pause, guardPause), maxGuardPause)
+		g.until = now.Add(jitter(g.pause, g.pause/5))
+		if !g.holding {
 			g.holding = true
 			g.stretch++
-			g.hold(now)
 			g.log.Warn("vault reads are held back until it answers again")
 		}
+	default:
+		g.release()
+		g.until = now.Add(guardPause)
 	}
+	return !g.holding
 }
 
-// hold puts the next look off. The caller holds mu.
-func (g *guard) hold(now time.Time) {
-	g.pause = min(max(2*g.pause, guardPause), maxGuardPause)
-	g.until = now.Add(jitter(g.pause, g.pause/5))
+// lift lets reads through again for another reason than a probe, such as a new token.
+// If that was in vain, the first of them is the reason for a probe.
+func (g *guard) lift() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.release()
+	g.until = time.Time{}
 }
 
-// recovered lets reads through again. The caller holds mu.
-func (g *guard) recovered() {
+// release lets reads through. The caller holds mu.
+func (g *guard) release() {
 	if g.holding {
 		g.log.Info("vault reads are no longer held back", zap.Uint64("held_back", g.held))
 	}
-	g.failures, g.lastKey, g.holding, g.pause = 0, "", false, 0
+	g.holding, g.pause = false, 0
 }
 
-// helpless says whether a failure is one of the vault object as a whole, so that
+// helpless says whether a failure may be one of the vault object as a whole, so that
 // it makes no sense to ask for any other record. A definite answer is not, nor is
-// one about a single record. Policies may cover some records and not others: if
-// reads were held back because of those, made-up tokens could have it done.
+// one about a single record. Policies may cover some records and not others.
 func (e *Error) helpless() bool {
 	switch e.State {
 	case StateFailing:

@@ -1,12 +1,14 @@
 package vaultkv
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +22,9 @@ type guardDay struct {
 	g guard
 	// at is the time since the beginning.
 	at time.Duration
+	// probes counts the probes, which end in probe at once.
+	probes int
+	probe  *Error
 }
 
 var dawn = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -31,26 +36,29 @@ func newGuardDay(t *testing.T) *guardDay {
 
 func (d *guardDay) now() time.Time { return dawn.Add(d.at) }
 
-// read is a read of key that ends in problem at once; it says whether it was let
-// through.
-func (d *guardDay) read(key string, problem *Error) bool {
-	ok, toSee := d.g.enter(d.now())
-	if ok {
-		d.g.leave(key, toSee, problem, d.now())
+// read is a read that ends in problem at once; it says whether it was let through.
+func (d *guardDay) read(problem *Error) bool {
+	ok, probe := d.g.enter(d.now())
+	if probe {
+		d.probes++
+		ok = d.g.probed(d.probe, d.now())
+	}
+	if ok && problem != nil && problem.helpless() && d.g.doubt(d.now()) {
+		d.probes++
+		d.g.probed(d.probe, d.now())
 	}
 	return ok
 }
 
-func (d *guardDay) fail(n int) {
+func (d *guardDay) hold() {
 	d.t.Helper()
-	for i := range n {
-		if !d.read(strings.Repeat("k", i+1), fail(StateUnreachable, 0, "gone")) {
-			d.t.Fatalf("read %d after %s was held back", i, d.at)
-		}
+	d.probe = fail(StateUnreachable, 0, "gone")
+	if d.read(d.probe); !d.g.state().Holding {
+		d.t.Fatal("not holding after a read and a probe that failed")
 	}
 }
 
-func TestReadsAreHeldBackAfterFailuresInARow(t *testing.T) {
+func TestReadsAreHeldBackWhenAProbeFailsToo(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -75,59 +83,70 @@ func TestReadsAreHeldBackAfterFailuresInARow(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := newGuardDay(t)
-			for i := range 2 * guardPatience {
-				d.read(strings.Repeat("k", i+1), tt.problem)
-			}
-			if got := d.g.state(); got.Holding != tt.holds || (got.Held == guardPatience) != tt.holds {
-				t.Errorf("after %d reads: %+v, want holding = %t", 2*guardPatience, got, tt.holds)
+			d.probe = tt.problem
+			d.read(fail(StateUnreachable, 0, "gone"))
+			if got := d.g.state(); got.Holding != tt.holds {
+				t.Errorf("after a probe that ended so: %+v, want holding = %t", got, tt.holds)
 			}
 		})
 	}
 }
 
-func TestOneAnswerInBetweenIsEnoughNotToHoldBack(t *testing.T) {
+// TestFailingReadsHoldNothingBackWhileProbesAreAnswered: the server fails at keys
+// that somebody makes up, or at some records, and is well.
+func TestFailingReadsHoldNothingBackWhileProbesAreAnswered(t *testing.T) {
 	t.Parallel()
 	d := newGuardDay(t)
-	for range 10 {
-		d.fail(guardPatience - 1)
-		d.read("x", nil)
-	}
-	if got := d.g.state(); got.Holding {
-		t.Errorf("%+v, want not holding", got)
-	}
-}
-
-// TestRecordThatTheServerFailsAtDoesNotHoldOthersBack: KV v2 answers 500 for a
-// record whose deletion was cut short.
-func TestRecordThatTheServerFailsAtDoesNotHoldOthersBack(t *testing.T) {
-	t.Parallel()
-	d := newGuardDay(t)
-	for range 100 {
-		d.read("broken", fail(StateFailing, 500, "could not find version data"))
-	}
-	if got := d.g.state(); got.Holding {
-		t.Errorf("%+v, want not holding", got)
-	}
-}
-
-func TestOnlyOneReadGoesToSee(t *testing.T) {
-	t.Parallel()
-	d := newGuardDay(t)
-	d.fail(guardPatience)
-	d.at += guardPause + guardPause/5
-	ok, toSee := d.g.enter(d.now())
-	if !ok || !toSee {
-		t.Fatalf("enter after the pause = %t, %t, want one to go and see", ok, toSee)
-	}
-	// However long it takes, nobody else goes.
-	for range 100 {
-		d.at += time.Second
-		if d.read("x", nil) {
-			t.Fatal("a second read was let through while one is under way to see")
+	for ; d.at < time.Minute; d.at += time.Millisecond {
+		if !d.read(fail(StateFailing, 500, "the storage refuses the name")) {
+			t.Fatalf("a read was held back after %s", d.at)
 		}
 	}
-	d.g.leave("x", true, nil, d.now())
-	d.fail(guardPatience - 1) // all is as at first
+	if most := int(time.Minute/guardPause) + 1; d.probes > most {
+		t.Errorf("%d probes in a minute, want at most %d", d.probes, most)
+	}
+}
+
+// TestOnlyAProbeLetsReadsThroughAgain: none goes through meanwhile, so that a client
+// does not decide what is learned.
+func TestOnlyAProbeLetsReadsThroughAgain(t *testing.T) {
+	t.Parallel()
+	d := newGuardDay(t)
+	d.hold()
+	for range 10_000 {
+		d.at += time.Millisecond
+		if d.read(nil) {
+			t.Fatal("a read was let through while no probe was answered")
+		}
+	}
+	d.probe = nil
+	for !d.read(nil) {
+		d.at += time.Millisecond
+	}
+	if late := d.at - 10*time.Second; late > maxGuardPause+maxGuardPause/5+time.Millisecond {
+		t.Errorf("reads were held back for %s after the server was back", late)
+	}
+}
+
+func TestThereIsOneProbeAtATime(t *testing.T) {
+	t.Parallel()
+	d := newGuardDay(t)
+	d.hold()
+	d.at += guardPause + guardPause/5
+	if ok, probe := d.g.enter(d.now()); ok || !probe {
+		t.Fatalf("enter after the pause = %t, %t, want a probe", ok, probe)
+	}
+	// However long it takes.
+	for range 100 {
+		d.at += time.Second
+		if ok, probe := d.g.enter(d.now()); ok || probe {
+			t.Fatalf("enter during a probe = %t, %t, want neither", ok, probe)
+		}
+	}
+	d.g.probed(nil, d.now())
+	if ok, _ := d.g.enter(d.now()); !ok {
+		t.Error("held back after a probe was answered")
+	}
 }
 
 // TestNewTokenIsTriedAtOnce: the reads were held back because of the one before.
@@ -158,14 +177,10 @@ func TestNewTokenIsTriedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.closeIdle)
-	for i := range 2 * guardPatience {
-		if _, _, err := v.Read(t.Context(), strings.Repeat("k", i+1)); err == nil {
-			t.Fatal("a read with a bad token brought an answer")
-		}
+	if _, _, err := v.Read(t.Context(), "foo"); err == nil {
+		t.Fatal("a read with a bad token brought an answer")
 	}
-	if got := v.Guarding(); !got.Holding {
-		t.Fatalf("%+v after reads with a bad token, want holding", got)
-	}
+	awaitHolding(t, v, true)
 	write("good")
 	if !v.session.reload() {
 		t.Fatal("the token in the file was not taken")
@@ -182,34 +197,29 @@ func TestServerIsAskedAgainWithinABoundAndLessAndLess(t *testing.T) {
 	t.Parallel()
 	const bound = maxGuardPause + maxGuardPause/5
 	d := newGuardDay(t)
-	d.fail(guardPatience)
+	d.hold()
+	d.probes = 0
 	seen, longest, last := 0, time.Duration(0), time.Duration(0)
 	for ; d.at < time.Minute; d.at += time.Millisecond {
-		if d.read("x", fail(StateSealed, 503, "")) {
-			seen, longest, last = seen+1, max(longest, d.at-last), d.at
+		if d.read(nil); d.probes > seen {
+			seen, longest, last = d.probes, max(longest, d.at-last), d.at
 		}
 	}
 	if longest > bound+time.Millisecond || seen < 50 || seen > 65 {
 		t.Errorf("asked %d times in a minute, up to %s apart; want about 55, at most %s apart", seen, longest, bound)
 	}
-	for !d.read("x", nil) {
-		d.at += time.Millisecond
-	}
-	if late := d.at - time.Minute; late > bound {
-		t.Errorf("the server was back for %s before that was noticed, want at most %s", late, bound)
-	}
 }
 
-// TestReadThatLearnedNothingDoesNotKeepOthersFromSeeing: it was cancelled, or
-// panicked.
-func TestReadThatLearnedNothingDoesNotKeepOthersFromSeeing(t *testing.T) {
+// TestProbeThatLearnedNothingChangesNothing: it panicked, say.
+func TestProbeThatLearnedNothingChangesNothing(t *testing.T) {
 	t.Parallel()
 	d := newGuardDay(t)
-	d.fail(guardPatience)
+	d.hold()
+	d.probe = &Error{aside: true}
 	d.at += time.Second
-	for range 2 {
-		if !d.read("x", &Error{aside: true}) {
-			t.Fatal("held back, want it to go and see")
+	for want := 2; want < 4; want++ {
+		if d.read(nil) || d.probes != want {
+			t.Fatalf("%d probes, want %d and no read let through", d.probes, want)
 		}
 	}
 }
@@ -238,15 +248,19 @@ func TestOutageCostsFewRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.closeIdle)
-	begin := time.Now()
+	// Those before the first probe is over.
+	begin, firstReads := time.Now(), int32(0)
 	for range 1000 {
+		if !v.Guarding().Holding {
+			firstReads++
+		}
 		_, _, err := v.Read(t.Context(), "foo")
 		var problem *Error
 		if !errors.As(err, &problem) || problem.State != StateSealed {
 			t.Fatalf("Read = %v, want an error of state %s", err, StateSealed)
 		}
 	}
-	allowed := guardPatience + int32(time.Since(begin)/guardPause) + 1
+	allowed := firstReads + probeReads*(int32(time.Since(begin)/guardPause)+1)
 	if got := asked.Load(); got > allowed {
 		t.Errorf("the sealed server was asked %d times by 1000 reads, want at most %d", got, allowed)
 	}
@@ -254,10 +268,62 @@ func TestOutageCostsFewRequests(t *testing.T) {
 		t.Errorf("State() = %s, want %s", got, StateSealed)
 	}
 	sealed.Store(false)
-	if err := v.Check(context.WithoutCancel(t.Context())); err != nil {
+	if err := v.Check(t.Context()); err != nil {
 		t.Fatalf("Check = %v, want it not to be held back", err)
 	}
 	if _, found, err := v.Read(t.Context(), "foo"); found || err != nil {
 		t.Errorf("Read after Check = %t, %v, want not found", found, err)
+	}
+}
+
+// awaitHolding waits until the probe is over that a read has been the reason for.
+func awaitHolding(t *testing.T, v *Vault, want bool) {
+	t.Helper()
+	for v.Guarding().Holding != want {
+		if t.Context().Err() != nil {
+			t.Fatalf("holding = %t, want %t", !want, want)
+		}
+		runtime.Gosched()
+	}
+}
+
+// TestServerThatFailsAtSomeKeysIsReadOn: HashiCorp Vault 1.21 on file storage answers
+// 500 for keys of KV v1 whose file names are too long for the file system.
+func TestServerThatFailsAtSomeKeysIsReadOn(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status, body := http.StatusNotFound, `{"errors":[]}`
+		switch {
+		case strings.Contains(r.URL.Path, "made-up"):
+			status, body = http.StatusInternalServerError, `{"errors":["file name too long"]}`
+		case strings.Contains(r.URL.Path, "good"):
+			status, body = http.StatusOK, `{"data":{"a":"b"}}`
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	t.Cleanup(srv.Close)
+	c := DefaultConfig()
+	c.Name, c.Address, c.Mount, c.Token = "main", srv.URL, "kong-auth", "t"
+	v, err := New(c, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.closeIdle)
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	for reader := range 4 {
+		readers.Go(func() {
+			for i := range 100 {
+				if _, _, err := v.Read(t.Context(), fmt.Sprintf("made-up-%d-%d", reader, i)); err == nil {
+					t.Error("a read that the server fails at brought an answer")
+				}
+			}
+		})
+	}
+	for i := range 200 {
+		if _, found, err := v.Read(t.Context(), "good"); !found || err != nil {
+			t.Fatalf("good read %d = %t, %v, want found", i, found, err)
+		}
 	}
 }

@@ -106,7 +106,7 @@ func (s *session) use(l lease) {
 	s.lease = l
 	s.taken.Store(false)
 	s.home.client.SetToken(l.token)
-	s.home.guard.seeNow()
+	s.home.guard.lift()
 	select {
 	case s.changed <- struct{}{}:
 	default:

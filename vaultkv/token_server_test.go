@@ -48,6 +48,7 @@ type tokenServer struct {
 	seen          map[string]int
 	conns         map[net.Conn]struct{}
 	accept        chan net.Conn
+	closed        chan struct{}
 	loginsInASlot map[int64]int
 }
 
@@ -62,6 +63,7 @@ func newTokenServer(t *testing.T, s *tokenServer) *tokenServer {
 	t.Helper()
 	s.tokens, s.seen, s.secretID = map[string]*serverToken{}, map[string]int{}, "zzSECRETIDzz-1"
 	s.conns, s.accept, s.loginsInASlot = map[net.Conn]struct{}{}, make(chan net.Conn), map[int64]int{}
+	s.closed = make(chan struct{})
 	srv := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	done := make(chan struct{})
 	go func() {
@@ -79,13 +81,14 @@ func newTokenServer(t *testing.T, s *tokenServer) *tokenServer {
 type pipeListener struct{ s *tokenServer }
 
 func (l pipeListener) Accept() (net.Conn, error) {
-	c, ok := <-l.s.accept
-	if !ok {
+	select {
+	case c := <-l.s.accept:
+		return c, nil
+	case <-l.s.closed:
 		return nil, net.ErrClosed
 	}
-	return c, nil
 }
-func (l pipeListener) Close() error   { close(l.s.accept); return nil }
+func (l pipeListener) Close() error   { close(l.s.closed); return nil }
 func (l pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (s *tokenServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -98,6 +101,8 @@ func (s *tokenServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
 	case s.accept <- theirs:
+	case <-s.closed:
+		return nil, net.ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

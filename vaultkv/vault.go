@@ -18,9 +18,6 @@ import (
 // the server is not ok.
 const pollInterval = 5 * time.Second
 
-// probeKey is what Check reads. It need not exist.
-const probeKey = "vault-authz.probe"
-
 // A Vault is the [Engine] of one KV mount of one Vault or OpenBao server. It is
 // safe for concurrent use, and usable without [Vault.Run]; the token file is
 // then read again only when the server refuses the token.
@@ -166,8 +163,10 @@ func (v *Vault) watch(ctx context.Context) {
 // at the mount.
 func (v *Vault) Check(ctx context.Context) error {
 	v.askMount(ctx)
-	// The guard learns from it, and does not hold it back.
-	_, _, problem := v.read(ctx, probeKey, false)
+	_, _, problem := v.read(ctx, probeKey())
+	if problem == nil || !problem.helpless() {
+		v.guard.lift()
+	}
 	if v.State() == StateSealed {
 		v.checkSeal(ctx)
 	}
@@ -181,18 +180,24 @@ func (v *Vault) Check(ctx context.Context) error {
 }
 
 // Read implements [Engine]. Its errors are of type *[Error]. While the server
-// answers nobody, or is not known to be current (see [Vault.Sync]), most reads
-// fail at once.
+// answers nobody, or is not known to be current (see [Vault.Sync]), reads fail at once.
 func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bool, err error) {
 	if problem := v.notCurrent(); problem != nil {
 		v.learn(nil)
 		return nil, false, problem
 	}
-	ok, toSee := v.guard.enter(time.Now())
+	ok, probe := v.guard.enter(time.Now())
+	if probe {
+		ok = v.probe(ctx)
+	}
 	if !ok {
 		return nil, false, v.heldBack()
 	}
-	document, from, problem := v.read(ctx, key, toSee)
+	document, from, problem := v.read(ctx, key)
+	if problem != nil && problem.helpless() && !problem.aside && v.guard.doubt(time.Now()) {
+		// The answer to this read is known, and need not wait for that to others.
+		go v.probe(context.WithoutCancel(ctx))
+	}
 	if problem == nil && document == nil {
 		document, problem = v.confirmAbsent(ctx, key, from)
 	}
@@ -203,10 +208,7 @@ func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bo
 }
 
 // read is Read whatever the guard says, and names the endpoint that answered.
-// toSee says that it was let through to see.
-func (v *Vault) read(ctx context.Context, key string, toSee bool) (document []byte, from *endpoint, problem *Error) {
-	outcome := &Error{aside: true}
-	defer func() { v.guard.leave(key, toSee, outcome, time.Now()) }()
+func (v *Vault) read(ctx context.Context, key string) (document []byte, from *endpoint, problem *Error) {
 	p, ok := v.layout.object(key)
 	if !ok {
 		return nil, nil, errKey()
@@ -218,7 +220,6 @@ func (v *Vault) read(ctx context.Context, key string, toSee bool) (document []by
 		document, problem = v.document(a)
 		return problem
 	})
-	outcome = problem
 	return document, from, problem
 }
 
