@@ -15,8 +15,8 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// A node is a fake server that counts what it is asked, but for its health, and can
-// change its mind.
+// A node is a fake server that counts what it is asked, but for its health and probes,
+// and can change its mind.
 type node struct {
 	*httptest.Server
 	asked atomic.Int32
@@ -28,7 +28,7 @@ func newNode(t *testing.T, h http.HandlerFunc) *node {
 	n := &node{}
 	n.serve.Store(&h)
 	n.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/v1/sys/health" {
+		if r.URL.Path != "/v1/sys/health" && !strings.Contains(r.URL.Path, "vault-authz.probe.") {
 			n.asked.Add(1)
 		}
 		(*n.serve.Load())(w, r)
