@@ -149,7 +149,7 @@ func TestRandomTokenFloodIsLimitedAndHeldKeysAreNot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
-		cfg.MissesPerSecond, cfg.MissBurst = 100, 50
+		cfg.MissesPerSecond = 25
 		cfg.MaxStale, cfg.RefreshAhead = 0, 0
 		s := newStore()
 		s.set("alice", answer{record: record{version: 1}})
@@ -164,6 +164,7 @@ func TestRandomTokenFloodIsLimitedAndHeldKeysAreNot(t *testing.T) {
 				busy++
 			}
 		}
+		// Two seconds' worth of them at once.
 		if got := s.total() - before; got != 50 || busy != tries-50 {
 			t.Errorf("loads = %d, busy = %d; want 50, %d", got, busy, tries-50)
 		}
@@ -172,7 +173,7 @@ func TestRandomTokenFloodIsLimitedAndHeldKeysAreNot(t *testing.T) {
 		}
 		s.set("alice", answer{record: record{version: 2}})
 		wantVersion(t, c, "alice", 2) // expired, but no stranger
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(time.Second / 25)
 		wantError(t, c, "one more", errAbsent)
 		wantError(t, c, "two more", cache.ErrBusy)
 	})

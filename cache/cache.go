@@ -27,7 +27,10 @@ type Cache[V any] struct {
 	// reserve is what familiar keys have on top of it, nil like misses.
 	reserve  *rate.Limiter
 	familiar familiar
-	ramp     ramp
+	// missesFrom is until when no such loads begin, because the store limits
+	// those of keys that are held. The lock of the table guards it.
+	missesFrom moment
+	ramp       ramp
 	// waiting is how many callers wait for a load.
 	waiting atomic.Int64
 	// epoch is where the cache's own clock begins.
@@ -39,8 +42,16 @@ type Cache[V any] struct {
 	loads sync.WaitGroup
 }
 
-// reserveShare is the part of MissesPerSecond that familiar keys have on top.
-const reserveShare = 4
+const (
+	// reserveShare is the part of MissesPerSecond that familiar keys have on top.
+	reserveShare = 4
+	// burstTime is how long it takes to save up what may begin at once.
+	burstTime = 2 * time.Second
+)
+
+func newLimiter(perSecond float64) *rate.Limiter {
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond*burstTime.Seconds())))
+}
 
 // New returns an empty Cache. It starts nothing: loads run when lookups need
 // them.
@@ -60,8 +71,8 @@ func New[V any](cfg Config, load Loader[V], rules Rules[V]) (*Cache[V], error) {
 		table: t, gate: newGate(cfg.MaxLoads), epoch: time.Now(),
 	}
 	if cfg.MissesPerSecond > 0 {
-		c.misses = rate.NewLimiter(rate.Limit(cfg.MissesPerSecond), cfg.MissBurst)
-		c.reserve = rate.NewLimiter(rate.Limit(cfg.MissesPerSecond/reserveShare), max(1, cfg.MissBurst/reserveShare))
+		c.misses = newLimiter(cfg.MissesPerSecond)
+		c.reserve = newLimiter(cfg.MissesPerSecond / reserveShare)
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background()) //nolint:forbidigo // loads outlive every caller; Close ends them
 	return c, nil
@@ -78,6 +89,7 @@ func (c *Cache[V]) Invalidate(key string) {
 	defer t.mu.Unlock()
 	t.entries.remove(key)
 	t.absent.Remove(key)
+	c.familiar.forget(key)
 	t.void(key, errVoid)
 }
 

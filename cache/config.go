@@ -58,13 +58,11 @@ type Config struct {
 	MaxLoads int
 	// MissesPerSecond bounds the loads of keys that are not held, default
 	// 1000. It is what a flood of made-up keys can cost the store, and how
-	// fast an empty cache fills. Keys that come again after they were refused,
-	// or after they had to make room, have a quarter of it on top, so that a
-	// flood does not keep them out. 0 means no bound.
+	// fast an empty cache fills. After a quiet time two seconds' worth of them
+	// may begin at once. Keys that come again after they were refused have a
+	// quarter of all that on top, so that a flood does not keep them out. 0
+	// means no bound.
 	MissesPerSecond float64
-	// MissBurst is how many such loads may begin at once after a quiet time,
-	// default 2000. It has no effect without MissesPerSecond.
-	MissBurst int
 }
 
 // DefaultConfig returns the defaults.
@@ -84,7 +82,6 @@ func DefaultConfig() Config {
 		LoadTimeout:     2 * time.Second,
 		MaxLoads:        128,
 		MissesPerSecond: 1000,
-		MissBurst:       2000,
 	}
 }
 
@@ -118,7 +115,6 @@ func (c Config) Validate() error {
 		check(c.LoadTimeout > 0, "load_timeout: %s must be above 0", c.LoadTimeout),
 		check(c.MaxLoads >= minLoads, "max_loads: %d is too small, use at least %d", c.MaxLoads, minLoads),
 		check(c.MissesPerSecond >= 0, "misses_per_second: %g must not be negative (0 means no bound)", c.MissesPerSecond),
-		check(c.MissesPerSecond == 0 || c.MissBurst >= 1, "miss_burst: %d is too small, use at least 1", c.MissBurst),
 	)
 }
 

@@ -42,7 +42,6 @@ func TestConfigMistakesAreNamed(t *testing.T) {
 		{"no time to load", func(c *cache.Config) { c.LoadTimeout = 0 }, "load_timeout: 0s"},
 		{"no loads", func(c *cache.Config) { c.MaxLoads = 1 }, "max_loads: 1"},
 		{"negative rate", func(c *cache.Config) { c.MissesPerSecond = -1 }, "misses_per_second: -1"},
-		{"rate without burst", func(c *cache.Config) { c.MissBurst = 0 }, "miss_burst: 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +61,7 @@ func TestConfigMistakesAreNamed(t *testing.T) {
 func TestAllConfigMistakesShowAtOnce(t *testing.T) {
 	t.Parallel()
 	err := cache.Config{MissesPerSecond: 1}.Validate()
-	for _, want := range []string{"capacity:", "absent_capacity:", "min_ttl:", "retry_interval:", "load_timeout:", "max_loads:", "miss_burst:"} {
+	for _, want := range []string{"capacity:", "absent_capacity:", "min_ttl:", "retry_interval:", "load_timeout:", "max_loads:"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate() = %v, want a mention of %q", err, want)
 		}
@@ -73,7 +72,7 @@ func TestWhatIsOffIsValid(t *testing.T) {
 	t.Parallel()
 	cfg := cache.DefaultConfig()
 	cfg.Jitter, cfg.RefreshAhead, cfg.MaxStale, cfg.StaleWait, cfg.AbsentTTL = 0, 0, 0, 0, 0
-	cfg.MissesPerSecond, cfg.MissBurst = 0, 0
+	cfg.MissesPerSecond = 0
 	if err := cfg.Validate(); err != nil {
 		t.Errorf("Validate(%+v) = %v, want no error", cfg, err)
 	}

@@ -28,9 +28,10 @@ var (
 )
 
 var (
-	errNoSlot = fmt.Errorf("%w: too many loads in flight", ErrBusy)
-	errNotYet = fmt.Errorf("%w: the store was unavailable just now", ErrBusy)
-	errNoRate = fmt.Errorf("%w: too many lookups of unknown keys a second", ErrBusy)
+	errNoSlot  = fmt.Errorf("%w: too many loads in flight", ErrBusy)
+	errNotYet  = fmt.Errorf("%w: the store was unavailable just now", ErrBusy)
+	errLimited = fmt.Errorf("%w: the store limits loads, and those of keys that are held go first", ErrBusy)
+	errNoRate  = fmt.Errorf("%w: too many lookups of unknown keys a second", ErrBusy)
 	// errVoid ends a wait for a load that was overtaken by Invalidate. It does
 	// not leave this package.
 	errVoid = errors.New("load was overtaken by an invalidation")

@@ -14,19 +14,27 @@ const (
 	familiarWays  = 4
 )
 
-// familiar remembers keys that deserve a second chance: those that were refused a
-// load before, and those whose value made room for another. A flood of made-up
-// keys does not ask for the same one twice, and a client with a good key does. It
-// remembers by a hash, and the newest key goes over the oldest of its place, so it is as
-// large at the end of a flood as at its beginning. The zero familiar is empty; it
-// is safe for concurrent use.
+// familiar remembers keys that were refused a load, and deserve a second chance: a
+// client with a good key asks again, and most floods of made-up keys do not. A key
+// that a load found absent does not deserve one, for as long as that is remembered.
+//
+// It remembers by a hash, and the newest key goes over the oldest of its place, so it
+// is as large at the end of a flood as at its beginning. The zero familiar is empty;
+// it is safe for concurrent use.
 type familiar struct {
 	once  sync.Once
 	seed  maphash.Seed
 	slots []atomic.Uint32
 }
 
-// place returns where a key is remembered, the newest first, and as what. The seed
+// What is known of a key, beside its hash. No mark is 0.
+const (
+	wasRefused uint32 = 1
+	wasAbsent  uint32 = 2
+	kindBits          = wasRefused | wasAbsent
+)
+
+// place returns where a key is remembered, the newest first, and by what. The seed
 // is random: nobody can choose keys that pass for each other.
 func (f *familiar) place(key string) (ways []atomic.Uint32, mark uint32) {
 	f.once.Do(func() {
@@ -35,28 +43,53 @@ func (f *familiar) place(key string) (ways []atomic.Uint32, mark uint32) {
 	})
 	sum := maphash.String(f.seed, key)
 	at := sum % (familiarSlots / familiarWays) * familiarWays
-	return f.slots[at : at+familiarWays], uint32(sum>>32) | 1
+	return f.slots[at : at+familiarWays], uint32(sum>>32) &^ kindBits
 }
 
-// remember may forget another key of the same place where two come at once.
-func (f *familiar) remember(key string) {
+// refused remembers a key unless something is known of it. It may forget another key
+// of the same place where two come at once.
+func (f *familiar) refused(key string) {
 	ways, mark := f.place(key)
-	if known(ways, mark) {
+	if find(ways, mark) == nil {
+		push(ways, mark|wasRefused)
+	}
+}
+
+// absent remembers that a key has no second chance coming.
+func (f *familiar) absent(key string) {
+	ways, mark := f.place(key)
+	if way := find(ways, mark); way != nil {
+		way.Store(mark | wasAbsent)
 		return
 	}
+	push(ways, mark|wasAbsent)
+}
+
+// forget drops what is known of a key.
+func (f *familiar) forget(key string) {
+	if way := find(f.place(key)); way != nil {
+		way.Store(0)
+	}
+}
+
+// deserves says whether a key has a second chance coming.
+func (f *familiar) deserves(key string) bool {
+	way := find(f.place(key))
+	return way != nil && way.Load()&wasRefused != 0
+}
+
+func find(ways []atomic.Uint32, mark uint32) *atomic.Uint32 {
+	for i := range ways {
+		if known := ways[i].Load(); known != 0 && known&^kindBits == mark {
+			return &ways[i]
+		}
+	}
+	return nil
+}
+
+func push(ways []atomic.Uint32, mark uint32) {
 	for i := len(ways) - 1; i > 0; i-- {
 		ways[i].Store(ways[i-1].Load())
 	}
 	ways[0].Store(mark)
-}
-
-func (f *familiar) knows(key string) bool { return known(f.place(key)) }
-
-func known(ways []atomic.Uint32, mark uint32) bool {
-	for i := range ways {
-		if ways[i].Load() == mark {
-			return true
-		}
-	}
-	return false
 }

@@ -20,7 +20,7 @@ func TestKeysThatShareAPlaceAreAllRemembered(t *testing.T) {
 	}
 	remembered := func() (n int) {
 		for _, key := range together {
-			if f.knows(key) {
+			if f.deserves(key) {
 				n++
 			}
 		}
@@ -28,14 +28,37 @@ func TestKeysThatShareAPlaceAreAllRemembered(t *testing.T) {
 	}
 	for range 3 {
 		for _, key := range together[:familiarWays] {
-			f.remember(key)
+			f.refused(key)
 		}
 		if got := remembered(); got != familiarWays {
 			t.Fatalf("%d of %d keys of one place are known", got, familiarWays)
 		}
 	}
-	f.remember(together[familiarWays])
-	if !f.knows(together[familiarWays]) || f.knows(together[0]) || remembered() != familiarWays {
-		t.Errorf("with one more, %d are known, the oldest %t", remembered(), f.knows(together[0]))
+	f.refused(together[familiarWays])
+	if !f.deserves(together[familiarWays]) || f.deserves(together[0]) || remembered() != familiarWays {
+		t.Errorf("with one more, %d are known, the oldest %t", remembered(), f.deserves(together[0]))
+	}
+}
+
+// TestKeyThatWasAbsentDeservesNoSecondChance: until that is forgotten.
+func TestKeyThatWasAbsentDeservesNoSecondChance(t *testing.T) {
+	t.Parallel()
+	var f familiar
+	for _, before := range []func(string){func(string) {}, f.refused, f.absent} {
+		before("key")
+		f.absent("key")
+		f.refused("key")
+		if f.deserves("key") {
+			t.Error("an absent key that was refused deserves a second chance")
+		}
+		f.forget("key")
+		if f.deserves("key") {
+			t.Error("a key that was forgotten deserves a second chance")
+		}
+		f.refused("key")
+		if !f.deserves("key") {
+			t.Error("a key that was refused and is not known as absent deserves no second chance")
+		}
+		f.forget("key")
 	}
 }

@@ -10,7 +10,7 @@ const (
 	// forMiss: somebody waits for a key that is not held. Anybody can cause
 	// these.
 	forMiss purpose = iota
-	// forFamiliar: the same, and the key has been here before.
+	// forFamiliar: the same, and the key was refused before.
 	forFamiliar
 	// forReload: somebody waits for a key that is held but has expired.
 	forReload
@@ -20,6 +20,10 @@ const (
 	forRefresh
 	purposes
 )
+
+// unheld says whether a load is of a key that is not held, or is treated as if it were
+// not. Anybody can cause these, for keys of their choice.
+func (p purpose) unheld() bool { return p == forMiss || p == forFamiliar }
 
 // A gate hands out load slots. Loads of one purpose cannot starve those of
 // another: refreshes leave room for lookups, and misses for keys that are held,

@@ -30,6 +30,8 @@ type outcome[V any] struct {
 	err      error
 	lifetime time.Duration
 	deadline deadline
+	// limited says that the store wants to be asked less.
+	limited bool
 }
 
 // begin starts a load of key, or returns an error that wraps [ErrBusy] or
@@ -64,17 +66,20 @@ func (c *Cache[V]) begin(key string, why purpose, now moment) (*flight[V], error
 // admit applies the limits, and returns what the load may be taken for. A key that
 // is refused is familiar the next time.
 func (c *Cache[V]) admit(key string, why purpose, now moment) (purpose, error) {
-	if why.canWait() && !c.ramp.allows(now) {
+	switch {
+	case why.canWait() && !c.ramp.allows(now):
 		return why, errNotYet
+	case why.unheld() && now < c.missesFrom:
+		return why, errLimited
 	}
 	err := c.enter(why, c.misses)
 	if err == nil || why != forMiss {
 		return why, err
 	}
-	if c.familiar.knows(key) && c.enter(forFamiliar, c.reserve) == nil {
+	if c.familiar.deserves(key) && c.enter(forFamiliar, c.reserve) == nil {
 		return forFamiliar, nil
 	}
-	c.familiar.remember(key)
+	c.familiar.refused(key)
 	return why, err
 }
 
@@ -84,7 +89,7 @@ func (c *Cache[V]) enter(why purpose, limit *rate.Limiter) error {
 	if !c.gate.enter(why) {
 		return errNoSlot
 	}
-	if (why == forMiss || why == forFamiliar) && limit != nil && !limit.Allow() {
+	if why.unheld() && limit != nil && !limit.Allow() {
 		c.gate.leave(why)
 		return errNoRate
 	}
@@ -115,7 +120,7 @@ func (c *Cache[V]) judge(ctx context.Context, value V, err error) outcome[V] {
 	case c.rules.Absent(err):
 		return outcome[V]{verdict: absent, err: err}
 	case c.rules.Unavailable(err), ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded):
-		return outcome[V]{verdict: unavailable, err: err}
+		return outcome[V]{verdict: unavailable, err: err, limited: c.rules.Limited(err)}
 	}
 	return outcome[V]{verdict: failed, err: err}
 }
@@ -147,7 +152,9 @@ func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.gate.leave(f.purpose)
-	c.ramp.ended(f.key, o.verdict != unavailable, now)
+	if !f.purpose.unheld() {
+		c.learn(f.key, &o, now)
+	}
 	if o.verdict == failed || o.verdict == unavailable {
 		t.stats.LoadErrors++
 	}
@@ -167,24 +174,37 @@ func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
 	f.finish(o.value, o.err)
 }
 
+// learn draws conclusions for other keys from a load of one that is held. None are
+// drawn from the others: anybody chooses their keys, and a store may fail at some.
+func (c *Cache[V]) learn(key string, o *outcome[V], now moment) {
+	c.ramp.ended(key, o.verdict != unavailable, now)
+	if o.limited {
+		c.missesFrom = now + limitedPause
+	}
+}
+
+// limitedPause is how long loads of keys that are not held pause when the store limits
+// those of keys that are: long enough for these to be read again meanwhile.
+const limitedPause = 2 * time.Second
+
 // store brings what is held in line with an outcome.
 func (c *Cache[V]) store(f *flight[V], o *outcome[V], now moment) {
 	t := c.table
 	switch o.verdict {
 	case found:
 		// The key is not known as absent: no load begins while it is.
-		if gone := t.entries.add(c.newEntry(f.key, o, f.began)); gone != nil {
-			c.familiar.remember(gone.key)
+		if t.entries.add(c.newEntry(f, o, now)) != nil {
 			t.stats.Evictions++
 		}
+		c.familiar.forget(f.key)
 	case unavailable:
 		if e, held := t.entries.peek(f.key); held {
 			e.nextLoad = now + c.cfg.RetryInterval
-			// As long as it is used, the next load ends within this time.
-			e.unavailableUntil = e.nextLoad + c.cfg.LoadTimeout
+			e.read, e.readAsUnheld, e.failing = now, f.purpose.unheld(), true
 		}
 	case absent:
 		t.entries.remove(f.key)
+		c.familiar.absent(f.key)
 		if c.cfg.AbsentTTL > 0 && t.absent.Add(f.key, absence{err: o.err, until: f.began + c.shorten(c.cfg.AbsentTTL)}) {
 			t.stats.AbsentEvictions++
 		}
@@ -195,14 +215,16 @@ func (c *Cache[V]) store(f *flight[V], o *outcome[V], now moment) {
 
 // newEntry counts the life from the beginning of the load: that is how old the
 // value may be.
-func (c *Cache[V]) newEntry(key string, o *outcome[V], began moment) *entry[V] {
+func (c *Cache[V]) newEntry(f *flight[V], o *outcome[V], now moment) *entry[V] {
 	ahead := time.Duration(c.cfg.RefreshAhead * float64(o.lifetime))
 	e := &entry[V]{
-		value:      o.value,
-		deadline:   o.deadline,
-		freshUntil: began + o.lifetime,
-		nextLoad:   began + o.lifetime - ahead,
+		value:        o.value,
+		deadline:     o.deadline,
+		freshUntil:   f.began + o.lifetime,
+		nextLoad:     f.began + o.lifetime - ahead,
+		read:         now,
+		readAsUnheld: f.purpose.unheld(),
 	}
-	e.setKey(key)
+	e.setKey(f.key)
 	return e
 }

@@ -343,13 +343,13 @@ func TestRefusedSlotDoesNotUseUpTheRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
-		cfg.MaxLoads, cfg.MissesPerSecond, cfg.MissBurst = 4, 0.001, 4
+		cfg.MaxLoads, cfg.MissesPerSecond = 4, 2
 		s := newStore()
 		c := open(t, cfg, s.load)
 		var wg sync.WaitGroup
 		for i := range 3 {
 			key := fmt.Sprint(i)
-			s.set(key, answer{record: record{version: 1}, latency: time.Second})
+			s.set(key, answer{record: record{version: 1}, latency: time.Millisecond})
 			wg.Go(func() { _, _ = c.Lookup(t.Context(), key) })
 		}
 		synctest.Wait()

@@ -28,7 +28,7 @@ func (c *Cache[V]) Lookup(ctx context.Context, key string) (V, error) {
 		case f == nil:
 			return e.value, nil
 		}
-		value, err := c.await(ctx, f, e != nil)
+		value, err := c.await(ctx, f, waiting{stale: e != nil})
 		if !errors.Is(err, errVoid) {
 			return value, err
 		}
@@ -53,12 +53,12 @@ func (c *Cache[V]) consult(key string) (*entry[V], *flight[V], error) {
 		}
 		if !e.servable(now, c.cfg.MaxStale) {
 			e = nil
-		} else if now < e.unavailableUntil {
+		} else if e.storeDown(now, &c.cfg) {
 			t.stats.StaleHits++
 			c.refresh(e, key, now)
 			return e, nil, nil
 		}
-	} else if a, ok := t.absent.Get(key); ok {
+	} else if a, ok := t.absent.Get(key); ok && a.err != nil {
 		if now < a.until {
 			t.stats.AbsentHits++
 			return nil, nil, a.err
@@ -103,32 +103,42 @@ func (c *Cache[V]) refresh(e *entry[V], key string, now moment) {
 	}
 }
 
+// waiting is how somebody waits for a load.
+type waiting struct {
+	// stale says that there is a stale entry to stand in for its result.
+	stale bool
+	// anew says that nothing else may stand in for it.
+	anew bool
+	// for how long there was something else to wait for before.
+	already time.Duration
+}
+
 // await waits for a load, but no longer than StaleWait if there is a stale entry
 // to stand in for it.
-func (c *Cache[V]) await(ctx context.Context, f *flight[V], stale bool) (V, error) {
+func (c *Cache[V]) await(ctx context.Context, f *flight[V], how waiting) (V, error) {
 	var none V
 	crowded := c.waiting.Add(1) > crowd
 	defer c.waiting.Add(-1)
 	var patience <-chan time.Time
-	if stale {
+	if how.stale {
 		timer := time.NewTimer(c.cfg.StaleWait - (c.now() - f.began))
 		defer timer.Stop()
 		patience = timer.C
 	}
-	enough, stop := lastMoment(ctx, crowded)
+	enough, stop := lastMoment(ctx, crowded, how.already)
 	defer stop()
 	for {
 		select {
 		case <-f.done:
-			return c.arrive(ctx, f)
+			return c.arrive(ctx, f, how)
 		case <-enough:
-			if value, ok := c.standIn(f.key); ok {
+			if value, ok := c.standIn(f.key, how); ok {
 				return value, nil
 			}
 			return none, ErrSlow
 		case <-patience:
 			patience = nil
-			if value, ok := c.standIn(f.key); ok {
+			if value, ok := c.standIn(f.key, how); ok {
 				return value, nil
 			}
 		case <-ctx.Done():
@@ -157,28 +167,28 @@ const (
 // lastMoment fires when waiting longer would leave the caller no time to answer
 // for itself. A gateway whose deadline passes makes its own decision, which may
 // be to let the request through.
-func lastMoment(ctx context.Context, crowded bool) (<-chan time.Time, func()) {
+func lastMoment(ctx context.Context, crowded bool, already time.Duration) (<-chan time.Time, func()) {
 	deadline, bounded := ctx.Deadline()
 	if !bounded {
 		return nil, func() {}
 	}
-	left := time.Until(deadline)
+	left := time.Until(deadline) + already
 	left -= min(max(left/reservePart, minReserve), left/2)
 	if crowded {
 		left = min(left, crowdWait)
 	}
-	timer := time.NewTimer(left)
+	timer := time.NewTimer(left - already)
 	return timer.C, func() { timer.Stop() }
 }
 
 // arrive returns what became of a load that is done.
-func (c *Cache[V]) arrive(ctx context.Context, f *flight[V]) (V, error) {
+func (c *Cache[V]) arrive(ctx context.Context, f *flight[V], how waiting) (V, error) {
 	var none V
 	if err := ctx.Err(); err != nil {
 		return none, fmt.Errorf("waiting for a load: %w", err)
 	}
 	if f.unavailable {
-		if value, ok := c.standIn(f.key); ok {
+		if value, ok := c.standIn(f.key, how); ok {
 			return value, nil
 		}
 	}
@@ -187,14 +197,17 @@ func (c *Cache[V]) arrive(ctx context.Context, f *flight[V]) (V, error) {
 
 // standIn returns the value held of key in place of a load that did not come to
 // a result, if there still is one that may be used.
-func (c *Cache[V]) standIn(key string) (V, bool) {
+func (c *Cache[V]) standIn(key string, how waiting) (V, bool) {
+	var none V
+	if how.anew {
+		return none, false
+	}
 	now := c.now()
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, held := t.entries.peek(key)
 	if !held || !e.servable(now, c.cfg.MaxStale) {
-		var none V
 		return none, false
 	}
 	t.stats.StaleHits++

@@ -277,7 +277,7 @@ func TestWhateverHappensNothingIsAnsweredThatMustNotBe(t *testing.T) {
 		Jitter: 0.1, RefreshAhead: 0.2,
 		MaxStale: 5 * time.Second, StaleWait: 100 * time.Millisecond, RetryInterval: time.Second,
 		AbsentTTL:   5 * time.Second,
-		LoadTimeout: 2 * time.Second, MaxLoads: 4, MissesPerSecond: 50, MissBurst: 50,
+		LoadTimeout: 2 * time.Second, MaxLoads: 4, MissesPerSecond: 25,
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		script := steps().Draw(rt, "steps")

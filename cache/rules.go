@@ -34,6 +34,9 @@ type Rules[V any] struct {
 	// into LoadTimeout counts as that unasked. After any other error the value
 	// is dropped.
 	Unavailable func(error) bool
+	// Limited says whether an error for which Unavailable is true means that the
+	// store wants to be asked less. Keys that are held are then read first.
+	Limited func(error) bool
 }
 
 func (r Rules[V]) withDefaults() Rules[V] {
@@ -51,6 +54,9 @@ func (r Rules[V]) withDefaults() Rules[V] {
 	}
 	if r.Unavailable == nil {
 		r.Unavailable = func(error) bool { return false }
+	}
+	if r.Limited == nil {
+		r.Limited = func(error) bool { return false }
 	}
 	return r
 }

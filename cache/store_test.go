@@ -15,6 +15,7 @@ var (
 	errAbsent = errors.New("no such record")
 	errDown   = errors.New("store is down")
 	errBroken = errors.New("record is broken")
+	errQuota  = fmt.Errorf("%w: too many requests", errDown)
 )
 
 // A record is what the tests cache.
@@ -30,6 +31,7 @@ func rules() cache.Rules[record] {
 		Deadline:    func(r record) time.Time { return r.deadline },
 		Absent:      func(err error) bool { return errors.Is(err, errAbsent) },
 		Unavailable: func(err error) bool { return errors.Is(err, errDown) },
+		Limited:     func(err error) bool { return errors.Is(err, errQuota) },
 	}
 }
 

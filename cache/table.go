@@ -18,10 +18,11 @@ import (
 // The LRU's eviction callback is not used: it runs under the lock, and not in
 // every case.
 type table[V any] struct {
-	mu sync.Mutex
-	// entries and absent have no key in common.
+	mu      sync.Mutex
 	entries *ring[V]
-	absent  *simplelru.LRU[string, absence]
+	// absent also has keys that are held, which Recheck has looked at. What is held
+	// goes before what it says.
+	absent *simplelru.LRU[string, absence]
 	// flights are the loads whose result will count.
 	flights map[string]*flight[V]
 	closed  bool
@@ -72,16 +73,18 @@ type entry[V any] struct {
 	nextLoad moment
 	deadline deadline
 	// used says that there was a hit since the hand of the ring came by.
-	used  bool
-	slot  int
-	key   string
-	value V
+	used bool
+	// failing says that the last load found the store unavailable, and
+	// readAsUnheld that it was one for a key that is not held.
+	failing, readAsUnheld bool
+	slot                  int
+	key                   string
+	value                 V
 	// room is where a short key lies. To compare keys is then to have the entry
 	// at hand: with a million of them one wait for memory less.
 	room [shortKey]byte
-	// unavailableUntil is until when the store is taken to be unavailable,
-	// from the last load that said so.
-	unavailableUntil moment
+	// read is when the last load ended.
+	read moment
 }
 
 // shortKey is the length of the tokens that Kong makes.
@@ -105,6 +108,12 @@ func (e *entry[V]) servable(now moment, maxStale time.Duration) bool {
 	return now < e.freshUntil+maxStale && !e.deadline.past()
 }
 
+// storeDown says whether the store is taken to be unavailable, from what the last load
+// said. As long as the entry is used, the next one ends within this time.
+func (e *entry[V]) storeDown(now moment, c *Config) bool {
+	return e.failing && now < e.read+c.RetryInterval+c.LoadTimeout
+}
+
 // A deadline is in nanoseconds since 1970, or [noDeadline], which is also what
 // all times beyond 2262 are.
 type deadline int64
@@ -126,7 +135,8 @@ func newDeadline(t time.Time) deadline {
 // there is one.
 func (d deadline) past() bool { return d != noDeadline && deadline(time.Now().UnixNano()) >= d }
 
-// An absence is the memory of a definite "not found".
+// An absence is the memory of a definite "not found", or with a nil err that of a
+// value that Recheck has read anew.
 type absence struct {
 	err   error
 	until moment

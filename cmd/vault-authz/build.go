@@ -149,6 +149,10 @@ func rules() cache.Rules[authz.Credential] {
 			return errors.Is(err, authz.ErrNotFound) || errors.Is(err, authz.ErrMalformed)
 		},
 		Unavailable: func(err error) bool { return errors.Is(err, authz.ErrUnavailable) },
+		Limited: func(err error) bool {
+			var problem *vaultkv.Error
+			return errors.As(err, &problem) && problem.State == vaultkv.StateLimited
+		},
 	}
 }
 

@@ -113,7 +113,7 @@ type cacheSection struct {
 	AbsentTTL       *time.Duration `yaml:"absent_ttl,omitempty" doc:"duration: how long an unknown access token is remembered, 0 for not at all"`
 	AbsentCapacity  *int           `yaml:"absent_capacity,omitempty" doc:"number: unknown access tokens remembered"`
 	MaxLoads        *int           `yaml:"max_loads,omitempty" doc:"number: reads in flight; beyond it the answer is 503 at once"`
-	MissesPerSecond *float64       `yaml:"misses_per_second,omitempty" doc:"number: reads a second for access tokens that are not held; beyond it the answer is 503 at once; 0 for no bound"`
+	MissesPerSecond *float64       `yaml:"misses_per_second,omitempty" doc:"number: reads a second for access tokens that are not held, twice as many at once after a quiet time; beyond it the answer is 503 at once; 0 for no bound"`
 	Sweep           *time.Duration `yaml:"sweep,omitempty" doc:"duration: how often what is held is compared with a list of the mount, so that what was deleted in Vault is dropped; 0 for never"`
 }
 

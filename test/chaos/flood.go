@@ -128,7 +128,8 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 	d.silent = d.answered.silent + count(apart).silent
 	d.reads, d.peak = w.front.count.between(d.flood.from, d.flood.to), w.front.count.worst(d.flood.from, d.flood.to)
 	d.took, d.stall = d.flood.to.Sub(d.flood.from), heart.worst(d.flood.from, d.flood.to)
-	d.allowance = limits.MissBurst + int(limits.MissesPerSecond*d.took.Seconds())
+	// It may save up two seconds of them.
+	d.allowance = int(limits.MissesPerSecond * (2 + d.took.Seconds()))
 	for _, p := range pairs {
 		d.again += w.front.count.matching("/"+p.access, d.flood.from, d.apart.to)
 	}
