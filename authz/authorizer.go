@@ -90,13 +90,33 @@ func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r
 		return nil
 	}
 	d.AccessToken = x.access
+	now := r.Received
+	if now.IsZero() {
+		now = time.Now()
+	}
 	presented := a.digester.Digest(p.Vault, x.access, x.secret)
 	credential, err := p.source.Lookup(ctx, x.access)
-	if err == nil && credential.AccessToken != x.access {
+	who := a.identify(s, d, &presented, &credential, now, err)
+	if err != nil || !d.Reason.badCredential() || p.rechecker == nil {
+		return who
+	}
+	// It may come from memory, and then says nothing of what would have become of an
+	// access token that is not in there.
+	again, news, err := p.rechecker.Recheck(ctx, x.access, now)
+	if news || err != nil {
+		who = a.identify(s, d, &presented, &again, now, err)
+	}
+	return who
+}
+
+// identify finds out who a request is from by what a source has returned. It makes d
+// allow, or gives it a reason not to.
+func (a *Authorizer) identify(s *Snapshot, d *Decision, presented *Secret, credential *Credential, now time.Time, err error) *consumer {
+	if err == nil && credential.AccessToken != d.AccessToken {
 		// A store that folds case or resolves paths found another record.
 		err = fmt.Errorf("%w: it belongs to another access token", ErrMalformed)
 	}
-	if d.Reason, d.Err = a.prove(&presented, &credential, r.Received, err); d.Reason != ReasonUnset {
+	if d.Reason, d.Err = a.prove(presented, credential, now, err); d.Reason != ReasonUnset {
 		if d.Reason == ReasonUnavailable {
 			d.RetryAfter = retryAfter
 		}
@@ -125,9 +145,6 @@ func unknownConsumer(id string, err error) error {
 func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err error) (Reason, error) {
 	if err != nil {
 		c = &Credential{}
-	}
-	if now.IsZero() {
-		now = time.Now()
 	}
 	current, previous := &c.Secret, &c.Previous
 	if current.IsZero() {

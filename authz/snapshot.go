@@ -25,8 +25,12 @@ type Snapshot struct {
 type policy struct {
 	Policy
 	source Source
-	names  *tokenNames
-	edges  *edges
+	// rechecker is source if that answers from memory, nil if not. It is nil too where
+	// an unavailable store may let a request through: a credential that is known to be
+	// bad must not become one of those.
+	rechecker Rechecker
+	names     *tokenNames
+	edges     *edges
 	// hides says that tokens are kept from the upstream.
 	hides bool
 	// hidden are the header names to strip for that.
@@ -134,6 +138,9 @@ func compile(p Policy, source Source) *policy {
 		foldedTokens: map[string]struct{}{},
 		spelledOut:   true,
 		listed:       map[string]struct{}{},
+	}
+	if p.OnError == OnErrorDeny {
+		c.rechecker, _ = source.(Rechecker)
 	}
 	for _, name := range slices.Concat(p.AccessTokenNames, p.SecretTokenNames) {
 		c.spelledOut = c.spelledOut && spelledOut(name)

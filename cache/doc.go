@@ -27,6 +27,12 @@
 // A definite "not found" is remembered for seconds, in a place of its own: no
 // number of absent keys takes room from values. No other error is remembered.
 //
+// # Who may know what is held
+//
+// Somebody who is shown no value must not find out by asking which keys there are.
+// [Cache.Recheck] tells them about a key that is held what they would be told about one
+// that there is no value of.
+//
 // # Loads
 //
 // There is one load of a key at a time, however many wait for it, and it belongs
@@ -36,11 +42,14 @@
 // held in rate; beyond that, a lookup fails at once with [ErrBusy]. A part of
 // the loads is set aside for keys that are held, so that a flood of made-up keys
 // does not keep good values from being read again, and a smaller one for keys that
-// come again after they were refused: a client with a good key does that, a flood
-// of made-up ones does not.
+// come again after they were refused and are not known as absent: a client with a good
+// key does that, most floods of made-up ones do not.
 //
 // When the store is back after it was unavailable, what can wait is read again at
-// the rate that was usual before, then at a rising one: not all at once.
+// the rate that was usual before, then at a rising one: not all at once. When it limits
+// loads ([Rules.Limited]), those of keys that are held go first. Both are learned from
+// loads of keys that are held only: anybody may ask for others, and a store may fail at
+// some keys and be well.
 //
 // # Isolation
 //

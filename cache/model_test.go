@@ -31,7 +31,7 @@ func steps() *rapid.Generator[[]step] {
 		}
 		return step{
 			kind: rapid.SampledFrom([]string{
-				"lookup", "lookup", "lookup", "lookup", "impatient lookup", "pause", "pause", "long pause",
+				"lookup", "lookup", "lookup", "lookup", "impatient lookup", "recheck", "recheck", "pause", "pause", "long pause",
 				"put", "put", "remove", "break", "down", "down", "up", "invalidate", "invalidate all",
 			}).Draw(t, "kind"),
 			key:      rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "key"),
@@ -193,6 +193,19 @@ func (m *model) judge(key string, began int, s sighting, err error) {
 	}
 }
 
+// judgeNews says what is wrong with what Recheck returned beyond what is wrong with any
+// value: it must not be from before it was asked for.
+func (m *model) judgeNews(key string, news bool, s sighting, began time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case !news && s != (sighting{}):
+		m.wrong("recheck of %q: a value that is no news", key)
+	case news && began.Sub(s.read) > m.cfg.LoadTimeout:
+		m.wrong("recheck of %q: a value that was read %s before", key, began.Sub(s.read))
+	}
+}
+
 // invalidate tells the model that the loads so far do not count.
 func (m *model) invalidate(keys ...string) {
 	m.mu.Lock()
@@ -233,6 +246,15 @@ func (m *model) play(t *testing.T, steps []step) {
 				defer cancel()
 				value, err := c.Lookup(ctx, s.key)
 				m.judge(s.key, began, value, err)
+			})
+		case "recheck":
+			began, generation := time.Now(), m.generation(s.key)
+			wg.Go(func() {
+				value, news, err := c.Recheck(t.Context(), s.key, began)
+				if news || err != nil {
+					m.judge(s.key, generation, value, err)
+				}
+				m.judgeNews(s.key, news, value, began)
 			})
 		case "pause":
 			time.Sleep(s.pause)

@@ -156,7 +156,7 @@ func rules() cache.Rules[authz.Credential] {
 	}
 }
 
-var _ authz.Source = (*cache.Cache[authz.Credential])(nil)
+var _ authz.Rechecker = (*cache.Cache[authz.Credential])(nil)
 
 // servers opens real vault objects.
 type servers struct{}
