@@ -42,7 +42,8 @@ func faults() []fault {
 	all = append(all, loginFaults()...)
 	all = append(all, networkFaults()...)
 	all = append(all, answerFaults()...)
-	return append(all, identityFaults()...)
+	all = append(all, identityFaults()...)
+	return append(all, clientFaults()...)
 }
 
 // processFaults happen to Vault itself.

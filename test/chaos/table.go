@@ -54,7 +54,7 @@ func (r row) cells() []cell {
 	return []cell{
 		r.name(),
 		zero(r.wrongAllows), zero(r.lost), zero(r.blamed), zero(r.silences),
-		{fmt.Sprintf("%d / %d", r.during.allowed, r.during.unavailable), false},
+		{fmt.Sprintf("%d / %d", r.during.allowed, r.during.unavailable), r.felt > 0},
 		{fmt.Sprintf("%s / %s", brief(r.during.p50), brief(r.during.p99)), false},
 		{brief(r.recovered), r.recovered > r.recoveryLimit()},
 		{fmt.Sprintf("%.0f / %.0f / %.0f", r.steady, r.duringRate, r.rush), r.rush > stampedeLimit*r.steady},

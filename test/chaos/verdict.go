@@ -30,7 +30,10 @@ type row struct {
 	// requests without an answer.
 	wrongAllows, lost, blamed, silences int
 	// What became of uncached good ones during the fault, and how fast.
-	during        tally
+	during tally
+	// felt are those of them that were not allowed after the first second of a
+	// harmless fault.
+	felt          int
 	recovered     time.Duration
 	steady, rush  float64
 	duringRate    float64
@@ -83,6 +86,9 @@ func (t *trial) row() row {
 			continue
 		}
 		if !s.due.Before(m.broken) && s.due.Before(m.mending) {
+			if r.harmless && s.outcome != allowed && s.due.Sub(m.broken) > time.Second {
+				r.felt++
+			}
 			during = append(during, s)
 		}
 		if !s.due.Before(m.mended) && s.outcome != allowed {

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// clientFaults are what one client can do to all others.
+func clientFaults() []fault {
+	long := strings.Repeat("x", 255)
+	return []fault{
+		// On file storage a key of KV v1 is the name of a file, with a byte before it.
+		madeUp(fault{name: "300 tokens/s that Vault answers with 500", durable: true, harmless: true}, 300, func() string {
+			return (token("made-up") + long)[:len(long)]
+		}, "", nil),
+		madeUp(fault{name: "1000 made-up tokens/s use up a quota of 200/s"}, 1000, func() string { return token("made-up") },
+			"sys/quotas/rate-limit/chaos", map[string]any{"rate": 200, "path": mount}),
+	}
+}
+
+// madeUp is a fault that consists of so many made-up access tokens a second, and of
+// something that is set in Vault, if any.
+func madeUp(f fault, perSecond float64, access func() string, setting string, to map[string]any) fault {
+	stop := func() error { return nil }
+	f.breakIt = func(ctx context.Context, w *world) error {
+		if setting != "" {
+			if err := w.vault.Do(ctx, "POST", setting, to, nil); err != nil {
+				return err
+			}
+		}
+		t, err := newTraffic(ctx, w)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			t.flow(ctx, unknown, perSecond, func(int) (pair, bool) { return pair{access: access(), secret: token("secret")}, true })
+		}()
+		stop = func() error {
+			cancel()
+			<-ended
+			for _, s := range t.made() {
+				if s.outcome == allowed {
+					return errors.Join(errors.New("a made-up access token was allowed"), t.close())
+				}
+			}
+			return t.close()
+		}
+		return nil
+	}
+	f.mend = func(ctx context.Context, w *world) error {
+		err := stop()
+		if setting != "" {
+			err = errors.Join(err, w.vault.Do(ctx, "DELETE", setting, nil, nil))
+		}
+		return err
+	}
+	return f
+}
