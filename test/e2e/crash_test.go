@@ -217,7 +217,7 @@ func TestNoCrashBlocksOrDoublesAName(t *testing.T) {
 					t.Fatalf("%s: status = %d, %v, want success or a 503 with a message; body %s", w.when, got.status, err, got.raw)
 				}
 				if !fell {
-					if got.status >= 300 || writes < 3 {
+					if got.status >= 300 || writes == 0 {
 						t.Errorf("%s: status = %d after all %d writes, want success after more; body %s", b.name, got.status, writes, got.raw)
 					}
 					break
@@ -344,61 +344,50 @@ func (s *site) noNameTwice(t *testing.T) {
 	}
 }
 
-// TestAReplicaThatWasStoppedInItsTurnDoesNotWrite stops a replica in the middle of
-// a change of a pair, on KV v1, has the pair deleted through the other one, and
-// lets the first one go on.
-func TestAReplicaThatWasStoppedInItsTurnDoesNotWrite(t *testing.T) {
+// TestAReplicaThatWasStoppedWithAHoldDoesNotWrite stops a replica when it has announced
+// a change of a pair, on KV v1, has the pair deleted through the other one, and lets the
+// first one go on.
+func TestAReplicaThatWasStoppedWithAHoldDoesNotWrite(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name string
-		// turns is after how many writes of its turn it is stopped.
-		turns int32
-	}{
-		{"after it was taken", 1},
-		{"after it was proved, right before the write", 2},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t, 2)
-			blade, address := newBlade(t, s.vault.Address)
-			s.proxy.SetTarget(address)
-			s.furnish(t, mountV1, parts.KVv1)
-			stopped, other := s.replicas[0], s.replicas[1]
-			const token = "/vault-auth/" + vaultName + "/credentials/token/stopped"
-			stopped.admin(t, 201, "POST", "/vault-auth/"+vaultName+"/credentials/"+operator, "access_token=stopped")
+	s := newSite(t, 2)
+	blade, address := newBlade(t, s.vault.Address)
+	s.proxy.SetTarget(address)
+	s.furnish(t, mountV1, parts.KVv1)
+	stopped, other := s.replicas[0], s.replicas[1]
+	const token = "/vault-auth/" + vaultName + "/credentials/token/stopped"
+	stopped.admin(t, 201, "POST", "/vault-auth/"+vaultName+"/credentials/"+operator, "access_token=stopped")
+	time.Sleep(time.Second) // until the log says that this is done
 
-			var writes atomic.Int32
-			reached := make(chan struct{})
-			blade.watch(func(path string) {
-				if strings.Contains(path, "/turns/") && writes.Add(1) == test.turns {
-					if err := stopped.Signal(syscall.SIGSTOP); err != nil {
-						t.Error(err)
-					}
-					close(reached)
-				}
-			})
-			rotated := make(chan reply, 1)
-			go func() {
-				got, err := stopped.do(t.Context(), "POST", token+"/rotate", "grace=60")
-				if err != nil {
-					t.Error(err)
-				}
-				rotated <- got
-			}()
-			<-reached
-			began := time.Now()
-			other.admin(t, 204, "DELETE", token)
-			took := time.Since(began)
-			must(t, stopped.Signal(syscall.SIGCONT))
-			got := <-rotated
-			if got.status != http.StatusNotFound && got.status != http.StatusServiceUnavailable {
-				t.Errorf("the rotation: status = %d, want 404 or 503; body %s", got.status, got.raw)
+	var writes atomic.Int32
+	reached := make(chan struct{})
+	blade.watch(func(path string) {
+		if strings.Contains(path, "/data/log/") && writes.Add(1) == 1 {
+			if err := stopped.Signal(syscall.SIGSTOP); err != nil {
+				t.Error(err)
 			}
-			time.Sleep(time.Second)
-			for _, r := range s.replicas {
-				r.insist(t, 404, "GET", token)
-			}
-			t.Logf("the deletion took %s, the rotation was answered with %d", took, got.status)
-		})
+			close(reached)
+		}
+	})
+	rotated := make(chan reply, 1)
+	go func() {
+		got, err := stopped.do(t.Context(), "POST", token+"/rotate", "grace=60")
+		if err != nil {
+			t.Error(err)
+		}
+		rotated <- got
+	}()
+	<-reached
+	began := time.Now()
+	other.admin(t, 204, "DELETE", token)
+	took := time.Since(began)
+	must(t, stopped.Signal(syscall.SIGCONT))
+	got := <-rotated
+	if got.status != http.StatusNotFound && got.status != http.StatusServiceUnavailable {
+		t.Errorf("the rotation: status = %d, want 404 or 503; body %s", got.status, got.raw)
 	}
+	time.Sleep(time.Second)
+	for _, r := range s.replicas {
+		r.insist(t, 404, "GET", token)
+	}
+	t.Logf("the deletion took %s, the rotation was answered with %d", took, got.status)
 }
