@@ -116,6 +116,9 @@ func (c *connection) ask(ctx context.Context, e *endpoint, what string, into any
 	if err != nil {
 		return false
 	}
+	// Some servers are set to pass on what has no such header, and then answer for
+	// another node.
+	r.Header.Set(inconsistentHeader, failInstead)
 	resp, err := e.send(r, nil, min(c.timeout, lookInterval))
 	if err != nil {
 		return false

@@ -56,7 +56,7 @@ func (v *Vault) ask(ctx context.Context, send func(context.Context) (*api.Respon
 	if err != nil {
 		return nil, v.transportError(ctx, err)
 	}
-	known := answer{status: resp.StatusCode, where: v.cfg.Address, from: endpointOf(resp.Response), index: indexOf(resp.Header, began)}
+	known := answer{status: resp.StatusCode, where: v.cfg.Address, from: endpointOf(resp.Response), index: index{indexOf(resp.Header), began, time.Now()}}
 	if known.from != nil {
 		known.where = known.from.text
 	}

@@ -140,7 +140,7 @@ func (v *Vault) exchange(ctx context.Context, send func(context.Context) (*api.R
 		a, problem = v.ask(ctx, send)
 	}
 	if problem == nil && a.writes() && a.status < 300 {
-		v.conn.cluster.Load().answered(a)
+		v.conn.cluster.Load().answered(a.index)
 	}
 	return a, problem
 }

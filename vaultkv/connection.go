@@ -14,6 +14,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// lagRetries is how often a node that lags, and does not forward, is asked again.
+const lagRetries = 4
+
 // A connection is the way to a server: it sends a request to one of its addresses
 // after the other until there is an answer that another could not better. It is
 // an [http.RoundTripper], safe for concurrent use.
@@ -29,6 +32,9 @@ type connection struct {
 	// cluster is the one that the addresses are nodes of.
 	clusters *Clusters
 	cluster  atomic.Pointer[cluster]
+	// noForwarding is set once a server has said that it does not forward where
+	// a client asks for it.
+	noForwarding atomic.Bool
 	// withStandbys is set once the server has said that it may have standbys.
 	withStandbys atomic.Bool
 }
@@ -81,19 +87,27 @@ func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	ctx := r.Context()
 	read := r.Method == http.MethodGet || isRepeatable(ctx)
-	r = c.cluster.Load().stamped(r)
+	r = c.stamped(r)
 	first, tries := int(c.good.Load()), len(c.endpoints)
 	if read {
 		tries += c.retries
 	}
 	var best *http.Response
-	for i := range tries {
+	for i, lagged := 0, 0; i < tries; i++ {
 		at := (first + i) % len(c.endpoints)
 		e := c.endpoints[at]
 		resp, problem := c.try(e, r, body, i == tries-1)
 		hope := judge(resp, problem, read)
 		if resp != nil {
 			best = resp
+		}
+		if lags(r, resp) && lagged < lagRetries {
+			if pause(ctx, jitter(60*time.Millisecond, 40*time.Millisecond)) != nil {
+				break
+			}
+			lagged++
+			i-- // the same one again
+			continue
 		}
 		err = problem
 		if hope == hopeless {
@@ -136,16 +150,28 @@ func (c *connection) try(e *endpoint, r *http.Request, body []byte, last bool) (
 		}
 	}
 	resp, err := e.send(r, body, max(bound, 0))
+	if err == nil && mustNotForward(resp) {
+		c.noForwarding.Store(true)
+		r = r.Clone(r.Context())
+		r.Header.Del(inconsistentHeader)
+		resp, err = e.send(r, body, max(bound, 0))
+	}
 	if err != nil {
 		return nil, err
 	}
-	to, target := c.redirect(resp, r.Method)
-	if to == nil {
-		return resp, nil
+	if to, target := c.redirect(resp, r.Method); to != nil {
+		again := r.Clone(r.Context())
+		again.URL = target
+		e = to
+		if resp, err = to.send(again, body, max(bound, 0)); err != nil {
+			return nil, err
+		}
 	}
-	again := r.Clone(r.Context())
-	again.URL = target
-	return to.send(again, body, max(bound, 0))
+	if c.behind(r, resp) {
+		_ = resp.Body.Close()
+		return nil, &endpointError{endpoint: e, err: errBehind}
+	}
+	return resp, nil
 }
 
 // redirect returns where an answer redirects to, nil for nowhere that we follow:
@@ -199,7 +225,7 @@ func judge(resp *http.Response, err error, read bool) hope {
 		return hopeElsewhere
 	case errors.Is(err, errTooLarge), err != nil && !read:
 		return hopeless
-	case err != nil && concernsTLS(err):
+	case errors.Is(err, errBehind), err != nil && concernsTLS(err):
 		return hopeElsewhere
 	case err != nil:
 		return hopeAnywhere
@@ -223,9 +249,7 @@ func judge(resp *http.Response, err error, read bool) hope {
 			return hopeElsewhere
 		}
 	case http.StatusPreconditionFailed:
-		if !read {
-			return hopeElsewhere
-		}
+		// It lags, and has done nothing.
 		return hopeAnywhere
 	case http.StatusInternalServerError:
 		if !read && bytes.Contains(peek(resp), []byte("active cluster node not found")) {

@@ -76,6 +76,9 @@ func (v *Vault) transportError(ctx context.Context, err error) *Error {
 	case errors.Is(err, errTooLarge):
 		return fail(StateFailing, 0, "the answer is longer than %d bytes, far more than a credential has; look at the record", v.cfg.MaxResponseBytes)
 	}
+	if errors.Is(err, errBehind) {
+		return fail(StateFailing, 0, "the node at %s answered from a state that is older than its cluster's; it may have been stopped for a while", where)
+	}
 	if problem := v.tlsProblem(where, err); problem != nil {
 		return problem
 	}
