@@ -18,8 +18,7 @@ const (
 	lookInterval     = time.Second
 	loneLookInterval = 15 * time.Second
 	// awayFor is how long an address that was left is not gone back to while the
-	// one in use answers: it may say that all is well and not be able to reach the
-	// rest of its cluster.
+	// one in use answers.
 	awayFor = 15 * time.Second
 	// activeFor is how long a node is taken for the active one after it said so.
 	activeFor = 2 * lookInterval
@@ -145,24 +144,24 @@ func (c *connection) join(all []nodeHealth, inUse int) {
 func (c *connection) leave() { c.clusters.leave(c.cluster.Load()) }
 
 // choose returns the node to ask first: the one in use while it is active, else
-// the first that is active, else the first that answers. What was left a moment
-// ago is not gone back to while the one in use answers.
+// the first that is active, else the one in use while it answers, else the first
+// that does. An active node that was left a moment ago is not gone back to while
+// the one in use answers: it may not be able to reach the others.
 func choose(nodes []nodeState, inUse int, now time.Time) int {
 	if nodes[inUse].active {
 		return inUse
 	}
-	open := func(n nodeState) bool {
-		return !nodes[inUse].answers || n.left.IsZero() || now.Sub(n.left) >= awayFor
+	answers := nodes[inUse].answers
+	to := slices.IndexFunc(nodes, func(n nodeState) bool {
+		return n.active && (!answers || n.left.IsZero() || now.Sub(n.left) >= awayFor)
+	})
+	if to < 0 && !answers {
+		to = slices.IndexFunc(nodes, func(n nodeState) bool { return n.answers })
 	}
-	for _, good := range []func(nodeState) bool{
-		func(n nodeState) bool { return n.active && open(n) },
-		func(n nodeState) bool { return n.answers && open(n) },
-	} {
-		if i := slices.IndexFunc(nodes, good); i >= 0 {
-			return i
-		}
+	if to < 0 {
+		return inUse
 	}
-	return inUse
+	return to
 }
 
 // leaveFor lets requests go to another address, unless they left the one that is

@@ -266,6 +266,24 @@ func pass(ctx context.Context, d time.Duration) {
 	}
 }
 
+// every does something over and over until the test ends.
+func every(t *testing.T, d time.Duration, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			do()
+			pass(ctx, d)
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+}
+
 const noActiveNode = `{"errors":["local node not active but active cluster node not found"]}`
 
 func (n *fakeNode) answer(r *http.Request, path string, body []byte) (status int, header http.Header, out string) {
@@ -420,6 +438,7 @@ func (c *fakeCluster) replica(clusters *vaultkv.Clusters, nodes ...int) (v, stat
 	if state, err = v.Beside("state", "state", vaultkv.KV2, log); err != nil {
 		c.t.Fatal(err)
 	}
+	c.t.Cleanup(state.CloseSync)
 	return v, state, logs
 }
 

@@ -13,6 +13,9 @@ func (v *Vault) SetPoll(d time.Duration) { v.poll = d }
 // CloseIdle closes the connections that would outlive a test.
 func (v *Vault) CloseIdle() { v.closeIdle() }
 
+// CloseSync ends the syncs that would outlive a test.
+func (v *Vault) CloseSync() { v.syncer.close() }
+
 // SetCensusBytes lets a short list be too long.
 func (v *Vault) SetCensusBytes(n int64) { v.censusBytes = n }
 
@@ -64,4 +67,45 @@ func (v *Vault) EndHold() {
 		}
 		runtime.Gosched()
 	}
+}
+
+// A Node is what is known of a node.
+type Node struct {
+	Answers, Active bool
+	// LeftAgo is how long ago it was left, 0 for never.
+	LeftAgo time.Duration
+}
+
+// Choose returns which node is asked first.
+func Choose(nodes []Node, inUse int) int {
+	now := time.Now()
+	var all []nodeState
+	for _, n := range nodes {
+		s := nodeState{answers: n.Answers, active: n.Active, at: now}
+		if n.LeftAgo > 0 {
+			s.left = now.Add(-n.LeftAgo)
+		}
+		all = append(all, s)
+	}
+	return choose(all, inUse, now)
+}
+
+// CompareIndexes compares two indexes.
+var CompareIndexes = comparePositions
+
+// An IndexedWrite is a write that was answered with an index, and when it began
+// and ended.
+type IndexedWrite struct {
+	Index        string
+	Began, Ended int
+}
+
+// KeptIndex returns the index that is kept after some writes.
+func KeptIndex(writes []IndexedWrite) string {
+	var kept index
+	start := time.Now()
+	for _, w := range writes {
+		kept.take(index{w.Index, start.Add(time.Duration(w.Began)), start.Add(time.Duration(w.Ended))})
+	}
+	return kept.value
 }

@@ -16,67 +16,80 @@ type shared struct {
 	mu            sync.Mutex
 	running, next *round
 	last          time.Time
+	closed        bool
+	rounds        sync.WaitGroup
 }
 
 // A round is one doing. Its outcome is problem once done is closed.
 type round struct {
 	done    chan struct{}
+	cancel  context.CancelFunc
 	problem *Error
 }
 
 // join waits for the outcome of a doing that begins after the call. ctx bounds
 // the wait; the doing is bounded by the limit, and goes on for the others.
 func (s *shared) join(ctx context.Context) *Error {
-	t := s.enter(ctx)
+	r := s.enter(ctx)
+	if r == nil {
+		return asideError("the service stops", context.Canceled)
+	}
 	select {
-	case <-t.done:
-		return t.problem
+	case <-r.done:
+		return r.problem
 	case <-ctx.Done():
-		problem := fail(StateUnreachable, 0, "there was no time to wait for the server to prove that it is current")
-		problem.cause, problem.aside = ctx.Err(), true
-		return problem
+		return asideError("there was no time to wait for the server to prove that it is current", ctx.Err())
 	}
 }
 
+func asideError(text string, cause error) *Error {
+	problem := fail(StateUnreachable, 0, "%s", text)
+	problem.cause, problem.aside = cause, true
+	return problem
+}
+
+// enter returns a round that has not begun, nil after close.
 func (s *shared) enter(ctx context.Context) *round {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next != nil {
-		return s.next
+	if s.closed {
+		return nil
 	}
-	t := &round{done: make(chan struct{})}
-	if s.running != nil {
-		s.next = t
-		return t
+	if s.next == nil {
+		s.next = &round{done: make(chan struct{})}
+		if s.running == nil {
+			s.start(context.WithoutCancel(ctx))
+			return s.running
+		}
 	}
-	s.next = t
-	s.begin(context.WithoutCancel(ctx))
-	return t
+	return s.next
 }
 
-// begin runs the next round when the gap has passed. The caller holds mu.
-func (s *shared) begin(ctx context.Context) {
-	t, wait := s.next, s.gap-time.Since(s.last)
-	s.running = t
-	go func() {
+// start runs the next round when the gap has passed. The caller holds mu.
+func (s *shared) start(ctx context.Context) {
+	r, wait := s.next, s.gap-time.Since(s.last)
+	ctx, r.cancel = context.WithCancel(ctx)
+	s.running = r
+	s.rounds.Go(func() {
 		if wait > 0 {
 			_ = pause(ctx, wait) // who comes meanwhile shares it
 		}
 		s.mu.Lock()
-		if s.next == t {
-			s.next = nil
-		}
-		s.last = time.Now()
+		s.next, s.last = nil, time.Now()
 		s.mu.Unlock()
-		t.problem = s.run(ctx)
+		r.problem = s.run(ctx)
+		r.cancel()
 		s.mu.Lock()
 		s.running = nil
 		if s.next != nil {
-			s.begin(ctx)
+			s.start(context.WithoutCancel(ctx))
+			if s.closed {
+				s.running.cancel()
+			}
 		}
 		s.mu.Unlock()
-		close(t.done)
-	}()
+		close(r.done)
+	})
 }
 
 func (s *shared) run(ctx context.Context) (problem *Error) {
@@ -88,4 +101,15 @@ func (s *shared) run(ctx context.Context) (problem *Error) {
 		}
 	}()
 	return s.do(ctx)
+}
+
+// close ends what is under way, and lets nothing else begin.
+func (s *shared) close() {
+	s.mu.Lock()
+	s.closed = true
+	if s.running != nil {
+		s.running.cancel()
+	}
+	s.mu.Unlock()
+	s.rounds.Wait()
 }

@@ -67,6 +67,12 @@ func newSyncer(v *Vault) *syncer {
 	return s
 }
 
+// close ends the syncs under way, and lets no other begin.
+func (s *syncer) close() {
+	s.confirmations.close()
+	s.exchanges.close()
+}
+
 // exchange is one sync. There is one at a time.
 func (s *syncer) exchange(ctx context.Context) *Error {
 	began := time.Now()

@@ -122,6 +122,7 @@ func (v *Vault) Ready() bool { return v.health.ready.Load() }
 // not ok, asks it whether it is again. It returns nil when ctx ends, having
 // revoked a token that it logged in for.
 func (v *Vault) Run(ctx context.Context) error {
+	defer v.syncer.close()
 	if v.guest {
 		v.watch(ctx)
 		return nil
