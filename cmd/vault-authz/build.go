@@ -158,14 +158,28 @@ func rules() cache.Rules[authz.Credential] {
 
 var _ authz.Rechecker = (*cache.Cache[authz.Credential])(nil)
 
-// servers opens real vault objects.
-type servers struct{}
+// servers opens real vault objects. The zero value lets them share nothing.
+type servers struct {
+	// clusters is what they know of the clusters that they belong to.
+	clusters *vaultkv.Clusters
+}
 
-func (servers) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+// newServers returns servers whose vault objects have to be known to be current,
+// where the state finds out.
+func newServers(c *config.Config) servers {
+	// A poll that takes its time must not be taken for a cluster that fails.
+	return servers{vaultkv.NewClusters(max(vaultkv.DefaultProofAge, 5*c.State.Poll/2))}
+}
+
+func (s servers) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
 	for _, setting := range v.InsecureSettings() {
 		log.Warn("insecure setting", zap.String("vault", v.Name), zap.String("setting", setting))
 	}
-	vault, err := vaultkv.New(v.Config, log)
+	open := vaultkv.New
+	if s.clusters != nil {
+		open = s.clusters.New
+	}
+	vault, err := open(v.Config, log)
 	if err != nil {
 		return nil, nil, nil, err
 	}

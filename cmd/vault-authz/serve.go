@@ -41,7 +41,7 @@ func serveCommand(p process) *cobra.Command {
 		ctx, stop := context.WithCancel(cmd.Context())
 		defer stop()
 		tendHeap(ctx, p)
-		return serve(ctx, &c, servers{}, p.stdout, nil)
+		return serve(ctx, &c, newServers(&c), p.stdout, nil)
 	}
 	return cmd
 }
