@@ -290,14 +290,14 @@ func (n *fakeNode) answer(r *http.Request, path string, body []byte) (status int
 	c := n.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case path == "sys/health":
+	switch path {
+	case "sys/health":
 		return 200, nil, fmt.Sprintf(`{"initialized":true,"sealed":false,"standby":%t,"cluster_id":%q}`, !n.active, c.ID)
-	case path == "sys/leader":
+	case "sys/leader":
 		return 200, nil, fmt.Sprintf(`{"ha_enabled":%t}`, !c.NoHA)
-	case path == "sys/internal/ui/mounts/kong-auth":
+	case "sys/internal/ui/mounts/kong-auth":
 		return 200, nil, `{"data":{"type":"kv","options":{"version":"1"}}}`
-	case path == "sys/internal/ui/mounts/state":
+	case "sys/internal/ui/mounts/state":
 		return 200, nil, `{"data":{"type":"kv","options":{"version":"2"}}}`
 	}
 	asksForward := r.Header.Get("X-Vault-Inconsistent") == "forward-active-node"

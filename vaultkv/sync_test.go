@@ -27,12 +27,12 @@ func kinds() map[string]*fakeCluster {
 }
 
 // eachKind runs a test on every kind of cluster, on a fake clock.
-func eachKind(t *testing.T, test func(t *testing.T, c *fakeCluster)) {
+func eachKind(t *testing.T, test func(c *fakeCluster)) {
 	t.Helper()
 	for name, kind := range kinds() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { test(t, newFakeCluster(t, kind)) })
+			synctest.Test(t, func(t *testing.T) { test(newFakeCluster(t, kind)) })
 		})
 	}
 }
@@ -55,7 +55,8 @@ func wantEntry(t *testing.T, state *vaultkv.Vault, path, want string) {
 
 func TestReadAfterASyncShowsWhatWasAcknowledgedBefore(t *testing.T) {
 	t.Parallel()
-	eachKind(t, func(t *testing.T, c *fakeCluster) {
+	eachKind(t, func(c *fakeCluster) {
+		t := c.t
 		v, state, _ := c.replica(nil, 2) // a standby, and no other address
 		for i := range 20 {
 			document := fmt.Sprintf(`{"a":%d}`, i)
@@ -85,7 +86,8 @@ func TestStandbyIsStaleWithoutASync(t *testing.T) {
 
 func TestSyncNeedsTheActiveNode(t *testing.T) {
 	t.Parallel()
-	eachKind(t, func(t *testing.T, c *fakeCluster) {
+	eachKind(t, func(c *fakeCluster) {
+		t := c.t
 		_, state, _ := c.replica(nil, 2)
 		mustSync(t, state)
 		c.isolate(2)
@@ -110,7 +112,8 @@ func TestSyncTriesEveryAddress(t *testing.T) {
 	for name, fault := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eachKind(t, func(t *testing.T, c *fakeCluster) {
+			eachKind(t, func(c *fakeCluster) {
+				t := c.t
 				_, state, logs := c.replica(nil, 2, 1)
 				mustSync(t, state)
 				time.Sleep(time.Second)
@@ -176,7 +179,8 @@ func TestSyncThatNobodyWaitsForAnyMoreStillServesTheOthers(t *testing.T) {
 
 func TestSyncSurvivesADeletedEntryAndOtherReplicas(t *testing.T) {
 	t.Parallel()
-	eachKind(t, func(t *testing.T, c *fakeCluster) {
+	eachKind(t, func(c *fakeCluster) {
+		t := c.t
 		_, a, _ := c.replica(nil, 2)
 		_, b, _ := c.replica(nil, 1)
 		for i := range 20 {
