@@ -22,10 +22,11 @@ func mayImport() map[string][]string {
 		"cache":               nil,
 		"vaultkv":             {"authz"},
 		"envoy":               {"authz"},
-		"internal/admin":      {"authz", "internal/clientcert"},
+		"internal/state":      {"authz"},
+		"internal/admin":      {"authz", "internal/clientcert", "internal/state"},
 		"internal/kongimport": {"authz", "internal/admin"},
 		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "vaultkv"},
-		"cmd/vault-authz":     {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/config", "internal/heap", "internal/kongimport", "internal/logging", "internal/memkv", "internal/server", "internal/version"},
+		"cmd/vault-authz":     {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/config", "internal/heap", "internal/kongimport", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/version"},
 	}
 }
 
