@@ -106,7 +106,7 @@ func FuzzGrammar(f *testing.F) {
 // another program could read differently, and is its own canonical form unless
 // it has a percent sign.
 func FuzzCanonicalPath(f *testing.F) {
-	for _, s := range []string{"/", "/a/b?c", "//a", "/a/../b", "/%2e%2e/x", "/a;b", "/a%252fb", "*", "", "/a#b"} {
+	for _, s := range []string{"/", "/a/b?c", "//a", "/a/../b", "/%2e%2e/x", "/a;b", "/a%252fb", "*", "", "/a#b", "/a.", "/a%20/b", "/a%e3%80%80"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
@@ -115,7 +115,8 @@ func FuzzCanonicalPath(f *testing.F) {
 			return
 		}
 		for segment := range strings.SplitSeq(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/") {
-			if segment == "." || segment == ".." || segment == "" && path != "/" || strings.ContainsAny(segment, "\\;\x00\r\n") {
+			if segment == "." || segment == ".." || segment == "" && path != "/" || strings.ContainsAny(segment, "\\;\x00\r\n") ||
+				segment != "" && (strings.TrimSpace(segment) != segment || strings.HasSuffix(segment, ".")) {
 				t.Fatalf("%q counts as plain, with segment %q", target, segment)
 			}
 		}

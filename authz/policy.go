@@ -152,7 +152,7 @@ func (p *Policy) validateSelection() error {
 	}
 	for _, path := range p.Paths {
 		if clean, ok := canonicalPath(path); !ok || clean != path {
-			errs = append(errs, fmt.Errorf("paths: %q is not a plain path: it must start with / and have no dot segment, no empty segment, no %%, ?, #, ; or backslash", path))
+			errs = append(errs, fmt.Errorf("paths: %q is not a plain path: it must start with / and have no dot segment, no empty segment, no segment with a blank at an end or a dot at its end, no %%, ?, #, ; or backslash", path))
 		}
 	}
 	return errors.Join(errs...)

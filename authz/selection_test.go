@@ -72,6 +72,14 @@ func TestTrap28PolicyIsChosenByRouteThenHostAndPath(t *testing.T) {
 		{"broken escape", "other", "/%zz", "", "ambiguous_path"},
 		{"no path (CONNECT)", "other", "", "", "ambiguous_path"},
 		{"asterisk", "other", "*", "", "ambiguous_path"},
+		{"letters of other alphabets that are k and i in lower case", "a.\u212a\u0130.example", "/", "", "ambiguous_host"},
+		{"dot at the end of a segment", "other", "/admin.", "", "ambiguous_path"},
+		{"dots at the end of a segment in the middle", "other", "/admin../x", "", "ambiguous_path"},
+		{"blank at the end of a segment", "other", "/admin%20", "", "ambiguous_path"},
+		{"blank at the beginning of a segment", "other", "/%20admin", "", "ambiguous_path"},
+		{"blank of another alphabet", "other", "/admin%c2%a0", "", "ambiguous_path"},
+		{"dots and blanks elsewhere", "other", "/a.b/.well-known/a%20b", "", "rest"},
+		{"bytes that are no text", "other", "/adm\xffin", "", "ambiguous_path"},
 		{"ambiguous but the host alone decides", "a.shop.example", "/x/../admin", "", "wild"},
 	}
 	for _, test := range tests {
