@@ -36,14 +36,15 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	if s == nil {
 		return Decision{Reason: ReasonUnavailable, Err: errNoSnapshot, RetryAfter: retryAfter}
 	}
-	p, reason := s.choose(r)
+	chosen := s.choose(r)
+	p := chosen.policy
 	if p == nil {
-		return Decision{Reason: reason}
+		return chosen.denial(s, r)
 	}
 	if !p.RunOnPreflight && p.isPreflight(r) {
-		return a.preflight(p, r)
+		return a.preflight(s, p, r)
 	}
-	d := Decision{}
+	d := Decision{Matching: s.explain(r)}
 	x := p.extract(r, a.grammar)
 	who := a.authenticate(ctx, s, p, r, &x, &d)
 	if d.Reason.badCredential() && p.Anonymous != "" {
@@ -54,7 +55,7 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	}
 	if ctx.Err() != nil {
 		// Whoever asked has gone. Nothing that came out after that counts.
-		d = Decision{Reason: ReasonCanceled, AccessToken: d.AccessToken, Err: context.Cause(ctx), RetryAfter: retryAfter}
+		d = Decision{Reason: ReasonCanceled, Matching: d.Matching, AccessToken: d.AccessToken, Err: context.Cause(ctx), RetryAfter: retryAfter}
 	}
 	d.Policy = &p.Policy
 	if p.Shadow {
@@ -73,8 +74,8 @@ var errNoSnapshot = errors.New("policies and consumers are not loaded yet")
 // retryAfter is when to ask again after an unavailable answer.
 const retryAfter = time.Second
 
-func (a *Authorizer) preflight(p *policy, r *Request) Decision {
-	d := Decision{Allowed: true, Reason: ReasonPreflight, Policy: &p.Policy, Shadow: p.Shadow}
+func (a *Authorizer) preflight(s *Snapshot, p *policy, r *Request) Decision {
+	d := Decision{Allowed: true, Reason: ReasonPreflight, Policy: &p.Policy, Shadow: p.Shadow, Matching: s.explain(r)}
 	x := extraction{}
 	_, x.odd = p.searchHeaders(r)
 	_, x.parameters = p.names.searchQuery(r.Path)
@@ -178,13 +179,13 @@ func (s *Snapshot) standIn(p *policy, d *Decision) *consumer {
 	who := s.consumers.named(p.Anonymous)
 	if who == nil {
 		*d = Decision{
-			Reason: ReasonAnonymousMissing,
-			Err:    fmt.Errorf("anonymous consumer %q is configured but does not exist", p.Anonymous),
+			Reason: ReasonAnonymousMissing, Matching: d.Matching,
+			Err: fmt.Errorf("anonymous consumer %q is configured but does not exist", p.Anonymous),
 		}
 		return nil
 	}
 	*d = Decision{
-		Allowed: true, Reason: ReasonAnonymous, Anonymous: true,
+		Allowed: true, Reason: ReasonAnonymous, Anonymous: true, Matching: d.Matching,
 		Consumer: &who.Consumer, ConsumerMemo: &who.memoSelf, InsteadOf: d.Reason, Err: d.Err,
 	}
 	return who

@@ -17,11 +17,13 @@ func manyPolicies(n int, change func(*Policy)) []Policy {
 		p := DefaultPolicy()
 		p.Name, p.Vault = fmt.Sprintf("policy-%d", i), "kong-auth"
 		switch {
-		case i == n-1 && n > 1:
+		case n == 1:
+			p.Default = true
+		case i == n-1:
 			p.Hosts, p.Paths = []string{"*.example.com"}, []string{"/"}
-		case i%2 == 0 && n > 1:
+		case i%2 == 0:
 			p.Hosts = []string{fmt.Sprintf("service-%d.example.com", i), fmt.Sprintf("*.service-%d.example.org", i)}
-		case n > 1:
+		default:
 			p.Hosts, p.Paths = []string{"api.example.com"}, []string{fmt.Sprintf("/service-%d", i)}
 		}
 		if change != nil {

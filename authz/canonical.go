@@ -113,3 +113,14 @@ func doublyEscaped(path string) bool {
 	}
 	return false
 }
+
+// foldedPath is what a path is compared by where case does not count: the same for
+// paths that differ in nothing else, in any alphabet, and with the same slashes.
+func foldedPath(path string) string {
+	for i := range len(path) {
+		if c := path[i]; c >= utf8.RuneSelf || c >= 'A' && c <= 'Z' {
+			return strings.ToLower(strings.ToUpper(path))
+		}
+	}
+	return path
+}

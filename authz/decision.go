@@ -16,6 +16,9 @@ type Decision struct {
 	// Policy governs the request, nil when none was found. It belongs to the
 	// snapshot: read only.
 	Policy *Policy
+	// Matching are the names of the policies that select the request by host and
+	// path, see [Snapshot.Matching], if [Request.Explain] asks for them.
+	Matching []string
 	// Consumer is who the request is from, nil unless it is known. Read only.
 	// ConsumerMemo is for the encoder, as those of [Upstream].
 	Consumer     *Consumer

@@ -55,7 +55,7 @@ type bench struct {
 func newBench(tb testing.TB, change func(*Policy)) *bench {
 	tb.Helper()
 	p := DefaultPolicy()
-	p.Name, p.Vault = "default", "kong-auth"
+	p.Name, p.Vault, p.Default = "default", "kong-auth", true
 	if change != nil {
 		change(&p)
 	}

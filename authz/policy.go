@@ -23,8 +23,20 @@ type Policy struct {
 	// refused, because gateways differ in whether the port counts. A path is a
 	// prefix that ends at a segment: /orders governs /orders and /orders/7, not
 	// /orders2.
+	//
+	// Of several policies that select a request the most specific governs: by the
+	// host that matches, a name before a wildcard, a longer wildcard before a
+	// shorter one, one port or none before any port, and no host last; then by the
+	// longest path that matches; then by Priority. See [Ties] for what is left.
 	Hosts, Paths []string
-	// Default makes this the policy of requests that no other one selects.
+	// IgnoreCase compares Paths in any case. A path that is compared as it is
+	// comes before the same one in any case.
+	IgnoreCase bool
+	// Priority decides between policies that have the same host and path; the
+	// higher one governs.
+	Priority int
+	// Default makes this the policy of requests that no other one selects. No
+	// policy is the default without it.
 	Default bool
 
 	// Vault names the vault object that holds the credentials.
@@ -113,6 +125,9 @@ func DefaultPolicy() Policy {
 // them.
 const maxNames = 16
 
+// maxPriority bounds priorities in both directions.
+const maxPriority = 1_000_000
+
 // Validate reports every mistake in the policy on its own. What depends on
 // other entities is the business of [NewSnapshot].
 func (p *Policy) Validate() error {
@@ -154,6 +169,15 @@ func (p *Policy) validateSelection() error {
 		if clean, ok := canonicalPath(path); !ok || clean != path {
 			errs = append(errs, fmt.Errorf("paths: %q is not a plain path: it must start with / and have no dot segment, no empty segment, no segment with a blank at an end or a dot at its end, no %%, ?, #, ; or backslash", path))
 		}
+	}
+	if p.IgnoreCase && len(p.Paths) == 0 {
+		errs = append(errs, errors.New("ignore_case: is for paths, and there are none; give paths or leave it out"))
+	}
+	if p.Priority < -maxPriority || p.Priority > maxPriority {
+		errs = append(errs, fmt.Errorf("priority: %d is not between %d and %d", p.Priority, -maxPriority, maxPriority))
+	}
+	if p.Priority != 0 && len(p.Hosts)+len(p.Paths) == 0 {
+		errs = append(errs, errors.New("priority: is for policies with hosts or paths, and there are none; give hosts or paths or leave it out"))
 	}
 	return errors.Join(errs...)
 }

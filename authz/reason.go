@@ -23,6 +23,7 @@ const (
 	ReasonNoPolicy
 	ReasonAmbiguousPath
 	ReasonAmbiguousHost
+	ReasonAmbiguousPolicy
 
 	// Denied for want of a good credential: 401, or the anonymous consumer.
 
@@ -66,6 +67,7 @@ var reasons = [reasonCount]struct {
 	ReasonNoPolicy:         {"no_policy", http.StatusForbidden, "Forbidden"},
 	ReasonAmbiguousPath:    {"ambiguous_path", http.StatusBadRequest, "Ambiguous request path"},
 	ReasonAmbiguousHost:    {"ambiguous_host", http.StatusBadRequest, "Ambiguous request host"},
+	ReasonAmbiguousPolicy:  {"ambiguous_policy", http.StatusForbidden, "Forbidden"},
 	ReasonMissingToken:     {"missing_token", http.StatusUnauthorized, "No access token and secret token found in request"},
 	ReasonDuplicateToken:   {"duplicate_token", http.StatusUnauthorized, "Duplicate access token or secret token found"},
 	ReasonMalformedToken:   {"malformed_token", http.StatusUnauthorized, unauthorized},

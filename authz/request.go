@@ -32,8 +32,13 @@ type Request struct {
 	BodyPartial bool
 
 	// PolicyName is the name or id of a policy, set by the operator for the
-	// route and never by the client; empty when the route names none.
-	PolicyName string
+	// route and never by the client; empty when the route names none. NamesPolicy
+	// says that the route names one though the name is empty: there is none of
+	// that name, and the request is denied.
+	PolicyName  string
+	NamesPolicy bool
+	// Explain asks for [Decision.Matching], which takes time.
+	Explain bool
 
 	// Source is the address of the peer, for the log.
 	Source string

@@ -1,42 +1,54 @@
 package authz
 
-import (
-	"iter"
-	"math"
-	"strings"
-)
+import "iter"
+
+// A choice is the policy that governs a request, or the reason to deny it.
+type choice struct {
+	policy *policy
+	reason Reason
+	// tied are the policies between which nothing decides.
+	tied *rule
+}
+
+// denial denies where no policy governs.
+func (c choice) denial(s *Snapshot, r *Request) Decision {
+	d := Decision{Reason: c.reason, Matching: s.explain(r)}
+	if c.tied != nil {
+		d.Err = c.tied.tie()
+	}
+	return d
+}
 
 // choose returns the policy that governs r, or the reason to deny. The route's
 // own word counts first; host and path are for gateways that cannot give one
 // (Istio). Nothing else of the request has a say: no forwarded URI, no user
 // agent.
-func (s *Snapshot) choose(r *Request) (*policy, Reason) {
+func (s *Snapshot) choose(r *Request) choice {
 	if !r.HTTP {
-		return nil, ReasonNotHTTP
+		return choice{reason: ReasonNotHTTP}
 	}
-	if r.PolicyName != "" {
+	if r.NamesPolicy || r.PolicyName != "" {
 		if p := s.byName[r.PolicyName]; p != nil {
-			return p, ReasonUnset
+			return choice{policy: p}
 		}
-		return nil, ReasonNoPolicy
+		return choice{reason: ReasonNoPolicy}
 	}
-	p, reason := s.selection.choose(r)
-	if p == nil && reason == ReasonUnset {
-		p = s.fallback
+	c := s.selection.choose(r)
+	if c == (choice{}) && s.fallback != nil {
+		return choice{policy: s.fallback}
 	}
-	if p == nil && reason == ReasonUnset {
-		reason = ReasonNoPolicy
+	if c == (choice{}) {
+		return choice{reason: ReasonNoPolicy}
 	}
-	return p, reason
+	return c
 }
 
-// A selection finds the first of the policies whose hosts and paths select a
-// request, in a time that hardly depends on how many there are. It does not go
-// over them, but looks up what the request has in maps of what rules ask for,
-// and takes the one that comes first. It is immutable once it is part of a
-// [Snapshot].
+// A selection finds the most specific of the policies whose hosts and paths
+// select a request, in a time that hardly depends on how many there are. It does
+// not go over them, but looks up what the request has in maps of what rules ask
+// for, the most specific first. It does not depend on the order in which policies
+// were added. It is immutable once it is part of a [Snapshot].
 type selection struct {
-	policies []*policy
 	// exact has the rules for a name, below those for all names that end in a
 	// suffix, which begins with a dot.
 	exact, below map[string]*hostRules
@@ -44,8 +56,9 @@ type selection struct {
 	everywhere *pathRules
 	// longest is the length of the longest suffix.
 	longest int
-	// byHost and byPath say that a policy has hosts, or paths.
-	byHost, byPath bool
+	// byHost and byPath say that a policy has hosts, or paths; ignoresCase that
+	// one has paths in any case.
+	byHost, byPath, ignoresCase bool
 }
 
 // hostRules are the paths of the policies that govern a host, by what their
@@ -53,126 +66,139 @@ type selection struct {
 type hostRules struct {
 	portless, anyPort *pathRules
 	ports             map[string]*pathRules
-	// unclear has the policies of portless, in order, see [Policy.Hosts].
-	unclear []int
 }
 
 func newSelection() *selection {
 	return &selection{exact: map[string]*hostRules{}, below: map[string]*hostRules{}}
 }
 
-// add puts a policy behind those that were added before.
 func (s *selection) add(p *policy) {
-	order := len(s.policies)
-	s.policies = append(s.policies, p)
 	s.byHost, s.byPath = s.byHost || len(p.Hosts) > 0, s.byPath || len(p.Paths) > 0
+	s.ignoresCase = s.ignoresCase || p.IgnoreCase
 	if len(p.Hosts) == 0 {
-		s.everywhere = s.everywhere.with(order, p.Paths)
+		s.everywhere = s.everywhere.with(p, "")
 	}
-	for _, h := range p.Hosts {
-		name, port, _ := strings.Cut(h, ":")
+	for _, host := range p.Hosts {
+		h := parseHostRule(host)
 		rules := s.exact
-		if suffix, wild := strings.CutPrefix(name, "*"); wild {
-			rules, name, s.longest = s.below, suffix, max(s.longest, len(suffix))
+		if h.wild {
+			rules, s.longest = s.below, max(s.longest, len(h.name))
 		}
-		if rules[name] == nil {
-			rules[name] = &hostRules{ports: map[string]*pathRules{}}
+		if rules[h.name] == nil {
+			rules[h.name] = &hostRules{ports: map[string]*pathRules{}}
 		}
-		rules[name].add(port, order, p.Paths)
+		rules[h.name].add(h.port, p, host)
 	}
 }
 
-func (h *hostRules) add(port string, order int, paths []string) {
+func (h *hostRules) add(port string, p *policy, host string) {
 	switch port {
 	case "":
-		h.portless = h.portless.with(order, paths)
-		h.unclear = append(h.unclear, order)
+		h.portless = h.portless.with(p, host)
 	case anyPort:
-		h.anyPort = h.anyPort.with(order, paths)
+		h.anyPort = h.anyPort.with(p, host)
 	default:
-		h.ports[port] = h.ports[port].with(order, paths)
+		h.ports[port] = h.ports[port].with(p, host)
 	}
 }
 
-// first returns the first policy that governs the host and the path.
-func (h *hostRules) first(q *query) int {
-	first := h.anyPort.first(q)
-	if q.port == "" {
-		return min(first, h.portless.first(q))
-	}
-	return min(first, h.ports[q.port].first(q))
+// anyPort in a policy's host stands for every port, and for none.
+const anyPort = "*"
+
+// A query is what a selection goes by. A path that is not plain may be any.
+// portCounts says that a rule without a port is not for a request with one.
+type query struct {
+	host, port, path, folded string
+	plain, portCounts        bool
 }
 
-func (s *selection) choose(r *Request) (*policy, Reason) {
-	if s == nil || len(s.policies) == 0 {
-		return nil, ReasonUnset
-	}
-	q := query{plain: true}
+// read reads a request into q. It is not ok where the gateway's routes may read
+// the host as one that a rule governs, or as none of them.
+func (s *selection) read(r *Request, q *query) (ok bool) {
+	q.plain, q.portCounts = true, true
 	if s.byHost {
-		var known bool
-		if q.host, q.port, known = canonicalHost(r.Host); !known {
-			// The gateway's routes may read this host as one that a rule
-			// governs, or as none of them.
-			return nil, ReasonAmbiguousHost
+		if q.host, q.port, ok = canonicalHost(r.Host); !ok {
+			return false
 		}
 	}
 	if s.byPath {
 		q.path, q.plain = canonicalPath(r.Path)
 	}
-	first := s.governing(&q)
-	if q.port != "" && s.unclearBefore(first, &q) {
-		return nil, ReasonAmbiguousHost
+	if s.ignoresCase && q.plain {
+		q.folded = foldedPath(q.path)
 	}
-	if first == nobody {
-		return nil, ReasonUnset
-	}
-	p := s.policies[first]
-	if len(p.Paths) > 0 && !q.plain {
-		// The upstream may read this path as one that the rule governs.
-		return nil, ReasonAmbiguousPath
-	}
-	return p, ReasonUnset
+	return true
 }
 
-// A query is what a selection goes by. A path that is not plain may be any.
-type query struct {
-	host, port, path string
-	plain            bool
+func (s *selection) choose(r *Request) choice {
+	if !s.byHost && !s.byPath {
+		return choice{}
+	}
+	var q query
+	if !s.read(r, &q) {
+		return choice{reason: ReasonAmbiguousHost}
+	}
+	c := s.mostSpecific(&q)
+	if q.port == "" {
+		return c
+	}
+	// Whether the gateway's routes count the port is not for us to guess: taken
+	// the wrong way, a client chooses its policy.
+	q.portCounts = false
+	if s.mostSpecific(&q) != c {
+		return choice{reason: ReasonAmbiguousHost}
+	}
+	return c
 }
 
-// nobody is behind all policies.
-const nobody = math.MaxInt
-
-// governing returns which policy is the first that governs, by its host and, if
-// that is plain, its path.
-func (s *selection) governing(q *query) int {
-	first := s.everywhere.first(q)
+func (s *selection) mostSpecific(q *query) choice {
 	for h := range s.rulesFor(q.host) {
-		first = min(first, h.first(q))
-	}
-	return first
-}
-
-// unclearBefore says whether one of the policies before this one is unclear: the
-// host is one of its own, and the request has a port where the rule has none.
-// Whether the gateway's routes count the port is not for us to guess: taken the
-// wrong way, a client chooses its policy.
-func (s *selection) unclearBefore(first int, q *query) bool {
-	for h := range s.rulesFor(q.host) {
-		for _, order := range h.unclear {
-			if order >= first {
-				break
+		for _, paths := range h.inOrder(q) {
+			if paths == nil {
+				continue
 			}
-			if !s.policies[order].governsPort(q) {
-				return true
+			if c := paths.choose(q); c.policy != nil || c.reason != ReasonUnset {
+				return c
 			}
 		}
 	}
-	return false
+	if s.everywhere == nil {
+		return choice{}
+	}
+	return s.everywhere.choose(q)
 }
 
-// rulesFor goes over the rules for a host. It looks no further than the longest
-// rule reaches, whatever a client sends.
+// choose returns nothing where no path of these is that of the query.
+func (p *pathRules) choose(q *query) choice {
+	r, odd := p.mostSpecific(q)
+	switch {
+	case odd:
+		// The upstream may read this path as one that a rule governs.
+		return choice{reason: ReasonAmbiguousPath}
+	case r == nil:
+		return choice{}
+	case r.tied():
+		return choice{reason: ReasonAmbiguousPolicy, tied: r}
+	}
+	return choice{policy: r.policies[0]}
+}
+
+// inOrder returns the paths of policies that govern the port of a query, those of
+// the most specific one first. Some may be nil.
+func (h *hostRules) inOrder(q *query) (paths [3]*pathRules) {
+	if q.port != "" {
+		paths[0] = h.ports[q.port]
+	}
+	if q.port == "" || !q.portCounts {
+		paths[1] = h.portless
+	}
+	paths[2] = h.anyPort
+	return paths
+}
+
+// rulesFor goes over the rules for a host: those for its name, then those for the
+// longest suffix. It looks no further than the longest rule reaches, whatever a
+// client sends.
 func (s *selection) rulesFor(host string) iter.Seq[*hostRules] {
 	return func(yield func(*hostRules) bool) {
 		if h := s.exact[host]; h != nil && !yield(h) {
@@ -187,23 +213,4 @@ func (s *selection) rulesFor(host string) iter.Seq[*hostRules] {
 			}
 		}
 	}
-}
-
-// anyPort in a policy's host stands for every port, and for none.
-const anyPort = "*"
-
-// governsPort says whether one of the policy's hosts has the name and the port
-// of a request.
-func (p *policy) governsPort(q *query) bool {
-	for _, h := range p.Hosts {
-		name, port, _ := strings.Cut(h, ":")
-		if port != q.port && port != anyPort {
-			continue
-		}
-		suffix, wild := strings.CutPrefix(name, "*")
-		if name == q.host || wild && len(q.host) > len(suffix) && strings.HasSuffix(q.host, suffix) {
-			return true
-		}
-	}
-	return false
 }

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -80,21 +81,225 @@ func TestTrap28PolicyIsChosenByRouteThenHostAndPath(t *testing.T) {
 		{"blank of another alphabet", "other", "/admin%c2%a0", "", "ambiguous_path"},
 		{"dots and blanks elsewhere", "other", "/a.b/.well-known/a%20b", "", "rest"},
 		{"bytes that are no text", "other", "/adm\xffin", "", "ambiguous_path"},
+		{"another case", "other", "/ADMIN", "", "rest"},
 		{"ambiguous but the host alone decides", "a.shop.example", "/x/../admin", "", "wild"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := &Request{HTTP: true, Host: test.host, Path: test.path, PolicyName: test.route}
-			p, reason := s.choose(r)
-			got := reason.String()
-			if p != nil {
-				got = p.Name
+			c := s.choose(r)
+			got := c.reason.String()
+			if c.policy != nil {
+				got = c.policy.Name
 			}
 			if got != test.want {
 				t.Errorf("host %q path %q: got %s, want %s", test.host, test.path, got, test.want)
 			}
 		})
+	}
+}
+
+// selected is a policy that selects by hosts and paths, separated by blanks.
+func selected(name, hosts, paths string) Policy {
+	p := DefaultPolicy()
+	p.Name, p.Vault, p.Hosts, p.Paths = name, "v", strings.Fields(hosts), strings.Fields(paths)
+	return p
+}
+
+func prioritized(p Policy, priority int) Policy { p.Priority = priority; return p }
+
+func anyCase(p Policy) Policy { p.IgnoreCase = true; return p }
+
+func TestTheMostSpecificPolicyGoverns(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name       string
+		policies   []Policy
+		host, path string
+		want       string
+	}{
+		{"a path before none", []Policy{selected("open", "api", ""), selected("strict", "api", "/admin")}, "api", "/admin/users", "strict"},
+		{"a longer path", []Policy{selected("short", "", "/a"), selected("long", "", "/a/b")}, "api", "/a/b/c", "long"},
+		{"a path with a slash at its end", []Policy{selected("without", "", "/a"), selected("with", "", "/a/")}, "api", "/a/b", "with"},
+		{"the root before no path", []Policy{selected("none", "api", ""), selected("root", "api", "/")}, "api", "/x", "root"},
+		{"a name before a wildcard", []Policy{selected("wild", "*.example", "/a/b"), selected("name", "api.example", "")}, "api.example", "/a/b", "name"},
+		{"a longer wildcard", []Policy{selected("short", "*.example", "/a"), selected("long", "*.api.example", "")}, "x.api.example", "/a", "long"},
+		{"a host before none", []Policy{selected("path", "", "/a/b"), selected("host", "*.example", "")}, "x.example", "/a/b", "host"},
+		{"a port before any port", []Policy{selected("any", "api:*", "/a"), selected("one", "api:1", "")}, "api:1", "/a", "one"},
+		{"no port before any port", []Policy{selected("any", "api:*", "/a"), selected("one", "api", "")}, "api", "/a", "one"},
+		{"a name without a port before a wildcard with it", []Policy{selected("wild", "*.example:1", "/a"), selected("name", "api.example:*", "")}, "api.example:1", "/a", "name"},
+		{"a less specific host where the path of the other is another", []Policy{selected("name", "api.example", "/a"), selected("wild", "*.example", "")}, "api.example", "/b", "wild"},
+		{"by the host that matches, not by another of the policy", []Policy{selected("two", "other.example *.example", ""), selected("one", "*.api.example", "")}, "x.api.example", "/", "one"},
+		{"by the path that matches, not by another of the policy", []Policy{selected("two", "", "/a /other/long/path"), selected("one", "", "/a/b")}, "api", "/a/b", "one"},
+		{"the best of several hosts", []Policy{selected("two", "*.example api.example", ""), selected("one", "*.example", "/a")}, "api.example", "/a", "two"},
+		{"the higher priority", []Policy{prioritized(selected("low", "api", "/a"), -1), selected("high", "api", "/a")}, "api", "/a", "high"},
+		{"the longer path before the higher priority", []Policy{prioritized(selected("high", "api", "/a"), 9), selected("long", "api", "/a/b")}, "api", "/a/b", "long"},
+		{"nothing decides", []Policy{selected("x", "api", "/a"), selected("y", "other api", "/b /a")}, "api", "/a/c", "ambiguous_policy"},
+		{"nothing decides, and a more specific one is there", []Policy{selected("x", "api", ""), selected("y", "api", ""), selected("z", "api", "/a")}, "api", "/a", "z"},
+		{"nothing decides between lower ones", []Policy{selected("x", "api", ""), selected("y", "api", ""), prioritized(selected("z", "api", ""), 1)}, "api", "/a", "z"},
+		{"in any case", []Policy{anyCase(selected("p", "", "/Admin"))}, "api", "/aDMIN/x", "p"},
+		{"in any case, in any alphabet", []Policy{anyCase(selected("p", "", "/skizze/é"))}, "api", "/\u017f\u212a\u0130zze/É", "p"},
+		{"the case as it is before any case", []Policy{anyCase(selected("any", "", "/admin")), selected("exact", "", "/admin")}, "api", "/admin", "exact"},
+		{"any case where that is longer", []Policy{anyCase(selected("any", "", "/admin/x")), selected("exact", "", "/admin")}, "api", "/admin/X", "any"},
+		{"nothing decides in any case", []Policy{anyCase(selected("x", "", "/A")), anyCase(selected("y", "", "/a"))}, "api", "/a", "ambiguous_policy"},
+		{"a port that may count or not, to the same policy", []Policy{selected("p", "api api:1", "")}, "api:1", "/", "p"},
+		{"a port that may count or not, where the path is another", []Policy{selected("p", "api", "/a"), selected("any", "api:*", "")}, "api:1", "/b", "any"},
+		{"a port that may count or not", []Policy{selected("p", "api", "/a"), selected("any", "api:*", "")}, "api:1", "/a", "ambiguous_host"},
+		{"a path that may be any, and no path counts for that host", []Policy{selected("host", "api", ""), selected("path", "", "/a")}, "api", "/a%2fb", "host"},
+		{"a path that may be any", []Policy{selected("host", "api", ""), selected("path", "api", "/a")}, "api", "/x/../y", "ambiguous_path"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			for _, order := range [][]Policy{test.policies, reversed(test.policies)} {
+				s, err := NewSnapshot(order, nil, map[string]Source{"v": &fakeSource{}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := s.choose(&Request{HTTP: true, Host: test.host, Path: test.path})
+				got := c.reason.String()
+				if c.policy != nil {
+					got = c.policy.Name
+				}
+				if got != test.want {
+					t.Errorf("got %s, want %s", got, test.want)
+				}
+			}
+		})
+	}
+}
+
+func reversed(policies []Policy) []Policy {
+	policies = slices.Clone(policies)
+	slices.Reverse(policies)
+	return policies
+}
+
+func TestADenialForATieNamesThePolicies(t *testing.T) {
+	t.Parallel()
+	s, err := NewSnapshot([]Policy{selected("open", "api", ""), selected("strict", "api", ""), selected("rest", "", "/")}, nil, map[string]Source{"v": &fakeSource{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := New(s, NewDigester(), DefaultGrammar()).Check(t.Context(), &Request{HTTP: true, Host: "api", Path: "/", Explain: true})
+	if d.Allowed || d.Reason != ReasonAmbiguousPolicy || d.Err == nil {
+		t.Fatalf("got %+v", d)
+	}
+	if want := `policies "open" and "strict" tie: they have host "api", any path and priority 0 in common; give one of them another priority, or other hosts or paths`; d.Err.Error() != want {
+		t.Errorf("got %q, want %q", d.Err, want)
+	}
+	if want := []string{"open", "strict", "rest"}; !slices.Equal(d.Matching, want) {
+		t.Errorf("matching: got %v, want %v", d.Matching, want)
+	}
+}
+
+func TestTiesAreReportedOnceForTheSamePolicies(t *testing.T) {
+	t.Parallel()
+	ties := Ties([]Policy{
+		selected("b", "api *.example", "/x /y"), selected("a", "*.example api:*", "/y /x"), selected("c", "api", "/x"),
+		selected("by route", "", ""), selected("by another route", "", ""),
+	})
+	var got []string
+	for _, tie := range ties {
+		got = append(got, strings.Join(tie.Policies, " ")+" "+tie.Host+tie.Path)
+	}
+	if want := []string{"a b *.example/x", "b c api/x"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What is deleted must not make another policy the default.
+func TestNoPolicyIsTheDefaultUnlessItSaysSo(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*Policy){
+		"a lone policy":                       func(*Policy) {},
+		"one that shadows":                    func(p *Policy) { p.Shadow = true },
+		"one that lets anonymous requests in": func(p *Policy) { p.Anonymous = "visitor" },
+	} {
+		p := selected("lone", "", "")
+		change(&p)
+		s, err := NewSnapshot([]Policy{p}, testConsumers(), map[string]Source{"v": &fakeSource{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := New(s, NewDigester(), DefaultGrammar()).Check(t.Context(), good()); d.Allowed || d.Reason != ReasonNoPolicy {
+			t.Errorf("%s: got allowed=%t reason=%s, want a denial for no_policy", name, d.Allowed, d.Reason)
+		}
+	}
+}
+
+func TestARouteThatNamesAPolicyBadlyIsDenied(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	for _, name := range []string{"", " ", "DEFAULT", "default "} {
+		r := good()
+		r.NamesPolicy, r.PolicyName = true, name
+		if d := b.Check(t.Context(), r); d.Allowed || d.Reason != ReasonNoPolicy {
+			t.Errorf("%q: got allowed=%t reason=%s, want a denial for no_policy", name, d.Allowed, d.Reason)
+		}
+	}
+}
+
+// It is for people, and takes time.
+func TestMatchingPoliciesAreToldWhereTheyAreAskedForOnly(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*Request, *Policy){
+		"authenticated":           func(*Request, *Policy) {},
+		"denied":                  func(r *Request, _ *Policy) { r.Headers = nil },
+		"anonymous":               func(r *Request, p *Policy) { r.Headers, p.Anonymous = nil, "visitor" },
+		"in the shadow":           func(r *Request, p *Policy) { r.Headers, p.Shadow = nil, true },
+		"a preflight":             func(r *Request, p *Policy) { *r, p.RunOnPreflight = *preflight(), false },
+		"a policy of a name":      func(r *Request, _ *Policy) { r.PolicyName = "default" },
+		"a policy of no name":     func(r *Request, _ *Policy) { r.NamesPolicy = true },
+		"something but a request": func(r *Request, _ *Policy) { r.HTTP = false },
+	} {
+		r := good()
+		b := newBench(t, func(p *Policy) { change(r, p) })
+		if d := b.Check(t.Context(), r); d.Matching != nil {
+			t.Errorf("%s: got %v though nobody asked", name, d.Matching)
+		}
+		r.Explain = true
+		want := []string{"default"}
+		if r.NamesPolicy || r.PolicyName != "" || !r.HTTP {
+			want = nil
+		}
+		if d := b.Check(t.Context(), r); !slices.Equal(d.Matching, want) {
+			t.Errorf("%s: got %v, want %v", name, d.Matching, want)
+		}
+	}
+}
+
+func TestPoliciesAreListedMostSpecificFirst(t *testing.T) {
+	t.Parallel()
+	rest := selected("rest", "", "")
+	rest.Default = true
+	want := []Policy{
+		prioritized(selected("exact", "api.example *.example", "/a/b"), 1), selected("same", "api.example", "/a/b"), selected("shorter", "api.example", "/a"),
+		anyCase(selected("shorter in any case", "api.example", "/a")), selected("host", "api.example", ""),
+		selected("any port", "api.example:*", "/a/b/c"), selected("long wildcard", "*.api.example", ""), selected("wildcard", "*.example", ""),
+		selected("path", "", "/a"), rest, selected("by route", "", ""), selected("by route too", "", ""),
+	}
+	got := reversed(want)
+	slices.SortFunc(got, func(a, b Policy) int { return a.Compare(&b) })
+	for i := range want {
+		if got[i].Name != want[i].Name {
+			t.Errorf("place %d: got %q, want %q", i, got[i].Name, want[i].Name)
+		}
+	}
+}
+
+func TestPolicyOptionsThatDoNothingAreMistakes(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[string]Policy{
+		"ignore_case: is for paths": anyCase(selected("p", "api", "")),
+		"priority: is for policies": prioritized(selected("p", "", ""), 1),
+		"priority: 1000001":         prioritized(selected("p", "api", ""), 1000001),
+		`paths: "/a."`:              selected("p", "", "/a."),
+	} {
+		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error with %q", err, want)
+		}
 	}
 }
 

@@ -58,9 +58,8 @@ type consumer struct {
 }
 
 // NewSnapshot checks the entities against each other and reports every mistake.
-// sources has a Source for the name of each vault object. Where there is only
-// one policy and it selects nothing, it is the default, like a global plugin in
-// Kong.
+// sources has a Source for the name of each vault object. Policies that tie are no
+// mistake to it: requests that it cannot decide about are denied, see [Ties].
 func NewSnapshot(policies []Policy, consumers []Consumer, sources map[string]Source) (*Snapshot, error) {
 	directory, err := NewDirectory(consumers, nil)
 	s, problem := NewSnapshotOf(policies, directory, sources)
@@ -78,9 +77,6 @@ func NewSnapshotOf(policies []Policy, consumers *Directory, sources map[string]S
 		if err := s.addPolicy(policies[i], sources); err != nil {
 			errs = append(errs, fmt.Errorf("policy %q: %w", policies[i].Name, err))
 		}
-	}
-	if len(policies) == 1 && s.fallback == nil && len(s.selection.policies) == 0 {
-		s.fallback = s.byName[policies[0].Name]
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

@@ -133,7 +133,7 @@ vaults:
 consumers:
   - {id: %s, username: alice, custom_id: c-1, groups: [gold, eu]}
 policies:
-  - {name: default, vault: bench}
+  - {name: default, default: true, vault: bench}
 `, p.listen, file("addresses.json"), m.store.Address, mount, file("token"), p.vault, consumerID)
 	for name, content := range map[string]string{"vault-authz.yaml": config, "token": vaultToken} {
 		if err := os.WriteFile(file(name), []byte(content), 0o600); err != nil {
