@@ -56,5 +56,5 @@ func parseRange(item string) (mediaRange string, quality float64) {
 		}
 		quality = q
 	}
-	return strings.ToLower(strings.TrimSpace(mediaRange)), quality
+	return lowerCase(strings.TrimSpace(mediaRange)), quality
 }

@@ -27,6 +27,8 @@ type Question struct {
 	Body    []byte
 	// Policy names a policy, as the route would.
 	Policy string
+	// Explain asks for all policies that match.
+	Explain bool
 	// RawHeaders asks as Envoy does with encode_raw_headers: repeated headers
 	// stay apart. Without it they are joined with commas.
 	RawHeaders bool
@@ -44,6 +46,9 @@ type Answer struct {
 	Body    string         `json:"body,omitempty"`
 	Reason  string         `json:"reason"`
 	Policy  string         `json:"policy,omitempty"`
+	// Matching are the policies that match by host and path, in the order in
+	// which they would govern, if they were asked for.
+	Matching []string `json:"matching,omitempty"`
 	// Set, Remove and RemoveQuery are the changes to an allowed request.
 	Set         []authz.Header `json:"set,omitempty"`
 	Remove      []string       `json:"remove,omitempty"`
@@ -118,8 +123,12 @@ func (q Question) request() (*authv3.CheckRequest, error) {
 		h.Headers = joinedHeaders(fields)
 	}
 	in := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}}
+	in.Attributes.ContextExtensions = map[string]string{}
 	if q.Policy != "" {
-		in.Attributes.ContextExtensions = map[string]string{policyExtension: q.Policy}
+		in.Attributes.ContextExtensions[policyExtension] = q.Policy
+	}
+	if q.Explain {
+		in.Attributes.ContextExtensions[explainExtension] = "policies"
 	}
 	return in, nil
 }
@@ -166,6 +175,9 @@ func newAnswer(out *authv3.CheckResponse) Answer {
 		Allowed: out.GetStatus().GetCode() == 0,
 		Reason:  meta[metaReason].GetStringValue(),
 		Policy:  meta[metaPolicy].GetStringValue(),
+	}
+	for _, name := range meta[metaMatching].GetListValue().GetValues() {
+		a.Matching = append(a.Matching, name.GetStringValue())
 	}
 	if a.Allowed {
 		ok := out.GetOkResponse()

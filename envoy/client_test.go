@@ -45,7 +45,12 @@ func TestAQuestionIsReadAsTheRequestItDescribes(t *testing.T) {
 		{
 			name: "a policy",
 			q:    Question{Method: "GET", URL: "http://shop.test/", Policy: "orders"},
-			want: authz.Request{HTTP: true, Method: "GET", Path: "/", Host: "shop.test", Scheme: "http", Headers: []authz.Header{}, PolicyName: "orders"},
+			want: authz.Request{HTTP: true, Method: "GET", Path: "/", Host: "shop.test", Scheme: "http", Headers: []authz.Header{}, PolicyName: "orders", NamesPolicy: true},
+		},
+		{
+			name: "all policies that match",
+			q:    Question{Method: "GET", URL: "http://shop.test/", Explain: true},
+			want: authz.Request{HTTP: true, Method: "GET", Path: "/", Host: "shop.test", Scheme: "http", Headers: []authz.Header{}, Explain: true},
 		},
 		{
 			name: "a host of its own, as with curl",

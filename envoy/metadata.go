@@ -13,6 +13,7 @@ const (
 	metaDecision   = "decision"
 	metaReason     = "reason"
 	metaPolicy     = "policy"
+	metaMatching   = "matching"
 	metaShadow     = "shadow"
 	metaAnonymous  = "anonymous"
 	metaConsumer   = "consumer"
@@ -37,6 +38,9 @@ func (w *writer) metadata(d *authz.Decision) {
 	}
 	if d.Shadow {
 		w.structBool(metaShadow)
+	}
+	if len(d.Matching) > 0 {
+		w.structTexts(metaMatching, d.Matching)
 	}
 	if d.Policy != nil {
 		w.structText(metaPolicy, d.Policy.Name)

@@ -16,6 +16,13 @@ func metadataGenerated(d *authz.Decision) *structpb.Struct {
 	if d.Policy != nil {
 		fields[metaPolicy] = textValue(d.Policy.Name)
 	}
+	if len(d.Matching) > 0 {
+		names := make([]*structpb.Value, len(d.Matching))
+		for i, name := range d.Matching {
+			names[i] = textValue(name)
+		}
+		fields[metaMatching] = structpb.NewListValue(&structpb.ListValue{Values: names})
+	}
 	if d.Shadow {
 		fields[metaShadow] = structpb.NewBoolValue(true)
 	}

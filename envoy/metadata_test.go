@@ -71,6 +71,10 @@ func TestMetadataDescribesTheDecision(t *testing.T) {
 			want: map[string]any{"decision": "deny", "reason": "acl", "policy": "orders"},
 		},
 		{
+			name: "denied, with the policies that match", d: authz.Decision{Reason: authz.ReasonAmbiguousPolicy, Matching: []string{"open", "strict"}},
+			want: map[string]any{"decision": "deny", "reason": "ambiguous_policy", "matching": []any{"open", "strict"}},
+		},
+		{
 			name: "denied without a policy", d: authz.Decision{Reason: authz.ReasonNoPolicy},
 			want: map[string]any{"decision": "deny", "reason": "no_policy"},
 		},

@@ -164,9 +164,43 @@ func TestThePolicyIsNamedByTheRouteOnly(t *testing.T) {
 	if got := read(t, in).PolicyName; got != "" {
 		t.Errorf("without a context extension: got policy %q, want none", got)
 	}
+	if read(t, in).NamesPolicy {
+		t.Error("without a context extension: the route names a policy")
+	}
 	in.Attributes.ContextExtensions = map[string]string{"policy": "orders", "virtual_host": "v"}
-	if got := read(t, in).PolicyName; got != "orders" {
-		t.Errorf("got policy %q, want orders", got)
+	if got := read(t, in); got.PolicyName != "orders" || !got.NamesPolicy {
+		t.Errorf("got policy %q named %t, want orders", got.PolicyName, got.NamesPolicy)
+	}
+}
+
+// An empty value is what a template leaves that found nothing.
+func TestARouteThatNamesAPolicyBadlyIsDenied(t *testing.T) {
+	t.Parallel()
+	service := NewService(newDecider(t), Options{})
+	for _, name := range []string{"", " ", "nope"} {
+		in := httpRequest(&authv3.AttributeContext_HttpRequest{
+			Method: "GET", Path: "/", Host: "shop.test", HeaderMap: rawFields("access_token", "alice-access", "secret_token", "alice-secret"),
+		})
+		out, err := service.Answer(t.Context(), in)
+		if err != nil || out.GetStatus().GetCode() != 0 {
+			t.Fatalf("without a name: got %v, %v, want an allow by the default policy", out, err)
+		}
+		in.Attributes.ContextExtensions = map[string]string{"policy": name}
+		if out, err = service.Answer(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+		mustDeny(t, out, 403)
+		if got := newAnswer(out).Reason; got != "no_policy" {
+			t.Errorf("policy %q: got reason %s, want no_policy", name, got)
+		}
+	}
+}
+
+func TestNamesOfHeadersAreLowerCaseInASCIIOnly(t *testing.T) {
+	t.Parallel()
+	in := httpRequest(&authv3.AttributeContext_HttpRequest{HeaderMap: rawFields("ACCESS_TO\u212aEN", "x", "\u0130d", "y")})
+	if got := read(t, in).Headers; got[0].Name != "access_to\u212aen" || got[1].Name != "\u0130d" {
+		t.Errorf("got %q, want the letters of other alphabets as they were", got)
 	}
 }
 

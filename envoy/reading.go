@@ -3,7 +3,6 @@ package envoy
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"unsafe"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -11,8 +10,12 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// policyExtension is the context extension that names the policy of a route.
-const policyExtension = "policy"
+// The context extensions that count: the one that names the policy of a route, and
+// the one by which [Ask] asks for all policies that match.
+const (
+	policyExtension  = "policy"
+	explainExtension = "explain"
+)
 
 // partialBody is the header by which Envoy says whether it sent all of a body.
 // A client's own copy never arrives: Envoy drops it.
@@ -85,7 +88,9 @@ type reading struct {
 	method, path, host, scheme string
 	body, rawBody              string
 	policy                     string
-	socket, pipe               string
+	// namesPolicy says that there is a policy, if only an empty one.
+	namesPolicy, explain bool
+	socket, pipe         string
 	// address is the kind of address that came last.
 	address take
 
@@ -155,8 +160,11 @@ func (r *reading) plain(what take, entry string) bool {
 func (r *reading) add(what take, name, lower, value string) {
 	switch what {
 	case takeExtension:
-		if name == policyExtension {
-			r.policy = value
+		switch name {
+		case policyExtension:
+			r.policy, r.namesPolicy = value, true
+		case explainExtension:
+			r.explain = true
 		}
 	case takeRawHeader:
 		r.rawHeaders = r.appendHeader(r.rawHeaders, lower, value)
@@ -207,13 +215,15 @@ func (r *reading) take(what take, value string) {
 // request writes what was read into out. Both share their headers.
 func (r *reading) request(out *authz.Request) {
 	*out = authz.Request{
-		HTTP:       r.http,
-		Method:     r.method,
-		Path:       r.path,
-		Host:       r.host,
-		Scheme:     r.scheme,
-		PolicyName: r.policy,
-		Source:     r.socket,
+		HTTP:        r.http,
+		Method:      r.method,
+		Path:        r.path,
+		Host:        r.host,
+		Scheme:      r.scheme,
+		PolicyName:  r.policy,
+		NamesPolicy: r.namesPolicy,
+		Explain:     r.explain,
+		Source:      r.socket,
 	}
 	if r.address == takePipe {
 		out.Source = r.pipe
@@ -293,13 +303,19 @@ func compacted(headers []authz.Header, names []string) []authz.Header {
 	return kept
 }
 
-// lowerCase is strings.ToLower, quick about names that are in lower case already:
-// those that Envoy sends.
+// lowerCase is a name with the letters of ASCII in lower case. Some of other
+// alphabets are "k" and "i" in lower case: they stay what they are.
 func lowerCase(name string) string {
 	if isLowerCase(name) {
 		return name
 	}
-	return strings.ToLower(name)
+	lower := []byte(name)
+	for i, c := range lower {
+		if c >= 'A' && c <= 'Z' {
+			lower[i] = c + 'a' - 'A'
+		}
+	}
+	return text(lower)
 }
 
 // text and bytesOf are the same memory in another type, which nobody writes to.

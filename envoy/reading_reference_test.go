@@ -17,10 +17,9 @@ import (
 // context extensions only from the route, never from the client.
 func readDecoded(in *authv3.CheckRequest) authz.Request {
 	attributes := in.GetAttributes()
-	r := authz.Request{
-		Source:     address(attributes.GetSource().GetAddress()),
-		PolicyName: attributes.GetContextExtensions()[policyExtension],
-	}
+	r := authz.Request{Source: address(attributes.GetSource().GetAddress())}
+	r.PolicyName, r.NamesPolicy = attributes.GetContextExtensions()[policyExtension]
+	_, r.Explain = attributes.GetContextExtensions()[explainExtension]
 	h := attributes.GetRequest().GetHttp()
 	if h == nil {
 		return r
@@ -64,7 +63,13 @@ func appendHeader(out []authz.Header, name, value string) []authz.Header {
 	if strings.HasPrefix(name, ":") {
 		return out
 	}
-	return append(out, authz.Header{Name: strings.ToLower(name), Value: value})
+	lower := strings.Map(func(c rune) rune {
+		if c >= 'A' && c <= 'Z' {
+			return c + 'a' - 'A'
+		}
+		return c
+	}, name)
+	return append(out, authz.Header{Name: lower, Value: value})
 }
 
 func address(a *corev3.Address) string {

@@ -52,6 +52,7 @@ func TestDenialsCarryTheGRPCCodeOfTheirStatus(t *testing.T) {
 	}{
 		{authz.ReasonAmbiguousPath, http.StatusBadRequest, codes.InvalidArgument},
 		{authz.ReasonAmbiguousHost, http.StatusBadRequest, codes.InvalidArgument},
+		{authz.ReasonAmbiguousPolicy, http.StatusForbidden, codes.PermissionDenied},
 		{authz.ReasonWrongSecret, http.StatusUnauthorized, codes.Unauthenticated},
 		{authz.ReasonACL, http.StatusForbidden, codes.PermissionDenied},
 		{authz.ReasonInternal, http.StatusInternalServerError, codes.Internal},

@@ -164,6 +164,7 @@ func decisionCases() []decisionCase {
 		{name: "shadow, with a good pair", policy: "shadow", make: record(aliceID, nil), reason: authz.ReasonAuthenticated, allowed: asNobody()},
 
 		{name: "a policy that is not configured", policy: unconfiguredPolicy, make: record(aliceID, nil), reason: authz.ReasonNoPolicy},
+		{name: "a policy with an empty name", policy: unnamed, host: parts.PolicyHost(""), make: record(aliceID, nil), reason: authz.ReasonNoPolicy},
 		{name: "a path that may be another", policy: unnamed, host: "other.test", make: func(t *testing.T, w *world) request {
 			t.Helper()
 			return request{target: "%2f..", header: w.credential(t, aliceID, nil).headers()}
@@ -193,6 +194,7 @@ var notHere = map[authz.Reason]string{
 	authz.ReasonNotHTTP:          "TestAConnectionThatIsNotHTTPIsDenied",
 	authz.ReasonUnavailable:      "TestAVaultThatCannotAnswerStaysClosed",
 	authz.ReasonCanceled:         "TestAClientThatGoesAwayIsNotLetThrough",
+	authz.ReasonAmbiguousPolicy:  "refused when the configuration is read, and by the admin API",
 	authz.ReasonAnonymousMissing: "refused when the configuration is read",
 	authz.ReasonInternal:         "a defect: no request is known to lead there",
 }
@@ -341,6 +343,12 @@ func TestAPolicyIsChosenByHostAndPath(t *testing.T) {
 		{"two slashes", "other.test", "/x//orders", 400},
 		{"a backslash", "other.test", "/x/%5corders", 400},
 		{"a parameter", "other.test", "/orders;v=1/7", 400},
+		{"a dot at the end", "other.test", "/orders./7", 400},
+		{"a blank at the end", "other.test", "/orders%20", 400},
+		{"another case", "other.test", "/ORDERS", 200},
+		{"another case where it does not count", "api.case.test", "/ADMIN/7", 403},
+		{"a path below the host of a policy that comes first", "api.hosts.test", "/admin/7", 403},
+		{"a path of a policy without hosts, on the host of another", "api.case.test", "/orders", 403},
 		{"the host, with capitals", "API.Hosts.test", "/x", 200},
 		{"the host, with a port that the routes may or may not count", "api.hosts.test:443", "/x", 400},
 		{"the host, with a dot", "api.hosts.test.", "/x", 400},

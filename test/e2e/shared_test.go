@@ -47,7 +47,9 @@ policies:
   - {name: names, vault: v1, access_token_name: [x-api-id, api_id], secret_token_name: x-api-secret}
   - {name: realm, vault: v1, realm: orders}
   - {name: by-path, vault: v1, paths: [/orders], acl: {allow: [nobody]}}
+  - {name: by-any-case, vault: v1, hosts: ["*.case.test"], paths: [/admin], ignore_case: true, acl: {allow: [nobody]}}
   - {name: by-host, vault: v1, hosts: ["*.hosts.test"], realm: hosts}
+  - {name: by-host-and-path, vault: v1, hosts: ["*.hosts.test"], paths: [/admin], acl: {allow: [nobody]}}
 `
 
 // unconfiguredPolicy is named by a route, and by nothing else.
@@ -92,7 +94,7 @@ func sharedSetup() setup {
 		policies: []string{
 			"default", "v2", "visible", "anonymous", "anonymous-acl", "anonymous-public", "acl-allow", "acl-deny",
 			"no-groups", "no-identifier", "shadow", "preflight", "preflight-any", "body", "names", "realm",
-			unconfiguredPolicy,
+			unconfiguredPolicy, "",
 		},
 	}
 }

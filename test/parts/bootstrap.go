@@ -2,6 +2,7 @@ package parts
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -50,8 +51,9 @@ type Body struct {
 	AllowPartial, PackAsBytes bool
 }
 
-// PolicyHost returns the host under which a policy is named by the route.
-func PolicyHost(policy string) string { return policy + ".policy.test" }
+// PolicyHost returns the host under which a policy is named by the route. The
+// empty name is one, too.
+func PolicyHost(policy string) string { return cmp.Or(policy, "nothing") + ".policy.test" }
 
 //go:embed bootstrap.yaml.tmpl
 var bootstrapTemplate string
