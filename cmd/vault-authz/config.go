@@ -55,9 +55,10 @@ func configValidateCommand(p process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration and report every mistake",
-		Long: "validate checks the configuration and reports every mistake. With --connect it also does\n" +
-			"what serve would do first: it logs in to each vault object, reads from it, renews the\n" +
-			"token, and says what to mend. It exits with 1 if a vault object cannot be used.\n" +
+		Long: "validate checks the configuration and reports every mistake. It warns where the most specific\n" +
+			"policy governs and another one comes first in the file.\n\n" +
+			"With --connect it also does what serve would do first: it logs in to each vault object, reads\n" +
+			"from it, renews the token, and says what to mend. It exits with 1 if a vault object cannot be used.\n" +
 			"A wrapping token is good for one login, so a vault object with one is left alone.",
 		Args: noArgs,
 	}
@@ -70,6 +71,9 @@ func configValidateCommand(p process) *cobra.Command {
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %d vault objects, %d consumers, %d policies\n",
 			*path, len(c.Vaults), len(c.Consumers), len(c.Policies))
+		for _, warning := range c.Warnings() {
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", warning)
+		}
 		if err != nil || !*online {
 			return err
 		}

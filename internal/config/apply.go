@@ -191,6 +191,8 @@ func (e *policyEntry) policy() authz.Policy {
 		p.SecretTokenNames = e.SecretTokenName
 	}
 	set(&p.Default, e.Default)
+	set(&p.IgnoreCase, e.IgnoreCase)
+	set(&p.Priority, e.Priority)
 	set(&p.TokensInBody, e.TokensInBody)
 	set(&p.BodyCredentialsVisible, e.BodyCredentialsVisible)
 	set(&p.HideCredentials, e.HideCredentials)

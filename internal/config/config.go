@@ -153,7 +153,11 @@ func (c *Config) Validate() error {
 		sources[name] = nobody{}
 	}
 	_, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
-	return errors.Join(append(errs, err)...)
+	errs = append(errs, err)
+	for _, tie := range authz.Ties(c.Policies) {
+		errs = append(errs, tie)
+	}
+	return errors.Join(errs...)
 }
 
 // validateState checks the state and the admin API, which works on it.

@@ -19,7 +19,7 @@ vaults:
 consumers:
   - {id: ce67c25e-2168-4a09-81e5-e06187a2384f, username: alice}
 policies:
-  - {name: default, vault: kong-auth}
+  - {name: default, default: true, vault: kong-auth}
 `
 
 func TestMinimalFileTakesKongsDefaults(t *testing.T) {
@@ -29,7 +29,7 @@ func TestMinimalFileTakesKongsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := authz.DefaultPolicy()
-	want.Name, want.Vault = "default", "kong-auth"
+	want.Name, want.Vault, want.Default = "default", "kong-auth", true
 	if diff := cmp.Diff([]authz.Policy{want}, c.Policies); diff != "" {
 		t.Errorf("policy (-want +got):\n%s", diff)
 	}

@@ -128,9 +128,11 @@ type consumerEntry struct {
 type policyEntry struct {
 	ID                       string     `yaml:"id,omitempty" doc:"UUID: a second name for routes to refer to"`
 	Name                     string     `yaml:"name" doc:"name: what routes refer to (context_extensions: policy)"`
-	Default                  *bool      `yaml:"default,omitempty" doc:"switch: govern requests that no other policy selects; a lone policy without hosts and paths is the default"`
+	Default                  *bool      `yaml:"default,omitempty" doc:"switch: govern requests that no other policy selects; without it they are denied"`
 	Hosts                    []string   `yaml:"hosts,omitempty" doc:"list: govern requests for these hosts, *.example.com for all below"`
 	Paths                    []string   `yaml:"paths,omitempty" doc:"list: govern requests below these paths"`
+	IgnoreCase               *bool      `yaml:"ignore_case,omitempty" doc:"switch: compare paths in any case, for an upstream that does"`
+	Priority                 *int       `yaml:"priority,omitempty" doc:"number: decides between policies with the same host and path; the higher one governs"`
 	Vault                    string     `yaml:"vault" doc:"name: the vault object with the credentials"`
 	AccessTokenName          names      `yaml:"access_token_name,omitempty" doc:"name or list: of the header, query parameter or body field; _ also matches -"`
 	SecretTokenName          names      `yaml:"secret_token_name,omitempty" doc:"name or list: the same for the secret token"`

@@ -68,7 +68,7 @@ func showVault(v *Vault) vaultEntry {
 
 func showPolicy(p *authz.Policy) policyEntry {
 	return policyEntry{
-		ID: p.ID, Name: p.Name, Default: &p.Default, Hosts: p.Hosts, Paths: p.Paths, Vault: p.Vault,
+		ID: p.ID, Name: p.Name, Default: &p.Default, Hosts: p.Hosts, Paths: p.Paths, IgnoreCase: &p.IgnoreCase, Priority: &p.Priority, Vault: p.Vault,
 		AccessTokenName: p.AccessTokenNames, SecretTokenName: p.SecretTokenNames,
 		TokensInBody: &p.TokensInBody, BodyCredentialsVisible: &p.BodyCredentialsVisible,
 		HideCredentials: &p.HideCredentials, HideCredentialIdentifier: &p.HideCredentialIdentifier,
