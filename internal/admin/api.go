@@ -199,6 +199,8 @@ type call struct {
 	route  *route
 	caller caller
 	input  input
+	// warning is what the answer to a success says besides.
+	warning string
 }
 
 func (c *call) param(name string) string { return c.r.PathValue(name) }
@@ -236,6 +238,10 @@ func (a *API) serve(route route) http.Handler {
 		if err != nil {
 			a.refuse(w, r, err)
 			return
+		}
+		if c.warning != "" {
+			// 299 is the code that RFC 7234 has for any warning that lasts.
+			w.Header().Set("Warning", fmt.Sprintf("299 vault-authz %q", c.warning))
 		}
 		if document, isFile := answer.body.(file); isFile {
 			w.Header().Set("Content-Type", document.contentType)

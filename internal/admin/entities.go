@@ -94,6 +94,8 @@ type gathering struct {
 	vaultNames map[string]string
 	// consumers says whether there is one of an id or username.
 	consumers func(idOrUsername string) bool
+	// declared is how many of the policies are, which come first.
+	declared int
 	// acl is the global acl plugin.
 	acl document
 }
@@ -117,6 +119,7 @@ func (g *gathering) declare(d Declared) {
 		}
 		g.Policies = append(g.Policies, p)
 	}
+	g.declared = len(g.Policies)
 }
 
 // take adds one record. d is its document unless err says that there is none.
@@ -163,14 +166,6 @@ func (g *gathering) takePolicy(d document) error {
 	if slices.ContainsFunc(g.Policies, func(o authz.Policy) bool { return o.ID == p.ID }) {
 		return nil
 	}
-	if slices.ContainsFunc(g.Policies, func(o authz.Policy) bool { return o.Name == p.Name || o.ID == p.Name }) {
-		g.problem("policy %q: its name %q is taken by another one; it goes by its id until it is renamed", p.ID, p.Name)
-		p.Name = p.ID
-	}
-	if p.Default && slices.ContainsFunc(g.Policies, func(o authz.Policy) bool { return o.Default }) {
-		g.problem("policy %q: there is another default policy, which governs", p.ID)
-		p.Default = false
-	}
 	vaultID := p.Vault
 	p.Vault = g.vaultNames[vaultID]
 	if p.Vault == "" {
@@ -193,7 +188,40 @@ func (g *gathering) lose(id string) string {
 	return name
 }
 
+// settle resolves what policies cannot share. A declared one keeps its name and
+// stays the default. Of others neither does: which of them came first is chance.
+func (g *gathering) settle() {
+	names, defaults := map[string]int{}, 0
+	for i := range g.Policies {
+		names[g.Policies[i].Name]++
+		if g.Policies[i].ID != g.Policies[i].Name {
+			names[g.Policies[i].ID]++
+		}
+		if g.Policies[i].Default {
+			defaults++
+		}
+	}
+	for i := range g.Policies {
+		p := &g.Policies[i]
+		if i < g.declared {
+			continue
+		}
+		if names[p.Name] > 1 {
+			g.problem("policy %q: its name %q is taken by another one; it goes by its id until it is renamed", p.ID, p.Name)
+			p.Name = p.ID
+		}
+		if p.Default && defaults > 1 {
+			g.problem("policy %q: there is another default policy; this one is none until it is the only one", p.Name)
+			p.Default = false
+		}
+	}
+	for _, tie := range authz.Ties(g.Policies) {
+		g.problem("%w; until then, requests that they select alike are denied", tie)
+	}
+}
+
 func (g *gathering) finish() {
+	g.settle()
 	for i := range g.Policies {
 		p := &g.Policies[i]
 		g.applyACL(p)

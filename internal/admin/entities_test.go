@@ -24,6 +24,13 @@ func declaredEntities() Declared {
 	}
 }
 
+// declaredSelecting declares a policy that selects by host.
+func declaredSelecting() Declared {
+	d := declaredEntities()
+	d.Policies[0].Hosts = []string{"api"}
+	return d
+}
+
 func declaring(_ *Config, d *Dependencies) { d.Declared = declaredEntities() }
 
 // snapshot holds that what Entities returns is what the core takes.
@@ -127,7 +134,9 @@ func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T
 		declared Declared
 		records  []authz.Record
 		problem  string
-		check    func(State) error
+		// count is how many problems there are, one if it is not said.
+		count int
+		check func(State) error
 	}{
 		{name: "a policy whose vault object is gone stays and is unavailable", records: []authz.Record{rec(authz.KindPolicies, testID(3), 1, policyDocument("p", testID(9), ""))}, problem: "not there", check: func(s State) error {
 			lost := s.Vaults[len(s.Vaults)-1]
@@ -146,11 +155,28 @@ func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T
 		{name: "two defaults", records: []authz.Record{
 			rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`)),
 			rec(authz.KindPolicies, testID(4), 1, policyDocument("q", vault, `,"default":true`)),
-		}, problem: "another default"},
+		}, problem: "another default", count: 2, check: func(s State) error {
+			if s.Policies[0].Default || s.Policies[1].Default {
+				return fmt.Errorf("one of %+v is the default by chance", s.Policies)
+			}
+			return nil
+		}},
+		{name: "two policies that tie", records: []authz.Record{
+			rec(authz.KindPolicies, testID(3), 1, policyDocument("strict", vault, `,"hosts":["api"],"paths":["/admin"]`)),
+			rec(authz.KindPolicies, testID(4), 1, policyDocument("open", vault, `,"hosts":["api"],"paths":["/admin"]`)),
+		}, problem: `policies "open" and "strict" tie: they have host "api", path "/admin" and priority 0 in common`},
+		{name: "a policy that ties with a declared one", declared: declaredSelecting(), records: []authz.Record{
+			rec(authz.KindPolicies, testID(3), 1, policyDocument("strict", vault, `,"hosts":["api"]`)),
+		}, problem: `policies "fixed" and "strict" tie`},
 		{name: "two policies of one name", records: []authz.Record{
 			rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, "")),
 			rec(authz.KindPolicies, testID(4), 1, policyDocument("p", vault, "")),
-		}, problem: "goes by its id"},
+		}, problem: "goes by its id", count: 2, check: func(s State) error {
+			if s.Policies[0].Name == "p" || s.Policies[1].Name == "p" {
+				return fmt.Errorf("one of %+v has the name by chance", s.Policies)
+			}
+			return nil
+		}},
 		{name: "a declared default", declared: declaredEntities(), records: []authz.Record{rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`))}, problem: "another default"},
 		{name: "two vault objects of one name", records: []authz.Record{rec(authz.KindVaults, testID(4), 1, vaultDocument("v"))}, problem: "goes by its id"},
 	} {
@@ -160,8 +186,8 @@ func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(state.Problems) != 1 || !strings.Contains(state.Problems[0].Error(), tt.problem) {
-				t.Errorf("problems: got %v, want one with %q", state.Problems, tt.problem)
+			if len(state.Problems) != max(1, tt.count) || !strings.Contains(state.Problems[0].Error(), tt.problem) {
+				t.Errorf("problems: got %v, want %d with %q", state.Problems, max(1, tt.count), tt.problem)
 			}
 			if tt.check != nil {
 				if err := tt.check(state); err != nil {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/vault-authz/vault-authz/authz"
 )
 
@@ -27,6 +29,9 @@ type entity struct {
 	// check completes a new or changed document and reports what the schema
 	// cannot see. old is nil for a new one.
 	check func(ctx context.Context, a *API, d, old document, v violations) error
+	// warn says what whoever makes a change should know of it, before and after
+	// being nil for what is made or deleted. It is nil for nothing.
+	warn func(before, after document) string
 	// inUse refuses a deletion, nil for never.
 	inUse func(ctx context.Context, a *API, d document) error
 }
@@ -246,7 +251,21 @@ func (a *API) write(c *call, e *entity, action string, old stored, d document, d
 		}
 		return constraint{fields: map[string]any{"key": taken.Key}}.err()
 	}
+	if err == nil {
+		a.warn(c, e, old.document, d)
+	}
 	return err
+}
+
+// warn tells who made a change, and the log, what they should know of it.
+func (a *API) warn(c *call, e *entity, before, after document) {
+	if e.warn == nil {
+		return
+	}
+	if warning := e.warn(before, after); warning != "" {
+		c.warning = warning
+		a.deps.Log.Warn(warning, zap.String("who", c.caller.name), zap.String("route", c.route.method+" "+c.route.pattern))
+	}
 }
 
 // declaredConflict keeps names unique across declared and stored entities.
@@ -285,13 +304,17 @@ func (a *API) remove(c *call, e *entity, idOrKey string, find func() (stored, er
 		}
 	}
 	change := authz.Change{Kind: e.kind, ID: old.id()}
-	return a.apply(c, entry{action: "delete", entity: e.name, id: old.id(), before: e.show(old.document)}, change, func(ctx context.Context) error {
+	err = a.apply(c, entry{action: "delete", entity: e.name, id: old.id(), before: e.show(old.document)}, change, func(ctx context.Context) error {
 		err := a.deps.Store.Delete(ctx, e.kind, old.id())
 		if errors.Is(err, authz.ErrNotFound) {
 			return nil
 		}
 		return err
 	})
+	if err == nil {
+		a.warn(c, e, old.document, nil)
+	}
+	return err
 }
 
 // gone sees to it that what is not there is not held here either: another replica

@@ -19,6 +19,7 @@ func FuzzEveryRouteWithRandomBodies(f *testing.F) {
 		`{}`, `{"token":{},"vault_token":{}}`, `{"config":{"vault":{"id":"` + someID + `"}},"name":"vault-auth"}`, `{"consumer":{"id":5}}`,
 		"name=acl&config.allow[]=a&config.allow[70000]=b", "config=x&config.vault.id=y", "ttl=5&disabled=true", "grace=0&secret_token=x",
 		"host=evil&vault_token=[redacted]", multipartBody, `{"tags":[[]],"username":{"a":[1,2e400]}}`, `{"name":"x","vault":"kong-auth","hosts":["*."],"acl":{"allow":[","]}}`,
+		`{"name":"x","vault":"kong-auth","hosts":["a:*","*.b"],"paths":["/A","/a."],"ignore_case":true,"priority":-3,"default":false}`,
 	}
 	seeds := 0
 	for i := range routes {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -25,7 +26,17 @@ func policiesEntity() *entity {
 			return all
 		},
 		check: checkPolicy,
+		warn:  warnOfNoDefault,
 	}
+}
+
+// warnOfNoDefault says what becomes of requests whose policy is the default no
+// more: nothing else becomes it in its place.
+func warnOfNoDefault(before, after document) string {
+	if before.yes("default") && !after.yes("default") {
+		return "there is no default policy now: requests that no policy selects are denied"
+	}
+	return ""
 }
 
 var policyFields = []field{
@@ -34,6 +45,8 @@ var policyFields = []field{
 	{name: "default", kind: boolean, byDefault: false},
 	{name: "hosts", kind: list},
 	{name: "paths", kind: list},
+	{name: "ignore_case", kind: boolean, byDefault: false},
+	{name: "priority", kind: integer, byDefault: int64(0), min: -1_000_000, max: 1_000_000},
 	{name: "vault", kind: reference, key: "name", required: true},
 	{name: "access_token_name", kind: names, byDefault: []string{"access_token"}},
 	{name: "secret_token_name", kind: names, byDefault: []string{"secret_token"}},
@@ -62,7 +75,7 @@ func checkGroup(group string) string {
 	return ""
 }
 
-func checkPolicy(ctx context.Context, a *API, d, _ document, v violations) error {
+func checkPolicy(ctx context.Context, a *API, d, old document, v violations) error {
 	if _, err := a.resolve(ctx, d, "vault", a.vaults); err != nil {
 		return err
 	}
@@ -77,6 +90,40 @@ func checkPolicy(ctx context.Context, a *API, d, _ document, v violations) error
 		p.Name = "missing"
 	}
 	v.addErrors(p.Validate(), same)
+	if v.err() != nil || !selects(&p) || old != nil && selectsAlike(&p, policyOf(old)) {
+		return nil
+	}
+	return a.checkTies(ctx, &p)
+}
+
+func selects(p *authz.Policy) bool { return len(p.Hosts)+len(p.Paths) > 0 }
+
+// selectsAlike says whether a change leaves alone what a policy selects. Then it
+// may be made although there is a tie already.
+func selectsAlike(p *authz.Policy, old authz.Policy) bool {
+	return slices.Equal(p.Hosts, old.Hosts) && slices.Equal(p.Paths, old.Paths) && p.IgnoreCase == old.IgnoreCase && p.Priority == old.Priority
+}
+
+// checkTies refuses a policy between which and another one nothing decides. Two
+// that are made at the same moment may still tie: requests for both are denied
+// then, and [Entities] reports it.
+func (a *API) checkTies(ctx context.Context, p *authz.Policy) error {
+	all, err := a.all(ctx, a.policies)
+	if err != nil {
+		return err
+	}
+	policies := []authz.Policy{*p}
+	for _, s := range all {
+		// One of the same name is refused for that.
+		if other := policyOf(s.document); other.ID != p.ID && other.Name != p.Name {
+			policies = append(policies, other)
+		}
+	}
+	for _, tie := range authz.Ties(policies) {
+		if slices.Contains(tie.Policies, p.Name) {
+			return tied(tie)
+		}
+	}
 	return nil
 }
 
@@ -97,7 +144,8 @@ func (a *API) checkAnonymous(ctx context.Context, who string, v violations) erro
 func policyOf(d document) authz.Policy {
 	return authz.Policy{
 		ID: d.text("id"), Name: d.text("name"),
-		Hosts: d.list("hosts"), Paths: d.list("paths"), Default: d.yes("default"),
+		Hosts: d.list("hosts"), Paths: d.list("paths"), IgnoreCase: d.yes("ignore_case"), Priority: int(d.number("priority")),
+		Default:          d.yes("default"),
 		Vault:            d.record("vault").text("id"),
 		AccessTokenNames: d.list("access_token_name"), SecretTokenNames: d.list("secret_token_name"),
 		TokensInBody: d.yes("tokens_in_body"), BodyCredentialsVisible: d.yes("body_credentials_visible"),
@@ -114,7 +162,7 @@ func policyOf(d document) authz.Policy {
 func documentOf(p authz.Policy, id, vaultID string) document {
 	return document{
 		"id": id, "name": p.Name,
-		"hosts": orNil(p.Hosts), "paths": orNil(p.Paths), "default": p.Default,
+		"hosts": orNil(p.Hosts), "paths": orNil(p.Paths), "ignore_case": p.IgnoreCase, "priority": int64(p.Priority), "default": p.Default,
 		"vault":             document{"id": vaultID},
 		"access_token_name": orNil(p.AccessTokenNames), "secret_token_name": orNil(p.SecretTokenNames),
 		"tokens_in_body": p.TokensInBody, "body_credentials_visible": p.BodyCredentialsVisible,

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
 )
 
 // A Problem is an answer that is not a success, in Kong's shape. It is the error
@@ -136,6 +138,11 @@ func (c constraint) err() error {
 		Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation",
 		Message: fmt.Sprintf("UNIQUE violation detected on '%s'", brace(c.fields)), Fields: c.fields,
 	}
+}
+
+// tied refuses policies that tie.
+func tied(tie *authz.Tie) error {
+	return &Problem{Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation", Message: tie.Error()}
 }
 
 func idTaken(id string) error {

@@ -1,5 +1,7 @@
 package admin
 
+import "github.com/vault-authz/vault-authz/authz"
+
 // The types of the API as Go has them. A nil pointer, a nil list and the zero id
 // and time are left out of requests; in answers they are what is not set.
 
@@ -50,6 +52,8 @@ type Policy struct {
 	Default                  *bool      `json:"default,omitempty"`
 	Hosts                    []string   `json:"hosts,omitempty"`
 	Paths                    []string   `json:"paths,omitempty"`
+	IgnoreCase               *bool      `json:"ignore_case,omitempty"`
+	Priority                 *int       `json:"priority,omitempty"`
 	Vault                    *Ref       `json:"vault,omitempty"`
 	AccessTokenName          Names      `json:"access_token_name,omitempty"`
 	SecretTokenName          Names      `json:"secret_token_name,omitempty"`
@@ -68,6 +72,21 @@ type Policy struct {
 	Tags                     []string   `json:"tags,omitempty"`
 	CreatedAt                int64      `json:"created_at,omitempty"`
 	UpdatedAt                int64      `json:"updated_at,omitempty"`
+}
+
+// Selection is what a policy selects requests by, in the core's words.
+func (p *Policy) Selection() *authz.Policy {
+	of := &authz.Policy{ID: p.ID, Name: p.Name, Hosts: p.Hosts, Paths: p.Paths}
+	if p.IgnoreCase != nil {
+		of.IgnoreCase = *p.IgnoreCase
+	}
+	if p.Priority != nil {
+		of.Priority = *p.Priority
+	}
+	if p.Default != nil {
+		of.Default = *p.Default
+	}
+	return of
 }
 
 // A PolicyACL has one of the two lists at the most.
