@@ -33,7 +33,8 @@ func checkCommand(_ process) *cobra.Command {
 		Use:   "check [flags] URL",
 		Short: "Ask a running service about one request",
 		Long: "check asks as Envoy would about a request that is written as for curl, and prints the decision,\n" +
-			"the reason, and what would change about the request. The upstream is not contacted.\n\n" +
+			"the reason, what would change about the request, and which other policies match it. The upstream is\n" +
+			"not contacted.\n\n" +
 			"It exits with 0 if the request is allowed, 1 if it is denied, 2 if there is no answer.",
 		Example: "  vault-authz check -H 'access-token: demo' -H 'secret-token: demo-secret' http://example.com/\n" +
 			"  vault-authz check 'http://example.com/orders?access_token=demo&secret_token=demo-secret'\n" +
@@ -98,7 +99,7 @@ func runCheck(ctx context.Context, o checkOptions, url string, out io.Writer) er
 
 // question reads the request from the command line.
 func question(o checkOptions, url string) (envoy.Question, error) {
-	q := envoy.Question{Method: o.method, URL: url, Policy: o.policy, RawHeaders: true}
+	q := envoy.Question{Method: o.method, URL: url, Policy: o.policy, RawHeaders: true, Explain: true}
 	for _, h := range o.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
@@ -149,6 +150,11 @@ func printAnswer(out io.Writer, q envoy.Question, a envoy.Answer) error {
 	fmt.Fprintf(w, "decision\t%s\nreason\t%s\n", verdict, a.Reason)
 	if a.Policy != "" {
 		fmt.Fprintf(w, "policy\t%s\n", a.Policy)
+	}
+	others := slices.DeleteFunc(slices.Clone(a.Matching), func(name string) bool { return name == a.Policy })
+	if len(others) > 0 {
+		// In the order in which they would govern without it.
+		fmt.Fprintf(w, "also matching\t%s\n", list(others))
 	}
 	for _, h := range a.Set {
 		fmt.Fprintf(w, "set\t%s: %s\n", h.Name, h.Value)

@@ -87,7 +87,11 @@ func (o *operator) verb(use, short, example string, run func(context.Context, *s
 			if err != nil {
 				return exitError{exitUsage, err}
 			}
-			return s.explain(run(cmd.Context(), s, args))
+			err = s.explain(run(cmd.Context(), s, args))
+			for _, warning := range s.answers.warnings {
+				fmt.Fprintf(s.errs, "warning: %s\n", printable(warning))
+			}
+			return err
 		},
 	}
 }

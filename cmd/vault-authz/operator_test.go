@@ -163,6 +163,25 @@ func TestNamesCannotControlTheTerminal(t *testing.T) {
 	}
 }
 
+func TestWarningsOfAnAnswerAreShown(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			w.Header().Set("Warning", `299 vault-authz "there is no \"default\" policy now\x1b[2J"`)
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		_, _ = io.WriteString(w, `{"id":"x","name":"rest","default":true}`)
+	}))
+	t.Cleanup(srv.Close)
+	for _, format := range []string{"table", "json"} {
+		code, out, errs := operate(t, nil, "policy", "delete", "rest", "--yes", "-o", format, "--admin", srv.URL)
+		if want := `warning: "there is no \"default\" policy now\x1b[2J"` + "\n"; code != exitOK || errs != want {
+			t.Errorf("exit %d, out %q, stderr %q, want %q", code, out, errs, want)
+		}
+	}
+}
+
 func TestConfirmationIsAYesAndNothingElse(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

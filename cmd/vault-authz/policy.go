@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -13,11 +15,13 @@ import (
 func policyCommand(p process) *cobra.Command {
 	o := &operator{p: p}
 	return o.group("policy", "Policies: which requests are authenticated, and how",
-		"policy lists, shows, creates, changes and deletes policies.",
+		"policy lists, shows, creates, changes and deletes policies. Where a route names none, the most\n"+
+			"specific one governs: by the host that matches (a name, then the longest wildcard, then none), then\n"+
+			"by the longest path, then by priority; else the default. Without a default the request is denied.",
 		"  vault-authz policy list\n"+
 			"  vault-authz policy create orders --vault main --path /orders --allow staff\n"+
 			"  vault-authz policy delete orders",
-		o.verb("list", "List policies", "  vault-authz policy list\n  vault-authz policy list -o json", listPolicies),
+		o.verb("list", "List policies, the most specific first", "  vault-authz policy list\n  vault-authz policy list -o json", listPolicies),
 		o.verb("get POLICY", "Show a policy, by id or name", "  vault-authz policy get orders", getPolicy),
 		o.createPolicy(),
 		o.updatePolicy(),
@@ -34,12 +38,13 @@ func listPolicies(ctx context.Context, s *session, _ []string) error {
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(all, func(a, b admin.Policy) int { return a.Selection().Compare(b.Selection()) })
 	var lines [][]string
 	for _, p := range all {
 		allow, deny := groupsOf(p)
-		lines = append(lines, []string{p.Name, yesNo(p.Default), list(p.Hosts), list(p.Paths), vaults.of(p.Vault), allow, deny, p.ID})
+		lines = append(lines, []string{p.Name, yesNo(p.Default), list(p.Hosts), list(p.Paths), strconv.Itoa(p.Selection().Priority), vaults.of(p.Vault), allow, deny, p.ID})
 	}
-	return s.many([]string{"NAME", "DEFAULT", "HOSTS", "PATHS", "VAULT", "ALLOW", "DENY", "ID"}, lines)
+	return s.many([]string{"NAME", "DEFAULT", "HOSTS", "PATHS", "PRIORITY", "VAULT", "ALLOW", "DENY", "ID"}, lines)
 }
 
 func groupsOf(p admin.Policy) (allow, deny string) {
@@ -86,6 +91,7 @@ func (s *session) showPolicy(ctx context.Context, p admin.Policy) error {
 	allow, deny := groupsOf(p)
 	return s.one(
 		row{"name", p.Name}, row{"default", yesNo(p.Default)}, row{"hosts", list(p.Hosts)}, row{"paths", list(p.Paths)},
+		row{"ignore case", yesNo(p.IgnoreCase)}, row{"priority", strconv.Itoa(p.Selection().Priority)},
 		row{"vault", vaults.of(p.Vault)}, row{"allow", allow}, row{"deny", deny},
 		row{"access token name", list(p.AccessTokenName)}, row{"secret token name", list(p.SecretTokenName)},
 		row{"tokens in body", yesNo(p.TokensInBody)}, row{"body credentials visible", yesNo(p.BodyCredentialsVisible)},
@@ -142,6 +148,8 @@ func policyFlags(f *pflag.FlagSet, p *admin.Policy, acl *admin.PolicyACL, vault 
 	f.StringVar(&p.Preflight, "preflight", "", "strict or any, what counts as a preflight request")
 	f.StringVar(&p.OnError, "on-error", "", "what Envoy is told when there is no decision, deny by default")
 	f.StringArrayVar(&p.Tags, "tag", nil, "`TAG`, any number of times")
+	f.Int("priority", 0, "`NUMBER` that decides between policies with the same host and path, the higher one governs")
+	f.Bool("ignore-case", false, "compare paths in any case")
 	f.String("anonymous", "", "`CONSUMER` that requests without a good credential count as")
 	f.String("realm", "", "`REALM` in the challenge of a denial")
 	f.Bool("default", false, "govern the requests that no other policy governs")
@@ -158,13 +166,16 @@ func policyFlags(f *pflag.FlagSet, p *admin.Policy, acl *admin.PolicyACL, vault 
 // the service.
 func setPolicyFlags(p *admin.Policy, f *pflag.FlagSet) {
 	for name, field := range map[string]**bool{
-		"default": &p.Default, "tokens-in-body": &p.TokensInBody, "body-credentials-visible": &p.BodyCredentialsVisible,
+		"default": &p.Default, "ignore-case": &p.IgnoreCase, "tokens-in-body": &p.TokensInBody, "body-credentials-visible": &p.BodyCredentialsVisible,
 		"hide-credentials": &p.HideCredentials, "hide-credential-identifier": &p.HideCredentialIdentifier,
 		"hide-groups-header": &p.HideGroupsHeader, "run-on-preflight": &p.RunOnPreflight, "shadow": &p.Shadow,
 	} {
 		if value, err := f.GetBool(name); err == nil && f.Changed(name) {
 			*field = &value
 		}
+	}
+	if value, err := f.GetInt("priority"); err == nil && f.Changed("priority") {
+		p.Priority = &value
 	}
 	for name, field := range map[string]**string{"anonymous": &p.Anonymous, "realm": &p.Realm} {
 		if value, err := f.GetString(name); err == nil && f.Changed(name) {
@@ -178,7 +189,11 @@ func deletePolicy(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.confirm(ctx, "Delete policy %q (%s)? Its requests are denied, or governed by another.", args[0], p.ID); err != nil {
+	question := "Delete policy %q (%s)? Its requests are denied, or governed by another."
+	if p.Selection().Default {
+		question = "Delete policy %q (%s)? It is the default: without it, requests that no policy selects are denied."
+	}
+	if err := s.confirm(ctx, question, args[0], p.ID); err != nil {
 		return err
 	}
 	if err := s.Policies.Delete(ctx, p.ID); err != nil {

@@ -116,6 +116,8 @@ const maxAnswer = 64 << 20
 type answers struct {
 	next   http.RoundTripper
 	bodies [][]byte
+	// warnings are what the answers say besides.
+	warnings []string
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -130,8 +132,20 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
 	a.bodies = append(a.bodies, body)
+	for _, header := range resp.Header.Values("Warning") {
+		a.warnings = append(a.warnings, warningText(header))
+	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
+}
+
+// warningText is what a header Warning says to people: code, agent, text in quotes.
+func warningText(header string) string {
+	parts := strings.SplitN(header, " ", 3)
+	if text, err := strconv.Unquote(parts[len(parts)-1]); err == nil {
+		return text
+	}
+	return header
 }
 
 // forget lets what was only looked up be no part of the output.

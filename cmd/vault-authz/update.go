@@ -28,6 +28,8 @@ func changes(f *pflag.FlagSet, fields map[string]string) map[string]any {
 		switch flag.Value.Type() {
 		case "bool":
 			out[field], _ = f.GetBool(flag.Name)
+		case "int":
+			out[field], _ = f.GetInt(flag.Name)
 		case "stringArray":
 			items, _ := f.GetStringArray(flag.Name)
 			out[field] = orUnset(slices.DeleteFunc(items, func(s string) bool { return s == "" }))
@@ -170,7 +172,7 @@ func (s *session) vaultChanges(ctx context.Context, fields map[string]any) error
 }
 
 var policyFlagNames = map[string]string{
-	"name": "name", "vault": "vault", "host": "hosts", "path": "paths", "allow": "allow", "deny": "deny",
+	"name": "name", "vault": "vault", "host": "hosts", "path": "paths", "ignore-case": "ignore_case", "priority": "priority", "allow": "allow", "deny": "deny",
 	"access-token-name": "access_token_name", "secret-token-name": "secret_token_name",
 	"preflight": "preflight", "on-error": "on_error", "tag": "tags", "anonymous": "anonymous", "realm": "realm",
 	"default": "default", "tokens-in-body": "tokens_in_body", "body-credentials-visible": "body_credentials_visible",
