@@ -90,7 +90,9 @@ type planner struct {
 	// and group.
 	consumers map[string]admin.Consumer
 	acls      map[string]admin.ACL
-	changes   *Changes
+	// proposed are policies that could be made by hand.
+	proposed []admin.Policy
+	changes  *Changes
 }
 
 func (p *planner) knowConsumer(c admin.Consumer) {

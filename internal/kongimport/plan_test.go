@@ -207,6 +207,19 @@ left service shop | services are the gateway's
 `,
 		},
 		{
+			name: "policies for routes that differ in their methods only would tie",
+			file: `{"routes":[{"name":"read","paths":["/o"],"methods":["GET"]},{"name":"write","paths":["/o"],"methods":["POST"]}],"plugins":[` +
+				`{"name":"vault-auth","route":{"name":"read"},"config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}},` +
+				`{"name":"vault-auth","route":{"name":"write"},"config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}}]}`,
+			have: existing(),
+			want: `
+left plugin vault-auth (route read) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route read: the route also selects by methods, which a policy does not | {"name":"read","paths":["/o"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true}
+left plugin vault-auth (route write) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route write: the route also selects by methods, which a policy does not | route write: policies "read" and "write" tie: they have any host, path "/o" and priority 0 in common; give one of them another priority, or other hosts or paths | {"name":"write","paths":["/o"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true}
+left route read | routes are the gateway's
+left route write | routes are the gateway's
+`,
+		},
+		{
 			name: "fields and switches without a counterpart are listed",
 			file: `
 _workspace: team

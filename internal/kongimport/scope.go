@@ -83,8 +83,31 @@ func (p *planner) proposeFor(s *Step, at int, r *route) {
 		s.Notes = append(s.Notes, fmt.Sprintf("route %s: %s", where, n))
 	}
 	if policy != nil {
+		if tie := p.tieOf(policy); tie != nil {
+			s.Notes = append(s.Notes, fmt.Sprintf("route %s: %s", where, tie))
+		}
 		s.Policies = append(s.Policies, *policy)
+		p.proposed = append(p.proposed, *policy)
 	}
+}
+
+// tieOf says whether nothing would decide between a policy and those that there
+// are, or were proposed: Kong's routes may differ in what policies do not have.
+func (p *planner) tieOf(policy *admin.Policy) *authz.Tie {
+	policies := []authz.Policy{*policy.Selection()}
+	for _, others := range [][]admin.Policy{p.have.Policies, p.proposed} {
+		for i := range others {
+			if others[i].Name != policy.Name {
+				policies = append(policies, *others[i].Selection())
+			}
+		}
+	}
+	for _, tie := range authz.Ties(policies) {
+		if slices.Contains(tie.Policies, policy.Name) {
+			return tie
+		}
+	}
+	return nil
 }
 
 // proposal is the policy that does for a route what its plugins do in Kong, nil
