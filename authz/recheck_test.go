@@ -29,7 +29,7 @@ func (b *bench) withMemory(t *testing.T, change func(*Policy)) *memory {
 	t.Helper()
 	m := &memory{fakeSource: b.source}
 	p := DefaultPolicy()
-	p.Name, p.Vault = "default", "kong-auth"
+	p.Name, p.Vault, p.Default = "default", "kong-auth", true
 	if change != nil {
 		change(&p)
 	}

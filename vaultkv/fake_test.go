@@ -368,6 +368,7 @@ func TestTokenFileIsReadAgainAtA403(t *testing.T) {
 	}
 	want("file gone", authz.ErrUnavailable)
 	write("second")
+	v.EndHold()
 	want("replaced", authz.ErrNotFound)
 }
 
