@@ -23,13 +23,24 @@ type records struct {
 }
 
 // Create implements [admin.Store].
-func (r records) Create(ctx context.Context, rec authz.Record) (int, error) { return r.put(ctx, rec) }
+func (r records) Create(ctx context.Context, rec authz.Record, check func(*state.View) error) (int, error) {
+	return r.put(ctx, rec, check)
+}
 
 // Replace implements [admin.Store].
-func (r records) Replace(ctx context.Context, rec authz.Record) (int, error) { return r.put(ctx, rec) }
+func (r records) Replace(ctx context.Context, rec authz.Record, check func(*state.View) error) (int, error) {
+	return r.put(ctx, rec, check)
+}
 
-func (r records) put(ctx context.Context, rec authz.Record) (int, error) {
-	return r.Update(ctx, func(tx *state.Tx) error { return tx.Put(rec) })
+func (r records) put(ctx context.Context, rec authz.Record, check func(*state.View) error) (int, error) {
+	return r.Update(ctx, func(tx *state.Tx) error {
+		if check != nil {
+			if err := check(tx.View()); err != nil {
+				return err
+			}
+		}
+		return tx.Put(rec)
+	})
 }
 
 // Delete implements [admin.Store].

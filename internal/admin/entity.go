@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // An entity says what is special about one kind of record; everything else is
@@ -29,6 +30,9 @@ type entity struct {
 	// check completes a new or changed document and reports what the schema
 	// cannot see. old is nil for a new one.
 	check func(ctx context.Context, a *API, d, old document, v violations) error
+	// beside returns a check of an entity against the others that it is written beside,
+	// nil where there is nothing to check.
+	beside func(a *API, d, old document) func(*state.View) error
 	// warn says what whoever makes a change should know of it, before and after
 	// being nil for what is made or deleted. It is nil for nothing.
 	warn func(before, after document) string
@@ -118,6 +122,10 @@ func (a *API) each(_ context.Context, e *entity, after string, keep func(*authz.
 	if err != nil {
 		return err
 	}
+	return a.eachIn(view, e, after, keep, do)
+}
+
+func (a *API) eachIn(view *state.View, e *entity, after string, keep func(*authz.Record) bool, do func(stored) bool) (err error) {
 	declared := slices.DeleteFunc(slices.Clone(a.declared[e.kind]), func(s stored) bool { return !e.has(s.document) || s.id() <= after })
 	slices.SortFunc(declared, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
 	goOn := true
@@ -220,7 +228,7 @@ func (a *API) replace(c *call, e *entity, old stored, change func(old document) 
 }
 
 // write announces a change, makes it, applies it here and records it.
-func (a *API) write(c *call, e *entity, action string, old stored, d document, do func(context.Context, authz.Record) (int, error)) error {
+func (a *API) write(c *call, e *entity, action string, old stored, d document, do func(context.Context, authz.Record, func(*state.View) error) (int, error)) error {
 	constraints := e.unique(d)
 	if err := a.declaredConflict(e, d.text("id"), constraints); err != nil {
 		return err
@@ -234,12 +242,16 @@ func (a *API) write(c *call, e *entity, action string, old stored, d document, d
 		r.Unique = append(r.Unique, k.key)
 	}
 	change := authz.Change{Kind: e.kind, ID: r.ID}
+	var check func(*state.View) error
+	if e.beside != nil {
+		check = e.beside(a, d, old.document)
+	}
 	var before document
 	if old.document != nil {
 		before = e.show(old.document)
 	}
 	err = a.apply(c, entry{action: action, entity: e.name, id: r.ID, before: before, after: e.show(d)}, change, func(ctx context.Context) error {
-		_, err := do(ctx, r)
+		_, err := do(ctx, r, check)
 		return err
 	})
 	var taken authz.TakenError
@@ -362,7 +374,8 @@ func (a *API) apply(c *call, line entry, change authz.Change, do func(context.Co
 // isRefusal says whether an error proves that nothing was written.
 func isRefusal(err error) bool {
 	var taken authz.TakenError
-	return errors.As(err, &taken) || errors.Is(err, authz.ErrConflict) || errors.Is(err, authz.ErrNotFound)
+	var refused *Problem
+	return errors.As(err, &refused) || errors.As(err, &taken) || errors.Is(err, authz.ErrConflict) || errors.Is(err, authz.ErrNotFound)
 }
 
 // unavailable lets an error count as what it is where it can be nothing else: a

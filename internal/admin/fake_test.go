@@ -37,8 +37,8 @@ type fakeStore struct {
 
 func newFakeStore() *fakeStore { return &fakeStore{records: map[string]authz.Record{}} }
 
-func (s *fakeStore) Create(_ context.Context, r authz.Record) (int, error) {
-	return s.write(r, func(_ authz.Record, exists bool) (int, error) {
+func (s *fakeStore) Create(_ context.Context, r authz.Record, check func(*state.View) error) (int, error) {
+	return s.write(r, check, func(_ authz.Record, exists bool) (int, error) {
 		if exists {
 			return 0, authz.ErrConflict
 		}
@@ -46,8 +46,8 @@ func (s *fakeStore) Create(_ context.Context, r authz.Record) (int, error) {
 	})
 }
 
-func (s *fakeStore) Replace(_ context.Context, r authz.Record) (int, error) {
-	return s.write(r, func(old authz.Record, exists bool) (int, error) {
+func (s *fakeStore) Replace(_ context.Context, r authz.Record, check func(*state.View) error) (int, error) {
+	return s.write(r, check, func(old authz.Record, exists bool) (int, error) {
 		switch {
 		case !exists:
 			return 0, authz.ErrNotFound
@@ -58,10 +58,15 @@ func (s *fakeStore) Replace(_ context.Context, r authz.Record) (int, error) {
 	})
 }
 
-func (s *fakeStore) write(r authz.Record, next func(authz.Record, bool) (int, error)) (int, error) {
+func (s *fakeStore) write(r authz.Record, check func(*state.View) error, next func(authz.Record, bool) (int, error)) (int, error) {
 	if f := s.between; f != nil {
 		s.between = nil
 		f()
+	}
+	if check != nil {
+		if err := check(s.view()); err != nil {
+			return 0, err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // policies are what Kong calls instances of the vault-auth plugin, with all that
@@ -25,8 +26,9 @@ func policiesEntity() *entity {
 			}
 			return all
 		},
-		check: checkPolicy,
-		warn:  warnOfNoDefault,
+		check:  checkPolicy,
+		beside: checkTies,
+		warn:   warnOfNoDefault,
 	}
 }
 
@@ -75,7 +77,7 @@ func checkGroup(group string) string {
 	return ""
 }
 
-func checkPolicy(ctx context.Context, a *API, d, old document, v violations) error {
+func checkPolicy(ctx context.Context, a *API, d, _ document, v violations) error {
 	if _, err := a.resolve(ctx, d, "vault", a.vaults); err != nil {
 		return err
 	}
@@ -90,41 +92,38 @@ func checkPolicy(ctx context.Context, a *API, d, old document, v violations) err
 		p.Name = "missing"
 	}
 	v.addErrors(p.Validate(), same)
-	if v.err() != nil || !selects(&p) || old != nil && selectsAlike(&p, policyOf(old)) {
+	return nil
+}
+
+// checkTies refuses a policy between which and another one nothing decides, unless the
+// change leaves alone what it selects: what ties already can be changed in all else.
+func checkTies(a *API, d, old document) func(*state.View) error {
+	p := policyOf(d)
+	if len(p.Hosts)+len(p.Paths) == 0 || old != nil && selectsAlike(&p, policyOf(old)) {
 		return nil
 	}
-	return a.checkTies(ctx, &p)
+	return func(view *state.View) error {
+		policies := []authz.Policy{p}
+		if err := a.eachIn(view, a.policies, "", func(*authz.Record) bool { return true }, func(s stored) bool {
+			// One of the same name is refused for that.
+			if other := policyOf(s.document); other.ID != p.ID && other.Name != p.Name {
+				policies = append(policies, other)
+			}
+			return true
+		}); err != nil {
+			return err
+		}
+		for _, tie := range authz.Ties(policies) {
+			if slices.Contains(tie.Policies, p.Name) {
+				return tied(tie)
+			}
+		}
+		return nil
+	}
 }
 
-func selects(p *authz.Policy) bool { return len(p.Hosts)+len(p.Paths) > 0 }
-
-// selectsAlike says whether a change leaves alone what a policy selects. Then it
-// may be made although there is a tie already.
 func selectsAlike(p *authz.Policy, old authz.Policy) bool {
 	return slices.Equal(p.Hosts, old.Hosts) && slices.Equal(p.Paths, old.Paths) && p.IgnoreCase == old.IgnoreCase && p.Priority == old.Priority
-}
-
-// checkTies refuses a policy between which and another one nothing decides. Two
-// that are made at the same moment may still tie: requests for both are denied
-// then, and [Entities] reports it.
-func (a *API) checkTies(ctx context.Context, p *authz.Policy) error {
-	all, err := a.all(ctx, a.policies)
-	if err != nil {
-		return err
-	}
-	policies := []authz.Policy{*p}
-	for _, s := range all {
-		// One of the same name is refused for that.
-		if other := policyOf(s.document); other.ID != p.ID && other.Name != p.Name {
-			policies = append(policies, other)
-		}
-	}
-	for _, tie := range authz.Ties(policies) {
-		if slices.Contains(tie.Policies, p.Name) {
-			return tied(tie)
-		}
-	}
-	return nil
 }
 
 // checkAnonymous wants the id or username of a consumer that exists.

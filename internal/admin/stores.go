@@ -17,10 +17,13 @@ type Store interface {
 	// Create writes a record that must not exist yet. Its error wraps
 	// [authz.ErrConflict] where the id exists, and is an [authz.TakenError]
 	// where a unique key belongs to another record.
-	Create(ctx context.Context, r authz.Record) (version int, err error)
+	//
+	// check, unless it is nil, is called with the records that r is written beside,
+	// and may refuse: nobody writes between it and the write. It must not block.
+	Create(ctx context.Context, r authz.Record, check func(*state.View) error) (version int, err error)
 	// Replace writes a record over the version that r names, else its error
 	// wraps [authz.ErrConflict], or [authz.ErrNotFound] where there is none.
-	Replace(ctx context.Context, r authz.Record) (version int, err error)
+	Replace(ctx context.Context, r authz.Record, check func(*state.View) error) (version int, err error)
 	// Delete removes a record and its unique keys. Its error may wrap
 	// [authz.ErrNotFound], which counts as done.
 	Delete(ctx context.Context, kind, id string) error
