@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 )
@@ -15,13 +16,15 @@ import (
 const socketMode fs.FileMode = 0o660
 
 // Listen opens a TCP address ("127.0.0.1:9191", port 0 for any) or a Unix
-// socket ("unix:/run/vault-authz.sock"). A socket that was left behind by a
-// process that is gone is replaced; one that answers is not.
+// socket ("unix:/run/vault-authz.sock"). An IP address is listened on as it is
+// written: 0.0.0.0 is IPv4 only and [::] is IPv6 only; without a host (":9191")
+// it is both. A socket that was left behind by a process that is gone is
+// replaced; one that answers is not.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	path, isSocket := strings.CutPrefix(address, "unix:")
 	var lc net.ListenConfig
 	if !isSocket {
-		ln, err := lc.Listen(ctx, "tcp", address)
+		ln, err := lc.Listen(ctx, network(address), address)
 		if err != nil {
 			return nil, fmt.Errorf("listening on %q: %w; choose another address or stop what listens there", address, err)
 		}
@@ -38,6 +41,21 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("listening on socket %q: %w", path, err), ln.Close())
 	}
 	return ln, nil
+}
+
+// network is the network of a TCP address. Go's "tcp" takes a wildcard of either
+// IP version for both, which opens more than was asked for.
+func network(address string) string {
+	host, _, _ := net.SplitHostPort(address)
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return "tcp"
+	case ip.Unmap().Is4():
+		return "tcp4"
+	default:
+		return "tcp6"
+	}
 }
 
 func removeStaleSocket(ctx context.Context, path string) error {
