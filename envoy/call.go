@@ -8,11 +8,15 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A call is one check on its way through: what grpc-go hands to the codec to
-// decode into, and what the decision is made with. It is used again, so that a
-// check allocates next to nothing; between two uses it points to nothing of a
-// request. It never leaves this package but as something to decode into.
+// A call is one check on its way through: what the message is read into, and what
+// the decision is made with. It is used again, so that a check allocates next to
+// nothing; between two uses it points to nothing of a request. It never leaves this
+// package but as what an interceptor sees of a request.
 type call struct {
+	// prefix is what the message begins with.
+	prefix [prefixSize]byte
+	// result says how reading the message went.
+	result decoding
 	// message holds the request in wire form, which reading and request point
 	// into. It is freed when the answer is written, for that quotes it.
 	message  mem.Buffer
@@ -70,6 +74,11 @@ type decoding uint8
 const (
 	undecodable decoding = iota
 	tooManyFields
+	tooLarge
+	noRoom
+	tooSlow
+	// canceled: nobody waits for the answer any more.
+	canceled
 	decoded
 )
 
@@ -87,6 +96,7 @@ func whole(data mem.BufferSlice) mem.Buffer {
 // forget lets go of the request and of the decision about it.
 func (c *call) forget() {
 	c.reading.reset()
+	c.result = undecodable
 	c.request = authz.Request{}
 	c.decision = authz.Decision{}
 	if c.message != nil {

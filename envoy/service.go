@@ -7,7 +7,6 @@ import (
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"go.uber.org/zap"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
@@ -51,30 +50,6 @@ func NewService(decider Decider, o Options) *Service {
 	return s
 }
 
-// Register adds the service to a gRPC server, which must have been made with a
-// codec of [NewCodec].
-func Register(r grpc.ServiceRegistrar, s *Service) {
-	description := authv3.Authorization_ServiceDesc
-	description.HandlerType = (*any)(nil)
-	description.Methods = []grpc.MethodDesc{{MethodName: "Check", Handler: handle}}
-	r.RegisterService(&description, s)
-}
-
-// handle is called by grpc-go for each check. decode leads to our codec, as what
-// becomes of the answer does.
-func handle(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
-	s := srv.(*Service) //nolint:forcetypeassert // Register registers nothing else
-	c := s.calls.get()
-	if err := decode(c); err != nil {
-		return nil, err
-	}
-	if intercept == nil {
-		return s.answer(ctx, c)
-	}
-	info := &grpc.UnaryServerInfo{Server: s, FullMethod: authv3.Authorization_Check_FullMethodName}
-	return intercept(ctx, c, info, func(ctx context.Context, _ any) (any, error) { return s.answer(ctx, c) })
-}
-
 // answer ends the call and returns what is to be sent.
 func (s *Service) answer(ctx context.Context, c *call) (any, error) {
 	buffer := c.begin()
@@ -98,7 +73,10 @@ func (s *Service) check(ctx context.Context, c *call) (err error) {
 	}()
 	d := &c.decision
 	c.request.Received = began
-	*d = s.decider.Check(ctx, &c.request)
+	var unread bool
+	if *d, unread = c.result.decision(ctx); !unread {
+		*d = s.decider.Check(ctx, &c.request)
+	}
 	if d.Allowed && !d.Shadow && ctx.Err() != nil {
 		// Whoever asked has gone: an allow that came too late is none.
 		*d = authz.Decision{Reason: authz.ReasonCanceled, Policy: d.Policy, AccessToken: d.AccessToken, Err: context.Cause(ctx)}

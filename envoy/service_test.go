@@ -31,8 +31,7 @@ import (
 func serve(tb testing.TB, s *Service) *grpc.ClientConn {
 	tb.Helper()
 	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.ForceServerCodecV2(NewCodec(1<<20, prometheus.NewRegistry())))
-	Register(server, s)
+	server := NewServer(s, 1<<20, prometheus.NewRegistry())
 	go func() { _ = server.Serve(listener) }()
 	tb.Cleanup(server.Stop)
 	conn, err := grpc.NewClient("passthrough:///bufconn",

@@ -23,11 +23,11 @@ func grpcServer(c *config.Config, decider envoy.Decider, reg prometheus.Register
 		metrics.Count(d, took)
 		lines.Write(r, d, took)
 	}
-	srv := server.NewGRPC(envoy.NewCodec(c.GRPC.MaxRequestBytes, reg))
-	envoy.Register(srv, envoy.NewService(decider, envoy.Options{
+	service := envoy.NewService(decider, envoy.Options{
 		Observer: observe,
 		Log:      log.Named("envoy"),
-	}))
+	})
+	srv := envoy.NewServer(service, c.GRPC.MaxRequestBytes, reg, server.GRPCOptions()...)
 	if c.GRPC.Reflection {
 		reflection.Register(srv)
 	}

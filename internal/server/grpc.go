@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -20,11 +19,9 @@ const (
 	// beyond it fails before anything can deny it, so this is far above the
 	// headers that Envoy takes from clients (60 KiB unless configured).
 	maxHeaderList = 1 << 20
-	// maxMessage bounds one message, in bytes, before it is read. It is far
-	// above what the service accepts: a message over this limit fails the
-	// call, which a gateway may be set to let through, while one over the
-	// service's own limit is denied.
-	maxMessage = 64 << 20
+	// maxMessage bounds one message of the services beside Envoy's, which reads
+	// its own: health and reflection are asked in a few bytes.
+	maxMessage = 64 << 10
 	// streamWorkers is how many goroutines are kept to serve calls; when all are
 	// busy, further calls get one of their own, as without. A kept one has the
 	// stack that a call needs, which a new one grows step by step: a tenth to a
@@ -41,11 +38,9 @@ const (
 	maxConnectionAgeGrace = 30 * time.Second
 )
 
-// NewGRPC returns a gRPC server with our limits. codec reads and writes every
-// message.
-func NewGRPC(codec encoding.CodecV2) *grpc.Server {
-	return grpc.NewServer(
-		grpc.ForceServerCodecV2(codec),
+// GRPCOptions returns what a gRPC server with our limits is made with.
+func GRPCOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxHeaderListSize(maxHeaderList),
@@ -63,5 +58,5 @@ func NewGRPC(codec encoding.CodecV2) *grpc.Server {
 			MinTime:             10 * time.Second,
 			PermitWithoutStream: true,
 		}),
-	)
+	}
 }

@@ -18,8 +18,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/encoding/proto"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
@@ -44,7 +42,7 @@ func start(t *testing.T, checks []Check, drain Drain) *running {
 			t.Fatal(err)
 		}
 	}
-	s := New(zap.NewNop(), NewGRPC(encoding.GetCodecV2(proto.Name)), checks, drain)
+	s := New(zap.NewNop(), grpc.NewServer(GRPCOptions()...), checks, drain)
 	conn, err := grpc.NewClient(Address(l.GRPC), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -138,6 +136,20 @@ func TestTrap29StopReportsNotReadyBeforeItRefusesCalls(t *testing.T) {
 	}
 	if _, err := r.health.Check(t.Context(), &healthpb.HealthCheckRequest{}); status.Code(err) != codes.Unavailable {
 		t.Errorf("a call after the stop: got %v", err)
+	}
+}
+
+// What asks for health could else take up the memory that check requests may not.
+func TestALargeMessageToTheHealthServiceIsRefused(t *testing.T) {
+	r := start(t, nil, Drain{Timeout: time.Second})
+	eventually(t, "serves", func() bool { return r.serving(t) })
+	_, err := r.health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: strings.Repeat("x", maxMessage)})
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("got %v, want RESOURCE_EXHAUSTED", err)
+	}
+	r.stop()
+	if err := <-r.ended; err != nil {
+		t.Errorf("Run: %v", err)
 	}
 }
 

@@ -121,6 +121,10 @@ func TestOptionsGoToTheEndOfNewServer(t *testing.T) {
 			"package p\nvar s = grpc.NewServer(\n\tgrpc.A(1),\n\tgrpc.B(f(2)),\ngrpc.C(3),\n)\n",
 		},
 		{"one option", "package p\nvar s = grpc.NewServer(grpc.A(1))\n", "package p\nvar s = grpc.NewServer(grpc.A(1),\ngrpc.C(3))\n"},
+		{
+			"options after those of others", "package p\nvar s = grpc.NewServer(append(others, grpc.A(1))...)\n",
+			"package p\nvar s = grpc.NewServer(append(others, grpc.A(1),\ngrpc.C(3))...)\n",
+		},
 		{"no call", "package p\nvar s = other.NewServer(a)\n", ""},
 		{"options in a slice", "package p\nvar s = grpc.NewServer(options...)\n", ""},
 	} {

@@ -69,7 +69,7 @@ func isProgram(setting string) bool {
 }
 
 // grpcPackage is where the product makes its gRPC server.
-const grpcPackage = module + "internal/server"
+const grpcPackage = module + "envoy"
 
 // buildWith builds vault-authz with further options of grpc.NewServer, written
 // as in Go and separated by commas. The source is not touched: go build takes
@@ -79,7 +79,7 @@ func (m *machinery) buildWith(ctx context.Context, name, options string) (string
 	if err != nil {
 		return "", fmt.Errorf("looking for %s: %w", grpcPackage, err)
 	}
-	source := filepath.Join(strings.TrimSpace(string(out)), "grpc.go")
+	source := filepath.Join(strings.TrimSpace(string(out)), "server.go")
 	before, err := os.ReadFile(source)
 	if err != nil {
 		return "", err
@@ -126,6 +126,9 @@ func withOptions(source []byte, options string) ([]byte, error) {
 	})
 	if call == nil || len(call.Args) == 0 {
 		return nil, errors.New("there is no call of grpc.NewServer with options")
+	}
+	if appended, ok := call.Args[0].(*ast.CallExpr); ok && call.Ellipsis.IsValid() && len(appended.Args) > 1 {
+		call = appended
 	}
 	end := files.Position(call.Args[len(call.Args)-1].End()).Offset
 	if call.Ellipsis.IsValid() {

@@ -65,12 +65,17 @@ const (
 	onWholeBody = "whole-body"
 	onRejecting = "rejecting-underscores"
 	onDropping  = "dropping-underscores"
+	onLarge     = "large-body"
 	onStats     = "stats"
 	onTCP       = "tcp"
 )
 
-// bodyLimit is max_request_bytes of the listeners that send bodies along.
-const bodyLimit = 4096
+// bodyLimit is max_request_bytes of the listeners that send bodies along,
+// largeBodyLimit that of the one that sends more than vault-authz takes.
+const (
+	bodyLimit      = 4096
+	largeBodyLimit = 80 << 20
+)
 
 func sharedSetup() setup {
 	listeners := []parts.Listener{
@@ -82,6 +87,7 @@ func sharedSetup() setup {
 		{Name: onWholeBody, Body: &parts.Body{MaxBytes: bodyLimit}},
 		{Name: onRejecting, Underscores: "REJECT_REQUEST"},
 		{Name: onDropping, Underscores: "DROP_HEADER"},
+		{Name: onLarge, Body: &parts.Body{MaxBytes: largeBodyLimit, PackAsBytes: true}, FailureModeAllow: true},
 		{Name: onStats},
 		{Name: onTCP, TCP: true},
 	}

@@ -148,8 +148,7 @@ func serviceOf(t *testing.T, configuration, records []byte) *envoy.Service {
 // overGRPC serves as the product does and returns a client's Check.
 func overGRPC(t *testing.T, service *envoy.Service) check {
 	t.Helper()
-	srv := server.NewGRPC(envoy.NewCodec(1<<20, prometheus.NewRegistry()))
-	envoy.Register(srv, service)
+	srv := envoy.NewServer(service, 1<<20, prometheus.NewRegistry(), server.GRPCOptions()...)
 	ln := bufconn.Listen(1 << 20)
 	go func() { _ = srv.Serve(ln) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),

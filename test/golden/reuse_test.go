@@ -155,8 +155,7 @@ func consumerID(n int) string { return fmt.Sprintf("c0ffee00-0000-4000-8000-%012
 
 func overScribbled(t *testing.T, service *envoy.Service) *grpc.ClientConn {
 	t.Helper()
-	srv := grpc.NewServer(grpc.ForceServerCodecV2(envoy.NewCodec(1<<20, prometheus.NewRegistry())), experimental.BufferPool(&scribbling{}))
-	envoy.Register(srv, service)
+	srv := envoy.NewServer(service, 1<<20, prometheus.NewRegistry(), experimental.BufferPool(&scribbling{}))
 	ln := bufconn.Listen(1 << 20)
 	go func() { _ = srv.Serve(ln) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),

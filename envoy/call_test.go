@@ -1,0 +1,37 @@
+package envoy
+
+import (
+	"bytes"
+	"testing"
+
+	"google.golang.org/grpc/mem"
+)
+
+// crowd is a request with n headers that are nothing.
+func crowd(n int) []byte {
+	return httpMessage(bytesField(13, bytes.Repeat(bytesField(1), n)))
+}
+
+// A call that waits for Vault keeps its message. What it keeps must not be larger
+// than the message by much: a gateway may have a thousand calls waiting.
+func TestAMessageInSeveralPiecesTakesNoMoreThanItsSize(t *testing.T) {
+	t.Parallel()
+	piece := mem.SliceBuffer(make([]byte, 20<<10))
+	got := whole(mem.BufferSlice{piece, piece})
+	if n := cap(got.ReadOnlyData()); n > 41<<10 {
+		t.Errorf("40 KiB take %d bytes", n)
+	}
+}
+
+func TestALargeRequestDoesNotTakeUpMemoryForGood(t *testing.T) {
+	t.Parallel()
+	calls := calls{of: newRequestShape()}
+	c := calls.get()
+	if result := c.decode(mem.BufferSlice{mem.SliceBuffer(crowd(maxKept + 1))}); result != decoded {
+		t.Fatalf("got %d", result)
+	}
+	c.forget()
+	if n := cap(c.reading.headers) + cap(c.reading.rawHeaders); n > 2*maxKept {
+		t.Errorf("%d elements are kept", n)
+	}
+}
