@@ -25,7 +25,7 @@ func deciding(tb testing.TB, change func(*authz.Policy)) *authz.Authorizer {
 	tb.Helper()
 	const id, visitor = "c0ffee00-0000-4000-8000-000000000001", "c0ffee00-0000-4000-8000-000000000002"
 	p := authz.DefaultPolicy()
-	p.Name, p.Vault = "orders", "main"
+	p.Name, p.Vault, p.Default = "orders", "main", true
 	if change != nil {
 		change(&p)
 	}

@@ -26,7 +26,7 @@ type file struct {
 }
 
 type listenSection struct {
-	GRPC   *string `yaml:"grpc,omitempty" doc:"address: where Envoy asks; host:port, or unix:/path for a socket; 0.0.0.0 is IPv4 only, [::] is IPv6 only, a port alone (:9191) is both"`
+	GRPC   *string `yaml:"grpc,omitempty" doc:"address: where Envoy asks; host:port, or unix:/path for a socket; 0.0.0.0 is IPv4 only; [::] or a port alone (:9191) is IPv4 and IPv6"`
 	Probes *string `yaml:"probes,omitempty" doc:"address: /livez, /readyz and /metrics"`
 }
 

@@ -16,9 +16,8 @@ import (
 const socketMode fs.FileMode = 0o660
 
 // Listen opens a TCP address ("127.0.0.1:9191", port 0 for any) or a Unix
-// socket ("unix:/run/vault-authz.sock"). An IP address is listened on as it is
-// written: 0.0.0.0 is IPv4 only and [::] is IPv6 only; without a host (":9191")
-// it is both. A socket that was left behind by a process that is gone is
+// socket ("unix:/run/vault-authz.sock"). 0.0.0.0 is IPv4 only; [::], or no host at all
+// (":9191"), is IPv4 and IPv6, as clusters with both write it. A socket that was left behind by a process that is gone is
 // replaced; one that answers is not.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	path, isSocket := strings.CutPrefix(address, "unix:")
@@ -43,19 +42,14 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	return ln, nil
 }
 
-// network is the network of a TCP address. Go's "tcp" takes a wildcard of either
-// IP version for both, which opens more than was asked for.
+// network is the network of a TCP address. Go's "tcp" takes 0.0.0.0 for IPv6, too,
+// which opens more than was asked for.
 func network(address string) string {
 	host, _, _ := net.SplitHostPort(address)
-	ip, err := netip.ParseAddr(host)
-	switch {
-	case err != nil:
-		return "tcp"
-	case ip.Unmap().Is4():
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
 		return "tcp4"
-	default:
-		return "tcp6"
 	}
+	return "tcp"
 }
 
 func removeStaleSocket(ctx context.Context, path string) error {
