@@ -66,11 +66,16 @@ func (r records) Applied(changes ...authz.Change) error {
 			return nil
 		}
 	}
+	return r.reached(context.Background()) //nolint:forbidigo // a change holds whoever asked for it
+}
+
+// reached waits until decisions are based on what the store knows.
+func (r records) reached(ctx context.Context) error {
 	view, err := r.View()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), applyTimeout) //nolint:forbidigo // a change holds whoever asked for it
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	return r.keeper.reached(ctx, view.Position())
 }
@@ -80,10 +85,10 @@ type credentials struct{ records }
 
 // Credentials implements [admin.Vaults]. What another replica has changed a moment
 // ago is waited for.
-func (c credentials) Credentials(_ context.Context, vaultID string, version int) (admin.CredentialStore, error) {
+func (c credentials) Credentials(ctx context.Context, vaultID string, version int) (admin.CredentialStore, error) {
 	b, known := c.keeper.opened(vaultID, version)
 	if !known {
-		if err := c.Applied(); err != nil {
+		if err := c.reached(ctx); err != nil {
 			return nil, fmt.Errorf("%w: %s", authz.ErrUnavailable, err.Error())
 		}
 		if b, known = c.keeper.opened(vaultID, version); !known {

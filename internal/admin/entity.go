@@ -59,7 +59,7 @@ func (a *API) find(ctx context.Context, e *entity, idOrKey string) (stored, erro
 	return a.findUnique(ctx, e, e.key+"="+idOrKey)
 }
 
-func (a *API) findID(ctx context.Context, e *entity, id string) (stored, error) {
+func (a *API) findID(_ context.Context, e *entity, id string) (stored, error) {
 	for _, d := range a.declared[e.kind] {
 		if d.id() == id && e.has(d.document) {
 			return d, nil
@@ -76,7 +76,7 @@ func (a *API) findID(ctx context.Context, e *entity, id string) (stored, error) 
 	return e.open(r)
 }
 
-func (a *API) findUnique(ctx context.Context, e *entity, key string) (stored, error) {
+func (a *API) findUnique(_ context.Context, e *entity, key string) (stored, error) {
 	for _, d := range a.declared[e.kind] {
 		if e.has(d.document) && slices.ContainsFunc(e.unique(d.document), func(c constraint) bool { return c.key == key }) {
 			return d, nil

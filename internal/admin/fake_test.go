@@ -106,14 +106,16 @@ func (s *fakeStore) Delete(_ context.Context, kind, id string) error {
 	return s.failWrites
 }
 
-func (s *fakeStore) Refresh(context.Context) error {
+func (s *fakeStore) Refresh(context.Context) error { return s.failure() }
+
+func (s *fakeStore) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
 func (s *fakeStore) View() (*state.View, error) {
-	if err := s.Refresh(context.Background()); err != nil { //nolint:forbidigo // it is not used
+	if err := s.failure(); err != nil {
 		return nil, err
 	}
 	return s.view(), nil

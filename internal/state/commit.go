@@ -52,7 +52,7 @@ type outcome struct {
 // changes may be made, or may be made yet. They can be made again.
 func (s *Store) Update(ctx context.Context, do func(*Tx) error) (position int, err error) {
 	u := &update{do: do, outcome: make(chan outcome, 1)}
-	s.enqueue(u)
+	s.enqueue(u) //nolint:contextcheck // the commit is for all that wait
 	select {
 	case o := <-u.outcome:
 		return o.position, o.err
@@ -299,10 +299,10 @@ func (s *Store) write(ctx context.Context, r *replica, seg *segment, version int
 	}
 	e, err := r.extend(seg, written, time.Now())
 	if err != nil {
-		return true, nil //nolint:nilerr // it is committed; the next reading of the log finds out what is wrong
+		return true, nil // it is committed; the next reading of the log finds out what is wrong
 	}
 	s.tell(e)
-	s.compactSoon(r)
+	s.compactSoon(r) //nolint:contextcheck // it goes on after the call
 	return true, nil
 }
 

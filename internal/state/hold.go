@@ -51,7 +51,7 @@ func (s *Store) Take(ctx context.Context, accessToken string, do func(commit fun
 	if err := s.hold(ctx, accessToken, held); err != nil {
 		return err
 	}
-	defer s.release(accessToken, held)
+	defer s.release(accessToken, held) //nolint:contextcheck // nobody waits for it
 	return do(held.commit)
 }
 

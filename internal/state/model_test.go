@@ -143,19 +143,20 @@ func TestModelOfACluster(t *testing.T) {
 	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { runModel(t, uint64(seed)) }) //nolint:gosec // it is positive
+			synctest.Test(t, func(t *testing.T) { runModel(t, uint64(seed)) })
 		})
 	}
 }
 
 func runModel(t *testing.T, seed uint64) {
-	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a schedule that can be repeated
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 1))
 	c := newCluster()
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	var gateways []*gateway
 	for i := range 3 {
-		g := newGateway(t, c, i, rand.New(rand.NewPCG(seed, uint64(10+i)))) //nolint:gosec // as above
+		g := newGateway(t, c, i, rand.New(rand.NewPCG(seed, uint64(10+i))))
 		gateways = append(gateways, g)
 		wg.Go(func() { _ = g.Follow(ctx) })
 	}
@@ -172,13 +173,13 @@ func runModel(t *testing.T, seed uint64) {
 	}
 	for token := range tokens {
 		name := fmt.Sprint("token-", token)
-		wg.Go(func() { m.rotate(ctx, name, rand.New(rand.NewPCG(seed, uint64(20+token)))) }) //nolint:gosec // as above
+		wg.Go(func() { m.rotate(ctx, name, rand.New(rand.NewPCG(seed, uint64(20+token)))) })
 		for i := range gateways {
 			wg.Go(func() { m.ask(ctx, i, name) })
 		}
 	}
 	for i := range gateways {
-		wg.Go(func() { m.count(ctx, gateways[i], rand.New(rand.NewPCG(seed, uint64(30+i)))) }) //nolint:gosec // as above
+		wg.Go(func() { m.count(ctx, gateways[i], rand.New(rand.NewPCG(seed, uint64(30+i)))) })
 		wg.Go(func() { m.claim(ctx, gateways[i], fmt.Sprint(i)) })
 	}
 	sleep(ctx, 2*time.Minute)

@@ -9,11 +9,14 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// The words of the records and of what changes. A Record that is in a [View] is
-// never changed; its Version is the position of its last change.
+// The words of the records and of what changes.
 type (
-	Record     = authz.Record
-	Change     = authz.Change
+	// Record is never changed while it is in a [View]; its Version is the position of
+	// its last change.
+	Record = authz.Record
+	// Change names an entity or a credential.
+	Change = authz.Change
+	// TakenError says which unique key belongs to another record.
 	TakenError = authz.TakenError
 )
 
