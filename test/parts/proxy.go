@@ -14,23 +14,35 @@ type Proxy struct {
 	ln   net.Listener
 	wg   sync.WaitGroup
 	done chan struct{}
+	// route says which links a connection crosses, there and back, nil for one
+	// that is refused.
+	route func(client net.Conn) (there, back *Link)
+	// there and back are the links where all connections cross the same.
+	there, back Link
 
-	mu      sync.Mutex
-	target  string
-	latency time.Duration
-	reset   bool
-	open    map[net.Conn]bool
-	closed  bool
+	mu     sync.Mutex
+	target string
+	open   map[*crossing]bool
+	closed bool
 }
 
 // NewProxy listens on a free loopback port and passes on to target. It must be
 // closed.
 func NewProxy(ctx context.Context, target string) (*Proxy, error) {
+	return newRoutedProxy(ctx, target, nil)
+}
+
+// newRoutedProxy is NewProxy with links that depend on where a connection comes
+// from.
+func newRoutedProxy(ctx context.Context, target string, route func(net.Conn) (there, back *Link)) (*Proxy, error) {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{ln: ln, target: target, open: map[net.Conn]bool{}, done: make(chan struct{})}
+	p := &Proxy{ln: ln, target: target, route: route, open: map[*crossing]bool{}, done: make(chan struct{})}
+	if route == nil {
+		p.route = func(net.Conn) (there, back *Link) { return &p.there, &p.back }
+	}
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -47,21 +59,16 @@ func (p *Proxy) SetTarget(target string) {
 	p.dropLocked()
 }
 
-// SetLatency holds up what the server says by that much each time.
-func (p *Proxy) SetLatency(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.latency = d
-}
+// SetLatency has what the server says arrive that much later.
+func (p *Proxy) SetLatency(d time.Duration) { p.back.SetDelay(d) }
 
 // SetReset drops every connection, new and old, for as long as it is set.
 func (p *Proxy) SetReset(on bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.reset = on
 	if on {
-		p.dropLocked()
+		p.there.Cut()
+		return
 	}
+	p.there.Restore()
 }
 
 // Close ends all connections and waits for them.
@@ -89,84 +96,56 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) serve(client net.Conn) {
-	defer func() { _ = client.Close() }()
-	p.mu.Lock()
-	target, refuse := p.target, p.reset || p.closed
-	p.mu.Unlock()
-	if refuse {
+	there, back := p.route(client)
+	if there == nil || back == nil || !there.pass(time.Time{}, p.done) || !back.pass(time.Time{}, p.done) {
 		abort(client)
 		return
 	}
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
 	server, err := (&net.Dialer{Timeout: time.Second}).Dial("tcp", target)
 	if err != nil {
 		abort(client)
 		return
 	}
-	defer func() { _ = server.Close() }()
-	if !p.keep(client, server) {
+	c := &crossing{client, server}
+	if !p.keep(c, there, back) {
+		c.abort()
 		return
 	}
-	defer p.forget(client, server)
+	defer p.forget(c, there, back)
 	var both sync.WaitGroup
-	both.Go(func() { p.copy(server, client, false) })
-	both.Go(func() { p.copy(client, server, true) })
+	both.Go(func() { there.carry(server, client, p.done) })
+	both.Go(func() { back.carry(client, server, p.done) })
 	both.Wait()
 }
 
-// copy passes bytes on until one side ends, and then ends the other.
-func (p *Proxy) copy(to, from net.Conn, delayed bool) {
-	defer func() { _ = to.Close() }()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if n > 0 {
-			if delayed {
-				p.delay()
-			}
-			if _, err := to.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (p *Proxy) delay() {
-	p.mu.Lock()
-	timer := time.NewTimer(p.latency)
-	p.mu.Unlock()
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-p.done:
-	}
-}
-
-func (p *Proxy) keep(conns ...net.Conn) bool {
+func (p *Proxy) keep(c *crossing, there, back *Link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.reset {
+	if p.closed {
 		return false
 	}
-	for _, c := range conns {
-		p.open[c] = true
+	if !there.keep(c) || !back.keep(c) {
+		there.forget(c)
+		return false
 	}
+	p.open[c] = true
 	return true
 }
 
-func (p *Proxy) forget(conns ...net.Conn) {
+func (p *Proxy) forget(c *crossing, there, back *Link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range conns {
-		delete(p.open, c)
-	}
+	delete(p.open, c)
+	there.forget(c)
+	back.forget(c)
 }
 
 func (p *Proxy) dropLocked() {
 	for c := range p.open {
-		abort(c)
+		c.abort()
 	}
 }
 
