@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	approleRole = "auth/approle/role/vault-authz"
+	approleName = "vault-authz"
+	approleRole = "auth/approle/role/" + approleName
 	approleID   = "role-of-vault-authz"
 )
 
@@ -18,34 +19,18 @@ type approle struct {
 	ttl string
 }
 
-// startAppRole enables the login, with a role for the service.
-func (w *world) startAppRole(ctx context.Context) error {
-	if err := w.vault.Do(ctx, "POST", "sys/auth/approle", map[string]any{"type": "approle"}, nil); err != nil {
-		return err
-	}
-	return w.makeRole(ctx)
-}
-
-// makeRole makes the role, with a new secret id in the service's file.
+// makeRole makes a role for the service, with a new secret id in its file.
 func (w *world) makeRole(ctx context.Context) error {
-	err := w.vault.Do(ctx, "POST", approleRole, map[string]any{
+	role, err := w.vault.AppRole(ctx, approleName, map[string]any{
 		"token_policies": []string{"vault-authz-reader"}, "token_ttl": w.approle.ttl, "token_no_default_policy": false,
-	}, nil)
+	})
 	if err != nil {
 		return err
 	}
 	if err := w.vault.Do(ctx, "POST", approleRole+"/role-id", map[string]any{"role_id": approleID}, nil); err != nil {
 		return err
 	}
-	var made struct {
-		Data struct {
-			ID string `json:"secret_id"`
-		} `json:"data"`
-	}
-	if err := w.vault.Do(ctx, "POST", approleRole+"/secret-id", nil, &made); err != nil {
-		return err
-	}
-	return replace(w.secretIDFile(), []byte(made.Data.ID+"\n"))
+	return replace(w.secretIDFile(), []byte(role.SecretID+"\n"))
 }
 
 // revokeLogins revokes every token that came from a login.

@@ -97,7 +97,7 @@ func (w *world) start(ctx context.Context, binaries binaries, f fault) error {
 		return err
 	}
 	if w.approle != nil {
-		if err := w.startAppRole(ctx); err != nil {
+		if err := w.makeRole(ctx); err != nil {
 			return err
 		}
 	}

@@ -3,11 +3,8 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -154,50 +151,19 @@ func newReply(status int, raw []byte) (reply, error) {
 	return r, nil
 }
 
-// operators is shared by all calls to admin APIs.
-var operators = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-
 // do makes one call to the admin API, with fields of a form as name=value.
 func (r *replica) do(ctx context.Context, method, path string, form ...string) (reply, error) {
-	values := url.Values{}
-	for _, f := range form {
-		name, value, _ := strings.Cut(f, "=")
-		values.Add(name, value)
-	}
-	var body io.Reader
-	if len(form) > 0 {
-		body = strings.NewReader(values.Encode())
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.Admin+path, body)
+	status, raw, err := r.Call(ctx, method, path, form...)
 	if err != nil {
 		return reply{}, err
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	resp, err := operators.Do(req)
-	if err != nil {
-		return reply{}, err
-	}
-	raw, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return reply{}, err
-	}
-	return newReply(resp.StatusCode, raw)
+	return newReply(status, raw)
 }
 
 // openAPI returns the document of the admin API.
 func (r *replica) openAPI(ctx context.Context) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Admin+"/openapi.yaml", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := operators.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := io.ReadAll(resp.Body)
-	return raw, errors.Join(err, resp.Body.Close())
+	_, raw, err := r.Call(ctx, http.MethodGet, "/openapi.yaml")
+	return raw, err
 }
 
 // admin is do for a call that must end with a status.

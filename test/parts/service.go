@@ -3,8 +3,11 @@ package parts
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +40,8 @@ type Service struct {
 	// operators call, empty without a state.
 	GRPC, Probes, Admin string
 	http                *http.Client
+	// operators make the calls to the admin API, which may take long.
+	operators *http.Client
 }
 
 // BuildService builds vault-authz from the module that the working directory
@@ -73,7 +78,10 @@ func StartService(ctx context.Context, c ServiceConfig) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{Process: p, http: &http.Client{Timeout: 5 * time.Second}}
+	s := &Service{
+		Process: p, http: &http.Client{Timeout: 5 * time.Second},
+		operators: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
+	}
 	ctx, cancel := context.WithTimeout(ctx, StartLimit)
 	defer cancel()
 	err = Await(ctx, p, func(ctx context.Context) error {
@@ -116,6 +124,30 @@ func (s *Service) Ready(ctx context.Context) error {
 	}
 	_, err = fetch(s.http, req)
 	return err
+}
+
+// Call makes one call to the admin API, with fields of a form as name=value.
+func (s *Service) Call(ctx context.Context, method, path string, form ...string) (status int, body []byte, err error) {
+	values := url.Values{}
+	for _, f := range form {
+		name, value, _ := strings.Cut(f, "=")
+		values.Add(name, value)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+s.Admin+path, strings.NewReader(values.Encode()))
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(form) == 0 {
+		req.Body, req.ContentLength = nil, 0
+	} else {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	resp, err := s.operators.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, errors.Join(err, resp.Body.Close())
 }
 
 // A DecisionLine is one line of the service's decision log.

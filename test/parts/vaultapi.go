@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -26,7 +27,11 @@ type VaultAPI struct {
 // NewVaultAPI returns the API at an address (http://host:port), used with the
 // root token.
 func NewVaultAPI(address, rootToken string) VaultAPI {
-	return VaultAPI{Address: address, RootToken: rootToken, http: &http.Client{Timeout: 10 * time.Second}}
+	return VaultAPI{Address: address, RootToken: rootToken, http: &http.Client{
+		Timeout: 10 * time.Second,
+		// What another server would have answered is not what this one did.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // Do makes one call. path is what follows /v1/; body and into may be nil.
@@ -131,6 +136,30 @@ func (v *VaultAPI) token(ctx context.Context, policy string, capabilities, mount
 	}
 	err = v.Do(ctx, "POST", "auth/token/create", map[string]any{"policies": []string{policy}, "ttl": "1h"}, &answer)
 	return answer.Auth.Token, err
+}
+
+// AppRole enables that login, unless it is there, and makes a role with a new
+// secret id.
+func (v *VaultAPI) AppRole(ctx context.Context, name string, settings map[string]any) (AppRole, error) {
+	// It is an error only if the role cannot be made.
+	enabled := v.Do(ctx, "POST", "sys/auth/approle", map[string]any{"type": "approle"}, nil)
+	path := "auth/approle/role/" + name
+	if err := v.Do(ctx, "POST", path, settings, nil); err != nil {
+		return AppRole{}, errors.Join(err, enabled)
+	}
+	var role, secret struct {
+		Data struct {
+			RoleID   string `json:"role_id"`
+			SecretID string `json:"secret_id"`
+		} `json:"data"`
+	}
+	if err := v.Do(ctx, "GET", path+"/role-id", nil, &role); err != nil {
+		return AppRole{}, err
+	}
+	if err := v.Do(ctx, "POST", path+"/secret-id", nil, &secret); err != nil {
+		return AppRole{}, err
+	}
+	return AppRole{role.Data.RoleID, secret.Data.SecretID}, nil
 }
 
 // Revoke revokes a token.

@@ -1,0 +1,166 @@
+package parts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startTestCluster starts a cluster with mounts, and ends it with the test.
+func startTestCluster(t *testing.T) *Cluster {
+	t.Helper()
+	binary := os.Getenv("BAO_BIN")
+	if binary == "" {
+		if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
+			t.Fatal("BAO_BIN is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary")
+		}
+		t.Skip("BAO_BIN is not set: `make e2e` gets an OpenBao")
+	}
+	began := time.Now()
+	c, err := StartCluster(t.Context(), ClusterConfig{Binary: binary, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if _, err := c.Furnish(t.Context(), "1h"); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the cluster is there after %s", time.Since(began).Round(100*time.Millisecond))
+	return c
+}
+
+// The steps build on each other, and share one cluster.
+func TestAClusterIsWhatItIsSetTo(t *testing.T) {
+	t.Parallel()
+	c := startTestCluster(t)
+	ctx := t.Context()
+	leader := leads(t, c)
+	standby := c.Others(leader)[0]
+	put := func(through *Node, key string) error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		return through.Put(ctx, MountV1, KVv1, key, map[string]any{"is": "there"})
+	}
+	has := func(n *Node, key string) func(context.Context) error {
+		return func(ctx context.Context) error { return n.Do(ctx, "GET", MountV1+"/"+key, nil, nil) }
+	}
+	for name, cut := range map[string]func(*Link){"cut": (*Link).Cut, "silent": (*Link).Silence} {
+		c.Isolate(standby, cut)
+		if err := put(leader, name); err != nil {
+			t.Fatalf("%s: a write on the leader of two: %v", name, err)
+		}
+		if err := put(standby, name); err == nil {
+			t.Errorf("%s: an isolated standby passed a write on", name)
+		}
+		if has(standby, name)(ctx) == nil {
+			t.Errorf("%s: an isolated standby knows what was written elsewhere", name)
+		}
+		if err := standby.Do(ctx, "GET", "sys/health?standbyok=true", nil, nil); err != nil {
+			t.Errorf("%s: clients do not reach an isolated standby: %v", name, err)
+		}
+		c.Heal()
+		eventually(t, name+": the standby catches up", has(standby, name))
+	}
+
+	const delay = 300 * time.Millisecond
+	c.Link(leader, standby).SetDelay(delay)
+	if err := put(leader, "late"); err != nil {
+		t.Fatal(err)
+	}
+	written := time.Now()
+	eventually(t, "a late write arrives", has(standby, "late"))
+	if late := time.Since(written); late < delay {
+		t.Errorf("a write arrived %s later, want at least %s", late, delay)
+	}
+	c.Heal()
+
+	c.Isolate(leader, (*Link).Cut)
+	next := leads(t, c)
+	if next == leader {
+		t.Fatal("an isolated leader still leads the others")
+	}
+	if err := put(next, "under the next leader"); err != nil {
+		t.Error(err)
+	}
+	c.Heal()
+	eventually(t, "the leader of before catches up", has(leader, "under the next leader"))
+
+	if _, err := c.StepDown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	leader = leads(t, c)
+	if err := leader.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	next = leads(t, c)
+	if err := errors.Join(put(next, "while the leader is stopped"), leader.Signal(syscall.SIGCONT)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the node that was stopped catches up", has(leader, "while the leader is stopped"))
+
+	if err := next.Seal(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Do(ctx, "GET", MountV1+"/late", nil, nil); err == nil {
+		t.Error("a sealed node answers")
+	}
+	if err := next.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	leads(t, c).Kill()
+	if err := put(leads(t, c), "while one is dead"); err != nil {
+		t.Error(err)
+	}
+
+	if err := c.SetStandbyReads(ctx, false); err != nil {
+		t.Fatal(err)
+	}
+	leader = leads(t, c)
+	standby = c.Others(leader)[0]
+	eventually(t, "a standby passes a read on", has(standby, "while one is dead"))
+	c.Isolate(standby, (*Link).Cut)
+	if err := has(standby, "late")(ctx); err == nil {
+		t.Error("an isolated standby that does not read itself answers")
+	}
+}
+
+func TestAClusterLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	c := startTestCluster(t)
+	c.Nodes[0].Kill()
+	if err := c.Nodes[1].Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	for _, p := range c.Processes() {
+		select {
+		case <-p.Exited():
+		default:
+			t.Errorf("%s still runs", p.Name())
+		}
+	}
+}
+
+func leads(t *testing.T, c *Cluster) *Node {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), StartLimit)
+	defer cancel()
+	n, err := c.Leader(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func eventually(t *testing.T, what string, condition func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), StartLimit)
+	defer cancel()
+	if err := Await(ctx, nil, condition); err != nil {
+		t.Fatal(fmt.Errorf("%s: %w", what, err))
+	}
+}

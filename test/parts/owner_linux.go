@@ -1,0 +1,46 @@
+package parts
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// owner returns which of some processes has the loopback connection that begins
+// at a port, 0 for none of them.
+func owner(port int, pids []int) int {
+	raw, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		return 0
+	}
+	local := fmt.Sprintf("0100007F:%04X", port)
+	for line := range strings.SplitSeq(string(raw), "\n") {
+		const address, inode = 1, 9
+		fields := strings.Fields(line)
+		if len(fields) <= inode || fields[address] != local {
+			continue
+		}
+		for _, pid := range pids {
+			if holds(pid, "socket:["+fields[inode]+"]") {
+				return pid
+			}
+		}
+	}
+	return 0
+}
+
+// holds says whether a process has something open.
+func holds(pid int, what string) bool {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	for _, f := range files {
+		if target, err := os.Readlink(filepath.Join(dir, f.Name())); err == nil && target == what {
+			return true
+		}
+	}
+	return false
+}
