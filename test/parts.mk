@@ -22,6 +22,11 @@ chaos: tools ## break Vault and the way to it in every manner, under traffic; pr
 	@go build -o '$(TOOLS)/bin/chaos' ./test/chaos
 	@$(REAL_PARTS) exec '$(TOOLS)/bin/chaos' $(CHAOS)
 
+.PHONY: chaos-cluster
+chaos-cluster: tools ## the same with a cluster of three nodes (10 minutes); prints three tables
+	@go build -o '$(TOOLS)/bin/chaos' ./test/chaos
+	@$(REAL_PARTS) exec '$(TOOLS)/bin/chaos' -cluster $(CHAOS)
+
 .PHONY: demo
 demo: tools ## Envoy, Vault, vault-authz and an upstream on loopback, with curl lines to paste
 	@go build -o '$(TOOLS)/bin/demo' ./test/demo

@@ -12,10 +12,19 @@ import (
 
 // about says what was tried, on what, and when.
 func about(ctx context.Context, to io.Writer, b binaries, p plan) {
-	fmt.Fprintf(to, "%s, %s/%s, %d CPUs, %s; %s at %s; %s; Envoy %s; traffic × %g, %s before each fault, %s of it, %s after it.\n\n",
+	fmt.Fprintf(to, "%s; %s; Envoy %s; traffic × %g, %s before each fault, %s of it, %s after it.\n\n",
+		where(ctx, b), said(ctx, b.vault, "-version"), envoyVersion(said(ctx, b.envoy, "--version")), p.load, p.steady, p.fault, p.recovery)
+}
+
+// aboutCluster is about for a cluster.
+func aboutCluster(ctx context.Context, to io.Writer, b binaries) {
+	fmt.Fprintf(to, "%s; three nodes of %s, performance_multiplier 1.\n\n", where(ctx, b), said(ctx, b.bao, "version"))
+}
+
+func where(ctx context.Context, b binaries) string {
+	return fmt.Sprintf("%s, %s/%s, %d CPUs, %s; %s at %s",
 		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
-		said(ctx, b.service, "version"), said(ctx, "git", "rev-parse", "--short", "HEAD"), said(ctx, b.vault, "-version"), envoyVersion(said(ctx, b.envoy, "--version")),
-		p.load, p.steady, p.fault, p.recovery)
+		said(ctx, b.service, "version"), said(ctx, "git", "rev-parse", "--short", "HEAD"))
 }
 
 // said returns the first line of what a program says.

@@ -7,4 +7,9 @@
 // network. Requests leave when they are due, whatever became of those before
 // them (an open loop), and their latency counts from when they were due: a
 // service that stalls cannot make the figures better by asking for less.
+//
+// With -cluster there are three nodes of OpenBao instead, with links between them
+// that can be cut and delayed, and replicas that ask them in different orders:
+// how long a revocation through one takes to hold on another, who wins races, and
+// what becomes of requests and admin calls while nodes and links fail.
 package main

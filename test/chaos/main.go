@@ -20,13 +20,18 @@ import (
 )
 
 type options struct {
-	vault, envoy, service, logs string
-	only                        *regexp.Regexp
-	parallel                    int
-	retries                     int
-	flood                       int
-	floodRate                   float64
-	plan                        plan
+	vault, bao, envoy, service, logs string
+	only                             *regexp.Regexp
+	parallel                         int
+	retries                          int
+	flood                            int
+	floodRate                        float64
+	plan                             plan
+	// cluster tries a cluster instead; rounds is how often each thing is
+	// measured there, unless cap ends it before.
+	cluster bool
+	rounds  int
+	cap     time.Duration
 }
 
 func main() {
@@ -45,6 +50,10 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("chaos", flag.ExitOnError)
 	only := flags.String("run", "", "only the faults whose names match this expression")
 	flags.StringVar(&o.vault, "vault", os.Getenv("VAULT_BIN"), "the Vault to break, as made by make tools")
+	flags.StringVar(&o.bao, "bao", os.Getenv("BAO_BIN"), "the OpenBao to make a cluster of")
+	flags.BoolVar(&o.cluster, "cluster", false, "break a cluster of three nodes instead; about ten minutes")
+	flags.IntVar(&o.rounds, "rounds", 100, "how often each thing is measured on a cluster")
+	flags.DurationVar(&o.cap, "cap", 25*time.Second, "how long that may take")
 	flags.StringVar(&o.service, "service", "", "the vault-authz to try, built from here if empty")
 	flags.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY_BIN"), "the Envoy to look through")
 	flags.StringVar(&o.logs, "logs", "", "folder to keep the logs of the services in")
@@ -63,7 +72,10 @@ func run(ctx context.Context, args []string) error {
 	if o.only, err = regexp.Compile(*only); err != nil {
 		return err
 	}
-	if o.vault == "" || o.envoy == "" {
+	if o.cluster && o.bao == "" {
+		return errors.New("there is no OpenBao to make a cluster of: run `make chaos-cluster`, or set BAO_BIN to what `make tools` made")
+	}
+	if !o.cluster && (o.vault == "" || o.envoy == "") {
 		return errors.New("there is no Vault to break or no Envoy to look through: run `make chaos`, or set VAULT_BIN and ENVOY_BIN to what `make tools` made")
 	}
 	dir, err := os.MkdirTemp("", "vault-authz-chaos-")
@@ -76,7 +88,11 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	b := binaries{vault: o.vault, service: o.service, envoy: o.envoy}
+	b := binaries{vault: o.vault, bao: o.bao, service: o.service, envoy: o.envoy}
+	if o.cluster {
+		aboutCluster(ctx, os.Stdout, b)
+		return breakCluster(ctx, dir, b, o)
+	}
 	about(ctx, os.Stdout, b, o.plan)
 	return errors.Join(breakEverything(ctx, dir, b, o), drown(ctx, dir, b, o))
 }

@@ -99,23 +99,44 @@ func (r row) recoveryLimit() time.Duration {
 }
 
 // bad says whether any cell is not as it must be.
-func (r row) bad() bool {
-	return slices.ContainsFunc(r.cells(), func(c cell) bool { return c.bad })
-}
+func (r row) bad() bool { return anyBad(lines([]row{r})) }
 
 func printTable(to io.Writer, rows []row) {
 	var heads []string
 	for _, c := range columns() {
 		heads = append(heads, c.head)
 	}
-	fmt.Fprintf(to, "| %s |\n|%s\n", strings.Join(heads, " | "), strings.Repeat("---|", len(heads)))
+	printCells(to, heads, lines(rows))
+}
+
+// A line is one row of any table.
+type line interface{ cells() []cell }
+
+func lines[T line](rows []T) [][]cell {
+	var all [][]cell
 	for _, r := range rows {
+		all = append(all, r.cells())
+	}
+	return all
+}
+
+// printCells writes a table in Markdown.
+func printCells(to io.Writer, heads []string, rows [][]cell) {
+	fmt.Fprintf(to, "| %s |\n|%s\n", strings.Join(heads, " | "), strings.Repeat("---|", len(heads)))
+	for _, cells := range rows {
 		fmt.Fprint(to, "|")
-		for _, c := range r.cells() {
+		for _, c := range cells {
 			fmt.Fprintf(to, " %s |", c)
 		}
 		fmt.Fprintln(to)
 	}
+}
+
+// anyBad says whether any cell is not as it must be.
+func anyBad(rows [][]cell) bool {
+	return slices.ContainsFunc(rows, func(cells []cell) bool {
+		return slices.ContainsFunc(cells, func(c cell) bool { return c.bad })
+	})
 }
 
 // brief writes a duration as people do.

@@ -16,7 +16,7 @@ import (
 )
 
 // Binaries are the programs that are tried.
-type binaries struct{ vault, service, envoy string }
+type binaries struct{ vault, bao, service, envoy string }
 
 // A plan says how long things take, and by how much there is more traffic than
 // the rates below.

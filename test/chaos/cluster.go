@@ -1,0 +1,319 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// What is promised on a cluster.
+const (
+	// revokedWithin is how long a revocation through one replica may take to
+	// hold on another.
+	revokedWithin = 2 * time.Second
+	// callWithin bounds an admin call while nothing is broken.
+	callWithin = 1500 * time.Millisecond
+	// worksWithin bounds how long admin calls fail after there is a leader that
+	// can be reached.
+	worksWithin = 2 * time.Second
+	// slowLink is how late everything arrives on a slow link.
+	slowLink = 300 * time.Millisecond
+	// owner is the consumer whose credentials they are.
+	owner = "alice"
+)
+
+// A clusterWorld is a cluster, and replicas before it that share a state.
+type clusterWorld struct {
+	dir      string
+	binary   string
+	cluster  *parts.Cluster
+	role     parts.AppRole
+	consumer string
+	// started is how many replicas there were so far.
+	started int
+	mu      sync.Mutex
+}
+
+// A replica is one vault-authz of a [clusterWorld].
+type replica struct {
+	*parts.Service
+	direct *direct
+}
+
+func newClusterWorld(ctx context.Context, dir string, b binaries) (*clusterWorld, error) {
+	c, err := parts.StartCluster(ctx, parts.ClusterConfig{Binary: b.bao, Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	return &clusterWorld{dir: dir, binary: b.service, cluster: c}, nil
+}
+
+// settle mends everything and empties the mounts, and says which node leads.
+func (w *clusterWorld) settle(ctx context.Context) (leader *parts.Node, err error) {
+	w.cluster.Heal()
+	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
+	defer cancel()
+	if err := w.cluster.Await(ctx); err != nil {
+		return nil, err
+	}
+	if w.role, err = w.cluster.Furnish(ctx, "1h"); err != nil {
+		return nil, err
+	}
+	return w.cluster.Leader(ctx)
+}
+
+// A preference is which nodes a replica asks before the others, for credentials
+// and for the state.
+type preference struct{ credentials, state *parts.Node }
+
+func prefers(n *parts.Node) preference { return preference{n, n} }
+
+// replicas starts one for each preference, and makes the owner of all
+// credentials.
+func (w *clusterWorld) replicas(ctx context.Context, preferences ...preference) (all []*replica, stop func(), err error) {
+	stop = func() {
+		var ends sync.WaitGroup
+		for _, r := range all {
+			ends.Go(func() {
+				r.Stop(5 * time.Second)
+				_ = r.direct.close()
+			})
+		}
+		ends.Wait()
+	}
+	for _, p := range preferences {
+		r, err := w.replica(ctx, p)
+		if err != nil {
+			stop()
+			return nil, nil, err
+		}
+		all = append(all, r)
+	}
+	if err := w.makeOwner(ctx, all); err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return all, stop, nil
+}
+
+func (w *clusterWorld) replica(ctx context.Context, p preference) (*replica, error) {
+	w.started++
+	own := filepath.Join(w.dir, "replica-"+strconv.Itoa(w.started))
+	if err := os.Mkdir(own, 0o700); err != nil {
+		return nil, err
+	}
+	s, err := parts.StartReplica(ctx, parts.ReplicaConfig{
+		Binary: w.binary, Dir: own, Role: w.role, Nodes: w.cluster.From(p.credentials), StateNodes: w.cluster.From(p.state),
+	})
+	if err != nil {
+		return nil, err
+	}
+	d, err := newDirect(s.GRPC)
+	if err != nil {
+		s.Kill()
+		return nil, err
+	}
+	return &replica{s, d}, nil
+}
+
+// makeOwner makes the consumer, and waits until all replicas know it.
+func (w *clusterWorld) makeOwner(ctx context.Context, all []*replica) error {
+	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
+	defer cancel()
+	if _, err := all[0].insist(ctx, []int{201, 409}, "POST", "/consumers", "username="+owner); err != nil {
+		return err
+	}
+	for _, r := range all {
+		raw, err := r.insist(ctx, []int{200}, "GET", "/consumers/"+owner)
+		if err != nil {
+			return err
+		}
+		var c struct{ ID string }
+		if err := json.Unmarshal(raw, &c); err != nil {
+			return err
+		}
+		w.consumer = c.ID
+	}
+	// A replica that knows it decides with it only after its next look at the
+	// changes.
+	p, err := w.makes(ctx, all[0])
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if _, err := r.until(ctx, p, allowed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insist makes an admin call until it answers with one of some statuses.
+func (r *replica) insist(ctx context.Context, statuses []int, method, path string, form ...string) (raw []byte, err error) {
+	err = parts.Await(ctx, r.Process, func(ctx context.Context) error {
+		var status int
+		if status, raw, err = r.Call(ctx, method, path, form...); err != nil {
+			return err
+		}
+		for _, s := range statuses {
+			if status == s {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s %s: status %d: %s", method, path, status, raw)
+	})
+	return raw, err
+}
+
+const credentials = "/vault-auth/" + parts.ReplicaVaultV1 + "/credentials"
+
+// creates makes a credential in one call.
+func (w *clusterWorld) creates(ctx context.Context, r *replica) (pair, error) {
+	p := pair{access: token("access"), secret: token("secret"), consumer: w.consumer}
+	status, raw, err := r.Call(ctx, "POST", credentials+"/"+owner, "access_token="+p.access, "secret_token="+p.secret)
+	if err == nil && status != http.StatusCreated {
+		err = fmt.Errorf("creating a credential: status %d: %s", status, raw)
+	}
+	return p, err
+}
+
+// makes makes a credential however often it must be tried.
+func (w *clusterWorld) makes(ctx context.Context, r *replica) (p pair, err error) {
+	err = parts.Await(ctx, r.Process, func(ctx context.Context) error {
+		p, err = w.creates(ctx, r)
+		return err
+	})
+	return p, err
+}
+
+// revokes deletes a credential in one call.
+func (r *replica) revokes(ctx context.Context, p pair) error {
+	status, raw, err := r.Call(ctx, "DELETE", credentials+"/token/"+p.access)
+	if err == nil && status != http.StatusNoContent {
+		err = fmt.Errorf("revoking a credential: status %d: %s", status, raw)
+	}
+	return err
+}
+
+// until asks about a pair until the answer is the one that is wanted, and returns
+// when the last one was asked for that was not.
+func (r *replica) until(ctx context.Context, p pair, want outcome) (time.Time, error) {
+	last := time.Time{}
+	for {
+		asked := time.Now()
+		got := r.direct.ask(ctx, p)
+		if got == want {
+			return last, nil
+		}
+		if ctx.Err() != nil {
+			return asked, fmt.Errorf("%s, not %s: %w", got, want, ctx.Err())
+		}
+		if last = asked; !until(ctx, asked.Add(10*time.Millisecond)) {
+			return last, ctx.Err()
+		}
+	}
+}
+
+// breakCluster tries everything on clusters, first with standbys that answer
+// reads and then without.
+func breakCluster(ctx context.Context, dir string, b binaries, o options) error {
+	w, err := newClusterWorld(ctx, dir, b)
+	if err != nil {
+		return err
+	}
+	defer w.cluster.Close()
+	var tables clusterTables
+	for _, reads := range []bool{true, false} {
+		if !reads {
+			if _, err = w.settle(ctx); err == nil {
+				err = w.cluster.SetStandbyReads(ctx, false)
+			}
+			if err != nil {
+				break
+			}
+		}
+		if err = w.tryAll(ctx, &tables, o, reads); err != nil {
+			break
+		}
+	}
+	tables.print(os.Stdout)
+	if tables.bad() {
+		err = errors.Join(err, errors.New("cluster: not all is as it must be"))
+	}
+	return err
+}
+
+func (w *clusterWorld) tryAll(ctx context.Context, tables *clusterTables, o options, reads bool) error {
+	mode := map[bool]string{true: "on", false: "off"}[reads]
+	said := func(name string, began time.Time, cells []cell) {
+		fmt.Fprintf(os.Stderr, "chaos: standby reads %s: %s: %s: %s\n", mode, name, time.Since(began).Round(time.Second), cells)
+	}
+	for _, t := range topologies() {
+		if began := time.Now(); o.only.MatchString(t.name) && (reads || t.always) {
+			r, err := w.measure(ctx, t, o.rounds, o.cap)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			r.reads = mode
+			tables.topologies = append(tables.topologies, r)
+			said(t.name, began, r.cells())
+		}
+	}
+	for _, race := range races() {
+		if began := time.Now(); o.only.MatchString(race.name) && (reads || race.always) {
+			r, err := w.race(ctx, race, o.rounds, o.cap)
+			if err != nil {
+				return fmt.Errorf("%s: %w", race.name, err)
+			}
+			r.reads = mode
+			tables.races = append(tables.races, r)
+			said(race.name, began, r.cells())
+		}
+	}
+	for _, f := range clusterFaults() {
+		if began := time.Now(); o.only.MatchString(f.name) && (reads || f.always) {
+			r, err := w.tryFault(ctx, f)
+			if err != nil {
+				return fmt.Errorf("%s: %w", f.name, err)
+			}
+			r.reads = mode
+			tables.faults = append(tables.faults, r)
+			said(f.name, began, r.cells())
+			for _, wrong := range r.wrong {
+				fmt.Fprintf(os.Stderr, "chaos: %s: %s\n", f.name, wrong)
+			}
+		}
+	}
+	return nil
+}
+
+// many does something up to n times, a few at a time, and begins none after a
+// while.
+func many(ctx context.Context, n int, while time.Duration, do func(ctx context.Context) error) error {
+	end := time.Now().Add(while)
+	var g errgroup.Group
+	g.SetLimit(8)
+	for range n {
+		if time.Now().After(end) || ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			// It may take as long again.
+			ctx, cancel := context.WithDeadline(ctx, end.Add(while))
+			defer cancel()
+			return do(ctx)
+		})
+	}
+	return errors.Join(g.Wait(), ctx.Err())
+}

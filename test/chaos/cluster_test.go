@@ -1,0 +1,98 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// TestAFewThingsOnACluster keeps the program able to run: what must come out is
+// for the program to say, and for the end-to-end tests on a cluster.
+func TestAFewThingsOnACluster(t *testing.T) {
+	t.Parallel()
+	bao := os.Getenv("BAO_BIN")
+	if bao == "" {
+		if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
+			t.Fatal("BAO_BIN is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary")
+		}
+		t.Skip("BAO_BIN is not set: `make chaos-cluster` gets an OpenBao and runs all of this")
+	}
+	service, err := parts.BuildService(t.Context(), t.TempDir(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := newClusterWorld(t.Context(), t.TempDir(), binaries{bao: bao, service: service})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.cluster.Close)
+	var tables clusterTables
+	o := options{only: regexp.MustCompile(`^(A leader, B leader|two creators, v1|step-down)$`), rounds: 2, cap: 20 * time.Second}
+	if err := w.tryAll(t.Context(), &tables, o, true); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	tables.print(&out)
+	t.Log(out.String())
+	if len(tables.topologies) != 1 || len(tables.topologies[0].held) != o.rounds {
+		t.Errorf("topologies: %v, want one with %d revocations", lines(tables.topologies), o.rounds)
+	}
+	if len(tables.races) != 1 || tables.races[0].rounds+tables.races[0].unfinished != o.rounds {
+		t.Errorf("races: %v, want one with %d rounds", lines(tables.races), o.rounds)
+	}
+	if len(tables.faults) != 1 || tables.faults[0].elected == 0 || tables.faults[0].shots == 0 || len(tables.faults[0].held) == 0 {
+		t.Errorf("faults: %v, want one with an election, requests and revocations", lines(tables.faults))
+	}
+}
+
+// TestAFaultOfAClusterIsJudged has each thing go wrong that a cell is about, and
+// the cell must say so and no other.
+func TestAFaultOfAClusterIsJudged(t *testing.T) {
+	t.Parallel()
+	gone := pair{expires: at(5)}
+	tests := []struct {
+		name  string
+		shot  shot
+		spoil func(*faultRow)
+		bad   []string
+	}{
+		{"nothing", shot{class: hot, outcome: allowed}, nil, nil},
+		{"revoked just now", shot{class: expiring, pair: gone, due: at(4), outcome: allowed}, nil, nil},
+		{"revoked before", shot{class: expiring, pair: gone, due: at(5), outcome: allowed}, nil, []string{"wrong allows"}},
+		{"a wrong secret", shot{class: stolen, outcome: allowed}, nil, []string{"wrong allows"}},
+		{"a wrong secret unavailable", shot{class: stolen, outcome: unavailable}, nil, nil},
+		{"a cached one unavailable", shot{class: hot, outcome: unavailable}, nil, []string{"cached lost"}},
+		{"a cached one denied", shot{class: hot, outcome: denied}, nil, []string{"cached lost", "good told 401"}},
+		{"no answer", shot{class: unknown, outcome: silent}, nil, []string{"no answer"}},
+		{"late on B", shot{outcome: denied}, func(r *faultRow) { r.works[1] = 4 * time.Second }, []string{"on B after"}},
+		{"held too long", shot{outcome: denied}, func(r *faultRow) { r.held[1] = 3 * time.Second }, []string{"revoked meanwhile, denied elsewhere after: max (n)"}},
+		{"nothing revoked", shot{outcome: denied}, func(r *faultRow) { r.held = nil }, []string{"revoked meanwhile, denied elsewhere after: max (n)"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := &faultRow{elects: true, elected: time.Second, works: []time.Duration{time.Second, 3 * time.Second}, held: []time.Duration{0, 2 * time.Second}}
+			r.count([]shot{test.shot}, at(1))
+			if test.spoil != nil {
+				test.spoil(r)
+			}
+			var bad []string
+			for i, c := range r.cells() {
+				if c.bad {
+					bad = append(bad, faultHeads()[i])
+				}
+			}
+			if !slices.Equal(bad, test.bad) {
+				t.Errorf("cells that are bad: %q, want %q; cells %v", bad, test.bad, r.cells())
+			}
+			if anyBad(lines([]*faultRow{r})) != (test.bad != nil) {
+				t.Errorf("the table says that it is bad: %t, want %t", test.bad == nil, test.bad != nil)
+			}
+		})
+	}
+}

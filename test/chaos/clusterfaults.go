@@ -1,0 +1,290 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// A clusterFault is one way for a cluster to go wrong. Replica A asks the leader
+// first, and B the standby.
+type clusterFault struct {
+	name   string
+	always bool
+	// elects ones make the nodes choose another leader.
+	elects bool
+	// breakIt and mend do it, and undo it.
+	breakIt, mend func(ctx context.Context, c *parts.Cluster, leader, standby *parts.Node) error
+}
+
+func clusterFaults() []clusterFault {
+	heal := func(_ context.Context, c *parts.Cluster, _, _ *parts.Node) error {
+		c.Heal()
+		return nil
+	}
+	none := func(context.Context, *parts.Cluster, *parts.Node, *parts.Node) error { return nil }
+	isolate := func(whom func(leader, standby *parts.Node) *parts.Node, how func(*parts.Link)) func(context.Context, *parts.Cluster, *parts.Node, *parts.Node) error {
+		return func(_ context.Context, c *parts.Cluster, leader, standby *parts.Node) error {
+			c.Isolate(whom(leader, standby), how)
+			return nil
+		}
+	}
+	theLeader := func(leader, _ *parts.Node) *parts.Node { return leader }
+	theStandby := func(_, standby *parts.Node) *parts.Node { return standby }
+	again := func(ctx context.Context, _ *parts.Cluster, leader, _ *parts.Node) error { return leader.Start(ctx) }
+	return []clusterFault{
+		{name: "step-down", always: true, elects: true, breakIt: func(ctx context.Context, c *parts.Cluster, _, _ *parts.Node) error {
+			_, err := c.StepDown(ctx)
+			return err
+		}, mend: none},
+		{name: "leader killed", always: true, elects: true, breakIt: func(_ context.Context, _ *parts.Cluster, leader, _ *parts.Node) error {
+			leader.Kill()
+			return nil
+		}, mend: again},
+		{name: "leader stopped (SIGSTOP)", always: true, elects: true, breakIt: func(_ context.Context, _ *parts.Cluster, leader, _ *parts.Node) error {
+			return leader.Signal(syscall.SIGSTOP)
+		}, mend: func(_ context.Context, _ *parts.Cluster, leader, _ *parts.Node) error {
+			return leader.Signal(syscall.SIGCONT)
+		}},
+		{name: "leader sealed", elects: true, breakIt: func(ctx context.Context, _ *parts.Cluster, leader, _ *parts.Node) error {
+			return leader.Seal(ctx)
+		}, mend: again},
+		{name: "all restarted", always: true, elects: true, breakIt: func(ctx context.Context, c *parts.Cluster, _, _ *parts.Node) error {
+			return c.Restart(ctx)
+		}, mend: none},
+		{name: "standby killed", breakIt: func(_ context.Context, _ *parts.Cluster, _, standby *parts.Node) error {
+			standby.Kill()
+			return nil
+		}, mend: func(ctx context.Context, _ *parts.Cluster, _, standby *parts.Node) error { return standby.Start(ctx) }},
+		{name: "leader isolated, links cut", always: true, elects: true, breakIt: isolate(theLeader, (*parts.Link).Cut), mend: heal},
+		{name: "leader isolated, links silent", elects: true, breakIt: isolate(theLeader, (*parts.Link).Silence), mend: heal},
+		{name: "standby isolated, links cut", always: true, breakIt: isolate(theStandby, (*parts.Link).Cut), mend: heal},
+		{name: "standby isolated, links silent", breakIt: isolate(theStandby, (*parts.Link).Silence), mend: heal},
+		{name: "standby cut off from the clients", breakIt: func(_ context.Context, _ *parts.Cluster, _, standby *parts.Node) error {
+			standby.Clients.SetReset(true)
+			return nil
+		}, mend: heal},
+	}
+}
+
+// A faultRow is what came out of one.
+type faultRow struct {
+	name, reads string
+	elects      bool
+	// elected is when there was another leader, and works when admin calls did
+	// again on each replica, both since the fault began.
+	elected time.Duration
+	works   []time.Duration
+	// held is for how long credentials were good on the other replica after
+	// they had been revoked during the fault.
+	held []time.Duration
+	// What became of the requests meanwhile, as in [row].
+	wrongAllows, lost, blamed, silences, shots int
+	stall                                      time.Duration
+	// wrong tells of the requests that should have ended otherwise, and when
+	// they were due after the fault began.
+	wrong []string
+}
+
+func (r *faultRow) cells() []cell {
+	zero := func(n int) cell { return cell{fmt.Sprint(n), n != 0} }
+	works := func(i int) cell { return cell{brief(r.works[i]), r.works[i] > r.elected+worksWithin} }
+	held := quantile(r.held, 1)
+	elected := cell{"", false}
+	if r.elects {
+		elected = cell{brief(r.elected), false}
+	}
+	return []cell{
+		{r.name, false},
+		{r.reads, false},
+		elected, works(0), works(1),
+		{fmt.Sprintf("%s (%d)", brief(held), len(r.held)), held > revokedWithin || len(r.held) == 0},
+		zero(r.wrongAllows), zero(r.lost), zero(r.blamed), zero(r.silences),
+		{fmt.Sprint(r.shots), r.shots == 0},
+		{brief(r.stall), false},
+	}
+}
+
+func faultHeads() []string {
+	return []string{
+		"fault", "standby reads", "another leader after", "admin works on A after", "on B after", "revoked meanwhile, denied elsewhere after: max (n)",
+		"wrong allows", "cached lost", "good told 401", "no answer", "requests", "longest stall of the machine",
+	}
+}
+
+// A graveyard is the credentials that must not be good any more, or soon. It is
+// safe for concurrent use.
+type graveyard struct {
+	mu    sync.Mutex
+	pairs []pair
+}
+
+// bury takes a pair that was revoked just now.
+func (g *graveyard) bury(p pair) {
+	p.expires = time.Now().Add(revokedWithin)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pairs = append(g.pairs, p)
+}
+
+func (g *graveyard) pick(i int) (pair, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.pairs[i%len(g.pairs)], true
+}
+
+// tryFault breaks the cluster under traffic, and revokes meanwhile.
+func (w *clusterWorld) tryFault(ctx context.Context, f clusterFault) (*faultRow, error) {
+	leader, err := w.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	standby := w.cluster.Others(leader)[0]
+	all, stop, err := w.replicas(ctx, prefers(leader), prefers(standby))
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+
+	const hotPairs, doomed = 20, 6
+	pairs := make([]pair, hotPairs+doomed+1)
+	for i := range pairs {
+		if pairs[i], err = w.makes(ctx, all[0]); err != nil {
+			return nil, err
+		}
+		for _, r := range all {
+			if _, err := r.until(ctx, pairs[i], allowed); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var gone graveyard
+	dead := pairs[hotPairs+doomed]
+	if err := parts.Await(ctx, nil, func(ctx context.Context) error { return all[0].revokes(ctx, dead) }); err != nil {
+		return nil, err
+	}
+	gone.bury(dead)
+
+	ctx, watched := watch(ctx)
+	t := &traffic{askers: []asker{all[0].direct, all[1].direct}}
+	flows := clusterTraffic(ctx, t, pairs[:hotPairs], &gone)
+	r := &faultRow{name: f.name, elects: f.elects}
+	began := time.Now()
+	broken, err := w.phases(ctx, f, r, all, pairs[hotPairs:hotPairs+doomed], &gone, leader, standby)
+	heart, errHeart := watched()
+	flows.Wait()
+	r.count(t.made(), broken)
+	r.stall = heart.worst(began, time.Now())
+	return r, errors.Join(err, errHeart)
+}
+
+// clusterTraffic begins all requests.
+func clusterTraffic(ctx context.Context, t *traffic, pairs []pair, gone *graveyard) *sync.WaitGroup {
+	var flows sync.WaitGroup
+	flow := func(c class, rate float64, next func(int) (pair, bool)) {
+		flows.Go(func() { t.flow(ctx, c, rate, next) })
+	}
+	// Both are asked about each of them.
+	each := func(i int) (pair, bool) { return pairs[i/len(t.askers)%len(pairs)], true }
+	flow(hot, 60, each)
+	flow(stolen, 6, func(i int) (pair, bool) {
+		p, ok := each(i)
+		p.secret = token("wrong")
+		return p, ok
+	})
+	flow(unknown, 6, func(int) (pair, bool) { return pair{access: token("unknown"), secret: token("secret")}, true })
+	flow(expiring, 30, func(i int) (pair, bool) { return gone.pick(i / len(t.askers)) })
+	return &flows
+}
+
+// phases goes through a fault, and says when it began.
+func (w *clusterWorld) phases(ctx context.Context, f clusterFault, r *faultRow, all []*replica, doomed []pair, gone *graveyard, leader, standby *parts.Node) (broken time.Time, err error) {
+	// Until both have heard of all that was made, and have it in their caches.
+	until(ctx, time.Now().Add(5*time.Second))
+	broken = time.Now()
+	if err := f.breakIt(ctx, w.cluster, leader, standby); err != nil {
+		return broken, fmt.Errorf("breaking it: %w", err)
+	}
+	limit, cancel := context.WithTimeout(ctx, 45*time.Second)
+	defer cancel()
+	var both sync.WaitGroup
+	r.works = make([]time.Duration, len(all))
+	errs := make([]error, len(all)+1)
+	both.Go(func() {
+		if f.elects {
+			_, errs[len(all)] = w.cluster.Leader(limit)
+			r.elected = time.Since(broken)
+		}
+	})
+	for i, by := range all {
+		both.Go(func() {
+			// Each revokes some, and the other one must hear of it.
+			r.works[i], errs[i] = w.revokeMeanwhile(limit, r, by, all[1-i], doomed[i*len(doomed)/2:(i+1)*len(doomed)/2], gone, broken)
+		})
+	}
+	both.Wait()
+	until(ctx, time.Now().Add(revokedWithin+time.Second))
+	if err := f.mend(ctx, w.cluster, leader, standby); err != nil {
+		return broken, fmt.Errorf("mending it: %w", err)
+	}
+	until(ctx, time.Now().Add(4*time.Second))
+	for _, err := range errs {
+		// What did not come to pass in time has its figure in the row.
+		if err != nil && limit.Err() == nil {
+			return broken, err
+		}
+	}
+	return broken, ctx.Err()
+}
+
+// revokeMeanwhile revokes some pairs through one replica, as soon as it can, and
+// sees how long each is good on the other. It returns when the first was revoked.
+func (w *clusterWorld) revokeMeanwhile(ctx context.Context, r *faultRow, by, other *replica, pairs []pair, gone *graveyard, broken time.Time) (works time.Duration, err error) {
+	for i, p := range pairs {
+		err := parts.Await(ctx, by.Process, func(ctx context.Context) error { return by.revokes(ctx, p) })
+		if i == 0 {
+			works = time.Since(broken)
+		}
+		if err != nil {
+			return works, err
+		}
+		answered := time.Now()
+		gone.bury(p)
+		patience, cancel := context.WithTimeout(ctx, 3*revokedWithin)
+		last, _ := other.until(patience, p, denied)
+		cancel()
+		w.mu.Lock()
+		r.held = append(r.held, max(0, last.Sub(answered)))
+		w.mu.Unlock()
+	}
+	return works, nil
+}
+
+// count takes over what became of the requests.
+func (r *faultRow) count(shots []shot, broken time.Time) {
+	for _, s := range shots {
+		r.shots++
+		wrong := isWrongAllow(s)
+		if wrong {
+			r.wrongAllows++
+		}
+		if s.outcome == silent {
+			r.silences++
+		}
+		lost := s.class == hot && s.outcome != allowed
+		if lost {
+			r.lost++
+		}
+		if lost && s.outcome == denied {
+			r.blamed++
+		}
+		if wrong || lost || s.outcome == silent {
+			r.wrong = append(r.wrong, fmt.Sprintf("%s: %s, due %s after the fault began", s.class, s.outcome, s.due.Sub(broken).Round(time.Millisecond)))
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// A race is two changes through two replicas. One asks the leader first, the
+// other does so for the state, and for credentials a standby that hears of
+// everything late.
+type race struct {
+	name   string
+	always bool
+	// run says what was wrong in one round, nothing if all was right, and err
+	// where a round came to nothing.
+	run func(ctx context.Context, w *clusterWorld, a, b *replica) (wrong string, err error)
+}
+
+func races() []race {
+	return []race{
+		{name: "disable, then rotate", always: true, run: disableThenRotate},
+		{name: "two creators, v1", always: true, run: func(ctx context.Context, _ *clusterWorld, a, b *replica) (string, error) {
+			return twoCreators(ctx, parts.ReplicaVaultV1, a, b)
+		}},
+		{name: "two creators, v2", run: func(ctx context.Context, _ *clusterWorld, a, b *replica) (string, error) {
+			return twoCreators(ctx, parts.ReplicaVaultV2, a, b)
+		}},
+	}
+}
+
+// disableThenRotate: what one has changed stays when the other changes something
+// else.
+func disableThenRotate(ctx context.Context, w *clusterWorld, a, b *replica) (string, error) {
+	p, err := w.makes(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	if _, err := a.insist(ctx, []int{200}, "PATCH", credentials+"/token/"+p.access, "disabled=true"); err != nil {
+		return "", err
+	}
+	next := p
+	next.secret = token("secret")
+	if _, _, err := b.Call(ctx, "POST", credentials+"/token/"+p.access+"/rotate", "secret_token="+next.secret); err != nil {
+		return "", err
+	}
+	until(ctx, time.Now().Add(revokedWithin))
+	for _, r := range []*replica{a, b} {
+		for _, is := range []pair{p, next} {
+			if r.direct.ask(ctx, is) == allowed {
+				return "allowed", nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// twoCreators: of two that take one access token, one gets it.
+func twoCreators(ctx context.Context, vault string, a, b *replica) (string, error) {
+	access := token("twin")
+	statuses := make([]int, 2)
+	var g errgroup.Group
+	for i, r := range []*replica{a, b} {
+		g.Go(func() (err error) {
+			consumer := fmt.Sprintf("creator-%d", i)
+			for again := true; again && err == nil; {
+				statuses[i], _, err = r.Call(ctx, "POST", "/vault-auth/"+vault+"/credentials", "access_token="+access, "consumer.username="+consumer)
+				// It could not tell, and asks to be called again.
+				again = statuses[i] == http.StatusServiceUnavailable && until(ctx, time.Now().Add(time.Second))
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return "", err
+	}
+	if statuses[0]+statuses[1] == http.StatusCreated+http.StatusConflict {
+		return "", nil
+	}
+	return fmt.Sprint(statuses), nil
+}
+
+// A raceRow is what came out of one. It is safe for concurrent use.
+type raceRow struct {
+	name, reads string
+
+	mu     sync.Mutex
+	rounds int
+	wrong  map[string]int
+	// unfinished rounds came to nothing in time.
+	unfinished int
+}
+
+func (r *raceRow) cells() []cell {
+	return []cell{
+		{r.name, false},
+		{r.reads, false},
+		{ofMany(r.wrong, r.rounds), len(r.wrong) > 0 || r.rounds == 0},
+		{fmt.Sprint(r.unfinished), r.unfinished > 0},
+	}
+}
+
+func raceHeads() []string {
+	return []string{"race, 300 ms between leader and standby", "standby reads", "wrong", "not finished"}
+}
+
+func (w *clusterWorld) race(ctx context.Context, race race, rounds int, while time.Duration) (*raceRow, error) {
+	leader, err := w.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	standby := w.cluster.Others(leader)[0]
+	all, stop, err := w.replicas(ctx, prefers(leader), preference{credentials: standby, state: leader})
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	for i := range all {
+		name := fmt.Sprintf("creator-%d", i)
+		if _, err := all[0].insist(ctx, []int{201, 409}, "POST", "/consumers", "username="+name); err != nil {
+			return nil, err
+		}
+		if _, err := all[1].insist(ctx, []int{200}, "GET", "/consumers/"+name); err != nil {
+			return nil, err
+		}
+	}
+	w.slow(leader, standby)
+	r := &raceRow{name: race.name, wrong: map[string]int{}}
+	err = many(ctx, rounds, while, func(ctx context.Context) error {
+		wrong, err := race.run(ctx, w, all[0], all[1])
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		switch {
+		case err != nil:
+			r.unfinished++
+			return nil
+		case wrong != "":
+			r.wrong[wrong]++
+		}
+		r.rounds++
+		return nil
+	})
+	return r, err
+}

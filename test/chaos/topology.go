@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// A topology is which nodes two replicas ask first: A, through which credentials
+// are made and revoked, and B, where they are used.
+type topology struct {
+	name string
+	// a and b choose among the leader, a standby and another one.
+	a, b func(leader, standby, other *parts.Node) *parts.Node
+	// slow has everything between the leader and the standby arrive late.
+	slow bool
+	// always ones are also tried without reads by standbys.
+	always bool
+}
+
+func topologies() []topology {
+	leader := func(l, _, _ *parts.Node) *parts.Node { return l }
+	standby := func(_, s, _ *parts.Node) *parts.Node { return s }
+	other := func(_, _, o *parts.Node) *parts.Node { return o }
+	return []topology{
+		{name: "A leader, B leader", a: leader, b: leader},
+		{name: "A leader, B standby", a: leader, b: standby, always: true},
+		{name: "A standby, B leader", a: standby, b: leader},
+		{name: "A and B the same standby", a: standby, b: standby},
+		{name: "A standby, B another one", a: standby, b: other, always: true},
+		{name: "A leader, B standby, slow link", a: leader, b: standby, slow: true, always: true},
+	}
+}
+
+// A topologyRow is what came out of one. It is safe for concurrent use.
+type topologyRow struct {
+	name, reads string
+
+	mu sync.Mutex
+	// held is for how long each credential was good on B after its revocation
+	// was answered, and late how many were good on A then.
+	held []time.Duration
+	late int
+	// created were made, and used at once on B; notAllowed says what became of
+	// those that were not allowed there.
+	created    int
+	notAllowed map[outcome]int
+	// longest is that of all admin calls, and refused how many failed.
+	longest time.Duration
+	calls   int
+	refused int
+	stall   time.Duration
+}
+
+func (r *topologyRow) note(do func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	do()
+}
+
+// call times an admin call.
+func (r *topologyRow) call(do func() error) error {
+	began := time.Now()
+	err := do()
+	r.note(func() {
+		r.calls++
+		r.longest = max(r.longest, time.Since(began))
+		if err != nil {
+			r.refused++
+		}
+	})
+	return err
+}
+
+func (r *topologyRow) cells() []cell {
+	promised := func(d, limit time.Duration) cell { return cell{brief(d), d > limit} }
+	return []cell{
+		{r.name, false},
+		{r.reads, false},
+		{fmt.Sprintf("%s / %s", brief(quantile(r.held, 0.5)), brief(quantile(r.held, 0.99))), false},
+		promised(quantile(r.held, 1), revokedWithin),
+		{fmt.Sprint(len(r.held)), len(r.held) == 0},
+		{fmt.Sprintf("%d of %d", r.late, len(r.held)), r.late > 0},
+		{ofMany(r.notAllowed, r.created), len(r.notAllowed) > 0},
+		promised(r.longest, callWithin),
+		{fmt.Sprintf("%d of %d", r.refused, r.calls), r.refused > 0},
+		{brief(r.stall), false},
+	}
+}
+
+func topologyHeads() []string {
+	return []string{
+		"first addresses", "standby reads", "revoked on A, denied on B: p50 / p99", "max", "n",
+		"allowed on A after its own 204", "created on A, then not allowed on B", "longest admin call", "refused", "longest stall of the machine",
+	}
+}
+
+// measure makes, uses and revokes credentials.
+func (w *clusterWorld) measure(ctx context.Context, t topology, rounds int, while time.Duration) (*topologyRow, error) {
+	leader, err := w.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	others := w.cluster.Others(leader)
+	all, stop, err := w.replicas(ctx, prefers(t.a(leader, others[0], others[1])), prefers(t.b(leader, others[0], others[1])))
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	if t.slow {
+		w.slow(leader, others[0])
+	}
+	r := &topologyRow{name: t.name, notAllowed: map[outcome]int{}}
+	ctx, watched := watch(ctx)
+	began := time.Now()
+	err = many(ctx, rounds, while, func(ctx context.Context) error { return w.round(ctx, r, all[0], all[1]) })
+	heart, errHeart := watched()
+	r.stall = heart.worst(began, time.Now())
+	if err == nil {
+		err = errHeart
+	}
+	return r, err
+}
+
+// round makes a credential, uses it at once, and revokes it when both have it.
+func (w *clusterWorld) round(ctx context.Context, r *topologyRow, a, b *replica) error {
+	var p pair
+	err := r.call(func() (err error) {
+		p, err = w.creates(ctx, a)
+		return err
+	})
+	if err != nil {
+		// It is counted.
+		return nil //nolint:nilerr // see above
+	}
+	first := b.direct.ask(ctx, p)
+	r.note(func() {
+		r.created++
+		if first != allowed {
+			r.notAllowed[first]++
+		}
+	})
+	for _, by := range []*replica{a, b} {
+		if _, err := by.until(ctx, p, allowed); err != nil {
+			return err
+		}
+	}
+	if err := r.call(func() error { return a.revokes(ctx, p) }); err != nil {
+		return nil //nolint:nilerr // it is counted
+	}
+	answered := time.Now()
+	own := a.direct.ask(ctx, p)
+	last, err := b.until(ctx, p, denied)
+	r.note(func() {
+		if own == allowed {
+			r.late++
+		}
+		r.held = append(r.held, max(0, last.Sub(answered)))
+	})
+	if ctx.Err() != nil {
+		// It is allowed still, and counts as such.
+		return nil
+	}
+	return err
+}
+
+// slow has everything between two nodes arrive late.
+func (w *clusterWorld) slow(one, other *parts.Node) {
+	w.cluster.Link(one, other).SetDelay(slowLink)
+	w.cluster.Link(other, one).SetDelay(slowLink)
+}
+
+// watch runs a heartbeat until what it returns is called.
+func watch(ctx context.Context) (context.Context, func() (*heartbeat, error)) {
+	ctx, cancel := context.WithCancel(ctx)
+	var h heartbeat
+	var err error
+	var done sync.WaitGroup
+	done.Go(func() { err = h.run(ctx) })
+	return ctx, func() (*heartbeat, error) {
+		cancel()
+		done.Wait()
+		return &h, err
+	}
+}
