@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
@@ -236,16 +234,13 @@ func breakCluster(ctx context.Context, dir string, b binaries, o options) error 
 	var tables clusterTables
 	for _, reads := range []bool{true, false} {
 		if !reads {
-			if _, err = w.settle(ctx); err == nil {
-				err = w.cluster.SetStandbyReads(ctx, false)
-			}
-			if err != nil {
+			w.cluster.Heal()
+			if again := w.cluster.SetStandbyReads(ctx, false); again != nil {
+				err = errors.Join(err, again)
 				break
 			}
 		}
-		if err = w.tryAll(ctx, &tables, o, reads); err != nil {
-			break
-		}
+		err = errors.Join(err, w.tryAll(ctx, &tables, o, reads))
 	}
 	tables.print(os.Stdout)
 	if tables.bad() {
@@ -254,66 +249,79 @@ func breakCluster(ctx context.Context, dir string, b binaries, o options) error 
 	return err
 }
 
+// tryAll tries everything that was chosen, also where something before came to
+// nothing.
 func (w *clusterWorld) tryAll(ctx context.Context, tables *clusterTables, o options, reads bool) error {
 	mode := map[bool]string{true: "on", false: "off"}[reads]
-	said := func(name string, began time.Time, cells []cell) {
+	var errs []error
+	try := func(name string, always bool, do func() ([]cell, error)) {
+		if !o.only.MatchString(name) || !reads && !always || ctx.Err() != nil {
+			return
+		}
+		began := time.Now()
+		cells, err := do()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
 		fmt.Fprintf(os.Stderr, "chaos: standby reads %s: %s: %s: %s\n", mode, name, time.Since(began).Round(time.Second), cells)
 	}
 	for _, t := range topologies() {
-		if began := time.Now(); o.only.MatchString(t.name) && (reads || t.always) {
+		try(t.name, t.always, func() ([]cell, error) {
 			r, err := w.measure(ctx, t, o.rounds, o.cap)
 			if err != nil {
-				return fmt.Errorf("%s: %w", t.name, err)
+				return nil, err
 			}
 			r.reads = mode
 			tables.topologies = append(tables.topologies, r)
-			said(t.name, began, r.cells())
-		}
+			return r.cells(), nil
+		})
 	}
 	for _, race := range races() {
-		if began := time.Now(); o.only.MatchString(race.name) && (reads || race.always) {
+		try(race.name, race.always, func() ([]cell, error) {
 			r, err := w.race(ctx, race, o.rounds, o.cap)
 			if err != nil {
-				return fmt.Errorf("%s: %w", race.name, err)
+				return nil, err
 			}
 			r.reads = mode
 			tables.races = append(tables.races, r)
-			said(race.name, began, r.cells())
-		}
+			return r.cells(), nil
+		})
 	}
 	for _, f := range clusterFaults() {
-		if began := time.Now(); o.only.MatchString(f.name) && (reads || f.always) {
+		try(f.name, f.always, func() ([]cell, error) {
 			r, err := w.tryFault(ctx, f)
 			if err != nil {
-				return fmt.Errorf("%s: %w", f.name, err)
+				return nil, err
 			}
 			r.reads = mode
 			tables.faults = append(tables.faults, r)
-			said(f.name, began, r.cells())
 			for _, wrong := range r.wrong {
 				fmt.Fprintf(os.Stderr, "chaos: %s: %s\n", f.name, wrong)
 			}
-		}
+			return r.cells(), nil
+		})
 	}
-	return nil
+	return errors.Join(append(errs, ctx.Err())...)
 }
 
 // many does something up to n times, a few at a time, and begins none after a
 // while.
-func many(ctx context.Context, n int, while time.Duration, do func(ctx context.Context) error) error {
+func many(ctx context.Context, n int, while time.Duration, do func(ctx context.Context)) {
 	end := time.Now().Add(while)
-	var g errgroup.Group
-	g.SetLimit(8)
+	// What has begun may take as long again.
+	ctx, cancel := context.WithDeadline(ctx, end.Add(while))
+	defer cancel()
+	var all sync.WaitGroup
+	slots := make(chan struct{}, 8)
 	for range n {
 		if time.Now().After(end) || ctx.Err() != nil {
 			break
 		}
-		g.Go(func() error {
-			// It may take as long again.
-			ctx, cancel := context.WithDeadline(ctx, end.Add(while))
-			defer cancel()
-			return do(ctx)
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			do(ctx)
 		})
 	}
-	return errors.Join(g.Wait(), ctx.Err())
+	all.Wait()
 }

@@ -132,19 +132,18 @@ func (w *clusterWorld) race(ctx context.Context, race race, rounds int, while ti
 	}
 	w.slow(leader, standby)
 	r := &raceRow{name: race.name, wrong: map[string]int{}}
-	err = many(ctx, rounds, while, func(ctx context.Context) error {
+	many(ctx, rounds, while, func(ctx context.Context) {
 		wrong, err := race.run(ctx, w, all[0], all[1])
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		switch {
 		case err != nil:
 			r.unfinished++
-			return nil
+			return
 		case wrong != "":
 			r.wrong[wrong]++
 		}
 		r.rounds++
-		return nil
 	})
-	return r, err
+	return r, ctx.Err()
 }

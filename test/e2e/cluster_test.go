@@ -61,10 +61,9 @@ func TestTheStateHoldsOnACluster(t *testing.T) {
 	})
 	for _, sc := range scenarios() {
 		t.Run(sc.name, func(t *testing.T) {
-			skipPending(t, sc.name)
 			if cluster == nil {
 				var err error
-				//nolint:usetesting // it outlives this scenario
+				// It outlives this scenario.
 				cluster, err = parts.StartCluster(context.Background(), parts.ClusterConfig{Binary: suite.bao, Dir: suite.dir})
 				must(t, err)
 				suite.secrets.add(cluster.RootToken)
@@ -100,7 +99,7 @@ func (s *clusterSite) end(t *testing.T) {
 	}
 	s.cluster.Heal()
 	// The context of the test has ended by now.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) //nolint:usetesting // see above
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	must(t, s.cluster.Await(ctx))
 }
