@@ -117,7 +117,7 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 	for range maxCommits {
 		v, err := s.View()
 		if err != nil {
-			if err = s.Refresh(ctx); err != nil {
+			if err = s.refresh(ctx); err != nil {
 				answer(group, outcome{err: err})
 				return
 			}
@@ -139,7 +139,7 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 				return
 			}
 			if len(p.members) == 0 {
-				if err := s.Refresh(ctx); err != nil {
+				if err := s.refresh(ctx); err != nil {
 					answer(group, outcome{err: err})
 					return
 				}
@@ -159,7 +159,7 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 		if ctx.Err() != nil {
 			break
 		}
-		problem := s.Refresh(ctx)
+		problem := s.refresh(ctx)
 		if problem == nil {
 			current = true
 			if err == nil || !doubt {

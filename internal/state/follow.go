@@ -60,7 +60,7 @@ func (s *Store) poll(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, max(minPollTimeout, 2*s.cfg.Interval))
 	defer cancel()
 	began := time.Now()
-	if err := s.Refresh(bounded); err != nil {
+	if err := s.refresh(bounded); err != nil {
 		return err
 	}
 	s.prepare(bounded)

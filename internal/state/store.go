@@ -82,6 +82,8 @@ type Store struct {
 	log   *zap.Logger
 	gate  *gate
 	queue queue
+	// shared are the exchanges of Refresh.
+	shared exchanges
 
 	view atomic.Pointer[View]
 
@@ -120,8 +122,19 @@ func (s *Store) View() (*View, error) {
 }
 
 // Refresh reads on in the log. When it returns nil, the View has every change that
-// had been committed by anyone before Refresh was called.
+// had been committed by anyone before Refresh was called. Calls at the same time share
+// what is asked of the server.
 func (s *Store) Refresh(ctx context.Context) error {
+	err := s.shared.share(ctx, s.refresh)
+	if err != nil && !errors.Is(err, authz.ErrUnavailable) {
+		return unavailable(err)
+	}
+	return err
+}
+
+// refresh is Refresh with an exchange of its own, for those who must not wait for
+// somebody else's.
+func (s *Store) refresh(ctx context.Context) error {
 	s.mu.Lock()
 	since := s.moves()
 	s.mu.Unlock()
