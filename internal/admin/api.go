@@ -97,17 +97,22 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
+	a.dispatch(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
+}
+
+// dispatch finds the route of a call that was admitted.
+func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
 	r, plain := asKong(r)
 	if !plain {
 		a.refuse(w, r, notFound())
 		return
 	}
-	if r, err = a.inWorkspace(r); err != nil {
+	r, err := a.inWorkspace(r)
+	if err != nil {
 		a.refuse(w, r, err)
 		return
 	}
-	ctx := context.WithValue(r.Context(), callerKey{}, caller)
-	a.mux.ServeHTTP(w, r.WithContext(ctx)) //nolint:contextcheck // it is the one of the request that asKong copied
+	a.mux.ServeHTTP(w, r)
 }
 
 type callerKey struct{}
@@ -219,7 +224,13 @@ func ok(body any) reply { return reply{http.StatusOK, body} }
 func (a *API) serve(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
-		if route.changes {
+		switch {
+		case inBatch(ctx):
+			if !route.changes || route.apart {
+				a.refuse(w, r, noOperation())
+				return
+			}
+		case route.changes:
 			// Half a change is worse than one that nobody waits for.
 			ctx = context.WithoutCancel(ctx)
 		}

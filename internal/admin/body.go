@@ -36,15 +36,23 @@ const (
 // errForm does not say more: what cannot be parsed may hold a secret.
 var errForm = badRequest("Cannot parse the form")
 
-// readInput reads the body. No body is no input.
-func readInput(w http.ResponseWriter, r *http.Request, limit int64) (input, error) {
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return input{}, &Problem{Status: http.StatusRequestEntityTooLarge, Message: "Request body is larger than " + strconv.FormatInt(limit, 10) + " bytes"}
+		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Message: "Request body is larger than " + strconv.FormatInt(limit, 10) + " bytes"}
 	case err != nil:
-		return input{}, badRequest("Cannot read the request body")
+		return nil, badRequest("Cannot read the request body")
+	}
+	return raw, nil
+}
+
+// readInput reads the body. No body is no input.
+func readInput(w http.ResponseWriter, r *http.Request, limit int64) (input, error) {
+	raw, err := readBody(w, r, limit)
+	if err != nil {
+		return input{}, err
 	}
 	header := r.Header.Get("Content-Type")
 	if header == "" && len(raw) == 0 {

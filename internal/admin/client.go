@@ -105,20 +105,66 @@ func (s Collection[T]) Delete(ctx context.Context, idOrName string) error {
 	return s.client.do(ctx, http.MethodDelete, s.path+segment(idOrName), nil, nil)
 }
 
+// Creation is [Collection.Create] as an operation of a batch.
+func (s Collection[T]) Creation(entity T) Operation {
+	return Operation{http.MethodPost, s.path, entity}
+}
+
+// An Operation is a change that is made in a [Client.Batch].
+type Operation struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	Body   any    `json:"body,omitempty"`
+}
+
+// Batch makes changes together, [MaxOperations] at the most. They run at the same time,
+// in no order. failures has the error of each one, nil for those that are made; err is
+// set where the outcome of none of them is known.
+func (c *Client) Batch(ctx context.Context, operations []Operation) (failures []error, err error) {
+	answer, err := send[struct {
+		Answers []outcome `json:"answers"`
+	}](ctx, c, http.MethodPost, "/batch", map[string]any{"operations": operations})
+	if err != nil {
+		return nil, err
+	}
+	if len(answer.Answers) != len(operations) {
+		return nil, errors.New("the answer of the admin API is not what it should be; is the URL that of vault-authz?")
+	}
+	failures = make([]error, len(operations))
+	for i, a := range answer.Answers {
+		if a.Status < 200 || a.Status >= 300 {
+			failures[i] = problemOf(a.Status, a.Body)
+		}
+	}
+	return failures, nil
+}
+
 // Groups lists the groups of a consumer.
 func (c *Client) Groups(ctx context.Context, consumer string) ([]ACL, error) {
-	return listAll[ACL](ctx, c, "/consumers"+segment(consumer)+"/acls")
+	return listAll[ACL](ctx, c, groupsPath(consumer))
 }
 
 // AddToGroup adds a consumer to a group.
 func (c *Client) AddToGroup(ctx context.Context, consumer string, acl ACL) (ACL, error) {
+	return send[ACL](ctx, c, http.MethodPost, groupsPath(consumer), unbound(acl))
+}
+
+// Membership is [Client.AddToGroup] as an operation of a batch.
+func Membership(consumer string, acl ACL) Operation {
+	return Operation{http.MethodPost, groupsPath(consumer), unbound(acl)}
+}
+
+func groupsPath(consumer string) string { return "/consumers" + segment(consumer) + "/acls" }
+
+// unbound is a membership without the consumer, which the path names.
+func unbound(acl ACL) ACL {
 	acl.Consumer = nil
-	return send[ACL](ctx, c, http.MethodPost, "/consumers"+segment(consumer)+"/acls", acl)
+	return acl
 }
 
 // RemoveFromGroup removes a consumer from a group.
 func (c *Client) RemoveFromGroup(ctx context.Context, consumer, group string) error {
-	return c.do(ctx, http.MethodDelete, "/consumers"+segment(consumer)+"/acls"+segment(group), nil, nil)
+	return c.do(ctx, http.MethodDelete, groupsPath(consumer)+segment(group), nil, nil)
 }
 
 // Credentials lists the credentials of a vault object.

@@ -93,6 +93,7 @@ var decoders = map[string]func([]byte) error{
 	"Credential": strictly[envelope], "NewCredential": strictly[envelope],
 	"Consumers": strictly[page[Consumer]], "ACLs": strictly[page[ACL]], "Vaults": strictly[page[Vault]],
 	"Policies": strictly[page[Policy]], "Plugins": strictly[page[Plugin]], "Credentials": strictly[page[Credential]],
+	"Batch":   strictly[struct{ Answers []outcome }],
 	"Problem": strictly[Problem], "Node": strictly[Node], "Status": strictly[Status],
 }
 
@@ -140,6 +141,7 @@ func TestTheExamplesOfTheDocumentAreAcceptedAndAnsweredAsItSays(t *testing.T) {
 		{"POST", "/vault-auth/kong-auth/credentials/alice", "Credential", "NewCredential", 201},
 		{"PATCH", token, "Limits", "Credential", 200},
 		{"POST", token + "/rotate", "Rotation", "NewCredential", 201},
+		{"POST", "/batch", "Batch", "Batch", 200},
 		{"GET", "/vault-auth/kong-auth/credentials", "", "Credentials", 200},
 		{"GET", "/consumers/alice/credentials", "", "Credentials", 200},
 		{"GET", "/consumers", "", "Consumers", 200},

@@ -20,7 +20,9 @@ type route struct {
 	changes bool
 	// stateless says that the call needs nothing of the state.
 	stateless bool
-	handle    handler
+	// apart says that the call is no operation of a batch.
+	apart  bool
+	handle handler
 }
 
 func read(pattern string, h handler) route { return route{method: "GET", pattern: pattern, handle: h} }
@@ -34,6 +36,8 @@ func (a *API) routes() []route {
 		{method: "GET", pattern: "/", stateless: true, handle: a.node},
 		{method: "GET", pattern: "/status", stateless: true, handle: a.status},
 		{method: "GET", pattern: "/openapi.yaml", stateless: true, handle: a.openAPI},
+
+		{method: "POST", pattern: "/batch", changes: true, stateless: true, apart: true, handle: a.batch},
 
 		read("/consumers", a.listConsumers),
 		change("POST", "/consumers", a.create(a.consumers)),
