@@ -48,6 +48,10 @@ unit: ## the tests that need no real parts; what is skipped says so with -v
 bench: tools ## what a check costs, beside a stub in the same run, as one table (7 minutes)
 	@$(REAL_PARTS) go run ./test/bench
 
+.PHONY: bench-state
+bench-state: tools ## 100 000 consumers on a real Vault and OpenBao, with two replicas (10 minutes)
+	@$(REAL_PARTS) go run ./test/bench -only state
+
 .PHONY: bench-docs
 bench-docs: tools ## the same, into docs/performance.md; on a quiet machine
 	@$(REAL_PARTS) go run ./test/bench -write docs/performance.md

@@ -21,8 +21,9 @@ func importCommand(p process) *cobra.Command {
 		func(ctx context.Context, s *session, args []string) error { return importKong(ctx, s, args[0], apply) })
 	kong.Long = "kong reads FILE, or standard input for -, and shows a plan: which vault objects, consumers, ACL groups\n" +
 		"and plugins would be made, under the ids that they have in Kong; which exist already; which exist and differ,\n" +
-		"and are left alone; and what has no counterpart. --apply makes what is missing. Credentials are not touched:\n" +
-		"they stay in Vault, where this service reads them.\n\n" +
+		"and are left alone; and what has no counterpart. --apply makes what is missing, hundreds with each call; after\n" +
+		"an interruption run it again, and it goes on with what is missing then. Credentials are not touched: they stay\n" +
+		"in Vault, where this service reads them.\n\n" +
 		"FILE is what `deck gateway dump --with-id` writes, or the lists that the Admin API answers with: one after\n" +
 		"the other, or as an object of lists. It may have Vault tokens in it; what is shown has none.\n\n" +
 		"It exits with 1 if --apply failed or met something that differs, with 2 if FILE cannot be read."
@@ -49,7 +50,9 @@ func importKong(ctx context.Context, s *session, name string, apply bool) error 
 	}
 	changes := kongimport.Plan(file, existing)
 	if apply {
-		changes.Apply(ctx, s.Client)
+		bar := newProgress(s.errs, changes.Count(kongimport.Create))
+		changes.Apply(ctx, s.Client, bar.ended)
+		bar.close()
 	}
 	if err := showChanges(s, changes, apply); err != nil {
 		return err

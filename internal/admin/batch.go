@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -128,12 +129,18 @@ func (a *API) operate(c *call, o *operation) outcome {
 		a.refuse(w, c.r, badRequest("path: expected the path of a call, beginning with a slash"))
 	case !c.caller.role.allows(r.Method):
 		a.refuse(w, r, c.caller.forbidden(r.Method))
-	case c.ctx.Err() != nil:
+	case isOver(c.ctx):
 		a.refuse(w, r, &Problem{Status: http.StatusServiceUnavailable, Message: "Not tried: the time for the batch was over; repeat this operation"})
 	default:
 		a.dispatchSafely(w, r)
 	}
 	return outcome{Status: w.status, Body: bytes.TrimSpace(w.body.Bytes())}
+}
+
+// isOver says whether the time of a context is over, also where nobody has noticed yet.
+func isOver(ctx context.Context) bool {
+	deadline, bounded := ctx.Deadline()
+	return ctx.Err() != nil || bounded && !time.Now().Before(deadline)
 }
 
 func (a *API) dispatchSafely(w http.ResponseWriter, r *http.Request) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -247,28 +248,30 @@ func TestOperationsOfABatchRunAtTheSameTime(t *testing.T) {
 
 func TestBatchEndsInTimeAndSaysWhatWasNotTried(t *testing.T) {
 	t.Parallel()
-	never := &meeting{want: -1, all: make(chan struct{})}
-	b := newBench(t, func(c *Config, d *Dependencies) {
-		c.Timeout = 200 * time.Millisecond
-		never.fakeStore, _ = d.Store.(*fakeStore)
-		d.Store = never
+	synctest.Test(t, func(t *testing.T) {
+		never := &meeting{want: -1, all: make(chan struct{})}
+		b := newBench(t, func(c *Config, d *Dependencies) {
+			c.Timeout = 200 * time.Millisecond
+			never.fakeStore, _ = d.Store.(*fakeStore)
+			d.Store = never
+		})
+		var operations []string
+		for i := range 2 * batchAtOnce {
+			operations = append(operations, fmt.Sprintf(`{"method":"POST","path":"/consumers","body":{"username":"user-%d"}}`, i))
+		}
+		notTried := 0
+		for i, o := range b.must(200, b.batch(operations...)).outcomes(t) {
+			if !strings.HasPrefix(o, "503 ") {
+				t.Fatalf("operation %d: %s", i, o)
+			}
+			if strings.Contains(o, "Not tried") {
+				notTried++
+			}
+		}
+		if notTried != batchAtOnce {
+			t.Errorf("%d were not tried, want %d", notTried, batchAtOnce)
+		}
 	})
-	var operations []string
-	for i := range 2 * batchAtOnce {
-		operations = append(operations, fmt.Sprintf(`{"method":"POST","path":"/consumers","body":{"username":"user-%d"}}`, i))
-	}
-	notTried := 0
-	for i, o := range b.must(200, b.batch(operations...)).outcomes(t) {
-		if !strings.HasPrefix(o, "503 ") {
-			t.Fatalf("operation %d: %s", i, o)
-		}
-		if strings.Contains(o, "Not tried") {
-			notTried++
-		}
-	}
-	if notTried != batchAtOnce {
-		t.Errorf("%d were not tried, want %d", notTried, batchAtOnce)
-	}
 }
 
 func TestClientMakesABatch(t *testing.T) {
@@ -282,7 +285,7 @@ func TestClientMakesABatch(t *testing.T) {
 	}
 	name := "a/b c"
 	failures, err := c.Batch(t.Context(), []Operation{
-		c.Consumers.Creation(Consumer{Username: &name}), Membership("alice", ACL{Group: "gold"}), Membership("nobody", ACL{Group: "gold"}),
+		CreateConsumer(Consumer{Username: &name}), AddToGroup("alice", ACL{Group: "gold"}), AddToGroup("nobody", ACL{Group: "gold"}),
 	})
 	if err != nil || len(failures) != 3 || failures[0] != nil || failures[1] != nil || failures[2] == nil || failures[2].Error() != "404: Not found" {
 		t.Errorf("Batch = %v, %v; want that only the last one failed, with 404", failures, err)

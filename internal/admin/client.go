@@ -61,7 +61,7 @@ func NewClient(base, token string, hc *http.Client) (*Client, error) {
 		return nil, errors.New("the URL of the admin API must be http:// or https:// with a host, like http://127.0.0.1:9192")
 	}
 	c := &Client{base: strings.TrimSuffix(base, "/"), token: token, http: hc}
-	c.Consumers = Collection[Consumer]{c, "/consumers"}
+	c.Consumers = Collection[Consumer]{c, consumersPath}
 	c.ACLs = Collection[ACL]{c, "/acls"}
 	c.Vaults = Collection[Vault]{c, "/vault-auth"}
 	c.Policies = Collection[Policy]{c, "/policies"}
@@ -105,9 +105,14 @@ func (s Collection[T]) Delete(ctx context.Context, idOrName string) error {
 	return s.client.do(ctx, http.MethodDelete, s.path+segment(idOrName), nil, nil)
 }
 
-// Creation is [Collection.Create] as an operation of a batch.
-func (s Collection[T]) Creation(entity T) Operation {
-	return Operation{http.MethodPost, s.path, entity}
+// CreateConsumer is the creation of a consumer as an operation of a batch.
+func CreateConsumer(consumer Consumer) Operation {
+	return Operation{http.MethodPost, consumersPath, consumer}
+}
+
+// AddToGroup is [Client.AddToGroup] as an operation of a batch.
+func AddToGroup(consumer string, acl ACL) Operation {
+	return Operation{http.MethodPost, groupsPath(consumer), unbound(acl)}
 }
 
 // An Operation is a change that is made in a [Client.Batch].
@@ -149,12 +154,9 @@ func (c *Client) AddToGroup(ctx context.Context, consumer string, acl ACL) (ACL,
 	return send[ACL](ctx, c, http.MethodPost, groupsPath(consumer), unbound(acl))
 }
 
-// Membership is [Client.AddToGroup] as an operation of a batch.
-func Membership(consumer string, acl ACL) Operation {
-	return Operation{http.MethodPost, groupsPath(consumer), unbound(acl)}
-}
+const consumersPath = "/consumers"
 
-func groupsPath(consumer string) string { return "/consumers" + segment(consumer) + "/acls" }
+func groupsPath(consumer string) string { return consumersPath + segment(consumer) + "/acls" }
 
 // unbound is a membership without the consumer, which the path names.
 func unbound(acl ACL) ACL {

@@ -1,9 +1,12 @@
 package kongimport
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -41,8 +44,10 @@ type Step struct {
 	// Policies are what could be made instead of what has no counterpart.
 	Policies []admin.Policy `json:"policies,omitempty"`
 
-	// make does what Create says. The Vault token is in nothing else.
-	make func(context.Context, *admin.Client) error
+	// operation does what Create says, where there may be many; make does elsewhere.
+	// The Vault token is in nothing else.
+	operation admin.Operation
+	make      func(context.Context, *admin.Client) error
 }
 
 // Changes is a plan, or what became of it.
@@ -61,42 +66,64 @@ func (c *Changes) Count(a Action) int {
 	return n
 }
 
-// Apply makes what is to be created and notes in the steps what became of it.
-// Plugins are not made once something has failed: without its groups or its acl,
-// a plugin lets more through than it does in Kong.
-func (c *Changes) Apply(ctx context.Context, client *admin.Client) {
-	for i := range c.Steps {
-		s := &c.Steps[i]
-		if s.Action != Create {
-			continue
-		}
-		if s.Kind == kindPlugin && c.Count(Failed) > 0 {
-			s.Action = Failed
-			s.Notes = append(s.Notes, "not made, because something before it failed")
-			continue
-		}
-		s.Action = Created
-		if err := s.make(ctx, client); err != nil {
-			s.Action = Failed
-			s.Notes = append(s.Notes, err.Error())
-		}
-	}
-}
+// maxListed is up to how many steps those that go well are shown one by one.
+const maxListed = 1000
 
 // Print shows the steps to people.
 func (c *Changes) Print(out io.Writer) error {
+	listed := c.listed()
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "ACTION\tKIND\tNAME\tID\n")
-	for i := range c.Steps {
-		s := &c.Steps[i]
+	for _, s := range listed {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Action, printable(s.Kind), dash(printable(s.Name)), dash(printable(s.ID)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	notes := false
+	if n := len(c.Steps) - len(listed); n > 0 {
+		fmt.Fprintf(out, "… and %d more, which are in the totals; -o json has all of them\n", n)
+	}
+	printNotes(out, listed)
+	return c.printTotals(out)
+}
+
+// listed are the steps that are shown one by one: where there are very many, those that
+// somebody has to look at, and of those that failed for one reason the first few.
+func (c *Changes) listed() []*Step {
+	var listed []*Step
+	failed := map[string]int{}
 	for i := range c.Steps {
 		s := &c.Steps[i]
+		if len(c.Steps) > maxListed {
+			switch s.Action {
+			case Create, Created, Equal:
+				if len(s.Notes) == 0 {
+					continue
+				}
+			case Failed:
+				reason := s.Kind + s.reason()
+				if failed[reason]++; failed[reason] > 3 {
+					continue
+				}
+			case Differs, Needs, Left:
+			}
+		}
+		listed = append(listed, s)
+	}
+	return listed
+}
+
+// reason is why a step failed.
+func (s *Step) reason() string {
+	if s.Action != Failed || len(s.Notes) == 0 {
+		return ""
+	}
+	return s.Notes[len(s.Notes)-1]
+}
+
+func printNotes(out io.Writer, listed []*Step) {
+	notes := false
+	for _, s := range listed {
 		for _, note := range s.Notes {
 			if !notes {
 				fmt.Fprintln(out)
@@ -108,14 +135,59 @@ func (c *Changes) Print(out io.Writer) error {
 			fmt.Fprintf(out, "  instead, by POST /policies: %s\n", printable(encoded(&s.Policies[j])))
 		}
 	}
-	var sums []string
-	for _, a := range []Action{Create, Created, Failed, Equal, Differs, Needs, Left} {
-		if n := c.Count(a); n > 0 {
-			sums = append(sums, fmt.Sprintf("%d %s", n, a))
+}
+
+// printTotals ends with how many of each kind became what.
+func (c *Changes) printTotals(out io.Writer) error {
+	counts, kinds, reasons := map[string]map[Action]int{}, []string{}, map[string]int{}
+	for i := range c.Steps {
+		s := &c.Steps[i]
+		if counts[s.Kind] == nil {
+			counts[s.Kind] = map[Action]int{}
+			kinds = append(kinds, s.Kind)
+		}
+		counts[s.Kind][s.Action]++
+		if s.Action == Failed {
+			reasons[s.reason()]++
 		}
 	}
-	_, err := fmt.Fprintf(out, "\n%s\n", strings.Join(sums, ", "))
+	fmt.Fprintln(out)
+	for _, kind := range kinds {
+		if len(kinds) > 1 {
+			fmt.Fprintf(out, "%s: %s\n", printable(kind), sums(counts[kind]))
+		}
+	}
+	all := map[Action]int{}
+	for _, kind := range kinds {
+		for a, n := range counts[kind] {
+			all[a] += n
+		}
+	}
+	_, err := fmt.Fprintln(out, sums(all))
+	if len(reasons) > 0 {
+		fmt.Fprintln(out, "\nfailed:")
+		for _, reason := range slices.SortedFunc(maps.Keys(reasons), func(x, y string) int {
+			return cmp.Or(reasons[y]-reasons[x], cmp.Compare(x, y))
+		}) {
+			fmt.Fprintf(out, "  %d: %s\n", reasons[reason], printable(reason))
+		}
+		_, err = fmt.Fprintln(out, "run it again to make what is missing: what is there already stays as it is")
+	}
 	return err
+}
+
+func sums(counts map[Action]int) string {
+	var texts []string
+	for _, a := range []Action{Create, Created, Failed, Equal, Differs, Needs, Left} {
+		if n := counts[a]; n > 0 {
+			text := fmt.Sprintf("%d %s", n, a)
+			if a == Equal {
+				text += " (there already)"
+			}
+			texts = append(texts, text)
+		}
+	}
+	return strings.Join(texts, ", ")
 }
 
 func dash(s string) string {

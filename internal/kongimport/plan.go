@@ -308,10 +308,7 @@ func (p *planner) consumer(o object) {
 		s.needs("needs its id, by which the credentials in Vault name it: make the file with deck gateway dump --with-id")
 		return
 	}
-	s.make = func(ctx context.Context, client *admin.Client) error {
-		_, err := client.Consumers.Create(ctx, c)
-		return err
-	}
+	s.operation = admin.CreateConsumer(c)
 	p.knowConsumer(c)
 }
 
@@ -358,10 +355,7 @@ func (p *planner) acl(a acl) {
 		s.compared(d)
 		return
 	}
-	s.make = func(ctx context.Context, c *admin.Client) error {
-		_, err := c.AddToGroup(ctx, consumer.ID, m)
-		return err
-	}
+	s.operation = admin.AddToGroup(consumer.ID, m)
 	m.Consumer = &admin.Ref{ID: consumer.ID}
 	p.knowACL(m)
 }

@@ -56,18 +56,21 @@ type bench struct {
 type section struct {
 	name    string
 	measure func(ctx context.Context, b *bench) ([]row, error)
+	// long is measured only when it is named.
+	long bool
 }
 
 // sections are all of them, in the order of the table.
 func sections() []section {
 	return []section{
-		{"calls", serverCPU},
-		{"own", own},
-		{"lookup", lookup},
-		{"memory", memory},
-		{"gateway", gateway},
-		{"burst", burst},
-		{"cores", cores},
+		{name: "calls", measure: serverCPU},
+		{name: "own", measure: own},
+		{name: "lookup", measure: lookup},
+		{name: "memory", measure: memory},
+		{name: "gateway", measure: gateway},
+		{name: "burst", measure: burst},
+		{name: "cores", measure: cores},
+		{name: "state", measure: state, long: true},
 	}
 }
 

@@ -24,6 +24,8 @@ type options struct {
 	rounds, calls int
 	// credentials is how many a process is given to hold.
 	credentials int
+	// consumers is how many the section state makes.
+	consumers int
 	// rate is that of the load on a gateway in requests a second, and span how
 	// long it, or a round of it, takes.
 	rate float64
@@ -43,10 +45,11 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.IntVar(&o.rounds, "rounds", 5, "alternating rounds; the median counts")
 	flags.IntVar(&o.calls, "calls", 20000, "calls of a server per round")
 	flags.IntVar(&o.credentials, "credentials", shippedCapacity, "credentials that the section memory has the product hold")
+	flags.IntVar(&o.consumers, "consumers", 100_000, "consumers, with a group each, that the section state makes")
 	flags.Float64Var(&o.rate, "rate", 1500, "requests a second through Envoy")
 	flags.DurationVar(&o.span, "span", 4*time.Second, "how long a round of the load through Envoy takes, or that on -target")
 	flags.StringVar(&o.document, "write", "", "put the table into this document, between its marks, instead of printing it")
-	only := flags.String("only", "", "measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", "))
+	only := flags.String("only", "", "measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", ")+"; state, which takes ten minutes, only when it is named")
 	var settings []string
 	flags.Func("try", "compare the product with these options of grpc.NewServer added, with this variable set (GOGC=400), or this other binary of it (/path/to/one); may be given several times", func(s string) error {
 		settings = append(settings, s)
@@ -59,8 +62,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("%q is too much: there are only flags", flags.Arg(0))
 	}
-	if o.rounds < 1 || o.calls < 1 || o.credentials < 1 {
-		return nil, errors.New("-rounds, -calls and -credentials: there must be at least one of each")
+	if o.rounds < 1 || o.calls < 1 || o.credentials < 1 || o.consumers < 1 {
+		return nil, errors.New("-rounds, -calls, -credentials and -consumers: there must be at least one of each")
 	}
 	var err error
 	if o.chosen, err = choose(*only, settings); err != nil {
@@ -93,10 +96,10 @@ func sectionNames() []string {
 // settings if there are any.
 func choose(only string, settings []string) ([]section, error) {
 	if len(settings) > 0 {
-		return []section{{"try", func(ctx context.Context, b *bench) ([]row, error) { return trial(ctx, b, settings) }}}, nil
+		return []section{{name: "try", measure: func(ctx context.Context, b *bench) ([]row, error) { return trial(ctx, b, settings) }}}, nil
 	}
 	if only == "" {
-		return sections(), nil
+		return slices.DeleteFunc(sections(), func(s section) bool { return s.long }), nil
 	}
 	var chosen []section
 	for name := range strings.SplitSeq(only, ",") {

@@ -1,0 +1,179 @@
+package kongimport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+)
+
+const (
+	// batchSize is how many entities are made with one call, and batchesAtOnce how many
+	// calls are under way, so that the service has the next when it ends one.
+	batchSize     = 500
+	batchesAtOnce = 2
+)
+
+// Apply makes what is to be created and notes in the steps what became of it.
+// Plugins are not made once something has failed: without its groups or its acl,
+// a plugin lets more through than it does in Kong. progress is told how many steps
+// have come to an end.
+//
+// When the service does not answer, or ctx ends, what is left is not tried.
+func (c *Changes) Apply(ctx context.Context, client *admin.Client, progress func(ended int)) {
+	a := applying{ctx: ctx, client: client, progress: progress}
+	for i := 0; i < len(c.Steps); {
+		n := c.alike(i)
+		switch s := &c.Steps[i]; {
+		case s.Action != Create:
+		case s.make == nil:
+			a.batches(c.Steps[i : i+n])
+		case s.Kind == kindPlugin && c.Count(Failed) > 0:
+			a.end(s, errors.New("not made, because something before it failed"))
+		default:
+			a.one(s)
+		}
+		i += n
+	}
+}
+
+// alike returns how many steps from i on are of one kind and can be made in batches,
+// at least 1.
+func (c *Changes) alike(i int) int {
+	first, n := &c.Steps[i], 1
+	for ; first.Action == Create && first.make == nil && i+n < len(c.Steps); n++ {
+		if s := &c.Steps[i+n]; s.Action != Create || s.make != nil || s.Kind != first.Kind {
+			break
+		}
+	}
+	return n
+}
+
+// applying is one call of Apply. Its methods are safe for concurrent use.
+type applying struct {
+	ctx      context.Context //nolint:containedctx // it is that of the call
+	client   *admin.Client
+	progress func(int)
+
+	mu sync.Mutex
+	// stopped is why nothing more is tried. It and progress are guarded by mu.
+	stopped error
+}
+
+// end notes what became of a step.
+func (a *applying) end(s *Step, err error) {
+	s.Action = Created
+	if err != nil {
+		s.Action = Failed
+		s.Notes = append(s.Notes, err.Error())
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.progress(1)
+}
+
+func (a *applying) one(s *Step) {
+	if err := a.goOn(); err != nil {
+		a.end(s, err)
+		return
+	}
+	a.end(s, s.make(a.ctx, a.client))
+}
+
+// goOn says why nothing more is tried.
+func (a *applying) goOn() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ctx.Err() != nil {
+		a.stopped = errors.New("interrupted")
+	}
+	if a.stopped != nil {
+		return fmt.Errorf("not tried: %w", a.stopped)
+	}
+	return nil
+}
+
+func (a *applying) stop(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stopped == nil {
+		a.stopped = err
+	}
+}
+
+// batches makes entities of one kind, which do not depend on one another.
+func (a *applying) batches(steps []Step) {
+	var under sync.WaitGroup
+	turn := make(chan struct{}, batchesAtOnce)
+	for len(steps) > 0 {
+		n := min(batchSize, len(steps))
+		some := steps[:n]
+		steps = steps[n:]
+		turn <- struct{}{}
+		under.Go(func() {
+			a.batch(some)
+			<-turn
+		})
+	}
+	under.Wait()
+}
+
+func (a *applying) batch(steps []Step) {
+	failures, err := a.call(steps)
+	var p *admin.Problem
+	if errors.As(err, &p) && p.Status == http.StatusRequestEntityTooLarge && len(steps) > 1 {
+		a.batch(steps[:len(steps)/2])
+		a.batch(steps[len(steps)/2:])
+		return
+	}
+	down := len(steps)
+	for i := range steps {
+		failure := err
+		if err == nil {
+			failure = failures[i]
+		}
+		if errors.As(failure, &p) && (p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests) {
+			down--
+		}
+		a.end(&steps[i], explained(&steps[i], failure))
+	}
+	if err == nil && down == 0 {
+		a.stop(failures[0])
+	}
+}
+
+// call makes one call. An error of it is one for all calls to come.
+func (a *applying) call(steps []Step) ([]error, error) {
+	if err := a.goOn(); err != nil {
+		return nil, err
+	}
+	operations := make([]admin.Operation, len(steps))
+	for i := range steps {
+		operations[i] = steps[i].operation
+	}
+	failures, err := a.client.Batch(a.ctx, operations)
+	var p *admin.Problem
+	switch isProblem := errors.As(err, &p); {
+	case err == nil || isProblem && p.Status == http.StatusRequestEntityTooLarge:
+		return failures, err
+	case isProblem && p.Status == http.StatusNotFound:
+		err = errors.New("the service takes no batches; it is older than this command")
+	}
+	a.stop(err)
+	if a.ctx.Err() != nil {
+		err = errors.New("interrupted; it may have been made")
+	}
+	return nil, err
+}
+
+// explained says of a failure what the status alone does not.
+func explained(s *Step, err error) error {
+	var p *admin.Problem
+	if s.Kind == kindACL && errors.As(err, &p) && p.Status == http.StatusNotFound {
+		return errors.New("its consumer is not there")
+	}
+	return err
+}
