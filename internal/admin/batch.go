@@ -18,9 +18,9 @@ import (
 // MaxOperations is how many operations a batch may have.
 const MaxOperations = 1000
 
-// batchAtOnce is how many operations of a batch run at the same time: as many as the
-// state store commits together.
-const batchAtOnce = 256
+// batchAtOnce is how many operations of a batch run at the same time: about as many as
+// the state store commits together.
+const batchAtOnce = 500
 
 // An operation is one call in a batch.
 type operation struct {

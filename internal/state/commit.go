@@ -17,8 +17,11 @@ const (
 	commitTimeout = 5 * time.Second
 	// maxCommits bounds how often a commit starts over because others were faster.
 	maxCommits = 100
-	// maxGroup bounds how many calls are committed together.
-	maxGroup = 256
+	// maxGroup bounds how many calls are committed together: about as many as fit into
+	// one line.
+	maxGroup = 1024
+	// roomTimeout bounds the wait for room in the log, in which nothing is committed.
+	roomTimeout = time.Minute
 )
 
 // A queue brings together what is committed at the same time.
@@ -93,10 +96,29 @@ func (q *queue) group() []*update {
 
 // commitAll commits until nobody waits.
 func (s *Store) commitAll() {
-	for group := s.queue.group(); group != nil; group = s.queue.group() {
+	for {
+		s.makeRoom()
+		group := s.queue.group()
+		if group == nil {
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout) //nolint:forbidigo // it is for all that wait, and bounded
 		s.commit(ctx, group)
 		cancel()
+	}
+}
+
+// makeRoom waits for a checkpoint if the ring is full, before the time of a commit
+// begins: many changes may come faster than a slow server takes checkpoints. That it
+// fails is for the commit to find out.
+func (s *Store) makeRoom() {
+	s.mu.Lock()
+	full := s.replica != nil && s.replica.tail.number-segments >= s.replica.kept.Segment
+	s.mu.Unlock()
+	if full {
+		ctx, cancel := context.WithTimeout(context.Background(), roomTimeout) //nolint:forbidigo // it is for all that wait, and bounded
+		defer cancel()
+		_ = s.compact(ctx)
 	}
 }
 

@@ -1,0 +1,45 @@
+package state_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vault-authz/vault-authz/internal/memkv"
+	"github.com/vault-authz/vault-authz/internal/state"
+)
+
+// slowPieces takes long for each piece of a checkpoint.
+type slowPieces struct{ state.Engine }
+
+func (s slowPieces) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
+	if strings.HasPrefix(path, "checkpoint-") {
+		select {
+		case <-time.After(8 * time.Second):
+		case <-ctx.Done():
+			return 0, false, ctx.Err()
+		}
+	}
+	return s.Engine.WriteVersion(ctx, path, document, cas)
+}
+
+func TestChangesThatComeFasterThanCheckpointsWaitForThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := open(t, slowPieces{memkv.New()})
+		for i := range 300 {
+			r := consumer(i)
+			// Each seals its segment.
+			r.Document = fmt.Appendf(nil, `{"id":%q,"padding":%q}`, r.ID, strings.Repeat("x", 17<<10))
+			create(t, n, r)
+		}
+		if v := view(t, n); v.Len(state.KindConsumers) != 300 {
+			t.Errorf("%d consumers, want 300", v.Len(state.KindConsumers))
+		}
+		synctest.Wait()
+		time.Sleep(time.Minute) // a checkpoint may be under way
+	})
+}
