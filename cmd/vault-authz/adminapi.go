@@ -77,7 +77,7 @@ func (r records) reached(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	return r.keeper.reached(ctx, view.Position())
+	return r.keeper.reached(ctx, view.Changed())
 }
 
 // credentials finds the credentials of open vault objects for the admin API.

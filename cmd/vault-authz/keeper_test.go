@@ -246,6 +246,20 @@ func TestManyChangesAtOnceArePublishedTogether(t *testing.T) {
 	}
 }
 
+// Word of credentials wakes nobody, and must not be waited for.
+func TestAChangeOfAnEntityDoesNotWaitForThoseOfCredentials(t *testing.T) {
+	t.Parallel()
+	k := newTestKeeper(t)
+	if err := k.store.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := (records{k.store, k.keeper}).reached(ctx); err != nil {
+		t.Errorf("nothing has changed that decisions are based on, and reached = %v", err)
+	}
+}
+
 // A testKeeper is a keeper without vault objects whose publications a test makes.
 type testKeeper struct {
 	*keeper

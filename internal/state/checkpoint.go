@@ -138,6 +138,7 @@ func (v *View) read(p *piece, now time.Time) error {
 		}
 		v.apply(&batch{Ops: []change{c}}, v.position, now)
 	}
+	v.changed = v.position
 	return nil
 }
 

@@ -16,6 +16,8 @@ import (
 // for concurrent use.
 type View struct {
 	position int
+	// changed is the position of the last change of a record.
+	changed int
 	records  map[string]*tree
 	// unique has, for each kind, the record that has a key.
 	unique map[string]*tree
@@ -54,7 +56,7 @@ func NewView(records []Record) *View {
 func (v *View) clone() *View {
 	v.cloning.Lock()
 	defer v.cloning.Unlock()
-	return &View{position: v.position, records: copies(v.records), unique: copies(v.unique), holds: maps.Clone(v.holds), cloning: &sync.Mutex{}}
+	return &View{position: v.position, changed: v.changed, records: copies(v.records), unique: copies(v.unique), holds: maps.Clone(v.holds), cloning: &sync.Mutex{}}
 }
 
 func copies(trees map[string]*tree) map[string]*tree {
@@ -67,6 +69,10 @@ func copies(trees map[string]*tree) map[string]*tree {
 
 // Position is that of the last change in the view.
 func (v *View) Position() int { return v.position }
+
+// Changed is the position of the last change of a record. Beyond it there is only word
+// of credentials.
+func (v *View) Changed() int { return v.changed }
 
 // Get returns a record, or [authz.ErrNotFound].
 func (v *View) Get(kind, id string) (*Record, error) {
@@ -157,8 +163,10 @@ func (v *View) apply(b *batch, position int, now time.Time) {
 				r.Version = c.Version
 			}
 			v.set(r)
+			v.changed = position
 		case opDelete:
 			v.remove(c.Kind, c.ID)
+			v.changed = position
 		case opHold:
 			v.holds[c.Key] = hold{by: c.By, seen: now}
 		case opDone:
