@@ -18,7 +18,7 @@ type View struct {
 	position int
 	// changed is the position of the last change of a record.
 	changed int
-	records  map[string]*tree
+	records map[string]*tree
 	// unique has, for each kind, the record that has a key.
 	unique map[string]*tree
 	holds  map[string]hold
