@@ -85,7 +85,7 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 		if err != nil {
 			return nil, err
 		}
-		checks = append(checks, server.Check{Name: "state", Func: keeper.notReady})
+		checks = append(checks, server.Check{Name: "state", Func: keeper.notReady, Detail: func() string { return lagText(store.Lag()) }})
 		s.decider = newCurrent(authorizer, store.Current)
 	}
 	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, registry, log), checks,
@@ -127,7 +127,15 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 	if run != nil {
 		s.runs = append(s.runs, run)
 	}
-	return k, store, nil
+	return k, store, reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "vault_authz_state_lag_seconds",
+		Help: "The time since the last proof that what is known of the state is current.",
+	}, func() float64 { return store.Lag().Seconds() }))
+}
+
+// lagText says for people how long ago the last proof was.
+func lagText(lag time.Duration) string {
+	return "known to be current " + lag.Round(100*time.Millisecond).String() + " ago"
 }
 
 // maxStale is for how long decisions may be made without a proof that the state is
