@@ -35,7 +35,7 @@ func (s *Store) Follow(ctx context.Context) error {
 	defer wg.Wait()
 	defer stop()
 
-	failures := 0
+	failures, late := 0, false
 	for ctx.Err() == nil {
 		began := s.gate.now()
 		err := s.poll(ctx)
@@ -46,11 +46,12 @@ func (s *Store) Follow(ctx context.Context) error {
 		if failures++; err == nil {
 			failures = 0
 		}
-		if !s.gate.polled(began, err == nil) {
-			// It began before a stop, so it says nothing about the time since.
-			continue
-		}
-		s.gate.rest(ctx, jitter(s.cfg.Interval-s.cfg.Interval/10, s.cfg.Interval/5))
+		s.gate.polled(began, err == nil, s.lastNews())
+		late = s.noteLate(late)
+		// The gate ends the rest if this reading began before a stop, so that it says
+		// nothing about the time since.
+		rest := jitter(s.cfg.Interval-s.cfg.Interval/10, s.cfg.Interval/5) - time.Duration(s.gate.now()-began)
+		s.gate.rest(ctx, max(rest, s.cfg.Interval/10))
 	}
 	return nil
 }
@@ -96,17 +97,36 @@ func (s *Store) prepare(ctx context.Context) {
 	}
 }
 
-// Current returns at once where what is in memory may be used for a decision. It
-// waits after this process was stopped and continued (or was starved) for longer
+// Current returns at once where what is in memory may be used for a decision.
+//
+// It waits after this process was stopped and continued (or was starved) for longer
 // than two intervals and the margin, and before the log has been read: for a reading
-// that began after that to end, whether it succeeded or not. Its error is that of
-// ctx, or wraps [authz.ErrUnavailable]: nothing has proved for MaxStale that what is
-// known here is current.
+// that began after that to end, whether it succeeded or not, and for what it led to to
+// be in use.
+//
+// It also waits when the log has said for as long that something else is so than what
+// is in use, or does not go on from there: until that is in use.
+//
+// Its error is that of ctx, or wraps [authz.ErrUnavailable]: nothing has proved for
+// MaxStale that what is known here is current.
 func (s *Store) Current(ctx context.Context) error { return s.gate.pass(ctx) }
 
 // Lag is the time since the beginning of the last reading that proves what is known
 // here to be current, or since the store was made.
 func (s *Store) Lag() time.Duration { return s.gate.lag() }
+
+// noteLate logs that nothing is decided because of what is not in use yet, and the end
+// of that.
+func (s *Store) noteLate(before bool) (late bool) {
+	late = s.gate.now() > s.gate.until.Load()
+	switch {
+	case late && !before:
+		s.log.Warn("requests are answered with 503 until this replica has caught up: others have changed what it does not decide by yet")
+	case !late && before:
+		s.log.Info("requests are decided again, this replica has caught up")
+	}
+	return late
+}
 
 // note logs that following stops to work, and that it works again.
 func (s *Store) note(err error, failures int) {

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,7 +11,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A gate keeps a process from acting on what it knew before, in two cases.
+// A gate keeps a process from acting on what it knew before, in three cases.
 //
 // It was stopped, or starved. SIGSTOP cannot be noticed as such, but a sign of life
 // that comes far too late can, by whoever looks first: the one who gives the signs,
@@ -18,27 +19,57 @@ import (
 // that is slow or down it grows without any stop.
 //
 // Or nothing has proved for maxStale that what it knows is current.
+//
+// Or it is known that something else is so: the log said so, and decisions are not
+// made by it yet, for longer than limit.
 type gate struct {
 	born            time.Time
 	limit, maxStale time.Duration
 	// beat is when the last sign of life was; good when the last reading began
-	// that proves what is known to be current. Both since born.
-	beat, good atomic.Int64
-	shut       atomic.Bool
+	// that proves what decisions are made by to be current; until when that is good
+	// enough in spite of what is known beyond. All since born.
+	beat, good, until atomic.Int64
+	shut              atomic.Bool
 	// wake ends the rest between two readings.
 	wake chan struct{}
 
 	mu sync.Mutex
-	// opened is closed when the gate opens.
+	// opened is closed when the gate opens, nil while nobody waits for that.
 	opened chan struct{}
 	// shutAt is when it was shut: a reading that began before does not count.
 	shutAt int64
+	// before is when the last reading began.
+	before int64
+	// ended are readings that have ended and that decisions are not made by yet, in
+	// their order, and used is the number of the last news that they are made by.
+	ended []endedReading
+	used  int
+	// lost is since when this replica may be behind the log and cannot read on in it,
+	// forever if it is not.
+	lost int64
 }
+
+// An endedReading is a reading of the log that has ended.
+type endedReading struct {
+	began int64
+	ok    bool
+	// news is the number of the newest thing that it, or one before, led to.
+	news int
+	// since is from when on things may have been that it found.
+	since int64
+}
+
+// maxEnded bounds how many readings are kept.
+const maxEnded = 64
+
+// forever is after every moment.
+const forever = math.MaxInt64
 
 // newGate returns a gate that is shut until the first reading.
 func newGate(limit, maxStale time.Duration) *gate {
-	g := &gate{born: time.Now(), limit: limit, maxStale: max(limit, maxStale), wake: make(chan struct{}, 1), opened: make(chan struct{})}
+	g := &gate{born: time.Now(), limit: limit, maxStale: max(limit, maxStale), wake: make(chan struct{}, 1), lost: forever}
 	g.shut.Store(true)
+	g.until.Store(forever)
 	return g
 }
 
@@ -74,9 +105,7 @@ func (g *gate) alive() {
 
 // close shuts the gate. The caller holds mu.
 func (g *gate) close(now int64) {
-	if !g.shut.Swap(true) {
-		g.opened = make(chan struct{})
-	}
+	g.shut.Store(true)
 	g.shutAt = now
 	select {
 	case g.wake <- struct{}{}:
@@ -84,43 +113,110 @@ func (g *gate) close(now int64) {
 	}
 }
 
+func (g *gate) isOpen(now int64) bool { return !g.shut.Load() && now <= g.until.Load() }
+
 // pass waits until the gate is open. Without a proof for too long, its error wraps
 // [authz.ErrUnavailable] at once.
 func (g *gate) pass(ctx context.Context) error {
-	now := g.now()
-	if now-g.beat.Load() > int64(g.limit) {
-		g.alive()
-	}
-	if g.shut.Load() {
-		g.mu.Lock()
-		opened := g.opened
-		g.mu.Unlock()
+	for {
+		now := g.now()
+		if now-g.beat.Load() > int64(g.limit) {
+			g.alive()
+		}
+		if g.isOpen(now) {
+			return g.proof(now)
+		}
+		opened := g.toOpen()
+		if opened == nil {
+			continue
+		}
 		select {
 		case <-opened:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+func (g *gate) proof(now int64) error {
 	if lag := now - g.good.Load(); lag > int64(g.maxStale) {
 		return fmt.Errorf("%w: for %s nothing has proved that this replica knows of every change; see the state of its vault", authz.ErrUnavailable, time.Duration(lag).Round(time.Second))
 	}
 	return nil
 }
 
-// polled takes note of a reading that has ended, and says whether the gate is open
-// now.
-func (g *gate) polled(began int64, ok bool) bool {
+// toOpen returns what is closed when the gate opens, nil if it is open.
+func (g *gate) toOpen() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.isOpen(g.now()) {
+		return nil
+	}
+	if g.opened == nil {
+		g.opened = make(chan struct{})
+	}
+	return g.opened
+}
+
+// polled takes note of a reading that has ended. It counts when decisions are made by
+// the news with that number.
+func (g *gate) polled(began int64, ok bool, news int) {
 	g.alive()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.ended = append(g.ended, endedReading{began, ok, news, g.before})
+	if len(g.ended) > maxEnded {
+		// The oldest says since when.
+		g.ended = append(g.ended[:1], g.ended[2:]...)
+	}
+	g.before = began
 	if ok {
-		g.good.Store(began)
+		g.lost = forever
 	}
-	if g.shut.Load() && began >= g.shutAt {
-		g.shut.Store(false)
+	g.settle()
+}
+
+// use takes note that decisions are made by the news with that number.
+func (g *gate) use(news int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.used = max(g.used, news)
+	g.settle()
+}
+
+// lose takes note that the log does not go on from what is known.
+func (g *gate) lose() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lost = min(g.lost, g.before)
+	g.settle()
+}
+
+// settle draws conclusions. The caller holds mu.
+func (g *gate) settle() {
+	for len(g.ended) > 0 && g.ended[0].news <= g.used {
+		r := g.ended[0]
+		g.ended = g.ended[1:]
+		if r.ok {
+			g.good.Store(r.began)
+		}
+		if r.began >= g.shutAt {
+			g.shut.Store(false)
+		}
+	}
+	behind := g.lost
+	if len(g.ended) > 0 {
+		behind = min(behind, g.ended[0].since)
+	}
+	until := int64(forever)
+	if behind != forever {
+		until = behind + int64(g.limit)
+	}
+	g.until.Store(until)
+	if g.opened != nil && g.isOpen(g.now()) {
 		close(g.opened)
+		g.opened = nil
 	}
-	return !g.shut.Load()
 }
 
 // rest waits for d, less if the gate is shut meanwhile.

@@ -61,8 +61,12 @@ func (c *Config) Validate() error {
 func (c *Config) limit() time.Duration { return 2*c.Interval + c.Margin }
 
 // A Watcher is told what a reading of the log leads to, in order. It must be quick,
-// and must not call the Store.
+// and must not call the Store. What it is told of entities takes effect at once, unless
+// Later is set.
 type Watcher struct {
+	// Later: who is told calls [Store.Using] when decisions are made by a View.
+	Later bool
+
 	// Drop: the credential of the access token may change, or has changed. It is
 	// called more than once for a change.
 	Drop func(accessToken string)
@@ -95,8 +99,10 @@ type Store struct {
 	suspects map[string]time.Time
 	// allSuspect is that time for all of them, zero for none.
 	allSuspect time.Time
-	// loading is held by whoever reads everything.
-	loading turn
+	// news counts what was told about entities.
+	news int
+	// loading is the reading of everything that is under way, nil for none.
+	loading *loading
 
 	compacting compaction
 }
@@ -108,7 +114,7 @@ func New(kv Engine, c Config, w Watcher, log *zap.Logger) (*Store, error) {
 	}
 	return &Store{
 		kv: kv, cfg: c, watch: w, log: log, gate: newGate(c.limit(), c.MaxStale),
-		suspects: map[string]time.Time{}, loading: newTurn(), compacting: compaction{turn: newTurn()},
+		suspects: map[string]time.Time{}, compacting: compaction{turn: newTurn()},
 	}, nil
 }
 
@@ -163,7 +169,11 @@ func (s *Store) readOn(ctx context.Context, since int) error {
 		}
 		s.mu.Unlock()
 		if r == nil {
-			return s.load(ctx, r)
+			if err := s.load(ctx, r); err != nil {
+				return err
+			}
+			// It may have begun before the Sync.
+			continue
 		}
 		raw, version, found, err := s.kv.ReadVersion(ctx, segmentPath(number))
 		if err != nil {
@@ -171,7 +181,10 @@ func (s *Store) readOn(ctx context.Context, since int) error {
 		}
 		more, err := s.take(r, number, reading{raw: raw, version: version, found: found, since: since})
 		if errors.Is(err, errBehind) {
-			return s.load(ctx, r)
+			if err := s.load(ctx, r); err != nil {
+				return err
+			}
+			continue
 		}
 		if err != nil || !more {
 			return wrapLog(err)
@@ -200,8 +213,15 @@ func (s *Store) take(r *replica, number int, read reading) (more bool, err error
 
 // tell publishes the view and says what it leads to. The caller holds mu.
 func (s *Store) tell(e effects) {
-	if s.replica != nil {
+	if e.all || len(e.changes) > 0 {
+		s.news++
+	}
+	if s.replica != nil && s.replica.view != s.view.Load() {
+		s.replica.view.news = s.news
 		s.view.Store(s.replica.view)
+	}
+	if !s.watch.Later {
+		defer s.gate.use(s.news)
 	}
 	if e.all {
 		s.watch.DropAll()
@@ -221,23 +241,75 @@ func (s *Store) tell(e effects) {
 	}
 }
 
+func (s *Store) lastNews() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.news
+}
+
+// Using says that decisions are made by the view.
+func (s *Store) Using(v *View) { s.gate.use(v.news) }
+
+// A loading is a reading of everything, for all who need it.
+type loading struct {
+	done chan struct{}
+	err  error
+}
+
+// loadTimeout bounds it. There may be a lot, so it goes on when those give up who wait.
+const loadTimeout = 2 * time.Minute
+
+// load reads everything, unless there is another replica than the one that was
+// found behind. Credentials are dropped before: nobody knows which have changed.
+func (s *Store) load(ctx context.Context, behind *replica) error {
+	s.mu.Lock()
+	if s.replica != behind {
+		s.mu.Unlock()
+		return nil
+	}
+	l := s.loading
+	if l == nil {
+		l = &loading{done: make(chan struct{})}
+		s.loading = l
+		if behind != nil {
+			s.gate.lose()
+			s.watch.DropAll()
+		}
+		go s.finish(context.WithoutCancel(ctx), l, behind)
+	}
+	s.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.err
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	}
+}
+
+// finish does what a loading is for.
+func (s *Store) finish(ctx context.Context, l *loading, behind *replica) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	l.err = errPanicked
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("reading the state failed within this program; please report it", zap.String("panic", fmt.Sprintf("%T", p)))
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.loading = nil
+		close(l.done)
+	}()
+	l.err = s.loadAll(ctx, behind)
+}
+
+var errPanicked = fmt.Errorf("state store: %w: reading it failed within this program", authz.ErrUnavailable)
+
 // maxLoads bounds how often everything is read again because checkpoints were
 // written meanwhile.
 const maxLoads = 5
 
-// load reads everything, unless there is another replica than the one that was
-// found behind.
-func (s *Store) load(ctx context.Context, behind *replica) error {
-	if err := s.loading.take(ctx); err != nil {
-		return unavailable(err)
-	}
-	defer s.loading.giveBack()
-	s.mu.Lock()
-	current := s.replica
-	s.mu.Unlock()
-	if current != behind {
-		return nil
-	}
+func (s *Store) loadAll(ctx context.Context, behind *replica) error {
 	var err error
 	for range maxLoads {
 		var r *replica

@@ -52,6 +52,12 @@ func (n *node) watcher() state.Watcher {
 	}
 }
 
+func (n *node) drops(key string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dropped[key]
+}
+
 func id(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", i) }
 
 func consumer(i int) state.Record {

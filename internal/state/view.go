@@ -18,6 +18,8 @@ type View struct {
 	position int
 	// changed is the position of the last change of a record.
 	changed int
+	// news is the number of the newest thing that was told about entities with it.
+	news    int
 	records map[string]*tree
 	// unique has, for each kind, the record that has a key.
 	unique map[string]*tree
@@ -56,7 +58,7 @@ func NewView(records []Record) *View {
 func (v *View) clone() *View {
 	v.cloning.Lock()
 	defer v.cloning.Unlock()
-	return &View{position: v.position, changed: v.changed, records: copies(v.records), unique: copies(v.unique), holds: maps.Clone(v.holds), cloning: &sync.Mutex{}}
+	return &View{position: v.position, changed: v.changed, news: v.news, records: copies(v.records), unique: copies(v.unique), holds: maps.Clone(v.holds), cloning: &sync.Mutex{}}
 }
 
 func copies(trees map[string]*tree) map[string]*tree {

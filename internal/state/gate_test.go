@@ -1,0 +1,144 @@
+package state_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
+)
+
+// limit is for how long a replica may show no sign of life, or allow by what it knows
+// to be old.
+const limit = 2500 * time.Millisecond
+
+// TestGateAfterAStop is what SIGSTOP and SIGCONT do to the gate: nobody gives a
+// sign of life while time goes on.
+func TestGateAfterAStop(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		// first says who notices first.
+		first func(g state.TestGate)
+		stop  time.Duration
+		waits bool
+	}{
+		{"noticed by a caller", func(state.TestGate) {}, limit + time.Millisecond, true},
+		{"noticed by the sign of life", func(g state.TestGate) { g.Alive() }, limit + time.Millisecond, true},
+		{"noticed by the reading in flight", func(g state.TestGate) { g.Polled(1, true, 0) }, limit + time.Millisecond, true},
+		{"too short to matter", func(state.TestGate) {}, limit, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g := state.NewTestGate(state.DefaultConfig())
+				g.Alive()
+				if !g.Polled(g.Now(), true, 0) {
+					t.Fatal("the first reading does not open the gate")
+				}
+				inFlight := g.Now()
+				time.Sleep(tt.stop)
+				tt.first(g)
+				passed := make(chan error, 1)
+				go func() { passed <- g.Pass(t.Context()) }()
+				synctest.Wait()
+				if waits := len(passed) == 0; waits != tt.waits {
+					t.Fatalf("the caller waits: %t, want %t", waits, tt.waits)
+				}
+				if !tt.waits {
+					return
+				}
+				if g.Polled(inFlight, true, 0) || len(passed) != 0 {
+					t.Fatal("a reading that began before the stop opens the gate")
+				}
+				began := g.Now()
+				if g.Polled(began, true, 1) {
+					t.Fatal("the gate opens before what was found is in use")
+				}
+				if g.Polled(g.Now(), false, 1) {
+					t.Fatal("a reading that failed opens the gate before what was found is in use")
+				}
+				g.Use(1)
+				if err := <-passed; err != nil {
+					t.Errorf("Pass = %v when what was found is in use", err)
+				}
+				if err := g.Pass(t.Context()); err != nil {
+					t.Errorf("Pass = %v when it is open", err)
+				}
+			})
+		})
+	}
+}
+
+// TestGateCountsFromTheReadingBefore: what a reading finds may have been made since
+// then.
+func TestGateCountsFromTheReadingBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := state.NewTestGate(state.DefaultConfig())
+		g.Polled(g.Now(), true, 0)
+		news := 0
+		for range 200 {
+			time.Sleep(time.Second)
+			g.Alive()
+			// Each is in use a second and a bit after it was found.
+			news++
+			if !g.Polled(g.Now(), true, news) {
+				t.Fatalf("the gate is closed when news %d is found", news)
+			}
+			time.Sleep(200 * time.Millisecond)
+			g.Alive()
+			g.Use(news - 1)
+		}
+		time.Sleep(100 * time.Millisecond)
+		g.Alive()
+		open := func() bool { return g.Polled(g.Now(), true, news) }
+		if !open() {
+			t.Error("the gate is closed before the limit")
+		}
+		for range 12 {
+			time.Sleep(200 * time.Millisecond)
+			g.Alive()
+		}
+		if open() {
+			t.Error("the gate is open although the news is not in use")
+		}
+		// However many readings there are meanwhile.
+		for range 1000 {
+			time.Sleep(time.Second)
+			g.Alive()
+			if open() {
+				t.Fatal("the gate is open although the news is not in use")
+			}
+		}
+		g.Use(news)
+		if !open() {
+			t.Error("the gate is closed although all is in use")
+		}
+	})
+}
+
+func TestGateWithoutAProofIsUnavailableAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := state.NewTestGate(state.DefaultConfig())
+		g.Polled(g.Now(), true, 0)
+		for range 30 {
+			if err := g.Pass(t.Context()); err != nil {
+				t.Fatalf("Pass = %v within MaxStale", err)
+			}
+			time.Sleep(time.Second)
+			g.Alive()
+			g.Polled(g.Now(), false, 0)
+		}
+		time.Sleep(time.Second)
+		g.Alive()
+		began := time.Now()
+		if err := g.Pass(t.Context()); !errors.Is(err, authz.ErrUnavailable) || time.Since(began) > 0 {
+			t.Errorf("Pass = %v after %s, want %v at once", err, time.Since(began), authz.ErrUnavailable)
+		}
+	})
+}
