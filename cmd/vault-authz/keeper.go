@@ -27,6 +27,7 @@ type keeper struct {
 	// wake says that there is something to publish.
 	wake chan struct{}
 
+	// mu is held for moments only: the log is not read on meanwhile.
 	mu sync.Mutex
 	// pending is what has changed since the last publication began.
 	pending pending
@@ -35,8 +36,11 @@ type keeper struct {
 	position int
 	problem  error
 	moved    chan struct{}
-	// vaults are the vault objects by id, as they are open.
-	vaults map[string]heldVault
+
+	// opening is held while vault objects are opened. It guards vaults, the vault
+	// objects by id as they are open.
+	opening sync.Mutex
+	vaults  map[string]heldVault
 
 	// Only run uses these.
 	consumers *authz.Directory
@@ -75,7 +79,8 @@ func newKeeper(c *config.Config, open *objects, authorizer *authz.Authorizer, lo
 // watcher is what the store tells.
 func (k *keeper) watcher() state.Watcher {
 	return state.Watcher{
-		Drop: k.objects.invalidate,
+		Later: true,
+		Drop:  k.objects.invalidate,
 		DropAll: func() {
 			k.objects.invalidateAll()
 			k.note(pending{all: true})
@@ -133,13 +138,16 @@ func (k *keeper) run(ctx context.Context, store *state.Store) error {
 		if err != nil {
 			continue // it is woken again when there is one
 		}
-		k.publish(v)
+		if k.publish(v) {
+			store.Using(v)
+		}
 	}
 }
 
-// publish makes decisions go by the view. Until it has succeeded once, every request is
-// unavailable: a policy that is not known yet may be stricter than those that are.
-func (k *keeper) publish(v *state.View) {
+// publish makes decisions go by the view, and says whether they do. Until it has
+// succeeded once, every request is unavailable: a policy that is not known yet may be
+// stricter than those that are.
+func (k *keeper) publish(v *state.View) bool {
 	k.mu.Lock()
 	p := k.pending
 	k.pending = pending{}
@@ -158,15 +166,20 @@ func (k *keeper) publish(v *state.View) {
 	}
 	close(k.moved)
 	k.moved = make(chan struct{})
+	return err == nil
 }
 
-func (k *keeper) use(v *state.View, p *pending) error {
+func (k *keeper) use(v *state.View, p *pending) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a panic of type %T; please report it", p)
+		}
+	}()
 	if err := k.useConsumers(v, p); err != nil {
 		return err
 	}
 	var retired []*object
 	if p.all || p.rules || k.sources == nil || k.needsConsumers() {
-		var err error
 		if retired, err = k.useRules(v); err != nil {
 			return err
 		}
@@ -222,16 +235,21 @@ func (k *keeper) useRules(v *state.View) (retired []*object, err error) {
 			vaults = append(vaults, k.stored(o))
 		}
 	}
-	k.mu.Lock()
-	// Together, lest an id be looked up by the name that another one has now.
-	k.vaults = byID
-	sources, retired, err := k.objects.set(vaults)
-	k.mu.Unlock()
+	sources, retired, err := k.open(byID, vaults)
 	if err != nil {
 		k.log.Error("vault objects are not open", zap.Error(err))
 	}
 	k.policies, k.sources = rules.Policies, sources
 	return retired, nil
+}
+
+// open opens vault objects and says how they are called, together, lest an id be
+// looked up by the name that another one has now.
+func (k *keeper) open(byID map[string]heldVault, vaults []config.Vault) (sources map[string]authz.Source, retired []*object, err error) {
+	k.opening.Lock()
+	defer k.opening.Unlock()
+	k.vaults = byID
+	return k.objects.set(vaults)
 }
 
 // stored is how a vault object of the state is reached. One whose mount is refused by
@@ -269,8 +287,8 @@ func (k *keeper) reached(ctx context.Context, position int) error {
 // opened returns the open vault object of an id at a version, nil if it could not
 // be opened.
 func (k *keeper) opened(id string, version int) (b *object, known bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.opening.Lock()
+	defer k.opening.Unlock()
 	v, known := k.vaults[id]
 	if !known || v.version != version {
 		return nil, false

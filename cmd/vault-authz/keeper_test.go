@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -337,6 +338,52 @@ func TestStateThatCannotBeUsedIsAnErrorUntilItCan(t *testing.T) {
 	if _, err := k.consumers.Lookup(consumer); err == nil {
 		t.Error("the consumer that was deleted meanwhile is there")
 	}
+}
+
+// TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver, and nobody waits for who
+// panicked.
+func TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver(t *testing.T) {
+	t.Parallel()
+	k := newTestKeeper(t)
+	from := &panicking{memory: &newShared().memory}
+	k.objects.from = from
+	from.panics.Store(true)
+	const id = "00000000-0000-4000-8000-000000000001"
+	if _, err := k.store.Update(t.Context(), func(tx *state.Tx) error {
+		return tx.Put(authz.Record{Kind: authz.KindVaults, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"name":"new","protocol":"https","host":"vault.test","port":8200,"mount":"new","vault_token":"t"}`, id)})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := k.store.View()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.publish(v) {
+		t.Error("decisions are made by what could not be taken in")
+	}
+	if err := k.reached(t.Context(), v.Position()); err == nil || strings.Contains(err.Error(), "secret of") {
+		t.Errorf("reached = %v, want an error without the text of the panic", err)
+	}
+	from.panics.Store(false)
+	if !k.publish(v) {
+		t.Errorf("decisions are not made by it when it can be taken in: %v", k.problem)
+	}
+	if _, known := k.opened(id, v.Position()); !known {
+		t.Error("the vault object is not open")
+	}
+}
+
+// panicking panics where a vault object is opened.
+type panicking struct {
+	*memory
+	panics atomic.Bool
+}
+
+func (p *panicking) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+	if p.panics.Load() {
+		panic("secret of " + v.Name)
+	}
+	return p.memory.engine(v, log)
 }
 
 // TestARevocationHoldsForEveryVaultObjectOfTheMount: nobody asked for two of them

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +41,11 @@ type objects struct {
 	registry prometheus.Registerer
 	log      *zap.Logger
 
+	// setting is held by set, which reads files: nothing that is urgent waits for
+	// it.
+	setting sync.Mutex
+
+	// mu is held for moments only.
 	mu     sync.Mutex
 	byName map[string]*object
 	// leaving are taken out, and decisions may still use them.
@@ -60,8 +67,8 @@ func newObjects(from backends, digester *authz.Digester, registry prometheus.Reg
 // decision begins with it any more. An object that cannot be opened fails alone:
 // its requests are unavailable, and err names it.
 func (o *objects) set(wanted []config.Vault) (sources map[string]authz.Source, retired []*object, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.setting.Lock()
+	defer o.setting.Unlock()
 	sources = map[string]authz.Source{}
 	var errs []error
 	for i := range wanted {
@@ -70,7 +77,7 @@ func (o *objects) set(wanted []config.Vault) (sources map[string]authz.Source, r
 			sources[v.Name] = closed{}
 			continue
 		}
-		current := o.byName[v.Name]
+		current := o.named(v.Name)
 		if current == nil || current.config != *v {
 			retired = append(retired, o.take(v.Name)...)
 			if current, err = o.openOne(v); err != nil {
@@ -81,7 +88,7 @@ func (o *objects) set(wanted []config.Vault) (sources map[string]authz.Source, r
 		}
 		sources[v.Name] = current.cache
 	}
-	for name := range o.byName {
+	for _, name := range o.names() {
 		if sources[name] == nil {
 			retired = append(retired, o.take(name)...)
 		}
@@ -89,6 +96,7 @@ func (o *objects) set(wanted []config.Vault) (sources map[string]authz.Source, r
 	return sources, retired, errors.Join(errs...)
 }
 
+// openOne opens an object. The caller holds setting.
 func (o *objects) openOne(v *config.Vault) (*object, error) {
 	log := o.log.Named("vault")
 	engine, ready, run, err := o.from.engine(v, log)
@@ -111,6 +119,8 @@ func (o *objects) openOne(v *config.Vault) (*object, error) {
 		cached.Close()
 		return nil, err
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.byName[v.Name] = b
 	o.fresh = append(o.fresh, b)
 	select {
@@ -120,8 +130,10 @@ func (o *objects) openOne(v *config.Vault) (*object, error) {
 	return b, nil
 }
 
-// take removes an object, if it is there. The caller holds mu.
+// take removes an object, if it is there. The caller holds setting.
 func (o *objects) take(name string) []*object {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	b := o.byName[name]
 	if b == nil {
 		return nil
@@ -164,11 +176,11 @@ func (o *objects) Run(ctx context.Context) error {
 		break
 	}
 	var retired []*object
-	o.mu.Lock()
-	for name := range o.byName {
+	o.setting.Lock()
+	for _, name := range o.names() {
 		retired = append(retired, o.take(name)...)
 	}
-	o.mu.Unlock()
+	o.setting.Unlock()
 	o.close(retired)
 	o.closing.Wait()
 	return nil
@@ -195,6 +207,12 @@ func (o *objects) work(ctx context.Context, b *object) {
 		})
 	}
 	running.Wait()
+}
+
+func (o *objects) names() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Keys(o.byName))
 }
 
 // named returns an open object, or nil.
