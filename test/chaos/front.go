@@ -33,9 +33,9 @@ type front struct {
 	links []*link
 }
 
-// newFront listens on a free port of an address, with TLS if there is a
+// newFront listens on a free port of loopback, with TLS if there is a
 // certificate. It must be closed.
-func newFront(ctx context.Context, host, vault string, certificate *tls.Certificate) (*front, error) {
+func newFront(ctx context.Context, vault string, certificate *tls.Certificate) (*front, error) {
 	target, err := url.Parse(vault)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func newFront(ctx context.Context, host, vault string, certificate *tls.Certific
 			return f.certificate.Load(), nil
 		}}
 	}
-	return f, f.listen(ctx, host, "0")
+	return f, f.listen(ctx, "127.0.0.1", "0")
 }
 
 func (f *front) listen(ctx context.Context, host, port string) error {

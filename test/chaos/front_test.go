@@ -13,7 +13,7 @@ func newTestFront(t *testing.T) *front {
 		_, _ = w.Write([]byte("an answer that is long enough to be cut"))
 	}))
 	t.Cleanup(vault.Close)
-	f, err := newFront(t.Context(), "127.0.0.1", vault.URL, nil)
+	f, err := newFront(t.Context(), vault.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,9 +29,10 @@ type options struct {
 	plan                             plan
 	// cluster tries a cluster instead; rounds is how often each thing is
 	// measured there, unless cap ends it before.
-	cluster bool
-	rounds  int
-	cap     time.Duration
+	cluster          bool
+	rounds           int
+	cap              time.Duration
+	records, outages int
 }
 
 func main() {
@@ -59,6 +60,8 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.logs, "logs", "", "folder to keep the logs of the services in")
 	flags.IntVar(&o.flood, "flood", 200_000, "random tokens to flood the service with at the end, 0 for none")
 	flags.Float64Var(&o.floodRate, "flood-rate", 2000, "how many of these come in a second")
+	flags.IntVar(&o.records, "records", 100_000, "records to read again while credentials are revoked, 0 for neither that nor outages")
+	flags.IntVar(&o.outages, "outages", 12, "how many outages end while credentials are revoked")
 	flags.IntVar(&o.parallel, "parallel", 2, "faults at a time, each with a Vault and a service of its own")
 	flags.IntVar(&o.retries, "retries", 1, "how often a trial is repeated because the machine stalled")
 	flags.DurationVar(&o.plan.steady, "steady", o.plan.steady, "how long before a fault is measured")
@@ -94,7 +97,28 @@ func run(ctx context.Context, args []string) error {
 		return breakCluster(ctx, dir, b, o)
 	}
 	about(ctx, os.Stdout, b, o.plan)
-	return errors.Join(breakEverything(ctx, dir, b, o), drown(ctx, dir, b, o))
+	return errors.Join(breakEverything(ctx, dir, b, o), revokeLate(ctx, dir, b, o), drown(ctx, dir, b, o))
+}
+
+// revokeLate revokes while a replica has something else to do.
+func revokeLate(ctx context.Context, dir string, b binaries, o options) error {
+	if o.records == 0 {
+		return nil
+	}
+	own := filepath.Join(dir, "revocations")
+	if err := os.Mkdir(own, 0o700); err != nil {
+		return err
+	}
+	d, err := revocations(ctx, own, b, o.records, o.outages)
+	if err != nil {
+		return fmt.Errorf("revocations: %w", err)
+	}
+	fmt.Println()
+	d.print(os.Stdout)
+	if d.bad() {
+		return errors.New("revocations: not all is as it must be")
+	}
+	return nil
 }
 
 // drown floods the service, with nothing else going on.

@@ -137,14 +137,14 @@ func (w *world) restartVault(ctx context.Context) error {
 func (w *world) startFront(ctx context.Context) error {
 	if w.authority == nil {
 		var err error
-		w.front, err = newFront(ctx, "127.0.0.1", w.vault.Address, nil)
+		w.front, err = newFront(ctx, w.vault.Address, nil)
 		return err
 	}
 	certificate, err := w.authority.issue(vaultHost)
 	if err != nil {
 		return err
 	}
-	w.front, err = newFront(ctx, "127.0.0.1", w.vault.Address, certificate)
+	w.front, err = newFront(ctx, w.vault.Address, certificate)
 	return err
 }
 

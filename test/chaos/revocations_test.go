@@ -1,0 +1,92 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// TestLatenessShowsWhatIsWrong has each thing go wrong that a line is about.
+func TestLatenessShowsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	late := lag{n: 1, max: lateLimit + 1}
+	tests := []struct {
+		name  string
+		spoil func(*lateness)
+		bad   bool
+	}{
+		{"nothing", func(*lateness) {}, false},
+		{"late beside a reload", func(d *lateness) { d.reload = late }, true},
+		{"late after an outage", func(d *lateness) { d.during = late }, true},
+		{"late at the end of an outage", func(d *lateness) { d.after = late }, true},
+		{"none beside a reload", func(d *lateness) { d.reload = lag{} }, true},
+		{"no outage", func(d *lateness) { d.outages = 0 }, true},
+		{"nothing was read", func(d *lateness) { d.reading = 0 }, true},
+		{"503 while it catches up", func(d *lateness) { d.beside.unavailable, d.closed = 9, time.Second }, false},
+		{"503 after it has caught up", func(d *lateness) { d.closed = time.Minute }, true},
+		{"a good one denied beside a reload", func(d *lateness) { d.beside.denied = 1 }, true},
+		{"no answer beside a reload", func(d *lateness) { d.beside.silent = 1 }, true},
+		{"503 in an outage", func(d *lateness) { d.outside.unavailable = 1 }, true},
+		{"a good one denied in an outage", func(d *lateness) { d.outside.denied = 1 }, true},
+		{"nobody was asked about", func(d *lateness) { d.outside.allowed = 0 }, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			in := lag{n: 1, max: time.Second}
+			d := lateness{
+				records: 1, reloads: 1, outages: 1, reload: in, during: in, after: in, reading: 5 * time.Second,
+				beside: tally{allowed: 1}, outside: tally{allowed: 1},
+			}
+			test.spoil(&d)
+			if d.bad() != test.bad {
+				t.Errorf("bad = %t, want %t: %v", d.bad(), test.bad, d.lines())
+			}
+		})
+	}
+}
+
+// TestTheDocumentHasEveryLineOfRevocations holds docs/failures.md to what there is.
+func TestTheDocumentHasEveryLineOfRevocations(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile("../../docs/failures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d lateness
+	for _, l := range d.lines() {
+		if !strings.Contains(string(document), "\n| "+l[0].text+" |") {
+			t.Errorf("docs/failures.md has no line %q: run `make chaos` and put its table there", l[0].text)
+		}
+	}
+}
+
+// TestRevocationsBesideAReloadAndAnOutage keeps the program able to run, with few
+// records and one outage.
+func TestRevocationsBesideAReloadAndAnOutage(t *testing.T) {
+	t.Parallel()
+	vault := os.Getenv("VAULT_BIN")
+	if vault == "" {
+		t.Skip("VAULT_BIN is not set: `make chaos` gets a Vault and runs all of this")
+	}
+	service, err := parts.BuildService(t.Context(), t.TempDir(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := revocations(t.Context(), t.TempDir(), binaries{vault: vault, service: service}, 2500, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("lines: %v", d.lines())
+	late := slices.Max([]time.Duration{d.reload.max, d.during.max, d.after.max})
+	if late > lateLimit && d.stall <= stallLimit {
+		t.Errorf("a revocation held after %s, want at most %s", late, lateLimit)
+	}
+	if d.beside.allowed == 0 || d.outside.allowed == 0 || d.beside.denied+d.outside.denied > 0 {
+		t.Errorf("good credentials beside a reload: %+v, beside an outage: %+v, want them allowed", d.beside, d.outside)
+	}
+}

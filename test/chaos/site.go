@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+	sharedstate "github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// stateMount is where replicas keep what is made through their admin API.
+const stateMount = "vault-authz"
+
+// A site is a Vault and two replicas that share a state in it: one that is looked
+// at, with a front before Vault, and another through which everything is changed.
+type site struct {
+	vault         *parts.Vault
+	front         *front
+	watched, busy *parts.Service
+	processes     []*parts.Process
+	http          *http.Client
+	// store is as a third replica has it, which only makes records.
+	store   *sharedstate.Store
+	fillers int
+}
+
+func startSite(ctx context.Context, dir string, b binaries) (*site, error) {
+	s := &site{http: &http.Client{Timeout: 10 * time.Second}}
+	if err := s.start(ctx, dir, b); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *site) start(ctx context.Context, dir string, b binaries) error {
+	var err error
+	if s.vault, err = parts.StartVault(ctx, parts.VaultConfig{Binary: b.vault, Dir: dir}); err != nil {
+		return err
+	}
+	s.processes = append(s.processes, s.vault.Process)
+	if err := errors.Join(s.vault.Mount(ctx, mount, parts.KVv1), s.vault.Mount(ctx, stateMount, parts.KVv2)); err != nil {
+		return err
+	}
+	token, err := s.vault.ManagerToken(ctx, mount, stateMount)
+	if err != nil {
+		return err
+	}
+	tokenFile := filepath.Join(dir, "vault-token")
+	if err := replace(tokenFile, []byte(token+"\n")); err != nil {
+		return err
+	}
+	if s.front, err = newFront(ctx, s.vault.Address, nil); err != nil {
+		return err
+	}
+	service := func(name, vault string) (*parts.Service, error) {
+		own := filepath.Join(dir, name)
+		if err := os.Mkdir(own, 0o700); err != nil {
+			return nil, err
+		}
+		p, err := parts.StartService(ctx, parts.ServiceConfig{
+			Binary: b.service, Dir: own, Env: []string{"VAULT_AUTHZ_LOG_ALLOW_SAMPLE=0"},
+			Entities: strings.NewReplacer("VAULT", vault, "TOKENFILE", tokenFile, "TTL", ttl.String()).Replace(`
+state: {vault: main, mount: vault-authz}
+admin: {listen: "127.0.0.1:0"}
+vaults:
+  - {name: main, address: "VAULT", mount: kong-auth, kv: v1, token: {file: TOKENFILE}, cache: {ttl: TTL}}
+policies:
+  - {name: default, default: true, vault: main}
+`),
+		})
+		if err == nil {
+			s.processes = append(s.processes, p.Process)
+		}
+		return p, err
+	}
+	if s.watched, err = service("watched", "http://127.0.0.1:"+s.front.port); err != nil {
+		return err
+	}
+	if s.busy, err = service("busy", s.vault.Address); err != nil {
+		return err
+	}
+	return s.open(token)
+}
+
+func (s *site) open(token string) error {
+	c := vaultkv.DefaultConfig()
+	c.Name, c.Address, c.Mount, c.KV, c.Token, c.Timeout = "chaos", s.vault.Address, stateMount, vaultkv.KV2, token, 10*time.Second
+	engine, err := vaultkv.New(c, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	s.store, err = sharedstate.New(engine, sharedstate.DefaultConfig(), sharedstate.Watcher{Drop: func(string) {}, DropAll: func() {}, Changed: func([]authz.Change) {}}, zap.NewNop())
+	return err
+}
+
+// consumerID is the id of the nth consumer.
+func consumerID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", n) }
+
+// newConsumers makes consumers, many at a time.
+func (s *site) newConsumers(ctx context.Context, from, to int) error {
+	const batch = 500
+	for n := from; n < to; n += batch {
+		if _, err := s.store.Update(ctx, func(tx *sharedstate.Tx) error {
+			for i := n; i < min(n+batch, to); i++ {
+				name := fmt.Sprint("user-", i)
+				r := sharedstate.Record{
+					Kind: sharedstate.KindConsumers, ID: consumerID(i), Unique: []string{"username=" + name},
+					Document: fmt.Appendf(nil, `{"id":%q,"username":%q,"created_at":1767225600}`, consumerID(i), name),
+				}
+				if err := tx.Put(r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segments is more than the log has.
+const segments = 80
+
+// outrun makes so many changes that the log does not go on any more from what it was
+// before.
+func (s *site) outrun(ctx context.Context) error {
+	large := strings.Repeat("x", 20<<10)
+	for range segments {
+		s.fillers++
+		if _, err := s.store.Update(ctx, func(tx *sharedstate.Tx) error {
+			return tx.Put(sharedstate.Record{Kind: "fillers", ID: fmt.Sprintf("00000000-0000-4000-9000-%012x", s.fillers), Document: fmt.Appendf(nil, `{"x":%q}`, large)})
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newPairs writes a pair for each of some consumers.
+func (s *site) newPairs(ctx context.Context, from, to int) ([]pair, error) {
+	var pairs []pair
+	for n := from; n < to; n++ {
+		p := pair{access: token("access"), secret: token("secret"), consumer: consumerID(n)}
+		pairs = append(pairs, p)
+		if err := s.vault.Put(ctx, mount, parts.KVv1, p.access, map[string]any{
+			"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": p.consumer},
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return pairs, nil
+}
+
+// revoke deletes a pair, or its consumer, through the busy replica. As the API asks
+// for, it is repeated while that cannot say whether it holds there.
+func (s *site) revoke(ctx context.Context, p pair, consumer bool) error {
+	path := "/vault-auth/main/credentials/token/" + p.access
+	if consumer {
+		path = "/consumers/" + p.consumer
+	}
+	for began := time.Now(); ; {
+		req, err := http.NewRequestWithContext(ctx, http.MethodDelete, "http://"+s.busy.Admin+path, http.NoBody)
+		if err != nil {
+			return err
+		}
+		resp, err := s.http.Do(req)
+		if err != nil {
+			return err
+		}
+		if err := resp.Body.Close(); err != nil || resp.StatusCode == http.StatusNoContent {
+			return err
+		}
+		if resp.StatusCode != http.StatusServiceUnavailable || time.Since(began) > 30*time.Second {
+			return fmt.Errorf("a revocation was answered with %d", resp.StatusCode)
+		}
+	}
+}
+
+func (s *site) close() {
+	for _, p := range s.processes {
+		p.Stop(5 * time.Second)
+	}
+	if s.front != nil {
+		_ = s.front.close()
+	}
+}
