@@ -113,6 +113,42 @@ func TestProofIsOfOneClusterAndForAllOfItsVaultObjects(t *testing.T) {
 	})
 }
 
+// TestClusterBehindTheAddressesIsAnotherOneNow: restored from a backup, say. What
+// was known of the old one says nothing of it.
+func TestClusterBehindTheAddressesIsAnotherOneNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newFakeCluster(t, &fakeCluster{Indexes: true, Lag: syncLag})
+		clusters := vaultkv.NewClusters(vaultkv.DefaultProofAge)
+		v, state, _ := c.replica(clusters, 2)
+		same, _, _ := c.replica(clusters, 1)
+		replicas := []*vaultkv.Vault{v, same}
+		for _, vault := range replicas {
+			vault.Maintain(t.Context())
+		}
+		mustSync(t, state)
+		c.set(func() { c.ID = "restored" })
+		time.Sleep(time.Minute)
+		for _, vault := range replicas {
+			vault.Maintain(t.Context())
+		}
+		mustSync(t, state)
+		for i := range 20 {
+			key := fmt.Sprintf("key-%d", i)
+			c.put("kong-auth/"+key, `{"a":1}`)
+			mustSync(t, state)
+			for _, vault := range replicas {
+				if _, found, err := vault.Read(t.Context(), key); !found || err != nil {
+					t.Errorf("Read = %t, %v, want found", found, err)
+				}
+			}
+		}
+		if got := clusters.Known(); got != 1 {
+			t.Errorf("%d clusters are remembered, want the one in use", got)
+		}
+	})
+}
+
 func TestFirstUseOnAnotherReplicaFindsWhatWasMadeAMomentAgo(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(c *fakeCluster) {

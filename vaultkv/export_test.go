@@ -109,3 +109,10 @@ func KeptIndex(writes []IndexedWrite) string {
 	}
 	return kept.value
 }
+
+// Known returns how many clusters are remembered.
+func (cs *Clusters) Known() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return len(cs.byID)
+}
