@@ -36,7 +36,7 @@ type clusterWorld struct {
 	dir      string
 	binary   string
 	cluster  *parts.Cluster
-	role     parts.AppRole
+	home     parts.Home
 	consumer string
 	// started is how many replicas there were so far.
 	started int
@@ -57,7 +57,7 @@ func newClusterWorld(ctx context.Context, dir string, b binaries) (*clusterWorld
 	return &clusterWorld{dir: dir, binary: b.service, cluster: c}, nil
 }
 
-// settle mends everything and empties the mounts, and says which node leads.
+// settle mends everything and makes empty mounts, and says which node leads.
 func (w *clusterWorld) settle(ctx context.Context) (leader *parts.Node, err error) {
 	w.cluster.Heal()
 	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
@@ -65,7 +65,7 @@ func (w *clusterWorld) settle(ctx context.Context) (leader *parts.Node, err erro
 	if err := w.cluster.Await(ctx); err != nil {
 		return nil, err
 	}
-	if w.role, err = w.cluster.Furnish(ctx, "1h"); err != nil {
+	if w.home, err = w.cluster.Furnish(ctx, "1h"); err != nil {
 		return nil, err
 	}
 	return w.cluster.Leader(ctx)
@@ -112,7 +112,7 @@ func (w *clusterWorld) replica(ctx context.Context, p preference) (*replica, err
 		return nil, err
 	}
 	s, err := parts.StartReplica(ctx, parts.ReplicaConfig{
-		Binary: w.binary, Dir: own, Role: w.role, Nodes: w.cluster.From(p.credentials), StateNodes: w.cluster.From(p.state),
+		Binary: w.binary, Dir: own, Home: w.home, Nodes: w.cluster.From(p.credentials), StateNodes: w.cluster.From(p.state),
 	})
 	if err != nil {
 		return nil, err
@@ -182,6 +182,22 @@ func (w *clusterWorld) creates(ctx context.Context, r *replica) (pair, error) {
 	status, raw, err := r.Call(ctx, "POST", credentials+"/"+owner, "access_token="+p.access, "secret_token="+p.secret)
 	if err == nil && status != http.StatusCreated {
 		err = fmt.Errorf("creating a credential: status %d: %s", status, raw)
+	}
+	return p, err
+}
+
+// puts writes a credential directly to a node, and waits until all have it. What
+// was just made through a replica is not in its cache yet.
+func (w *clusterWorld) puts(ctx context.Context, leader *parts.Node) (pair, error) {
+	p := pair{access: token("access"), secret: token("secret"), consumer: w.consumer}
+	err := leader.Put(ctx, w.home.V1, parts.KVv1, p.access, p.record())
+	if err != nil {
+		return p, err
+	}
+	for _, n := range w.cluster.Nodes {
+		err = errors.Join(err, parts.Await(ctx, nil, func(ctx context.Context) error {
+			return n.Do(ctx, "GET", w.home.V1+"/"+p.access, nil, nil)
+		}))
 	}
 	return p, err
 }
@@ -289,7 +305,7 @@ func (w *clusterWorld) tryAll(ctx context.Context, tables *clusterTables, o opti
 	}
 	for _, f := range clusterFaults() {
 		try(f.name, f.always, func() ([]cell, error) {
-			r, err := w.tryFault(ctx, f)
+			r, err := w.tryFault(ctx, f, o.logs)
 			if err != nil {
 				return nil, err
 			}
@@ -304,15 +320,15 @@ func (w *clusterWorld) tryAll(ctx context.Context, tables *clusterTables, o opti
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// many does something up to n times, a few at a time, and begins none after a
+// many does something up to n times, so many at a time, and begins none after a
 // while.
-func many(ctx context.Context, n int, while time.Duration, do func(ctx context.Context)) {
+func many(ctx context.Context, n, width int, while time.Duration, do func(ctx context.Context)) {
 	end := time.Now().Add(while)
 	// What has begun may take as long again.
 	ctx, cancel := context.WithDeadline(ctx, end.Add(while))
 	defer cancel()
 	var all sync.WaitGroup
-	slots := make(chan struct{}, 8)
+	slots := make(chan struct{}, width)
 	for range n {
 		if time.Now().After(end) || ctx.Err() != nil {
 			break

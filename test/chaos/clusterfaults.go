@@ -18,9 +18,15 @@ type clusterFault struct {
 	always bool
 	// elects ones make the nodes choose another leader.
 	elects bool
+	// lasts is how long it does at least.
+	lasts time.Duration
 	// breakIt and mend do it, and undo it.
 	breakIt, mend func(ctx context.Context, c *parts.Cluster, leader, standby *parts.Node) error
 }
+
+// healthLooks is longer than the time between two looks at the health of the
+// address that a replica has left.
+const healthLooks = 18 * time.Second
 
 func clusterFaults() []clusterFault {
 	heal := func(_ context.Context, c *parts.Cluster, _, _ *parts.Node) error {
@@ -61,7 +67,7 @@ func clusterFaults() []clusterFault {
 			standby.Kill()
 			return nil
 		}, mend: func(ctx context.Context, _ *parts.Cluster, _, standby *parts.Node) error { return standby.Start(ctx) }},
-		{name: "leader isolated, links cut", always: true, elects: true, breakIt: isolate(theLeader, (*parts.Link).Cut), mend: heal},
+		{name: "leader isolated, links cut", always: true, elects: true, lasts: healthLooks, breakIt: isolate(theLeader, (*parts.Link).Cut), mend: heal},
 		{name: "leader isolated, links silent", elects: true, breakIt: isolate(theLeader, (*parts.Link).Silence), mend: heal},
 		{name: "standby isolated, links cut", always: true, breakIt: isolate(theStandby, (*parts.Link).Cut), mend: heal},
 		{name: "standby isolated, links silent", breakIt: isolate(theStandby, (*parts.Link).Silence), mend: heal},
@@ -139,7 +145,7 @@ func (g *graveyard) pick(i int) (pair, bool) {
 }
 
 // tryFault breaks the cluster under traffic, and revokes meanwhile.
-func (w *clusterWorld) tryFault(ctx context.Context, f clusterFault) (*faultRow, error) {
+func (w *clusterWorld) tryFault(ctx context.Context, f clusterFault, logs string) (*faultRow, error) {
 	leader, err := w.settle(ctx)
 	if err != nil {
 		return nil, err
@@ -154,7 +160,7 @@ func (w *clusterWorld) tryFault(ctx context.Context, f clusterFault) (*faultRow,
 	const hotPairs, doomed = 20, 6
 	pairs := make([]pair, hotPairs+doomed+1)
 	for i := range pairs {
-		if pairs[i], err = w.makes(ctx, all[0]); err != nil {
+		if pairs[i], err = w.puts(ctx, leader); err != nil {
 			return nil, err
 		}
 		for _, r := range all {
@@ -180,6 +186,9 @@ func (w *clusterWorld) tryFault(ctx context.Context, f clusterFault) (*faultRow,
 	flows.Wait()
 	r.count(t.made(), broken)
 	r.stall = heart.worst(began, time.Now())
+	for i, by := range all {
+		err = errors.Join(err, keepLog(logs, fmt.Sprintf("%s %d", f.name, i+1), by.Log()))
+	}
 	return r, errors.Join(err, errHeart)
 }
 
@@ -204,8 +213,7 @@ func clusterTraffic(ctx context.Context, t *traffic, pairs []pair, gone *graveya
 
 // phases goes through a fault, and says when it began.
 func (w *clusterWorld) phases(ctx context.Context, f clusterFault, r *faultRow, all []*replica, doomed []pair, gone *graveyard, leader, standby *parts.Node) (broken time.Time, err error) {
-	// Until both have heard of all that was made, and have it in their caches.
-	until(ctx, time.Now().Add(5*time.Second))
+	until(ctx, time.Now().Add(3*time.Second))
 	broken = time.Now()
 	if err := f.breakIt(ctx, w.cluster, leader, standby); err != nil {
 		return broken, fmt.Errorf("breaking it: %w", err)
@@ -224,7 +232,11 @@ func (w *clusterWorld) phases(ctx context.Context, f clusterFault, r *faultRow, 
 	for i, by := range all {
 		both.Go(func() {
 			// Each revokes some, and the other one must hear of it.
-			r.works[i], errs[i] = w.revokeMeanwhile(limit, r, by, all[1-i], doomed[i*len(doomed)/2:(i+1)*len(doomed)/2], gone, broken)
+			own := doomed[i*len(doomed)/2 : (i+1)*len(doomed)/2]
+			r.works[i], errs[i] = w.revokeMeanwhile(limit, r, by, all[1-i], own[1:], gone, broken)
+			if errs[i] == nil && until(limit, broken.Add(f.lasts)) {
+				_, errs[i] = w.revokeMeanwhile(limit, r, by, all[1-i], own[:1], gone, broken)
+			}
 		})
 	}
 	both.Wait()

@@ -42,12 +42,16 @@ func disableThenRotate(ctx context.Context, w *clusterWorld, a, b *replica) (str
 	if err != nil {
 		return "", err
 	}
+	// So that both know it.
+	if _, err := b.until(ctx, p, allowed); err != nil {
+		return "", err
+	}
 	if _, err := a.insist(ctx, []int{200}, "PATCH", credentials+"/token/"+p.access, "disabled=true"); err != nil {
 		return "", err
 	}
 	next := p
 	next.secret = token("secret")
-	if _, _, err := b.Call(ctx, "POST", credentials+"/token/"+p.access+"/rotate", "secret_token="+next.secret); err != nil {
+	if _, err := b.insist(ctx, []int{201}, "POST", credentials+"/token/"+p.access+"/rotate", "secret_token="+next.secret); err != nil {
 		return "", err
 	}
 	until(ctx, time.Now().Add(revokedWithin))
@@ -132,7 +136,7 @@ func (w *clusterWorld) race(ctx context.Context, race race, rounds int, while ti
 	}
 	w.slow(leader, standby)
 	r := &raceRow{name: race.name, wrong: map[string]int{}}
-	many(ctx, rounds, while, func(ctx context.Context) {
+	many(ctx, rounds, 16, while, func(ctx context.Context) {
 		wrong, err := race.run(ctx, w, all[0], all[1])
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -119,7 +119,7 @@ func (w *clusterWorld) measure(ctx context.Context, t topology, rounds int, whil
 	r := &topologyRow{name: t.name, notAllowed: map[outcome]int{}}
 	ctx, watched := watch(ctx)
 	began := time.Now()
-	many(ctx, rounds, while, func(ctx context.Context) { w.round(ctx, r, all[0], all[1]) })
+	many(ctx, rounds, 8, while, func(ctx context.Context) { w.round(ctx, r, all[0], all[1]) })
 	heart, err := watched()
 	r.stall = heart.worst(began, time.Now())
 	return r, err

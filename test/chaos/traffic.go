@@ -20,6 +20,13 @@ type pair struct {
 	expires time.Time
 }
 
+// record is what Vault has of it.
+func (p pair) record() map[string]any {
+	return map[string]any{
+		"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": p.consumer},
+	}
+}
+
 // token returns a token that there was never before.
 func token(prefix string) string { return prefix + "-" + rand.Text() }
 

@@ -36,7 +36,7 @@ type clusterSite struct {
 	site
 	dir     string
 	cluster *parts.Cluster
-	role    parts.AppRole
+	home    parts.Home
 	// leader and standbys are what the nodes were when the scenario began.
 	leader   *parts.Node
 	standbys []*parts.Node
@@ -68,10 +68,10 @@ func TestTheStateHoldsOnACluster(t *testing.T) {
 				must(t, err)
 				suite.secrets.add(cluster.RootToken)
 			}
-			role, err := cluster.Furnish(t.Context(), "1h")
+			home, err := cluster.Furnish(t.Context(), "1h")
 			must(t, err)
-			suite.secrets.add(role.SecretID)
-			s := &clusterSite{dir: t.TempDir(), cluster: cluster, role: role}
+			suite.secrets.add(home.SecretID)
+			s := &clusterSite{dir: t.TempDir(), cluster: cluster, home: home}
 			t.Cleanup(func() { s.end(t) })
 			s.leader = s.leads(t)
 			s.standbys = cluster.Others(s.leader)
@@ -129,7 +129,7 @@ func (s *clusterSite) startSplit(t *testing.T, first, firstOfState *parts.Node) 
 	r := &replica{name: "replica " + strconv.Itoa(len(s.replicas)+1)}
 	own := filepath.Join(s.dir, strconv.Itoa(len(s.replicas)+1))
 	must(t, os.Mkdir(own, 0o700))
-	r.Service, err = parts.StartReplica(t.Context(), parts.ReplicaConfig{Binary: binary, Dir: own, Role: s.role, Nodes: s.cluster.From(first), StateNodes: s.cluster.From(firstOfState)})
+	r.Service, err = parts.StartReplica(t.Context(), parts.ReplicaConfig{Binary: binary, Dir: own, Home: s.home, Nodes: s.cluster.From(first), StateNodes: s.cluster.From(firstOfState)})
 	must(t, err)
 	r.conn, err = grpc.NewClient(r.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	must(t, err)

@@ -39,6 +39,8 @@ type Cluster struct {
 	sealKey string
 	links   map[way]*Link
 	ran     []*Process
+	// homes is how many were furnished.
+	homes int
 }
 
 // A way is from one node to another.

@@ -11,7 +11,7 @@ import (
 )
 
 // startTestCluster starts a cluster with mounts, and ends it with the test.
-func startTestCluster(t *testing.T) *Cluster {
+func startTestCluster(t *testing.T) (*Cluster, Home) {
 	t.Helper()
 	binary := os.Getenv("BAO_BIN")
 	if binary == "" {
@@ -26,27 +26,28 @@ func startTestCluster(t *testing.T) *Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	if _, err := c.Furnish(t.Context(), "1h"); err != nil {
+	h, err := c.Furnish(t.Context(), "1h")
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("the cluster is there after %s", time.Since(began).Round(100*time.Millisecond))
-	return c
+	return c, h
 }
 
 // The steps build on each other, and share one cluster.
 func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 	t.Parallel()
-	c := startTestCluster(t)
+	c, home := startTestCluster(t)
 	ctx := t.Context()
 	leader := leads(t, c)
 	standby := c.Others(leader)[0]
 	put := func(through *Node, key string) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		return through.Put(ctx, MountV1, KVv1, key, map[string]any{"is": "there"})
+		return through.Put(ctx, home.V1, KVv1, key, map[string]any{"is": "there"})
 	}
 	has := func(n *Node, key string) func(context.Context) error {
-		return func(ctx context.Context) error { return n.Do(ctx, "GET", MountV1+"/"+key, nil, nil) }
+		return func(ctx context.Context) error { return n.Do(ctx, "GET", home.V1+"/"+key, nil, nil) }
 	}
 	for name, cut := range map[string]func(*Link){"cut": (*Link).Cut, "silent": (*Link).Silence} {
 		c.Isolate(standby, cut)
@@ -105,7 +106,7 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 	if err := next.Seal(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := next.Do(ctx, "GET", MountV1+"/late", nil, nil); err == nil {
+	if err := next.Do(ctx, "GET", home.V1+"/late", nil, nil); err == nil {
 		t.Error("a sealed node answers")
 	}
 	if err := next.Start(ctx); err != nil {
@@ -130,7 +131,7 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 
 func TestAClusterLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	c := startTestCluster(t)
+	c, _ := startTestCluster(t)
 	c.Nodes[0].Kill()
 	if err := c.Nodes[1].Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)

@@ -2,87 +2,103 @@ package parts
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
-// The mounts that [Cluster.Furnish] makes: one for credentials in each version of
-// the KV engine, and that of the state.
-const (
-	MountV1    = "kong-auth"
-	MountV2    = "kong-auth-v2"
-	MountState = "vault-authz"
-)
+// A Home is what vault-authz finds on a [Cluster]: the mounts of its own, one for
+// credentials in each version of the KV engine and that of the state, and a login.
+type Home struct {
+	V1, V2, State string
+	AppRole
+}
 
 // An AppRole is what logs in to Vault.
 type AppRole struct{ RoleID, SecretID string }
 
-// Furnish makes the mounts, empty ones also where there are some, and a role for
-// vault-authz with the policies of deploy/vault whose tokens live for ttl. All
-// nodes know them when it returns.
-func (c *Cluster) Furnish(ctx context.Context, ttl string) (AppRole, error) {
+// Furnish makes a home with empty mounts, whose role has the policies of
+// deploy/vault and tokens that live for ttl. All nodes know it when it returns.
+func (c *Cluster) Furnish(ctx context.Context, ttl string) (Home, error) {
 	leader, err := c.Leader(ctx)
 	if err != nil {
-		return AppRole{}, err
+		return Home{}, err
 	}
-	for mount, kv := range map[string]string{MountV1: KVv1, MountV2: KVv2, MountState: KVv2} {
-		if err := errors.Join(leader.Unmount(ctx, mount), leader.Mount(ctx, mount, kv)); err != nil {
-			return AppRole{}, err
-		}
+	c.mu.Lock()
+	c.homes++
+	// Mounts take long to empty, and little room.
+	suffix := "-" + strconv.Itoa(c.homes)
+	c.mu.Unlock()
+	h := Home{V1: "kong-auth" + suffix, V2: "kong-auth-v2" + suffix, State: "vault-authz" + suffix}
+	if err := h.mount(ctx, leader); err != nil {
+		return Home{}, err
 	}
-	rules, err := shippedPolicies(ctx)
+	rules, err := h.shippedPolicies(ctx)
 	if err != nil {
-		return AppRole{}, err
+		return Home{}, err
 	}
-	if err := leader.Do(ctx, "PUT", "sys/policies/acl/vault-authz", map[string]any{"policy": rules}, nil); err != nil {
-		return AppRole{}, err
+	name := "vault-authz" + suffix
+	if err := leader.Do(ctx, "PUT", "sys/policies/acl/"+name, map[string]any{"policy": rules}, nil); err != nil {
+		return Home{}, err
 	}
-	role, err := leader.AppRole(ctx, "vault-authz", map[string]any{
-		"token_policies": []string{"vault-authz"}, "token_no_default_policy": true, "token_ttl": ttl,
+	h.AppRole, err = leader.AppRole(ctx, name, map[string]any{
+		"token_policies": []string{name}, "token_no_default_policy": true, "token_ttl": ttl,
 	})
 	if err != nil {
-		return AppRole{}, err
+		return Home{}, err
 	}
-	return role, c.Spread(ctx, leader)
+	return h, c.spread(ctx, leader, h.V1)
 }
 
-// Spread waits until every node has what the leader has now.
-func (c *Cluster) Spread(ctx context.Context, leader *Node) error {
-	if err := leader.Put(ctx, MountV1, KVv1, "spread-check", map[string]any{"at": leader.Name}); err != nil {
+func (h *Home) mount(ctx context.Context, leader *Node) error {
+	for _, m := range []struct{ mount, kv string }{{h.V1, KVv1}, {h.V2, KVv2}, {h.State, KVv2}} {
+		if err := leader.Mount(ctx, m.mount, m.kv); err != nil {
+			return err
+		}
+	}
+	return leader.Do(ctx, "POST", h.State+"/config", map[string]any{"max_versions": 1}, nil)
+}
+
+// spread waits until every node has what the leader has now.
+func (c *Cluster) spread(ctx context.Context, leader *Node, mount string) error {
+	const key = "spread-check"
+	if err := leader.Put(ctx, mount, KVv1, key, map[string]any{"at": leader.Name}); err != nil {
 		return err
 	}
 	for _, n := range c.Nodes {
 		err := Await(ctx, n.process(), func(ctx context.Context) error {
-			return n.Do(ctx, "GET", MountV1+"/spread-check", nil, nil)
+			return n.Do(ctx, "GET", mount+"/"+key, nil, nil)
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", n.Name, err)
 		}
 	}
-	return leader.Delete(ctx, MountV1, KVv1, "spread-check")
+	return leader.Delete(ctx, mount, KVv1, key)
 }
 
-// shippedPolicies returns what deploy/vault grants, for both mounts of
-// credentials.
-func shippedPolicies(ctx context.Context) (string, error) {
+// shippedPolicies returns what deploy/vault grants, for these mounts.
+func (h *Home) shippedPolicies(ctx context.Context) (string, error) {
 	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("looking for the module: %w", err)
 	}
 	dir := filepath.Join(filepath.Dir(strings.TrimSpace(string(module))), "deploy", "vault")
 	var rules strings.Builder
-	for _, shipped := range []struct{ file, mount string }{
-		{"kv-v1.hcl", MountV1}, {"kv-v2.hcl", MountV2}, {"state.hcl", MountV1}, {"manage-v1.hcl", MountV1}, {"manage-v2.hcl", MountV2},
+	for _, shipped := range []struct{ file, was, mount string }{
+		{"kv-v1.hcl", "kong-auth", h.V1},
+		{"manage-v1.hcl", "kong-auth", h.V1},
+		{"kv-v2.hcl", "kong-auth", h.V2},
+		{"manage-v2.hcl", "kong-auth", h.V2},
+		{"state.hcl", "vault-authz", h.State},
 	} {
 		raw, err := os.ReadFile(filepath.Join(dir, shipped.file))
 		if err != nil {
 			return "", err
 		}
-		rules.WriteString(strings.ReplaceAll(string(raw), `"`+MountV1+`/`, `"`+shipped.mount+`/`))
+		rules.WriteString(strings.ReplaceAll(string(raw), `"`+shipped.was+`/`, `"`+shipped.mount+`/`))
 	}
 	return rules.String(), nil
 }

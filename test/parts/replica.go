@@ -21,8 +21,8 @@ type ReplicaConfig struct {
 	// Binary is what [BuildService] made, and Dir an existing folder for its
 	// files.
 	Binary, Dir string
-	// Role is what [Cluster.Furnish] made.
-	Role AppRole
+	// Home is where its records are.
+	Home Home
 	// Nodes are those it asks for credentials, in the order in which it knows
 	// them, and StateNodes those that it asks for the state.
 	Nodes, StateNodes []*Node
@@ -32,7 +32,7 @@ type ReplicaConfig struct {
 // state are on some nodes of a cluster.
 func StartReplica(ctx context.Context, c ReplicaConfig) (*Service, error) {
 	secret := filepath.Join(c.Dir, "secret-id")
-	if err := os.WriteFile(secret, []byte(c.Role.SecretID+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte(c.Home.SecretID+"\n"), 0o600); err != nil {
 		return nil, err
 	}
 	vault := func(name, mount, kv string, nodes []*Node) string {
@@ -46,13 +46,13 @@ func StartReplica(ctx context.Context, c ReplicaConfig) (*Service, error) {
     kv: %s
     login: {approle: {role_id: %s, secret_id_file: %q}}
     cache: {ttl: 20s, max_ttl: 20s, max_stale: 10s, sweep: 20s}
-`, name, strings.Join(addresses, ", "), mount, kv, c.Role.RoleID, secret)
+`, name, strings.Join(addresses, ", "), mount, kv, c.Home.RoleID, secret)
 	}
 	return StartService(ctx, ServiceConfig{Binary: c.Binary, Dir: c.Dir, Entities: `
-state: {vault: home, mount: ` + MountState + `}
+state: {vault: home, mount: ` + c.Home.State + `}
 admin: {listen: "127.0.0.1:0"}
 vaults:
-` + vault("home", MountV1, KVv1, c.StateNodes) + vault(ReplicaVaultV1, MountV1, KVv1, c.Nodes) + vault(ReplicaVaultV2, MountV2, KVv2, c.Nodes) + `policies:
+` + vault("home", c.Home.V1, KVv1, c.StateNodes) + vault(ReplicaVaultV1, c.Home.V1, KVv1, c.Nodes) + vault(ReplicaVaultV2, c.Home.V2, KVv2, c.Nodes) + `policies:
   - {name: v2, hosts: [` + ReplicaHostV2 + `], vault: ` + ReplicaVaultV2 + `}
   - {name: default, default: true, vault: ` + ReplicaVaultV1 + `}
 `})
