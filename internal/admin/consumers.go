@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
 )
@@ -43,7 +44,21 @@ func aclsEntity() *entity {
 	}
 }
 
-func aclKey(consumerID, group string) string { return "group=" + consumerID + "/" + group }
+// aclPrefix is what all keys of memberships begin with.
+const aclPrefix = "group="
+
+func aclKey(consumerID, group string) string { return aclPrefix + consumerID + "/" + group }
+
+// consumerOfKey returns the id of the consumer in the key of a membership, "" if it is
+// the key of something else.
+func consumerOfKey(key string) string {
+	rest, ok := strings.CutPrefix(key, aclPrefix)
+	if !ok {
+		return ""
+	}
+	id, _, _ := strings.Cut(rest, "/")
+	return id
+}
 
 // uniqueTexts makes each field that is set unique on its own.
 func uniqueTexts(d document, names ...string) []constraint {

@@ -72,8 +72,8 @@ func (d directory) consumer(r *authz.Record) (authz.Consumer, error) {
 		}
 	}
 	prefix := aclKey(r.ID, "")
-	d.view.WithPrefix(authz.KindACLs, prefix, func(key string, _ *authz.Record) bool {
-		c.Groups = append(c.Groups, strings.TrimPrefix(key, prefix))
+	d.view.WithPrefix(authz.KindACLs, prefix, func(key string, _ func() *authz.Record) bool {
+		c.Groups = append(c.Groups, strings.Clone(strings.TrimPrefix(key, prefix)))
 		return true
 	})
 	// Without a group that is not valid it might pass a deny list.
@@ -83,8 +83,7 @@ func (d directory) consumer(r *authz.Record) (authz.Consumer, error) {
 // ACLConsumer returns the id of the consumer whose group a record of acls is.
 func ACLConsumer(r *authz.Record) string {
 	for _, key := range r.Unique {
-		if rest, ok := strings.CutPrefix(key, "group="); ok {
-			id, _, _ := strings.Cut(rest, "/")
+		if id := consumerOfKey(key); id != "" {
 			return id
 		}
 	}

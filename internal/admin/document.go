@@ -27,6 +27,20 @@ func (d document) with(name string, v any) document {
 	return d
 }
 
+// withoutNulls is the document as it is stored: what is not set is left out.
+func (d document) withoutNulls() document {
+	out := make(document, len(d))
+	for name, value := range d {
+		if inner, ok := value.(document); ok && inner != nil {
+			value = inner.withoutNulls()
+		}
+		if value != nil {
+			out[name] = value
+		}
+	}
+	return out
+}
+
 var errDocument = errors.New("the record's document is not a JSON object that this version understands")
 
 // decodeDocument reads the document of a record.

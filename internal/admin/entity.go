@@ -107,7 +107,7 @@ func (e *entity) open(r *authz.Record) (stored, error) {
 // all returns every entity, declared ones too, by id.
 func (a *API) all(ctx context.Context, e *entity) ([]stored, error) {
 	var all []stored
-	err := a.each(ctx, e, "", func(*authz.Record) bool { return true }, func(s stored) bool {
+	err := a.each(ctx, e, "", func([]string) bool { return true }, func(s stored) bool {
 		all = append(all, s)
 		return true
 	})
@@ -115,9 +115,9 @@ func (a *API) all(ctx context.Context, e *entity) ([]stored, error) {
 }
 
 // each calls do with the entities in the order of their ids, declared ones too, from
-// the first one after an id, until it returns false. Records that keep refuses are
+// the first one after an id, until it returns false. Records whose tags keep refuses are
 // left out before they are read.
-func (a *API) each(_ context.Context, e *entity, after string, keep func(*authz.Record) bool, do func(stored) bool) error {
+func (a *API) each(_ context.Context, e *entity, after string, keep func(tags []string) bool, do func(stored) bool) error {
 	view, err := a.deps.Store.View()
 	if err != nil {
 		return err
@@ -125,11 +125,11 @@ func (a *API) each(_ context.Context, e *entity, after string, keep func(*authz.
 	return a.eachIn(view, e, after, keep, do)
 }
 
-func (a *API) eachIn(view *state.View, e *entity, after string, keep func(*authz.Record) bool, do func(stored) bool) (err error) {
+func (a *API) eachIn(view *state.View, e *entity, after string, keep func(tags []string) bool, do func(stored) bool) (err error) {
 	declared := slices.DeleteFunc(slices.Clone(a.declared[e.kind]), func(s stored) bool { return !e.has(s.document) || s.id() <= after })
 	slices.SortFunc(declared, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
 	goOn := true
-	view.After(e.kind, after, func(r *authz.Record) bool {
+	view.AfterTagged(e.kind, after, keep, func(r *authz.Record) bool {
 		for goOn && len(declared) > 0 && declared[0].id() <= r.ID {
 			same := declared[0].id() == r.ID
 			goOn, declared = do(declared[0]), declared[1:]
@@ -137,8 +137,8 @@ func (a *API) eachIn(view *state.View, e *entity, after string, keep func(*authz
 				return goOn
 			}
 		}
-		if !goOn || !keep(r) {
-			return goOn
+		if !goOn {
+			return false
 		}
 		var s stored
 		if s, err = e.open(r); errors.Is(err, authz.ErrNotFound) {
@@ -233,7 +233,7 @@ func (a *API) write(c *call, e *entity, action string, old stored, d document, d
 	if err := a.declaredConflict(e, d.text("id"), constraints); err != nil {
 		return err
 	}
-	raw, err := d.encode()
+	raw, err := d.withoutNulls().encode()
 	if err != nil {
 		return err
 	}

@@ -160,19 +160,29 @@ func (a *API) deleteConsumer(c *call) (reply, error) {
 	return noContent, a.removeACLs(c, groups)
 }
 
-// removeOrphans removes groups of consumers that are no more.
+// removeOrphans removes groups of consumers that are no more. It looks at the names of
+// all groups, and reads none but those.
 func (a *API) removeOrphans(c *call) error {
+	view, err := a.deps.Store.View()
+	if err != nil {
+		return err
+	}
 	var orphans []stored
-	var problem error
-	err := a.each(c.ctx, a.acls, "", func(*authz.Record) bool { return true }, func(s stored) bool {
-		_, err := a.findID(c.ctx, a.consumers, s.record("consumer").text("id"))
-		if errors.Is(err, authz.ErrNotFound) {
-			orphans, err = append(orphans, s), nil
+	last, gone := "", false
+	view.WithPrefix(a.acls.kind, aclPrefix, func(key string, record func() *authz.Record) bool {
+		if id := consumerOfKey(key); id != last {
+			last, gone = id, !view.Has(a.consumers.kind, id) && !a.isDeclared(a.consumers.kind, id)
 		}
-		problem = err
+		if !gone {
+			return true
+		}
+		var s stored
+		if s, err = a.acls.open(record()); err == nil {
+			orphans = append(orphans, s)
+		}
 		return err == nil
 	})
-	if err := cmp.Or(err, problem); err != nil {
+	if err != nil {
 		return err
 	}
 	return a.removeACLs(c, orphans)
@@ -233,9 +243,9 @@ func (a *API) aclsOf(consumer string) ([]stored, error) {
 			all = append(all, s)
 		}
 	}
-	view.WithPrefix(a.acls.kind, aclKey(consumer, ""), func(_ string, r *authz.Record) bool {
+	view.WithPrefix(a.acls.kind, aclKey(consumer, ""), func(_ string, record func() *authz.Record) bool {
 		var s stored
-		if s, err = a.acls.open(r); err == nil {
+		if s, err = a.acls.open(record()); err == nil {
 			all = append(all, s)
 		}
 		return err == nil

@@ -26,7 +26,7 @@ const (
 	pieceBytes = 512 << 10
 	maxPiece   = 4 << 20
 	// pieceRequests is how many pieces are read or written at a time.
-	pieceRequests = 8
+	pieceRequests = 4
 	// checkpointPatience is how long a checkpoint that somebody else has begun is
 	// left alone, by the clock of the replica that waits for it.
 	checkpointPatience = 30 * time.Second
@@ -65,7 +65,11 @@ type piece struct {
 func pack(text []byte) (string, error) {
 	var out strings.Builder
 	encoder := base64.NewEncoder(base64.StdEncoding, &out)
-	w := gzip.NewWriter(encoder)
+	// A checkpoint is taken in the middle of a flood of changes, so it has to be quick.
+	w, err := gzip.NewWriterLevel(encoder, gzip.BestSpeed)
+	if err != nil {
+		return "", err
+	}
 	if _, err := w.Write(text); err != nil {
 		return "", err
 	}
@@ -80,11 +84,12 @@ func unpack(s string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(r, maxPiece+1))
-	if err == nil && len(text) > maxPiece {
+	text := bytes.NewBuffer(make([]byte, 0, pieceBytes+pieceBytes/8))
+	n, err := text.ReadFrom(io.LimitReader(r, maxPiece+1))
+	if err == nil && n > maxPiece {
 		err = errors.New("a piece of a checkpoint is too large")
 	}
-	return text, err
+	return text.Bytes(), err
 }
 
 // pieces encodes the view.
@@ -175,41 +180,54 @@ func encode(entry any) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// loadView reads the pieces of a checkpoint. errBehind: there is another one by now.
+// loadView reads the pieces of a checkpoint, a few at a time: all of them would take as
+// much memory as what they hold. errBehind: there is another one by now.
 func loadView(ctx context.Context, kv Engine, c *checkpoint, now time.Time) (*View, error) {
-	pieces := make([]piece, c.Pieces)
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(pieceRequests)
-	for i := range pieces {
-		g.Go(func() error {
-			raw, _, found, err := kv.ReadVersion(gctx, piecePath(c.Set, i))
-			if err != nil {
-				return unavailable(err)
-			}
-			if !found {
-				return errBehind
-			}
-			if err := decode(raw, &pieces[i]); err != nil {
-				return fmt.Errorf("checkpoint: piece %d: %w", i, err)
-			}
-			if pieces[i].By != c.By || pieces[i].Number != i {
-				return errBehind
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
 	v := newView()
 	v.position = c.Position
-	for i := range pieces {
-		if err := v.read(&pieces[i], now); err != nil {
+	for first := 0; first < c.Pieces; first += pieceRequests {
+		pieces := make([]piece, min(pieceRequests, c.Pieces-first))
+		err := each(ctx, len(pieces), func(ctx context.Context, i int) error {
+			return readPiece(ctx, kv, c, first+i, &pieces[i])
+		})
+		if err != nil {
 			return nil, err
 		}
-		pieces[i].Records = ""
+		for i := range pieces {
+			if err := v.read(&pieces[i], now); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return v, nil
+}
+
+// pieceAttempts is how often a piece is asked for: among hundreds of requests to a busy
+// server one may fail.
+const pieceAttempts = 3
+
+func readPiece(ctx context.Context, kv Engine, c *checkpoint, i int, p *piece) error {
+	var raw []byte
+	var found bool
+	var err error
+	for range pieceAttempts {
+		if raw, _, found, err = kv.ReadVersion(ctx, piecePath(c.Set, i)); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	if !found {
+		return errBehind
+	}
+	if err := decode(raw, p); err != nil {
+		return fmt.Errorf("checkpoint: piece %d: %w", i, err)
+	}
+	if p.By != c.By || p.Number != i {
+		return errBehind
+	}
+	return nil
 }
 
 // errBusy: another replica is writing a checkpoint, or was faster.

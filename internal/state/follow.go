@@ -58,7 +58,11 @@ func (s *Store) Follow(ctx context.Context) error {
 
 // poll reads on, and drops what may have changed.
 func (s *Store) poll(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, max(minPollTimeout, 2*s.cfg.Interval))
+	timeout := max(minPollTimeout, 2*s.cfg.Interval)
+	if s.view.Load() == nil {
+		timeout = loadTimeout
+	}
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	began := time.Now()
 	if err := s.refresh(bounded); err != nil {

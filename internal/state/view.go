@@ -30,7 +30,8 @@ type View struct {
 	cloning *sync.Mutex
 }
 
-type tree = btree.Map[string, *Record]
+// A tree has records by the keys of their ids, or by their unique keys.
+type tree = btree.Map[string, packed]
 
 // A hold is the right to change one credential.
 type hold struct {
@@ -78,13 +79,23 @@ func (v *View) Changed() int { return v.changed }
 
 // Get returns a record, or [authz.ErrNotFound].
 func (v *View) Get(kind, id string) (*Record, error) {
-	return find(v.records[kind], id)
+	return find(v.records[kind], kind, idKey(id))
 }
 
-func find(t *tree, key string) (*Record, error) {
+// Has says whether there is a record.
+func (v *View) Has(kind, id string) bool {
+	t := v.records[kind]
+	if t == nil {
+		return false
+	}
+	_, has := t.Get(idKey(id))
+	return has
+}
+
+func find(t *tree, kind, key string) (*Record, error) {
 	if t != nil {
-		if r, ok := t.Get(key); ok {
-			return r, nil
+		if p, ok := t.Get(key); ok {
+			return p.record(kind), nil
 		}
 	}
 	return nil, authz.ErrNotFound
@@ -92,7 +103,7 @@ func find(t *tree, key string) (*Record, error) {
 
 // ByUnique returns the record that has a unique key, or [authz.ErrNotFound].
 func (v *View) ByUnique(kind, key string) (*Record, error) {
-	return find(v.unique[kind], key)
+	return find(v.unique[kind], kind, key)
 }
 
 // Len returns the number of records of a kind.
@@ -106,25 +117,46 @@ func (v *View) Len(kind string) int {
 // After calls each with the records of a kind in the order of their ids, from the
 // first one that comes after id, until it returns false.
 func (v *View) After(kind, id string, each func(*Record) bool) {
-	if t := v.records[kind]; t != nil {
-		t.Ascend(id, func(at string, r *Record) bool { return at == id || each(r) })
+	v.AfterTagged(kind, id, func([]string) bool { return true }, each)
+}
+
+// AfterTagged is After for the records whose tags keep accepts, which costs little for
+// those that are not.
+func (v *View) AfterTagged(kind, id string, keep func(tags []string) bool, each func(*Record) bool) {
+	t := v.records[kind]
+	if t == nil {
+		return
 	}
+	first := "" // what is no id is compared as the text that it is
+	if authz.IsUUID(id) {
+		first = idKey(id)
+	}
+	begun := id == ""
+	t.Ascend(first, func(key string, p packed) bool {
+		if begun = begun || idText(key) > id; !begun || !keep(p.tags()) {
+			return true
+		}
+		return each(p.record(kind))
+	})
 }
 
 // WithPrefix calls each with the unique keys of a kind that begin with prefix, in
-// their order, and the record that has each, until it returns false.
-func (v *View) WithPrefix(kind, prefix string, each func(key string, r *Record) bool) {
+// their order, and what returns the record that has each, until it returns false.
+func (v *View) WithPrefix(kind, prefix string, each func(key string, record func() *Record) bool) {
 	if t := v.unique[kind]; t != nil {
-		t.Ascend(prefix, func(key string, r *Record) bool { return strings.HasPrefix(key, prefix) && each(key, r) })
+		t.Ascend(prefix, func(key string, p packed) bool {
+			return strings.HasPrefix(key, prefix) && each(key, func() *Record { return p.record(kind) })
+		})
 	}
 }
 
 // set puts a record into the view, in the place of the one that has its id.
 func (v *View) set(r *Record) {
 	v.remove(r.Kind, r.ID)
-	treeOf(v.records, r.Kind).Set(r.ID, r)
-	for _, key := range r.Unique {
-		treeOf(v.unique, r.Kind).Set(key, r)
+	p := packRecord(r)
+	treeOf(v.records, r.Kind).Set(p.key(), p)
+	for _, key := range p.unique() {
+		treeOf(v.unique, r.Kind).Set(key, p)
 	}
 }
 
@@ -142,11 +174,11 @@ func (v *View) remove(kind, id string) {
 	if t == nil {
 		return
 	}
-	old, ok := t.Delete(id)
+	old, ok := t.Delete(idKey(id))
 	if !ok {
 		return
 	}
-	for _, key := range old.Unique {
+	for _, key := range old.unique() {
 		if owner, _ := v.unique[kind].Get(key); owner == old {
 			v.unique[kind].Delete(key)
 		}

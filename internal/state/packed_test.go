@@ -1,0 +1,72 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const anID = "64063284-e3b5-48e7-9bca-802251c32138"
+
+func FuzzCompressedTextIsTheTextAgain(f *testing.F) {
+	f.Add([]byte(""), []byte("{}"))
+	f.Add([]byte("username=alice"), []byte(`{"id":"`+anID+`","username":"alice","tags":["a","a"]}`))
+	f.Add([]byte("abcd"), bytes.Repeat([]byte("abcd"), 100))
+	f.Add([]byte{0x80, 0xff}, bytes.Repeat([]byte{0xff}, 1000))
+	f.Fuzz(func(t *testing.T, window, text []byte) {
+		compressed := compress(nil, bytes.Clone(window), text)
+		if got := decompress(bytes.Clone(window), string(compressed)); !bytes.Equal(got, text) {
+			t.Errorf("got %q, want %q", got, text)
+		}
+		if most := len(text) + len(text)/maxLiteral + 1; len(compressed) > most {
+			t.Errorf("%d bytes became %d, want %d at the most", len(text), len(compressed), most)
+		}
+	})
+}
+
+func TestPackedRecordIsTheRecordAgain(t *testing.T) {
+	t.Parallel()
+	for _, r := range []Record{
+		{Kind: KindConsumers, ID: anID, Version: 7, Document: []byte(`{}`)},
+		{Kind: KindACLs, ID: strings.Repeat("f", 8) + anID[8:], Version: 1 << 40, Unique: []string{"group=" + anID + "/gold", ""}, Tags: []string{"a", "\x00ü"}, Document: []byte(`{"consumer":{"id":"` + anID + `"},"group":"gold"}`)},
+		{Kind: KindPolicies, ID: "no id", Tags: []string{"t"}, Document: bytes.Repeat([]byte(`{"hosts":["a.example.com"]}`), 5000)},
+	} {
+		p := packRecord(&r)
+		if diff := cmp.Diff(&r, p.record(r.Kind)); diff != "" {
+			t.Errorf("want (-), got (+):\n%s", diff)
+		}
+		if diff := cmp.Diff(r.Tags, p.tags()); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestViewListsFromAnyTextOnInTheOrderOfIDs(t *testing.T) {
+	t.Parallel()
+	var records []Record
+	var ids []string
+	for i := range 200 {
+		id := fmt.Sprintf("%02x063284-e3b5-48e7-9bca-802251c32138", i)
+		ids = append(ids, id)
+		records = append(records, Record{Kind: KindConsumers, ID: id, Document: []byte(`{}`)})
+	}
+	v := NewView(records)
+	for _, after := range []string{"", "0", "00", ids[0], ids[7], ids[7][:8], ids[7] + "x", "80", "8\x00", "a0", strings.ToUpper(ids[171]), "g", "-", "\xff", ids[199], "not an id at all"} {
+		var got, want []string
+		v.After(KindConsumers, after, func(r *Record) bool {
+			got = append(got, r.ID)
+			return true
+		})
+		for _, id := range ids {
+			if id > after {
+				want = append(want, id)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("after %q: want (-), got (+):\n%s", after, diff)
+		}
+	}
+}
