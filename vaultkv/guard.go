@@ -14,7 +14,8 @@ const (
 	// random. They bound how late it is noticed that the server is back.
 	guardPause    = 200 * time.Millisecond
 	maxGuardPause = time.Second
-	// probeReads is how many reads of a probe must fail. One may fail by chance.
+	// probeReads is how many reads of a probe must fail, within the time of one. One
+	// may fail by chance.
 	probeReads = 2
 )
 

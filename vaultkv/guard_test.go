@@ -1,8 +1,10 @@
 package vaultkv
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -274,6 +277,38 @@ func TestOutageCostsFewRequests(t *testing.T) {
 	if _, found, err := v.Read(t.Context(), "foo"); found || err != nil {
 		t.Errorf("Read after Check = %t, %v, want not found", found, err)
 	}
+}
+
+// TestServerThatHangsIsFoundOutSoonAfterTheFirstReadsFail: the probe does not wait for
+// them to fail.
+func TestServerThatHangsIsFoundOutSoonAfterTheFirstReadsFail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := DefaultConfig()
+		c.Name, c.Address, c.Mount, c.Token = "main", "http://vault.example:8200", "kong-auth", "t"
+		v, err := New(c, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		over := make(chan struct{})
+		v.SetDial(func(context.Context, string, string) (net.Conn, error) {
+			<-over
+			return nil, net.ErrClosed
+		})
+		began := time.Now()
+		for range 20 {
+			go func() { _, _, _ = v.Read(t.Context(), "foo") }()
+		}
+		for !v.Guarding().Holding {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if got, most := time.Since(began), c.Timeout+c.Timeout/slowPart+20*time.Millisecond; got > most {
+			t.Errorf("reads were held back after %s, want at most %s", got, most)
+		}
+		time.Sleep(c.Timeout)
+		close(over)
+		synctest.Wait()
+	})
 }
 
 // awaitHolding waits until the probe is over that a read has been the reason for.

@@ -14,6 +14,11 @@ const probePrefix = "vault-authz.probe."
 // was asked for before.
 func probeKey() string { return probePrefix + rand.Text() }
 
+// slowPart is the part of the time that a read may take after which it is reason for a
+// probe without having failed: a server that hangs is then known to soon after the first
+// reads have failed.
+const slowPart = 4
+
 // probe finds out, for the guard that has called for it, whether the server answers
 // for keys that nobody else has chosen, and says whether reads may go on. It takes no
 // longer than a read.
@@ -24,17 +29,19 @@ func (v *Vault) probe(ctx context.Context) (ok bool) {
 		_ = recover()
 		ok = v.guard.probed(problem, time.Now())
 	}()
+	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
+	defer cancel()
 	for range probeReads {
-		if problem = v.probeOnce(ctx); problem == nil || !problem.helpless() {
+		if _, _, problem = v.read(ctx, probeKey()); problem == nil || !problem.helpless() {
 			break
 		}
 	}
 	return
 }
 
-func (v *Vault) probeOnce(ctx context.Context) *Error {
-	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout/probeReads)
-	defer cancel()
-	_, _, problem := v.read(ctx, probeKey())
-	return problem
+// doubt probes the server if that is due.
+func (v *Vault) doubt(ctx context.Context) {
+	if v.guard.doubt(time.Now()) {
+		v.probe(context.WithoutCancel(ctx))
+	}
 }

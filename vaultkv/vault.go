@@ -194,10 +194,12 @@ func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bo
 	if !ok {
 		return nil, false, v.heldBack()
 	}
+	slow := time.AfterFunc(v.cfg.Timeout/slowPart, func() { v.doubt(ctx) })
+	defer slow.Stop()
 	document, from, problem := v.read(ctx, key)
-	if problem != nil && problem.helpless() && !problem.aside && v.guard.doubt(time.Now()) {
+	if problem != nil && problem.helpless() && !problem.aside {
 		// The answer to this read is known, and need not wait for that to others.
-		go v.probe(context.WithoutCancel(ctx))
+		go v.doubt(ctx)
 	}
 	if problem == nil && document == nil {
 		document, problem = v.confirmAbsent(ctx, key, from)
