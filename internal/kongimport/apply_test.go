@@ -92,7 +92,7 @@ func applied(t *testing.T, file string, r *recorder) *Changes {
 }
 
 // apply returns how many steps ended.
-func apply(t *testing.T, ctx context.Context, changes *Changes, r *recorder) int { //nolint:revive // the test comes first, as everywhere
+func apply(t *testing.T, ctx context.Context, changes *Changes, r *recorder) int {
 	t.Helper()
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)

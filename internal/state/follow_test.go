@@ -74,7 +74,7 @@ func follow(t *testing.T, kv state.Engine, edit ...func(*state.Watcher)) (n *nod
 
 // isOpen says whether Current returns nil at once.
 func isOpen(n *node) bool {
-	past, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // it is over before it begins
+	past, cancel := context.WithCancel(context.Background())
 	cancel()
 	return n.Current(past) == nil
 }
