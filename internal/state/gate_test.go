@@ -121,6 +121,36 @@ func TestGateCountsFromTheReadingBefore(t *testing.T) {
 	})
 }
 
+// TestGateCountsFromTheFirstAnswerAfterAnOutage: nobody could have known before.
+func TestGateCountsFromTheFirstAnswerAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := state.NewTestGate(state.DefaultConfig())
+		g.Polled(g.Now(), true, 0)
+		pass := func(d time.Duration) {
+			for range d / (500 * time.Millisecond) {
+				time.Sleep(500 * time.Millisecond)
+				g.Alive()
+			}
+		}
+		pass(2 * time.Second)
+		g.Polled(g.Now(), false, 0)
+		began := g.Now()
+		pass(2 * time.Second)
+		if !g.Polled(began, true, 1) {
+			t.Error("the gate is closed at the first answer")
+		}
+		pass(limit)
+		if err := g.Pass(t.Context()); err != nil {
+			t.Errorf("Pass = %v before the limit", err)
+		}
+		pass(500 * time.Millisecond)
+		if g.Polled(g.Now(), true, 1) {
+			t.Error("the gate is open after the limit although what was found is not in use")
+		}
+	})
+}
+
 func TestGateWithoutAProofIsUnavailableAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

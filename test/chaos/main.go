@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&o.flood, "flood", 200_000, "random tokens to flood the service with at the end, 0 for none")
 	flags.Float64Var(&o.floodRate, "flood-rate", 2000, "how many of these come in a second")
 	flags.IntVar(&o.records, "records", 100_000, "records to read again while credentials are revoked, 0 for neither that nor outages")
-	flags.IntVar(&o.outages, "outages", 12, "how many outages end while credentials are revoked")
+	flags.IntVar(&o.outages, "outages", 8, "how many outages end while credentials are revoked")
 	flags.IntVar(&o.parallel, "parallel", 2, "faults at a time, each with a Vault and a service of its own")
 	flags.IntVar(&o.retries, "retries", 1, "how often a trial is repeated because the machine stalled")
 	flags.DurationVar(&o.plan.steady, "steady", o.plan.steady, "how long before a fault is measured")

@@ -215,11 +215,14 @@ func (v *vigil) reload(ctx context.Context, d *lateness) error {
 // blackouts takes Vault away from the replica, a few times, while the other one
 // revokes.
 func (v *vigil) blackouts(ctx context.Context, d *lateness) error {
-	// All is dropped once more some time after everything was read.
-	until(ctx, time.Now().Add(7*time.Second))
 	var during, after []time.Duration
 	var shots []shot
 	for i := range d.outages {
+		// All is dropped once more some time after everything was read, and entries are
+		// not read again all at once after an outage.
+		calm := v.besides(ctx)
+		until(ctx, time.Now().Add(ttl+2*time.Second))
+		calm()
 		if err := v.hold(ctx, v.good); err != nil {
 			return err
 		}
