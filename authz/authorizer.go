@@ -167,11 +167,7 @@ func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err 
 	if c.Secret.IsZero() || !isCurrent && !isPrevious {
 		return ReasonWrongSecret, nil
 	}
-	reason, ok := c.usable(now)
-	if !ok {
-		return reason, nil
-	}
-	return ReasonUnset, nil
+	return c.unusable(now), nil
 }
 
 // standIn replaces a bad credential by the policy's anonymous consumer.

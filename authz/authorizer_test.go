@@ -45,6 +45,13 @@ func TestEveryReasonToAllowAndToDeny(t *testing.T) {
 		{name: "empty header blocks the query", request: get("/?access_token=foo&secret_token=supersecretvalue", "access_token", ""), want: ReasonDuplicateToken, status: 401},
 		{name: "empty header", request: get("/", "access_token", "", "secret_token", "supersecretvalue"), want: ReasonMissingToken, status: 401},
 		{name: "query name without a value is no token", request: get("/?access_token&secret_token=supersecretvalue"), want: ReasonMissingToken, status: 401},
+		{name: "query name without a value beside the header", request: get("/?access_token", "access_token", "foo", "secret_token", "supersecretvalue"), want: ReasonAuthenticated},
+		{name: "query parameter twice, the first of them as in the header", request: get("/?access_token=foo&access_token=bar", "access_token", "foo", "secret_token", "supersecretvalue"), want: ReasonDuplicateToken, status: 401},
+		{name: "plus in a query is a space, which no token has", request: get("/?access_token=fo+o&secret_token=supersecretvalue"), want: ReasonMalformedToken, status: 401},
+		{name: "encoded plus in a query is a plus", prepare: func(b *bench) { b.put("super+secret", nil) }, request: get("/?access_token=foo&secret_token=super%2Bsecret"), want: ReasonAuthenticated},
+		{name: "plus for a space in a query where a secret has a plus", prepare: func(b *bench) { b.put("super+secret", nil) }, request: get("/?access_token=foo&secret_token=super+secret"), want: ReasonMalformedToken, status: 401},
+		{name: "names longer than that of any token", request: get("/?"+strings.Repeat("x", 128)+"=1&"+strings.Repeat("y", 500)+"=1", "access_token", "foo", "secret_token", "supersecretvalue", strings.Repeat("a", 128)+"n", "1", strings.Repeat("a", 127)+"n", "1"), want: ReasonAuthenticated},
+		{name: "a name that is all escapes", request: get("/?%%%=1&%=1&%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%%", "access_token", "foo", "secret_token", "supersecretvalue"), want: ReasonAuthenticated},
 		{name: "NUL in the query is a value that disagrees", request: get("/?access_token=%00", "access_token", "foo", "secret_token", "supersecretvalue"), want: ReasonDuplicateToken, status: 401},
 		{name: "header twice", request: get("/", "access_token", "foo", "access_token", "foo", "secret_token", "supersecretvalue"), want: ReasonDuplicateToken, status: 401},
 		{name: "header in two spellings", request: get("/", "access_token", "foo", "access-token", "foo", "secret_token", "supersecretvalue"), want: ReasonDuplicateToken, status: 401},
@@ -64,6 +71,11 @@ func TestEveryReasonToAllowAndToDeny(t *testing.T) {
 		{name: "not yet valid", prepare: func(b *bench) {
 			b.put("supersecretvalue", func(c *Credential) { c.NotBefore = time.Now().Add(hour) })
 		}, request: good(), want: ReasonNotYetValid, status: 401},
+		{name: "within both of its limits", prepare: func(b *bench) {
+			b.put("supersecretvalue", func(c *Credential) {
+				c.NotBefore, c.ExpiresAt = time.Now().Add(-hour), time.Now().Add(hour)
+			})
+		}, request: good(), want: ReasonAuthenticated},
 		{name: "disabled", prepare: func(b *bench) {
 			b.put("supersecretvalue", func(c *Credential) { c.Disabled = true })
 		}, request: good(), want: ReasonDisabled, status: 401},
@@ -148,13 +160,26 @@ func TestTrap01ZeroValuesDeny(t *testing.T) {
 	if (Secret{}).Equal(Secret{}) {
 		t.Error("the zero Secret equals itself")
 	}
-	for _, r := range append(Reasons(), Reason(200)) {
+	for _, r := range append(Reasons(), reasonCount, Reason(200)) {
 		denied := Decision{Reason: r}
 		if s := denied.Status(); s < 400 {
 			t.Errorf("denied for %s: status %d", r, s)
 		}
 		if denied.Message() == "" || r.String() == "" {
 			t.Errorf("denied for %d: message %q name %q", r, denied.Message(), r)
+		}
+	}
+}
+
+func TestOnlyADenialThatIsDueToUsIsUnavailable(t *testing.T) {
+	t.Parallel()
+	for _, r := range Reasons() {
+		want := r == ReasonUnavailable || r == ReasonCanceled
+		if d := (Decision{Reason: r}); d.Unavailable() != want {
+			t.Errorf("denied for %s: unavailable %t, want %t", r, d.Unavailable(), want)
+		}
+		if d := (Decision{Allowed: true, Shadow: true, Reason: r}); d.Unavailable() {
+			t.Errorf("let through in spite of %s: unavailable", r)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func (f *finding) addJSON(value json.RawMessage) {
 		f.broken = f.broken || json.Unmarshal(value, &s) != nil
 		f.add(s)
 	default:
-		f.addNothing()
+		f.add("")
 	}
 }
 

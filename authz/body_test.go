@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,7 @@ func TestTrap26TokensInBody(t *testing.T) {
 	const pair = `{"access_token":"foo","secret_token":"supersecretvalue"}`
 	tests := []struct {
 		name, contentType, body string
+		target                  string
 		headers                 []string
 		partial                 bool
 		want                    Reason
@@ -61,12 +63,14 @@ func TestTrap26TokensInBody(t *testing.T) {
 		{name: "JSON with brackets in strings", contentType: jsonType, body: `{"x":"` + strings.Repeat(`[{\"`, 100) + `",` + pair[1:], want: ReasonAuthenticated},
 		{name: "not compressed by name", contentType: jsonType, body: pair, headers: []string{"content-encoding", "identity"}, want: ReasonAuthenticated},
 		{name: "header wins over the body", contentType: jsonType, body: `{"access_token":"other","secret_token":"supersecretvalue"}`, headers: []string{"access_token", "foo"}, want: ReasonAuthenticated},
+		{name: "query name without a value leaves it to the body", contentType: jsonType, body: pair, target: "/?access_token&secret_token", want: ReasonAuthenticated},
+		{name: "query name without a value twice does not", contentType: jsonType, body: pair, target: "/?access_token&access_token", want: ReasonDuplicateToken},
 		{name: "bad header is not mended by the body", contentType: jsonType, body: pair, headers: []string{"secret_token", "x"}, want: ReasonWrongSecret},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r := get("/", test.headers...)
+			r := get(cmp.Or(test.target, "/"), test.headers...)
 			r.Method, r.Body, r.BodyPartial = "POST", []byte(test.body), test.partial
 			if test.contentType != "" {
 				r.Headers = append(r.Headers, Header{"content-type", test.contentType})

@@ -27,18 +27,18 @@ type Credential struct {
 	Disabled bool
 }
 
-// usable says whether the credential may be used at the time now, and the
-// reason if not.
-func (c *Credential) usable(now time.Time) (Reason, bool) {
+// unusable returns the reason why the credential must not be used at the time
+// now, ReasonUnset if there is none.
+func (c *Credential) unusable(now time.Time) Reason {
 	switch {
 	case c.Disabled:
-		return ReasonDisabled, false
-	case !c.NotBefore.IsZero() && now.Before(c.NotBefore):
-		return ReasonNotYetValid, false
+		return ReasonDisabled
+	case now.Before(c.NotBefore):
+		return ReasonNotYetValid
 	case !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt):
-		return ReasonExpired, false
+		return ReasonExpired
 	}
-	return ReasonUnset, true
+	return ReasonUnset
 }
 
 // acceptsPrevious says whether the replaced secret is still good at now.

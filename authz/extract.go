@@ -99,11 +99,7 @@ func (n *tokenNames) withName(names []string, name string) []string {
 			return n.pairs[other.index*n.stride+s.index][:]
 		}
 	}
-	if len(names) <= tokenCount {
-		// It may be a prepared one.
-		names = slices.Clip(names)
-	}
-	return append(names, name)
+	return append(names, name) // those that are prepared have no room
 }
 
 // manySpellings is how many names are compared with each other. To tell Envoy
@@ -137,12 +133,6 @@ func (f *finding) addParameter(p parameter) {
 	f.add(value)
 	f.broken = f.broken || !ok
 	f.bare = f.bare || !p.assigned
-}
-
-// addNothing counts a field that cannot hold a token.
-func (f *finding) addNothing() {
-	f.add("")
-	f.bare = true
 }
 
 func (f *finding) present() bool { return f.count > 1 || f.count == 1 && !f.bare }

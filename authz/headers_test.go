@@ -107,6 +107,19 @@ func TestNamesOfParametersAreListedOnceInAnyOrder(t *testing.T) {
 	}
 }
 
+func TestManyNamesOfParametersAreNoLongerComparedWithEachOther(t *testing.T) {
+	t.Parallel()
+	n := newTokenNames([]string{"access_token"}, []string{"secret_token"})
+	names := make([]string, manySpellings)
+	if got := n.withName(names, ""); len(got) != manySpellings {
+		t.Errorf("one of %d names is listed again", manySpellings)
+	}
+	names = append(names, "")
+	if got := n.withName(names, ""); len(got) != manySpellings+2 {
+		t.Errorf("a name is compared with %d others", manySpellings+1)
+	}
+}
+
 // A client that sends thousands of odd names, or ways to write a name, must not
 // make each of them cost as much as all before it.
 func TestManyOddNamesTakeLinearSpace(t *testing.T) { //nolint:paralleltest // it counts what is allocated
