@@ -2,6 +2,7 @@ package authz
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,7 @@ func multipartBody(parts ...string) string {
 
 func TestTrap26TokensInBody(t *testing.T) {
 	t.Parallel()
+	const form = "access_token=foo&secret_token=supersecretvalue"
 	const pair = `{"access_token":"foo","secret_token":"supersecretvalue"}`
 	tests := []struct {
 		name, contentType, body string
@@ -58,6 +60,24 @@ func TestTrap26TokensInBody(t *testing.T) {
 		{name: "incomplete", contentType: jsonType, body: pair, partial: true, want: ReasonMissingToken},
 		{name: "compressed", contentType: jsonType, body: pair, headers: []string{"content-encoding", "gzip"}, want: ReasonMissingToken},
 		{name: "compressed twice", contentType: jsonType, body: pair, headers: []string{"content-encoding", "identity", "content-encoding", "gzip"}, want: ReasonMissingToken},
+		{name: "as long as is searched", contentType: formType, body: form + "&x=" + strings.Repeat("x", maxBodyLength-len(form)-3), want: ReasonAuthenticated},
+		{name: "longer by a byte", contentType: formType, body: form + "&x=" + strings.Repeat("x", maxBodyLength-len(form)-2), want: ReasonMissingToken},
+		{name: "form with as many fields as are searched", contentType: formType, body: strings.Repeat("x&", maxBodyParameters-2) + form, want: ReasonAuthenticated},
+		{name: "form with one more", contentType: formType, body: strings.Repeat("x&", maxBodyParameters-1) + form, want: ReasonMissingToken},
+		{name: "JSON with as many fields as are searched", contentType: jsonType, body: pair[:1] + strings.Repeat(`"x":0,`, maxBodyParameters-2) + pair[1:], want: ReasonAuthenticated},
+		{name: "JSON with one more", contentType: jsonType, body: pair[:1] + strings.Repeat(`"x":0,`, maxBodyParameters-1) + pair[1:], want: ReasonMissingToken},
+		{name: "JSON as deep as is searched", contentType: jsonType, body: `{"x":` + strings.Repeat("[", maxBodyDepth-1) + strings.Repeat("]", maxBodyDepth-1) + "," + pair[1:], want: ReasonAuthenticated},
+		{name: "JSON deeper by one", contentType: jsonType, body: `{"x":` + strings.Repeat("[", maxBodyDepth) + strings.Repeat("]", maxBodyDepth) + "," + pair[1:], want: ReasonMissingToken},
+		{name: "JSON with many lists beside each other", contentType: jsonType, body: `{"x":[` + strings.Repeat("[{}],", maxBodyDepth) + "0]," + pair[1:], want: ReasonAuthenticated},
+		{name: "JSON with an object for a token", contentType: jsonType, body: `{"access_token":{"a":1},"secret_token":"supersecretvalue"}`, want: ReasonDuplicateToken},
+		{name: "JSON with a field that is no value", contentType: jsonType, body: pair[:len(pair)-1] + `,"x":}`, want: ReasonMissingToken},
+		{name: "JSON with a field without a name", contentType: jsonType, body: pair[:len(pair)-1] + `,1:2}`, want: ReasonMissingToken},
+		{name: "multipart with as many parts as are searched", contentType: partType, body: multipartBody(append(slices.Repeat([]string{"x", "1"}, maxBodyParameters-3), "access_token", "foo", "secret_token", "supersecretvalue")...), want: ReasonAuthenticated},
+		{name: "multipart with more", contentType: partType, body: multipartBody(append(slices.Repeat([]string{"x", "1"}, maxBodyParameters-2), "access_token", "foo", "secret_token", "supersecretvalue")...), want: ReasonMissingToken},
+		{name: "multipart without a boundary", contentType: "multipart/form-data", body: multipartBody("access_token", "foo", "secret_token", "supersecretvalue"), want: ReasonMissingToken},
+		{name: "multipart with an encoded part", contentType: partType, body: strings.Replace(multipartBody("access_token", "foo", "secret_token", "supersecretvalue"), "\r\n\r\nfoo", "\r\nContent-Transfer-Encoding: base64\r\n\r\nfoo", 1), want: ReasonMalformedToken},
+		{name: "multipart with a part that ends early", contentType: partType, body: strings.TrimSuffix(multipartBody("secret_token", "supersecretvalue", "access_token", "foo"), "\r\n--B--\r\n"), want: ReasonMissingToken},
+		{name: "empty", contentType: formType, want: ReasonMissingToken},
 		{name: "longer than is searched", contentType: jsonType, body: pair[:1] + `"x":"` + strings.Repeat("x", maxBodyLength) + `",` + pair[1:], want: ReasonMissingToken},
 		{name: "JSON with more fields than are searched", contentType: jsonType, body: pair[:1] + strings.Repeat(`"x":0,`, maxBodyParameters) + pair[1:], want: ReasonMissingToken},
 		{name: "JSON with brackets in strings", contentType: jsonType, body: `{"x":"` + strings.Repeat(`[{\"`, 100) + `",` + pair[1:], want: ReasonAuthenticated},
