@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,11 +132,24 @@ func (p *place) write(ctx context.Context, raw []byte) error {
 		switch {
 		case err != nil:
 			return unavailable(err)
-		case !written:
+		case !written && !p.holds(ctx, s, raw):
 			return authz.ErrConflict
 		}
 		return nil
 	})
+}
+
+// holds says whether a write that was refused has been made all the same: a node that lost
+// the way to the others may have passed it on, and answered the one that was made again
+// elsewhere. To make it again would rotate twice.
+func (p *place) holds(ctx context.Context, s VersionedCredentialStore, raw []byte) bool {
+	now, _, found, err := s.ReadVersion(ctx, p.key)
+	if err != nil || !found {
+		return false
+	}
+	theirs, err := decodeDocument(now)
+	ours, problem := decodeDocument(raw)
+	return err == nil && problem == nil && reflect.DeepEqual(theirs, ours)
 }
 
 // delete deletes, whatever was read.

@@ -177,16 +177,16 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 			}
 			continue
 		}
-		doubt = doubt || err != nil && !errors.Is(err, errNotSent)
+		// A refusal proves nothing: a node that lost the way to the others may have
+		// passed the write on, and answered the one that was made again elsewhere.
+		doubt = doubt || !errors.Is(err, errNotSent)
 		if ctx.Err() != nil {
 			break
 		}
 		problem := s.refresh(ctx)
 		if problem == nil {
 			current = true
-			if err == nil || !doubt {
-				_ = pause(ctx, jitter(0, 5*time.Millisecond))
-			}
+			_ = pause(ctx, jitter(0, 5*time.Millisecond))
 			continue
 		}
 		if pause(ctx, jitter(50*time.Millisecond, 50*time.Millisecond)) != nil {

@@ -267,3 +267,31 @@ func (c *counting) WriteVersion(ctx context.Context, path string, document []byt
 	c.mu.Unlock()
 	return c.Engine.WriteVersion(ctx, path, document, cas)
 }
+
+// A misleading engine makes a write and says that it was refused, as a node does that lost
+// its connection while it passed the write on.
+type misleading struct {
+	state.Engine
+	left int
+}
+
+func (m *misleading) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
+	version, ok, err := m.Engine.WriteVersion(ctx, path, document, cas)
+	if ok && strings.HasPrefix(path, "log/") && m.left > 0 {
+		m.left--
+		return 0, false, nil
+	}
+	return version, ok, err
+}
+
+func TestChangeThatWasMadeThoughItWasRefusedIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	kv := &misleading{Engine: memkv.New()}
+	n := open(t, kv)
+	create(t, n, consumer(1))
+	kv.left = 1
+	position := create(t, n, consumer(2))
+	if v := view(t, n); v.Position() != position || v.Len(state.KindConsumers) != 2 {
+		t.Errorf("position %d with %d consumers, want %d with 2", v.Position(), v.Len(state.KindConsumers), position)
+	}
+}

@@ -316,7 +316,7 @@ func (m *managed) vaults() string {
 }
 
 func (m *managed) entities() string {
-	return m.vaults() + "admin: {listen: \"127.0.0.1:0\"}\npolicies:\n  - {name: " + managedPolicy + ", vault: main}\n"
+	return m.vaults() + "admin: {listen: \"127.0.0.1:0\"}\npolicies:\n  - {name: " + managedPolicy + ", vault: main, default: true}\n"
 }
 
 // validate looks at the tokens, renews them, reads, lists, and revokes those that
