@@ -37,10 +37,12 @@ type guard struct {
 	// probing says that a probe is under way; until when there is no other one,
 	// and for how long after the next that fails.
 	probing bool
-	until   time.Time
-	pause   time.Duration
-	held    uint64
-	stretch uint64
+	// outdated says that the probe under way began before lift.
+	outdated bool
+	until    time.Time
+	pause    time.Duration
+	held     uint64
+	stretch  uint64
 }
 
 // Guarding is what the guard of a vault object does.
@@ -94,9 +96,10 @@ func (g *guard) claim(now time.Time) bool {
 func (g *guard) probed(problem *Error, now time.Time) (ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.probing = false
+	outdated := g.outdated
+	g.probing, g.outdated = false, false
 	switch {
-	case problem != nil && problem.aside:
+	case problem != nil && (problem.aside || outdated):
 		// Nothing was learned.
 	case problem != nil && problem.helpless():
 		g.pause = min(max(2*g.pause, guardPause), maxGuardPause)
@@ -119,7 +122,7 @@ func (g *guard) lift() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.release()
-	g.until = time.Time{}
+	g.until, g.outdated = time.Time{}, g.probing
 }
 
 // release lets reads through. The caller holds mu.

@@ -213,6 +213,23 @@ func TestServerIsAskedAgainWithinABoundAndLessAndLess(t *testing.T) {
 	}
 }
 
+// TestProbeFromBeforeANewTokenHoldsNothingBack: it was sent with the one before.
+func TestProbeFromBeforeANewTokenHoldsNothingBack(t *testing.T) {
+	t.Parallel()
+	rejected := fail(StateTokenRejected, 403, "")
+	d := newGuardDay(t)
+	if !d.g.doubt(d.now()) {
+		t.Fatal("no probe is due")
+	}
+	d.g.lift()
+	if ok := d.g.probed(rejected, d.now()); !ok {
+		t.Error("a probe from before holds reads back")
+	}
+	if d.probe = rejected; !d.read(rejected) || !d.g.state().Holding {
+		t.Error("a probe with the new token, which is rejected too, does not hold reads back")
+	}
+}
+
 // TestProbeThatLearnedNothingChangesNothing: it panicked, say.
 func TestProbeThatLearnedNothingChangesNothing(t *testing.T) {
 	t.Parallel()
