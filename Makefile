@@ -14,6 +14,9 @@ VULNCHECK  := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 15s
 FUZZTIME_READ ?= 45s
 
+# What make mutate works on: the decision, the door to Envoy, the cache and the state.
+MUTATE ?= $(wildcard authz envoy cache internal/state)
+
 # The packages whose tests need no real parts that Go cannot see.
 PACKAGES = $(shell go list ./... | grep -v '/test/')
 
@@ -60,6 +63,10 @@ bench-docs: tools ## the same, into docs/performance.md; on a quiet machine
 fuzz: ## every fuzz target for FUZZTIME, and the reader of requests for FUZZTIME_READ more
 	@test/fuzz.sh $(FUZZTIME)
 	@test/fuzz.sh $(FUZZTIME_READ) FuzzRead
+
+.PHONY: mutate
+mutate: ## make the code wrong in one place at a time and see whether a test fails (MUTATE="authz envoy/denial.go")
+	@go run ./test/mutate $(MUTATE)
 
 .PHONY: fmt
 fmt: ## format the code

@@ -106,7 +106,7 @@ func (n *tokenNames) searchJSON(body []byte) (found findings, ok bool) {
 func (f *finding) addJSON(value json.RawMessage) {
 	switch value[0] {
 	case '[', '{':
-		f.count += 2
+		f.count = 2
 	case '"':
 		var s string
 		f.broken = f.broken || json.Unmarshal(value, &s) != nil

@@ -107,6 +107,19 @@ func TestNamesOfParametersAreListedOnceInAnyOrder(t *testing.T) {
 	}
 }
 
+func TestHeadersThatCannotMatterArePassedOverByTheirEdges(t *testing.T) {
+	t.Parallel()
+	e := newEdges([]string{"access-token", "x-consumer-id"})
+	for name, want := range map[string]bool{
+		"access-token": true, "ACCESS_TOKEN": true, "x.consumer.id": true, "x-consumer-id": true, "ad": true,
+		"": false, "accept": false, "cookie": false, "x-request-ip": false, "user-agent-n": false, "d": false, "x": false,
+	} {
+		if got := e.match(name); got != want {
+			t.Errorf("%q: got %t, want %t", name, got, want)
+		}
+	}
+}
+
 func TestManyNamesOfParametersAreNoLongerComparedWithEachOther(t *testing.T) {
 	t.Parallel()
 	n := newTokenNames([]string{"access_token"}, []string{"secret_token"})

@@ -45,6 +45,8 @@ func TestAPlusIsASpaceOnlyWhereItIsSaidToBe(t *testing.T) {
 		{"a+b%21", true, "a b!"},
 		{"a+b%21", false, "a+b!"},
 		{"%2B", true, "+"},
+		{"+", true, " "},
+		{"%21+", true, "! "},
 		{"plain", true, "plain"},
 	} {
 		if got, ok := unescape(test.text, test.plus); !ok || got != test.want {

@@ -55,7 +55,7 @@ type Digester struct {
 // NewDigester returns a Digester with a new random key.
 func NewDigester() *Digester {
 	key := make([]byte, sha256.Size)
-	dummy := Secret{set: true}
+	var dummy Secret
 	// crypto/rand.Read never fails: it ends the process if the system has no
 	// randomness.
 	_, _ = rand.Read(key)

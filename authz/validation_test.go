@@ -51,6 +51,8 @@ func TestAPolicyIsValidUpToItsLimitsAndNotBeyond(t *testing.T) {
 		{"a host with two ports", func(p *Policy) { p.Hosts = []string{"api.test:1:2"} }, "hosts: "},
 		{"a path", func(p *Policy) { p.Paths = []string{"/", "/a/b"} }, ""},
 		{"a path that is not plain", func(p *Policy) { p.Paths = []string{"/a/../b"} }, "paths: "},
+		{"a path with a query", func(p *Policy) { p.Paths = []string{"/a?b=1"} }, "paths: "},
+		{"a path that is encoded", func(p *Policy) { p.Paths = []string{"/%61"} }, "paths: "},
 		{"a path with an empty segment", func(p *Policy) { p.Paths = []string{"/a//b"} }, "paths: "},
 
 		{"as many names as may be", func(p *Policy) { p.AccessTokenNames = names(maxNames) }, ""},

@@ -1,0 +1,36 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+)
+
+//go:embed runtime.txt
+var runtimeSource string
+
+//go:embed equivalent.txt
+var equivalentList string
+
+// equivalents are the keys of changes that make no difference that a test could
+// see.
+type equivalents map[string]bool
+
+// readEquivalents reads blocks of a reason, in lines that begin with #, and the
+// changes that it holds for, each as the program prints it.
+func readEquivalents(list string) (equivalents, error) {
+	e, reason := equivalents{}, false
+	for i, line := range strings.Split(list, "\n") {
+		switch {
+		case line == "":
+			reason = false
+		case strings.HasPrefix(line, "#"):
+			reason = true
+		case !reason:
+			return nil, fmt.Errorf("equivalent.txt:%d: %q has no reason above it", i+1, line)
+		default:
+			e[line] = true
+		}
+	}
+	return e, nil
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: mutate PACKAGE|FILE...")
+		os.Exit(2)
+	}
+	for _, target := range os.Args[1:] {
+		if err := mutate(ctx, os.Stdout, target, equivalentList); err != nil {
+			fmt.Fprintf(os.Stderr, "mutate: %s: %v\n", target, err)
+			os.Exit(1)
+		}
+	}
+}
+
+// mutate makes every change of a package, or of one of its files, and writes down
+// those that no test fails with and that are not in the list of equivalent ones.
+func mutate(ctx context.Context, out io.Writer, target, list string) error {
+	dir, only := target, ""
+	if strings.HasSuffix(target, ".go") {
+		dir, only = filepath.Split(target)
+	}
+	c, err := load(ctx, filepath.Clean(dir))
+	if err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp("", "mutate-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(work) }()
+	t, err := c.build(ctx, work, only)
+	if err != nil {
+		return err
+	}
+	named, err := readEquivalents(list)
+	if err != nil {
+		return err
+	}
+	return t.run(ctx, out, target, named)
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A trial is a test binary with changes to make. The first has the number 1.
+type trial struct {
+	binary, dir string
+	changes     []change
+}
+
+// build compiles the tests of a package with the changes of its files, or of one.
+func (c *code) build(ctx context.Context, work, only string) (*trial, error) {
+	t := &trial{binary: filepath.Join(work, "test"), dir: c.dir}
+	replaced, seen := map[string]string{}, map[string]bool{}
+	put := func(name string, data []byte) error {
+		to := filepath.Join(work, filepath.Base(name))
+		replaced[filepath.Join(c.dir, filepath.Base(name))] = to
+		return os.WriteFile(to, data, 0o600)
+	}
+	for _, file := range c.syntax {
+		name := c.files.Position(file.Package).Filename
+		if only != "" && filepath.Base(name) != only {
+			continue
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		err = put(name, c.changed(file, source, func(one change) int {
+			for seen[one.key()] {
+				one.nth++
+			}
+			seen[one.key()] = true
+			t.changes = append(t.changes, one)
+			return len(t.changes)
+		}))
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(t.changes) == 0 {
+		return nil, errors.New("there is nothing to change")
+	}
+	runtime := strings.Replace(runtimeSource, "PACKAGE", c.syntax[0].Name.Name, 1)
+	if err := put("mutant_runtime.go", []byte(runtime)); err != nil {
+		return nil, err
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replaced})
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(work, "overlay.json")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", file, "-o", t.binary, c.path)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("building the tests: %w", err)
+	}
+	return t, nil
+}
+
+// An outcome is what became of a change.
+type outcome int
+
+const (
+	survived outcome = iota
+	killed
+	timedOut
+)
+
+// try runs the tests with a change made, 0 for none.
+func (t *trial) try(ctx context.Context, number int, limit time.Duration, flags ...string) (outcome, []byte) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, t.binary, append(flags, "-test.failfast", "-test.timeout", (2*limit).String())...)
+	cmd.Dir = t.dir
+	cmd.Env = append(os.Environ(), "MUTANT="+strconv.Itoa(number))
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	switch {
+	case ctx.Err() != nil:
+		return timedOut, out
+	case err != nil:
+		return killed, out
+	default:
+		return survived, out
+	}
+}
+
+// run makes one change after the other and prints those that no test fails with.
+func (t *trial) run(ctx context.Context, out io.Writer, target string, named equivalents) error {
+	began := time.Now()
+	result, output := t.try(ctx, 0, 5*time.Minute, "-test.v")
+	if result != survived {
+		return fmt.Errorf("the tests fail without any change:\n%s", output)
+	}
+	took := time.Since(began)
+	limit, slow := 3*time.Second+5*took, slowTests(string(output), took/20)
+	var counted [3]int
+	equivalent := 0
+	for i, one := range t.changes {
+		result, _ := t.try(ctx, i+1, limit, "-test.skip", slow)
+		if result == survived {
+			result, _ = t.try(ctx, i+1, limit, "-test.run", slow)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if result == survived && named[one.key()] {
+			equivalent++
+			continue
+		}
+		if counted[result]++; result == survived {
+			fmt.Fprintln(out, one)
+		}
+	}
+	noticed := counted[killed] + counted[timedOut]
+	fmt.Fprintf(out, "%s: %d of %d changes are noticed (%.1f %%), %d of them by a timeout; %d more make no difference; %s\n",
+		target, noticed, noticed+counted[survived], 100*float64(noticed)/float64(max(1, noticed+counted[survived])),
+		counted[timedOut], equivalent, time.Since(began).Round(time.Second))
+	return nil
+}
+
+// slowTests returns a pattern of the tests that took longer than that. Few changes
+// need them to be noticed.
+func slowTests(output string, limit time.Duration) string {
+	names := []string{"nothing"}
+	for _, m := range regexp.MustCompile(`(?m)^--- PASS: (\S+) \((\S+)\)$`).FindAllStringSubmatch(output, -1) {
+		if took, err := time.ParseDuration(m[2]); err == nil && took > limit {
+			names = append(names, m[1])
+		}
+	}
+	return "^(" + strings.Join(names, "|") + ")$"
+}
