@@ -199,7 +199,9 @@ func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bo
 	document, from, problem := v.read(ctx, key)
 	if problem != nil && problem.helpless() && !problem.aside {
 		// The answer to this read is known, and need not wait for that to others.
-		go v.doubt(ctx)
+		if v.guard.doubt(time.Now()) {
+			go v.probe(context.WithoutCancel(ctx))
+		}
 	}
 	if problem == nil && document == nil {
 		document, problem = v.confirmAbsent(ctx, key, from)
