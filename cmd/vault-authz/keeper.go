@@ -134,25 +134,32 @@ func (k *keeper) run(ctx context.Context, store *state.Store) error {
 			return nil
 		case <-k.wake:
 		}
-		v, err := store.View()
-		if err != nil {
-			continue // it is woken again when there is one
-		}
-		if k.publish(v) {
+		if v := k.publish(store); v != nil {
 			store.Using(v)
 		}
 	}
 }
 
-// publish makes decisions go by the view, and says whether they do. Until it has
-// succeeded once, every request is unavailable: a policy that is not known yet may be
-// stricter than those that are.
-func (k *keeper) publish(v *state.View) bool {
+// views has the state as it is.
+type views interface {
+	View() (*state.View, error)
+}
+
+// publish makes decisions go by the state as it is, and returns that, nil if they do not.
+// Until it has succeeded once, every request is unavailable: a policy that is not known yet
+// may be stricter than those that are.
+//
+// What is pending is taken before the view is: so the view has it. The other way round, what
+// changed in between would be worked out from a view without it, and never again.
+func (k *keeper) publish(from views) *state.View {
 	k.mu.Lock()
 	p := k.pending
 	k.pending = pending{}
 	k.mu.Unlock()
-	err := k.use(v, &p)
+	v, err := from.View()
+	if err == nil {
+		err = k.use(v, &p)
+	}
 	if err != nil {
 		k.log.Error("the new state is not used", zap.Error(err))
 		p.all = true
@@ -163,10 +170,11 @@ func (k *keeper) publish(v *state.View) bool {
 		k.position = v.Position()
 	} else {
 		k.pending.all = true
+		v = nil
 	}
 	close(k.moved)
 	k.moved = make(chan struct{})
-	return err == nil
+	return v
 }
 
 func (k *keeper) use(v *state.View, p *pending) (err error) {

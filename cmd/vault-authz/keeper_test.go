@@ -261,6 +261,39 @@ func TestAChangeOfAnEntityDoesNotWaitForThoseOfCredentials(t *testing.T) {
 	}
 }
 
+// changing changes the state right before a view of it is taken.
+type changing struct {
+	*state.Store
+	first func()
+}
+
+func (c changing) View() (*state.View, error) {
+	c.first()
+	return c.Store.View()
+}
+
+func TestChangeThatComesWhileThePendingOnesAreTakenIsNotLost(t *testing.T) {
+	t.Parallel()
+	k := newTestKeeper(t)
+	const id = "00000000-0000-4000-8000-000000000001"
+	put := func(username string, version int) int {
+		position, err := k.store.Update(t.Context(), func(tx *state.Tx) error {
+			return tx.Put(authz.Record{Kind: authz.KindConsumers, ID: id, Version: version, Document: fmt.Appendf(nil, `{"id":%q,"username":%q}`, id, username)})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return position
+	}
+	first := put("before", 0)
+	k.publish(changing{k.store, func() { put("after", first) }})
+	_, _ = k.consumers.Lookup(id)
+	k.publishNow(t)
+	if c, err := k.consumers.Lookup(id); err != nil || c.Username != "after" {
+		t.Errorf("the consumer is %+v, %v; want it as it was changed", c, err)
+	}
+}
+
 // A testKeeper is a keeper without vault objects whose publications a test makes.
 type testKeeper struct {
 	*keeper
@@ -297,11 +330,7 @@ func (k *testKeeper) publishNow(t *testing.T) {
 	for {
 		select {
 		case <-k.wake:
-			v, err := k.store.View()
-			if err != nil {
-				t.Fatal(err)
-			}
-			k.publish(v)
+			k.publish(k.store)
 			k.count++
 		default:
 			return
@@ -358,14 +387,14 @@ func TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.publish(v) {
+	if k.publish(k.store) != nil {
 		t.Error("decisions are made by what could not be taken in")
 	}
 	if err := k.reached(t.Context(), v.Position()); err == nil || strings.Contains(err.Error(), "secret of") {
 		t.Errorf("reached = %v, want an error without the text of the panic", err)
 	}
 	from.panics.Store(false)
-	if !k.publish(v) {
+	if k.publish(k.store) == nil {
 		t.Errorf("decisions are not made by it when it can be taken in: %v", k.problem)
 	}
 	if _, known := k.opened(id, v.Position()); !known {
