@@ -164,6 +164,7 @@ func TestAGivenTokenIsRenewedAndNeverRevoked(t *testing.T) {
 					token, _ := s.give()
 					s.mu.Unlock()
 					writeFile(t, file, token)
+					time.Sleep(2 * time.Second) // reads may be held back for that long
 					if err := w.lookup(t); err != nil {
 						t.Errorf("with another token: %v", err)
 					}
