@@ -85,12 +85,13 @@ func (s *Store) poll(ctx context.Context) error {
 	return nil
 }
 
-// prepare creates the next segment over an old one, which may be long, lest every
-// poll read that. It need not succeed.
+// prepare creates the next segment. Over an old one, which may be long, it does so lest
+// every poll read that. And as long as there is none, a backup that is restored in which
+// the segment before it goes on would not be noticed. It need not succeed.
 func (s *Store) prepare(ctx context.Context) {
 	s.mu.Lock()
 	r := s.replica
-	if r.tail.exists || r.tail.version <= 0 {
+	if r.tail.exists || r.tail.version < 0 || r.tail.number == 0 {
 		s.mu.Unlock()
 		return
 	}
