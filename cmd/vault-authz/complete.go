@@ -21,8 +21,10 @@ func completers() map[string]completer {
 	return map[string]completer{"CONSUMER": consumerNames, "VAULT": vaultNames, "POLICY": policyNames, "GROUP": groupNames}
 }
 
+// consumerNames, like groupNames, knows the first thousand: there may be very many, and
+// who completes a word waits.
 func consumerNames(ctx context.Context, s *session) (names []string, err error) {
-	all, err := s.Consumers.List(ctx)
+	all, err := s.Consumers.First(ctx)
 	for _, c := range all {
 		// One without a username goes by its id.
 		if c.Username != nil {
@@ -51,7 +53,7 @@ func policyNames(ctx context.Context, s *session) (names []string, err error) {
 }
 
 func groupNames(ctx context.Context, s *session) (names []string, err error) {
-	all, err := s.ACLs.List(ctx)
+	all, err := s.ACLs.First(ctx)
 	for _, a := range all {
 		names = append(names, a.Group)
 	}

@@ -80,6 +80,14 @@ func (s Collection[T]) List(ctx context.Context) ([]T, error) {
 	return listAll[T](ctx, s.client, s.path)
 }
 
+// First returns those of the first page, a thousand at the most.
+func (s Collection[T]) First(ctx context.Context) ([]T, error) {
+	page, err := send[struct {
+		Data []T `json:"data"`
+	}](ctx, s.client, http.MethodGet, s.path+"?size=1000", nil)
+	return page.Data, err
+}
+
 // Get returns one by id or name.
 func (s Collection[T]) Get(ctx context.Context, idOrName string) (T, error) {
 	return send[T](ctx, s.client, http.MethodGet, s.path+segment(idOrName), nil)

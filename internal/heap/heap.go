@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -30,7 +31,7 @@ const (
 	// usual is Go's own percentage, and least the heap that Go allows for with
 	// it, whatever is alive. Both grow with the percentage.
 	usual, least = 100, 4 << 20
-	// interval is how often the percentage is made to fit what is alive.
+	// interval is how often the percentage is made to fit what is alive, at the least.
 	interval = time.Second
 )
 
@@ -48,6 +49,13 @@ func Limit() error {
 // Tend lets the heap reach about [Floor], or a quarter of the memory limit of Go if
 // that is less, until ctx ends. A process has one heap: it must not run twice at once.
 func Tend(ctx context.Context) {
+	collected := make(chan struct{}, 1)
+	signalCollections(ctx, collected)
+	tend(ctx, collected)
+}
+
+// tend looks each interval, and when it is told of a collection.
+func tend(ctx context.Context, collected <-chan struct{}) {
 	before := debug.SetGCPercent(usual)
 	defer debug.SetGCPercent(before)
 	floor := bounded(Floor, debug.SetMemoryLimit(-1))
@@ -63,8 +71,28 @@ func Tend(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-collected:
 		}
 	}
+}
+
+// signalCollections sends to a channel after each collection until ctx ends. What is
+// alive may grow fast, as when much is read at a start: with a percentage for little of
+// it the heap would become many times as large as the floor before the next look.
+func signalCollections(ctx context.Context, collected chan<- struct{}) {
+	// Nobody holds it, so that each collection finds it dead. It has a pointer, lest it
+	// share its memory with something that lives.
+	sentinel := &struct{ self *int }{new(int)}
+	runtime.AddCleanup(sentinel, func(struct{}) {
+		if ctx.Err() != nil {
+			return
+		}
+		select {
+		case collected <- struct{}{}:
+		default:
+		}
+		signalCollections(ctx, collected)
+	}, struct{}{})
 }
 
 // A use is what the last collection found in use, in bytes: the heap, and the

@@ -105,7 +105,7 @@ func TestTendFollowsWhatIsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		go func() { Tend(ctx); close(ended) }()
+		go func() { tend(ctx, nil); close(ended) }()
 		current := func() int {
 			synctest.Wait()
 			p := debug.SetGCPercent(usual)
@@ -139,4 +139,26 @@ func TestTendFollowsWhatIsAlive(t *testing.T) {
 			t.Errorf("after the end, the percentage is %d, want %d as before", p, usual)
 		}
 	})
+}
+
+// TestHeapThatGrowsFastStaysNearTheFloor changes the percentage of the whole process,
+// so it is not parallel.
+func TestHeapThatGrowsFastStaysNearTheFloor(t *testing.T) {
+	before := debug.SetGCPercent(usual)
+	defer debug.SetGCPercent(before)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { Tend(ctx); close(ended) }()
+	defer func() { stop(); <-ended }()
+	runtime.GC()
+	began := time.Now()
+	held := make([]byte, Floor*3/8)
+	runtime.GC()
+	for goal() > Floor+Floor/4 {
+		if time.Since(began) > interval/2 {
+			t.Fatalf("with %d MiB alive, the heap may reach %d MiB, want about %d", len(held)>>20, goal()>>20, Floor>>20)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	runtime.KeepAlive(held)
 }

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,39 +94,61 @@ func unpack(s string) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// pieces encodes the view.
-func (v *View) pieces(by string) ([]piece, error) {
-	var all []piece
+// A cut is what goes into one piece: n records of a kind after an id, or the holds.
+type cut struct {
+	kind, after string
+	n           int
+}
+
+// cuts divides the view. A piece is made when it is its turn: all of them would take
+// as much memory as the records.
+func (v *View) cuts() []cut {
+	var all []cut
+	for _, kind := range slices.Sorted(maps.Keys(v.records)) {
+		now, size := cut{kind: kind}, 0
+		v.records[kind].Scan(func(key string, p packed) bool {
+			now.n++
+			if size += p.size(); size >= pieceBytes {
+				all = append(all, now)
+				now, size = cut{kind: kind, after: idText(key)}, 0
+			}
+			return true
+		})
+		if now.n > 0 {
+			all = append(all, now)
+		}
+	}
+	if len(v.holds) > 0 {
+		all = append(all, cut{})
+	}
+	return all
+}
+
+// piece encodes one.
+func (v *View) piece(c cut, by string, number int) (piece, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	flush := func() error {
-		records, err := pack(text.Bytes())
-		all = append(all, piece{Format: format, By: by, Number: len(all), Records: records})
-		text.Reset()
-		return err
-	}
 	var problem error
-	add := func(c *change) bool {
-		if problem = encoder.Encode(c); problem == nil && text.Len() >= pieceBytes {
-			problem = flush()
+	if c.kind == "" {
+		for key, h := range v.holds {
+			problem = errors.Join(problem, encoder.Encode(&change{Op: opHold, Key: key, By: h.by}))
 		}
-		return problem == nil
-	}
-	for kind := range v.records {
-		v.After(kind, "", func(r *Record) bool {
-			c := put(r)
-			c.Version = r.Version
-			return add(&c)
+	} else {
+		left := c.n
+		v.After(c.kind, c.after, func(r *Record) bool {
+			one := put(r)
+			one.Version = r.Version
+			problem = encoder.Encode(&one)
+			left--
+			return problem == nil && left > 0
 		})
 	}
-	for key, h := range v.holds {
-		add(&change{Op: opHold, Key: key, By: h.by})
+	if problem != nil {
+		return piece{}, problem
 	}
-	if problem == nil && text.Len() > 0 {
-		problem = flush()
-	}
-	return all, problem
+	records, err := pack(text.Bytes())
+	return piece{Format: format, By: by, Number: number, Records: records}, err
 }
 
 // read adds the records of a piece to the view.
@@ -253,13 +277,10 @@ func takeCheckpoint(ctx context.Context, kv Engine, log string, v *View, number 
 		return checkpoint{}, busy{before.Writing}
 	}
 	after := checkpoint{Format: format, Log: before.Log, Position: v.position, Segment: number, Set: otherSet(before.Set), By: rand.Text()}
-	pieces, err := v.pieces(after.By)
-	if err != nil {
-		return checkpoint{}, err
-	}
-	after.Pieces = len(pieces)
-	versions := make([]int, len(pieces))
-	if err := each(ctx, len(pieces), func(ctx context.Context, i int) error {
+	cuts := v.cuts()
+	after.Pieces = len(cuts)
+	versions := make([]int, len(cuts))
+	if err := each(ctx, len(cuts), func(ctx context.Context, i int) error {
 		var err error
 		_, versions[i], _, err = kv.ReadVersion(ctx, piecePath(after.Set, i))
 		return err
@@ -271,8 +292,12 @@ func takeCheckpoint(ctx context.Context, kv Engine, log string, v *View, number 
 	if err != nil || !ok {
 		return checkpoint{}, orBusy(err)
 	}
-	if err := each(ctx, len(pieces), func(ctx context.Context, i int) error {
-		_, ok, err := writeEntry(ctx, kv, piecePath(after.Set, i), pieces[i], versions[i])
+	if err := each(ctx, len(cuts), func(ctx context.Context, i int) error {
+		p, err := v.piece(cuts[i], after.By, i)
+		if err != nil {
+			return err
+		}
+		_, ok, err := writeEntry(ctx, kv, piecePath(after.Set, i), p, versions[i])
 		if err != nil || !ok {
 			return orBusy(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -227,16 +228,20 @@ func contains(group []*update, u *update) bool {
 // that change nothing are answered likewise.
 func propose(v *View, group []*update, current bool) (p proposal, rest []*update) {
 	p = proposal{batch: batch{By: rand.Text(), At: time.Now().Unix()}, position: v.position + 1}
-	all := Tx{view: v.clone()}
-	all.view.position = p.position
+	all := newTx(v, p.position, nil)
 	for _, u := range group {
-		tx := Tx{view: all.view.clone(), ops: all.ops[:len(all.ops):len(all.ops)], size: all.size}
-		err := call(u.do, &tx)
+		before := *all
+		err := call(u.do, all)
+		changed := len(all.ops) > len(before.ops)
+		if err != nil && changed {
+			// It failed in the middle: what the others do goes on without it.
+			all = newTx(v, p.position, before.ops)
+			all.size = before.size
+		}
 		switch {
 		case errors.Is(err, ErrTooLarge) && len(p.members) > 0:
 			rest = append(rest, u) // with the next line
-		case err == nil && len(tx.ops) > len(all.ops):
-			all = tx
+		case err == nil && changed:
 			p.members = append(p.members, u)
 			rest = append(rest, u)
 		case current:
@@ -256,6 +261,13 @@ func propose(v *View, group []*update, current bool) (p proposal, rest []*update
 		p.line = string(raw)
 	}
 	return p, rest
+}
+
+// newTx returns a Tx whose view has the changes ops, at the position that they get.
+func newTx(v *View, position int, ops []change) *Tx {
+	tx := &Tx{view: v.clone(), ops: slices.Clip(ops)}
+	tx.view.apply(&batch{Ops: ops}, position, time.Now())
+	return tx
 }
 
 // call makes a panic of do an error of its caller.

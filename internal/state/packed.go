@@ -45,6 +45,9 @@ func (p packed) record(kind string) *Record {
 	return r
 }
 
+// size is about how many bytes the record takes where it is stored.
+func (p packed) size() int { return len(p) + overhead }
+
 // key is where the record is in the order of the ids.
 func (p packed) key() string {
 	c := cursor{p: p}

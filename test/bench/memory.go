@@ -63,18 +63,20 @@ func memory(ctx context.Context, b *bench) ([]row, error) {
 	return rows, nil
 }
 
-// resident returns the bytes of a process that are in memory, see
-// proc_pid_status(5).
-func resident(pid int) (int64, error) {
+// resident returns the bytes of a process that are in memory.
+func resident(pid int) (int64, error) { return ofStatus(pid, "VmRSS:") }
+
+// ofStatus returns a line of the status of a process in bytes, see proc_pid_status(5).
+func ofStatus(pid int, name string) (int64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.SplitSeq(string(raw), "\n") {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if value, ok := strings.CutPrefix(line, name); ok {
 			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
 			return kib << 10, err
 		}
 	}
-	return 0, fmt.Errorf("process %d: its status does not tell VmRSS", pid)
+	return 0, fmt.Errorf("process %d: its status does not tell %s", pid, name)
 }
