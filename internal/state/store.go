@@ -374,8 +374,27 @@ func wrapAll(err error) error {
 	return unavailable(err)
 }
 
+// earlierLog is the entry that format 1 has of its log.
+const earlierLog = "changes"
+
+// refuseEarlier refuses a mount with the state of format 1. To begin a new log beside it
+// would leave out policies that are stricter than those that are declared.
+func refuseEarlier(ctx context.Context, kv Engine) error {
+	_, _, found, err := kv.ReadVersion(ctx, earlierLog)
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case found:
+		return fmt.Errorf("state store: %w: the mount holds the state of an earlier version, which this one does not read; set state.mount to an empty KV v2 mount and make its entities there (list them with that version, -o json), or run that version", authz.ErrUnavailable)
+	}
+	return nil
+}
+
 // begin creates the log. That another replica was faster is as good.
 func (s *Store) begin(ctx context.Context) error {
+	if err := refuseEarlier(ctx, s.kv); err != nil {
+		return err
+	}
 	_, version, found, err := readCheckpoint(ctx, s.kv)
 	if err == nil && !found {
 		_, _, err = writeEntry(ctx, s.kv, checkpointPath, checkpoint{Format: format, Log: rand.Text(), Set: "a"}, version)

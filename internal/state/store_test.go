@@ -295,3 +295,43 @@ func TestChangeThatWasMadeThoughItWasRefusedIsMadeOnce(t *testing.T) {
 		t.Errorf("position %d with %d consumers, want %d with 2", v.Position(), v.Len(state.KindConsumers), position)
 	}
 }
+
+func TestStateOfAnEarlierVersionIsRefusedAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	kv := memkv.New()
+	kv.Put("changes", []byte(`{"epoch":"x","last":1,"changes":[]}`))
+	n := open(t, kv)
+	if err := n.Refresh(t.Context()); !errors.Is(err, authz.ErrUnavailable) || !strings.Contains(err.Error(), "earlier version") {
+		t.Errorf("Refresh = %v, want a refusal that says why", err)
+	}
+	if _, err := n.View(); err == nil {
+		t.Error("there is a view")
+	}
+	if _, _, found, _ := kv.ReadVersion(t.Context(), "checkpoint"); found {
+		t.Error("a new log was begun")
+	}
+}
+
+func TestStateOfANewerVersionIsRefusedAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"checkpoint", "log/00"} {
+		kv := memkv.New()
+		create(t, open(t, kv), consumer(1))
+		document, version, _, err := kv.ReadVersion(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		newer := strings.Replace(string(document), `"format":2`, `"format":3`, 1)
+		kv.Put(path, []byte(newer))
+		n := open(t, kv)
+		if err := n.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "newer version") {
+			t.Errorf("%s: Refresh = %v, want a refusal that says why", path, err)
+		}
+		if _, err := n.Update(t.Context(), func(tx *state.Tx) error { return tx.Put(consumer(2)) }); err == nil {
+			t.Errorf("%s: a change was made over it", path)
+		}
+		if now, at, _, _ := kv.ReadVersion(t.Context(), path); string(now) != newer || at != version+1 {
+			t.Errorf("%s: it was written over", path)
+		}
+	}
+}
