@@ -140,6 +140,9 @@ func TestEveryReasonToAllowAndToDeny(t *testing.T) {
 			if !d.Allowed && d.Status() != test.status {
 				t.Errorf("status: got %d, want %d", d.Status(), test.status)
 			}
+			if (d.RetryAfter > 0) != d.Unavailable() {
+				t.Errorf("to be asked again after %s, unavailable: %t", d.RetryAfter, d.Unavailable())
+			}
 			if !d.Allowed && (len(set(d.Upstream)) != 0 || d.Upstream.Remove != nil) {
 				t.Errorf("a denial changes the request: %+v", d.Upstream)
 			}
@@ -183,6 +186,26 @@ func TestOnlyADenialThatIsDueToUsIsUnavailable(t *testing.T) {
 		if d := (Decision{Allowed: true, Shadow: true, Reason: r}); d.Unavailable() {
 			t.Errorf("let through in spite of %s: unavailable", r)
 		}
+	}
+}
+
+func TestOnlyADenialForWantOfAGoodCredentialChallenges(t *testing.T) {
+	t.Parallel()
+	for _, r := range Reasons() {
+		want := r.Status() == 401 && r != ReasonAnonymousACL
+		if d := (Decision{Reason: r}); d.Challenges() != want {
+			t.Errorf("denied for %s: challenges %t, want %t", r, d.Challenges(), want)
+		}
+		if d := (Decision{Allowed: true, Shadow: true, Reason: r}); d.Challenges() {
+			t.Errorf("let through in spite of %s: challenges", r)
+		}
+	}
+}
+
+func TestNobodyIsAdmittedWithoutAConsumer(t *testing.T) {
+	t.Parallel()
+	if reason, ok := (&policy{}).admit(&Decision{Allowed: true, Reason: ReasonAuthenticated}, nil); ok || reason != ReasonInternal {
+		t.Errorf("got %s, %t", reason, ok)
 	}
 }
 

@@ -2,10 +2,12 @@ package authz
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -89,5 +91,93 @@ func TestAllowsAreSampledAndDenialsBounded(t *testing.T) {
 	NewDecisionLog(zap.New(core), 0).Write(r, &Decision{Allowed: true, Reason: ReasonAuthenticated}, 0)
 	if lines.Len() != 0 {
 		t.Error("an allow is logged although the sample is 0")
+	}
+}
+
+func TestADecisionLineSaysWhatWasDecided(t *testing.T) {
+	t.Parallel()
+	p := Policy{Name: "orders", Vault: "main"}
+	bob := Consumer{ID: bobID, Username: "bob"}
+	of := map[string]any{fieldPolicy: "orders", fieldVault: "main"}
+	tests := []struct {
+		name     string
+		decision Decision
+		request  *Request
+		want     map[string]any
+	}{
+		{"allowed", Decision{Allowed: true, Reason: ReasonAuthenticated, Policy: &p, Consumer: &bob, AccessToken: "foo"}, get("/a?b=1"), map[string]any{
+			fieldDecision: "allow", fieldReason: "authenticated", fieldConsumer: bobID, fieldUsername: "bob", fieldCredential: Fingerprint("foo"),
+		}},
+		{"anonymous", Decision{Allowed: true, Reason: ReasonAnonymous, Policy: &p, Anonymous: true, InsteadOf: ReasonWrongSecret, Consumer: &bob}, get("/a"), map[string]any{
+			fieldDecision: "allow", fieldReason: "anonymous", fieldAnonymous: true, fieldInsteadOf: "wrong_secret", fieldConsumer: bobID, fieldUsername: "bob",
+		}},
+		{"let through by a policy that observes", Decision{Allowed: true, Shadow: true, Reason: ReasonACL, Policy: &p}, get("/a"), map[string]any{
+			fieldDecision: "allow", fieldReason: "acl", fieldShadow: true,
+		}},
+		{"denied, with an id", Decision{Reason: ReasonUnavailable, Policy: &p, Err: errors.New("sealed")}, get("/a", "x-request-id", "r-1"), map[string]any{
+			fieldDecision: "deny", fieldReason: "unavailable", fieldStatus: 503, fieldRequestID: "r-1", fieldError: "sealed",
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			core, lines := observer.New(zapcore.InfoLevel)
+			NewDecisionLog(zap.New(core), 1).Write(test.request, &test.decision, 1500*time.Microsecond)
+			for _, always := range []map[string]any{of, {fieldMethod: "GET", fieldHost: "api.example.com", fieldPath: "/a", fieldSource: "", fieldDuration: int64(1500)}} {
+				maps.Copy(test.want, always)
+			}
+			if diff := cmp.Diff(test.want, lines.All()[0].ContextMap()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("without a policy", func(t *testing.T) {
+		t.Parallel()
+		core, lines := observer.New(zapcore.InfoLevel)
+		NewDecisionLog(zap.New(core), 1).Write(get("/"), &Decision{Reason: ReasonNoPolicy}, 0)
+		if _, named := lines.All()[0].ContextMap()[fieldPolicy]; named {
+			t.Error("a policy is named")
+		}
+	})
+}
+
+func TestAValueOfALineIsClippedBeyondItsLimit(t *testing.T) {
+	t.Parallel()
+	whole := strings.Repeat("a", maxLogged)
+	if got := clip(whole); got != whole {
+		t.Errorf("%d bytes became %d", maxLogged, len(got))
+	}
+	if got := clip(whole + "b"); got != whole+"…" {
+		t.Errorf("%d bytes became %q", maxLogged+1, got)
+	}
+	if got := clip(whole[1:] + "é"); got != whole[1:]+"…" {
+		t.Errorf("half a character is left in %q", got)
+	}
+}
+
+func TestWhatAShadowPolicyLetsThroughIsLoggedAsTheDenialThatItIs(t *testing.T) {
+	t.Parallel()
+	core, lines := observer.New(zapcore.InfoLevel)
+	NewDecisionLog(zap.New(core), 0).Write(get("/"), &Decision{Allowed: true, Shadow: true, Reason: ReasonACL}, 0)
+	if lines.Len() != 1 {
+		t.Errorf("got %d lines, want 1", lines.Len())
+	}
+}
+
+func TestNoFaultOfOursIsLostInAFloodOfDenials(t *testing.T) {
+	t.Parallel()
+	for _, r := range Reasons() {
+		if r.Status() < 500 {
+			continue
+		}
+		core, lines := observer.New(zapcore.InfoLevel)
+		l := NewDecisionLog(zap.New(core), 0)
+		for range 10 * maxDenialLines {
+			l.Write(get("/"), &Decision{Reason: ReasonUnknownToken}, 0)
+		}
+		lines.TakeAll()
+		if l.Write(get("/"), &Decision{Reason: r}, 0); lines.Len() != 1 {
+			t.Errorf("%s: got %d lines, want 1", r, lines.Len())
+		}
 	}
 }

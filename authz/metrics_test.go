@@ -24,6 +24,7 @@ func TestDecisionsAreCountedByWhatTheyWere(t *testing.T) {
 		{Allowed: true, Reason: ReasonAuthenticated, Policy: &Policy{Name: "stock"}},
 		{Reason: ReasonNoPolicy},
 		{Reason: 255},
+		{Reason: reasonCount},
 	}
 	var all sync.WaitGroup
 	for range 4 {
@@ -42,7 +43,7 @@ vault_authz_decisions_total{decision="deny",policy="orders",reason="acl",shadow=
 vault_authz_decisions_total{decision="allow",policy="orders",reason="acl",shadow="true"} 4
 vault_authz_decisions_total{decision="allow",policy="stock",reason="authenticated",shadow="false"} 8
 vault_authz_decisions_total{decision="deny",policy="",reason="no_policy",shadow="false"} 4
-vault_authz_decisions_total{decision="deny",policy="",reason="unset",shadow="false"} 4
+vault_authz_decisions_total{decision="deny",policy="",reason="unset",shadow="false"} 8
 `
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "vault_authz_decisions_total"); err != nil {
 		t.Error(err)

@@ -359,3 +359,45 @@ func TestUniqueNamesAndIDs(t *testing.T) {
 		}
 	}
 }
+
+func TestPoliciesShareNoNameAndNoID(t *testing.T) {
+	t.Parallel()
+	policyOf := func(name, id string) Policy {
+		p := DefaultPolicy()
+		p.Name, p.ID, p.Vault = name, id, "v"
+		return p
+	}
+	for _, test := range []struct {
+		name  string
+		other Policy
+		taken string
+	}{
+		{"another name and id", policyOf("stock", bobID), ""},
+		{"no id", policyOf("stock", ""), ""},
+		{"an id that is its own name", policyOf("stock", "stock"), ""},
+		{"the same name", policyOf("orders", bobID), `name: "orders" is taken`},
+		{"the same id", policyOf("stock", aliceID), "is taken by another policy"},
+		{"the other's id for a name", policyOf(aliceID, bobID), "is taken by another policy"},
+		{"the other's name for an id", policyOf("stock", "orders"), `name: "orders" is taken`},
+	} {
+		_, err := NewSnapshot([]Policy{policyOf("orders", aliceID), test.other}, nil, map[string]Source{"v": &fakeSource{}})
+		t.Run(test.name, func(t *testing.T) { wantMistake(t, err, test.taken) })
+	}
+}
+
+func TestAMistakeSaysWhichVaultObjectsThereAre(t *testing.T) {
+	t.Parallel()
+	p := DefaultPolicy()
+	p.Name, p.Vault = "orders", "nope"
+	_, err := NewSnapshot([]Policy{p}, nil, nil)
+	wantMistake(t, err, "there are: none")
+	_, err = NewSnapshot([]Policy{p}, nil, map[string]Source{"b": &fakeSource{}, "a": &fakeSource{}})
+	wantMistake(t, err, "there are: a, b")
+}
+
+func TestAConsumerInAMistakeIsCalledByItsNameOrElseItsCustomID(t *testing.T) {
+	t.Parallel()
+	_, err := NewSnapshot(nil, []Consumer{{ID: "x", Username: "alice", CustomID: "c-1"}, {ID: "y", CustomID: "c-2"}}, nil)
+	wantMistake(t, err, `consumer "alice"`)
+	wantMistake(t, err, `consumer "c-2"`)
+}
