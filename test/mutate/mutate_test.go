@@ -125,6 +125,14 @@ func TestAChangeThatOnlyASlowTestNoticesIsNoticed(t *testing.T) {
 	}
 }
 
+func TestNothingIsLeftOfTestsThatFail(t *testing.T) {
+	module(t, "package p\n\nfunc Yes() bool { return true }\n", "import \"os\"\n\nfunc TestYes(t *testing.T) {\n\tif !Yes() {\n\t\t_ = os.MkdirAll(\"testdata/new\", 0o700)\n\t\t_ = os.WriteFile(\"testdata/new/input\", nil, 0o600)\n\t\tt.Fail()\n\t}\n}\n")
+	told(t, "")
+	if _, err := os.Stat("p/testdata"); !os.IsNotExist(err) {
+		t.Errorf("testdata: %v, want it gone", err)
+	}
+}
+
 func TestAChangeIsNamedWithItsReason(t *testing.T) {
 	if _, err := readEquivalents("# A reason.\nx\n\ny\n"); err == nil || !strings.Contains(err.Error(), "equivalent.txt:4") {
 		t.Errorf("got %v", err)

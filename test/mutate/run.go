@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,6 +107,8 @@ func (t *trial) try(ctx context.Context, number int, limit time.Duration, flags 
 // run makes one change after the other and prints those that no test fails with.
 func (t *trial) run(ctx context.Context, out io.Writer, target string, named equivalents) error {
 	began := time.Now()
+	tidy := t.keepTidy()
+	defer tidy()
 	result, output := t.try(ctx, 0, 5*time.Minute, "-test.v")
 	if result != survived {
 		return fmt.Errorf("the tests fail without any change:\n%s", output)
@@ -118,6 +122,7 @@ func (t *trial) run(ctx context.Context, out io.Writer, target string, named equ
 		if result == survived {
 			result, _ = t.try(ctx, i+1, limit, "-test.run", slow)
 		}
+		tidy()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -146,4 +151,32 @@ func slowTests(output string, limit time.Duration) string {
 		}
 	}
 	return "^(" + strings.Join(names, "|") + ")$"
+}
+
+// keepTidy returns a function that removes what tests that failed have left in the
+// package's testdata, such as the inputs that they failed with.
+func (t *trial) keepTidy() func() {
+	folder := filepath.Join(t.dir, "testdata")
+	known := map[string]bool{}
+	for _, path := range paths(folder) {
+		known[path] = true
+	}
+	return func() {
+		for _, path := range slices.Backward(paths(folder)) {
+			if !known[path] {
+				_ = os.Remove(path)
+			}
+		}
+	}
+}
+
+// paths lists a folder with all that is in it, each folder before its content.
+func paths(folder string) (all []string) {
+	_ = filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			all = append(all, path)
+		}
+		return nil
+	})
+	return all
 }
