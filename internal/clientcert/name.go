@@ -37,7 +37,7 @@ const (
 // Parse reads a name: ops.example.com, spiffe://example.org/ops, another URI,
 // spiffe://example.org/* for a trust domain, or * for any certificate.
 func Parse(text string) (Name, error) {
-	scheme, _, isURI := strings.Cut(text, ":")
+	scheme, rest, isURI := strings.Cut(text, ":")
 	switch {
 	case text == "":
 		return Name{}, errors.New("must be set")
@@ -45,6 +45,9 @@ func Parse(text string) (Name, error) {
 		return Name{text: text, kind: anyCertificate}, nil
 	case strings.EqualFold(scheme, "spiffe"):
 		return parseSPIFFE(text)
+	case isURI && strings.Trim(rest, "0123456789") == "":
+		// It would be read as a URI, which no certificate has.
+		return Name{}, fmt.Errorf("%q has a port, and the names in a certificate have none; leave it out", text)
 	case isURI:
 		u, err := url.Parse(text)
 		if err != nil || !u.IsAbs() || u.String() != text || strings.Contains(text, "*") {

@@ -89,7 +89,7 @@ func TestWhatIsNoNameIsRefused(t *testing.T) {
 		"", "*.example.com", "ops.*", "**", "10.0.0.1", "::1", "[::1]", "ops example", "-ops", "ops..example", "ops.", "öps.example", "CN=ops", "ops@example.com",
 		"spiffe://", "spiffe:///ops", "spiffe://*", "spiffe://*/ops", "spiffe://example.org/ops/*", "spiffe://example.org/o*", "spiffe://Example.org/ops", "SPIFFE://example.org/ops",
 		"spiffe://example.org/", "spiffe://example.org//*", "spiffe://example.org/../x", "spiffe://u@example.org/x", "spiffe://example.org:1/x", "spiffe://example.org/x?y",
-		"https://*.example.com", "://x", ":", "1:x", "http://[::1",
+		"https://*.example.com", "://x", ":", "1:x", "http://[::1", "ops.example.com:443", "ops.example.com:",
 	} {
 		if n, err := Parse(text); err == nil {
 			t.Errorf("Parse(%q) = %v, want an error", text, n)
