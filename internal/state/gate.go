@@ -38,9 +38,9 @@ type gate struct {
 	opened chan struct{}
 	// shutAt is when it was shut: a reading that began before does not count.
 	shutAt int64
-	// before is when the last reading began, and failed says that it brought nothing.
+	// before is when the last reading began, or when it ended if it brought nothing: what
+	// is found after it may have been so since then.
 	before int64
-	failed bool
 	// ended are readings that have ended and that decisions are not made by yet, in
 	// their order, and used is the number of the last news that they are made by.
 	ended []endedReading
@@ -165,14 +165,13 @@ func (g *gate) polled(began int64, ok bool, news int) {
 	g.alive()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ended = append(g.ended, endedReading{began, ok, news, g.since()})
+	g.ended = append(g.ended, endedReading{began, ok, news, g.before})
 	if len(g.ended) > maxEnded {
 		// The oldest says since when.
 		g.ended = append(g.ended[:1], g.ended[2:]...)
 	}
-	g.before, g.failed = began, !ok
-	if ok {
-		g.lost = forever
+	if g.before = g.now(); ok {
+		g.before, g.lost = began, forever
 	}
 	g.settle()
 }
@@ -189,17 +188,8 @@ func (g *gate) use(news int) {
 func (g *gate) lose() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.lost = min(g.lost, g.since())
+	g.lost = min(g.lost, g.before)
 	g.settle()
-}
-
-// since is from when on things may have been that could have been known: since the last
-// reading, or since the server answers again. The caller holds mu.
-func (g *gate) since() int64 {
-	if g.failed {
-		return g.now()
-	}
-	return g.before
 }
 
 // settle draws conclusions. The caller holds mu.
