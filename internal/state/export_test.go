@@ -22,6 +22,9 @@ func (g TestGate) Polled(began int64, ok bool, news int) bool {
 	return g.g.isOpen(g.g.now())
 }
 
+// Lose says that the log does not go on from what is known.
+func (g TestGate) Lose() { g.g.lose() }
+
 // Use says that decisions are made by the news with that number.
 func (g TestGate) Use(news int) { g.g.use(news) }
 

@@ -165,7 +165,9 @@ func (g *gate) polled(began int64, ok bool, news int) {
 	g.alive()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ended = append(g.ended, endedReading{began, ok, news, g.before})
+	// What made this replica read everything was there since it was lost, however many
+	// readings have failed since then.
+	g.ended = append(g.ended, endedReading{began, ok, news, min(g.before, g.lost)})
 	if len(g.ended) > maxEnded {
 		// The oldest says since when.
 		g.ended = append(g.ended[:1], g.ended[2:]...)

@@ -152,6 +152,34 @@ func TestGateCountsFromTheLastFailureOfAnOutage(t *testing.T) {
 	})
 }
 
+// TestGateCountsAReloadFromWhenTheLogWasLost: what a replica that cannot read on finds
+// when it reads everything was there since then, however many readings fail meanwhile
+// and although the reading of everything has ended.
+func TestGateCountsAReloadFromWhenTheLogWasLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := state.NewTestGate(state.DefaultConfig())
+		g.Polled(g.Now(), true, 0)
+		g.Lose()
+		for range limit / (500 * time.Millisecond) {
+			if err := g.Pass(t.Context()); err != nil {
+				t.Fatalf("Pass = %v within the limit", err)
+			}
+			time.Sleep(500 * time.Millisecond)
+			g.Alive()
+			g.Polled(g.Now(), false, 0)
+		}
+		time.Sleep(time.Millisecond)
+		if g.Polled(g.Now(), true, 1) {
+			t.Error("the gate is open although what was read is not in use")
+		}
+		g.Use(1)
+		if err := g.Pass(t.Context()); err != nil {
+			t.Errorf("Pass = %v when what was read is in use", err)
+		}
+	})
+}
+
 func TestGateWithoutAProofIsUnavailableAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
