@@ -17,14 +17,14 @@ import (
 // to mend it.
 func TestCertificateErrorsSayWhatToDo(t *testing.T) {
 	t.Parallel()
-	hour := time.Now().Add(-time.Hour).UTC().Format("2006-01-02T15")
+	ended := time.Now().Add(-time.Hour).UTC()
 	tests := []struct {
 		name string
 		edit func(*x509.Certificate)
 		ca   bool
 		want []string
 	}{
-		{"expired", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }, true, []string{"expired at " + hour, "renew it, or check our clock", ": our clock says "}},
+		{"expired", func(c *x509.Certificate) { c.NotAfter = ended }, true, []string{"expired at " + ended.Format(time.RFC3339), "renew it, or check our clock", ": our clock says "}},
 		{"not yet valid", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) }, true, []string{"not valid before ", "check the clocks of both", ": our clock says "}},
 		{"other names", func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"vault.internal"} }, true, []string{`not made for "127.0.0.1" but for "vault.internal"`, "set server_name"}},
 		{"another IP", func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(10, 0, 0, 1)} }, true, []string{`but for "10.0.0.1"`}},
