@@ -25,6 +25,9 @@ func (g TestGate) Polled(began int64, ok bool, news int) bool {
 // Lose says that the log does not go on from what is known.
 func (g TestGate) Lose() { g.g.lose() }
 
+// Loaded says that everything was read, or that this failed.
+func (g TestGate) Loaded(ok bool, news int) { g.g.loaded(ok, news) }
+
 // Use says that decisions are made by the news with that number.
 func (g TestGate) Use(news int) { g.g.use(news) }
 

@@ -46,8 +46,10 @@ type gate struct {
 	ended []endedReading
 	used  int
 	// lost is since when this replica may be behind the log and cannot read on in it,
-	// forever if it is not.
-	lost int64
+	// forever if it is not. A reading that succeeds ends that if it began at found or
+	// later: one from before may have seen the log as it was. It is forever while
+	// everything is read.
+	lost, found int64
 }
 
 // An endedReading is a reading of the log that has ended.
@@ -165,17 +167,23 @@ func (g *gate) polled(began int64, ok bool, news int) {
 	g.alive()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	// What made this replica read everything was there since it was lost, however many
-	// readings have failed since then.
-	g.ended = append(g.ended, endedReading{began, ok, news, min(g.before, g.lost)})
-	if len(g.ended) > maxEnded {
-		// The oldest says since when.
-		g.ended = append(g.ended[:1], g.ended[2:]...)
-	}
+	g.end(endedReading{began, ok, news, g.before})
 	if g.before = g.now(); ok {
-		g.before, g.lost = began, forever
+		g.before = began
+	}
+	if ok && began >= g.found {
+		g.lost = forever
 	}
 	g.settle()
+}
+
+// end keeps a reading. The caller holds mu.
+func (g *gate) end(r endedReading) {
+	g.ended = append(g.ended, r)
+	if len(g.ended) > maxEnded {
+		g.ended[2].since = g.ended[1].since
+		g.ended = append(g.ended[:1], g.ended[2:]...)
+	}
 }
 
 // use takes note that decisions are made by the news with that number.
@@ -186,11 +194,26 @@ func (g *gate) use(news int) {
 	g.settle()
 }
 
-// lose takes note that the log does not go on from what is known.
+// lose takes note that the log does not go on from what is known, and that everything
+// is read.
 func (g *gate) lose() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.lost = min(g.lost, g.before)
+	g.lost, g.found = min(g.lost, g.before), forever
+	g.settle()
+}
+
+// loaded takes note that everything was read, which led to the news with that number, or
+// that this failed. What was read was there since the log was lost, however many readings
+// have failed since then.
+func (g *gate) loaded(ok bool, news int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.found = g.now(); ok {
+		// It does not open the gate: only what began after a stop does.
+		g.end(endedReading{-1, false, news, g.lost})
+		g.lost = forever
+	}
 	g.settle()
 }
 

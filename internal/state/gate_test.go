@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -170,6 +171,7 @@ func TestGateCountsAReloadFromWhenTheLogWasLost(t *testing.T) {
 			g.Polled(g.Now(), false, 0)
 		}
 		time.Sleep(time.Millisecond)
+		g.Loaded(true, 1)
 		if g.Polled(g.Now(), true, 1) {
 			t.Error("the gate is open although what was read is not in use")
 		}
@@ -178,6 +180,54 @@ func TestGateCountsAReloadFromWhenTheLogWasLost(t *testing.T) {
 			t.Errorf("Pass = %v when what was read is in use", err)
 		}
 	})
+}
+
+// TestGateStaysLostUntilAReadingFindsTheLog: one that saw the log as it was before it was
+// lost says nothing about it.
+func TestGateStaysLostUntilAReadingFindsTheLog(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		// then happens when the reading that began before has ended well.
+		then func(g state.TestGate)
+		open bool
+	}{
+		{"everything is being read", func(state.TestGate) {}, false},
+		{"everything being read, a reading succeeds", func(g state.TestGate) { g.Polled(g.Now(), true, 0) }, false},
+		{"everything could not be read", func(g state.TestGate) { g.Loaded(false, 0) }, false},
+		{"everything could not be read, a reading fails", func(g state.TestGate) { g.Loaded(false, 0); g.Polled(g.Now(), false, 0) }, false},
+		{"everything could not be read, a reading succeeds", func(g state.TestGate) { g.Loaded(false, 0); g.Polled(g.Now(), true, 0) }, true},
+		{"everything was read, and is in use", func(g state.TestGate) { g.Loaded(true, 1); g.Use(1) }, true},
+		{"everything was read, and is not in use", func(g state.TestGate) { g.Loaded(true, 1) }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g := state.NewTestGate(state.DefaultConfig())
+				g.Polled(g.Now(), true, 0)
+				began := g.Now()
+				time.Sleep(time.Second)
+				g.Alive()
+				g.Lose()
+				g.Polled(began, true, 0)
+				tt.then(g)
+				for range 10 {
+					time.Sleep(time.Second)
+					g.Alive()
+				}
+				passed := make(chan error, 1)
+				ctx, stop := context.WithCancel(t.Context())
+				go func() { passed <- g.Pass(ctx) }()
+				synctest.Wait()
+				if open := len(passed) == 1; open != tt.open {
+					t.Errorf("the gate is open: %t, want %t", open, tt.open)
+				}
+				stop()
+				<-passed
+			})
+		})
+	}
 }
 
 func TestGateWithoutAProofIsUnavailableAtOnce(t *testing.T) {

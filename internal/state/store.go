@@ -297,6 +297,9 @@ func (s *Store) finish(ctx context.Context, l *loading, behind *replica) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if behind != nil {
+			s.gate.loaded(l.err == nil, s.news)
+		}
 		s.loading = nil
 		close(l.done)
 	}()
