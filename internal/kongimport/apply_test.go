@@ -91,11 +91,12 @@ func applied(t *testing.T, file string, r *recorder) *Changes {
 	return changes
 }
 
-// apply returns how many steps ended.
+// apply returns how many steps ended. By then every call to r has ended, too: after an
+// interruption that is later than Apply.
 func apply(t *testing.T, ctx context.Context, changes *Changes, r *recorder) int {
 	t.Helper()
 	server := httptest.NewServer(r)
-	t.Cleanup(server.Close)
+	defer server.Close()
 	client, err := admin.NewClient(server.URL, "", server.Client())
 	if err != nil {
 		t.Fatal(err)
