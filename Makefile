@@ -37,7 +37,7 @@ dev: build ## run the product in memory, with commands to paste
 .PHONY: test
 test: tools ## all tests, with the race detector and the real Envoy, Vault and OpenBao
 	$(REAL_PARTS) go test -race -shuffle=on $(PACKAGES)
-	$(REAL_PARTS) go test -race -count=1 ./test/...
+	$(REAL_PARTS) go test -race -count=1 -timeout 25m ./test/...
 
 .PHONY: race-rounds
 race-rounds: tools ## two replicas race for each kind of name 500 times (RACE_ROUNDS=n)
