@@ -14,9 +14,9 @@ import (
 // what is no address, user information, and characters that no name has.
 func canonicalHost(host string) (name, port string, ok bool) {
 	if rest, bracketed := strings.CutPrefix(host, "["); bracketed {
-		address, after, _ := strings.Cut(rest, "]")
+		address, after, closed := strings.Cut(rest, "]")
 		ip, err := netip.ParseAddr(address)
-		if err != nil || !ip.Is6() || ip.Zone() != "" {
+		if !closed || err != nil || !ip.Is6() || ip.Zone() != "" {
 			return "", "", false
 		}
 		name, port, ok = ip.String(), "", true
