@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -73,7 +72,7 @@ func uniqueTexts(d document, names ...string) []constraint {
 
 func same(name string) string { return name }
 
-func checkConsumer(_ context.Context, _ *API, d, _ document, v violations) error {
+func checkConsumer(_ *API, d, _ document, v violations) error {
 	if d["username"] == nil && d["custom_id"] == nil {
 		v.add(entityField, "at least one of these fields must be non-empty: 'custom_id', 'username'")
 		return nil
@@ -86,8 +85,8 @@ func checkConsumer(_ context.Context, _ *API, d, _ document, v violations) error
 
 // anonymousInUse refuses to delete the consumer that a policy falls back on.
 // Kong does not, and answers 500 from then on.
-func anonymousInUse(ctx context.Context, a *API, d document) error {
-	all, err := a.all(ctx, a.policies)
+func anonymousInUse(a *API, d document) error {
+	all, err := a.all(a.policies)
 	if err != nil {
 		return err
 	}
@@ -99,12 +98,12 @@ func anonymousInUse(ctx context.Context, a *API, d document) error {
 	return nil
 }
 
-func checkACL(ctx context.Context, a *API, d, _ document, v violations) error {
+func checkACL(a *API, d, _ document, v violations) error {
 	c := authz.Consumer{ID: DeclaredID("", ""), Username: "any", Groups: []string{d.text("group")}}
 	if d["group"] != nil {
 		v.addErrors(c.Validate(), func(string) string { return "group" })
 	}
-	consumer, err := a.resolve(ctx, d, "consumer", a.consumers)
+	consumer, err := a.resolve(d, "consumer", a.consumers)
 	if err == nil && consumer.declared {
 		v.add("consumer", "is declared in the configuration file, and so are its groups; change the file")
 	}

@@ -78,7 +78,7 @@ func (a *API) credentialsOf(ctx context.Context, vault stored) (CredentialStore,
 
 // place finds the vault object of the path. The key is checked by the caller.
 func (a *API) place(c *call) (place, error) {
-	vault, err := a.find(c.ctx, a.vaults, c.param("vault"))
+	vault, err := a.find(a.vaults, c.param("vault"))
 	if err != nil {
 		return place{}, err
 	}
@@ -225,7 +225,7 @@ func (a *API) createCredential(c *call) (reply, error) {
 		return reply{}, err
 	}
 	ref := in.record("consumer")
-	consumer, err := a.find(c.ctx, a.consumers, ref.text("id")+ref.text("username"))
+	consumer, err := a.find(a.consumers, ref.text("id")+ref.text("username"))
 	if err != nil {
 		return reply{}, err
 	}
@@ -528,7 +528,7 @@ func readAll(ctx context.Context, places []place) ([]document, error) {
 // are kept by access token, and there is no index by consumer that a hand-made
 // record would be in. A page may be short and still have a next one.
 func (a *API) consumerCredentials(c *call) (reply, error) {
-	consumer, err := a.find(c.ctx, a.consumers, c.param("consumer"))
+	consumer, err := a.find(a.consumers, c.param("consumer"))
 	if err != nil {
 		return reply{}, err
 	}
@@ -566,7 +566,7 @@ func (p *place) position() string { return p.vault.id() + "/" + p.key }
 
 // scan returns the credentials after a position, and whether there are more.
 func (a *API) scan(ctx context.Context, after string) (places []place, more bool, err error) {
-	all, err := a.all(ctx, a.vaults)
+	all, err := a.all(a.vaults)
 	if err != nil {
 		return nil, false, err
 	}

@@ -29,7 +29,7 @@ type entity struct {
 	unique func(document) []constraint
 	// check completes a new or changed document and reports what the schema
 	// cannot see. old is nil for a new one.
-	check func(ctx context.Context, a *API, d, old document, v violations) error
+	check func(a *API, d, old document, v violations) error
 	// beside returns a check of an entity against the others that it is written beside,
 	// nil where there is nothing to check.
 	beside func(a *API, d, old document) func(*state.View) error
@@ -37,7 +37,7 @@ type entity struct {
 	// being nil for what is made or deleted. It is nil for nothing.
 	warn func(before, after document) string
 	// inUse refuses a deletion, nil for never.
-	inUse func(ctx context.Context, a *API, d document) error
+	inUse func(a *API, d document) error
 }
 
 func (e *entity) has(d document) bool { return e.owns == nil || e.owns(d) }
@@ -49,17 +49,17 @@ func (e *entity) show(d document) document { return shown(e.fields, d) }
 const attempts = 5
 
 // find returns an entity by id, or by its key: what is not a UUID is a key.
-func (a *API) find(ctx context.Context, e *entity, idOrKey string) (stored, error) {
+func (a *API) find(e *entity, idOrKey string) (stored, error) {
 	if authz.IsUUID(idOrKey) {
-		return a.findID(ctx, e, idOrKey)
+		return a.findID(e, idOrKey)
 	}
 	if e.key == "" {
 		return stored{}, authz.ErrNotFound
 	}
-	return a.findUnique(ctx, e, e.key+"="+idOrKey)
+	return a.findUnique(e, e.key+"="+idOrKey)
 }
 
-func (a *API) findID(_ context.Context, e *entity, id string) (stored, error) {
+func (a *API) findID(e *entity, id string) (stored, error) {
 	for _, d := range a.declared[e.kind] {
 		if d.id() == id && e.has(d.document) {
 			return d, nil
@@ -76,7 +76,7 @@ func (a *API) findID(_ context.Context, e *entity, id string) (stored, error) {
 	return e.open(r)
 }
 
-func (a *API) findUnique(_ context.Context, e *entity, key string) (stored, error) {
+func (a *API) findUnique(e *entity, key string) (stored, error) {
 	for _, d := range a.declared[e.kind] {
 		if e.has(d.document) && slices.ContainsFunc(e.unique(d.document), func(c constraint) bool { return c.key == key }) {
 			return d, nil
@@ -105,9 +105,9 @@ func (e *entity) open(r *authz.Record) (stored, error) {
 }
 
 // all returns every entity, declared ones too, by id.
-func (a *API) all(ctx context.Context, e *entity) ([]stored, error) {
+func (a *API) all(e *entity) ([]stored, error) {
 	var all []stored
-	err := a.each(ctx, e, "", func([]string) bool { return true }, func(s stored) bool {
+	err := a.each(e, "", func([]string) bool { return true }, func(s stored) bool {
 		all = append(all, s)
 		return true
 	})
@@ -117,7 +117,7 @@ func (a *API) all(ctx context.Context, e *entity) ([]stored, error) {
 // each calls do with the entities in the order of their ids, declared ones too, from
 // the first one after an id, until it returns false. Records whose tags keep refuses are
 // left out before they are read.
-func (a *API) each(_ context.Context, e *entity, after string, keep func(tags []string) bool, do func(stored) bool) error {
+func (a *API) each(e *entity, after string, keep func(tags []string) bool, do func(stored) bool) error {
 	view, err := a.deps.Store.View()
 	if err != nil {
 		return err
@@ -161,7 +161,7 @@ func (a *API) isDeclared(kind, id string) bool {
 // insert writes a new entity. d has its id if the caller chose one.
 func (a *API) insert(c *call, e *entity, d document) (document, error) {
 	v := violations{}
-	if err := e.check(c.ctx, a, d, nil, v); err != nil {
+	if err := e.check(a, d, nil, v); err != nil {
 		return nil, err
 	}
 	if err := v.err(); err != nil {
@@ -218,7 +218,7 @@ func (a *API) replace(c *call, e *entity, old stored, change func(old document) 
 	}
 	d = merged(old.document, d)
 	d["id"], d["created_at"], d["updated_at"] = old.id(), old.document["created_at"], time.Now().Unix()
-	if err := e.check(c.ctx, a, d, old.document, v); err != nil {
+	if err := e.check(a, d, old.document, v); err != nil {
 		return nil, err
 	}
 	if err := v.err(); err != nil {
@@ -311,7 +311,7 @@ func (a *API) remove(c *call, e *entity, idOrKey string, find func() (stored, er
 		return readOnly("delete", e.name)
 	}
 	if e.inUse != nil {
-		if err := e.inUse(c.ctx, a, old.document); err != nil {
+		if err := e.inUse(a, old.document); err != nil {
 			return err
 		}
 	}
@@ -396,7 +396,7 @@ func newUUID() string {
 }
 
 // resolve finds what a reference stands for and leaves its id in it.
-func (a *API) resolve(ctx context.Context, d document, fieldName string, parent *entity) (stored, error) {
+func (a *API) resolve(d document, fieldName string, parent *entity) (stored, error) {
 	ref := d.record(fieldName)
 	if ref == nil {
 		return stored{}, nil
@@ -405,9 +405,9 @@ func (a *API) resolve(ctx context.Context, d document, fieldName string, parent 
 	var s stored
 	var err error
 	if id := ref.text("id"); id != "" {
-		s, err = a.findID(ctx, parent, id)
+		s, err = a.findID(parent, id)
 	} else {
-		s, err = a.findUnique(ctx, parent, parent.key+"="+ref.text(parent.key))
+		s, err = a.findUnique(parent, parent.key+"="+ref.text(parent.key))
 	}
 	if errors.Is(err, authz.ErrNotFound) {
 		return stored{}, danglingReference(fieldName, key, parent.name)

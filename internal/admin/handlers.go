@@ -42,7 +42,7 @@ func (e *entity) typedInput(in input, base document) (document, error) {
 
 func (a *API) get(e *entity) handler {
 	return func(c *call) (reply, error) {
-		s, err := a.find(c.ctx, e, c.param("id"))
+		s, err := a.find(e, c.param("id"))
 		if err != nil {
 			return reply{}, err
 		}
@@ -69,7 +69,7 @@ func (a *API) create(e *entity) handler {
 
 func (a *API) patch(e *entity) handler {
 	return func(c *call) (reply, error) {
-		find := func() (stored, error) { return a.find(c.ctx, e, c.param("id")) }
+		find := func() (stored, error) { return a.find(e, c.param("id")) }
 		d, err := a.update(c, e, find, func(old document) (document, error) { return e.typedInput(c.input, old) })
 		return ok(e.show(d)), err
 	}
@@ -82,7 +82,7 @@ func (a *API) put(e *entity) handler {
 		if idOrKey := c.param("id"); !authz.IsUUID(idOrKey) {
 			in.values[e.key] = idOrKey
 		}
-		find := func() (stored, error) { return a.find(c.ctx, e, c.param("id")) }
+		find := func() (stored, error) { return a.find(e, c.param("id")) }
 		return a.upsert(c, e, find, func() (document, error) {
 			d, err := e.typedInput(in, nil)
 			if err != nil {
@@ -111,7 +111,7 @@ func (a *API) upsert(c *call, e *entity, find func() (stored, error), make func(
 
 func (a *API) delete(e *entity) handler {
 	return func(c *call) (reply, error) {
-		return noContent, a.remove(c, e, c.param("id"), func() (stored, error) { return a.find(c.ctx, e, c.param("id")) })
+		return noContent, a.remove(c, e, c.param("id"), func() (stored, error) { return a.find(e, c.param("id")) })
 	}
 }
 
@@ -126,7 +126,7 @@ func (a *API) listConsumers(c *call) (reply, error) {
 		return reply{}, badRequest("custom_id must be an unempty string")
 	}
 	data := []document{}
-	s, err := a.findUnique(c.ctx, a.consumers, "custom_id="+customID)
+	s, err := a.findUnique(a.consumers, "custom_id="+customID)
 	switch {
 	case err == nil:
 		data = append(data, a.consumers.show(s.document))
@@ -140,7 +140,7 @@ func (a *API) listConsumers(c *call) (reply, error) {
 // might pass a deny list. Repeated, it finishes what was interrupted.
 func (a *API) deleteConsumer(c *call) (reply, error) {
 	id := c.param("id")
-	s, err := a.find(c.ctx, a.consumers, id)
+	s, err := a.find(a.consumers, id)
 	switch {
 	case err == nil:
 		id = s.id()
@@ -202,7 +202,7 @@ func (a *API) removeACLs(c *call, doomed []stored) error {
 
 // consumerOf finds the consumer of the path.
 func (a *API) consumerOf(c *call) (stored, error) {
-	return a.find(c.ctx, a.consumers, c.param("consumer"))
+	return a.find(a.consumers, c.param("consumer"))
 }
 
 // findACL finds an entry of the path's consumer, by id or group. That of another
@@ -210,9 +210,9 @@ func (a *API) consumerOf(c *call) (stored, error) {
 func (a *API) findACL(c *call, consumer stored) (stored, error) {
 	idOrGroup := c.param("acl")
 	if !authz.IsUUID(idOrGroup) {
-		return a.findUnique(c.ctx, a.acls, aclKey(consumer.id(), idOrGroup))
+		return a.findUnique(a.acls, aclKey(consumer.id(), idOrGroup))
 	}
-	s, err := a.findID(c.ctx, a.acls, idOrGroup)
+	s, err := a.findID(a.acls, idOrGroup)
 	if err == nil && s.record("consumer").text("id") != consumer.id() {
 		return stored{}, authz.ErrNotFound
 	}
@@ -327,11 +327,11 @@ func (a *API) deleteConsumerACL(c *call) (reply, error) {
 
 // aclConsumer is the consumer of an entry.
 func (a *API) aclConsumer(c *call) (reply, error) {
-	s, err := a.findID(c.ctx, a.acls, c.param("id"))
+	s, err := a.findID(a.acls, c.param("id"))
 	if err != nil {
 		return reply{}, err
 	}
-	consumer, err := a.findID(c.ctx, a.consumers, s.record("consumer").text("id"))
+	consumer, err := a.findID(a.consumers, s.record("consumer").text("id"))
 	if err != nil {
 		return reply{}, err
 	}

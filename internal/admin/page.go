@@ -80,7 +80,7 @@ func (c *call) page(a *API, e *entity) (reply, error) {
 		return reply{}, err
 	}
 	data, last, more := []document{}, "", false
-	err = a.each(c.ctx, e, w.after, keep, func(s stored) bool {
+	err = a.each(e, w.after, keep, func(s stored) bool {
 		if !keep(s.list("tags")) {
 			return true
 		}

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -80,7 +79,7 @@ func aclPluginsEntity() *entity {
 		unique: func(document) []constraint {
 			return []constraint{{key: "plugin=" + pluginACL, fields: map[string]any{"name": pluginACL, "service": nil, "route": nil, "consumer": nil}}}
 		},
-		check: func(_ context.Context, _ *API, d, _ document, v violations) error {
+		check: func(_ *API, d, _ document, v violations) error {
 			checkPlugin(d, v)
 			config := d.record("config")
 			if (len(config.list("allow")) == 0) == (len(config.list("deny")) == 0) {
@@ -216,9 +215,9 @@ func (a *API) insertPlugin(c *call, d document, status int) (reply, error) {
 }
 
 // findPlugin finds either plugin by id, and a policy by its name.
-func (a *API) findPlugin(c *call, idOrName string) (e *entity, s stored, err error) {
+func (a *API) findPlugin(idOrName string) (e *entity, s stored, err error) {
 	for _, e := range []*entity{a.policies, a.aclPlugins} {
-		if s, err = a.find(c.ctx, e, idOrName); !errors.Is(err, authz.ErrNotFound) {
+		if s, err = a.find(e, idOrName); !errors.Is(err, authz.ErrNotFound) {
 			return e, s, err
 		}
 	}
@@ -233,7 +232,7 @@ func showPlugin(d document) document {
 }
 
 func (a *API) getPlugin(c *call) (reply, error) {
-	_, s, err := a.findPlugin(c, c.param("plugin"))
+	_, s, err := a.findPlugin(c.param("plugin"))
 	if err != nil {
 		return reply{}, err
 	}
@@ -243,7 +242,7 @@ func (a *API) getPlugin(c *call) (reply, error) {
 func (a *API) listPlugins(c *call) (reply, error) {
 	var items []document
 	for _, e := range []*entity{a.policies, a.aclPlugins} {
-		all, err := a.all(c.ctx, e)
+		all, err := a.all(e)
 		if err != nil {
 			return reply{}, err
 		}
@@ -260,7 +259,7 @@ func (a *API) patchPlugin(c *call) (reply, error) { return a.changePlugin(c, tru
 // putPlugin replaces what a plugin says. A policy's hosts, paths and the like
 // are not the plugin's and stay.
 func (a *API) putPlugin(c *call) (reply, error) {
-	_, _, err := a.findPlugin(c, c.param("plugin"))
+	_, _, err := a.findPlugin(c.param("plugin"))
 	if !errors.Is(err, authz.ErrNotFound) {
 		return a.changePlugin(c, false)
 	}
@@ -275,11 +274,11 @@ func (a *API) putPlugin(c *call) (reply, error) {
 }
 
 func (a *API) changePlugin(c *call, partly bool) (reply, error) {
-	e, _, err := a.findPlugin(c, c.param("plugin"))
+	e, _, err := a.findPlugin(c.param("plugin"))
 	if err != nil {
 		return reply{}, err
 	}
-	find := func() (stored, error) { return a.find(c.ctx, e, c.param("plugin")) }
+	find := func() (stored, error) { return a.find(e, c.param("plugin")) }
 	d, err := a.update(c, e, find, func(old document) (document, error) {
 		name, current := pluginACL, old
 		if e == a.policies {
@@ -302,12 +301,12 @@ func (a *API) changePlugin(c *call, partly bool) (reply, error) {
 }
 
 func (a *API) deletePlugin(c *call) (reply, error) {
-	e, _, err := a.findPlugin(c, c.param("plugin"))
+	e, _, err := a.findPlugin(c.param("plugin"))
 	if errors.Is(err, authz.ErrNotFound) {
 		return noContent, a.gone(a.policies, c.param("plugin"))
 	}
 	if err != nil {
 		return reply{}, err
 	}
-	return noContent, a.remove(c, e, c.param("plugin"), func() (stored, error) { return a.find(c.ctx, e, c.param("plugin")) })
+	return noContent, a.remove(c, e, c.param("plugin"), func() (stored, error) { return a.find(e, c.param("plugin")) })
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,11 +76,11 @@ func checkGroup(group string) string {
 	return ""
 }
 
-func checkPolicy(ctx context.Context, a *API, d, _ document, v violations) error {
-	if _, err := a.resolve(ctx, d, "vault", a.vaults); err != nil {
+func checkPolicy(a *API, d, _ document, v violations) error {
+	if _, err := a.resolve(d, "vault", a.vaults); err != nil {
 		return err
 	}
-	if err := a.checkAnonymous(ctx, d.text("anonymous"), v); err != nil {
+	if err := a.checkAnonymous(d.text("anonymous"), v); err != nil {
 		return err
 	}
 	p := policyOf(d)
@@ -127,11 +126,11 @@ func selectsAlike(p *authz.Policy, old authz.Policy) bool {
 }
 
 // checkAnonymous wants the id or username of a consumer that exists.
-func (a *API) checkAnonymous(ctx context.Context, who string, v violations) error {
+func (a *API) checkAnonymous(who string, v violations) error {
 	if who == "" {
 		return nil
 	}
-	_, err := a.find(ctx, a.consumers, who)
+	_, err := a.find(a.consumers, who)
 	if errors.Is(err, authz.ErrNotFound) {
 		v.add("anonymous", fmt.Sprintf("there is no consumer with the id or username %q", who))
 		return nil

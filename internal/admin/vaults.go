@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"net/netip"
 	"strings"
 
@@ -92,7 +91,7 @@ func checkVaultToken(s string) string {
 // answer can be sent back. A token that is not given again goes to the paths of the
 // server that it was given for, and to no other: those who cannot read it must not
 // be able to have it sent elsewhere, or to have it read something else.
-func checkVault(_ context.Context, a *API, d, old document, v violations) error {
+func checkVault(a *API, d, old document, v violations) error {
 	if d["port"] == int64(0) {
 		v.add("port", "0 is no port to connect to")
 	}
@@ -132,8 +131,8 @@ func vaultObjectOf(d document) VaultObject {
 	}
 }
 
-func vaultInUse(ctx context.Context, a *API, d document) error {
-	all, err := a.all(ctx, a.policies)
+func vaultInUse(a *API, d document) error {
+	all, err := a.all(a.policies)
 	if err != nil {
 		return err
 	}
