@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -67,11 +66,9 @@ type fakeNode struct {
 	// down: nothing listens. deaf: no answer comes. mute: no health is told.
 	down, deaf, mute bool
 	// slow is how long the answers to anything but health take.
-	slow   time.Duration
-	asked  map[string]int
-	accept chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	slow  time.Duration
+	asked map[string]int
+	pipes *pipes
 }
 
 func newFakeCluster(t *testing.T, c *fakeCluster) *fakeCluster {
@@ -81,38 +78,12 @@ func newFakeCluster(t *testing.T, c *fakeCluster) *fakeCluster {
 	}
 	c.t, c.writes = t, map[string]int{}
 	for i := range 3 {
-		n := &fakeNode{c: c, n: i, active: i == 0, asked: map[string]int{}, accept: make(chan net.Conn), closed: make(chan struct{})}
+		n := &fakeNode{c: c, n: i, active: i == 0, asked: map[string]int{}}
 		c.nodes = append(c.nodes, n)
-		srv := &http.Server{Handler: n, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_ = srv.Serve(nodeListener{n})
-		}()
-		t.Cleanup(func() {
-			_ = srv.Close()
-			<-done
-		})
+		n.pipes = servePipes(t, n)
 	}
 	return c
 }
-
-type nodeListener struct{ n *fakeNode }
-
-func (l nodeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.n.accept:
-		return c, nil
-	case <-l.n.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l nodeListener) Close() error {
-	l.n.once.Do(func() { close(l.n.closed) })
-	return nil
-}
-func (l nodeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // addresses are of the given nodes.
 func addresses(nodes ...int) string {
@@ -131,15 +102,8 @@ func (c *fakeCluster) dial(ctx context.Context, _, address string) (net.Conn, er
 	if down {
 		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
-	ours, theirs := net.Pipe()
-	select {
-	case n.accept <- theirs:
-		return ours, nil
-	case <-n.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	ours, _, err := n.pipes.dial(ctx)
+	return ours, err
 }
 
 // set changes the cluster while it runs.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
@@ -47,8 +46,7 @@ type tokenServer struct {
 	elsewhere     bool // the tokens are bound to other addresses
 	seen          map[string]int
 	conns         map[net.Conn]struct{}
-	accept        chan net.Conn
-	closed        chan struct{}
+	pipes         *pipes
 	loginsInASlot map[int64]int
 }
 
@@ -62,34 +60,10 @@ type serverToken struct {
 func newTokenServer(t *testing.T, s *tokenServer) *tokenServer {
 	t.Helper()
 	s.tokens, s.seen, s.secretID = map[string]*serverToken{}, map[string]int{}, "zzSECRETIDzz-1"
-	s.conns, s.accept, s.loginsInASlot = map[net.Conn]struct{}{}, make(chan net.Conn), map[int64]int{}
-	s.closed = make(chan struct{})
-	srv := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = srv.Serve(pipeListener{s})
-	}()
-	t.Cleanup(func() {
-		_ = srv.Close()
-		<-done
-	})
+	s.conns, s.loginsInASlot = map[net.Conn]struct{}{}, map[int64]int{}
+	s.pipes = servePipes(t, s)
 	return s
 }
-
-// pipeListener hands out the server's ends of the pipes.
-type pipeListener struct{ s *tokenServer }
-
-func (l pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.s.accept:
-		return c, nil
-	case <-l.s.closed:
-		return nil, net.ErrClosed
-	}
-}
-func (l pipeListener) Close() error   { close(l.s.closed); return nil }
-func (l pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (s *tokenServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	s.mu.Lock()
@@ -98,13 +72,9 @@ func (s *tokenServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if down {
 		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
-	ours, theirs := net.Pipe()
-	select {
-	case s.accept <- theirs:
-	case <-s.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	ours, theirs, err := s.pipes.dial(ctx)
+	if err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	s.conns[theirs] = struct{}{}
