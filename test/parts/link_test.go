@@ -13,24 +13,7 @@ import (
 // echoes answers everything with itself.
 func echoes(t *testing.T) (address string) {
 	t.Helper()
-	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_, _ = io.Copy(c, c)
-				_ = c.Close()
-			}()
-		}
-	}()
-	return ln.Addr().String()
+	return serve(t, func(c net.Conn) { _, _ = io.Copy(c, c) })
 }
 
 // linked connects to an echo over two links; nil is a connection that ended at

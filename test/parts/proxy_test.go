@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// hello greets whoever connects.
-func hello(t *testing.T, greeting string) (address string) {
+// serve listens until the test ends, and ends a connection when do returns.
+func serve(t *testing.T, do func(net.Conn)) (address string) {
 	t.Helper()
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -21,11 +21,19 @@ func hello(t *testing.T, greeting string) (address string) {
 			if err != nil {
 				return
 			}
-			_, _ = io.WriteString(c, greeting)
-			_ = c.Close()
+			go func() {
+				defer func() { _ = c.Close() }()
+				do(c)
+			}()
 		}
 	}()
 	return ln.Addr().String()
+}
+
+// hello greets whoever connects.
+func hello(t *testing.T, greeting string) (address string) {
+	t.Helper()
+	return serve(t, func(c net.Conn) { _, _ = io.WriteString(c, greeting) })
 }
 
 func greeted(t *testing.T, address string) (string, time.Duration, error) {
