@@ -66,7 +66,7 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 	}
 	for name, cut := range map[string]func(*Link){"cut": (*Link).Cut, "silent": (*Link).Silence} {
 		c.Isolate(standby, cut)
-		leader = written(name)
+		written(name)
 		if err := put(standby, name); err == nil {
 			t.Errorf("%s: an isolated standby passed a write on", name)
 		}
@@ -111,7 +111,7 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 	if err := leader.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	next = leads(t, c)
+	leads(t, c)
 	if written("while the leader is stopped") == leader {
 		t.Error("a stopped leader takes a write")
 	}
