@@ -52,7 +52,7 @@ bench: tools ## what a check costs, beside a stub in the same run, as one table 
 	@$(REAL_PARTS) go run ./test/bench
 
 .PHONY: bench-state
-bench-state: tools ## 100 000 consumers on a real Vault and OpenBao, with two replicas (10 minutes)
+bench-state: tools ## 100 000 consumers on a real Vault and OpenBao, with two replicas (5 minutes)
 	@$(REAL_PARTS) go run ./test/bench -only state
 
 .PHONY: bench-docs

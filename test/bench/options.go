@@ -49,7 +49,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.Float64Var(&o.rate, "rate", 1500, "requests a second through Envoy")
 	flags.DurationVar(&o.span, "span", 4*time.Second, "how long a round of the load through Envoy takes, or that on -target")
 	flags.StringVar(&o.document, "write", "", "put the table into this document, between its marks, instead of printing it")
-	only := flags.String("only", "", "measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", ")+"; state, which takes ten minutes, only when it is named")
+	only := flags.String("only", "", "measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", ")+"; state, which takes five minutes, only when it is named")
 	var settings []string
 	flags.Func("try", "compare the product with these options of grpc.NewServer added, with this variable set (GOGC=400), or this other binary of it (/path/to/one); may be given several times", func(s string) error {
 		settings = append(settings, s)
