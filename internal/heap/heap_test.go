@@ -141,24 +141,37 @@ func TestTendFollowsWhatIsAlive(t *testing.T) {
 	})
 }
 
-// TestHeapThatGrowsFastStaysNearTheFloor changes the percentage of the whole process,
-// so it is not parallel.
-func TestHeapThatGrowsFastStaysNearTheFloor(t *testing.T) {
+// TestTendLooksWhenItIsToldOfACollection changes the percentage of the whole process, so
+// it is not parallel.
+func TestTendLooksWhenItIsToldOfACollection(t *testing.T) {
 	before := debug.SetGCPercent(usual)
 	defer debug.SetGCPercent(before)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() { Tend(ctx); close(ended) }()
-	defer func() { stop(); <-ended }()
-	runtime.GC()
-	began := time.Now()
-	held := make([]byte, Floor*3/8)
-	runtime.GC()
-	for goal() > Floor+Floor/4 {
-		if time.Since(began) > interval/2 {
-			t.Fatalf("with %d MiB alive, the heap may reach %d MiB, want about %d", len(held)>>20, goal()>>20, Floor>>20)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		collected := make(chan struct{}, 1)
+		go tend(ctx, collected)
+		synctest.Wait()
+		runtime.GC()
+		held := make([]byte, Floor*3/8)
+		runtime.GC()
+		collected <- struct{}{}
+		synctest.Wait()
+		// A collection with the percentage that is set makes the goal.
+		runtime.GC()
+		if got := goal(); got > Floor+Floor/4 {
+			t.Errorf("with %d MiB alive, the heap may reach %d MiB, want about %d", len(held)>>20, got>>20, Floor>>20)
 		}
-		time.Sleep(time.Millisecond)
+		runtime.KeepAlive(held)
+		stop()
+		synctest.Wait()
+	})
+}
+
+func TestEachCollectionIsSignalled(t *testing.T) {
+	collected := make(chan struct{}, 1)
+	signalCollections(t.Context(), collected)
+	for range 3 {
+		runtime.GC()
+		<-collected
 	}
-	runtime.KeepAlive(held)
 }
