@@ -25,20 +25,29 @@ const (
 	// access token Key, opDone that it has, or has given up.
 	opHold = "hold"
 	opDone = "done"
+	// opBridge says up to which change format 1 is in the state, opMirrored that a
+	// change is in the entry of format 1; opEntry is a checkpoint's. See [bridge].
+	opBridge   = "bridge"
+	opMirrored = "mirrored"
+	opEntry    = "entry"
 )
 
 type change struct {
 	Op   string `json:"op"`
 	Kind string `json:"kind,omitempty"`
 	ID   string `json:"id,omitempty"`
-	// Version is only set in a checkpoint; elsewhere it is the position.
-	Version  int             `json:"version,omitempty"`
+	// Version of a put is only set in a checkpoint; elsewhere it is the position.
+	Version int `json:"version,omitempty"`
+	// From is the version of the entry of format 1 that this was read from.
+	From     int             `json:"from,omitempty"`
 	Unique   []string        `json:"unique,omitempty"`
 	Tags     []string        `json:"tags,omitempty"`
 	Document json.RawMessage `json:"document,omitempty"`
 
 	Key string `json:"key,omitempty"`
 	By  string `json:"by,omitempty"`
+	// Until is when a bridge ends, in Unix seconds; 0 ends it.
+	Until int64 `json:"until,omitempty"`
 }
 
 func put(r *Record) change {
@@ -65,7 +74,7 @@ func (c *change) check() error {
 		if err := checkRecord(&r); err != nil {
 			return fmt.Errorf("a line of the log: %w", err)
 		}
-	case opDelete, opHold, opDone:
+	case opDelete, opHold, opDone, opBridge, opMirrored, opEntry:
 	default:
 		return fmt.Errorf("a line of the log has the unknown operation %q", c.Op)
 	}

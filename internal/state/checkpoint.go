@@ -50,6 +50,8 @@ type checkpoint struct {
 	By     string `json:"by,omitempty"`
 	// Writing is the random name of who writes the other set, if anyone.
 	Writing string `json:"writing,omitempty"`
+	// Moving: there is no checkpoint yet, it is being made of what format 1 has.
+	Moving bool `json:"moving,omitempty"`
 }
 
 func piecePath(set string, i int) string { return fmt.Sprintf("checkpoint-%s/%04d", set, i) }
@@ -94,16 +96,18 @@ func unpack(s string) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// A cut is what goes into one piece: n records of a kind after an id, or the holds.
+// A cut is what goes into one piece: n records of a kind after an id, or the holds; or n
+// entries of the bridge from a key on.
 type cut struct {
 	kind, after string
 	n           int
+	bridge      bool
 }
 
 // cuts divides the view. A piece is made when it is its turn: all of them would take
 // as much memory as the records.
 func (v *View) cuts() []cut {
-	var all []cut
+	all := v.bridge.cuts()
 	for _, kind := range slices.Sorted(maps.Keys(v.records)) {
 		now, size := cut{kind: kind}, 0
 		v.records[kind].Scan(func(key string, p packed) bool {
@@ -130,7 +134,9 @@ func (v *View) piece(c cut, by string, number int) (piece, error) {
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	var problem error
-	if c.kind == "" {
+	if c.bridge {
+		problem = v.bridge.encode(encoder, c)
+	} else if c.kind == "" {
 		for key, h := range v.holds {
 			problem = errors.Join(problem, encoder.Encode(&change{Op: opHold, Key: key, By: h.by}))
 		}
@@ -269,13 +275,19 @@ func takeCheckpoint(ctx context.Context, kv Engine, log string, v *View, number 
 	switch {
 	case err != nil:
 		return checkpoint{}, err
-	case !found, before.Log != log:
+	case !found, before.Moving, before.Log != log:
 		return checkpoint{}, errBehind
 	case before.Position >= v.position && before.Segment >= number:
 		return before, nil
 	case before.Writing != "" && before.Writing != over:
 		return checkpoint{}, busy{before.Writing}
 	}
+	return writeCheckpoint(ctx, kv, v, number, before, version)
+}
+
+// writeCheckpoint writes the view beside a checkpoint, and then over its entry, which is
+// of a version.
+func writeCheckpoint(ctx context.Context, kv Engine, v *View, number int, before checkpoint, version int) (checkpoint, error) {
 	after := checkpoint{Format: format, Log: before.Log, Position: v.position, Segment: number, Set: otherSet(before.Set), By: rand.Text()}
 	cuts := v.cuts()
 	after.Pieces = len(cuts)

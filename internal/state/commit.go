@@ -138,9 +138,9 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 	// was read after the group was taken.
 	doubt, current := false, false
 	for range maxCommits {
-		v, err := s.View()
-		if err != nil {
-			if err = s.refresh(ctx); err != nil {
+		v := s.view.Load()
+		if v == nil {
+			if err := s.refresh(ctx); err != nil {
 				answer(group, outcome{err: err})
 				return
 			}
@@ -148,6 +148,7 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 		}
 		if doubt {
 			if position, ok := s.appliedAt(p.batch.By); ok {
+				s.mirrorSoon(&p.batch) //nolint:contextcheck // it is for later
 				answer(p.members, outcome{position: position})
 				if group, doubt = without(group, p.members), false; len(group) == 0 {
 					return
@@ -172,6 +173,7 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 		}
 		ok, err := s.append(ctx, p.line, p.position)
 		if ok {
+			s.mirrorSoon(&p.batch) //nolint:contextcheck // it is for later
 			answer(p.members, outcome{position: p.position})
 			if group, doubt = without(group, p.members), false; len(group) == 0 {
 				return

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -69,6 +70,9 @@ func (s *Store) poll(ctx context.Context) error {
 		return err
 	}
 	s.prepare(bounded)
+	if err := s.followLegacy(bounded); err != nil {
+		return err
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,12 +137,32 @@ func (s *Store) noteLate(before bool) (late bool) {
 	return late
 }
 
+// Problem is why the last reading of the log failed, nil if it did not.
+func (s *Store) Problem() error {
+	if err := s.problem.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // note logs that following stops to work, and that it works again.
 func (s *Store) note(err error, failures int) {
+	was := s.Problem()
+	if err == nil {
+		s.problem.Store(nil)
+	} else {
+		s.problem.Store(&err)
+	}
+	soon := errors.Is(was, errNotYet)
 	switch {
-	case err != nil && failures == 0:
+	case err != nil && failures > 0 && !soon, errors.Is(err, errNotYet) && soon:
+	case errors.Is(err, errNotYet):
+		s.log.Info("the state is not read yet", zap.Error(err))
+	case err != nil && s.shown.Load() == nil:
+		s.log.Warn("the state is not read yet", zap.Error(err))
+	case err != nil:
 		s.log.Warn("changes of other replicas are not seen; decisions are made from memory for "+fmt.Sprint(s.cfg.MaxStale)+" more", zap.Error(err))
-	case err == nil && failures > 0:
+	case failures > 0 && !soon:
 		s.log.Info("changes of other replicas are seen again", zap.Int("failures", failures))
 	}
 }

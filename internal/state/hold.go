@@ -51,7 +51,10 @@ func (s *Store) Take(ctx context.Context, accessToken string, do func(commit fun
 	if err := s.hold(ctx, accessToken, held); err != nil {
 		return err
 	}
-	defer s.release(accessToken, held) //nolint:contextcheck // nobody waits for it
+	defer s.done(accessToken, held) //nolint:contextcheck // nobody waits for it
+	if s.view.Load().bridge != nil {
+		_ = s.announce(ctx, Change{Kind: KindCredentials, ID: accessToken}) // a failure is logged, and hinders nothing
+	}
 	return do(held.commit)
 }
 
@@ -81,9 +84,9 @@ func (s *Store) hold(ctx context.Context, key string, h *held) error {
 	}
 }
 
-// release lets the next one go on. Nobody waits for it: if it fails, the grace ends
+// done lets the next one go on. Nobody waits for it: if it fails, the grace ends
 // the hold.
-func (s *Store) release(key string, h *held) {
+func (s *Store) done(key string, h *held) {
 	if h.inDoubt {
 		return
 	}

@@ -149,7 +149,7 @@ func (e *effects) add(b *batch) {
 			e.held = append(e.held, c.Key)
 		case opDone:
 			e.done = append(e.done, c.Key)
-		default:
+		case opPut, opDelete:
 			e.changes = append(e.changes, Change{Kind: interned(c.Kind), ID: c.ID})
 		}
 	}

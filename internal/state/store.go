@@ -22,6 +22,9 @@ type Config struct {
 	// of life, or have no proof that it is current, before it has to wait for
 	// one. Default 500ms.
 	Margin time.Duration
+	// Bridge is for how long replicas of the earlier version may run beside those
+	// of this one, after the first start of this one. Default 24h.
+	Bridge time.Duration
 	// MaxStale is for how long decisions may be made from memory when nothing
 	// proves that it is current. Default 30s.
 	MaxStale time.Duration
@@ -36,7 +39,7 @@ type Config struct {
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
-		Interval: time.Second, Margin: 500 * time.Millisecond, MaxStale: 30 * time.Second,
+		Interval: time.Second, Margin: 500 * time.Millisecond, Bridge: 24 * time.Hour, MaxStale: 30 * time.Second,
 		WriteWithin: 3 * time.Second, HoldGrace: 6 * time.Second,
 	}
 }
@@ -51,6 +54,7 @@ func (c *Config) Validate() error {
 	}
 	check(c.Interval >= 10*time.Millisecond && c.Interval <= time.Minute, "interval: %s is not between 10ms and 1m", c.Interval)
 	check(c.Margin > 0 && c.Margin <= time.Minute, "margin: %s is not between 0 and 1m", c.Margin)
+	check(c.Bridge >= 0, "bridge: %s is less than 0", c.Bridge)
 	check(c.MaxStale >= 0, "max_stale: %s is less than 0", c.MaxStale)
 	check(c.WriteWithin > 0 && c.WriteWithin <= time.Minute, "write_within: %s is not between 0 and 1m", c.WriteWithin)
 	check(c.HoldGrace >= 2*c.WriteWithin, "hold_grace: %s is less than twice write_within", c.HoldGrace)
@@ -89,7 +93,11 @@ type Store struct {
 	// shared are the exchanges of Refresh.
 	shared exchanges
 
-	view atomic.Pointer[View]
+	// view is the state as it is known here, and shown the same once anybody may go by
+	// it.
+	view, shown atomic.Pointer[View]
+	// problem is why the last poll failed.
+	problem atomic.Pointer[error]
 
 	mu sync.Mutex
 	// replica is nil until the state has been read.
@@ -105,6 +113,8 @@ type Store struct {
 	loading *loading
 
 	compacting compaction
+	moving     moving
+	bridging   bridging
 }
 
 // New returns the store in kv, without reading it.
@@ -114,14 +124,14 @@ func New(kv Engine, c Config, w Watcher, log *zap.Logger) (*Store, error) {
 	}
 	return &Store{
 		kv: kv, cfg: c, watch: w, log: log, gate: newGate(c.limit(), c.MaxStale),
-		suspects: map[string]time.Time{}, compacting: compaction{turn: newTurn()},
+		suspects: map[string]time.Time{}, compacting: compaction{turn: newTurn()}, bridging: newBridging(),
 	}, nil
 }
 
 // View returns the state as it is known here. Its error wraps
 // [authz.ErrUnavailable] before it has been read for the first time.
 func (s *Store) View() (*View, error) {
-	if v := s.view.Load(); v != nil {
+	if v := s.shown.Load(); v != nil {
 		return v, nil
 	}
 	return nil, fmt.Errorf("state store: %w: the state has not been read yet", authz.ErrUnavailable)
@@ -213,12 +223,17 @@ func (s *Store) take(r *replica, number int, read reading) (more bool, err error
 
 // tell publishes the view and says what it leads to. The caller holds mu.
 func (s *Store) tell(e effects) {
+	if s.bridging.held {
+		s.view.Store(s.replica.view)
+		return // everything is told in the end
+	}
 	if e.all || len(e.changes) > 0 {
 		s.news++
 	}
-	if s.replica != nil && s.replica.view != s.view.Load() {
+	if s.replica != nil && s.replica.view != s.shown.Load() {
 		s.replica.view.news = s.news
 		s.view.Store(s.replica.view)
+		s.shown.Store(s.replica.view)
 	}
 	if !s.watch.Later {
 		defer s.gate.use(s.news)
@@ -324,6 +339,7 @@ func (s *Store) loadAll(ctx context.Context, behind *replica) error {
 				r.tail.moves = behind.tail.moves + 1
 			}
 			s.replica = r
+			s.bridging.held = r.view.bridge != nil && s.shown.Load() == nil
 			s.tell(effects{all: true})
 			return nil
 		}
@@ -340,7 +356,7 @@ func (s *Store) readAll(ctx context.Context) (*replica, error) {
 	switch {
 	case err != nil:
 		return nil, wrapAll(err)
-	case !found:
+	case !found, kept.Moving:
 		if err := s.begin(ctx); err != nil {
 			return nil, err
 		}
@@ -377,30 +393,17 @@ func wrapAll(err error) error {
 	return unavailable(err)
 }
 
-// earlierLog is the entry that format 1 has of its log.
-const earlierLog = "changes"
-
-// refuseEarlier refuses a mount with the state of format 1. To begin a new log beside it
-// would leave out policies that are stricter than those that are declared.
-func refuseEarlier(ctx context.Context, kv Engine) error {
-	_, _, found, err := kv.ReadVersion(ctx, earlierLog)
-	switch {
-	case err != nil:
-		return unavailable(err)
-	case found:
-		return fmt.Errorf("state store: %w: the mount holds the state of an earlier version, which this one does not read; set state.mount to an empty KV v2 mount and make its entities there (list them with that version, -o json), or run that version", authz.ErrUnavailable)
-	}
-	return nil
-}
-
 // begin creates the log. That another replica was faster is as good.
 func (s *Store) begin(ctx context.Context) error {
-	if err := refuseEarlier(ctx, s.kv); err != nil {
-		return err
-	}
-	_, version, found, err := readCheckpoint(ctx, s.kv)
-	if err == nil && !found {
-		_, _, err = writeEntry(ctx, s.kv, checkpointPath, checkpoint{Format: format, Log: rand.Text(), Set: "a"}, version)
+	kept, version, found, err := readCheckpoint(ctx, s.kv)
+	if err == nil && (!found || kept.Moving) {
+		var legacy bool
+		if legacy, err = hasLegacy(ctx, s.kv); err == nil && (legacy || kept.Moving) {
+			return s.moveSoon(kept.Writing) //nolint:contextcheck // it goes on after this reading
+		}
+		if err == nil {
+			_, _, err = writeEntry(ctx, s.kv, checkpointPath, checkpoint{Format: format, Log: rand.Text(), Set: "a"}, version)
+		}
 	}
 	if err != nil {
 		return wrapAll(err)

@@ -296,22 +296,6 @@ func TestChangeThatWasMadeThoughItWasRefusedIsMadeOnce(t *testing.T) {
 	}
 }
 
-func TestStateOfAnEarlierVersionIsRefusedAndLeftAlone(t *testing.T) {
-	t.Parallel()
-	kv := memkv.New()
-	kv.Put("changes", []byte(`{"epoch":"x","last":1,"changes":[]}`))
-	n := open(t, kv)
-	if err := n.Refresh(t.Context()); !errors.Is(err, authz.ErrUnavailable) || !strings.Contains(err.Error(), "earlier version") {
-		t.Errorf("Refresh = %v, want a refusal that says why", err)
-	}
-	if _, err := n.View(); err == nil {
-		t.Error("there is a view")
-	}
-	if _, _, found, _ := kv.ReadVersion(t.Context(), "checkpoint"); found {
-		t.Error("a new log was begun")
-	}
-}
-
 func TestStateOfANewerVersionIsRefusedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"checkpoint", "log/00"} {

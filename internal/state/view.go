@@ -24,6 +24,7 @@ type View struct {
 	// unique has, for each kind, the record that has a key.
 	unique map[string]*tree
 	holds  map[string]hold
+	bridge *bridge
 
 	// cloning guards the trees against two copies at a time; reading needs no
 	// guard.
@@ -59,7 +60,10 @@ func NewView(records []Record) *View {
 func (v *View) clone() *View {
 	v.cloning.Lock()
 	defer v.cloning.Unlock()
-	return &View{position: v.position, changed: v.changed, news: v.news, records: copies(v.records), unique: copies(v.unique), holds: maps.Clone(v.holds), cloning: &sync.Mutex{}}
+	return &View{
+		position: v.position, changed: v.changed, news: v.news, records: copies(v.records), unique: copies(v.unique), holds: maps.Clone(v.holds),
+		bridge: v.bridge.clone(), cloning: &sync.Mutex{},
+	}
 }
 
 func copies(trees map[string]*tree) map[string]*tree {
@@ -190,6 +194,7 @@ func (v *View) remove(kind, id string) {
 func (v *View) apply(b *batch, position int, now time.Time) {
 	for i := range b.Ops {
 		c := &b.Ops[i]
+		v.bridged(c, position)
 		switch c.Op {
 		case opPut:
 			r := &Record{Kind: interned(c.Kind), ID: c.ID, Version: position, Document: c.Document, Unique: c.Unique, Tags: c.Tags}

@@ -1,0 +1,231 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// Format 1 was a record in an entry of its own, or a tombstone where one was deleted;
+// a claim for each unique key; and one entry with the last changes. It had no number
+// of a format.
+//
+//	records/<kind>/<id>
+//	unique/<kind>/<SHA-256 of the key>
+//	changes
+const changesPath = "changes"
+
+func legacyPath(kind, id string) string { return "records/" + kind + "/" + id }
+
+func claimPath(kind, key string) string {
+	digest := sha256.Sum256([]byte(key))
+	return "unique/" + kind + "/" + hex.EncodeToString(digest[:])
+}
+
+// entityKinds are the kinds of format 1, in the order in which they refer to one
+// another.
+func entityKinds() []string { return []string{KindVaults, KindConsumers, KindACLs, KindPolicies} }
+
+// A legacyEntry is what lies at the path of a record. One with version 0 is not there.
+type legacyEntry struct {
+	Document  json.RawMessage `json:"document,omitempty"`
+	Unique    []string        `json:"unique,omitempty"`
+	Deleted   bool            `json:"deleted,omitempty"`
+	WrittenAt time.Time       `json:"written_at"`
+	// Attempt is a random name of the write, [mirroredBy] where it was made here.
+	Attempt string `json:"attempt"`
+	// Fences is how often the entry has been written again as it was.
+	Fences int `json:"fences,omitempty"`
+
+	kind, id string
+	version  int
+	// missing: nothing is there, or it was deleted by hand.
+	missing bool
+}
+
+// written is the version that the content was written as.
+func (e *legacyEntry) written() int { return e.version - e.Fences }
+
+// record returns the record of an entry that is not a tombstone, at the version that
+// the content was written as.
+func (e *legacyEntry) record() (*Record, error) {
+	var of struct {
+		Tags []string `json:"tags"`
+	}
+	_ = json.Unmarshal(e.Document, &of) // tags that are none are not to be found by
+	r := &Record{Kind: interned(e.kind), ID: e.id, Version: e.written(), Document: bytes.Clone(e.Document), Unique: e.Unique, Tags: of.Tags}
+	return r, checkRecord(r)
+}
+
+// mirroredBy marks an entry as written from the state at a position.
+func mirroredBy(position int) string {
+	return fmt.Sprintf("%s %d %s", mirrorMark, position, rand.Text())
+}
+
+const mirrorMark = "format-2"
+
+// mirrored is the position of the state that the entry was written from, 0 if it was
+// written by a replica of the earlier version.
+func (e *legacyEntry) mirrored() int {
+	fields := strings.Fields(e.Attempt)
+	if len(fields) != 3 || fields[0] != mirrorMark {
+		return 0
+	}
+	position, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return 0
+	}
+	return position
+}
+
+// decodeLegacy reads an entry of format 1.
+func decodeLegacy(raw []byte, into any) error {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(raw, &head); err == nil && head.Format > 1 {
+		return fmt.Errorf("%w: an entry of format 1 has format %d by now; run the version that wrote it, or a later one", errNewer, head.Format)
+	}
+	if err := json.Unmarshal(raw, into); err != nil || len(raw) == 0 || raw[0] != '{' {
+		return fmt.Errorf("%w: not an entry of the state store", authz.ErrMalformed)
+	}
+	return nil
+}
+
+// readLegacy returns the entry of a record. Of one that cannot be understood the
+// version is returned beside the error.
+func readLegacy(ctx context.Context, kv Engine, kind, id string) (legacyEntry, error) {
+	raw, version, found, err := kv.ReadVersion(ctx, legacyPath(kind, id))
+	e := legacyEntry{kind: kind, id: id, version: version}
+	if err != nil {
+		return e, unavailable(err)
+	}
+	if !found {
+		e.Deleted, e.missing = true, true
+		return e, nil
+	}
+	if err = decodeLegacy(raw, &e); err == nil && !e.Deleted && (len(e.Document) == 0 || e.Document[0] != '{' || e.Fences < 0 || e.Fences >= version) {
+		err = fmt.Errorf("%w: not a record", authz.ErrMalformed)
+	}
+	if err == nil && !e.Deleted {
+		_, err = e.record()
+	}
+	if err != nil {
+		return e, fmt.Errorf("%s %s: %w; delete the entry %s, or write it anew", kind, id, err, legacyPath(kind, id))
+	}
+	return e, nil
+}
+
+// legacyTries is how often an entry is asked for, among many, before all are read anew.
+const legacyTries = 5
+
+// eachLegacy reads every entry of format 1 and calls do with each, one at a time, in the
+// order of kinds and ids. It goes on after entries that cannot be understood; its error
+// names them.
+func eachLegacy(ctx context.Context, kv Engine, do func(*legacyEntry) error) error {
+	var problems []error
+	for _, kind := range entityKinds() {
+		ids, err := kv.ListUnder(ctx, "records/"+kind)
+		if err != nil {
+			return unavailable(err)
+		}
+		ids = slices.DeleteFunc(ids, func(id string) bool { return !authz.IsUUID(id) })
+		slices.Sort(ids)
+		entries, errs := make([]legacyEntry, len(ids)), make([]error, len(ids))
+		if err := each(ctx, len(ids), func(ctx context.Context, i int) error {
+			for range legacyTries {
+				entries[i], errs[i] = readLegacy(ctx, kv, kind, ids[i])
+				if !errors.Is(errs[i], authz.ErrUnavailable) {
+					return nil
+				}
+				if err := pause(ctx, jitter(time.Second, time.Second)); err != nil {
+					return unavailable(err)
+				}
+			}
+			return errs[i]
+		}); err != nil {
+			return err
+		}
+		for i := range entries {
+			if errs[i] == nil {
+				errs[i] = do(&entries[i])
+			}
+			problems = append(problems, errs[i])
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// A legacyLog is the entry with the last changes. The zero log is not there.
+type legacyLog struct {
+	// Epoch is a random name of the log.
+	Epoch string `json:"epoch"`
+	// Last is the number of the newest change. Those before it count down.
+	Last    int            `json:"last"`
+	Changes []legacyChange `json:"changes"`
+}
+
+type legacyChange struct {
+	// At is when it was logged, in Unix seconds.
+	At    int64  `json:"at"`
+	Kind  string `json:"kind"`
+	ID    string `json:"id"`
+	Vault string `json:"vault,omitempty"`
+}
+
+// ours says whether a replica of this version has logged it: nothing that replicas of
+// the earlier version go by is in its place.
+func (c *legacyChange) ours() bool { return c.Vault == mirrorMark }
+
+// readLegacyLog returns the log, and its version to write over it. One that cannot be
+// understood is the zero log beside the error.
+func readLegacyLog(ctx context.Context, kv Engine) (l legacyLog, version int, err error) {
+	raw, version, found, err := kv.ReadVersion(ctx, changesPath)
+	if err != nil {
+		return legacyLog{}, 0, unavailable(err)
+	}
+	if !found {
+		return legacyLog{}, version, nil
+	}
+	if err = decodeLegacy(raw, &l); err == nil && (l.Epoch == "" || l.Last < len(l.Changes)) {
+		err = fmt.Errorf("%w: not a log of changes", authz.ErrMalformed)
+	}
+	if err != nil {
+		return legacyLog{}, version, fmt.Errorf("%s: %w", changesPath, err)
+	}
+	return l, version, nil
+}
+
+// after returns what came after a change of an epoch. ok is false if that cannot be
+// told.
+func (l *legacyLog) after(epoch string, last int) (fresh []legacyChange, ok bool) {
+	first := l.Last - len(l.Changes) + 1
+	switch {
+	case epoch == "" && first == 1:
+		return l.Changes, true // there was none, and this one is whole
+	case l.Epoch != epoch, l.Last < last, first > last+1:
+		return nil, false
+	}
+	return l.Changes[last+1-first:], true
+}
+
+// A claim says which record of format 1 has a unique key, or is about to.
+type claim struct {
+	Key string `json:"key,omitempty"`
+	// ID is the record, "" for nobody.
+	ID string `json:"id,omitempty"`
+	// Base is the version that the record had before the claim.
+	Base      int       `json:"base,omitempty"`
+	ClaimedAt time.Time `json:"claimed_at"`
+}

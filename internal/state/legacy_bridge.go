@@ -1,0 +1,379 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// A bridging is what a replica does while replicas of the earlier version may run on
+// the same mount: it takes over what they change, and mirrors for them what is changed
+// here. Guarded by the store's mu, but for announcing.
+type bridging struct {
+	// placed: epoch and last say what has been seen of the log of format 1.
+	placed bool
+	epoch  string
+	last   int
+	// look are entities to be read in format 1 at every poll up to and with one that
+	// began after a time: they were announced, and may not have been written yet.
+	look map[Change]time.Time
+	// all: every entry has to be read; again is when to do so once more.
+	all   bool
+	again time.Time
+	// due is when a change is to be mirrored, unless another replica has done it.
+	due map[string]time.Time
+	// held: the state may lack what replicas of the earlier version have changed, so
+	// nobody is to go by it yet.
+	held bool
+	// running says that there is a goroutine, more that it has to go around again.
+	running, more bool
+	// problem is why the last round failed.
+	problem error
+	// told are records whose problem was logged.
+	told map[string]bool
+	// met: a replica of the earlier version has made changes that were new here.
+	met bool
+	// anew: that was at the start, and the bridge was over.
+	anew bool
+
+	announcing announcing
+}
+
+func newBridging() bridging {
+	return bridging{look: map[Change]time.Time{}, due: map[string]time.Time{}, told: map[string]bool{}, announcing: announcing{most: mostAnnounced}}
+}
+
+// followLegacy reads the log of format 1 and drops what it names.
+func (s *Store) followLegacy(ctx context.Context) error {
+	v := s.view.Load()
+	if v.bridge == nil {
+		return nil
+	}
+	l, _, err := readLegacyLog(ctx, s.kv)
+	if errors.Is(err, authz.ErrMalformed) {
+		err = nil // it is as if there was none; whoever makes the next change makes a new one
+	}
+	if err != nil {
+		return wrapAll(err)
+	}
+	s.mu.Lock()
+	s.advanceLegacy(&l, v.bridge, time.Now())
+	s.bridgeSoon() //nolint:contextcheck // it goes on after this reading
+	err = s.heldProblem()
+	s.mu.Unlock()
+	for errors.Is(err, errNotYet) && pause(ctx, takeOverPoll) == nil {
+		s.mu.Lock()
+		err = s.heldProblem()
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// takeOverPoll is how often the first reading looks whether everything is taken over, for
+// which there is little to do as a rule.
+const takeOverPoll = 10 * time.Millisecond
+
+// advanceLegacy takes note of what is new in the log. The caller holds mu.
+func (s *Store) advanceLegacy(l *legacyLog, known *bridge, now time.Time) {
+	b := &s.bridging
+	until := now.Add(s.cfg.lookAgainFor())
+	fresh, ok := l.after(b.epoch, b.last)
+	if !b.placed {
+		fresh, ok = l.after(known.epoch, known.last)
+	}
+	if !b.met && (!ok || slices.ContainsFunc(fresh, func(c legacyChange) bool { return !c.ours() })) {
+		b.met = true
+		b.anew = !b.placed && now.Unix() > known.until
+		s.log.Info("replicas of the earlier version have made changes; stop them before the bridge ends", zap.Time("end", time.Unix(known.until, 0)))
+	}
+	if !b.placed || !ok {
+		fresh = l.Changes // any of them may have been announced and not written yet
+	}
+	if !ok {
+		b.all, b.again = true, until
+		s.watch.DropAll()
+		s.allSuspect = until
+	}
+	for _, c := range fresh {
+		switch {
+		case c.ours():
+		case c.Kind == KindCredentials:
+			s.watch.Drop(c.ID)
+			s.suspects[c.ID] = until
+		case slices.Contains(entityKinds(), c.Kind) && authz.IsUUID(c.ID):
+			b.look[Change{Kind: c.Kind, ID: c.ID}] = until
+		}
+	}
+	b.placed, b.epoch, b.last = true, l.Epoch, l.Last
+}
+
+// heldProblem says why nobody is to go by the state yet. The caller holds mu.
+func (s *Store) heldProblem() error {
+	if !s.bridging.held {
+		return nil
+	}
+	if s.bridging.problem != nil {
+		return fmt.Errorf("state store: %w: what replicas of the earlier version have changed cannot be taken over: %w", authz.ErrUnavailable, s.bridging.problem)
+	}
+	return fmt.Errorf("%w: what replicas of the earlier version have changed is being taken over", errNotYet)
+}
+
+// bridgeSoon goes around in the background. The caller holds mu.
+func (s *Store) bridgeSoon() {
+	b := &s.bridging
+	b.more = true
+	if b.running {
+		return
+	}
+	b.running = true
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), moveTimeout) //nolint:forbidigo // it belongs to no call, and is bounded
+		defer cancel()
+		for s.bridgeAgain() {
+			s.noteBridge(s.bridgeAround(ctx))
+		}
+	}()
+}
+
+// bridgeAgain says whether to go around once more. After a failure the next poll does.
+func (s *Store) bridgeAgain() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := &s.bridging
+	b.running = b.more
+	b.more = false
+	return b.running
+}
+
+func (s *Store) noteBridge(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := &s.bridging
+	switch {
+	case err != nil && b.problem == nil:
+		s.log.Warn("changes do not pass between this version and the earlier one", zap.Error(err))
+	case err == nil && b.problem != nil:
+		s.log.Info("changes pass between this version and the earlier one again")
+	}
+	if b.problem = err; err != nil {
+		b.more = false
+	}
+}
+
+func (s *Store) bridgeAround(ctx context.Context) error {
+	v := s.view.Load()
+	if v.bridge == nil {
+		return nil
+	}
+	err := s.takeOver(ctx)
+	if err == nil && time.Now().Unix() > v.bridge.until {
+		return s.endBridge(ctx)
+	}
+	return errors.Join(err, s.mirror(ctx))
+}
+
+// endBridge ends it for all replicas. But one that finds at its start that the time was
+// over, and that the earlier version went on alone, begins it anew: that one was put
+// back, and is being replaced again.
+func (s *Store) endBridge(ctx context.Context) error {
+	s.mu.Lock()
+	anew := s.bridging.anew
+	s.bridging.anew = false
+	s.mu.Unlock()
+	var c change
+	_, err := s.Update(ctx, func(tx *Tx) error {
+		b := tx.view.bridge
+		if c = (change{}); b == nil || time.Now().Unix() <= b.until {
+			return nil
+		}
+		if c = b.change(); anew {
+			c.Until = time.Now().Add(s.cfg.Bridge).Unix()
+		} else {
+			c.Until = 0
+		}
+		return tx.add(c)
+	})
+	switch {
+	case err != nil || c.Op == "":
+	case anew:
+		s.log.Info("the bridge to the earlier version begins anew", zap.Time("end", time.Unix(c.Until, 0)))
+	default:
+		s.log.Info("the bridge to the earlier version has ended; what its replicas change is not seen any more")
+	}
+	return err
+}
+
+// takeOver brings what replicas of the earlier version have changed into the state.
+func (s *Store) takeOver(ctx context.Context) error {
+	began := time.Now()
+	s.mu.Lock()
+	b := &s.bridging
+	placed, epoch, last := b.placed, b.epoch, b.last
+	all := b.all || !b.again.IsZero() && !began.Before(b.again)
+	again := b.again
+	look := slices.Collect(maps.Keys(b.look))
+	s.mu.Unlock()
+	if !placed {
+		return nil
+	}
+	var err error
+	if all {
+		err = eachLegacy(ctx, s.kv, func(e *legacyEntry) error { return s.takeEntry(ctx, e) })
+	} else {
+		err = s.takeEach(ctx, look)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.progress(ctx, epoch, last, all || len(look) > 0); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range look {
+		if until := b.look[c]; !began.Before(until) {
+			delete(b.look, c)
+		}
+	}
+	if all && b.again.Equal(again) {
+		b.all = false
+		if !began.Before(b.again) {
+			b.again = time.Time{}
+		}
+	}
+	s.release()
+	return nil
+}
+
+// takeEach goes on after failures, and returns them joined.
+func (s *Store) takeEach(ctx context.Context, changes []Change) error {
+	var mu sync.Mutex
+	var problems []error
+	_ = each(ctx, len(changes), func(ctx context.Context, i int) error {
+		e, err := readLegacy(ctx, s.kv, changes[i].Kind, changes[i].ID)
+		if err == nil {
+			err = s.takeEntry(ctx, &e)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		problems = append(problems, err)
+		return nil
+	})
+	return errors.Join(problems...)
+}
+
+// mostUnsaid is how many changes of credentials may pass before the state says so. If
+// they are gone from the log by the next start, all entries are read.
+const mostUnsaid = 50
+
+// progress puts into the state up to where it has what format 1 has.
+func (s *Store) progress(ctx context.Context, epoch string, last int, entities bool) error {
+	if b := s.view.Load().bridge; b == nil || b.epoch == epoch && (last <= b.last || !entities && last-b.last < mostUnsaid) {
+		return nil
+	}
+	_, err := s.Update(ctx, func(tx *Tx) error {
+		b := tx.view.bridge
+		if b == nil || b.epoch == epoch && b.last >= last {
+			return nil
+		}
+		c := b.change()
+		c.Key, c.Version = epoch, last
+		return tx.add(c)
+	})
+	return err
+}
+
+// takeEntry brings one entry into the state, unless it is there.
+func (s *Store) takeEntry(ctx context.Context, e *legacyEntry) error {
+	fresh := func(v *View) bool {
+		return v.bridge != nil && !e.missing && e.mirrored() == 0 && e.written() > v.entry(e.kind, e.id).from
+	}
+	if !fresh(s.view.Load()) {
+		return nil
+	}
+	var problem string
+	_, err := s.Update(ctx, func(tx *Tx) error {
+		if problem = ""; !fresh(tx.view) {
+			return nil
+		}
+		var c change
+		if c, problem = tx.view.takenOver(e); c.Op == "" {
+			return nil
+		}
+		return tx.add(c)
+	})
+	if err == nil && problem != "" {
+		s.tellOnce(e.kind, e.id, problem)
+		s.mu.Lock()
+		// It is tried again until somebody resolves it.
+		s.bridging.look[Change{Kind: e.kind, ID: e.id}] = time.Now().Add(s.cfg.lookAgainFor())
+		s.mu.Unlock()
+	}
+	return err
+}
+
+const (
+	nameProblem = "a name was given to two records, one through each version; the one of the earlier version is left out, or goes by its id, until one of them is renamed or deleted"
+	bothProblem = "a record was changed through both versions at the same time; what was written through this version stands"
+)
+
+// takenOver returns the change that brings an entry into the state; without an operation,
+// none. See [Store.fit] for names that are taken.
+func (v *View) takenOver(e *legacyEntry) (c change, problem string) {
+	known := v.entry(e.kind, e.id)
+	_, missing := v.Get(e.kind, e.id)
+	remove := change{Op: opDelete, Kind: e.kind, ID: e.id, From: e.written()}
+	if e.Deleted {
+		return remove, ""
+	}
+	if known.changed > 0 {
+		return change{}, bothProblem // the mirror writes over it
+	}
+	r, err := e.record()
+	if err != nil {
+		return change{}, "a record of the earlier version cannot be understood"
+	}
+	if v.taken(r) != "" {
+		if !goesByID(r.Kind) {
+			if missing != nil {
+				return change{}, nameProblem
+			}
+			// As it was before it would be as wrong.
+			remove.From = known.from
+			return remove, nameProblem
+		}
+		r, problem = v.withoutTaken(r), nameProblem
+	}
+	c = put(r)
+	c.From = e.written()
+	return c, problem
+}
+
+// tellOnce logs a problem of a record that somebody has to resolve.
+func (s *Store) tellOnce(kind, id, problem string) {
+	s.mu.Lock()
+	key := problem + entryKey(kind, id)
+	told := s.bridging.told[key]
+	s.bridging.told[key] = true
+	s.mu.Unlock()
+	if !told {
+		s.log.Error(problem, zap.String("kind", kind), zap.String("id", id))
+	}
+}
+
+// release lets everybody go by the state. The caller holds mu.
+func (s *Store) release() {
+	if s.bridging.held {
+		s.bridging.held = false
+		s.replica.view = s.replica.view.clone() // what it says of itself is written to it
+		s.tell(effects{all: true})
+	}
+}
