@@ -85,7 +85,12 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 		if err != nil {
 			return nil, err
 		}
-		checks = append(checks, server.Check{Name: "state", Func: keeper.notReady, Detail: func() string { return lagText(store.Lag()) }})
+		checks = append(checks, server.Check{Name: "state", Func: func() error {
+			if err := keeper.notReady(); err != nil {
+				return errors.Join(err, store.Problem())
+			}
+			return nil
+		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }})
 		s.decider = newCurrent(authorizer, store.Current)
 	}
 	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, registry, log), checks,
@@ -133,9 +138,13 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 	}, func() float64 { return store.Lag().Seconds() }))
 }
 
-// lagText says for people how long ago the last proof was.
-func lagText(lag time.Duration) string {
-	return "known to be current " + lag.Round(100*time.Millisecond).String() + " ago"
+// lagText says for people how long ago the last proof was, and why there is none since.
+func lagText(lag time.Duration, problem error) string {
+	text := "known to be current " + lag.Round(100*time.Millisecond).String() + " ago"
+	if problem != nil {
+		text += ", " + problem.Error()
+	}
+	return text
 }
 
 // maxStale is for how long decisions may be made without a proof that the state is
