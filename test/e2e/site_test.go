@@ -79,21 +79,30 @@ func newSiteWith(t *testing.T, replicas int, made setup) *site {
 	must(t, os.WriteFile(s.tokenFile, []byte(s.managerToken(t)+"\n"), 0o600))
 	s.proxy, err = parts.NewProxy(t.Context(), hostPort(s.vault.Address))
 	must(t, err)
-	for i := range replicas {
-		r := &replica{name: "replica " + strconv.Itoa(i+1)}
-		own := filepath.Join(dir, strconv.Itoa(i+1))
-		must(t, os.Mkdir(own, 0o700))
-		r.Service, err = parts.StartService(t.Context(), parts.ServiceConfig{
-			Binary: binary, Dir: own,
-			Entities: strings.NewReplacer("VAULT", "http://"+s.proxy.Address(), "TOKENFILE", s.tokenFile).Replace(made.entities),
-		})
-		must(t, err)
-		s.processes = append(s.processes, r.Process)
-		r.conn, err = grpc.NewClient(r.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		must(t, err)
-		s.replicas = append(s.replicas, r)
+	for range replicas {
+		s.start(t, binary)
 	}
 	return s
+}
+
+// start starts one more replica.
+func (s *site) start(t *testing.T, binary string) *replica {
+	t.Helper()
+	number := strconv.Itoa(len(s.replicas) + 1)
+	r := &replica{name: "replica " + number}
+	own := filepath.Join(s.dir, number)
+	must(t, os.Mkdir(own, 0o700))
+	var err error
+	r.Service, err = parts.StartService(t.Context(), parts.ServiceConfig{
+		Binary: binary, Dir: own,
+		Entities: strings.NewReplacer("VAULT", "http://"+s.proxy.Address(), "TOKENFILE", s.tokenFile).Replace(s.setup.entities),
+	})
+	must(t, err)
+	s.processes = append(s.processes, r.Process)
+	r.conn, err = grpc.NewClient(r.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(t, err)
+	s.replicas = append(s.replicas, r)
+	return r
 }
 
 // managerToken makes a token for Vault that can manage credentials and state.

@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// TestVersionsRunSideBySideDuringAnUpgrade replaces a replica of the version that had a
+// record in an entry of its own. EARLIER_VAULT_AUTHZ names that binary; without it the
+// test is skipped.
+//
+// It measures, so it does not run beside the others.
+//
+//nolint:paralleltest // see above
+func TestVersionsRunSideBySideDuringAnUpgrade(t *testing.T) {
+	earlier := os.Getenv("EARLIER_VAULT_AUTHZ")
+	if earlier == "" {
+		t.Skip("EARLIER_VAULT_AUTHZ names no binary of the earlier version")
+	}
+	for _, bao := range []bool{false, true} {
+		name := "Vault"
+		if bao {
+			name = "OpenBao"
+		}
+		t.Run(name, func(t *testing.T) {
+			realParts(t, map[string]string{"BAO_BIN": suite.bao})
+			upgrade(t, earlier, newSiteWith(t, 0, setup{durable: !bao, openBao: bao, entities: nothingButTheState}))
+		})
+	}
+}
+
+func upgrade(t *testing.T, earlier string, s *site) {
+	t.Helper()
+	old := s.start(t, earlier)
+	s.furnish(t, mountV1, parts.KVv1)
+	for i := range 100 {
+		old.admin(t, 201, "POST", "/consumers", fmt.Sprintf("username=user-%d", i), "tags=all")
+	}
+	old.admin(t, 201, "POST", "/consumers/"+operator+"/acls", "group=staff")
+
+	binary, err := suite.service()
+	must(t, err)
+	began := time.Now()
+	now := s.start(t, binary)
+	t.Logf("the new replica was ready after %s", time.Since(began).Round(time.Millisecond))
+	if got := now.admin(t, 200, "GET", "/consumers?tags=all&size=1000"); len(got.body["data"].([]any)) != 100 {
+		t.Fatalf("the new replica has %d consumers by their tag, want 100", len(got.body["data"].([]any)))
+	}
+	pairs := s.putPairs(t, 60)
+	for _, r := range []*replica{old, now} {
+		together(len(pairs), 8, func(i int) { r.allows(t, pairs[i]) })
+	}
+	s.revocations(t, "old to new", old, now, pairs[:25])
+	s.revocations(t, "new to old", now, old, pairs[25:50])
+	kept := pairs[50]
+	for name, two := range map[string][2]*replica{"old to new": {old, now}, "new to old": {now, old}} {
+		s.entities(t, name, two[0], two[1], kept)
+	}
+
+	// The last old one is stopped, another new one started, and the old one put back.
+	old.Stop(5 * time.Second)
+	now.admin(t, 201, "POST", "/consumers", "username=after the old one")
+	other := s.start(t, binary)
+	other.allows(t, kept)
+	other.admin(t, 200, "GET", "/consumers/after%20the%20old%20one")
+	s.revocations(t, "new to new", now, other, pairs[51:55])
+	back := s.start(t, earlier)
+	back.admin(t, 200, "GET", "/consumers/after%20the%20old%20one")
+	back.allows(t, kept)
+	s.revocations(t, "new to old that was put back", other, back, pairs[55:])
+}
+
+// revocations revokes pairs through one replica and measures for how long they are good
+// on another one.
+func (s *site) revocations(t *testing.T, name string, through, on *replica, pairs []pair) {
+	t.Helper()
+	held := make([]time.Duration, len(pairs))
+	for i, p := range pairs {
+		on.allows(t, p)
+		must(t, through.revoke(t.Context(), p))
+		held[i] = measured(t, fmt.Sprintf("%s: a revoked pair is denied", name), func(ctx context.Context) bool {
+			a, err := on.ask(ctx, p)
+			return err == nil && !a.Allowed
+		})
+	}
+	slices.Sort(held)
+	t.Logf("%s: %d revocations hold after %s (median), %s at the latest", name, len(held), held[len(held)/2].Round(time.Millisecond), held[len(held)-1].Round(time.Millisecond))
+}
+
+// entities changes consumers, groups and policies through one replica, and measures when
+// another one goes by them.
+func (s *site) entities(t *testing.T, name string, through, on *replica, p pair) {
+	t.Helper()
+	var worst time.Duration
+	holds := func(what string, is func(ctx context.Context) bool) {
+		worst = max(worst, measured(t, name+": "+what, is))
+	}
+	answers := func(path string, status int) func(context.Context) bool {
+		return func(ctx context.Context) bool {
+			got, err := on.do(ctx, "GET", path)
+			return err == nil && got.status == status
+		}
+	}
+	status := func(want int) func(context.Context) bool {
+		return func(ctx context.Context) bool {
+			a, err := on.ask(ctx, p)
+			return err == nil && (a.Allowed && want == 200 || !a.Allowed && a.Status == want)
+		}
+	}
+	user := "side-" + rand.Text()
+	id := through.admin(t, 201, "POST", "/consumers", "username="+user).text("id")
+	holds("a consumer is there", answers("/consumers/"+user, 200))
+	through.admin(t, 200, "PATCH", "/consumers/"+id, "username="+user+"-renamed")
+	holds("a renamed consumer is there", answers("/consumers/"+user+"-renamed", 200))
+	// The one who was told of a name may not be given it twice.
+	if got, err := on.do(t.Context(), "POST", "/consumers", "username="+user+"-renamed"); err != nil || got.status != http.StatusConflict {
+		t.Errorf("%s: a name of the other version was given again: %d, %v", name, got.status, err)
+	}
+	through.admin(t, 204, "DELETE", "/consumers/"+id)
+	holds("a deleted consumer is gone", answers("/consumers/"+id, 404))
+
+	plugin := through.admin(t, 201, "POST", "/plugins", "name=acl", "config.allow=chiefs").text("id")
+	holds("a group is required", status(403))
+	group := on.admin(t, 201, "POST", "/consumers/"+operator+"/acls", "group=chiefs").text("id")
+	through.allows(t, p)
+	through.admin(t, 204, "DELETE", "/consumers/"+operator+"/acls/"+group)
+	holds("a group was taken away", status(403))
+	through.admin(t, 200, "PATCH", "/plugins/"+plugin, "config.allow=staff")
+	holds("another group is required", status(200))
+	through.admin(t, 204, "DELETE", "/plugins/"+plugin)
+	holds("no group is required", answers("/plugins/"+plugin, 404))
+	t.Logf("%s: changes of consumers, groups and policies hold after %s at the latest", name, worst.Round(time.Millisecond))
+}
+
+// measured waits until something is so, and fails where that takes longer than promised.
+func measured(t *testing.T, what string, is func(context.Context) bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for !is(t.Context()) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("%s: not after 10 s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	took := time.Since(began)
+	if took > within {
+		t.Errorf("%s after %s, want at most %s", what, took, within)
+	}
+	return took
+}
