@@ -17,6 +17,16 @@ tools: ## fetch or build Envoy, Vault and OpenBao into .tools
 e2e: tools ## end-to-end tests with a real Envoy and a real Vault
 	$(REAL_PARTS) go test -race -count=1 ./test/e2e/
 
+# The last commit whose state has format 1.
+EARLIER = 02dbb0ac442cc1d37f8533e8bfaffbe384fba3d6
+
+.PHONY: upgrade
+upgrade: tools ## run replicas of the version before beside those of this one; needs the history of git
+	@rm -rf '$(TOOLS)/earlier' && mkdir -p '$(TOOLS)/earlier'
+	@git archive $(EARLIER) | tar -x -C '$(TOOLS)/earlier'
+	@cd '$(TOOLS)/earlier' && go build -o '$(TOOLS)/bin/vault-authz-earlier' ./cmd/vault-authz && rm -rf '$(TOOLS)/earlier'
+	EARLIER_VAULT_AUTHZ='$(TOOLS)/bin/vault-authz-earlier' $(REAL_PARTS) go test -race -count=1 -v -run TestVersionsRunSideBySideDuringAnUpgrade ./test/e2e/
+
 .PHONY: chaos
 chaos: tools ## break Vault and the way to it in every manner, under traffic; prints a table
 	@go build -o '$(TOOLS)/bin/chaos' ./test/chaos
