@@ -18,7 +18,7 @@ func (g TestGate) Alive() { g.g.alive() }
 // Polled is the end of a reading that led to the news with that number, and says
 // whether the gate is open.
 func (g TestGate) Polled(began int64, ok bool, news int) bool {
-	g.g.polled(began, ok, news)
+	g.g.polled(began, g.g.now(), ok, news)
 	return g.g.isOpen(g.g.now())
 }
 
@@ -27,6 +27,9 @@ func (g TestGate) Lose() { g.g.lose() }
 
 // Loaded says that everything was read, or that this failed.
 func (g TestGate) Loaded(ok bool, news int) { g.g.loaded(ok, news) }
+
+// Told says that there is news which no reading has said yet.
+func (g TestGate) Told(news int) { g.g.told(news) }
 
 // Use says that decisions are made by the news with that number.
 func (g TestGate) Use(news int) { g.g.use(news) }

@@ -47,7 +47,8 @@ func (s *Store) Follow(ctx context.Context) error {
 		if failures++; err == nil {
 			failures = 0
 		}
-		s.gate.polled(began, err == nil, s.lastNews())
+		ended := s.gate.now()
+		s.gate.polled(began, ended, err == nil, s.lastNews())
 		late = s.noteLate(late)
 		// The gate ends the rest if this reading began before a stop, so that it says
 		// nothing about the time since.

@@ -52,7 +52,11 @@ type gate struct {
 	lost, found int64
 }
 
-// An endedReading is a reading of the log that has ended.
+// noReading is when news began that are of no reading. They do not open the gate: only a
+// reading that began after a stop does.
+const noReading = -1
+
+// An endedReading is a reading of the log that has ended, or news.
 type endedReading struct {
 	began int64
 	ok    bool
@@ -161,19 +165,34 @@ func (g *gate) toOpen() <-chan struct{} {
 	return g.opened
 }
 
-// polled takes note of a reading that has ended. It counts when decisions are made by
-// the news with that number.
-func (g *gate) polled(began int64, ok bool, news int) {
+// polled takes note of a reading that has ended, at a time. It counts when decisions are
+// made by the news with that number, the last one at that time.
+func (g *gate) polled(began, ended int64, ok bool, news int) {
 	g.alive()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.end(endedReading{began, ok, news, g.before})
-	if g.before = g.now(); ok {
+	if g.before = ended; ok {
 		g.before = began
 	}
 	if ok && began >= g.found {
 		g.lost = forever
 	}
+	g.settle()
+}
+
+// told takes note of news, which the next reading may take long to say: a change of this
+// replica's own, or what a caller has read.
+func (g *gate) told(news int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := endedReading{noReading, false, news, min(g.before, g.lost)}
+	// One of them for each reading is enough. As many as there are changes would leave no
+	// room for readings, which prove something.
+	if n := len(g.ended); n > 0 && g.ended[n-1].began == noReading && g.ended[n-1].since == r.since {
+		g.ended = g.ended[:n-1]
+	}
+	g.end(r)
 	g.settle()
 }
 
@@ -210,8 +229,7 @@ func (g *gate) loaded(ok bool, news int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.found = g.now(); ok {
-		// It does not open the gate: only what began after a stop does.
-		g.end(endedReading{-1, false, news, g.lost})
+		g.end(endedReading{noReading, false, news, g.lost})
 		g.lost = forever
 	}
 	g.settle()

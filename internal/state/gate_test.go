@@ -153,6 +153,58 @@ func TestGateCountsFromTheLastFailureOfAnOutage(t *testing.T) {
 	})
 }
 
+// TestGateCountsNewsBeforeTheReadingInFlightEnds: a change that this replica made itself
+// is known before a reading, which may take long, says so.
+func TestGateCountsNewsBeforeTheReadingInFlightEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := state.NewTestGate(state.DefaultConfig())
+		g.Polled(g.Now(), true, 0)
+		time.Sleep(time.Second)
+		g.Alive()
+		g.Told(1)
+		time.Sleep(limit - time.Second)
+		g.Alive()
+		if err := g.Pass(t.Context()); err != nil {
+			t.Errorf("Pass = %v within the limit", err)
+		}
+		time.Sleep(time.Millisecond)
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		if g.Pass(ctx) == nil {
+			t.Error("the gate is open after the limit although a change is not in use")
+		}
+		g.Use(1)
+		if err := g.Pass(t.Context()); err != nil {
+			t.Errorf("Pass = %v when the change is in use", err)
+		}
+	})
+}
+
+// TestGateKeepsReadingsBesideManyChanges: readings that end during a bulk load go on to
+// prove that the replica is current.
+func TestGateKeepsReadingsBesideManyChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := state.NewTestGate(state.DefaultConfig())
+		g.Polled(g.Now(), true, 0)
+		news := 0
+		for range 60 {
+			for range 1000 {
+				time.Sleep(time.Millisecond)
+				news++
+				g.Told(news)
+			}
+			g.Alive()
+			g.Use(news - 500)
+			g.Polled(g.Now(), true, news)
+			if err := g.Pass(t.Context()); err != nil {
+				t.Fatalf("Pass = %v while changes are in use half a second after they are made", err)
+			}
+		}
+	})
+}
+
 // TestGateCountsAReloadFromWhenTheLogWasLost: what a replica that cannot read on finds
 // when it reads everything was there since then, however many readings fail meanwhile
 // and although the reading of everything has ended.

@@ -229,6 +229,7 @@ func (s *Store) tell(e effects) {
 	}
 	if e.all || len(e.changes) > 0 {
 		s.news++
+		s.gate.told(s.news)
 	}
 	if s.replica != nil && s.replica.view != s.shown.Load() {
 		s.replica.view.news = s.news
