@@ -32,13 +32,13 @@ func (c *counter) between(from, until time.Time) int {
 	return c.matching("", from, until)
 }
 
-// matching counts only the paths that end so.
-func (c *counter) matching(suffix string, from, until time.Time) int {
+// matching counts only the paths that have a part.
+func (c *counter) matching(part string, from, until time.Time) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
 	for _, a := range c.asks {
-		if !a.at.Before(from) && a.at.Before(until) && strings.HasSuffix(a.path, suffix) {
+		if !a.at.Before(from) && a.at.Before(until) && strings.Contains(a.path, part) {
 			n++
 		}
 	}

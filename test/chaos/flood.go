@@ -126,7 +126,7 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 
 	d.tokens, d.evictions, d.answered = len(shots), int(evictedAfter-evicted), count(shots)
 	d.silent = d.answered.silent + count(apart).silent
-	d.reads, d.peak = w.front.count.between(d.flood.from, d.flood.to), w.front.count.worst(d.flood.from, d.flood.to)
+	d.reads, d.peak = w.front.count.matching("/"+floodPrefix, d.flood.from, d.flood.to), w.front.count.worst(d.flood.from, d.flood.to)
 	d.took, d.stall = d.flood.to.Sub(d.flood.from), heart.worst(d.flood.from, d.flood.to)
 	// It may save up two seconds of them.
 	d.allowance = int(limits.MissesPerSecond * (2 + d.took.Seconds()))
@@ -225,8 +225,8 @@ func (d *deluge) lines() [][2]cell {
 		{fact("… beside denials from the cache; p99 ÷ quiet"), d.paced(d.busy)},
 		{fact(fmt.Sprintf("… beside a flood of %.0f/s, Vault's part taken over; p99 ÷ quiet", d.measured)), judged},
 		{fact("… beside the flood above, Vault on the same CPUs; p99 ÷ quiet"), d.paced(d.flood)},
-		{fact("reads from Vault, and what the limiter allows"), {fmt.Sprintf("%d of %d", d.reads, d.allowance), d.reads > d.allowance}},
-		{fact("reads from Vault in the worst second"), fact(fmt.Sprint(d.peak))},
+		{fact("reads of these from Vault, and what the limiter allows"), {fmt.Sprintf("%d of %d", d.reads, d.allowance), d.reads > d.allowance}},
+		{fact("requests to Vault in the worst second"), fact(fmt.Sprint(d.peak))},
 		{fact("longest stall of the machine"), fact(brief(d.stall))},
 	}
 }
