@@ -131,3 +131,44 @@ func count(v *state.View) int {
 	}
 	return v.Len(state.KindConsumers)
 }
+
+// TestReplicaThatStartsDropsWhatMayBeWrittenMeanwhile: nothing was read for a decision
+// before, so after one more look only credentials under a hold may be others.
+func TestReplicaThatStartsDropsWhatMayBeWrittenMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		a, b := open(t, kv), open(t, kv)
+		view(t, a)
+		written, finish := make(chan error, 1), make(chan struct{})
+		go func() {
+			written <- a.Take(t.Context(), "held", func(func(context.Context, func(context.Context) error) error) error { <-finish; return nil })
+		}()
+		synctest.Wait()
+		ctx, stop := context.WithCancel(t.Context())
+		followed := make(chan error)
+		go func() { followed <- b.Follow(ctx) }()
+		time.Sleep(2 * time.Second)
+		held := b.drops("held")
+		if b.everything() != 2 || held < 2 {
+			t.Errorf("in the first 2 s everything was dropped %d times, want 2, and the credential under a hold %d times, want more than once", b.everything(), held)
+		}
+		time.Sleep(time.Second)
+		close(finish)
+		if err := <-written; err != nil {
+			t.Fatal(err)
+		}
+		before := b.drops("held")
+		time.Sleep(3 * time.Second)
+		if b.drops("held") == before {
+			t.Error("the credential is not dropped after it was written")
+		}
+		if b.everything() != 2 {
+			t.Errorf("everything was dropped %d times, want 2", b.everything())
+		}
+		stop()
+		if err := <-followed; err != nil {
+			t.Error(err)
+		}
+	})
+}

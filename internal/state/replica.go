@@ -50,8 +50,9 @@ type effects struct {
 	held, done []string
 	// changes are the entities that have changed.
 	changes []Change
-	// all: anything may have changed.
-	all bool
+	// all: anything may have changed. first: since nothing was known, so that held are
+	// all whose credentials are about to change.
+	all, first bool
 }
 
 // errBehind: what is in the log does not go on from where this replica is. It has

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -239,11 +241,14 @@ func (s *Store) tell(e effects) {
 	if !s.watch.Later {
 		defer s.gate.use(s.news)
 	}
+	now := time.Now()
 	if e.all {
 		s.watch.DropAll()
-		s.allSuspect = time.Now().Add(s.cfg.lookAgainFor())
+		s.allSuspect = now
+		if !e.first {
+			s.allSuspect = now.Add(s.cfg.lookAgainFor())
+		}
 	}
-	now := time.Now()
 	for _, key := range e.held {
 		s.watch.Drop(key)
 		s.suspects[key] = now.Add(s.cfg.lookAgainFor())
@@ -341,7 +346,7 @@ func (s *Store) loadAll(ctx context.Context, behind *replica) error {
 			}
 			s.replica = r
 			s.bridging.held = r.view.bridge != nil && s.shown.Load() == nil
-			s.tell(effects{all: true})
+			s.tell(effects{all: true, first: behind == nil, held: slices.Collect(maps.Keys(r.view.holds))})
 			return nil
 		}
 		if !errors.Is(err, errBehind) {
