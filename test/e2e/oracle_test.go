@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -29,7 +30,10 @@ func seen(a answer) string {
 // it is away, and when it is back.
 func TestAnswersDoNotTellWhichCredentialsAreCached(t *testing.T) {
 	t.Parallel()
-	w := ownWorld(t, fragileSetup())
+	made := fragileSetup()
+	// A busy machine may take longer than that for an answer of a Vault that is well.
+	made.entities = strings.Replace(made.entities, "timeout: 300ms, ", "", 1)
+	w := ownWorld(t, made)
 	good := w.credential(t, aliceID, nil)
 	bad := map[string]pair{
 		"a wrong secret": {w.credential(t, aliceID, nil).access, ""},
