@@ -66,18 +66,34 @@ func (g *guard) callerOf(leaf *x509.Certificate) caller {
 	return c
 }
 
+// headerKong is where clients of Kong Enterprise put their token.
+const headerKong = "Kong-Admin-Token"
+
+// tokenIn returns the token that a call brings, in one of the two headers and once, as
+// two of them might be of two callers. It is "" for none.
+func tokenIn(h http.Header) string {
+	bearer, kong := h.Values("Authorization"), h.Values(headerKong)
+	switch {
+	case len(bearer)+len(kong) != 1:
+		return ""
+	case len(kong) == 1:
+		return strings.TrimSpace(kong[0])
+	}
+	scheme, token, isPair := strings.Cut(bearer[0], " ")
+	if !isPair || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
 // tokenOf compares hashes with every token, so that the time taken says nothing.
 // The zero rule is none.
 func (g *guard) tokenOf(h http.Header) (found tokenRule) {
-	values := h.Values("Authorization")
-	if len(values) != 1 {
+	token := tokenIn(h)
+	if token == "" {
 		return tokenRule{}
 	}
-	scheme, token, isPair := strings.Cut(values[0], " ")
-	if !isPair || !strings.EqualFold(scheme, "Bearer") {
-		return tokenRule{}
-	}
-	hash := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	hash := sha256.Sum256([]byte(token))
 	for _, t := range g.tokens {
 		if subtle.ConstantTimeCompare(hash[:], t.hash) == 1 {
 			found = t

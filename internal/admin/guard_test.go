@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -492,5 +493,37 @@ func TestNewWantsEverythingItNeeds(t *testing.T) {
 	}
 	if s := b.api.Server(); slices.Contains([]time.Duration{s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout}, 0) {
 		t.Errorf("the server has no bound on something: %+v", s)
+	}
+}
+
+func TestATokenIsTakenFromKongsHeaderToo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, authenticating)
+	for _, tt := range []struct {
+		name    string
+		headers map[string]string
+		want    int
+	}{
+		{"Kong's header", map[string]string{headerKong: "first"}, 200},
+		{"its role", map[string]string{headerKong: "reads"}, 200},
+		{"a wrong one", map[string]string{headerKong: "guess"}, 401},
+		{"an empty one", map[string]string{headerKong: ""}, 401},
+		{"with a scheme", map[string]string{headerKong: "Bearer first"}, 401},
+		{"both headers with one token", map[string]string{headerKong: "first", "Authorization": "Bearer first"}, 401},
+		{"both headers with two tokens", map[string]string{headerKong: "guess", "Authorization": "Bearer first"}, 401},
+		{"beside another scheme", map[string]string{headerKong: "first", "Authorization": "Basic Og=="}, 401},
+	} {
+		clear(b.headers)
+		maps.Copy(b.headers, tt.headers)
+		if a := b.get("/consumers"); a.status != tt.want {
+			t.Errorf("%s: got %d, want %d", tt.name, a.status, tt.want)
+		}
+	}
+	clear(b.headers)
+	b.headers[headerKong] = "reads"
+	b.must(403, b.form("POST", "/consumers", "username=x"))
+	twice := http.Header{headerKong: {"first", "reads"}}
+	if got := tokenIn(twice); got != "" {
+		t.Errorf("got the token %q of a header that is there twice, want none", got)
 	}
 }
