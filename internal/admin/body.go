@@ -79,36 +79,56 @@ func readInput(w http.ResponseWriter, r *http.Request, limit int64) (input, erro
 		}
 		return formInput(query)
 	case typeMultipart:
-		query, err := readMultipart(raw, params["boundary"])
+		query, records, err := readMultipart(raw, params["boundary"])
 		if err != nil {
 			return input{}, errForm
 		}
-		return formInput(query)
+		in, err := formInput(query)
+		if err != nil {
+			return input{}, err
+		}
+		for name, value := range records {
+			if _, twice := in.values[name]; twice {
+				return input{}, errForm
+			}
+			in.values[name] = value
+		}
+		return in, nil
 	}
 	return input{}, &Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: send " + typeJSON + ", " + typeForm + " or " + typeMultipart}
 }
 
-func readMultipart(raw []byte, boundary string) (url.Values, error) {
-	form := url.Values{}
+// readMultipart returns the texts of a form, and the values of its parts that are JSON,
+// each of which is the whole of its field.
+func readMultipart(raw []byte, boundary string) (form url.Values, records map[string]any, err error) {
+	form, records = url.Values{}, map[string]any{}
 	if boundary == "" {
-		return nil, errForm
+		return nil, nil, errForm
 	}
 	reader := multipart.NewReader(bytes.NewReader(raw), boundary)
 	for range maxParts {
 		part, err := reader.NextPart()
 		if errors.Is(err, io.EOF) {
-			return form, nil
+			return form, records, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		value, err := io.ReadAll(part)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		form.Add(part.FormName(), string(value))
+		name := part.FormName()
+		if mediaType, _, err := mime.ParseMediaType(part.Header.Get("Content-Type")); err != nil || mediaType != typeJSON {
+			form.Add(name, string(value))
+			continue
+		}
+		_, twice := records[name]
+		if records[name], err = decodeValue(value); err != nil || twice || repeatedName(value) {
+			return nil, nil, errForm
+		}
 	}
-	return nil, errForm
+	return nil, nil, errForm
 }
 
 // formInput nests dotted names: config.vault.id=x is {config: {vault: {id: x}}},

@@ -55,19 +55,30 @@ func decodeDocument(raw []byte) (document, error) {
 // decodeObject reads one JSON object and nothing after it. Numbers stay as they
 // are written.
 func decodeObject(raw []byte) (map[string]any, error) {
+	value, err := decodeValue(raw)
+	if err != nil {
+		return nil, err
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("it is no object")
+	}
+	return object, nil
+}
+
+// decodeValue reads one JSON value and nothing after it. Numbers stay as they are
+// written.
+func decodeValue(raw []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
-	var object map[string]any
-	if err := dec.Decode(&object); err != nil {
+	var value any
+	if err := dec.Decode(&value); err != nil {
 		return nil, err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is something after the object")
+		return nil, errors.New("there is something after the value")
 	}
-	if object == nil {
-		return nil, errors.New("null is no object")
-	}
-	return object, nil
+	return value, nil
 }
 
 // plain brings decoded JSON into the types of a document.

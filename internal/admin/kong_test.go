@@ -261,3 +261,38 @@ func TestTimesAreSecondsAndCreationStays(t *testing.T) {
 		}
 	})
 }
+
+func TestPartsOfAMultipartFormMayBeJSON(t *testing.T) {
+	t.Parallel()
+	part := func(name, contentType, value string) string {
+		header := ""
+		if contentType != "" {
+			header = "Content-Type: " + contentType + "\r\n"
+		}
+		return "--x\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n" + header + "\r\n" + value + "\r\n"
+	}
+	const vault = `{"vault":{"name":"kong-auth"},"hide_credentials":false}`
+	for _, tt := range []struct {
+		name, body string
+		status     int
+		want       string
+	}{
+		{"a record", part("name", "", "vault-auth") + part("config", typeJSON, vault), 201, `"hide_credentials":false`},
+		{"with a parameter of the type", part("name", "text/plain", "vault-auth") + part("config", "application/json; charset=utf-8", vault), 201, `"vault-auth"`},
+		{"a list", part("name", "", "vault-auth") + part("config", typeJSON, vault) + part("tags", typeJSON, `["a","b"]`), 201, `["a","b"]`},
+		{"a record of another type is a text", part("name", "", "vault-auth") + part("config", "text/plain", vault), 400, "config: expected a record"},
+		{"no JSON", part("name", "", "vault-auth") + part("config", typeJSON, "{"), 400, "Cannot parse the form"},
+		{"twice", part("name", "", "vault-auth") + part("config", typeJSON, vault) + part("config", typeJSON, vault), 400, "Cannot parse the form"},
+		{"twice, once by a dotted name", part("name", "", "vault-auth") + part("config", typeJSON, vault) + part("config.anonymous", "", "alice"), 400, "Cannot parse the form"},
+		{"a field in it twice", part("name", "", "vault-auth") + part("config", typeJSON, `{"vault":"kong-auth","vault":"other"}`), 400, "Cannot parse the form"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := furnished(t)
+			a := b.must(tt.status, b.do("POST", "/plugins", typeMultipart+"; boundary=x", tt.body+"--x--\r\n"))
+			if !strings.Contains(a.raw, tt.want) {
+				t.Errorf("got %s, want it to have %s", a.raw, tt.want)
+			}
+		})
+	}
+}
