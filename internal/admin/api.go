@@ -78,12 +78,23 @@ func (a *API) route(routes []route) *http.ServeMux {
 	for pattern, known := range methods {
 		slices.Sort(known)
 		allow := strings.Join(known, ", ")
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			a.refuse(w, r, &Problem{Status: http.StatusMethodNotAllowed, Message: "Method not allowed", allow: allow})
-		})
+		for _, method := range methodsBut(known) {
+			// By method: a pattern of all methods must not overlap with one of a
+			// wildcard, as /plugins/enabled does.
+			mux.HandleFunc(method+" "+pattern, func(w http.ResponseWriter, r *http.Request) {
+				a.refuse(w, r, &Problem{Status: http.StatusMethodNotAllowed, Message: "Method not allowed", allow: allow})
+			})
+		}
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.refuse(w, r, elsewhere(r.URL.Path)) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.refuse(w, r, notFound()) })
 	return mux
+}
+
+// methodsBut are the methods of HTTP but those that are known. To the mux, GET is HEAD,
+// too.
+func methodsBut(known []string) []string {
+	all := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodConnect}
+	return slices.DeleteFunc(all, func(method string) bool { return slices.Contains(known, method) })
 }
 
 // ServeHTTP implements [http.Handler].

@@ -65,6 +65,7 @@ func TestOperationOfABatchIsAnsweredAsTheSingleCall(t *testing.T) {
 		{"PUT", "/status", `{}`},
 		{"put", "/consumers/alice", `{}`},
 		{"POST", "/services", `{}`},
+		{"POST", "/nothing", `{}`},
 		{"POST", "/consumers/../consumers", `{"username":"carol"}`},
 		{"POST", "//localhost/consumers", `{"username":"carol"}`},
 	} {

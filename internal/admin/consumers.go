@@ -98,11 +98,16 @@ func anonymousInUse(a *API, d document) error {
 	return nil
 }
 
-func checkACL(a *API, d, _ document, v violations) error {
+// checkMembership checks what does not depend on whether there is the consumer.
+func checkMembership(d document, v violations) {
 	c := authz.Consumer{ID: DeclaredID("", ""), Username: "any", Groups: []string{d.text("group")}}
 	if d["group"] != nil {
 		v.addErrors(c.Validate(), func(string) string { return "group" })
 	}
+}
+
+func checkACL(a *API, d, _ document, v violations) error {
+	checkMembership(d, v)
 	consumer, err := a.resolve(d, "consumer", a.consumers)
 	if err == nil && consumer.declared {
 		v.add("consumer", "is declared in the configuration file, and so are its groups; change the file")

@@ -446,7 +446,7 @@ func (a *API) listCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	w, err := c.window()
+	w, err := c.window(isKey)
 	if err != nil {
 		return reply{}, err
 	}
@@ -532,7 +532,7 @@ func (a *API) consumerCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	w, err := c.window()
+	w, err := c.window(isPlace)
 	if err != nil {
 		return reply{}, err
 	}
@@ -563,6 +563,12 @@ func (a *API) consumerCredentials(c *call) (reply, error) {
 
 // position orders credentials of all vault objects.
 func (p *place) position() string { return p.vault.id() + "/" + p.key }
+
+// isPlace says whether an offset is the position of a credential.
+func isPlace(s string) bool {
+	vault, key, _ := strings.Cut(s, "/")
+	return authz.IsUUID(vault) && isKey(key)
+}
 
 // scan returns the credentials after a position, and whether there are more.
 func (a *API) scan(ctx context.Context, after string) (places []place, more bool, err error) {

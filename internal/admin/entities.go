@@ -243,6 +243,14 @@ func (g *gathering) applyACL(p *authz.Policy) {
 	p.HideGroupsHeader = p.HideGroupsHeader || config.yes("hide_groups_header")
 }
 
+// orNilPort is null for a vault object that is in memory.
+func orNilPort(port int) any {
+	if port == 0 {
+		return nil
+	}
+	return int64(port)
+}
+
 // documents shows what is declared as the API shows everything.
 func (d Declared) documents() (map[string][]stored, error) {
 	all, err := Entities(d, state.NewView(nil))
@@ -257,7 +265,7 @@ func (d Declared) documents() (map[string][]stored, error) {
 	for _, v := range all.Vaults {
 		ids[v.Name] = v.ID
 		add(authz.KindVaults, document{
-			"id": v.ID, "name": v.Name, "protocol": orNilText(v.Protocol), "host": orNilText(v.Host), "port": int64(v.Port),
+			"id": v.ID, "name": v.Name, "protocol": orNilText(v.Protocol), "host": orNilText(v.Host), "port": orNilPort(v.Port),
 			"mount": orNilText(v.Mount), "vault_token": masked, "kv": orNilText(v.KV), "namespace": orNilText(v.Namespace),
 		})
 	}

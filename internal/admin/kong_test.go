@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -260,6 +261,24 @@ func TestTimesAreSecondsAndCreationStays(t *testing.T) {
 			t.Errorf("updated: got %v and %v, want %v and %v", a.body["created_at"], a.body["updated_at"], start, start+60)
 		}
 	})
+}
+
+func TestAnOffsetIsOneThatTheListGaveOut(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	garbage := []string{"garbage", "eA", base64.RawURLEncoding.EncodeToString([]byte("../../x")), base64.RawURLEncoding.EncodeToString([]byte(strings.ToUpper(someID)))}
+	for _, path := range []string{
+		"/consumers", "/acls", "/policies", "/plugins", "/vault-auth", "/consumers/alice/acls", "/consumers/alice/credentials", "/tags", "/tags/gold", "/services", "/workspaces",
+	} {
+		for _, offset := range garbage {
+			if a := b.must(400, b.get(path+"?offset="+offset)); !strings.Contains(a.raw, `"code":7`) {
+				t.Errorf("GET %s?offset=%s = %s, want the code 7", path, offset, a.raw)
+			}
+		}
+	}
+	for _, offset := range []string{"garbage", base64.RawURLEncoding.EncodeToString([]byte("../../x"))} {
+		b.must(400, b.get("/vault-auth/kong-auth/credentials?offset="+offset))
+	}
 }
 
 func TestPartsOfAMultipartFormMayBeJSON(t *testing.T) {

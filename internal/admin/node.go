@@ -5,17 +5,29 @@ import (
 	"time"
 )
 
+// kongVersion is the version of Kong whose calls, fields and defaults these are.
+// Kong's clients go by it: decK writes tags of groups from 1.4 on, and files of the
+// format 3.0 from 3.0 on. hide_credentials is true by default since 3.14.
+const kongVersion = "3.14.0"
+
 // A Node is what Kong's scripts ask a node about itself.
 type Node struct {
-	Version string      `json:"version"`
-	Tagline string      `json:"tagline"`
-	Plugins NodePlugins `json:"plugins"`
+	// Version is Kong's, for its clients.
+	Version string `json:"version"`
+	// VaultAuthz is the version of this build.
+	VaultAuthz string      `json:"vault_authz_version"`
+	Tagline    string      `json:"tagline"`
+	Plugins    NodePlugins `json:"plugins"`
 }
 
 // NodePlugins are the plugins that there are.
 type NodePlugins struct {
 	Available map[string]bool `json:"available_on_server"`
+	Enabled   []string        `json:"enabled_in_cluster"`
 }
+
+// enabledPlugins are the names of all plugins, each of which is always enabled.
+func enabledPlugins() []string { return []string{pluginACL, pluginVaultAuth} }
 
 // Status is the part of Kong's status that there is something to say about.
 type Status struct {
@@ -29,8 +41,8 @@ type Database struct {
 
 func (a *API) node(*call) (reply, error) {
 	return ok(Node{
-		Version: a.deps.Version, Tagline: "vault-authz: Kong's vault-auth for Envoy",
-		Plugins: NodePlugins{map[string]bool{pluginVaultAuth: true, pluginACL: true}},
+		Version: kongVersion, VaultAuthz: a.deps.Version, Tagline: "vault-authz: Kong's vault-auth for Envoy",
+		Plugins: NodePlugins{map[string]bool{pluginVaultAuth: true, pluginACL: true}, enabledPlugins()},
 	}), nil
 }
 

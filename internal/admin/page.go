@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
 )
 
 const (
@@ -22,8 +24,9 @@ type window struct {
 	after string
 }
 
-// window reads size and offset.
-func (c *call) window() (window, error) {
+// window reads size and offset. isPosition says whether an offset is one of those that
+// the list gives out.
+func (c *call) window(isPosition func(string) bool) (window, error) {
 	q := c.r.URL.Query()
 	w := window{size: defaultPageSize}
 	if s := q.Get("size"); q.Has("size") {
@@ -38,7 +41,7 @@ func (c *call) window() (window, error) {
 	}
 	if s := q.Get("offset"); s != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(s)
-		if err != nil {
+		if err != nil || !isPosition(string(raw)) {
 			return w, &Problem{Status: http.StatusBadRequest, Code: codeOffset, Name: "invalid offset", Message: fmt.Sprintf("'%s' is not a valid offset: bad encoding", s)}
 		}
 		w.after = string(raw)
@@ -71,7 +74,7 @@ func (c *call) list(data any, last string) reply {
 // page answers with the part of all entities that is asked for, in the order of their
 // ids. It reads no more of them than it shows.
 func (c *call) page(a *API, e *entity) (reply, error) {
-	w, err := c.window()
+	w, err := c.window(authz.IsUUID)
 	if err != nil {
 		return reply{}, err
 	}
@@ -100,7 +103,7 @@ func (c *call) page(a *API, e *entity) (reply, error) {
 
 // pageOf is page for a list that is short.
 func (c *call) pageOf(all []document) (reply, error) {
-	w, err := c.window()
+	w, err := c.window(authz.IsUUID)
 	if err != nil {
 		return reply{}, err
 	}

@@ -116,8 +116,14 @@ func pluginOf(policy document) document {
 	for _, name := range inConfig {
 		config[name] = policy[name]
 	}
+	// The name that a policy has where the plugin was given none: decK would take it off
+	// again at every run.
+	name := policy["name"]
+	if name == pluginVaultAuth {
+		name = nil
+	}
 	return document{
-		"id": policy["id"], "name": pluginVaultAuth, "instance_name": policy["name"], "config": config,
+		"id": policy["id"], "name": pluginVaultAuth, "instance_name": name, "config": config,
 		"enabled": true, "protocols": protocols, "tags": policy["tags"],
 		"created_at": policy["created_at"], "updated_at": policy["updated_at"],
 	}
@@ -252,6 +258,10 @@ func (a *API) listPlugins(c *call) (reply, error) {
 	}
 	slices.SortFunc(items, func(x, y document) int { return cmp.Compare(x.text("id"), y.text("id")) })
 	return c.pageOf(items)
+}
+
+func (a *API) listEnabledPlugins(*call) (reply, error) {
+	return ok(document{"enabled_plugins": enabledPlugins()}), nil
 }
 
 func (a *API) patchPlugin(c *call) (reply, error) { return a.changePlugin(c, true) }

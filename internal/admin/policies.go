@@ -83,6 +83,12 @@ func checkPolicy(a *API, d, _ document, v violations) error {
 	if err := a.checkAnonymous(d.text("anonymous"), v); err != nil {
 		return err
 	}
+	checkPolicyFields(d, v)
+	return nil
+}
+
+// checkPolicyFields checks what does not depend on which other entities there are.
+func checkPolicyFields(d document, v violations) {
 	p := policyOf(d)
 	if p.Vault == "" {
 		p.Vault = "missing" // the schema has reported it
@@ -91,7 +97,6 @@ func checkPolicy(a *API, d, _ document, v violations) error {
 		p.Name = "missing"
 	}
 	v.addErrors(p.Validate(), same)
-	return nil
 }
 
 // checkTies refuses a policy between which and another one nothing decides, unless the

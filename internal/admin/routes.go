@@ -34,8 +34,24 @@ func change(method, pattern string, h handler) route {
 func (a *API) routes() []route {
 	all := []route{
 		{method: "GET", pattern: "/", stateless: true, handle: a.node},
+		// What Kong Enterprise has beside it, for callers that may not read "/".
+		{method: "GET", pattern: "/kong", stateless: true, handle: a.node},
 		{method: "GET", pattern: "/status", stateless: true, handle: a.status},
 		{method: "GET", pattern: "/openapi.yaml", stateless: true, handle: a.openAPI},
+
+		{method: "GET", pattern: "/workspaces", stateless: true, handle: a.listWorkspaces},
+		{method: "POST", pattern: "/workspaces", changes: true, stateless: true, handle: a.changeWorkspace},
+		{method: "GET", pattern: "/workspaces/{workspace}", stateless: true, handle: a.getWorkspace},
+		{method: "PUT", pattern: "/workspaces/{workspace}", changes: true, stateless: true, handle: a.changeWorkspace},
+		{method: "PATCH", pattern: "/workspaces/{workspace}", changes: true, stateless: true, handle: a.changeWorkspace},
+		{method: "DELETE", pattern: "/workspaces/{workspace}", changes: true, stateless: true, handle: a.changeWorkspace},
+
+		{method: "GET", pattern: "/schemas/{entity}", stateless: true, handle: a.schema},
+		{method: "GET", pattern: "/schemas/{entity}/{name}", stateless: true, handle: a.schemaOfPlugin},
+		{method: "POST", pattern: "/schemas/{entity}/{name}", body: true, changes: true, stateless: true, apart: true, handle: a.validate},
+
+		read("/tags", a.listTags),
+		read("/tags/{tag}", a.listTags),
 
 		{method: "POST", pattern: "/batch", changes: true, stateless: true, apart: true, handle: a.batch},
 
@@ -67,6 +83,8 @@ func (a *API) routes() []route {
 
 		read("/plugins", a.listPlugins),
 		change("POST", "/plugins", a.createPlugin),
+		{method: "GET", pattern: "/plugins/enabled", stateless: true, handle: a.listEnabledPlugins},
+		{method: "GET", pattern: "/plugins/schema/{name}", stateless: true, handle: a.configSchema},
 		read("/plugins/{plugin}", a.getPlugin),
 		change("PUT", "/plugins/{plugin}", a.putPlugin),
 		change("PATCH", "/plugins/{plugin}", a.patchPlugin),
@@ -74,9 +92,9 @@ func (a *API) routes() []route {
 	}
 	all = append(all, a.vaultRoutes("/vault-auth")...)
 	if a.cfg.Vaults {
-		all = append(all, a.vaultRoutes("/vaults")...)
+		all = append(all, notForDecK(a.vaultRoutes("/vaults"))...)
 	}
-	return all
+	return append(all, a.absentRoutes()...)
 }
 
 func (a *API) vaultRoutes(base string) []route {

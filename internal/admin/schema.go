@@ -229,7 +229,16 @@ func (f *field) typedReference(value any, v violations, path string) any {
 		value = map[string]any{name: s}
 	}
 	in, ok := value.(map[string]any)
-	if !ok || len(in) != 1 {
+	if ok {
+		// What is null is not given, as in all records.
+		in = maps.Clone(in)
+		maps.DeleteFunc(in, func(_ string, v any) bool { return v == nil })
+	}
+	switch {
+	case ok && len(in) == 0 && f.required:
+		v.add(path+f.name, "required field missing")
+		return nil
+	case !ok || len(in) != 1:
 		v.add(path+f.name, `expected a record like {"id": …}`)
 		return nil
 	}

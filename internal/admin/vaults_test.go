@@ -242,3 +242,11 @@ func TestWhatTheFileDeclaresIsShownAndNotChanged(t *testing.T) {
 		s.run(b)
 	}
 }
+
+func TestTheVaultObjectInMemoryHasNoPort(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(_ *Config, d *Dependencies) { d.Declared.Vaults = []VaultObject{{Name: "memory", Mount: "memory"}} })
+	if a := b.must(200, b.get("/vault-auth/memory")); !strings.Contains(a.raw, `"port":null`) || !strings.Contains(a.raw, `"host":null`) {
+		t.Errorf("got %s, want neither host nor port", a.raw)
+	}
+}

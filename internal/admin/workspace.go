@@ -45,18 +45,31 @@ func (a *API) inWorkspace(r *http.Request) (*http.Request, error) {
 		out.URL = &u
 		return &out, nil
 	case rest != "" && a.roots[firstSegment(rest)]:
-		return r, &Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("Workspace '%s' not found; there is one, %s", firstSegment(r.URL.Path), workspace)}
+		return r, noWorkspace(firstSegment(r.URL.Path))
 	}
 	return r, nil
 }
 
-// elsewhere answers a path that there is none of. What Kong has and the gateway
-// has here is named, lest its absence be taken for a mistake in the call.
-func elsewhere(path string) *Problem {
-	p := notFound()
-	switch firstSegment(path) {
-	case "services", "routes", "upstreams", "certificates", "snis":
-		p.Message = "Not found: services, routes and what belongs to them are the gateway's; make a plugin for all of them (/plugins), or a policy for hosts and paths (/policies)"
+// theWorkspace is the only one as Kong shows it.
+func theWorkspace() document {
+	return document{"id": DeclaredID("workspaces", workspace), "name": workspace, "comment": nil, "config": document{}, "meta": document{}}
+}
+
+func (a *API) listWorkspaces(c *call) (reply, error) { return c.pageOf([]document{theWorkspace()}) }
+
+func (a *API) getWorkspace(c *call) (reply, error) {
+	w := theWorkspace()
+	if name := c.param("workspace"); name != workspace && name != w.text("id") {
+		return reply{}, noWorkspace(name)
 	}
-	return p
+	return ok(w), nil
+}
+
+// changeWorkspace refuses what would make or change one.
+func (a *API) changeWorkspace(*call) (reply, error) {
+	return reply{}, badRequest("There is one workspace, " + workspace + ", and there can be no other; run a vault-authz of its own, with a state mount of its own, for each team")
+}
+
+func noWorkspace(name string) error {
+	return &Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("Workspace '%s' not found; there is one, %s", name, workspace)}
 }

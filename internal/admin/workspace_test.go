@@ -22,6 +22,13 @@ func TestEveryCallCanNameTheDefaultWorkspace(t *testing.T) {
 		{name: "a query", method: "GET", path: "/default/consumers?tags=gold", status: 200, want: []string{"alice"}, not: []string{"bob"}},
 		{name: "what there is none of", method: "GET", path: "/default/nothing", status: 404, want: []string{`"message":"Not found"`}},
 		{name: "wrong method", method: "DELETE", path: "/default/consumers", status: 405},
+		{name: "the node as Kong Enterprise has it", method: "GET", path: "/default/kong", status: 200, want: []string{`"version":"3.14.0"`}},
+		{name: "the workspace itself, as decK asks whether it exists", method: "GET", path: "/default/workspaces/default", status: 200, want: []string{`"name":"default"`, `"id":"`}},
+		{name: "the list of workspaces", method: "GET", path: "/workspaces", status: 200, want: []string{`"name":"default"`}},
+		{name: "a workspace that there is none of", method: "GET", path: "/workspaces/team-a", status: 404, want: []string{"Workspace 'team-a' not found"}},
+		{name: "by its path", method: "GET", path: "/team-a/workspaces/team-a", status: 404, want: []string{"Workspace 'team-a' not found"}},
+		{name: "making a workspace", method: "POST", path: "/workspaces", contentType: typeJSON, body: `{"name":"team-a"}`, status: 400, want: []string{"There is one workspace, default"}},
+		{name: "replacing a workspace", method: "PUT", path: "/workspaces/default", contentType: typeJSON, body: `{"comment":"ours"}`, status: 400},
 		{name: "another workspace", method: "GET", path: "/team-a/consumers", status: 404, want: []string{"Workspace 'team-a' not found; there is one, default"}},
 		{name: "a change in another workspace", method: "POST", path: "/team-a/consumers", contentType: typeForm, body: "username=carol", status: 404, want: []string{"Workspace 'team-a' not found"}},
 		{name: "by another spelling", method: "GET", path: "/Default/consumers", status: 404, want: []string{"Workspace 'Default' not found"}},
@@ -44,7 +51,7 @@ func TestANodeSaysWhatScriptsAskFor(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(_ *Config, d *Dependencies) { d.Version = "1.2.3" })
 	a := b.must(200, b.get("/"))
-	for _, want := range []string{`"version":"1.2.3"`, `"tagline":`, `"available_on_server":{"acl":true,"vault-auth":true}`} {
+	for _, want := range []string{`"version":"3.14.0"`, `"vault_authz_version":"1.2.3"`, `"tagline":`, `"enabled_in_cluster":["acl","vault-auth"]`, `"available_on_server":{"acl":true,"vault-auth":true}`} {
 		if !strings.Contains(a.raw, want) {
 			t.Errorf("GET / = %s, want it to have %s", a.raw, want)
 		}

@@ -59,7 +59,7 @@ type adminSection struct {
 	ClientNames  []clientEntry `yaml:"client_names,omitempty"`
 	Tokens       []tokenEntry  `yaml:"tokens,omitempty"`
 	Hosts        []string      `yaml:"hosts,omitempty" doc:"list: names that the admin API may be called by"`
-	VaultsPath   *bool         `yaml:"vaults_path,omitempty" doc:"switch: serve /vaults as another name of /vault-auth, as Kong did up to 2.x"`
+	VaultsPath   *bool         `yaml:"vaults_path,omitempty" doc:"switch: serve /vaults as another name of /vault-auth, as Kong did up to 2.x; decK gets an empty list there"`
 }
 
 type tokenEntry struct {

@@ -1,0 +1,207 @@
+package admin
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// A schemaField is a field as Kong's schemas describe it.
+type schemaField struct {
+	Type      string                   `json:"type"`
+	Required  bool                     `json:"required,omitempty"`
+	Default   any                      `json:"default,omitempty"`
+	OneOf     []string                 `json:"one_of,omitempty"`
+	Between   []int64                  `json:"between,omitempty"`
+	UUID      bool                     `json:"uuid,omitempty"`
+	Auto      bool                     `json:"auto,omitempty"`
+	Encrypted bool                     `json:"encrypted,omitempty"`
+	Reference string                   `json:"reference,omitempty"`
+	Elements  *schemaField             `json:"elements,omitempty"`
+	Fields    []map[string]schemaField `json:"fields,omitempty"`
+}
+
+var schemaTypes = map[fieldKind]string{
+	text: "string", integer: "integer", boolean: "boolean", list: "set", names: "string", reference: "foreign", record: "record",
+}
+
+// referenced are the kinds that references of the field's name are to, but for that in
+// the config of a plugin.
+var referenced = map[string]string{"consumer": "consumers", "service": "services", "route": "routes"}
+
+// schemaFields describes fields as Kong does, with the defaults that answers show.
+func schemaFields(fields []field) []map[string]schemaField {
+	all := make([]map[string]schemaField, 0, len(fields))
+	for i := range fields {
+		f := &fields[i]
+		s := schemaField{Type: schemaTypes[f.kind], Required: f.required || f.kind == record, OneOf: f.oneOf, Encrypted: f.secret}
+		s.Default = shown([]field{*f}, document{f.name: f.byDefault})[f.name]
+		if f.max != 0 {
+			s.Between = []int64{f.min, f.max}
+		}
+		switch {
+		case f.name == idField.name:
+			s.UUID, s.Auto = true, true
+		case f.name == createdField.name, f.name == updatedField.name:
+			s.Auto = true
+		case f.kind == list:
+			s.Elements = &schemaField{Type: "string"}
+		case f.kind == reference && referenced[f.name] == "":
+			// A record, as a config is shown with it: by a schema that says
+			// foreign, decK takes the id for a value to replace by the default.
+			s.Type, s.Fields = schemaTypes[record], []map[string]schemaField{{"id": {Type: "string", UUID: true}}}
+		case f.kind == reference:
+			s.Reference = referenced[f.name]
+		case f.kind == record:
+			s.Default, s.Fields = nil, schemaFields(f.fields)
+		}
+		all = append(all, map[string]schemaField{f.name: s})
+	}
+	return all
+}
+
+// fieldsOf are those of the entities that have a schema, by their names in Kong.
+func (a *API) fieldsOf(entity string) []field {
+	switch entity {
+	case "consumers":
+		return a.consumers.fields
+	case "acls":
+		return a.acls.fields
+	case "plugins":
+		return pluginFields()
+	case "vault_auth_vaults":
+		return a.vaults.fields
+	}
+	return nil
+}
+
+func pluginFieldsOf(name string) []field {
+	switch name {
+	case pluginVaultAuth:
+		return vaultAuthFields
+	case pluginACL:
+		return aclFields
+	}
+	return nil
+}
+
+func noSchema(entity string) error {
+	return &Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("No entity named '%s'", entity)}
+}
+
+func noPlugin(name string) error {
+	return &Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("No plugin named '%s'; there are: %s", name, strings.Join(enabledPlugins(), ", "))}
+}
+
+// schema answers for a kind that there is none of with a schema of no fields: decK
+// asks for the defaults of them all.
+func (a *API) schema(c *call) (reply, error) {
+	entity := c.param("entity")
+	if fields := a.fieldsOf(entity); fields != nil {
+		return ok(document{"fields": schemaFields(fields)}), nil
+	}
+	if _, isAbsent := absentEntity(entity); isAbsent {
+		return ok(document{"fields": []string{}}), nil
+	}
+	return reply{}, noSchema(entity)
+}
+
+func (a *API) schemaOfPlugin(c *call) (reply, error) {
+	if c.param("entity") != "plugins" {
+		return reply{}, noSchema(c.param("entity") + "/" + c.param("name"))
+	}
+	fields := pluginFieldsOf(c.param("name"))
+	if fields == nil {
+		return reply{}, noPlugin(c.param("name"))
+	}
+	return ok(document{"fields": schemaFields(fields)}), nil
+}
+
+// configSchema is the part of a plugin's schema that Kong had before /schemas.
+func (a *API) configSchema(c *call) (reply, error) {
+	for _, f := range pluginFieldsOf(c.param("name")) {
+		if f.kind == record {
+			return ok(document{"fields": schemaFields(f.fields)}), nil
+		}
+	}
+	return reply{}, noPlugin(c.param("name"))
+}
+
+// validate says whether an entity could be made, as far as it shows that by itself: what
+// it refers to may be made later.
+func (a *API) validate(c *call) (reply, error) {
+	entity := c.param("entity")
+	if c.param("name") != "validate" {
+		return reply{}, notFound()
+	}
+	if k, isAbsent := absentEntity(entity); isAbsent {
+		return k.refuse(c)
+	}
+	if a.fieldsOf(entity) == nil {
+		return reply{}, noSchema(entity)
+	}
+	if err := a.violations(entity, c.input); err != nil {
+		return reply{}, err
+	}
+	return ok(document{"message": "schema validation successful"}), nil
+}
+
+func (a *API) violations(entity string, in input) error {
+	v := violations{}
+	switch entity {
+	case "consumers":
+		d, err := a.consumers.typedInput(in, nil)
+		if err != nil {
+			return err
+		}
+		if err := checkConsumer(a, d, nil, v); err != nil {
+			return err
+		}
+	case "acls":
+		d, err := a.acls.typedInput(withID(in, "consumer"), nil)
+		if err != nil {
+			return err
+		}
+		checkMembership(d, v)
+	case "plugins":
+		d, err := pluginInput(in, "", nil)
+		if err != nil {
+			return err
+		}
+		if d.text("name") == pluginACL {
+			return errorOf(v, a.aclPlugins.check(a, d, nil, v))
+		}
+		checkPolicyFields(policyFrom(d, nil), v)
+		return asConfig(v.err())
+	case "vault_auth_vaults":
+		d, err := a.vaults.typedInput(in, nil)
+		if err != nil {
+			return err
+		}
+		return errorOf(v, checkVault(a, d, nil, v))
+	}
+	return v.err()
+}
+
+func errorOf(v violations, err error) error {
+	if err != nil {
+		return err
+	}
+	return v.err()
+}
+
+// withID takes a reference that has both an id and other fields, as decK's do, by the
+// id.
+func withID(in input, name string) input {
+	ref, _ := in.values[name].(map[string]any)
+	id, _ := ref["id"].(string)
+	if !authz.IsUUID(strings.ToLower(id)) {
+		return in
+	}
+	values := maps.Clone(in.values)
+	values[name] = map[string]any{"id": id}
+	return input{values: values, form: in.form}
+}

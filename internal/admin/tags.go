@@ -1,0 +1,114 @@
+package admin
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// A tagPosition is where a list of tags goes on: after a tag of an entity.
+type tagPosition struct {
+	// kind is the place in [API.tagged].
+	kind    int
+	id, tag string
+}
+
+func (p tagPosition) String() string { return strconv.Itoa(p.kind) + "/" + p.id + "/" + p.tag }
+
+// isTagPosition says whether an offset is one that a list of tags gave out.
+func isTagPosition(s string) bool {
+	p := readTagPosition(s)
+	return p.String() == s && p.kind >= 0 && authz.IsUUID(p.id) && p.tag != ""
+}
+
+// readTagPosition returns the beginning for "". A tag has no slash.
+func readTagPosition(s string) tagPosition {
+	number, rest, _ := strings.Cut(s, "/")
+	id, tag, _ := strings.Cut(rest, "/")
+	kind, _ := strconv.Atoi(number) // 0 is where nothing is left out
+	return tagPosition{kind, id, tag}
+}
+
+// tagged are the entities that have tags, in the order in which their tags are listed.
+func (a *API) tagged() []*entity {
+	return []*entity{a.acls, a.consumers, a.policies, a.aclPlugins}
+}
+
+// listTags answers with the tags of all entities, or with the entities of one tag.
+func (a *API) listTags(c *call) (reply, error) {
+	w, err := c.window(isTagPosition)
+	if err != nil {
+		return reply{}, err
+	}
+	p := tagPage{wanted: c.param("tag"), size: w.size, data: []document{}}
+	from := readTagPosition(w.after)
+	for kind, e := range a.tagged() {
+		after := ""
+		switch {
+		case kind < from.kind || p.full:
+			continue
+		case kind == from.kind && from.id != "":
+			after = from.id
+			s, err := a.findID(e, from.id)
+			if err == nil {
+				p.add(kind, e, s, from.tag)
+			} else if !errors.Is(err, authz.ErrNotFound) {
+				return reply{}, err
+			}
+		}
+		if p.full {
+			break
+		}
+		err := a.each(e, after, p.keep, func(s stored) bool {
+			p.add(kind, e, s, "")
+			return !p.full
+		})
+		if err != nil {
+			return reply{}, err
+		}
+	}
+	if !p.full {
+		p.last = ""
+	}
+	return c.list(p.data, p.last), nil
+}
+
+// A tagPage is one page in the making.
+type tagPage struct {
+	// wanted is the one tag that is asked for, "" for all.
+	wanted string
+	size   int
+	data   []document
+	// last is the position of the last of data, full that there is more.
+	last string
+	full bool
+}
+
+func (p *tagPage) keep(tags []string) bool {
+	return p.wanted == "" && len(tags) > 0 || slices.Contains(tags, p.wanted)
+}
+
+// add adds the tags of an entity that come after one.
+func (p *tagPage) add(kind int, e *entity, s stored, after string) {
+	for _, tag := range slices.Sorted(slices.Values(s.list("tags"))) {
+		if tag <= after || p.wanted != "" && tag != p.wanted {
+			continue
+		}
+		if p.full = len(p.data) == p.size; p.full {
+			return
+		}
+		p.data = append(p.data, document{"entity_name": e.kongName(), "entity_id": s.id(), "tag": tag})
+		p.last = tagPosition{kind, s.id(), tag}.String()
+	}
+}
+
+// kongName is what Kong calls the entity: a policy is a plugin there.
+func (e *entity) kongName() string {
+	if e.kind == authz.KindPolicies {
+		return "plugins"
+	}
+	return e.name
+}
