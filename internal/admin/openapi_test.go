@@ -251,3 +251,50 @@ func TestTheDocumentIsServed(t *testing.T) {
 		t.Errorf("got %q of type %q, want the document as application/yaml", a.raw[:min(40, len(a.raw))], got)
 	}
 }
+
+// A field that is added to an entity belongs into what may be sent of it, and into what
+// is answered.
+func TestTheDocumentHasTheFieldsOfEveryEntityAndNoOthers(t *testing.T) {
+	t.Parallel()
+	doc := openAPI(t)
+	a := newBench(t).api
+	configOf := func(fields []field) []field {
+		for _, f := range fields {
+			if f.name == "config" {
+				return f.fields
+			}
+		}
+		return nil
+	}
+	names := func(lists ...[]field) []string {
+		set := map[string]bool{}
+		for _, f := range slices.Concat(lists...) {
+			set[f.name] = true
+		}
+		return slices.Sorted(maps.Keys(set))
+	}
+	var foreign, aliases []field
+	for _, f := range foreignFields {
+		foreign = append(foreign, field{name: f.name})
+	}
+	for _, f := range a.vaults.fields {
+		if f.alias != "" {
+			aliases = append(aliases, field{name: f.alias})
+		}
+	}
+	for schema, want := range map[string][]string{
+		"NewConsumer": names(a.consumers.fields), "Consumer": names(a.consumers.fields),
+		"ACLFields": names(a.acls.fields), "ACL": names(a.acls.fields),
+		"VaultFields": names(a.vaults.fields, aliases), "Vault": names(a.vaults.fields),
+		"PolicyFields": names(policyFields), "Policy": names(policyFields),
+		"PluginFields": names(pluginFields(), foreign), "Plugin": names(pluginFields()),
+		"VaultAuthConfig": names(configOf(vaultAuthFields)), "ACLConfig": names(configOf(aclFields)),
+		"PluginConfig":  names(configOf(vaultAuthFields), configOf(aclFields)),
+		"NewCredential": names(a.credentialFields()), "Limits": names(limitFields),
+	} {
+		properties := at(t, doc, doc, "components", "schemas", schema, "properties").(map[string]any)
+		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(properties))); diff != "" {
+			t.Errorf("%s: fields (-) and document (+) differ:\n%s", schema, diff)
+		}
+	}
+}

@@ -61,6 +61,9 @@ var aclFields = pluginFields(
 	field{name: "allow", kind: list, check: checkGroup},
 	field{name: "deny", kind: list, check: checkGroup},
 	field{name: "hide_groups_header", kind: boolean, byDefault: false},
+	// Always false, and shown as Kong shows them: decK's files have them.
+	field{name: "always_use_authenticated_groups", kind: boolean, byDefault: false},
+	field{name: "include_consumer_groups", kind: boolean, byDefault: false},
 )
 
 // inConfig are the fields that a policy and the plugin's config share.

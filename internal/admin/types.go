@@ -126,6 +126,9 @@ type PluginConfig struct {
 	Allow            []string `json:"allow,omitempty"`
 	Deny             []string `json:"deny,omitempty"`
 	HideGroupsHeader *bool    `json:"hide_groups_header,omitempty"`
+	// AlwaysUseAuthenticatedGroups and IncludeConsumerGroups are always false.
+	AlwaysUseAuthenticatedGroups *bool `json:"always_use_authenticated_groups,omitempty"`
+	IncludeConsumerGroups        *bool `json:"include_consumer_groups,omitempty"`
 }
 
 // A Credential is a token pair. SecretToken is in the answer to a creation or
