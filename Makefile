@@ -38,6 +38,7 @@ dev: build ## run the product in memory, with commands to paste
 test: tools ## all tests, with the race detector and the real Envoy, Vault and OpenBao
 	$(REAL_PARTS) go test -race -shuffle=on $(PACKAGES)
 	$(REAL_PARTS) go test -race -count=1 -timeout 25m ./test/...
+	cd test/openapi && go test -count=1 ./...
 
 .PHONY: race-rounds
 race-rounds: tools ## two replicas race for each kind of name 500 times (RACE_ROUNDS=n)
@@ -82,6 +83,7 @@ lint: ## format and lint check
 tidy: ## check that go.mod and go.sum are what the code needs
 	go mod tidy -diff
 	cd test/vaultserver && go mod tidy -diff
+	cd test/openapi && go mod tidy -diff
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what is linked (needs the vulnerability database)
