@@ -3,6 +3,7 @@ package envoy
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -107,6 +108,18 @@ func overlong(x byte, length int) []byte {
 func nested(depth int) []byte {
 	var w writer
 	w.number(valueBool, 1)
+	return enclosed(&w, depth)
+}
+
+// nestedNumber is the same with a number in place of the last entry of a struct.
+func nestedNumber(depth int) []byte {
+	var w writer
+	w.number(1, 7)
+	w.enclose(valueStruct, 0)
+	return enclosed(&w, depth)
+}
+
+func enclosed(w *writer, depth int) []byte {
 	for range depth {
 		w.entry("b", 0)
 		w.enclose(valueStruct, 0)
@@ -211,6 +224,44 @@ func oddMessages() []oddMessage {
 	}
 }
 
+func TestTheReaderAgreesAboutEveryNumberOfAField(t *testing.T) {
+	t.Parallel()
+	of := newRequestShape()
+	for number := protowire.Number(1); number <= 2*maxFields; number++ {
+		for kind, field := range map[string][]byte{
+			"text":        textField(number, "x"),
+			"odd text":    textField(number, "\xff"),
+			"nothing":     textField(number, ""),
+			"a number":    varintField(number, 5),
+			"a long one":  varintField(number, 1<<40),
+			"fixed":       protowire.AppendFixed32(protowire.AppendTag(nil, number, protowire.Fixed32Type), 7),
+			"fixed, long": protowire.AppendFixed64(protowire.AppendTag(nil, number, protowire.Fixed64Type), 7),
+		} {
+			for place, data := range map[string][]byte{
+				"request":    slices.Concat(field, httpMessage(textField(2, "GET"))),
+				"attributes": attributes(field, onlyHTTP(textField(2, "GET"))),
+				"http":       httpMessage(field, textField(4, "/")),
+				"entry":      httpMessage(bytesField(3, field, entryOf("a", "1")), textField(4, "/")),
+				"header":     httpMessage(bytesField(13, bytesField(1, field, textField(1, "a"))), textField(4, "/")),
+			} {
+				t.Run(fmt.Sprintf("%s %d in %s", kind, number, place), func(t *testing.T) { agree(t, of, data) })
+			}
+		}
+	}
+}
+
+func TestAHeaderThatIsReplacedIsDroppedWhateverStandsBetween(t *testing.T) {
+	t.Parallel()
+	for n := range 4 * 64 {
+		a, b := "a", strings.Repeat("b", n+1)
+		headers := []authz.Header{{Name: a, Value: "1"}, {Name: b, Value: "2"}, {Name: a, Value: "3"}}
+		got := lastOfEach(slices.Clone(headers), []string{a, b, a})
+		if !slices.Equal(got, headers[1:]) {
+			t.Fatalf("after a name of %d bytes: got %v", len(b), got)
+		}
+	}
+}
+
 func TestTheReaderAgreesWithTheGeneratedDecoder(t *testing.T) {
 	t.Parallel()
 	of := newRequestShape()
@@ -246,6 +297,7 @@ func TestTheReaderGoesAsDeepAsTheGeneratedDecoder(t *testing.T) {
 		if _, ok := agree(t, newRequestShape(), nested(depth)); ok {
 			deepest = depth
 		}
+		agree(t, newRequestShape(), nestedNumber(depth))
 	}
 	if deepest == 0 || deepest == maxDepth/3+4 {
 		t.Errorf("the deepest message that was read: %d; the limit is not between those tried", deepest)

@@ -23,6 +23,18 @@ func TestAMessageInSeveralPiecesTakesNoMoreThanItsSize(t *testing.T) {
 	}
 }
 
+func TestASliceIsUsedAgainUpToItsLimit(t *testing.T) {
+	t.Parallel()
+	used := make([]string, maxKept)
+	used[0] = "of a request"
+	if got := emptied(used); cap(got) != maxKept || len(got) != 0 || used[0] != "" {
+		t.Errorf("of %d elements: got %d of %d, the first %q", maxKept, len(got), cap(got), used[0])
+	}
+	if got := emptied(make([]string, maxKept+1)); got != nil {
+		t.Errorf("of %d elements: got %d, want none", maxKept+1, cap(got))
+	}
+}
+
 func TestALargeRequestDoesNotTakeUpMemoryForGood(t *testing.T) {
 	t.Parallel()
 	calls := calls{of: newRequestShape()}

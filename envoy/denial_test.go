@@ -107,6 +107,8 @@ func TestAccept(t *testing.T) {
 		{"quality that is no number", "text/html;q=high, text/plain;q=0.1", plainType},
 		{"quality NaN", "text/html;q=NaN", jsonType},
 		{"quality infinite", "text/html;q=Inf", jsonType},
+		{"a parameter before the quality", "text/html;level=1;q=0.1, application/xml;q=0.5", xmlType},
+		{"the highest quality there is", "text/html;q=1, text/plain;q=0.9", htmlType},
 		{"garbage", ";;;,,,=q", jsonType},
 		{"too many ranges", strings.Repeat("a/b,", 1000) + "text/html", jsonType},
 	}

@@ -100,7 +100,7 @@ func BenchmarkRespondToHit(b *testing.B) {
 			w := &writer{}
 			b.ReportAllocs()
 			for b.Loop() {
-				w.truncate(0)
+				w.drop()
 				if err := respond(w, r, d); err != nil {
 					b.Fatal(err)
 				}

@@ -136,6 +136,7 @@ func TestTrap04AMessageThatCannotBeReadIsDeniedAndCounted(t *testing.T) {
 		{name: "good", data: framed(good), allowed: true},
 		{name: "large", data: framed(large), allowed: true},
 		{name: "as large as is read at once", data: framed(requestOf(t, streamWindow-prefixSize)), allowed: true},
+		{name: "larger than a piece by a byte", data: framed(requestOf(t, pieceSize+1)), allowed: true},
 		{name: "larger than that by a byte", data: framed(requestOf(t, streamWindow-prefixSize+1)), allowed: true},
 		{name: "too large by a byte", data: announced(limit + 1), cause: tooLarge},
 		{name: "larger than an int32", data: []byte{0, 0xff, 0xff, 0xff, 0xff}, cause: tooLarge},

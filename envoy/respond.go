@@ -25,9 +25,8 @@ func respond(w *writer, r *authz.Request, d *authz.Decision) error {
 	if d.Unavailable() && !d.Allowed && d.Policy != nil && d.Policy.OnError == authz.OnErrorGRPC {
 		return status.Error(codes.Unavailable, "credential store unavailable")
 	}
-	end := w.mark()
 	if err := w.answer(r, d); err != nil {
-		w.truncate(end)
+		w.drop()
 		*d = authz.Decision{Reason: authz.ReasonInternal, Policy: d.Policy, Consumer: d.Consumer, AccessToken: d.AccessToken, Err: err}
 		w.denied(checkResponseDenied, r, d)
 	}
@@ -165,11 +164,11 @@ func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
 func (w *writer) denyWhatever(d *authz.Decision) {
 	defer func() {
 		if recover() != nil {
-			w.truncate(0)
+			w.drop()
 			w.bareDenial()
 		}
 	}()
-	w.truncate(0)
+	w.drop()
 	w.denied(checkResponseDenied, &authz.Request{}, d)
 }
 

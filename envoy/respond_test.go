@@ -329,3 +329,32 @@ func denialHeader(out *authv3.CheckResponse, name string) string {
 	}
 	return ""
 }
+
+func TestTheNameOfAHeaderIsATokenInLowerCase(t *testing.T) {
+	t.Parallel()
+	const allowed = "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~"
+	for c := range 256 {
+		want := strings.IndexByte(allowed, byte(c)) >= 0
+		for _, name := range []string{string([]byte{byte(c)}), "a" + string([]byte{byte(c)})} {
+			if got := isHeaderName(name); got != want {
+				t.Errorf("%q: got %t, want %t", name, got, want)
+			}
+		}
+	}
+	if isHeaderName("") {
+		t.Error("no name is a name")
+	}
+}
+
+func TestTheValueOfAHeaderHasNoControlCharacterButATab(t *testing.T) {
+	t.Parallel()
+	for c := range 128 {
+		want := c >= ' ' && c != 0x7f || c == '\t'
+		if got := isHeaderValue("a" + string([]byte{byte(c)})); got != want {
+			t.Errorf("%q: got %t, want %t", byte(c), got, want)
+		}
+	}
+	if !isHeaderValue("Zoë") || isHeaderValue("Zo\xeb") {
+		t.Error("UTF-8 is not told from what is none")
+	}
+}

@@ -151,6 +151,9 @@ func TestTrap02APanicDenies(t *testing.T) {
 				t.Fatalf("got error %v: a failed call is not a denial", err)
 			}
 			mustDeny(t, wire(t, out), http.StatusInternalServerError)
+			if body := out.GetDeniedResponse().GetBody(); !strings.Contains(body, "An unexpected error occurred") {
+				t.Errorf("the client gets %q, want a page that says so", body)
+			}
 			if test.observer == nil && (heard.calls.Load() != 1 || heard.decision.Reason != authz.ReasonInternal) {
 				t.Errorf("the observer heard %d times, last of %s", heard.calls.Load(), heard.decision.Reason)
 			}
@@ -173,8 +176,15 @@ func TestTrap01TheLastResortDenies(t *testing.T) {
 	w.bareDenial()
 	mustDeny(t, wire(t, decodedAnswer(t, &w)), http.StatusInternalServerError)
 	unwritten := (&calls{}).get()
+	taken := unwritten.end(unwritten.begin())
+	allowed := (&calls{}).get()
+	buffer := allowed.begin()
+	allowed.answer.status(codes.OK, "")
+	twice := allowed.end(buffer)
+	twice.take()
 	for name, data := range map[string]mem.BufferSlice{
-		"a call that nothing was written to": unwritten.end(unwritten.begin()).take(),
+		"a call that nothing was written to": taken.take(),
+		"a reply that is taken once more":    twice.take(),
 		"a reply that was taken already":     new(reply).take(),
 	} {
 		var out authv3.CheckResponse

@@ -24,8 +24,8 @@ func (w *writer) written() []byte { return w.buf[w.at:] }
 // mark is where a part ends that is about to be written.
 func (w *writer) mark() int { return len(w.buf) - w.at }
 
-// truncate drops what was written since mark.
-func (w *writer) truncate(mark int) { w.at = len(w.buf) - mark }
+// drop drops all that is written.
+func (w *writer) drop() { w.at = len(w.buf) }
 
 // room makes room for n more bytes, and returns where they go.
 func (w *writer) room(n int) []byte {
