@@ -252,12 +252,16 @@ func TestTheReaderAgreesAboutEveryNumberOfAField(t *testing.T) {
 
 func TestAHeaderThatIsReplacedIsDroppedWhateverStandsBetween(t *testing.T) {
 	t.Parallel()
-	for n := range 4 * 64 {
-		a, b := "a", strings.Repeat("b", n+1)
-		headers := []authz.Header{{Name: a, Value: "1"}, {Name: b, Value: "2"}, {Name: a, Value: "3"}}
-		got := lastOfEach(slices.Clone(headers), []string{a, b, a})
-		if !slices.Equal(got, headers[1:]) {
-			t.Fatalf("after a name of %d bytes: got %v", len(b), got)
+	for first := 'a'; first <= 'z'; first++ {
+		for second := 'a'; second <= 'z'; second++ {
+			a, b := "aa", string([]rune{first, second})
+			if a == b {
+				continue
+			}
+			headers := []authz.Header{{Name: a, Value: "1"}, {Name: b, Value: "2"}, {Name: a, Value: "3"}}
+			if got := lastOfEach(slices.Clone(headers), []string{a, b, a}); !slices.Equal(got, headers[1:]) {
+				t.Errorf("with %q between: got %v", b, got)
+			}
 		}
 	}
 }
