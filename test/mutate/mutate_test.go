@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // every is code with every kind of change.
@@ -122,6 +123,21 @@ func TestAChangeThatOnlyASlowTestNoticesIsNoticed(t *testing.T) {
 	module(t, "package p\n\nfunc Yes() bool { return true }\n", "import \"time\"\n\nfunc TestYes(t *testing.T) {\n\ttime.Sleep(200 * time.Millisecond)\n\tif !Yes() {\n\t\tt.Fail()\n\t}\n}\n")
 	if got, want := told(t, ""), "p/p.go: 1 of 1 changes"; !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestTestsThatFailWithoutAnyChangeAreTold(t *testing.T) {
+	module(t, "package p\n\nfunc Yes() bool { return true }\n", "import \"os\"\n\nfunc TestOnce(t *testing.T) {\n\tif os.Mkdir(\"ran\", 0o700) != nil {\n\t\tt.Fail()\n\t}\n}\n")
+	if got, want := told(t, ""), "p/p.go: the tests failed 1 of 1 times without any change"; !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestATestIsSlowIfASubtestIs(t *testing.T) {
+	t.Parallel()
+	output := "--- PASS: TestQuick (0.01s)\n--- PASS: TestSlow (0.00s)\n    --- PASS: TestSlow/in_parallel (2.00s)\n--- PASS: TestAlsoSlow (1.01s)\n"
+	if got, want := slowTests(output, time.Second), "^(nothing|TestSlow|TestAlsoSlow)$"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

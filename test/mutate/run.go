@@ -104,6 +104,10 @@ func (t *trial) try(ctx context.Context, number int, limit time.Duration, flags 
 	}
 }
 
+// changesPerCheck is after how many changes the tests run without any, to see whether
+// they fail for another reason, such as a busy machine.
+const changesPerCheck = 25
+
 // run makes one change after the other and prints those that no test fails with.
 func (t *trial) run(ctx context.Context, out io.Writer, target string, named equivalents) error {
 	began := time.Now()
@@ -116,11 +120,17 @@ func (t *trial) run(ctx context.Context, out io.Writer, target string, named equ
 	took := time.Since(began)
 	limit, slow := 3*time.Second+5*took, slowTests(string(output), took/20)
 	var counted [3]int
-	equivalent := 0
+	equivalent, checks, failed := 0, 0, 0
 	for i, one := range t.changes {
 		result, _ := t.try(ctx, i+1, limit, "-test.skip", slow)
 		if result == survived {
 			result, _ = t.try(ctx, i+1, limit, "-test.run", slow)
+		}
+		if (i+1)%changesPerCheck == 0 || i+1 == len(t.changes) {
+			checks++
+			if check, _ := t.try(ctx, 0, limit); check != survived {
+				failed++
+			}
 		}
 		tidy()
 		if ctx.Err() != nil {
@@ -135,17 +145,20 @@ func (t *trial) run(ctx context.Context, out io.Writer, target string, named equ
 		}
 	}
 	noticed := counted[killed] + counted[timedOut]
+	if failed > 0 {
+		fmt.Fprintf(out, "%s: the tests failed %d of %d times without any change, so that some changes may only seem to be noticed\n", target, failed, checks)
+	}
 	fmt.Fprintf(out, "%s: %d of %d changes are noticed (%.1f %%), %d of them by a timeout; %d more make no difference; %s\n",
 		target, noticed, noticed+counted[survived], 100*float64(noticed)/float64(max(1, noticed+counted[survived])),
 		counted[timedOut], equivalent, time.Since(began).Round(time.Second))
 	return nil
 }
 
-// slowTests returns a pattern of the tests that took longer than that. Few changes
-// need them to be noticed.
+// slowTests returns a pattern of the tests that took longer than that, or a subtest of
+// which did. Few changes need them to be noticed.
 func slowTests(output string, limit time.Duration) string {
 	names := []string{"nothing"}
-	for _, m := range regexp.MustCompile(`(?m)^--- PASS: (\S+) \((\S+)\)$`).FindAllStringSubmatch(output, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^ *--- PASS: ([^/\s]+)\S* \((\S+)\)$`).FindAllStringSubmatch(output, -1) {
 		if took, err := time.ParseDuration(m[2]); err == nil && took > limit {
 			names = append(names, m[1])
 		}
