@@ -62,13 +62,9 @@ func New[V any](cfg Config, load Loader[V], rules Rules[V]) (*Cache[V], error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	t, err := newTable[V](cfg.Capacity, cfg.AbsentCapacity)
-	if err != nil {
-		return nil, fmt.Errorf("cache: %w", err)
-	}
 	c := &Cache[V]{
 		cfg: cfg, load: load, rules: rules.withDefaults(),
-		table: t, gate: newGate(cfg.MaxLoads), epoch: time.Now(),
+		table: newTable[V](cfg.Capacity, cfg.AbsentCapacity), gate: newGate(cfg.MaxLoads), epoch: time.Now(),
 	}
 	if cfg.MissesPerSecond > 0 {
 		c.misses = newLimiter(cfg.MissesPerSecond)
@@ -98,11 +94,7 @@ func (c *Cache[V]) InvalidateAll() {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.empty(c.cfg.Capacity, c.cfg.AbsentCapacity); err != nil {
-		// Not with capacities that New has accepted.
-		t.entries = newRing[V](c.cfg.Capacity)
-		t.absent.Purge()
-	}
+	t.empty(c.cfg.Capacity, c.cfg.AbsentCapacity)
 	for key := range t.flights {
 		t.void(key, errVoid)
 	}

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -29,23 +28,18 @@ type table[V any] struct {
 	stats   Stats
 }
 
-func newTable[V any](capacity, absentCapacity int) (*table[V], error) {
+func newTable[V any](capacity, absentCapacity int) *table[V] {
 	t := &table[V]{flights: map[string]*flight[V]{}}
-	if err := t.empty(capacity, absentCapacity); err != nil {
-		return nil, err
-	}
-	return t, nil
+	t.empty(capacity, absentCapacity)
+	return t
 }
 
 // empty drops all entries. It does so by starting over, which takes the same
 // time for any number of them.
-func (t *table[V]) empty(capacity, absentCapacity int) error {
-	absent, err := simplelru.NewLRU[string, absence](absentCapacity, nil)
-	if err != nil {
-		return fmt.Errorf("absent keys: %w", err)
-	}
+func (t *table[V]) empty(capacity, absentCapacity int) {
+	// Its only error is for a capacity below 1, which Validate refuses.
+	absent, _ := simplelru.NewLRU[string, absence](absentCapacity, nil)
 	t.entries, t.absent = newRing[V](capacity), absent
-	return nil
 }
 
 // void ends the waits for the load of a key, and keeps its result from being
