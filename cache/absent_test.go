@@ -74,8 +74,15 @@ func TestAbsentTTLOfZeroRemembersNothing(t *testing.T) {
 		s := newStore()
 		c := open(t, cfg, s.load)
 		wantError(t, c, "alice", errAbsent)
+		if got := c.Stats().AbsentEntries; got != 0 {
+			t.Errorf("AbsentEntries = %d, want none", got)
+		}
 		s.set("alice", answer{record: record{version: 1}})
 		wantVersion(t, c, "alice", 1)
+		deny(t, c, "alice")
+		if got := c.Stats().AbsentEntries; got != 0 {
+			t.Errorf("AbsentEntries = %d after a denial, want none", got)
+		}
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vault-authz/vault-authz/cache"
@@ -78,11 +79,53 @@ func TestWhatIsOffIsValid(t *testing.T) {
 	}
 }
 
+func TestBoundsOfTheConfigAreValidThemselves(t *testing.T) {
+	t.Parallel()
+	low := cache.DefaultConfig()
+	low.Capacity, low.AbsentCapacity, low.MaxLoads = 1, 1, 4
+	low.TTL = low.MinTTL
+	high := cache.DefaultConfig()
+	high.MaxTTL, high.MaxStale, high.AbsentTTL = 7*24*time.Hour, time.Hour, 10*time.Second
+	high.TTL = high.MaxTTL
+	high.Jitter, high.RefreshAhead = 0.5, 0.9
+	for _, cfg := range []cache.Config{low, high} {
+		if err := cfg.Validate(); err != nil {
+			t.Errorf("Validate(%+v) = %v, want no error", cfg, err)
+		}
+	}
+}
+
 func TestNewNeedsALoader(t *testing.T) {
 	t.Parallel()
 	if _, err := cache.New(cache.DefaultConfig(), nil, cache.Rules[record]{}); err == nil {
 		t.Error("New without a loader returned no error")
 	}
+}
+
+// Rules that were forgotten must not make a stale value stand in, or keep other keys out.
+func TestZeroRulesTakeNoErrorForAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		for _, unavailable := range []func(error) bool{nil, rules().Unavailable} {
+			s := newStore()
+			s.set("alice", answer{record: record{version: 1}})
+			c, err := cache.New(cfg, s.load, cache.Rules[record]{Unavailable: unavailable})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			wantVersion(t, c, "alice", 1)
+			s.set("alice", answer{err: errQuota})
+			time.Sleep(cfg.TTL)
+			if unavailable == nil {
+				wantError(t, c, "alice", errQuota)
+			} else {
+				wantVersion(t, c, "alice", 1)
+			}
+			wantError(t, c, "bob", errAbsent)
+		}
+	})
 }
 
 // Rules that were forgotten must not make anything last.

@@ -104,7 +104,9 @@ func TestStoreThatComesBackHasRoomForWhatCannotWait(t *testing.T) {
 					if down {
 						s.set(key, answer{err: errDown})
 					}
-					_, _ = c.Lookup(t.Context(), key)
+					if _, err := c.Lookup(t.Context(), key); !down && !errors.Is(err, errAbsent) {
+						t.Fatalf("a key that is not held: %v, want %v", err, errAbsent)
+					}
 				}
 				time.Sleep(tick)
 				loads = append(loads, s.total()-before)

@@ -80,6 +80,10 @@ func TestWhoeverIsDeniedLearnsNothingOfWhatIsHeld(t *testing.T) {
 		{"the store hangs", nil, func(_ *testing.T, _ *cache.Cache[record], s *store) {
 			all(s, answer{latency: time.Hour})
 		}, []string{"unavailable after 750ms", "unavailable after 250ms", "unavailable after 750ms"}},
+		{"the store hangs, and what is held is stale", nil, func(_ *testing.T, _ *cache.Cache[record], s *store) {
+			all(s, answer{latency: time.Hour})
+			time.Sleep(70 * time.Second)
+		}, []string{"unavailable after 750ms", "unavailable after 250ms", "unavailable after 750ms"}},
 		{"the store comes back", nil, func(t *testing.T, c *cache.Cache[record], s *store) {
 			t.Helper()
 			all(s, answer{err: errDown})
@@ -145,6 +149,9 @@ func TestWhatIsReadAnywayDoesNotGetRoundTheLimits(t *testing.T) {
 				if _, news, err := c.Recheck(t.Context(), "alice", began); news || !errors.Is(err, cache.ErrBusy) {
 					t.Errorf("Recheck = news %t, %v, want %v", news, err, cache.ErrBusy)
 				}
+				if got := c.Stats().Busy; got != 1 {
+					t.Errorf("Busy = %d, want 1", got)
+				}
 				wantVersion(t, c, "alice", 1)
 			})
 		})
@@ -203,6 +210,80 @@ func TestRecheckBringsWhatHasChanged(t *testing.T) {
 					wantVersion(t, c, "alice", 2)
 				} else {
 					wantError(t, c, "alice", test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestRecheckCountsAsALookupOfAKeyThatIsNotHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.AbsentCapacity = 1
+		s := newStore()
+		s.set("alice", answer{record: record{version: 1}})
+		c := open(t, cfg, s.load)
+		wantError(t, c, "nobody", errAbsent)
+		wantVersion(t, c, "alice", 1)
+		deny(t, c, "alice")
+		if got := c.Stats(); got.Hits != 1 || got.Misses != 3 || got.Loads != 3 || got.AbsentEvictions != 1 {
+			t.Errorf("Hits = %d, Misses = %d, Loads = %d, AbsentEvictions = %d, want 1, 3, 3, 1", got.Hits, got.Misses, got.Loads, got.AbsentEvictions)
+		}
+	})
+}
+
+func TestRecheckReadsAgainOnceTheDenialIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		s := newStore()
+		s.set("alice", answer{record: record{version: 1}})
+		c := open(t, cfg, s.load)
+		wantVersion(t, c, "alice", 1)
+		deny(t, c, "alice")
+		time.Sleep(cfg.AbsentTTL - 1)
+		deny(t, c, "alice")
+		wantLoads(t, s, "alice", 2)
+		time.Sleep(time.Nanosecond)
+		deny(t, c, "alice")
+		wantLoads(t, s, "alice", 3)
+	})
+}
+
+func TestRecheckThatFailsBringsNoNews(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		load func(c *cache.Cache[record], leave func(), key string)
+		want error
+	}{
+		{"the caller has left", func(_ *cache.Cache[record], leave func(), _ string) { leave() }, context.Canceled},
+		{
+			"the caller has left, and the key was invalidated",
+			func(c *cache.Cache[record], leave func(), key string) {
+				leave()
+				c.Invalidate(key)
+			}, context.Canceled,
+		},
+		{
+			"the key is invalidated again and again",
+			func(c *cache.Cache[record], _ func(), key string) { c.Invalidate(key) }, cache.ErrContended,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				var c *cache.Cache[record]
+				c = open(t, config(), func(_ context.Context, key string) (record, error) {
+					test.load(c, leave, key)
+					return record{version: 1}, nil
+				})
+				value, news, err := c.Recheck(ctx, "alice", time.Now())
+				if news || value != (record{}) || !errors.Is(err, test.want) {
+					t.Errorf("Recheck = %+v, news %t, %v, want %v and nothing beside it", value, news, err, test.want)
 				}
 			})
 		})

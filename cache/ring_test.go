@@ -69,6 +69,19 @@ func TestRingSparesWhatIsUsed(t *testing.T) {
 	}
 }
 
+func TestRingDropsWhatIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	r := newRing[int](2)
+	r.add(&entry[int]{key: "a"})
+	r.add(&entry[int]{key: "b"})
+	r.get("a")
+	r.add(&entry[int]{key: "c"}) // in place of b
+	r.add(&entry[int]{key: "d"})
+	if _, held := r.peek("a"); held {
+		t.Error("the entry that was used once is still held, want that it made room")
+	}
+}
+
 // An entry that is loaded again is as much in use as it was.
 func TestRingSparesWhatWasReplaced(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,6 +77,7 @@ func TestDefiniteAnswerDropsTheStaleValueAtOnce(t *testing.T) {
 	}{
 		{name: "absent", err: errAbsent},
 		{name: "an error that is neither absent nor unavailable", err: errBroken},
+		{name: "a timeout that is not the cache's", err: context.DeadlineExceeded},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -103,6 +105,7 @@ func TestDefiniteAnswerOfARefreshDropsTheFreshValue(t *testing.T) {
 	}{
 		{name: "absent", err: errAbsent},
 		{name: "an error that is neither absent nor unavailable", err: errBroken},
+		{name: "a timeout that is not the cache's", err: context.DeadlineExceeded},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -139,6 +142,20 @@ func TestWhileTheStoreIsUnavailableNobodyWaitsAndRetriesAreSpaced(t *testing.T) 
 	})
 }
 
+// The first of them waits for a load, and the others do not.
+func TestStaleAnswersAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := stale(t, config(), answer{err: errDown})
+		for want := range uint64(3) {
+			if got := c.Stats().StaleHits; got != want {
+				t.Errorf("StaleHits = %d, want %d", got, want)
+			}
+			wantVersion(t, c, "alice", 1)
+		}
+	})
+}
+
 func TestRecoveredStoreIsNoticedByTheNextRetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -156,10 +173,11 @@ func TestRecoveredStoreIsNoticedByTheNextRetry(t *testing.T) {
 func TestStoreIsAskedAgainAfterAPauseInUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, s := stale(t, config(), answer{err: errDown})
+		cfg := config()
+		c, s := stale(t, cfg, answer{err: errDown})
 		wantVersion(t, c, "alice", 1)
 		s.set("alice", answer{record: record{version: 2}})
-		time.Sleep(10 * time.Second)
+		time.Sleep(cfg.RetryInterval + cfg.LoadTimeout)
 		wantVersion(t, c, "alice", 2)
 	})
 }
@@ -239,6 +257,9 @@ func TestStaleValueStandsInWhenLimitsForbidALoad(t *testing.T) {
 		}
 		wantTook(t, 0, func() { wantVersion(t, c, "e", 1) })
 		wantLoads(t, s, "e", 1)
+		if got := c.Stats().StaleHits; got != 5 {
+			t.Errorf("StaleHits = %d, want 5", got)
+		}
 		time.Sleep(cfg.MaxStale)
 		wantError(t, c, "e", cache.ErrBusy)
 	})
