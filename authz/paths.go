@@ -66,10 +66,8 @@ func (p *pathRules) mostSpecific(q *query) (r *rule, odd bool) {
 		return p.any, len(p.exact.rules)+len(p.folded.rules) > 0
 	}
 	r, depth := p.exact.deepest(q.path)
-	if p.folded.longest > 0 {
-		if f, deeper := p.folded.deepest(q.folded); deeper > depth {
-			r = f
-		}
+	if f, deeper := p.folded.deepest(q.folded); deeper > depth {
+		r = f
 	}
 	if r == nil {
 		r = p.any
@@ -108,7 +106,7 @@ func (p *prefixes) deepest(path string) (r *rule, depth int) {
 		}
 		next := strings.IndexByte(path[end+1:], '/')
 		if next < 0 {
-			if found := p.find(path); found != nil && end+1 < len(path) {
+			if found := p.find(path); found != nil {
 				r, depth = found, at+1
 			}
 			break

@@ -105,7 +105,8 @@ func (h *hostRules) add(port string, p *policy, host string) {
 // anyPort in a policy's host stands for every port, and for none.
 const anyPort = "*"
 
-// A query is what a selection goes by. A path that is not plain may be any.
+// A query is what a selection goes by. A path that is not plain may be any; it is
+// read where a policy has paths.
 // portCounts says that a rule without a port is not for a request with one.
 type query struct {
 	host, port, path, folded string
@@ -115,7 +116,7 @@ type query struct {
 // read reads a request into q. It is not ok where the gateway's routes may read
 // the host as one that a rule governs, or as none of them.
 func (s *selection) read(r *Request, q *query) (ok bool) {
-	q.plain, q.portCounts = true, true
+	q.portCounts = true
 	if s.byHost {
 		if q.host, q.port, ok = canonicalHost(r.Host); !ok {
 			return false
@@ -124,7 +125,7 @@ func (s *selection) read(r *Request, q *query) (ok bool) {
 	if s.byPath {
 		q.path, q.plain = canonicalPath(r.Path)
 	}
-	if s.ignoresCase && q.plain {
+	if s.ignoresCase {
 		q.folded = foldedPath(q.path)
 	}
 	return true
