@@ -176,6 +176,51 @@ func reversed(policies []Policy) []Policy {
 	return policies
 }
 
+// A path is looked up by its length up to 63 bytes.
+func TestAPathOfAnyLengthIsFound(t *testing.T) {
+	t.Parallel()
+	for length := 1; length <= 130; length++ {
+		path := "/" + strings.Repeat("a", length-1)
+		for _, p := range []Policy{selected("p", "", path), anyCase(selected("p", "", path))} {
+			s, err := NewSnapshot([]Policy{p}, nil, map[string]Source{"v": &fakeSource{}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, asked := range []string{path, strings.TrimSuffix(path, "/") + "/7"} {
+				if c := s.choose(&Request{HTTP: true, Host: "api", Path: asked}); c.policy == nil {
+					t.Errorf("a path of %d bytes, in any case %t: %q is not governed by it", length, p.IgnoreCase, asked)
+				}
+			}
+		}
+	}
+}
+
+func TestMatchingPoliciesAreInTheOrderInWhichTheyWouldGovern(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name       string
+		policies   []Policy
+		host, path string
+		want       string
+	}{
+		{"a port that may count or not", []Policy{selected("any", "api:*", ""), selected("none", "api", ""), selected("one", "api:1", "")}, "api:1", "/", "one none any"},
+		{"the case as it is before any case", []Policy{anyCase(selected("any", "", "/ſ")), selected("exact", "", "/ſ")}, "api", "/ſ", "exact any"},
+		{"a path that may be any", []Policy{selected("short", "", "/a"), selected("long", "", "/a/b"), selected("host", "api", "")}, "api", "/x/../y", "host long short"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := NewSnapshot(test.policies, nil, map[string]Source{"v": &fakeSource{}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(namesOf(s.Matching(&Request{HTTP: true, Host: test.host, Path: test.path})), " ")
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestADenialForATieNamesThePolicies(t *testing.T) {
 	t.Parallel()
 	s, err := NewSnapshot([]Policy{selected("open", "api", ""), selected("strict", "api", ""), selected("rest", "", "/")}, nil, map[string]Source{"v": &fakeSource{}})
@@ -295,10 +340,20 @@ func TestPolicyOptionsThatDoNothingAreMistakes(t *testing.T) {
 		"ignore_case: is for paths": anyCase(selected("p", "api", "")),
 		"priority: is for policies": prioritized(selected("p", "", ""), 1),
 		"priority: 1000001":         prioritized(selected("p", "api", ""), 1000001),
+		"priority: -1000001":        prioritized(selected("p", "api", ""), -1000001),
 		`paths: "/a."`:              selected("p", "", "/a."),
 	} {
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
+		}
+	}
+}
+
+func TestPrioritiesUpToTheirBoundsAreValid(t *testing.T) {
+	t.Parallel()
+	for _, priority := range []int{-1000000, 1000000} {
+		if p := prioritized(selected("p", "api", ""), priority); p.Validate() != nil {
+			t.Errorf("priority %d: %v", priority, p.Validate())
 		}
 	}
 }
