@@ -44,6 +44,19 @@ func TestPackedRecordIsTheRecordAgain(t *testing.T) {
 	}
 }
 
+func TestPieceOfACheckpointIsReadUpToItsLimit(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]bool{0: true, maxPiece: true, maxPiece + 1: false} {
+		packed, err := pack(bytes.Repeat([]byte("x"), size))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := unpack(packed); (err == nil) != want || want && len(text) != size {
+			t.Errorf("of %d bytes %d were read, %v; want success: %t", size, len(text), err, want)
+		}
+	}
+}
+
 func TestViewListsFromAnyTextOnInTheOrderOfIDs(t *testing.T) {
 	t.Parallel()
 	var records []Record
