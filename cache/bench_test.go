@@ -54,9 +54,7 @@ func filled(tb testing.TB, n int) *cache.Cache[credential] {
 	tb.Helper()
 	cfg := cache.DefaultConfig()
 	cfg.Capacity, cfg.MissesPerSecond, cfg.TTL = n, 0, cfg.MaxTTL
-	c, err := cache.New(cfg, loadCredential, cache.Rules[credential]{
-		Deadline: func(c credential) time.Time { return c.ExpiresAt },
-	})
+	c, err := cache.New(cfg, loadCredential, cache.Rules[credential]{})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -12,25 +12,25 @@ import (
 )
 
 // A Cache answers lookups from memory and fills itself through a Loader. Make
-// one with [New] and end it with [Cache.Close] or [Cache.Run]. It is safe for
+// one with [New] and end it with [Cache.Close]. It is safe for
 // concurrent use.
 type Cache[V any] struct {
 	cfg   Config
 	load  Loader[V]
 	rules Rules[V]
 
-	table *table[V]
-	gate  *gate
+	table     *table[V]
+	admission *admission
 	// misses is nil if loads of keys that are not held are not limited in
 	// rate.
 	misses *rate.Limiter
-	// reserve is what familiar keys have on top of it, nil like misses.
-	reserve  *rate.Limiter
-	familiar familiar
+	// reserve is what keys that were refused lately have on top of it, nil like misses.
+	reserve         *rate.Limiter
+	recentlyRefused recentlyRefused
 	// missesFrom is until when no such loads begin, because the store limits
 	// those of keys that are held. The lock of the table guards it.
 	missesFrom moment
-	ramp       ramp
+	slowStart  slowStart
 	// waiting is how many callers wait for a load.
 	waiting atomic.Int64
 	// epoch is where the cache's own clock begins.
@@ -43,7 +43,7 @@ type Cache[V any] struct {
 }
 
 const (
-	// reserveShare is the part of MissesPerSecond that familiar keys have on top.
+	// reserveShare is the part of MissesPerSecond that keys which were refused lately have on top.
 	reserveShare = 4
 	// burstTime is how long it takes to save up what may begin at once.
 	burstTime = 2 * time.Second
@@ -64,7 +64,7 @@ func New[V any](cfg Config, load Loader[V], rules Rules[V]) (*Cache[V], error) {
 	}
 	c := &Cache[V]{
 		cfg: cfg, load: load, rules: rules.withDefaults(),
-		table: newTable[V](cfg.Capacity, cfg.AbsentCapacity), gate: newGate(cfg.MaxLoads), epoch: time.Now(),
+		table: newTable[V](cfg.Capacity, cfg.AbsentCapacity), admission: newAdmission(cfg.MaxLoads), epoch: time.Now(),
 	}
 	if cfg.MissesPerSecond > 0 {
 		c.misses = newLimiter(cfg.MissesPerSecond)
@@ -83,9 +83,9 @@ func (c *Cache[V]) Invalidate(key string) {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.entries.remove(key)
+	t.entries.Remove(key)
 	t.absent.Remove(key)
-	c.familiar.forget(key)
+	c.recentlyRefused.forget(key)
 	t.void(key, errVoid)
 }
 
@@ -100,21 +100,14 @@ func (c *Cache[V]) InvalidateAll() {
 	}
 }
 
-// Keys returns the keys of the values held, at most Capacity of them, in no
-// order. Lookups wait while they are copied, which takes about 0.1 seconds for a
-// million. A key may keep all that was held with it in memory.
+// Keys returns the keys of the values held, at most Capacity of them, the least
+// recently used first. Lookups wait while they are copied, which takes about 0.1 seconds
+// for a million.
 func (c *Cache[V]) Keys() []string {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.entries.keys()
-}
-
-// Run waits until ctx is done and closes the cache.
-func (c *Cache[V]) Run(ctx context.Context) error {
-	<-ctx.Done()
-	c.Close()
-	return nil
+	return t.entries.Keys()
 }
 
 // Close ends all loads, waits until the loader has returned from them, and lets

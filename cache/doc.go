@@ -19,8 +19,8 @@
 //
 // Past its expiry a value may stand in for the store, for as long as MaxStale,
 // while the store is unavailable, slow, or kept from being asked by the limits
-// below. Three things always win over that: the deadline of the value, a
-// definite answer of the store, and [Cache.Invalidate].
+// below. Two things always win over that: a definite answer of the store, and
+// [Cache.Invalidate].
 //
 // # Absent keys
 //

@@ -11,9 +11,6 @@ var (
 	// ErrBusy: the value would have to be loaded, and the limits on loads do
 	// not allow another one now. A later try may succeed.
 	ErrBusy = errors.New("cache is loading as much as it may, try again shortly")
-	// ErrExpired: the loaded value was past its deadline. [Rules.Expired]
-	// replaces it.
-	ErrExpired = errors.New("value is past its deadline")
 	// ErrSlow: the load goes on, but to wait for it would leave the caller no
 	// time to answer. A later try may find its result.
 	ErrSlow = errors.New("load takes longer than the caller has time to wait")

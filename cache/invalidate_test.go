@@ -34,8 +34,8 @@ func TestInvalidateForgetsTheValue(t *testing.T) {
 				wantVersion(t, c, "alice", 1)
 				s.set("alice", answer{err: errAbsent})
 				test.do(c)
-				if got := c.Len(); got != 0 {
-					t.Errorf("Len() = %d after invalidation, want 0", got)
+				if got := c.Stats().Entries; got != 0 {
+					t.Errorf("Entries = %d after invalidation, want 0", got)
 				}
 				wantError(t, c, "alice", errAbsent)
 				s.set("alice", answer{record: record{version: 2}})

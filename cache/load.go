@@ -29,7 +29,6 @@ type outcome[V any] struct {
 	value    V
 	err      error
 	lifetime time.Duration
-	deadline deadline
 	// limited says that the store wants to be asked less.
 	limited bool
 }
@@ -49,7 +48,7 @@ func (c *Cache[V]) begin(key string, why purpose, now moment) (*flight[V], error
 		return nil, err
 	}
 	if why.canWait() {
-		c.ramp.began(now)
+		c.slowStart.began(now)
 	}
 	// The caller's key may point into a buffer that is reused.
 	f := &flight[V]{key: strings.Clone(key), purpose: why, began: now, done: make(chan struct{})}
@@ -64,10 +63,10 @@ func (c *Cache[V]) begin(key string, why purpose, now moment) (*flight[V], error
 }
 
 // admit applies the limits, and returns what the load may be taken for. A key that
-// is refused is familiar the next time.
+// is refused counts as recently refused the next time.
 func (c *Cache[V]) admit(key string, why purpose, now moment) (purpose, error) {
 	switch {
-	case why.canWait() && !c.ramp.allows(now):
+	case why.canWait() && !c.slowStart.allows(now):
 		return why, errNotYet
 	case why.unheld() && now < c.missesFrom:
 		return why, errLimited
@@ -76,21 +75,21 @@ func (c *Cache[V]) admit(key string, why purpose, now moment) (purpose, error) {
 	if err == nil || why != forMiss {
 		return why, err
 	}
-	if c.familiar.deserves(key) && c.enter(forFamiliar, c.reserve) == nil {
-		return forFamiliar, nil
+	if c.recentlyRefused.deserves(key) && c.enter(forRecentlyRefused, c.reserve) == nil {
+		return forRecentlyRefused, nil
 	}
-	c.familiar.refused(key)
+	c.recentlyRefused.refused(key)
 	return why, err
 }
 
 // enter takes a slot, and then what there is of the rate: a lookup that is refused
 // a slot does not use up the rate.
 func (c *Cache[V]) enter(why purpose, limit *rate.Limiter) error {
-	if !c.gate.enter(why) {
+	if !c.admission.enter(why) {
 		return errNoSlot
 	}
 	if why.unheld() && limit != nil && !limit.Allow() {
-		c.gate.leave(why)
+		c.admission.leave(why)
 		return errNoRate
 	}
 	return nil
@@ -116,7 +115,7 @@ func (c *Cache[V]) attempt(key string, o *outcome[V]) {
 func (c *Cache[V]) judge(ctx context.Context, value V, err error) outcome[V] {
 	switch {
 	case err == nil:
-		return outcome[V]{verdict: found, value: value, lifetime: c.lifetime(value), deadline: newDeadline(c.rules.Deadline(value))}
+		return outcome[V]{verdict: found, value: value, lifetime: c.lifetime(value)}
 	case c.rules.Absent(err):
 		return outcome[V]{verdict: absent, err: err}
 	case c.rules.Unavailable(err), ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded):
@@ -151,7 +150,7 @@ func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.gate.leave(f.purpose)
+	c.admission.leave(f.purpose)
 	if !f.purpose.unheld() {
 		c.learn(f.key, &o, now)
 	}
@@ -166,9 +165,6 @@ func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
 		return
 	}
 	delete(t.flights, f.key)
-	if o.verdict == found && o.deadline.past() {
-		o = outcome[V]{verdict: absent, err: c.rules.Expired}
-	}
 	c.store(f, &o, now)
 	f.unavailable = o.verdict == unavailable
 	f.finish(o.value, o.err)
@@ -177,7 +173,7 @@ func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
 // learn draws conclusions for other keys from a load of one that is held. None are
 // drawn from the others: anybody chooses their keys, and a store may fail at some.
 func (c *Cache[V]) learn(key string, o *outcome[V], now moment) {
-	c.ramp.ended(key, o.verdict != unavailable, now)
+	c.slowStart.ended(key, o.verdict != unavailable, now)
 	if o.limited {
 		c.missesFrom = now + limitedPause
 	}
@@ -193,23 +189,23 @@ func (c *Cache[V]) store(f *flight[V], o *outcome[V], now moment) {
 	switch o.verdict {
 	case found:
 		// The key is not known as absent: no load begins while it is.
-		if t.entries.add(c.newEntry(f, o, now)) != nil {
+		if t.entries.Add(f.key, c.newEntry(f, o, now)) {
 			t.stats.Evictions++
 		}
-		c.familiar.forget(f.key)
+		c.recentlyRefused.forget(f.key)
 	case unavailable:
-		if e, held := t.entries.peek(f.key); held {
+		if e, held := t.entries.Peek(f.key); held {
 			e.nextLoad = now + c.cfg.RetryInterval
 			e.read, e.readAsUnheld, e.failing = now, f.purpose.unheld(), true
 		}
 	case absent:
-		t.entries.remove(f.key)
-		c.familiar.absent(f.key)
+		t.entries.Remove(f.key)
+		c.recentlyRefused.absent(f.key)
 		if c.cfg.AbsentTTL > 0 && t.absent.Add(f.key, absence{err: o.err, until: f.began + c.shorten(c.cfg.AbsentTTL)}) {
 			t.stats.AbsentEvictions++
 		}
 	case failed:
-		t.entries.remove(f.key)
+		t.entries.Remove(f.key)
 	}
 }
 
@@ -217,14 +213,11 @@ func (c *Cache[V]) store(f *flight[V], o *outcome[V], now moment) {
 // value may be.
 func (c *Cache[V]) newEntry(f *flight[V], o *outcome[V], now moment) *entry[V] {
 	ahead := time.Duration(c.cfg.RefreshAhead * float64(o.lifetime))
-	e := &entry[V]{
+	return &entry[V]{
 		value:        o.value,
-		deadline:     o.deadline,
 		freshUntil:   f.began + o.lifetime,
 		nextLoad:     f.began + o.lifetime - ahead,
 		read:         now,
 		readAsUnheld: f.purpose.unheld(),
 	}
-	e.setKey(f.key)
-	return e
 }

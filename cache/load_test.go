@@ -377,13 +377,7 @@ func TestCloseEndsLoadsAndWaitsForThem(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		wantTook(t, 0, func() {
-			if err := c.Run(ctx); err != nil {
-				t.Errorf("Run = %v, want no error", err)
-			}
-		})
+		wantTook(t, 0, c.Close)
 		wg.Wait()
 		s.mu.Lock()
 		if s.running != 0 {

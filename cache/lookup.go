@@ -44,7 +44,7 @@ func (c *Cache[V]) consult(key string) (*entry[V], *flight[V], error) {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, held := t.entries.get(key)
+	e, held := t.entries.Get(key)
 	if held {
 		if e.fresh(now) {
 			t.stats.Hits++
@@ -117,7 +117,7 @@ type waiting struct {
 // to stand in for it.
 func (c *Cache[V]) await(ctx context.Context, f *flight[V], how waiting) (V, error) {
 	var none V
-	crowded := c.waiting.Add(1) > crowd
+	tooManyWaiting := c.waiting.Add(1) > manyWaiting
 	defer c.waiting.Add(-1)
 	var patience <-chan time.Time
 	if how.stale {
@@ -125,20 +125,20 @@ func (c *Cache[V]) await(ctx context.Context, f *flight[V], how waiting) (V, err
 		defer timer.Stop()
 		patience = timer.C
 	}
-	enough, stop := lastMoment(ctx, crowded, how.already)
+	enough, stop := lastMoment(ctx, tooManyWaiting, how.already)
 	defer stop()
 	for {
 		select {
 		case <-f.done:
 			return c.arrive(ctx, f, how)
 		case <-enough:
-			if value, ok := c.standIn(f.key, how); ok {
+			if value, ok := c.serveStale(f.key, how); ok {
 				return value, nil
 			}
 			return none, ErrSlow
 		case <-patience:
 			patience = nil
-			if value, ok := c.standIn(f.key, how); ok {
+			if value, ok := c.serveStale(f.key, how); ok {
 				return value, nil
 			}
 		case <-ctx.Done():
@@ -156,26 +156,26 @@ const (
 )
 
 // Beyond so many waiting callers, further ones with a deadline wait no longer
-// than crowdWait. A gateway has a bound on calls in flight, 1024 in Envoy, and
+// than manyWait. A gateway has a bound on calls in flight, 1024 in Envoy, and
 // decides for itself about what goes beyond it: a store that hangs must not fill
 // it up with waiting. A store that works has answered by then.
 const (
-	crowd     = 256
-	crowdWait = 50 * time.Millisecond
+	manyWaiting = 256
+	manyWait    = 50 * time.Millisecond
 )
 
 // lastMoment fires when waiting longer would leave the caller no time to answer
 // for itself. A gateway whose deadline passes makes its own decision, which may
 // be to let the request through.
-func lastMoment(ctx context.Context, crowded bool, already time.Duration) (<-chan time.Time, func()) {
+func lastMoment(ctx context.Context, tooManyWaiting bool, already time.Duration) (<-chan time.Time, func()) {
 	deadline, bounded := ctx.Deadline()
 	if !bounded {
 		return nil, func() {}
 	}
 	left := time.Until(deadline) + already
 	left -= min(max(left/reservePart, minReserve), left/2)
-	if crowded {
-		left = min(left, crowdWait)
+	if tooManyWaiting {
+		left = min(left, manyWait)
 	}
 	timer := time.NewTimer(left - already)
 	return timer.C, func() { timer.Stop() }
@@ -188,16 +188,16 @@ func (c *Cache[V]) arrive(ctx context.Context, f *flight[V], how waiting) (V, er
 		return none, fmt.Errorf("waiting for a load: %w", err)
 	}
 	if f.unavailable {
-		if value, ok := c.standIn(f.key, how); ok {
+		if value, ok := c.serveStale(f.key, how); ok {
 			return value, nil
 		}
 	}
 	return f.value, f.err
 }
 
-// standIn returns the value held of key in place of a load that did not come to
+// serveStale returns the value held of key in place of a load that did not come to
 // a result, if there still is one that may be used.
-func (c *Cache[V]) standIn(key string, how waiting) (V, bool) {
+func (c *Cache[V]) serveStale(key string, how waiting) (V, bool) {
 	var none V
 	if how.anew {
 		return none, false
@@ -206,7 +206,7 @@ func (c *Cache[V]) standIn(key string, how waiting) (V, bool) {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, held := t.entries.peek(key)
+	e, held := t.entries.Peek(key)
 	if !held || !e.servable(now, c.cfg.MaxStale) {
 		return none, false
 	}

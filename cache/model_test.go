@@ -16,12 +16,11 @@ import (
 
 // A step is one thing that happens, to the store, the clock or the cache.
 type step struct {
-	kind     string
-	key      string
-	pause    time.Duration
-	latency  time.Duration
-	ttl      time.Duration
-	deadline time.Duration
+	kind    string
+	key     string
+	pause   time.Duration
+	latency time.Duration
+	ttl     time.Duration
 }
 
 func steps() *rapid.Generator[[]step] {
@@ -34,11 +33,10 @@ func steps() *rapid.Generator[[]step] {
 				"lookup", "lookup", "lookup", "lookup", "impatient lookup", "recheck", "recheck", "pause", "pause", "long pause",
 				"put", "put", "remove", "break", "down", "down", "up", "invalidate", "invalidate all",
 			}).Draw(t, "kind"),
-			key:      rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "key"),
-			pause:    millis(2000).Draw(t, "pause"),
-			latency:  rapid.OneOf(rapid.Just(time.Duration(0)), millis(50), millis(3000)).Draw(t, "latency"),
-			ttl:      rapid.OneOf(rapid.Just(time.Duration(0)), millis(20_000), rapid.Just(time.Duration(-1))).Draw(t, "ttl"),
-			deadline: rapid.OneOf(rapid.Just(time.Duration(0)), millis(15_000)).Draw(t, "deadline"),
+			key:     rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "key"),
+			pause:   millis(2000).Draw(t, "pause"),
+			latency: rapid.OneOf(rapid.Just(time.Duration(0)), millis(50), millis(3000)).Draw(t, "latency"),
+			ttl:     rapid.OneOf(rapid.Just(time.Duration(0)), millis(20_000), rapid.Just(time.Duration(-1))).Draw(t, "ttl"),
 		}
 	}), 10, 120)
 }
@@ -46,10 +44,9 @@ func steps() *rapid.Generator[[]step] {
 // A sighting is a value of the model: what was true of a key, and when it was
 // read.
 type sighting struct {
-	key      string
-	read     time.Time
-	ttl      time.Duration
-	deadline time.Time
+	key  string
+	read time.Time
+	ttl  time.Duration
 	// generation counts the invalidations of the key before it was read.
 	generation int
 }
@@ -88,8 +85,6 @@ func newModel(cfg cache.Config) *model {
 func (m *model) rules() cache.Rules[sighting] {
 	return cache.Rules[sighting]{
 		Lifetime:    func(s sighting) time.Duration { return s.ttl },
-		Deadline:    func(s sighting) time.Time { return s.deadline },
-		Expired:     fmt.Errorf("%w: expired", errAbsent),
 		Absent:      func(err error) bool { return errors.Is(err, errAbsent) },
 		Unavailable: func(err error) bool { return errors.Is(err, errDown) },
 	}
@@ -134,13 +129,13 @@ func (m *model) load(ctx context.Context, key string) (sighting, error) {
 			k.settled = read
 		}
 	}
-	if errors.Is(err, errAbsent) || err == nil && !a.record.deadline.IsZero() && !now.Before(a.record.deadline) {
+	if errors.Is(err, errAbsent) {
 		k.absent = read
 	}
 	if err != nil {
 		return sighting{}, err
 	}
-	return sighting{key: key, read: read, ttl: a.record.ttl, deadline: a.record.deadline, generation: generation}, nil
+	return sighting{key: key, read: read, ttl: a.record.ttl, generation: generation}, nil
 }
 
 // maxAttempts is after how many invalidations a lookup gives up.
@@ -166,7 +161,7 @@ func (m *model) judge(key string, began int, s sighting, err error) {
 		case errors.Is(err, errAbsent) && now.Sub(k.absent) > m.cfg.AbsentTTL:
 			m.wrong("lookup of %q: absent, but that was read %s ago", key, now.Sub(k.absent))
 		case errors.Is(err, cache.ErrContended) && k.generation-began >= maxAttempts:
-		case errors.Is(err, cache.ErrContended), errors.Is(err, cache.ErrClosed), errors.Is(err, cache.ErrPanic), errors.Is(err, cache.ErrExpired):
+		case errors.Is(err, cache.ErrContended), errors.Is(err, cache.ErrClosed), errors.Is(err, cache.ErrPanic):
 			m.wrong("lookup of %q: %v, for which there was no reason", key, err)
 		}
 		return
@@ -182,8 +177,6 @@ func (m *model) judge(key string, began int, s sighting, err error) {
 		m.wrong("lookup of %q: the value of %q", key, s.key)
 	case s.generation != k.generation:
 		m.wrong("lookup of %q: a value that was read before the invalidation", key)
-	case !s.deadline.IsZero() && !now.Before(s.deadline):
-		m.wrong("lookup of %q: a value %s past its deadline", key, now.Sub(s.deadline))
 	case s.read.Before(k.settled):
 		m.wrong("lookup of %q: a value read %s before the last definite answer", key, k.settled.Sub(s.read))
 	case age > life+m.cfg.MaxStale && age > m.cfg.LoadTimeout:
@@ -261,11 +254,7 @@ func (m *model) play(t *testing.T, steps []step) {
 		case "long pause":
 			time.Sleep(10 * s.pause)
 		case "put", "up":
-			r := record{ttl: s.ttl}
-			if s.deadline > 0 {
-				r.deadline = time.Now().Add(s.deadline)
-			}
-			m.set(s.key, answer{record: r, latency: s.latency})
+			m.set(s.key, answer{record: record{ttl: s.ttl}, latency: s.latency})
 		case "remove":
 			m.set(s.key, answer{err: errAbsent, latency: s.latency})
 		case "break":
@@ -280,7 +269,7 @@ func (m *model) play(t *testing.T, steps []step) {
 			c.InvalidateAll()
 		}
 		synctest.Wait()
-		if n := c.Len(); n > m.cfg.Capacity {
+		if n := c.Stats().Entries; n > m.cfg.Capacity {
 			m.mu.Lock()
 			m.wrong("%d values held, more than %d", n, m.cfg.Capacity)
 			m.mu.Unlock()
@@ -288,7 +277,7 @@ func (m *model) play(t *testing.T, steps []step) {
 	}
 }
 
-// Whatever happens in whatever order: no value past its deadline, after an
+// Whatever happens in whatever order: no value from before an
 // invalidation, older than its life and max_stale, older than the last definite
 // answer, or stale while the store answers; one load of a key at a time.
 func TestWhateverHappensNothingIsAnsweredThatMustNotBe(t *testing.T) {

@@ -57,7 +57,7 @@ func (c *Cache[V]) reconsider(key string, since moment) (*entry[V], *flight[V], 
 	if a, ok := t.absent.Get(key); ok && now < a.until {
 		return nil, nil, a.err
 	}
-	e, held := t.entries.peek(key)
+	e, held := t.entries.Peek(key)
 	read, f := held && e.read > since, t.flights[key]
 	if !read && f == nil {
 		t.stats.Misses++
@@ -71,7 +71,7 @@ func (c *Cache[V]) reconsider(key string, since moment) (*entry[V], *flight[V], 
 			t.stats.Busy++
 			return nil, nil, err
 		}
-		c.gate.leave(why)
+		c.admission.leave(why)
 	}
 	switch {
 	case !read:
@@ -92,7 +92,7 @@ func (c *Cache[V]) rechecked(key string) {
 // remember keeps a key from being read again for each caller that its value is of no
 // use to. The lock of the table is held.
 func (c *Cache[V]) remember(key string, now moment) {
-	c.familiar.absent(key)
+	c.recentlyRefused.absent(key)
 	if c.cfg.AbsentTTL > 0 && c.table.absent.Add(strings.Clone(key), absence{until: now + c.shorten(c.cfg.AbsentTTL)}) {
 		c.table.stats.AbsentEvictions++
 	}

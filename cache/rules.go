@@ -19,13 +19,6 @@ type Rules[V any] struct {
 	// Anything else is clamped to MinTTL and MaxTTL, a negative lifetime thus
 	// to MinTTL.
 	Lifetime func(V) time.Duration
-	// Deadline returns the time, by the wall clock, from which the value must
-	// never be returned, not even stale; zero for none.
-	Deadline func(V) time.Time
-	// Expired is returned instead of a value that is past its deadline when it
-	// has just been loaded, and remembered like an absent key. Nil stands for
-	// [ErrExpired].
-	Expired error
 	// Absent says whether an error of the loader is a definite "there is no
 	// such value". It is asked first.
 	Absent func(error) bool
@@ -42,12 +35,6 @@ type Rules[V any] struct {
 func (r Rules[V]) withDefaults() Rules[V] {
 	if r.Lifetime == nil {
 		r.Lifetime = func(V) time.Duration { return 0 }
-	}
-	if r.Deadline == nil {
-		r.Deadline = func(V) time.Time { return time.Time{} }
-	}
-	if r.Expired == nil {
-		r.Expired = ErrExpired
 	}
 	if r.Absent == nil {
 		r.Absent = func(error) bool { return false }

@@ -49,17 +49,8 @@ func (c *Cache[V]) Stats() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.stats
-	s.Entries, s.AbsentEntries = t.entries.len(), t.absent.Len()
-	s.LoadsInFlight = int(c.gate.taken.Load())
+	s.Entries, s.AbsentEntries = t.entries.Len(), t.absent.Len()
+	s.LoadsInFlight = int(c.admission.taken.Load())
 	s.WorstStaleness = c.cfg.MaxTTL + c.cfg.MaxStale
 	return s
-}
-
-// Len returns how many values are held, expired ones that have not been noticed
-// included.
-func (c *Cache[V]) Len() int {
-	t := c.table
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.entries.len()
 }

@@ -20,15 +20,13 @@ var (
 
 // A record is what the tests cache.
 type record struct {
-	version  int
-	ttl      time.Duration
-	deadline time.Time
+	version int
+	ttl     time.Duration
 }
 
 func rules() cache.Rules[record] {
 	return cache.Rules[record]{
 		Lifetime:    func(r record) time.Duration { return r.ttl },
-		Deadline:    func(r record) time.Time { return r.deadline },
 		Absent:      func(err error) bool { return errors.Is(err, errAbsent) },
 		Unavailable: func(err error) bool { return errors.Is(err, errDown) },
 		Limited:     func(err error) bool { return errors.Is(err, errQuota) },

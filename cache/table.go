@@ -1,10 +1,8 @@
 package cache
 
 import (
-	"math"
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
@@ -18,7 +16,7 @@ import (
 // every case.
 type table[V any] struct {
 	mu      sync.Mutex
-	entries *ring[V]
+	entries *simplelru.LRU[string, *entry[V]]
 	// absent also has keys that are held, which Recheck has looked at. What is held
 	// goes before what it says.
 	absent *simplelru.LRU[string, absence]
@@ -37,9 +35,9 @@ func newTable[V any](capacity, absentCapacity int) *table[V] {
 // empty drops all entries. It does so by starting over, which takes the same
 // time for any number of them.
 func (t *table[V]) empty(capacity, absentCapacity int) {
-	// Its only error is for a capacity below 1, which Validate refuses.
-	absent, _ := simplelru.NewLRU[string, absence](absentCapacity, nil)
-	t.entries, t.absent = newRing[V](capacity), absent
+	// Their only error is for a capacity below 1, which Validate refuses.
+	t.entries, _ = simplelru.NewLRU[string, *entry[V]](capacity, nil)
+	t.absent, _ = simplelru.NewLRU[string, absence](absentCapacity, nil)
 }
 
 // void ends the waits for the load of a key, and keeps its result from being
@@ -53,53 +51,29 @@ func (t *table[V]) void(key string, reason error) {
 }
 
 // A moment is counted from the making of the cache, by a clock that goes on
-// evenly: setting the wall clock must not lengthen lives. Deadlines come from
-// outside and are by the wall clock.
+// evenly: setting the wall clock must not lengthen lives.
 type moment = time.Duration
 
-// An entry is a value and what may be done with it. Key, value and deadline
-// never change; the rest is guarded by the lock of the table. What a hit looks
-// at is side by side.
+// An entry is a value, which never changes, and what may be done with it, which the
+// lock of the table guards.
 type entry[V any] struct {
 	// freshUntil is the expiry.
 	freshUntil moment
 	// nextLoad is when a hit begins a background load.
 	nextLoad moment
-	deadline deadline
-	// used says that there was a hit since the hand of the ring came by.
-	used bool
 	// failing says that the last load found the store unavailable, and
 	// readAsUnheld that it was one for a key that is not held.
 	failing, readAsUnheld bool
-	slot                  int
-	key                   string
 	value                 V
-	// room is where a short key lies. To compare keys is then to have the entry
-	// at hand: with a million of them one wait for memory less.
-	room [shortKey]byte
 	// read is when the last load ended.
 	read moment
 }
 
-// shortKey is the length of the tokens that Kong makes.
-const shortKey = 32
-
-func (e *entry[V]) setKey(key string) {
-	if len(key) > len(e.room) {
-		e.key = key
-		return
-	}
-	copy(e.room[:], key)
-	e.key = unsafe.String(&e.room[0], len(key)) //nolint:gosec // never written to again
-}
-
-func (e *entry[V]) fresh(now moment) bool {
-	return now < e.freshUntil && !e.deadline.past()
-}
+func (e *entry[V]) fresh(now moment) bool { return now < e.freshUntil }
 
 // servable says whether the entry may be returned at all.
 func (e *entry[V]) servable(now moment, maxStale time.Duration) bool {
-	return now < e.freshUntil+maxStale && !e.deadline.past()
+	return now < e.freshUntil+maxStale
 }
 
 // storeDown says whether the store is taken to be unavailable, from what the last load
@@ -107,27 +81,6 @@ func (e *entry[V]) servable(now moment, maxStale time.Duration) bool {
 func (e *entry[V]) storeDown(now moment, c *Config) bool {
 	return e.failing && now < e.read+c.RetryInterval+c.LoadTimeout
 }
-
-// A deadline is in nanoseconds since 1970, or [noDeadline], which is also what
-// all times beyond 2262 are.
-type deadline int64
-
-const noDeadline deadline = math.MaxInt64
-
-// newDeadline returns that of a time, of which zero is none.
-func newDeadline(t time.Time) deadline {
-	switch {
-	case t.IsZero(), t.After(time.Unix(0, math.MaxInt64)):
-		return noDeadline
-	case t.Before(time.Unix(0, math.MinInt64)):
-		return math.MinInt64
-	}
-	return deadline(t.UnixNano())
-}
-
-// past says whether the deadline has been reached. It reads the clock only if
-// there is one.
-func (d deadline) past() bool { return d != noDeadline && deadline(time.Now().UnixNano()) >= d }
 
 // An absence is the memory of a definite "not found", or with a nil err that of a
 // value that Recheck has read anew.

@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// How a ramp goes.
+// How a slow start goes.
 const (
-	// rampFloor is the least rate, in loads a second.
-	rampFloor = 10
-	// rampStart is the part of the usual rate that a ramp begins with: what
+	// slowStartFloor is the least rate, in loads a second.
+	slowStartFloor = 10
+	// slowStartShare is the part of the usual rate that a slow start begins with: what
 	// nobody can put off comes on top.
-	rampStart = 0.8
-	// rampDoubling is the time in which the rate doubles.
-	rampDoubling = 2 * time.Second
-	// rampTime is how long a ramp is.
-	rampTime = 20 * time.Second
-	// rampPatience is how many loads in a row, of different keys, must find the
+	slowStartShare = 0.8
+	// slowStartDoubling is the time in which the rate doubles.
+	slowStartDoubling = 2 * time.Second
+	// slowStartTime is how long a slow start is.
+	slowStartTime = 20 * time.Second
+	// outageAfter is how many loads in a row, of different keys, must find the
 	// store unavailable: a single record that it fails at is no outage.
-	rampPatience = 5
-	// rampMemory is the weight of the last second in what is usual.
-	rampMemory = 0.2
+	outageAfter = 5
+	// usualWeight is the weight of the last second in what is usual.
+	usualWeight = 0.2
 )
 
-// A ramp spreads the loads that have piled up while the store was unavailable.
+// A slowStart spreads the loads that have piled up while the store was unavailable.
 // All values that are in use want to be read again when it is back: a store that
 // just came up would meet all of them in its first second. Loads that somebody
 // else than a stale value has to wait for are not held up. It is safe for
 // concurrent use.
-type ramp struct {
+type slowStart struct {
 	mu sync.Mutex
 	// usual is how many loads that can wait begin a second while all is well.
 	usual float64
@@ -52,29 +52,29 @@ type ramp struct {
 func (p purpose) canWait() bool { return p == forRefresh || p == forStale }
 
 // began counts a load that can wait.
-func (r *ramp) began(now time.Duration) {
+func (r *slowStart) began(now time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.down() || r.climbing(now) {
-		// What is not usual does not count.
+		// Outages are excluded from the baseline.
 		r.second = int64(now / time.Second)
 		r.count = 0
 		return
 	}
 	if second := int64(now / time.Second); second != r.second {
-		r.usual += rampMemory * (r.count - r.usual)
-		r.usual *= math.Pow(1-rampMemory, float64(second-r.second-1))
+		r.usual += usualWeight * (r.count - r.usual)
+		r.usual *= math.Pow(1-usualWeight, float64(second-r.second-1))
 		r.second, r.count = second, 0
 	}
 	r.count++
 }
 
-func (r *ramp) down() bool { return r.failures >= rampPatience }
+func (r *slowStart) down() bool { return r.failures >= outageAfter }
 
-func (r *ramp) climbing(now time.Duration) bool { return r.up > 0 && now-r.up < rampTime }
+func (r *slowStart) climbing(now time.Duration) bool { return r.up > 0 && now-r.up < slowStartTime }
 
 // ended takes note of whether the load of key found the store able to answer.
-func (r *ramp) ended(key string, able bool, now time.Duration) {
+func (r *slowStart) ended(key string, able bool, now time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !able {
@@ -90,13 +90,13 @@ func (r *ramp) ended(key string, able bool, now time.Duration) {
 }
 
 // allows says whether a load that can wait may begin.
-func (r *ramp) allows(now time.Duration) bool {
+func (r *slowStart) allows(now time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.down() || !r.climbing(now) {
 		return true
 	}
-	rate := max(rampStart*r.usual, rampFloor) * math.Exp2(float64(now-r.up)/float64(rampDoubling))
+	rate := max(slowStartShare*r.usual, slowStartFloor) * math.Exp2(float64(now-r.up)/float64(slowStartDoubling))
 	r.tokens = min(r.tokens+rate*(now-r.at).Seconds(), max(rate/10, 1))
 	r.at = now
 	if r.tokens < 1 {

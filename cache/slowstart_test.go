@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// outage takes a ramp through an outage that so many different keys found, with a usual
+// outage takes a slow start through an outage that so many different keys found, with a usual
 // rate of so many loads a second before. It returns when the store is back.
-func outage(r *ramp, usual, keys int) (back time.Duration) {
+func outage(r *slowStart, usual, keys int) (back time.Duration) {
 	for second := range 60 {
 		for i := range usual {
 			r.began(time.Duration(second)*time.Second + time.Duration(i)*time.Microsecond)
@@ -23,7 +23,7 @@ func outage(r *ramp, usual, keys int) (back time.Duration) {
 }
 
 // allowed counts the loads that may begin at one moment, of more than could be usual.
-func allowed(r *ramp, now time.Duration) (n int) {
+func allowed(r *slowStart, now time.Duration) (n int) {
 	for range manyLoads {
 		if r.allows(now) {
 			n++
@@ -37,7 +37,7 @@ const manyLoads = 100_000
 func TestRampHoldsNothingUpWithoutAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, now := range []time.Duration{0, time.Second, time.Hour} {
-		var r ramp
+		var r slowStart
 		if got := allowed(&r, now); got != manyLoads {
 			t.Errorf("%s after the beginning: %d of %d loads may begin, want all", now, got, manyLoads)
 		}
@@ -46,8 +46,8 @@ func TestRampHoldsNothingUpWithoutAnOutage(t *testing.T) {
 
 func TestRampTakesFailuresOfSeveralKeysForAnOutage(t *testing.T) {
 	t.Parallel()
-	for keys, want := range map[int]bool{1: false, rampPatience - 1: false, rampPatience: true} {
-		var r ramp
+	for keys, want := range map[int]bool{1: false, outageAfter - 1: false, outageAfter: true} {
+		var r slowStart
 		if got := allowed(&r, outage(&r, 100, keys)) < manyLoads; got != want {
 			t.Errorf("after failures of %d keys: held up %t, want %t", keys, got, want)
 		}
@@ -56,13 +56,13 @@ func TestRampTakesFailuresOfSeveralKeysForAnOutage(t *testing.T) {
 
 func TestRampBeginsWithOneLoadAndIsOverAfterItsTime(t *testing.T) {
 	t.Parallel()
-	var r ramp
-	back := outage(&r, 100, rampPatience)
+	var r slowStart
+	back := outage(&r, 100, outageAfter)
 	if got := allowed(&r, back); got != 1 {
 		t.Errorf("when the store is back: %d loads may begin at once, want 1", got)
 	}
-	if got := allowed(&r, back+rampTime); got != manyLoads {
-		t.Errorf("after the ramp: %d of %d loads may begin, want all", got, manyLoads)
+	if got := allowed(&r, back+slowStartTime); got != manyLoads {
+		t.Errorf("after the slowStart: %d of %d loads may begin, want all", got, manyLoads)
 	}
 }
 
@@ -70,18 +70,18 @@ func TestRampBeginsWithOneLoadAndIsOverAfterItsTime(t *testing.T) {
 func TestRampAllowsNoBurstAfterAPause(t *testing.T) {
 	t.Parallel()
 	const usual = 100
-	var r ramp
-	back := outage(&r, usual, rampPatience)
-	if got := allowed(&r, back+rampDoubling); got < usual/10 || got > usual/5 {
+	var r slowStart
+	back := outage(&r, usual, outageAfter)
+	if got := allowed(&r, back+slowStartDoubling); got < usual/10 || got > usual/5 {
 		t.Errorf("%d loads may begin at once, want about a tenth of the rate of %d a second", got, usual)
 	}
 }
 
-// A ramp is as slow after a second outage as after the first.
+// A slow start is as slow after a second outage as after the first.
 func TestRampRemembersWhatWasUsualOverAnOutage(t *testing.T) {
 	t.Parallel()
 	const usual = 100
-	var r ramp
+	var r slowStart
 	// spread counts the loads that may begin in the first second, tried every millisecond.
 	spread := func(back time.Duration) (n int) {
 		for i := range 1000 {
@@ -92,14 +92,14 @@ func TestRampRemembersWhatWasUsualOverAnOutage(t *testing.T) {
 		}
 		return n
 	}
-	back := outage(&r, usual, rampPatience)
+	back := outage(&r, usual, outageAfter)
 	first := spread(back)
-	back += rampTime
-	for i := range rampPatience {
+	back += slowStartTime
+	for i := range outageAfter {
 		r.ended(fmt.Sprint(i), false, back)
 	}
 	r.began(back)
-	back += rampTime
+	back += slowStartTime
 	r.ended("0", true, back)
 	if second := spread(back); first < usual/2 || first > usual || second != first {
 		t.Errorf("in the first second after the first outage %d loads may begin, after the second %d, want the same, below the usual %d", first, second, usual)

@@ -9,10 +9,10 @@ import (
 // oldest is forgotten.
 func TestKeysThatShareAPlaceAreAllRemembered(t *testing.T) {
 	t.Parallel()
-	var f familiar
+	var f recentlyRefused
 	first, _ := f.place("good 0")
 	together := []string{"good 0"}
-	for i := 1; len(together) <= familiarWays; i++ {
+	for i := 1; len(together) <= refusedWays; i++ {
 		key := "good " + strconv.Itoa(i)
 		if ways, _ := f.place(key); &ways[0] == &first[0] {
 			together = append(together, key)
@@ -27,15 +27,15 @@ func TestKeysThatShareAPlaceAreAllRemembered(t *testing.T) {
 		return n
 	}
 	for range 3 {
-		for _, key := range together[:familiarWays] {
+		for _, key := range together[:refusedWays] {
 			f.refused(key)
 		}
-		if got := remembered(); got != familiarWays {
-			t.Fatalf("%d of %d keys of one place are known", got, familiarWays)
+		if got := remembered(); got != refusedWays {
+			t.Fatalf("%d of %d keys of one place are known", got, refusedWays)
 		}
 	}
-	f.refused(together[familiarWays])
-	if !f.deserves(together[familiarWays]) || f.deserves(together[0]) || remembered() != familiarWays {
+	f.refused(together[refusedWays])
+	if !f.deserves(together[refusedWays]) || f.deserves(together[0]) || remembered() != refusedWays {
 		t.Errorf("with one more, %d are known, the oldest %t", remembered(), f.deserves(together[0]))
 	}
 }
@@ -43,7 +43,7 @@ func TestKeysThatShareAPlaceAreAllRemembered(t *testing.T) {
 // TestKeyThatWasAbsentDeservesNoSecondChance: until that is forgotten.
 func TestKeyThatWasAbsentDeservesNoSecondChance(t *testing.T) {
 	t.Parallel()
-	var f familiar
+	var f recentlyRefused
 	for _, before := range []func(string){func(string) {}, f.refused, f.absent} {
 		before("key")
 		f.absent("key")
