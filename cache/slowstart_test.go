@@ -6,9 +6,12 @@ import (
 	"time"
 )
 
-// outage takes a slow start through an outage that so many different keys found, with a usual
-// rate of so many loads a second before. It returns when the store is back.
-func outage(r *slowStart, usual, keys int) (back time.Duration) {
+// usual is how many loads a second there are before an outage.
+const usual = 100
+
+// outage takes a slow start through an outage that so many different keys found. It
+// returns when the store is back.
+func outage(r *slowStart, keys int) (back time.Duration) {
 	for second := range 60 {
 		for i := range usual {
 			r.began(time.Duration(second)*time.Second + time.Duration(i)*time.Microsecond)
@@ -34,7 +37,7 @@ func allowed(r *slowStart, now time.Duration) (n int) {
 
 const manyLoads = 100_000
 
-func TestRampHoldsNothingUpWithoutAnOutage(t *testing.T) {
+func TestSlowStartHoldsNothingUpWithoutAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, now := range []time.Duration{0, time.Second, time.Hour} {
 		var r slowStart
@@ -44,43 +47,41 @@ func TestRampHoldsNothingUpWithoutAnOutage(t *testing.T) {
 	}
 }
 
-func TestRampTakesFailuresOfSeveralKeysForAnOutage(t *testing.T) {
+func TestSlowStartTakesFailuresOfSeveralKeysForAnOutage(t *testing.T) {
 	t.Parallel()
 	for keys, want := range map[int]bool{1: false, outageAfter - 1: false, outageAfter: true} {
 		var r slowStart
-		if got := allowed(&r, outage(&r, 100, keys)) < manyLoads; got != want {
+		if got := allowed(&r, outage(&r, keys)) < manyLoads; got != want {
 			t.Errorf("after failures of %d keys: held up %t, want %t", keys, got, want)
 		}
 	}
 }
 
-func TestRampBeginsWithOneLoadAndIsOverAfterItsTime(t *testing.T) {
+func TestSlowStartBeginsWithOneLoadAndIsOverAfterItsTime(t *testing.T) {
 	t.Parallel()
 	var r slowStart
-	back := outage(&r, 100, outageAfter)
+	back := outage(&r, outageAfter)
 	if got := allowed(&r, back); got != 1 {
 		t.Errorf("when the store is back: %d loads may begin at once, want 1", got)
 	}
 	if got := allowed(&r, back+slowStartTime); got != manyLoads {
-		t.Errorf("after the slowStart: %d of %d loads may begin, want all", got, manyLoads)
+		t.Errorf("after the slow start: %d of %d loads may begin, want all", got, manyLoads)
 	}
 }
 
 // What a quiet time saves up is not asked for at once.
-func TestRampAllowsNoBurstAfterAPause(t *testing.T) {
+func TestSlowStartAllowsNoBurstAfterAPause(t *testing.T) {
 	t.Parallel()
-	const usual = 100
 	var r slowStart
-	back := outage(&r, usual, outageAfter)
+	back := outage(&r, outageAfter)
 	if got := allowed(&r, back+slowStartDoubling); got < usual/10 || got > usual/5 {
 		t.Errorf("%d loads may begin at once, want about a tenth of the rate of %d a second", got, usual)
 	}
 }
 
 // A slow start is as slow after a second outage as after the first.
-func TestRampRemembersWhatWasUsualOverAnOutage(t *testing.T) {
+func TestSlowStartRemembersWhatWasUsualOverAnOutage(t *testing.T) {
 	t.Parallel()
-	const usual = 100
 	var r slowStart
 	// spread counts the loads that may begin in the first second, tried every millisecond.
 	spread := func(back time.Duration) (n int) {
@@ -92,7 +93,7 @@ func TestRampRemembersWhatWasUsualOverAnOutage(t *testing.T) {
 		}
 		return n
 	}
-	back := outage(&r, usual, outageAfter)
+	back := outage(&r, outageAfter)
 	first := spread(back)
 	back += slowStartTime
 	for i := range outageAfter {
