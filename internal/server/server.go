@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +23,9 @@ type Server struct {
 	log    *zap.Logger
 	grpc   *grpc.Server
 	health *health.Server
+	// served are the names that the health service is asked about: that of each
+	// service, and the empty one for all of them.
+	served []string
 	checks []Check
 	drain  Drain
 
@@ -37,12 +42,22 @@ type Drain struct {
 }
 
 // New returns a Server for a gRPC server whose services are registered already.
-// It adds the health service. It is ready when every check passes.
+// It adds the health service, which knows each of them by its name. It is ready
+// when every check passes.
 func New(log *zap.Logger, srv *grpc.Server, checks []Check, drain Drain) *Server {
-	s := &Server{log: log, grpc: srv, health: health.NewServer(), checks: checks, drain: drain}
-	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
+	s := &Server{
+		log: log, grpc: srv, health: health.NewServer(), checks: checks, drain: drain,
+		served: slices.AppendSeq([]string{""}, maps.Keys(srv.GetServiceInfo())),
+	}
+	s.tellHealth(healthpb.HealthCheckResponse_NOT_SERVING)
 	healthpb.RegisterHealthServer(srv, s.health)
 	return s
+}
+
+func (s *Server) tellHealth(status healthpb.HealthCheckResponse_ServingStatus) {
+	for _, name := range s.served {
+		s.health.SetServingStatus(name, status)
+	}
 }
 
 // Listeners are where the server is reached.
@@ -91,7 +106,7 @@ func (s *Server) reportHealth(ctx, running context.Context) {
 			if is {
 				status = healthpb.HealthCheckResponse_SERVING
 			}
-			s.health.SetServingStatus("", status)
+			s.tellHealth(status)
 			s.log.Info("readiness changed", zap.Bool("ready", is))
 		}
 		select {

@@ -32,6 +32,9 @@ type running struct {
 	ended  chan error
 }
 
+// servedName is the service that the server is there for.
+const servedName = "test.Authorization"
+
 func start(t *testing.T, checks []Check, drain Drain) *running {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -42,7 +45,9 @@ func start(t *testing.T, checks []Check, drain Drain) *running {
 			t.Fatal(err)
 		}
 	}
-	s := New(zap.NewNop(), grpc.NewServer(GRPCOptions()...), checks, drain)
+	srv := grpc.NewServer(GRPCOptions()...)
+	srv.RegisterService(&grpc.ServiceDesc{ServiceName: servedName, HandlerType: (*any)(nil)}, nil)
+	s := New(zap.NewNop(), srv, checks, drain)
 	conn, err := grpc.NewClient(Address(l.GRPC), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -86,8 +91,46 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func (r *running) serving(t *testing.T) bool {
 	t.Helper()
-	res, err := r.health.Check(t.Context(), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
-	return err == nil && res.GetStatus() == healthpb.HealthCheckResponse_SERVING
+	is, err := r.condition(t, "")
+	return err == nil && is == healthpb.HealthCheckResponse_SERVING
+}
+
+// condition asks the health service about one service, "" for all of them.
+func (r *running) condition(t *testing.T, service string) (healthpb.HealthCheckResponse_ServingStatus, error) {
+	t.Helper()
+	res, err := r.health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: service}, grpc.WaitForReady(true))
+	return res.GetStatus(), err
+}
+
+// Load balancers ask by the name of the service that they send calls to.
+func TestTheHealthServiceAnswersForEachServiceByItsName(t *testing.T) {
+	var up atomic.Bool
+	r := start(t, []Check{{Name: "vault x", Func: func() error {
+		if up.Load() {
+			return nil
+		}
+		return errors.New("not reached yet")
+	}}}, Drain{Wait: 500 * time.Millisecond, Timeout: time.Second})
+	expect := func(want healthpb.HealthCheckResponse_ServingStatus) {
+		t.Helper()
+		for _, service := range []string{"", servedName} {
+			eventually(t, service+": "+want.String(), func() bool {
+				is, err := r.condition(t, service)
+				return err == nil && is == want
+			})
+		}
+	}
+	expect(healthpb.HealthCheckResponse_NOT_SERVING)
+	up.Store(true)
+	expect(healthpb.HealthCheckResponse_SERVING)
+	if _, err := r.condition(t, "test.Other"); status.Code(err) != codes.NotFound {
+		t.Errorf("a service that there is not: got %v, want NOT_FOUND", err)
+	}
+	r.stop()
+	expect(healthpb.HealthCheckResponse_NOT_SERVING)
+	if err := <-r.ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
 }
 
 func TestReadinessFollowsTheChecks(t *testing.T) {
