@@ -6,8 +6,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
@@ -81,6 +83,32 @@ func TestTheExampleForEnvoyNamesThePolicyOfARouteAsWeReadIt(t *testing.T) {
 	in.Attributes.ContextExtensions = perRoute.GetCheckSettings().GetContextExtensions()
 	if got := read(t, in).PolicyName; got != "orders" {
 		t.Errorf("got policy %q, want orders", got)
+	}
+}
+
+// drainWait is the default of drain.wait, for which a replica that stops goes on
+// answering.
+const drainWait = 5 * time.Second
+
+func TestTheExampleForEnvoyLeavesAReplicaThatStopsBeforeItStopsAnswering(t *testing.T) {
+	t.Parallel()
+	var authz *clusterv3.Cluster
+	for _, c := range bootstrap(t).GetStaticResources().GetClusters() {
+		if c.GetName() == "authz" {
+			authz = c
+		}
+	}
+	checks := authz.GetHealthChecks()
+	if len(checks) != 1 || checks[0].GetGrpcHealthCheck() == nil {
+		t.Fatalf("health checks of the cluster: got %v, want one of gRPC", checks)
+	}
+	c := checks[0]
+	notices := time.Duration(c.GetUnhealthyThreshold().GetValue()) * (c.GetInterval().AsDuration() + c.GetTimeout().AsDuration())
+	if notices <= 0 || notices >= drainWait {
+		t.Errorf("a replica that is not ready is left within %s, want less than %s", notices, drainWait)
+	}
+	if idle := c.GetNoTrafficInterval().AsDuration(); idle <= 0 || idle > c.GetInterval().AsDuration() {
+		t.Errorf("before there is any request it is asked every %s, want no less often than else", idle)
 	}
 }
 

@@ -23,6 +23,8 @@ type EnvoyConfig struct {
 	// policy in context_extensions. Requests for all other hosts go upstream
 	// without a policy being named.
 	Policies []string
+	// HealthChecks asks each authorizer whether it is ready, so often.
+	HealthChecks time.Duration
 }
 
 // A Listener is one listener, with its own ext_authz filter. Its name is also
@@ -31,7 +33,8 @@ type Listener struct {
 	Name string
 	// Port is 0 for a free one.
 	Port int
-	// Authz is where the filter asks: host:port or unix:/path.
+	// Authz is where the filter asks: host:port or unix:/path, or several of
+	// them, separated by commas.
 	Authz string
 	// TCP takes the network filter instead of the HTTP one.
 	TCP bool
@@ -63,6 +66,7 @@ func (c *EnvoyConfig) bootstrap() ([]byte, error) {
 	t, err := template.New("bootstrap").Funcs(template.FuncMap{
 		"json":       quote,
 		"cluster":    clusterName,
+		"addresses":  socketAddresses,
 		"address":    socketAddress,
 		"policyHost": PolicyHost,
 		"seconds":    seconds,
@@ -95,6 +99,19 @@ func seconds(d time.Duration) string {
 		d = 200 * time.Millisecond
 	}
 	return fmt.Sprintf("%.3fs", d.Seconds())
+}
+
+// socketAddresses writes each of several addresses as Envoy does.
+func socketAddresses(all string) ([]string, error) {
+	var out []string
+	for one := range strings.SplitSeq(all, ",") {
+		written, err := socketAddress(one)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, written)
+	}
+	return out, nil
 }
 
 // socketAddress writes host:port or unix:/path as Envoy does.

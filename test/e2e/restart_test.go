@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+// TestARollingRestartBehindHealthChecksRefusesNobody replaces one of two replicas
+// after the other, with Envoy asking them whether they are ready as the example
+// has it. The time between its questions and that of the drain are a fifth of
+// those in the example and of the default.
+func TestARollingRestartBehindHealthChecksRefusesNobody(t *testing.T) {
+	t.Parallel()
+	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
+	dir := t.TempDir()
+	w := &world{dir: dir, tokenFile: filepath.Join(dir, "vault-token")}
+	t.Cleanup(w.close)
+	must(t, w.startVault(t.Context()))
+	must(t, w.newReaderToken(t.Context()))
+	binary, err := suite.service()
+	must(t, err)
+	start := func(name, address string) *parts.Service {
+		t.Helper()
+		own := filepath.Join(dir, name)
+		must(t, os.MkdirAll(own, 0o700))
+		s, err := parts.StartService(t.Context(), parts.ServiceConfig{
+			Binary: binary, Dir: own, GRPC: address, Env: []string{"VAULT_AUTHZ_DRAIN_WAIT=1s"},
+			Entities: strings.NewReplacer("VAULT", w.vault.Address, "TOKENFILE", w.tokenFile).Replace(`
+vaults: [{name: v1, address: VAULT, mount: kong-auth, kv: v1, token: {file: TOKENFILE}}]
+` + consumers + `
+policies: [{name: default, default: true, vault: v1}]
+`),
+		})
+		must(t, err)
+		w.processes = append(w.processes, s.Process)
+		return s
+	}
+	replicas := []*parts.Service{start("1", ""), start("2", "")}
+	w.upstream, err = parts.StartUpstream(t.Context(), "127.0.0.1:0")
+	must(t, err)
+	w.envoy, err = parts.StartEnvoy(t.Context(), parts.EnvoyConfig{
+		Binary: suite.envoy, Dir: dir, Upstream: w.upstream.Address(), HealthChecks: 200 * time.Millisecond,
+		Listeners: []parts.Listener{{Name: onClosed, Authz: replicas[0].GRPC + "," + replicas[1].GRPC, Timeout: time.Second}},
+	})
+	must(t, err)
+	w.processes = append(w.processes, w.envoy.Process)
+
+	ask := func(ctx context.Context) error {
+		a, err := w.try(ctx, onClosed, protocols()[0], request{target: "/", header: nil})
+		if err == nil && a.status != http.StatusUnauthorized {
+			err = fmt.Errorf("status = %d, want 401; body %q", a.status, a.body)
+		}
+		return err
+	}
+	await(t, 10*time.Second, ask)
+	ctx, done := context.WithCancel(t.Context())
+	defer done()
+	var asking sync.WaitGroup
+	var asked atomic.Int64
+	asking.Go(func() {
+		for ctx.Err() == nil {
+			if err := ask(ctx); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+			asked.Add(1)
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	for i, r := range replicas {
+		r.Stop(10 * time.Second)
+		start(fmt.Sprint(i+1), r.GRPC)
+		// Envoy asks the new one before it sends requests there; the other one must
+		// not go before that.
+		time.Sleep(time.Second)
+	}
+	done()
+	asking.Wait()
+	t.Logf("%d requests during two restarts", asked.Load())
+	if asked.Load() < 50 {
+		t.Errorf("%d requests during two restarts show nothing", asked.Load())
+	}
+}
