@@ -56,7 +56,7 @@ policies: [{name: default, default: true, vault: v1}]
 	w.processes = append(w.processes, w.envoy.Process)
 
 	ask := func(ctx context.Context) error {
-		a, err := w.try(ctx, onClosed, protocols()[0], request{target: "/", header: nil})
+		a, err := w.try(ctx, onClosed, protocols()[0], request{target: "/"})
 		if err == nil && a.status != http.StatusUnauthorized {
 			err = fmt.Errorf("status = %d, want 401; body %q", a.status, a.body)
 		}
@@ -78,6 +78,8 @@ policies: [{name: default, default: true, vault: v1}]
 	})
 	for i, r := range replicas {
 		r.Stop(10 * time.Second)
+		// Without health checks its requests fail from here on.
+		time.Sleep(time.Second)
 		start(fmt.Sprint(i+1), r.GRPC)
 		// Envoy asks the new one before it sends requests there; the other one must
 		// not go before that.
