@@ -163,7 +163,7 @@ func (v *Vault) absent(a *answer) *Error {
 		return v.noSuchPath(a)
 	case slices.ContainsFunc(a.Warnings, func(w string) bool { return strings.Contains(w, "versioned K/V") }):
 		if v.layout.v2 {
-			return fail(StateWrongVersion, a.status, "%q is a folder in a KV v2 mount, not the mount; correct mount", v.cfg.Mount)
+			return fail(StateWrongVersion, a.status, "%q is a folder in a KV v2 mount, not the mount; set mount to where the engine is, and prefix to the rest", v.cfg.Mount)
 		}
 		return v.wrongVersion(a.status)
 	case other:

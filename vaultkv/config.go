@@ -29,6 +29,10 @@ type Config struct {
 	Namespace string
 	// Mount is the path of the KV mount without slashes around it.
 	Mount string
+	// Prefix is a folder in the mount, without slashes around it, for a mount that
+	// is shared with others: all credentials are in it, and nothing beside it is
+	// read or written. Empty for the mount itself.
+	Prefix string
 	// KV is the version of the mount, [KV1] (the default, as in Kong) or
 	// [KV2]. It is never guessed.
 	KV string
@@ -85,6 +89,9 @@ func (c *Config) Validate() error {
 	}
 	if err := ValidateMount(c.Mount); err != nil {
 		errs = append(errs, fmt.Errorf("mount: %w", err))
+	}
+	if err := validatePrefix(c.Prefix); err != nil {
+		errs = append(errs, fmt.Errorf("prefix: %w", err))
 	}
 	if err := validateNamespace(c.Namespace); err != nil {
 		errs = append(errs, fmt.Errorf("namespace: %w", err))

@@ -8,7 +8,9 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -45,9 +48,102 @@ func TestConformance(t *testing.T) {
 						t.Errorf("Check = %v, State = %s, Ready = %t, want nil, ok, true", err, v.State(), v.Ready())
 					}
 				})
+				t.Run(kv+" in a folder of a mount that others use", func(t *testing.T) {
+					conformanceInAFolder(t, srv, kv)
+				})
 			}
 		})
 	}
+}
+
+// conformanceInAFolder: an engine whose prefix is a folder does all that one does
+// which has a mount to itself, with what the policies of deploy/vault allow, and sees
+// nothing of what lies above, beside and below.
+func conformanceInAFolder(t *testing.T, srv *server, kv string) {
+	t.Helper()
+	mount, folder := "shared-"+kv, "team-a/kong-auth"
+	srv.mount(mount, kv)
+	put := func(key, body string) {
+		if kv == "v2" {
+			srv.do(http.MethodPost, mount+"/data/"+key, map[string]any{"data": json.RawMessage(body)})
+			return
+		}
+		srv.do(http.MethodPost, mount+"/"+key, json.RawMessage(body))
+	}
+	others := []string{"", "team-a/", "team-a/other/", "team-b/kong-auth/", folder + "/below/"}
+	for _, place := range others {
+		put(place+accessToken, string(record(`"note":"of others"`)))
+		put(place+"of-others", string(record()))
+	}
+	token, _ := srv.token(inFolder(t, "kv-"+kv+".hcl", mount, folder) + inFolder(t, "manage-"+kv+".hcl", mount, folder))
+	v, _, _ := open(t, srv.address, func(c *vaultkv.Config) {
+		c.Token, c.Mount, c.Prefix, c.KV, c.Timeout = token, mount, folder, kv, 20*time.Second
+	})
+	conformance(t, v)
+	if err := v.Check(t.Context()); err != nil || v.State() != vaultkv.StateOK || !v.Ready() {
+		t.Errorf("Check = %v, State = %s, Ready = %t, want nil, ok, true", err, v.State(), v.Ready())
+	}
+	root, _, _ := open(t, srv.address, func(c *vaultkv.Config) {
+		c.Token, c.Mount, c.KV, c.Timeout = srv.rootToken, mount, kv, 20*time.Second
+	})
+	for _, place := range others {
+		elsewhere := root
+		if place != "" {
+			elsewhere, _, _ = open(t, srv.address, func(c *vaultkv.Config) {
+				c.Token, c.Mount, c.Prefix, c.KV, c.Timeout = srv.rootToken, mount, strings.TrimSuffix(place, "/"), kv, 20*time.Second
+			})
+		}
+		document, found, err := elsewhere.Read(t.Context(), accessToken)
+		if err != nil || !found || !strings.Contains(string(document), "of others") {
+			t.Errorf("what others have at %q: found = %t, %v, want it as it was", place+accessToken, found, err)
+		}
+	}
+	for _, key := range []string{"../" + accessToken, "../../" + accessToken, "..", "below/" + accessToken, "%2e%2e/" + accessToken, "..%2f" + accessToken, "of-others"} {
+		if _, found, err := v.Read(t.Context(), key); found || err == nil && key != "of-others" {
+			t.Errorf("Read(%q): found = %t, %v, want an error", key, found, err)
+		}
+		if key == "of-others" {
+			continue
+		}
+		if err := v.Delete(t.Context(), key); err == nil {
+			t.Errorf("Delete(%q) = nil, want an error", key)
+		}
+	}
+	if kv == "v2" {
+		// The state is beside the credentials, and in no folder.
+		srv.mount("state", kv)
+		srv.do(http.MethodPost, "state/data/changes", map[string]any{"data": map[string]any{"n": 1}})
+		all, _, _ := open(t, srv.address, func(c *vaultkv.Config) {
+			c.Token, c.Mount, c.Prefix, c.KV, c.Timeout = srv.rootToken, mount, folder, kv, 20*time.Second
+		})
+		state, err := all.Beside("state", "state", vaultkv.KV2, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, found, err := state.ReadVersion(t.Context(), "changes"); err != nil || !found {
+			t.Errorf("the state beside it: found = %t, %v, want it found", found, err)
+		}
+	}
+}
+
+// inFolder is a policy of deploy/vault for a folder in a mount, changed by the command
+// of docs/vault.md.
+func inFolder(t *testing.T, file, mount, folder string) string {
+	t.Helper()
+	docs, err := os.ReadFile("../docs/vault.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := regexp.MustCompile(`sed -E '([^']+)'`).FindSubmatch(docs)
+	if command == nil {
+		t.Fatal("docs/vault.md has no command that changes a policy for a folder")
+	}
+	expression := strings.NewReplacer("MOUNT", mount, "PREFIX", folder).Replace(string(command[1]))
+	out, err := exec.CommandContext(t.Context(), "sed", "-E", expression, "../deploy/vault/"+file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
 }
 
 func conformance(t *testing.T, kv vaultkv.Engine) {

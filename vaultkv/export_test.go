@@ -69,6 +69,19 @@ func (v *Vault) EndHold() {
 	}
 }
 
+// PathsOf returns the paths that an entry is read and written at, and deleted at, none
+// where the key can be none.
+func PathsOf(c Config, key string) map[string]string {
+	l, all := newLayout(c), map[string]string{}
+	if p, ok := l.object(key); ok {
+		all["data"] = p
+	}
+	if p, ok := l.whole(key); ok {
+		all["metadata"] = p
+	}
+	return all
+}
+
 // A Node is what is known of a node.
 type Node struct {
 	Answers, Active bool

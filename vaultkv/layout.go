@@ -6,7 +6,8 @@ import (
 	"path"
 )
 
-// layout is where a KV version keeps things below its mount.
+// layout is where a KV version keeps things below its mount, and below the folder in
+// it if there is one.
 type layout struct {
 	// data holds the objects, metadata what a deletion for good has to name;
 	// both end with a slash.
@@ -19,10 +20,16 @@ type layout struct {
 }
 
 func newLayout(c Config) layout {
-	if c.KV == KV2 {
-		return layout{data: c.Mount + "/data/", metadata: c.Mount + "/metadata/", list: c.Mount + "/metadata", v2: true}
+	folder := ""
+	if c.Prefix != "" {
+		folder = "/" + c.Prefix
 	}
-	return layout{data: c.Mount + "/", metadata: c.Mount + "/", list: c.Mount}
+	if c.KV == KV2 {
+		data, metadata := c.Mount+"/data"+folder, c.Mount+"/metadata"+folder
+		return layout{data: data + "/", metadata: metadata + "/", list: metadata, v2: true}
+	}
+	all := c.Mount + folder
+	return layout{data: all + "/", metadata: all + "/", list: all}
 }
 
 func (l layout) object(key string) (string, bool) { return join(l.data, key) }

@@ -20,6 +20,20 @@ func ValidateMount(mount string) error {
 	return nil
 }
 
+// validatePrefix says what is wrong with a folder in a mount. Vault's own paths are
+// refused here too: what is called the mount may be the name of a namespace.
+func validatePrefix(prefix string) error {
+	switch {
+	case prefix == "":
+		return nil
+	case !isMount(prefix):
+		return fmt.Errorf("%q is not a folder in the mount: give plain segments without a slash at either end, like team-a/kong-auth", prefix)
+	case vaultsOwn(prefix) != "":
+		return fmt.Errorf("%q is refused: Vault keeps %q for itself, and a mount may turn out to be a namespace; give the folder another name", prefix, vaultsOwn(prefix))
+	}
+	return nil
+}
+
 // validateNamespace wants names that Vault lets a namespace have.
 func validateNamespace(namespace string) error {
 	plain := strings.TrimSuffix(namespace, "/")
@@ -49,6 +63,12 @@ func vaultsOwn(p string) string {
 // namespace. It knows no servers: one server has many names.
 func Within(namespace, mount, ofNamespace, ofMount string) bool {
 	return strings.HasPrefix(fullPath(namespace, mount), fullPath(ofNamespace, ofMount))
+}
+
+// Reaches says whether any of what c reads or writes lies in a mount.
+func (c *Config) Reaches(namespace, mount string) bool {
+	l := newLayout(*c)
+	return Within(c.Namespace, l.data, namespace, mount) || Within(c.Namespace, l.metadata, namespace, mount)
 }
 
 // fullPath is the path from the root namespace, which has a name too.

@@ -84,7 +84,7 @@ func open(clusters *Clusters, c Config, log *zap.Logger) (*Vault, error) {
 // connections and the token of v. Both are looked after by the Run of v.
 func (v *Vault) Beside(name, mount, kv string, log *zap.Logger) (*Vault, error) {
 	c := v.cfg
-	c.Name, c.Mount, c.KV = name, mount, kv
+	c.Name, c.Mount, c.Prefix, c.KV = name, mount, "", kv
 	if err := ValidateMount(mount); err != nil {
 		return nil, fmt.Errorf("mount: %w", err)
 	}

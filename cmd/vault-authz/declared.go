@@ -21,7 +21,7 @@ func declared(c *config.Config) admin.Declared {
 }
 
 func declaredVault(v *config.Vault) admin.VaultObject {
-	o := admin.VaultObject{Name: v.Name, Mount: v.Mount, KV: v.KV, Namespace: v.Namespace, Declared: true}
+	o := admin.VaultObject{Name: v.Name, Mount: v.Mount, Prefix: v.Prefix, KV: v.KV, Namespace: v.Namespace, Declared: true}
 	// The address has been validated; what there is none of stays empty. Of
 	// several, the first is shown: Kong's vault objects have one.
 	first, _, _ := strings.Cut(v.Address, ",")
@@ -36,7 +36,7 @@ func declaredVault(v *config.Vault) admin.VaultObject {
 // reached. What Kong's vault objects do not have takes the default.
 func vaultConfig(v admin.VaultObject) config.Vault {
 	c := config.Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig(), Revision: v.Revision, Lost: v.Lost}
-	c.Name, c.Address, c.Mount, c.Namespace = v.Name, v.Address(), v.Mount, v.Namespace
+	c.Name, c.Address, c.Mount, c.Prefix, c.Namespace = v.Name, v.Address(), v.Mount, v.Prefix, v.Namespace
 	c.Token = v.Token.Reveal()
 	if v.KV != "" {
 		c.KV = v.KV

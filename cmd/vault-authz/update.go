@@ -101,7 +101,7 @@ func (o *operator) updateConsumer() *cobra.Command {
 }
 
 var vaultFlags = map[string]string{
-	"name": "name", "address": "address", "mount": "mount", "kv": "kv", "namespace": "namespace", "token-from-file": "vault_token",
+	"name": "name", "address": "address", "mount": "mount", "prefix": "prefix", "kv": "kv", "namespace": "namespace", "token-from-file": "vault_token",
 }
 
 func (o *operator) updateVault() *cobra.Command {
@@ -123,12 +123,13 @@ func (o *operator) updateVault() *cobra.Command {
 			}
 			return s.showVault(v)
 		})
-	cmd.Long = "update changes a vault object. The Vault token has to be given again where the address, the mount, the KV version or\n" +
-		"the namespace changes: it is used where it was given for, and nowhere else." + unsetting
+	cmd.Long = "update changes a vault object. The Vault token has to be given again where the address, the mount, the prefix,\n" +
+		"the KV version or the namespace changes: it is used where it was given for, and nowhere else." + unsetting
 	f := cmd.Flags()
 	f.String("name", "", "`NAME` to have from now on")
 	f.String("address", "", "`URL` of the Vault, like https://vault.internal:8200")
 	f.String("mount", "", "`PATH` at which the KV engine is mounted")
+	f.String("prefix", "", "`FOLDER` in the mount that the credentials are in")
 	f.String("kv", "", "v1 or v2, the version of the KV engine")
 	f.String("namespace", "", "`NAMESPACE` of the Vault")
 	f.String("token-from-file", "", "`FILE` with the Vault token, - for standard input")

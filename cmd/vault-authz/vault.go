@@ -37,9 +37,9 @@ func listVaults(ctx context.Context, s *session, _ []string) error {
 	}
 	var lines [][]string
 	for _, v := range all {
-		lines = append(lines, []string{v.Name, vaultAddress(v), v.Mount, v.KV, text(v.Namespace), v.ID})
+		lines = append(lines, []string{v.Name, vaultAddress(v), v.Mount, text(v.Prefix), v.KV, text(v.Namespace), v.ID})
 	}
-	return s.many([]string{"NAME", "ADDRESS", "MOUNT", "KV", "NAMESPACE", "ID"}, lines)
+	return s.many([]string{"NAME", "ADDRESS", "MOUNT", "PREFIX", "KV", "NAMESPACE", "ID"}, lines)
 }
 
 func vaultAddress(v admin.Vault) string {
@@ -68,7 +68,7 @@ func (s *session) vault(ctx context.Context, idOrName string) (admin.Vault, erro
 
 func (s *session) showVault(v admin.Vault) error {
 	return s.one(
-		row{"name", v.Name}, row{"address", vaultAddress(v)}, row{"mount", v.Mount}, row{"kv", v.KV},
+		row{"name", v.Name}, row{"address", vaultAddress(v)}, row{"mount", v.Mount}, row{"prefix", text(v.Prefix)}, row{"kv", v.KV},
 		row{"namespace", text(v.Namespace)}, row{"vault token", v.VaultToken}, row{"id", v.ID},
 		row{"created", instant(v.CreatedAt)}, row{"updated", instant(v.UpdatedAt)},
 	)
@@ -76,7 +76,7 @@ func (s *session) showVault(v admin.Vault) error {
 
 func (o *operator) createVault() *cobra.Command {
 	var v admin.Vault
-	var address, namespace, from string
+	var address, prefix, namespace, from string
 	cmd := o.verb("create NAME", "Create a vault object",
 		"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --kv v2 --token-from-file token\n"+
 			"  vault print token | vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --token-from-file -",
@@ -92,6 +92,9 @@ func (o *operator) createVault() *cobra.Command {
 				return err
 			}
 			v.Name, v.VaultToken = args[0], token
+			if prefix != "" {
+				v.Prefix = &prefix
+			}
 			if namespace != "" {
 				v.Namespace = &namespace
 			}
@@ -105,6 +108,7 @@ func (o *operator) createVault() *cobra.Command {
 	f.StringVar(&v.ID, "id", "", "`UUID` to create it under, random by default")
 	f.StringVar(&address, "address", "", "`URL` of the Vault, like https://vault.internal:8200")
 	f.StringVar(&v.Mount, "mount", "", "`PATH` at which the KV engine is mounted")
+	f.StringVar(&prefix, "prefix", "", "`FOLDER` in the mount that the credentials are in, for a mount that is shared")
 	f.StringVar(&v.KV, "kv", "", "v1 or v2, the version of the KV engine; v1 by default")
 	f.StringVar(&namespace, "namespace", "", "`NAMESPACE` of the Vault")
 	f.StringVar(&from, "token-from-file", "", "`FILE` with the Vault token, - for standard input")

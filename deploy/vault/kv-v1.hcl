@@ -13,6 +13,9 @@
 # "kong-auth/KEY".
 #
 # Change the mount here and in the configuration (vaults[].mount) together.
+#
+# For a folder in the mount (vaults[].prefix) docs/vault.md has the command that
+# changes the paths.
 
 path "kong-auth/+" {
   capabilities = ["read"]

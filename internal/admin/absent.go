@@ -156,6 +156,6 @@ func notForDecK(routes []route) []route {
 }
 
 // fromDecK says whether a call is decK's. To it, /vaults is never /vault-auth: it
-// would fail on vault objects, which have no prefix, and then delete those that its
-// file does not have.
+// would fail on vault objects, whose prefix is another thing and mostly null, and then
+// delete those that its file does not have.
 func fromDecK(r *http.Request) bool { return strings.HasPrefix(r.UserAgent(), "decK/") }

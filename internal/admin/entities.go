@@ -20,7 +20,8 @@ type VaultObject struct {
 	// Protocol is http or https.
 	Protocol, Host string
 	Port           int
-	Mount          string
+	// Prefix is a folder in the mount, empty for the mount itself.
+	Mount, Prefix string
 	// Token is the Vault token. It is empty for a declared vault object, which
 	// has a login of its own.
 	Token Hidden
@@ -266,7 +267,7 @@ func (d Declared) documents() (map[string][]stored, error) {
 		ids[v.Name] = v.ID
 		add(authz.KindVaults, document{
 			"id": v.ID, "name": v.Name, "protocol": orNilText(v.Protocol), "host": orNilText(v.Host), "port": orNilPort(v.Port),
-			"mount": orNilText(v.Mount), "vault_token": masked, "kv": orNilText(v.KV), "namespace": orNilText(v.Namespace),
+			"mount": orNilText(v.Mount), "prefix": orNilText(v.Prefix), "vault_token": masked, "kv": orNilText(v.KV), "namespace": orNilText(v.Namespace),
 		})
 	}
 	for _, c := range d.Consumers {

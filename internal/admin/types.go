@@ -38,6 +38,7 @@ type Vault struct {
 	Host       string  `json:"host"`
 	Port       int     `json:"port"`
 	Mount      string  `json:"mount"`
+	Prefix     *string `json:"prefix,omitempty"`
 	VaultToken string  `json:"vault_token,omitempty"`
 	KV         string  `json:"kv,omitempty"`
 	Namespace  *string `json:"namespace,omitempty"`

@@ -23,6 +23,8 @@ func vaultsEntity() *entity {
 			{name: "host", required: true, check: checkHost},
 			{name: "port", kind: integer, required: true, min: 0, max: 65535},
 			{name: "mount", required: true, check: checkMount},
+			// Not Kong's.
+			{name: "prefix", check: checkMount},
 			// The announcement of 2019 calls it token.
 			{name: "vault_token", alias: "token", required: true, secret: true, check: checkVaultToken},
 			{name: "kv", byDefault: kv1, oneOf: []string{kv1, kv2}},
@@ -101,9 +103,9 @@ func checkVault(a *API, d, old document, v violations) error {
 		v.add("vault_token", "is the mask that answers show, give the token itself")
 	default:
 		d["vault_token"] = old["vault_token"]
-		for _, name := range []string{"protocol", "host", "port", "mount", "kv", "namespace"} {
+		for _, name := range []string{"protocol", "host", "port", "mount", "prefix", "kv", "namespace"} {
 			if d[name] != old[name] {
-				v.add("vault_token", "must be given again where protocol, host, port, mount, kv or namespace changes")
+				v.add("vault_token", "must be given again where protocol, host, port, mount, prefix, kv or namespace changes")
 			}
 		}
 	}
@@ -127,7 +129,7 @@ func vaultField(setting string) string {
 func vaultObjectOf(d document) VaultObject {
 	return VaultObject{
 		ID: d.text("id"), Name: d.text("name"), Protocol: d.text("protocol"), Host: d.text("host"), Port: int(d.number("port")),
-		Mount: d.text("mount"), Token: Hide(d.text("vault_token")), KV: d.text("kv"), Namespace: d.text("namespace"),
+		Mount: d.text("mount"), Prefix: d.text("prefix"), Token: Hide(d.text("vault_token")), KV: d.text("kv"), Namespace: d.text("namespace"),
 	}
 }
 

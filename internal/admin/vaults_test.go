@@ -20,6 +20,11 @@ func TestVaultObjects(t *testing.T) {
 		{name: "the mask is no token", method: "POST", path: "/vault-auth", contentType: typeForm, body: "name=x&vault_token=[redacted]" + rest, status: 400, want: []string{"mask"}},
 		{name: "kv", method: "POST", path: "/vault-auth", contentType: typeForm, body: "name=x&token=t&kv=v3" + rest, status: 400, want: []string{"expected one of: v1, v2"}},
 		{name: "a mount that leads elsewhere", method: "POST", path: "/vault-auth", contentType: typeForm, body: "name=x&token=t&protocol=https&host=h&port=1&mount=a/../sys", status: 400, want: []string{"mount: "}},
+		{name: "a folder in the mount", method: "POST", path: "/vault-auth", contentType: typeForm, body: "name=x&token=t&prefix=team-a/kong-auth" + rest, status: 201, want: []string{`"prefix":"team-a/kong-auth"`}},
+		{name: "a folder that is unset", method: "POST", path: "/vault-auth", contentType: typeForm, body: "name=x&token=t&prefix=" + rest, status: 201, want: []string{`"prefix":null`}},
+		{name: "a folder that leads elsewhere", method: "POST", path: "/vault-auth", contentType: typeForm, body: "name=x&token=t&prefix=../sys" + rest, status: 400, want: []string{"prefix: "}},
+		{name: "a folder of an empty segment", method: "POST", path: "/vault-auth", contentType: typeForm, body: "name=x&token=t&prefix=a//b" + rest, status: 400, want: []string{"prefix: "}},
+		{name: "a folder with an escape", method: "POST", path: "/vault-auth", contentType: typeJSON, body: `{"name":"x","token":"t","protocol":"https","host":"h","port":1,"mount":"m","prefix":"a%2fb"}`, status: 400, want: []string{"prefix: "}},
 		{name: "a host that is a URL", method: "POST", path: "/vault-auth", contentType: typeForm, body: "name=x&token=t&protocol=https&host=http://h/x&port=1&mount=m", status: 400, want: []string{"host: "}},
 		{name: "a name that looks like an id", method: "POST", path: "/vault-auth", contentType: typeForm, body: "token=t&name=" + someID + rest, status: 400, want: []string{"must not look like an id"}},
 		{name: "patch keeps the token", method: "PATCH", path: "/vault-auth/kong-auth", contentType: typeForm, body: "name=payments", status: 200, want: []string{`"name":"payments"`, `"[redacted]"`}},
@@ -32,7 +37,7 @@ func TestVaultObjects(t *testing.T) {
 
 func TestATokenThatIsNotGivenAgainGoesNowhereElse(t *testing.T) {
 	t.Parallel()
-	for _, change := range []string{"protocol=https", "host=evil.example.com", "port=8201", "mount=sys-audit", "kv=v2", "namespace=ns1"} {
+	for _, change := range []string{"protocol=https", "host=evil.example.com", "port=8201", "mount=sys-audit", "prefix=team-b", "kv=v2", "namespace=ns1"} {
 		field, value, _ := strings.Cut(change, "=")
 		for _, way := range []struct {
 			name, method, path, fields string

@@ -81,6 +81,7 @@ func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 	errs := []error{e.list(&v)}
 	set(&v.Proxy, e.Proxy)
 	set(&v.Namespace, e.Namespace)
+	set(&v.Prefix, e.Prefix)
 	set(&v.KV, e.KV)
 	set(&v.CAFile, e.CAFile)
 	set(&v.ClientCertFile, e.ClientCertFile)

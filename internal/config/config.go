@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"time"
 
@@ -184,10 +185,10 @@ func (c *Config) validateState(vaults map[string]bool) error {
 // written in many ways.
 func (c *Config) ApartFromState(v *Vault) error {
 	home := slices.IndexFunc(c.Vaults, func(v Vault) bool { return v.Name == c.State.Vault })
-	if c.State.Vault == "" || home < 0 || !vaultkv.Within(v.Namespace, v.Mount, c.Vaults[home].Namespace, c.State.Mount) {
+	if c.State.Vault == "" || home < 0 || !v.Reaches(c.Vaults[home].Namespace, c.State.Mount) {
 		return nil
 	}
-	return fmt.Errorf("mount: %q is refused: the state is kept there (state.mount); give another path to one of the two, also on different servers", v.Mount)
+	return fmt.Errorf("mount: %q is refused: the state is kept there (state.mount); give another path to one of the two, also on different servers", path.Join(v.Mount, v.Prefix))
 }
 
 // prefix puts where in front of each line of an error.

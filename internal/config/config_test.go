@@ -95,6 +95,8 @@ func TestMistakesAreNamedAndAllReported(t *testing.T) {
 		{name: "a mount that is Vault's own", text: strings.Replace(minimal, "mount: kong-auth", "mount: ns1/sys", 1), want: []string{`vaults[0] "kong-auth".mount: "ns1/sys" is refused`}},
 		{name: "a state mount that is Vault's own", text: minimal + "state: {vault: kong-auth, mount: cubbyhole}\n", want: []string{`state.mount: "cubbyhole" is refused`}},
 		{name: "credentials where the state is", text: minimal + "state: {vault: kong-auth, mount: kong-auth}\n", want: []string{`vaults[0] "kong-auth".mount: "kong-auth" is refused: the state is kept there`}},
+		{name: "a folder that leads out of the mount", text: strings.Replace(minimal, "mount: kong-auth", "mount: kong-auth, prefix: ../sys", 1), want: []string{`vaults[0] "kong-auth".prefix: "../sys" is not a folder`}},
+		{name: "credentials in the state, by a folder", text: strings.Replace(minimal, "mount: kong-auth", "mount: secret, prefix: State/data", 1) + "state: {vault: kong-auth, mount: secret/state}\n", want: []string{`vaults[0] "kong-auth".mount: "secret/State/data" is refused: the state is kept there`}},
 		{
 			name: "credentials in the state, by its namespace in the path and another server",
 			text: strings.NewReplacer("kong-auth, token", "kong-auth, namespace: ns1, token", "\nconsumers:", "\n  - {name: other, address: \"http://127.0.0.1\", mount: ns1/state/data, token: {file: /run/token}}\nconsumers:").Replace(minimal) + "state: {vault: kong-auth, mount: state}\n",

@@ -86,6 +86,7 @@ type vaultEntry struct {
 	Proxy          *string        `yaml:"proxy,omitempty" doc:"URL: HTTP proxy on the way to Vault; those of the environment are not used"`
 	Namespace      *string        `yaml:"namespace,omitempty" doc:"path: namespace (Vault Enterprise, OpenBao)"`
 	Mount          string         `yaml:"mount" doc:"path: mount of the KV engine; none of Vault's own, and not that of the state"`
+	Prefix         *string        `yaml:"prefix,omitempty" doc:"path: folder in the mount that the credentials are in, for a mount that is shared; without it they are in the mount itself"`
 	KV             *string        `yaml:"kv,omitempty" doc:"word: v1 or v2, the version of the KV engine"`
 	Token          tokenReference `yaml:"token,omitempty" doc:"reference: {file: PATH}, read again when it changes, or {env: NAME}; this or a login must be set"`
 	Login          loginSection   `yaml:"login,omitempty"`

@@ -256,8 +256,9 @@ func (f *File) entity(kind string, o object, at scope) {
 	case "vault_auth", "vault_auths", "vaults_auth", "vault_auth_vaults":
 		f.vaults = append(f.vaults, o)
 	case "vaults":
-		// Until 2.8 this was the name of vault objects.
-		if empty(o["prefix"]) && !empty(o["mount"]) && !empty(o["host"]) {
+		// Until 2.8 this was the name of vault objects. An entity of secrets
+		// management has these fields in its config.
+		if !empty(o["mount"]) && !empty(o["host"]) {
 			f.vaults = append(f.vaults, o)
 			return
 		}

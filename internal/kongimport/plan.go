@@ -187,7 +187,7 @@ func (p *planner) vault(o object) {
 	r := readerOf(o, "")
 	v := admin.Vault{
 		ID: r.id(), Name: r.text("name"), Protocol: r.text("protocol"), Host: r.text("host"), Port: r.integer("port"),
-		Mount: r.text("mount"), KV: cmp.Or(r.text("kv"), "v1"), Namespace: r.optional("namespace"),
+		Mount: r.text("mount"), Prefix: r.optional("prefix"), KV: cmp.Or(r.text("kv"), "v1"), Namespace: r.optional("namespace"),
 	}
 	token, usable := vaultToken(r)
 	s := Step{Action: Create, Kind: kindVault, Name: cmp.Or(v.Name, v.ID), ID: v.ID, Notes: r.unread(ignored()...)}
@@ -201,6 +201,7 @@ func (p *planner) vault(o object) {
 		d.add("host", v.Host, h.Host)
 		d.add("port", v.Port, h.Port)
 		d.add("mount", v.Mount, h.Mount)
+		d.add("prefix", v.Prefix, h.Prefix)
 		d.add("kv", v.KV, cmp.Or(h.KV, "v1"))
 		d.add("namespace", v.Namespace, h.Namespace)
 		s.compared(d)
@@ -251,6 +252,9 @@ func vaultArguments(v *admin.Vault) string {
 	}
 	address := url.URL{Scheme: v.Protocol, Host: net.JoinHostPort(strings.Trim(v.Host, "[]"), strconv.Itoa(v.Port))}
 	words = append(words, "--address", quoted(address.String()), "--mount", quoted(v.Mount), "--kv", quoted(v.KV))
+	if v.Prefix != nil {
+		words = append(words, "--prefix", quoted(*v.Prefix))
+	}
 	if v.Namespace != nil {
 		words = append(words, "--namespace", quoted(*v.Namespace))
 	}

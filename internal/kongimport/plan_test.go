@@ -112,6 +112,22 @@ left vault hcv | is an entity of Kong's secrets management, not a vault object o
 `,
 		},
 		{
+			name: "a vault object of a folder is made with it, and told from one of the mount itself",
+			file: strings.Replace(strings.Replace(vaultJSON, "vault-auths", "vaults", 1), `"mount":`, `"prefix":"team-a/kong-auth","mount":`, 1),
+			have: existing(),
+			want: `
+differs vault-auth main d3da058d | prefix is "team-a/kong-auth" in the file and null here
+`,
+		},
+		{
+			name: "a vault object of a folder whose token is not in the file is asked for with the folder",
+			file: strings.Replace(strings.Replace(vaultJSON, token, "{vault://env/token}", 1), `"mount":`, `"prefix":"team-a/kong-auth","mount":`, 1),
+			have: &Existing{},
+			want: `
+needs vault-auth main d3da058d | needs a token: vault-authz vault create main --id ` + vaultID + ` --address https://vault.internal:8200 --mount kong-auth --kv v1 --prefix team-a/kong-auth --token-from-file FILE
+`,
+		},
+		{
 			name: "a token that is a reference is asked for and never sent, and what hangs on it waits",
 			file: strings.Replace(vaultJSON, token, "{vault://env/token}", 1) + `{"plugins":[{"name":"vault-auth","config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}}]}`,
 			have: &Existing{},

@@ -5,7 +5,10 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -128,8 +131,35 @@ func TestThePolicyFilesAreEnoughInEveryCombination(t *testing.T) {
 					})
 				}
 			}
+			t.Run("a folder in the mount", func(t *testing.T) {
+				const folder = "team-a/credentials"
+				files := []string{"kv-" + kv, "manage-" + kv}
+				for i, name := range files {
+					files[i] = "folder-" + name
+					putPolicy(t, v, files[i], inFolder(t, name+".hcl", mountV1, folder))
+				}
+				m := managed{vault: v, kv: kv, prefix: folder, main: holders[0].hold(t, v, append(files, "state"))}
+				m.validate(t)
+				m.start(t)
+				m.operate(t)
+				m.stopQuietly(t)
+			})
 		})
 	})
+}
+
+// inFolder is a policy of deploy/vault for a folder in a mount, changed by the command
+// of docs/vault.md.
+func inFolder(t *testing.T, file, mount, folder string) string {
+	t.Helper()
+	command := regexp.MustCompile(`sed -E '([^']+)'`).FindStringSubmatch(readText(t, "../../docs/vault.md"))
+	if command == nil {
+		t.Fatal("docs/vault.md has no command that changes a policy for a folder")
+	}
+	expression := strings.NewReplacer("MOUNT", mount, "PREFIX", folder).Replace(command[1])
+	out, err := exec.CommandContext(t.Context(), "sed", "-E", expression, deployVault+file).Output()
+	must(t, err)
+	return string(out)
 }
 
 // TestEachPathOfThePolicyFilesForManagingIsNeeded: without it something fails, and
@@ -288,6 +318,8 @@ func TestThePolicyFilesAllowNothingElse(t *testing.T) {
 type managed struct {
 	vault *parts.Vault
 	kv    string
+	// prefix is the folder of the credentials in the mount, empty for none.
+	prefix string
 	// main and home are the settings for the tokens of the vault objects; without
 	// home the state is kept by main.
 	main, home string
@@ -307,7 +339,7 @@ func (m *managed) vaults() string {
 		sweep = "1s"
 	}
 	object := func(name, setting string) string {
-		return fmt.Sprintf("  - name: %s\n    address: %s\n    mount: %s\n    kv: %s\n    timeout: 10s\n    cache: {ttl: 1h, sweep: %s}\n    %s\n", name, m.vault.Address, mountV1, m.kv, sweep, setting)
+		return fmt.Sprintf("  - name: %s\n    address: %s\n    mount: %s\n    prefix: %q\n    kv: %s\n    timeout: 10s\n    cache: {ttl: 1h, sweep: %s}\n    %s\n", name, m.vault.Address, mountV1, m.prefix, m.kv, sweep, setting)
 	}
 	if m.home == "" {
 		return "state: {vault: main, mount: vault-authz, poll: 1s}\nvaults:\n" + object("main", m.main)
@@ -369,11 +401,12 @@ func (m *managed) operate(t *testing.T) {
 
 	// A deletion behind the back of the product is noticed by a sweep.
 	p := pair{unique("access"), unique("secret")}
-	must(t, m.vault.Put(ctx, mountV1, m.kv, p.access, map[string]any{
+	key := path.Join(m.prefix, p.access)
+	must(t, m.vault.Put(ctx, mountV1, m.kv, key, map[string]any{
 		"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": id}, "ttl": 3600,
 	}))
 	m.answers(t, p, http.StatusOK)
-	must(t, m.vault.Delete(ctx, mountV1, m.kv, p.access))
+	must(t, m.vault.Delete(ctx, mountV1, m.kv, key))
 	m.answers(t, p, http.StatusUnauthorized)
 
 	r.admin(t, 204, "DELETE", "/consumers/"+consumer)
