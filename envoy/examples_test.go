@@ -104,6 +104,11 @@ func TestTheExampleForEnvoyLeavesAReplicaThatStopsBeforeItStopsAnswering(t *test
 	}
 	c := checks[0]
 	notices := time.Duration(c.GetUnhealthyThreshold().GetValue()) * (c.GetInterval().AsDuration() + c.GetTimeout().AsDuration())
+	if merge := authz.GetCommonLbConfig().GetUpdateMergeWindow(); merge != nil {
+		notices += merge.AsDuration()
+	} else {
+		notices += time.Second
+	}
 	if notices <= 0 || notices >= drainWait {
 		t.Errorf("a replica that is not ready is left within %s, want less than %s", notices, drainWait)
 	}
