@@ -22,7 +22,8 @@ type spelling struct {
 // tokenNames is the search for the two tokens, prepared for one policy.
 type tokenNames struct {
 	// headers and parameters have each accepted spelling. Header names are in
-	// lower case; the others are case-sensitive, as in Kong.
+	// lower case; the others are case-sensitive, as in Kong. A header may be
+	// tokenOfScheme.
 	headers    map[string]int
 	parameters map[string]spelling
 	// lengths has bit n set where a name of n bytes is accepted: most names
@@ -33,9 +34,13 @@ type tokenNames struct {
 	// already. The access token's spelling counts by stride.
 	pairs  [][tokenCount]string
 	stride int
+	// scheme is that of the Authorization header, and bearer the token that is in
+	// there with SchemeBearer.
+	scheme Scheme
+	bearer int
 }
 
-func newTokenNames(access, secret []string) *tokenNames {
+func newTokenNames(access, secret []string, scheme Scheme) *tokenNames {
 	n := &tokenNames{headers: map[string]int{}, parameters: map[string]spelling{}}
 	var all [tokenCount][]string
 	for t, names := range [tokenCount][]string{access, secret} {
@@ -46,9 +51,14 @@ func newTokenNames(access, secret []string) *tokenNames {
 					all[t] = append(all[t], s)
 				}
 				n.headers[strings.ToLower(s)] = t
-				n.lengths[len(s)/64] |= 1 << (len(s) % 64)
+				n.addLength(len(s))
 			}
 		}
+	}
+	if n.scheme = scheme; scheme != SchemeNone {
+		n.bearer = n.headers[authorizationHeader]
+		n.headers[authorizationHeader] = tokenOfScheme
+		n.addLength(len(authorizationHeader))
 	}
 	n.stride = len(all[tokenSecret])
 	for _, a := range all[tokenAccess] {
@@ -58,6 +68,8 @@ func newTokenNames(access, secret []string) *tokenNames {
 	}
 	return n
 }
+
+func (n *tokenNames) addLength(length int) { n.lengths[length/64] |= 1 << (length % 64) }
 
 // hasLength says whether some accepted name has so many bytes.
 func (n *tokenNames) hasLength(length int) bool {

@@ -21,6 +21,9 @@ type Grammar struct {
 // most that people make by hand.
 func DefaultGrammar() Grammar { return Grammar{MaxLength: 256} }
 
+// maxTokenLength is the most that MaxLength can be.
+const maxTokenLength = 4096
+
 // extraAllowed are the characters that are safe in one segment of a path but
 // not common in tokens.
 const extraAllowed = "+=:@$*'()&"
@@ -28,8 +31,8 @@ const extraAllowed = "+=:@$*'()&"
 // Validate reports every mistake.
 func (g Grammar) Validate() error {
 	var errs []error
-	if g.MaxLength < 1 || g.MaxLength > 4096 {
-		errs = append(errs, fmt.Errorf("max_length: %d is not between 1 and 4096", g.MaxLength))
+	if g.MaxLength < 1 || g.MaxLength > maxTokenLength {
+		errs = append(errs, fmt.Errorf("max_length: %d is not between 1 and %d", g.MaxLength, maxTokenLength))
 	}
 	for _, c := range g.ExtraCharacters {
 		if !strings.ContainsRune(extraAllowed, c) {

@@ -46,6 +46,10 @@ func (p *policy) searchHeaders(r *Request) (found findings, odd []string) {
 		}
 		if t, ok := p.names.lookupHeader(h.Name); ok {
 			// The names that tokens are read from are all listed.
+			if t == tokenOfScheme {
+				found.addAuthorization(p.names.scheme, p.names.bearer, h.Value)
+				continue
+			}
 			found[t].add(h.Value)
 			continue
 		}

@@ -14,20 +14,30 @@ import (
 // searchHeadersSlowly is what searchHeaders must find, written without any of
 // its shortcuts.
 func searchHeadersSlowly(p *policy, r *Request) (found findings, odd []string) {
+	tokens := slices.Concat(p.AccessTokenNames, p.SecretTokenNames)
+	if p.AuthorizationScheme != SchemeNone {
+		tokens = append(tokens, "authorization")
+	}
 	for _, h := range r.Headers {
 		for t, names := range [tokenCount][]string{p.AccessTokenNames, p.SecretTokenNames} {
 			for _, name := range names {
 				name = strings.ToLower(name)
+				if name == "authorization" && p.AuthorizationScheme != SchemeNone {
+					continue
+				}
 				if h.Name == name || h.Name == strings.ReplaceAll(name, "_", "-") {
 					found[t].add(h.Value)
 					break
 				}
 			}
 		}
+		if h.Name == "authorization" && p.AuthorizationScheme != SchemeNone {
+			found.addAuthorization(p.AuthorizationScheme, tokenAccess, h.Value)
+		}
 		listed := identitySpelling(h.Name) || p.hides && slices.Contains(p.hidden, h.Name)
 		folded := foldedName(h.Name)
 		ours := isIdentity(folded)
-		for _, name := range slices.Concat(p.AccessTokenNames, p.SecretTokenNames) {
+		for _, name := range tokens {
 			ours = ours || p.hides && foldedName(name) == folded
 		}
 		if ours && !listed {
@@ -51,7 +61,7 @@ func identitySpelling(name string) bool {
 func FuzzSearchHeaders(f *testing.F) {
 	for _, s := range []string{
 		"access_token", "access-token", "ACCESS_TOKEN", "access.token", "x-consumer-id", "x.consumer.id", "x_consumer-id", "xéconsumer-id", "x-consumer-iD",
-		"x\xffconsumer-id", "_odd_", "-odd-", "é_odd-", "!odd!", "a_b_c_d_e_f", "a-b_c-d_e-f", "a.b_c-d_e-f", "", "-", "x-authenticated-groups",
+		"x\xffconsumer-id", "_odd_", "-odd-", "é_odd-", "!odd!", "a_b_c_d_e_f", "a-b_c-d_e-f", "a.b_c-d_e-f", "", "-", "x-authenticated-groups", "authorization",
 	} {
 		f.Add(s, "secret_token")
 	}
@@ -62,6 +72,11 @@ func FuzzSearchHeaders(f *testing.F) {
 			p.AccessTokenNames, p.HideCredentials = names, hide
 			policies = append(policies, compile(p, nil))
 		}
+	}
+	for _, scheme := range []func(*Policy){withBasic, withBearer} {
+		p := DefaultPolicy()
+		scheme(&p)
+		policies = append(policies, compile(p, nil))
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
 		r := get("/", a, "1", b, "2", strings.ToLower(a), "3")
@@ -84,7 +99,7 @@ func TestNamesOfParametersAreListedOnceInAnyOrder(t *testing.T) {
 	t.Parallel()
 	p := DefaultPolicy()
 	p.AccessTokenNames, p.SecretTokenNames = []string{"access_token", "key"}, []string{"secret_token", "Secret", "s-s"}
-	n := newTokenNames(p.AccessTokenNames, p.SecretTokenNames)
+	n := newTokenNames(p.AccessTokenNames, p.SecretTokenNames, SchemeNone)
 	all := []string{"access_token", "access-token", "key", "secret_token", "secret-token", "Secret", "s-s", "%6bey", "s%2Ds", "se%63ret_token"}
 	for _, a := range all {
 		for _, b := range all {
@@ -122,7 +137,7 @@ func TestHeadersThatCannotMatterArePassedOverByTheirEdges(t *testing.T) {
 
 func TestManyNamesOfParametersAreNoLongerComparedWithEachOther(t *testing.T) {
 	t.Parallel()
-	n := newTokenNames([]string{"access_token"}, []string{"secret_token"})
+	n := newTokenNames([]string{"access_token"}, []string{"secret_token"}, SchemeNone)
 	names := make([]string, manySpellings)
 	if got := n.withName(names, ""); len(got) != manySpellings {
 		t.Errorf("one of %d names is listed again", manySpellings)

@@ -46,6 +46,8 @@ type Policy struct {
 	// by in header, query and body. A name with underscores also stands for
 	// the same name with dashes.
 	AccessTokenNames, SecretTokenNames []string
+	// AuthorizationScheme says how the Authorization header carries tokens.
+	AuthorizationScheme Scheme
 	// TokensInBody also looks into form, multipart and JSON bodies.
 	TokensInBody bool
 	// HideCredentials keeps the tokens in headers and query from the upstream.
@@ -131,7 +133,7 @@ const maxPriority = 1_000_000
 // Validate reports every mistake in the policy on its own. What depends on
 // other entities is the business of [NewSnapshot].
 func (p *Policy) Validate() error {
-	errs := []error{p.validateSelection(), p.validateNames()}
+	errs := []error{p.validateSelection(), p.validateNames(), p.validateScheme()}
 	if p.Name == "" {
 		errs = append(errs, errors.New("name: must be set"))
 	}

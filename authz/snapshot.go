@@ -129,7 +129,7 @@ func compile(p Policy, source Source) *policy {
 	c := &policy{
 		Policy:       p,
 		source:       source,
-		names:        newTokenNames(p.AccessTokenNames, p.SecretTokenNames),
+		names:        newTokenNames(p.AccessTokenNames, p.SecretTokenNames, p.AuthorizationScheme),
 		hides:        p.HideCredentials && !p.Shadow,
 		foldedTokens: map[string]struct{}{},
 		spelledOut:   true,
@@ -138,7 +138,11 @@ func compile(p Policy, source Source) *policy {
 	if p.OnError == OnErrorDeny {
 		c.rechecker, _ = source.(Rechecker)
 	}
-	for _, name := range slices.Concat(p.AccessTokenNames, p.SecretTokenNames) {
+	tokens := slices.Concat(p.AccessTokenNames, p.SecretTokenNames)
+	if p.AuthorizationScheme != SchemeNone {
+		tokens = append(tokens, authorizationHeader)
+	}
+	for _, name := range tokens {
 		c.spelledOut = c.spelledOut && spelledOut(name)
 		c.hidden = append(c.hidden, spellings(name)...)
 		c.foldedTokens[foldedName(name)] = struct{}{}

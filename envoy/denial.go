@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -15,6 +16,9 @@ import (
 // 401; for a pair of tokens under names of the operator's choice none is
 // registered, so it carries the product's own name.
 const challenge = "VaultAuth"
+
+// basicRealm is the realm of a policy without one, where RFC 7617 asks for it.
+const basicRealm = "vault-authz"
 
 // A denial is what a denied client sees.
 type denial struct {
@@ -43,10 +47,21 @@ func newDenial(r *authz.Request, d *authz.Decision) denial {
 }
 
 func challengeFor(d *authz.Decision) string {
-	if d.Policy == nil || d.Policy.Realm == "" {
+	if d.Policy == nil {
 		return challenge
 	}
-	return challenge + ` realm="` + d.Policy.Realm + `"`
+	scheme, realm := challenge, d.Policy.Realm
+	switch d.Policy.AuthorizationScheme {
+	case authz.SchemeBearer:
+		scheme = "Bearer"
+	case authz.SchemeBasic:
+		scheme, realm = "Basic", cmp.Or(realm, basicRealm)
+	case authz.SchemeNone:
+	}
+	if realm == "" {
+		return scheme
+	}
+	return scheme + ` realm="` + realm + `"`
 }
 
 // requestID is what Kong puts into its errors: 32 hexadecimal digits. It is the

@@ -213,6 +213,31 @@ func TestDenialsOfBadCredentialsNameTheWayToAuthenticate(t *testing.T) {
 	}
 }
 
+func TestTheChallengeIsThatOfTheAuthorizationHeaderWhereItCarriesTokens(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		scheme      authz.Scheme
+		realm, want string
+	}{
+		{authz.SchemeBearer, "", "Bearer"},
+		{authz.SchemeBearer, "shop", `Bearer realm="shop"`},
+		{authz.SchemeBasic, "", `Basic realm="vault-authz"`},
+		{authz.SchemeBasic, "shop", `Basic realm="shop"`},
+	} {
+		for _, reason := range authz.Reasons() {
+			d := denyFor(reason)
+			d.Policy.AuthorizationScheme, d.Policy.Realm = test.scheme, test.realm
+			want := test.want
+			if !d.Challenges() {
+				want = ""
+			}
+			if got := denialHeader(responded(t, getRequest(), d), "www-authenticate"); got != want {
+				t.Errorf("%s, scheme %s, realm %q: got www-authenticate %q, want %q", reason, test.scheme, test.realm, got, want)
+			}
+		}
+	}
+}
+
 func TestDenialsToGRPCClientsAreOneLineOfText(t *testing.T) {
 	t.Parallel()
 	for _, contentType := range []string{"application/grpc", "application/grpc+proto", "application/grpc-web"} {

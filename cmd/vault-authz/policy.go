@@ -94,7 +94,7 @@ func (s *session) showPolicy(ctx context.Context, p admin.Policy) error {
 		row{"ignore case", yesNo(p.IgnoreCase)}, row{"priority", strconv.Itoa(p.Selection().Priority)},
 		row{"vault", vaults.of(p.Vault)}, row{"allow", allow}, row{"deny", deny},
 		row{"access token name", list(p.AccessTokenName)}, row{"secret token name", list(p.SecretTokenName)},
-		row{"tokens in body", yesNo(p.TokensInBody)}, row{"body credentials visible", yesNo(p.BodyCredentialsVisible)},
+		row{"authorization scheme", text(p.AuthorizationScheme)}, row{"tokens in body", yesNo(p.TokensInBody)}, row{"body credentials visible", yesNo(p.BodyCredentialsVisible)},
 		row{"hide credentials", yesNo(p.HideCredentials)}, row{"hide credential identifier", yesNo(p.HideCredentialIdentifier)},
 		row{"hide groups header", yesNo(p.HideGroupsHeader)}, row{"anonymous", text(p.Anonymous)},
 		row{"run on preflight", yesNo(p.RunOnPreflight)}, row{"preflight", p.Preflight}, row{"shadow", yesNo(p.Shadow)},
@@ -150,6 +150,7 @@ func policyFlags(f *pflag.FlagSet, p *admin.Policy, acl *admin.PolicyACL, vault 
 	f.StringArrayVar(&p.Tags, "tag", nil, "`TAG`, any number of times")
 	f.Int("priority", 0, "`NUMBER` that decides between policies with the same host and path, the higher one governs")
 	f.Bool("ignore-case", false, "compare paths in any case")
+	f.String("authorization-scheme", "", "bearer or basic, how the Authorization header carries tokens")
 	f.String("anonymous", "", "`CONSUMER` that requests without a good credential count as")
 	f.String("realm", "", "`REALM` in the challenge of a denial")
 	f.Bool("default", false, "govern the requests that no other policy governs")
@@ -177,7 +178,7 @@ func setPolicyFlags(p *admin.Policy, f *pflag.FlagSet) {
 	if value, err := f.GetInt("priority"); err == nil && f.Changed("priority") {
 		p.Priority = &value
 	}
-	for name, field := range map[string]**string{"anonymous": &p.Anonymous, "realm": &p.Realm} {
+	for name, field := range map[string]**string{"authorization-scheme": &p.AuthorizationScheme, "anonymous": &p.Anonymous, "realm": &p.Realm} {
 		if value, err := f.GetString(name); err == nil && f.Changed(name) {
 			*field = &value
 		}

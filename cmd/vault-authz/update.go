@@ -175,7 +175,7 @@ func (s *session) vaultChanges(ctx context.Context, fields map[string]any) error
 var policyFlagNames = map[string]string{
 	"name": "name", "vault": "vault", "host": "hosts", "path": "paths", "ignore-case": "ignore_case", "priority": "priority", "allow": "allow", "deny": "deny",
 	"access-token-name": "access_token_name", "secret-token-name": "secret_token_name",
-	"preflight": "preflight", "on-error": "on_error", "tag": "tags", "anonymous": "anonymous", "realm": "realm",
+	"authorization-scheme": "authorization_scheme", "preflight": "preflight", "on-error": "on_error", "tag": "tags", "anonymous": "anonymous", "realm": "realm",
 	"default": "default", "tokens-in-body": "tokens_in_body", "body-credentials-visible": "body_credentials_visible",
 	"hide-credentials": "hide_credentials", "hide-credential-identifier": "hide_credential_identifier",
 	"hide-groups-header": "hide_groups_header", "run-on-preflight": "run_on_preflight", "shadow": "shadow",

@@ -58,6 +58,7 @@ type Policy struct {
 	Vault                    *Ref       `json:"vault,omitempty"`
 	AccessTokenName          Names      `json:"access_token_name,omitempty"`
 	SecretTokenName          Names      `json:"secret_token_name,omitempty"`
+	AuthorizationScheme      *string    `json:"authorization_scheme,omitempty"`
 	TokensInBody             *bool      `json:"tokens_in_body,omitempty"`
 	BodyCredentialsVisible   *bool      `json:"body_credentials_visible,omitempty"`
 	HideCredentials          *bool      `json:"hide_credentials,omitempty"`

@@ -194,6 +194,7 @@ func (e *policyEntry) policy() authz.Policy {
 	set(&p.Default, e.Default)
 	set(&p.IgnoreCase, e.IgnoreCase)
 	set(&p.Priority, e.Priority)
+	set((*string)(&p.AuthorizationScheme), e.AuthorizationScheme)
 	set(&p.TokensInBody, e.TokensInBody)
 	set(&p.BodyCredentialsVisible, e.BodyCredentialsVisible)
 	set(&p.HideCredentials, e.HideCredentials)

@@ -137,6 +137,7 @@ type policyEntry struct {
 	Vault                    string     `yaml:"vault" doc:"name: the vault object with the credentials"`
 	AccessTokenName          names      `yaml:"access_token_name,omitempty" doc:"name or list: of the header, query parameter or body field; _ also matches -"`
 	SecretTokenName          names      `yaml:"secret_token_name,omitempty" doc:"name or list: the same for the secret token"`
+	AuthorizationScheme      *string    `yaml:"authorization_scheme,omitempty" doc:"word: how the Authorization header carries tokens: bearer for the token that has authorization among its names, basic for access token and secret token as user and password; empty for neither"`
 	TokensInBody             *bool      `yaml:"tokens_in_body,omitempty" doc:"switch: also look in form, multipart and JSON bodies"`
 	BodyCredentialsVisible   *bool      `yaml:"body_credentials_visible,omitempty" doc:"switch: accept that tokens in a body cannot be hidden"`
 	HideCredentials          *bool      `yaml:"hide_credentials,omitempty" doc:"switch: strip the tokens from headers and query"`

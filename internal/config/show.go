@@ -69,7 +69,7 @@ func showVault(v *Vault) vaultEntry {
 func showPolicy(p *authz.Policy) policyEntry {
 	return policyEntry{
 		ID: p.ID, Name: p.Name, Default: &p.Default, Hosts: p.Hosts, Paths: p.Paths, IgnoreCase: &p.IgnoreCase, Priority: &p.Priority, Vault: p.Vault,
-		AccessTokenName: p.AccessTokenNames, SecretTokenName: p.SecretTokenNames,
+		AccessTokenName: p.AccessTokenNames, SecretTokenName: p.SecretTokenNames, AuthorizationScheme: (*string)(&p.AuthorizationScheme),
 		TokensInBody: &p.TokensInBody, BodyCredentialsVisible: &p.BodyCredentialsVisible,
 		HideCredentials: &p.HideCredentials, HideCredentialIdentifier: &p.HideCredentialIdentifier,
 		Anonymous: &p.Anonymous, RunOnPreflight: &p.RunOnPreflight, Preflight: (*string)(&p.Preflight),

@@ -46,6 +46,8 @@ policies:
   - {name: body, vault: v1, tokens_in_body: true, body_credentials_visible: true}
   - {name: names, vault: v1, access_token_name: [x-api-id, api_id], secret_token_name: x-api-secret}
   - {name: realm, vault: v1, realm: orders}
+  - {name: basic, vault: v1, authorization_scheme: basic, realm: shop}
+  - {name: bearer, vault: v1, authorization_scheme: bearer, access_token_name: [access_token, authorization]}
   - {name: by-path, vault: v1, paths: [/orders], acl: {allow: [nobody]}}
   - {name: by-any-case, vault: v1, hosts: ["*.case.test"], paths: [/admin], ignore_case: true, acl: {allow: [nobody]}}
   - {name: by-host, vault: v1, hosts: ["*.hosts.test"], realm: hosts}
@@ -99,7 +101,7 @@ func sharedSetup() setup {
 		listeners: listeners,
 		policies: []string{
 			"default", "v2", "visible", "anonymous", "anonymous-acl", "anonymous-public", "acl-allow", "acl-deny",
-			"no-groups", "no-identifier", "shadow", "preflight", "preflight-any", "body", "names", "realm",
+			"no-groups", "no-identifier", "shadow", "preflight", "preflight-any", "body", "names", "realm", "basic", "bearer",
 			unconfiguredPolicy, "",
 		},
 	}
