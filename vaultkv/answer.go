@@ -129,6 +129,8 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 		return v.noSuchPath(a)
 	case a.status == 403:
 		return v.forbidden(ctx, a)
+	case v.cfg.Agent && a.errorSays("missing client token"):
+		return v.deadToken()
 	case a.wantsTLS:
 		return fail(StateUnreachable, a.status, "%s speaks TLS on that port; set address to https://", a.where)
 	case a.status == 503 && a.errorSays("sealed") && v.uninitialised.Load():

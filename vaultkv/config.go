@@ -38,12 +38,16 @@ type Config struct {
 	KV string
 
 	// TokenFile holds the Vault token and is read again when it changes.
-	// Exactly one of it, Token and Login must be set.
+	// Exactly one of it, Token, Login and Agent must be set.
 	TokenFile string
 	// Token is the Vault token itself, never logged.
 	Token string
 	// Login gets a Vault token, and another one when that ends.
 	Login Login
+	// Agent says that what answers at Address adds a Vault token of its own to
+	// requests that have none, as Vault Agent and the proxy of OpenBao do. It looks
+	// after that token, and we send none.
+	Agent bool
 
 	// CAFile is a PEM file with the certificates to trust instead of the
 	// system's. It is read again when it changes.

@@ -88,6 +88,8 @@ func TestConfigValidate(t *testing.T) {
 		{"KV guessed", func(c *vaultkv.Config) { c.KV = "" }, "kv:"},
 		{"KV as a number", func(c *vaultkv.Config) { c.KV = "2" }, "kv:"},
 		{"no token", func(c *vaultkv.Config) { c.Token = "" }, "token: exactly one"},
+		{"an agent that adds the token", func(c *vaultkv.Config) { c.Token, c.Agent = "", true }, ""},
+		{"an agent and a token", func(c *vaultkv.Config) { c.Agent = true }, "token: exactly one"},
 		{"two tokens", func(c *vaultkv.Config) { c.TokenFile = "f" }, "token: exactly one"},
 		{"token with white space inside", func(c *vaultkv.Config) { c.Token = "hvs. token" }, "token: it is no Vault token"},
 		{"no timeout", func(c *vaultkv.Config) { c.Timeout = 0 }, "timeout:"},

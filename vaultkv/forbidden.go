@@ -86,7 +86,7 @@ func (s *session) remember(token string, v verdict) {
 	defer s.mu.Unlock()
 	now := time.Now()
 	s.refused = refused{token, now, v}
-	if s.lease.token != token {
+	if s.lease.token != token || s.home.cfg.Agent {
 		return
 	}
 	if v == tokenAlive {
@@ -157,6 +157,8 @@ func (v *Vault) deadToken() *Error {
 	failed, limited := s.failed, s.lease.limited
 	s.mu.Unlock()
 	switch {
+	case v.cfg.Agent:
+		return fail(StateTokenRejected, 403, "the server does not take the Vault token that the agent at %s adds, or the agent adds none; see the log of the agent, and set use_auto_auth_token in its api_proxy", v.cfg.Address)
 	case s.login != nil && failed != nil:
 		return fail(StateTokenRejected, 403, "the server does not take the Vault token any more, and there is no new one: %s", failed.detail)
 	case s.login != nil && !s.taken.Load():

@@ -74,14 +74,14 @@ func (c *Config) loginNamespace() string {
 // validateLogin checks that there is exactly one source of a token.
 func (c *Config) validateLogin() error {
 	given := 0
-	for _, is := range []bool{c.Token != "", c.TokenFile != "", c.Login != nil} {
+	for _, is := range []bool{c.Token != "", c.TokenFile != "", c.Login != nil, c.Agent} {
 		if is {
 			given++
 		}
 	}
 	switch {
 	case given != 1:
-		return errors.New("token: exactly one of a token file, a token value and a login must be given")
+		return errors.New("token: exactly one of a token file, a token value, a login and an agent that adds the token must be given")
 	case c.Login != nil:
 		return inSetting("login."+c.Login.Method(), c.Login.validate(c))
 	case c.Token != "":

@@ -115,7 +115,7 @@ func (s *session) use(l lease) {
 
 // ready waits for the first login.
 func (s *session) ready(ctx context.Context) *Error {
-	if s.current() != "" {
+	if s.home.cfg.Agent || s.current() != "" {
 		return nil
 	}
 	problem, began := s.logins.join(ctx, loginLimit, s.allowed, s.logIn)

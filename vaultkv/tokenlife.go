@@ -7,7 +7,8 @@ import (
 
 // TokenLife is what is known of the Vault token of a vault object.
 type TokenLife struct {
-	// Method is how it was got: token where it was given, else the auth method.
+	// Method is how it was got: token where it was given, agent where an agent adds
+	// it, else the auth method.
 	Method string
 	// Known is set when the server has told how long it lives; Forever when it
 	// does not end; else Remaining is what is left, 0 once it has ended.
@@ -21,6 +22,9 @@ type TokenLife struct {
 	Trouble string
 }
 
+// methodAgent is the method of a token that an agent looks after.
+const methodAgent = "agent"
+
 // TokenLife reports on the token, without asking the server.
 func (v *Vault) TokenLife() TokenLife { return v.session.life(time.Now()) }
 
@@ -33,8 +37,11 @@ func (s *session) life(now time.Time) TokenLife {
 		Renewals: s.counts.renewals, FailedRenewals: s.counts.failedRenewals,
 		Trouble: s.trouble,
 	}
-	if s.login != nil {
+	switch {
+	case s.login != nil:
 		life.Method = s.login.Method()
+	case s.home.cfg.Agent:
+		life.Method = methodAgent
 	}
 	if life.Known && !life.Forever && !s.lease.dead {
 		life.Remaining = s.lease.remaining(now)
@@ -45,8 +52,12 @@ func (s *session) life(now time.Time) TokenLife {
 // CheckToken asks the server for what keeping the token alive needs: that the
 // token may look at itself and renew itself, and is good for any number of
 // requests. It logs in if that has not been done, and renews the token. The
-// mistakes that it finds do not keep credentials from being read now.
+// mistakes that it finds do not keep credentials from being read now. A token that an
+// agent adds is the agent's to keep.
 func (v *Vault) CheckToken(ctx context.Context) error {
+	if v.cfg.Agent {
+		return nil
+	}
 	s := v.session
 	ctx, cancel := context.WithTimeout(ctx, loginLimit)
 	defer cancel()

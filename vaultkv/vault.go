@@ -131,7 +131,9 @@ func (v *Vault) Run(ctx context.Context) error {
 	defer v.conn.leave()
 	var keeping sync.WaitGroup
 	keeping.Go(func() { v.conn.watch(ctx) })
-	keeping.Go(func() { v.session.keep(ctx, v.poll) })
+	if !v.cfg.Agent {
+		keeping.Go(func() { v.session.keep(ctx, v.poll) })
+	}
 	v.watch(ctx)
 	keeping.Wait()
 	if problem := v.session.end(ctx); problem != nil {
@@ -323,10 +325,11 @@ func (v *Vault) checkSeal(ctx context.Context) {
 	}
 }
 
-// initialToken returns the token that was given, none where there is a login.
+// initialToken returns the token that was given, none where there is a login or an
+// agent.
 func initialToken(c Config) (string, error) {
 	switch {
-	case c.Login != nil:
+	case c.Login != nil, c.Agent:
 		return "", nil
 	case c.TokenFile != "":
 		return readToken(c.TokenFile)

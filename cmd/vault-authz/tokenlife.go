@@ -14,6 +14,8 @@ import (
 func tokenText(l vaultkv.TokenLife) string {
 	text := ""
 	switch {
+	case l.Method == "agent":
+		return ", token added by the agent"
 	case l.Forever:
 		text = ", token does not end"
 	case l.Known:

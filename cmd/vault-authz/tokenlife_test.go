@@ -79,6 +79,7 @@ func TestTokenTextIsForPeople(t *testing.T) {
 		{vaultkv.TokenLife{Method: "token", Known: true, Remaining: 90e9}, ", token ends in 1m30s"},
 		{vaultkv.TokenLife{Method: "approle", Known: true, Remaining: 90e9, Trouble: "x"}, ", token ends in 1m30s (approle): x"},
 		{vaultkv.TokenLife{Method: "jwt"}, ", not logged in (jwt)"},
+		{vaultkv.TokenLife{Method: "agent"}, ", token added by the agent"},
 	}
 	for _, tt := range tests {
 		if got := tokenText(tt.life); got != tt.want {

@@ -106,7 +106,7 @@ func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 		}
 		return v, errors.Join(append(errs, err)...)
 	}
-	v.TokenFile, v.TokenEnv = e.Token.File, e.Token.Env
+	v.TokenFile, v.TokenEnv, v.Agent = e.Token.File, e.Token.Env, e.Token.Agent
 	return v, errors.Join(append(errs, e.Token.resolve(&v, env))...)
 }
 
@@ -130,9 +130,15 @@ func (e *vaultEntry) list(v *Vault) error {
 // resolve reads a token that is in the environment. A reference that leads
 // nowhere is an error: it never stands for itself.
 func (t tokenReference) resolve(v *Vault, env map[string]string) error {
+	given := 0
+	for _, is := range []bool{t.File != "", t.Env != "", t.Agent} {
+		if is {
+			given++
+		}
+	}
 	switch {
-	case (t.File == "") == (t.Env == ""):
-		return errors.New("token: give either {file: PATH} or {env: NAME}, or a login instead; a token does not belong into the configuration itself")
+	case given != 1:
+		return errors.New("token: give either {file: PATH}, {env: NAME} or {agent: true}, or a login instead; a token does not belong into the configuration itself")
 	case !isVariable(t.Env) && t.Env != "":
 		// Not quoted: it may be the token.
 		return errors.New("token: env is not the name of an environment variable; give the name of the one that holds the token, made of letters, digits and _")

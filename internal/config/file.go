@@ -88,7 +88,7 @@ type vaultEntry struct {
 	Mount          string         `yaml:"mount" doc:"path: mount of the KV engine; none of Vault's own, and not that of the state"`
 	Prefix         *string        `yaml:"prefix,omitempty" doc:"path: folder in the mount that the credentials are in, for a mount that is shared; without it they are in the mount itself"`
 	KV             *string        `yaml:"kv,omitempty" doc:"word: v1 or v2, the version of the KV engine"`
-	Token          tokenReference `yaml:"token,omitempty" doc:"reference: {file: PATH}, read again when it changes, or {env: NAME}; this or a login must be set"`
+	Token          tokenReference `yaml:"token,omitempty" doc:"reference: {file: PATH}, read again when it changes, {env: NAME}, or {agent: true} where a Vault agent at the address adds it; this or a login must be set"`
 	Login          loginSection   `yaml:"login,omitempty"`
 	CAFile         *string        `yaml:"ca_file,omitempty" doc:"path: PEM certificates to trust instead of the system's; read again when it changes"`
 	ClientCertFile *string        `yaml:"client_cert_file,omitempty" doc:"path: PEM certificate chain to show Vault; read again when it changes"`
@@ -103,6 +103,8 @@ type vaultEntry struct {
 type tokenReference struct {
 	File string `yaml:"file,omitempty"`
 	Env  string `yaml:"env,omitempty"`
+	// Agent says that there is no token to send.
+	Agent bool `yaml:"agent,omitempty"`
 }
 
 type cacheSection struct {

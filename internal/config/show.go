@@ -51,7 +51,7 @@ func showVault(v *Vault) vaultEntry {
 	c := &v.Cache
 	e := vaultEntry{
 		Name: v.Name, Address: v.Address, Proxy: &v.Proxy, Namespace: &v.Namespace, Mount: v.Mount, Prefix: &v.Prefix, KV: &v.KV,
-		Token:  tokenReference{File: v.TokenFile, Env: v.TokenEnv},
+		Token:  tokenReference{File: v.TokenFile, Env: v.TokenEnv, Agent: v.Agent},
 		Login:  showLogin(v.Login),
 		CAFile: &v.CAFile, ClientCertFile: &v.ClientCertFile, ClientKeyFile: &v.ClientKeyFile, ServerName: &v.TLSServerName,
 		Timeout: &v.Timeout, MaxRetries: &v.MaxRetries, MaxConnections: &v.MaxConnections,

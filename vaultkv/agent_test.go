@@ -1,0 +1,126 @@
+package vaultkv_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+func byAgent(c *vaultkv.Config) { c.Token, c.Agent = "", true }
+
+// What an agent adds is its own to look up, renew and revoke.
+func TestBehindAnAgentNoTokenIsSentAndNoneIsLookedAfter(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var paths []string
+	address := fake(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		paths = append(paths, r.URL.Path)
+		if token, sent := r.Header["X-Vault-Token"]; sent {
+			t.Errorf("%s %s: the token %q is sent", r.Method, r.URL.Path, token)
+		}
+		if r.Header.Get("X-Vault-Request") != "true" {
+			t.Errorf("%s %s: X-Vault-Request is missing, which agents may ask for", r.Method, r.URL.Path)
+		}
+		answer(200, `{"data":`+string(record())+`}`)(w, r)
+	})
+	v, s, logs := open(t, address, byAgent)
+	wantLookup(t, s, logs, nil, "")
+	if err := v.CheckToken(t.Context()); err != nil {
+		t.Errorf("CheckToken = %v, want nil", err)
+	}
+	runAndStop(t, v)
+	if life := v.TokenLife(); life.Method != "agent" || life.Known || life.Logins != 0 || life.Trouble != "" {
+		t.Errorf("TokenLife() = %+v, want nothing but that there is an agent", life)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, path := range paths {
+		if strings.Contains(path, "/auth/") {
+			t.Errorf("%s is asked for", path)
+		}
+	}
+}
+
+func TestARefusalBehindAnAgentIsUnavailableAndNamesTheAgent(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]http.HandlerFunc{
+		"permission denied": answer(403, `{"errors":["permission denied"]}`),
+		"no token at all":   answer(400, `{"errors":["missing client token"]}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, s, logs := open(t, fake(t, refusal), byAgent)
+			wantLookup(t, s, logs, authz.ErrUnavailable, "the Vault token that the agent at http://")
+			wantState(t, v, vaultkv.StateTokenRejected)
+		})
+	}
+}
+
+// TestAnAgentOnRealServers has the proxy of OpenBao add the token, in front of both
+// products. Its token has what deploy/vault allows, and nothing else.
+func TestAnAgentOnRealServers(t *testing.T) {
+	t.Parallel()
+	for _, p := range products {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			agent := binary(t, "BAO_BIN")
+			srv := p.start(t)
+			srv.mount("one", "v1")
+			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+			policy, err := os.ReadFile("../deploy/vault/kv-v1.hcl")
+			if err != nil {
+				t.Fatal(err)
+			}
+			token, _ := srv.token(strings.ReplaceAll(string(policy), "kong-auth/", "one/"))
+			dir := t.TempDir()
+			writeFile(t, filepath.Join(dir, "token"), token)
+			address := freeAddress(t)
+			writeFile(t, filepath.Join(dir, "proxy.hcl"), `
+vault { address = "`+srv.address+`" }
+auto_auth { method "token_file" { config = { token_file_path = "`+filepath.Join(dir, "token")+`" } } }
+api_proxy { use_auto_auth_token = true }
+listener "tcp" {
+  address = "`+address+`"
+  tls_disable = true
+  require_request_header = true
+}
+`)
+			cmd := exec.Command(agent, "proxy", "-config="+filepath.Join(dir, "proxy.hcl"))
+			cmd.Env = append(os.Environ(), "HOME="+dir)
+			run(t, cmd, nil)
+			v, s, logs := open(t, "http://"+address, func(c *vaultkv.Config) {
+				byAgent(c)
+				c.Mount, c.Timeout = "one", 20*time.Second
+			})
+			wait(t, "the proxy to have its token", func() error { return v.Check(t.Context()) })
+			wantLookup(t, s, logs, nil, "")
+			if err := v.EachKey(t.Context(), func(string) {}); err != nil {
+				t.Errorf("EachKey = %v, want nil", err)
+			}
+			runAndStop(t, v)
+			if status, _, err := srv.tryAs(token, http.MethodGet, "auth/token/lookup-self", nil); status != 200 || err != nil {
+				t.Errorf("after the stop the token of the agent is answered %d, %v, want 200: it is not ours to revoke", status, err)
+			}
+			wantNoTokens(t, nil, logs, token)
+
+			srv.do(http.MethodPost, "auth/token/revoke", map[string]string{"token": token})
+			v, s, logs = open(t, "http://"+address, func(c *vaultkv.Config) {
+				byAgent(c)
+				c.Mount, c.Timeout = "one", 20*time.Second
+			})
+			wantLookup(t, s, logs, authz.ErrUnavailable, "the Vault token that the agent at")
+			wantState(t, v, vaultkv.StateTokenRejected)
+		})
+	}
+}
