@@ -118,7 +118,7 @@ func serveAdminOf(t *testing.T, c *config.Config) *serving {
 	}
 	core, log := observer.New(zapcore.DebugLevel)
 	r := startReplicaLogging(t, newShared(), c, zap.New(core))
-	ln, err := server.Listen(t.Context(), c.Admin.Address)
+	ln, err := server.Listen(t.Context(), c.Admin.Address, server.DefaultSocket())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,6 +75,9 @@ func serve(ctx context.Context, c *config.Config, from backends, stdout io.Write
 		}
 		log.Info("serving the admin API", zap.String("admin", at.Admin))
 	}
+	for _, setting := range c.Listen.InsecureSettings() {
+		log.Warn("insecure setting", zap.String("setting", setting))
+	}
 	noteUnderscores(c, log)
 	if err := at.write(c.AddressesFile); err != nil {
 		return err
@@ -114,11 +117,11 @@ func listen(ctx context.Context, c *config.Config) (l server.Listeners, admin ne
 			}
 		}
 	}()
-	one := func(setting, address string) net.Listener {
+	one := func(setting, address string, socket server.Socket) net.Listener {
 		if err != nil {
 			return nil
 		}
-		ln, problem := server.Listen(ctx, address)
+		ln, problem := server.Listen(ctx, address, socket)
 		if problem != nil {
 			err = fmt.Errorf("%s: %w", setting, problem)
 			return nil
@@ -126,9 +129,11 @@ func listen(ctx context.Context, c *config.Config) (l server.Listeners, admin ne
 		open = append(open, ln)
 		return ln
 	}
-	l.GRPC, l.Probes = one("listen.grpc", c.Listen.GRPC), one("listen.probes", c.Listen.Probes)
+	socket := server.Socket{Mode: c.Listen.SocketMode, Group: c.Listen.SocketGroup}
+	l.GRPC, l.Probes = one("listen.grpc", c.Listen.GRPC, socket), one("listen.probes", c.Listen.Probes, socket)
 	if c.State.Vault != "" {
-		admin = one("admin.listen", c.Admin.Address)
+		// Those who may ask for decisions may not change what they are based on.
+		admin = one("admin.listen", c.Admin.Address, server.DefaultSocket())
 	}
 	return l, admin, err
 }

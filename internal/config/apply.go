@@ -23,6 +23,8 @@ func (f *file) apply(c *Config, env map[string]string) error {
 	c.AddressesFile = f.AddressesFile
 	set(&c.Listen.GRPC, f.Listen.GRPC)
 	set(&c.Listen.Probes, f.Listen.Probes)
+	set((*mode)(&c.Listen.SocketMode), f.Listen.SocketMode)
+	set(&c.Listen.SocketGroup, f.Listen.SocketGroup)
 	set(&c.Log.Level, f.Log.Level)
 	set(&c.Log.Format, f.Log.Format)
 	set(&c.Log.AllowSample, f.Log.AllowSample)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -35,7 +37,25 @@ type Config struct {
 }
 
 // Listen says where to listen: host:port, or unix:/path.
-type Listen struct{ GRPC, Probes string }
+type Listen struct {
+	GRPC, Probes string
+	// SocketMode and SocketGroup are those of the sockets among them.
+	SocketMode  fs.FileMode
+	SocketGroup string
+}
+
+func (l *Listen) hasSocket() bool {
+	return strings.HasPrefix(l.GRPC, "unix:") || strings.HasPrefix(l.Probes, "unix:")
+}
+
+// InsecureSettings describes each setting that is allowed and yet worth a warning at
+// start-up.
+func (l *Listen) InsecureSettings() []string {
+	if l.hasSocket() && l.SocketMode&0o002 != 0 {
+		return []string{fmt.Sprintf("listen.socket_mode: with %04o every user of this machine can try credentials", l.SocketMode)}
+	}
+	return nil
+}
 
 // Log says what is logged.
 type Log struct {
@@ -79,7 +99,7 @@ type Vault struct {
 // Default returns the defaults, without any entity.
 func Default() Config {
 	return Config{
-		Listen:  Listen{GRPC: "127.0.0.1:9191", Probes: "127.0.0.1:9193"},
+		Listen:  Listen{GRPC: "127.0.0.1:9191", Probes: "127.0.0.1:9193", SocketMode: 0o660},
 		Log:     Log{Level: "info", Format: "auto", AllowSample: 100},
 		GRPC:    GRPC{MaxRequestBytes: 9 << 20},
 		Drain:   Drain{Wait: 5 * time.Second, Timeout: 20 * time.Second},
@@ -127,6 +147,9 @@ func Parse(raw []byte, environ []string) (Config, error) {
 func (c *Config) Validate() error {
 	var errs []error
 	errs = append(errs, prefix("tokens", c.Grammar.Validate()))
+	if c.Listen.SocketGroup != "" && !c.Listen.hasSocket() {
+		errs = append(errs, errors.New("listen.socket_group: is for sockets, and neither listen.grpc nor listen.probes is one; give unix:/path or leave it out"))
+	}
 	if c.Log.AllowSample < 0 {
 		errs = append(errs, fmt.Errorf("log.allow_sample: %d is negative", c.Log.AllowSample))
 	}

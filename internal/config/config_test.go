@@ -53,6 +53,31 @@ func TestPrecedenceIsDefaultFileEnvironment(t *testing.T) {
 	}
 }
 
+func TestTheModeAndTheGroupOfASocketAreRead(t *testing.T) {
+	t.Parallel()
+	c, err := Parse([]byte("listen: {grpc: unix:/run/authz.sock, socket_mode: 0600, socket_group: 101}\n"+minimal), nil)
+	if err != nil || c.Listen.SocketMode != 0o600 || c.Listen.SocketGroup != "101" {
+		t.Errorf("got %+v, %v, want 0600 and 101", c.Listen, err)
+	}
+	if got := c.Listen.InsecureSettings(); len(got) != 0 {
+		t.Errorf("a socket for its owner is called insecure: %q", got)
+	}
+	c, err = Parse([]byte("listen: {probes: unix:/run/authz.sock, socket_mode: 0o600}\n"+minimal), []string{"VAULT_AUTHZ_LISTEN_SOCKET_MODE=666", "VAULT_AUTHZ_LISTEN_SOCKET_GROUP=envoy"})
+	if err != nil || c.Listen.SocketMode != 0o666 || c.Listen.SocketGroup != "envoy" {
+		t.Errorf("got %+v, %v, want 0666 and envoy", c.Listen, err)
+	}
+	if got := c.Listen.InsecureSettings(); len(got) != 1 || !strings.Contains(got[0], "listen.socket_mode: with 0666 every user") {
+		t.Errorf("got %q, want a warning of 0666", got)
+	}
+	shown, err := c.Show()
+	if err != nil || !strings.Contains(string(shown), `socket_mode: "0666"`) {
+		t.Errorf("got %v, want the mode as it is written:\n%s", err, shown)
+	}
+	if again, err := Parse(shown, nil); err != nil || again.Listen != c.Listen {
+		t.Errorf("got %+v, %v of what is shown, want %+v", again.Listen, err, c.Listen)
+	}
+}
+
 func TestNamesAreOneOrAList(t *testing.T) {
 	t.Parallel()
 	text := strings.Replace(minimal, "vault: kong-auth}", "vault: kong-auth, access_token_name: key, secret_token_name: [s1, s2]}", 1)
@@ -93,6 +118,11 @@ func TestMistakesAreNamedAndAllReported(t *testing.T) {
 			want: []string{`vaults[0] "kong-auth".address`, "comma", `no vault object "other"; there are: kong-auth`, "on_error"},
 		},
 		{name: "body tokens that could not be hidden", text: strings.Replace(minimal, "name: default", "name: default, tokens_in_body: true", 1), want: []string{"body_credentials_visible"}},
+		{name: "mode of a socket", text: "listen: {grpc: unix:/s, socket_mode: 0777777}\n" + minimal, want: []string{`line 1: "0777777" is no mode of a file such as 0660`}},
+		{name: "mode of a socket in decimal", text: "listen: {grpc: unix:/s, socket_mode: 668}\n" + minimal, want: []string{`"668" is no mode of a file`}},
+		{name: "mode of a socket that changes the user", text: "listen: {grpc: unix:/s, socket_mode: 04770}\n" + minimal, want: []string{`"04770" is no mode of a file`}},
+		{name: "mode of a socket in letters", text: minimal, environ: []string{"VAULT_AUTHZ_LISTEN_SOCKET_MODE=rw"}, want: []string{`VAULT_AUTHZ_LISTEN_SOCKET_MODE: "rw" is no mode of a file`}},
+		{name: "group of a socket that there is not", text: "listen: {socket_group: envoy}\n" + minimal, want: []string{"listen.socket_group: is for sockets"}},
 		{name: "variable that is no setting", text: minimal, environ: []string{"VAULT_AUTHZ_LISTEN=x"}, want: []string{"VAULT_AUTHZ_LISTEN is no setting"}},
 		{name: "variable of the wrong kind", text: minimal, environ: []string{"VAULT_AUTHZ_DRAIN_WAIT=5"}, want: []string{`VAULT_AUTHZ_DRAIN_WAIT: "5" is no duration`}},
 		{name: "state", text: minimal + "state: {vault: other, poll: 1ms}\n", want: []string{`no vault object "other"`, "state.poll"}},

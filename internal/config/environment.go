@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,12 @@ func Variables() []Variable {
 	return []Variable{
 		{"VAULT_AUTHZ_LISTEN_GRPC", "listen.grpc", text(func(c *Config) *string { return &c.Listen.GRPC })},
 		{"VAULT_AUTHZ_LISTEN_PROBES", "listen.probes", text(func(c *Config) *string { return &c.Listen.Probes })},
+		{"VAULT_AUTHZ_LISTEN_SOCKET_MODE", "listen.socket_mode", func(c *Config, value string) error {
+			m, err := parseMode(value)
+			c.Listen.SocketMode = fs.FileMode(m)
+			return err
+		}},
+		{"VAULT_AUTHZ_LISTEN_SOCKET_GROUP", "listen.socket_group", text(func(c *Config) *string { return &c.Listen.SocketGroup })},
 		{"VAULT_AUTHZ_ADMIN_LISTEN", "admin.listen", text(func(c *Config) *string { return &c.Admin.Address })},
 		{"VAULT_AUTHZ_ADDRESSES_FILE", "addresses_file", text(func(c *Config) *string { return &c.AddressesFile })},
 		{"VAULT_AUTHZ_LOG_LEVEL", "log.level", text(func(c *Config) *string { return &c.Log.Level })},

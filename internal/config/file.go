@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +30,9 @@ type file struct {
 type listenSection struct {
 	GRPC   *string `yaml:"grpc,omitempty" doc:"address: where Envoy asks; host:port, or unix:/path for a socket; 0.0.0.0 is IPv4 only; [::] or a port alone (:9191) is IPv4 and IPv6"`
 	Probes *string `yaml:"probes,omitempty" doc:"address: /livez, /readyz and /metrics"`
+
+	SocketMode  *mode   `yaml:"socket_mode,omitempty" doc:"mode: of the file where one of these is a socket; to connect takes the right to write"`
+	SocketGroup *string `yaml:"socket_group,omitempty" doc:"group: name or number of the group of that file; empty for that of the folder, if its setgid bit is set, or of the process"`
 }
 
 type logSection struct {
@@ -157,6 +162,33 @@ type policyEntry struct {
 type aclSection struct {
 	Allow []string `yaml:"allow,omitempty" doc:"list: groups, one of which is needed"`
 	Deny  []string `yaml:"deny,omitempty" doc:"list: groups that are refused"`
+}
+
+// mode is the mode of a file, as people write it: 0660.
+type mode fs.FileMode
+
+// UnmarshalYAML implements [yaml.Unmarshaler].
+func (m *mode) UnmarshalYAML(node *yaml.Node) (err error) {
+	if *m, err = parseMode(node.Value); err != nil {
+		return fmt.Errorf("line %d: %w", node.Line, err)
+	}
+	return nil
+}
+
+// MarshalYAML implements [yaml.Marshaler].
+func (m mode) MarshalYAML() (any, error) { return m.String(), nil }
+
+// String implements [fmt.Stringer].
+func (m mode) String() string { return fmt.Sprintf("%04o", uint32(m)) }
+
+// parseMode wants the digits of chmod, for owner, group and all others.
+func parseMode(text string) (mode, error) {
+	digits := strings.TrimPrefix(strings.TrimPrefix(text, "0o"), "0")
+	n, err := strconv.ParseUint(digits, 8, 32)
+	if err != nil || len(digits) != 3 {
+		return 0, fmt.Errorf("%q is no mode of a file such as 0660", text)
+	}
+	return mode(n), nil
 }
 
 // names is one name or a list of them.

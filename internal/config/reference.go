@@ -18,7 +18,7 @@ func Reference() string {
 	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}
 	p := authz.DefaultPolicy()
 	f := file{
-		Listen: listenSection{&c.Listen.GRPC, &c.Listen.Probes},
+		Listen: listenSection{&c.Listen.GRPC, &c.Listen.Probes, (*mode)(&c.Listen.SocketMode), &c.Listen.SocketGroup},
 		Log:    logSection{&c.Log.Level, &c.Log.Format, &c.Log.AllowSample},
 		GRPC:   grpcSection{&c.GRPC.Reflection, &c.GRPC.MaxRequestBytes},
 		Drain:  drainSection{&c.Drain.Wait, &c.Drain.Timeout},

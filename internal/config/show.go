@@ -13,7 +13,7 @@ import (
 // takes. It refers to secrets as the file did and contains none.
 func (c *Config) Show() ([]byte, error) {
 	f := file{
-		Listen:        listenSection{&c.Listen.GRPC, &c.Listen.Probes},
+		Listen:        listenSection{&c.Listen.GRPC, &c.Listen.Probes, (*mode)(&c.Listen.SocketMode), &c.Listen.SocketGroup},
 		AddressesFile: c.AddressesFile,
 		Log:           logSection{&c.Log.Level, &c.Log.Format, &c.Log.AllowSample},
 		GRPC:          grpcSection{&c.GRPC.Reflection, &c.GRPC.MaxRequestBytes},

@@ -8,18 +8,29 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/user"
+	"strconv"
 	"strings"
 )
 
-// socketMode lets the owner and its group connect: whoever reaches the socket
+// A Socket says who may connect to a Unix socket: whoever may write to its file.
+type Socket struct {
+	// Mode is that of the file, whatever the umask.
+	Mode fs.FileMode
+	// Group is the name or number of a group, empty for the one that the system
+	// gives: that of the folder where its setgid bit is set, else our own.
+	Group string
+}
+
+// DefaultSocket lets the owner and its group connect: whoever reaches the socket
 // can try credentials.
-const socketMode fs.FileMode = 0o660
+func DefaultSocket() Socket { return Socket{Mode: 0o660} }
 
 // Listen opens a TCP address ("127.0.0.1:9191", port 0 for any) or a Unix
 // socket ("unix:/run/vault-authz.sock"). 0.0.0.0 is IPv4 only; [::], or no host at all
 // (":9191"), is IPv4 and IPv6, as clusters with both write it. A socket that was left behind by a process that is gone is
 // replaced; one that answers is not.
-func Listen(ctx context.Context, address string) (net.Listener, error) {
+func Listen(ctx context.Context, address string, s Socket) (net.Listener, error) {
 	path, isSocket := strings.CutPrefix(address, "unix:")
 	var lc net.ListenConfig
 	if !isSocket {
@@ -36,10 +47,38 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on socket %q: %w", path, err)
 	}
-	if err := os.Chmod(path, socketMode); err != nil {
+	if err := s.admit(path); err != nil {
 		return nil, errors.Join(fmt.Errorf("listening on socket %q: %w", path, err), ln.Close())
 	}
 	return ln, nil
+}
+
+// admit opens a socket that is its owner's alone. The group comes before the mode:
+// nobody else is let in meanwhile.
+func (s Socket) admit(path string) error {
+	if s.Group != "" {
+		gid, err := groupID(s.Group)
+		if err != nil {
+			return err
+		}
+		if err := os.Lchown(path, -1, gid); err != nil {
+			return fmt.Errorf("giving it to the group %q: %w; only a member of the group can do that, so start vault-authz as one", s.Group, err)
+		}
+	}
+	return os.Chmod(path, s.Mode)
+}
+
+// groupID is the number of a group. A name is looked for in the files of the system,
+// which containers often lack.
+func groupID(group string) (int, error) {
+	if gid, err := strconv.Atoi(group); err == nil {
+		return gid, nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, fmt.Errorf("there is no group %q here; give its number instead", group)
+	}
+	return strconv.Atoi(g.Gid)
 }
 
 // network is the network of a TCP address. Go's "tcp" takes 0.0.0.0 for IPv6, too,

@@ -1,7 +1,14 @@
 package server
 
 import (
+	"errors"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -24,7 +31,7 @@ func TestAnIPv4AddressIsNotListenedOnWithIPv6(t *testing.T) {
 	for _, test := range tests {
 		// One at a time: another may have the same port of the other version.
 		t.Run(test.address, func(t *testing.T) {
-			ln, err := Listen(t.Context(), test.address)
+			ln, err := Listen(t.Context(), test.address, DefaultSocket())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,4 +76,80 @@ func answers(t *testing.T, address string) bool {
 	}
 	_ = conn.Close()
 	return true
+}
+
+func TestASocketHasTheModeAndTheGroupThatWereAskedFor(t *testing.T) {
+	t.Parallel()
+	group := os.Getegid()
+	if os.Geteuid() == 0 {
+		group = 54321 // one that is not ours
+	}
+	for _, test := range []struct {
+		name string
+		Socket
+		mode  fs.FileMode
+		group int
+	}{
+		{"the default", DefaultSocket(), 0o660, os.Getegid()},
+		{"another mode", Socket{Mode: 0o600}, 0o600, os.Getegid()},
+		{"what the umask would take away", Socket{Mode: 0o666}, 0o666, os.Getegid()},
+		{"a group by its number", Socket{Mode: 0o660, Group: strconv.Itoa(group)}, 0o660, group},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "s")
+			ln, err := Listen(t.Context(), "unix:"+path, test.Socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = ln.Close() }()
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Mode().Perm(); got != test.mode {
+				t.Errorf("mode: got %o, want %o", got, test.mode)
+			}
+			if stat, ok := info.Sys().(*syscall.Stat_t); !ok || int(stat.Gid) != test.group {
+				t.Errorf("group: got %+v, want %d", stat, test.group)
+			}
+		})
+	}
+}
+
+// A folder with the setgid bit is what fsGroup of Kubernetes makes.
+func TestASocketHasTheGroupOfAFolderThatGivesItsOwn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	group := os.Getegid()
+	if os.Geteuid() == 0 {
+		group = 54321
+	}
+	if err := errors.Join(os.Chown(dir, -1, group), os.Chmod(dir, 0o770|fs.ModeSetgid)); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "s")
+	ln, err := Listen(t.Context(), "unix:"+path, DefaultSocket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || int(stat.Gid) != group || info.Mode().Perm() != 0o660 {
+		t.Errorf("got %s and %+v, want the group %d", info.Mode(), stat, group)
+	}
+}
+
+func TestASocketWhoseGroupThereIsNotIsNotOpened(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	if _, err := Listen(t.Context(), "unix:"+path, Socket{Mode: 0o660, Group: "no such group"}); err == nil || !strings.Contains(err.Error(), `there is no group "no such group" here; give its number`) {
+		t.Errorf("got %v, want an error that names the group", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
 }

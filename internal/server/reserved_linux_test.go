@@ -8,7 +8,7 @@ import (
 
 // The mode is looked at as bind leaves it, before any chmod. The umask of the
 // process only takes bits away.
-func TestASocketIsNeverOpenToEverybody(t *testing.T) {
+func TestASocketIsItsOwnersAloneUntilItIsGivenAGroupAndAMode(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "authz.sock")
 	ln, err := reserved().Listen(t.Context(), "unix", path)
@@ -20,7 +20,7 @@ func TestASocketIsNeverOpenToEverybody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if open := info.Mode().Perm() &^ socketMode; open != 0 {
-		t.Errorf("the mode is %s, want nothing beyond %s", info.Mode().Perm(), socketMode)
+	if open := info.Mode().Perm() &^ 0o600; open != 0 {
+		t.Errorf("the mode is %s, want nothing for others", info.Mode().Perm())
 	}
 }

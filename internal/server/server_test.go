@@ -41,7 +41,7 @@ func start(t *testing.T, checks []Check, drain Drain) *running {
 	l := Listeners{}
 	for _, ln := range []*net.Listener{&l.GRPC, &l.Probes} {
 		var err error
-		if *ln, err = Listen(ctx, "127.0.0.1:0"); err != nil {
+		if *ln, err = Listen(ctx, "127.0.0.1:0", DefaultSocket()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -199,20 +199,20 @@ func TestALargeMessageToTheHealthServiceIsRefused(t *testing.T) {
 func TestSocketThatWasLeftBehindIsReplaced(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "s")
-	ln, err := Listen(t.Context(), "unix:"+path)
+	ln, err := Listen(t.Context(), "unix:"+path, DefaultSocket())
 	if err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != socketMode {
-		t.Errorf("mode: got %v, %v, want %v", info.Mode(), err, socketMode)
+	if err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("mode: got %v, %v, want 0660", info.Mode(), err)
 	}
-	if _, err := Listen(t.Context(), "unix:"+path); err == nil {
+	if _, err := Listen(t.Context(), "unix:"+path, DefaultSocket()); err == nil {
 		t.Error("a socket that answers was replaced")
 	}
 	ln.(*net.UnixListener).SetUnlinkOnClose(false)
 	_ = ln.Close()
-	again, err := Listen(t.Context(), "unix:"+path)
+	again, err := Listen(t.Context(), "unix:"+path, DefaultSocket())
 	if err != nil {
 		t.Fatalf("after the other process is gone: %v", err)
 	}
@@ -221,7 +221,7 @@ func TestSocketThatWasLeftBehindIsReplaced(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(t.Context(), "unix:"+file); err == nil {
+	if _, err := Listen(t.Context(), "unix:"+file, DefaultSocket()); err == nil {
 		t.Error("a file that is no socket was replaced")
 	}
 }
