@@ -2,6 +2,7 @@ package authz
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,11 +96,11 @@ func (p *Policy) validateScheme() error {
 	case SchemeNone:
 	case SchemeBearer:
 		if !isNamed {
-			return fmt.Errorf("authorization_scheme: bearer carries one token; add authorization to access_token_name or secret_token_name to say which")
+			return errors.New("authorization_scheme: bearer carries one token; add authorization to access_token_name or secret_token_name to say which")
 		}
 	case SchemeBasic:
 		if isNamed {
-			return fmt.Errorf("authorization_scheme: basic carries both tokens; remove authorization from access_token_name and secret_token_name")
+			return errors.New("authorization_scheme: basic carries both tokens; remove authorization from access_token_name and secret_token_name")
 		}
 	default:
 		return fmt.Errorf("authorization_scheme: %q is neither bearer nor basic", p.AuthorizationScheme)

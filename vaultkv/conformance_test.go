@@ -109,6 +109,34 @@ func conformanceInAFolder(t *testing.T, srv *server, kv string) {
 			t.Errorf("Delete(%q) = nil, want an error", key)
 		}
 	}
+	data, metadata, other := mount+"/", mount+"/", "v2"
+	if kv == "v2" {
+		data, metadata, other = mount+"/data/", mount+"/metadata/", "v1"
+	}
+	for _, call := range []struct {
+		method, path string
+		body         any
+	}{
+		{http.MethodGet, data + accessToken, nil},
+		{http.MethodGet, data + "team-a/" + accessToken, nil},
+		{http.MethodGet, data + "team-b/kong-auth/" + accessToken, nil},
+		{http.MethodGet, data + folder + "/below/" + accessToken, nil},
+		{http.MethodGet, metadata + "?list=true", nil},
+		{http.MethodGet, metadata + "team-a/?list=true", nil},
+		{http.MethodGet, metadata + folder + "/below/?list=true", nil},
+		{http.MethodPost, data + "team-a/" + accessToken, map[string]any{"data": map[string]any{}}},
+		{http.MethodDelete, metadata + accessToken, nil},
+		{http.MethodDelete, metadata + "team-a/other/" + accessToken, nil},
+	} {
+		if status, _, err := srv.tryAs(token, call.method, call.path, call.body); status != http.StatusForbidden || err != nil {
+			t.Errorf("the token is answered %d, %v for %s %s, want 403", status, err, call.method, call.path)
+		}
+	}
+	wrong, store, logs := open(t, srv.address, func(c *vaultkv.Config) {
+		c.Token, c.Mount, c.Prefix, c.KV, c.Timeout = srv.rootToken, mount, folder, other, 20*time.Second
+	})
+	wantLookup(t, store, logs, authz.ErrUnavailable, "set kv: "+kv)
+	wantState(t, wrong, vaultkv.StateWrongVersion)
 	if kv == "v2" {
 		// The state is beside the credentials, and in no folder.
 		srv.mount("state", kv)
