@@ -30,10 +30,6 @@ const authorizationHeader = "authorization"
 // header carries is said by the scheme.
 const tokenOfScheme = tokenCount
 
-// maxCredentials bounds what is decoded of a header: two tokens of the greatest
-// length, and the colon.
-var maxCredentials = base64.StdEncoding.EncodedLen(2*maxTokenLength + 1)
-
 // addAuthorization counts what the Authorization header carries. One of another
 // scheme, or in another form, is given and has no value: what a client sends there
 // may be meant for the upstream, and the two must not go by different credentials.
@@ -76,7 +72,8 @@ func cutScheme(header string, scheme Scheme) (credentials string, ok bool) {
 // alphabet, no missing or spare padding, no bits or line breaks that a decoder passes
 // over. A password may have colons, a user none.
 func basicPair(credentials string) (access, secret string, ok bool) {
-	if len(credentials) > maxCredentials || strings.ContainsAny(credentials, "\r\n") {
+	// Two tokens of the greatest length, and the colon.
+	if len(credentials) > base64.StdEncoding.EncodedLen(2*maxTokenLength+1) || strings.ContainsAny(credentials, "\r\n") {
 		return "", "", false
 	}
 	decoded, err := base64.StdEncoding.Strict().DecodeString(credentials)
