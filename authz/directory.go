@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,22 +33,23 @@ func NewDirectory(consumers []Consumer, more Consumers) (*Directory, error) {
 	d := &Directory{byID: map[string]*consumer{}, byName: map[string]*consumer{}, more: more, known: &consumerMemo{}}
 	var errs []error
 	customIDs := map[string]bool{}
-	for _, c := range consumers {
-		label := c.Username
-		if label == "" {
-			label = c.CustomID
-		}
-		if err := c.Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("consumer %q: %w", label, err))
-			continue
-		}
+	for i, c := range consumers {
+		err := c.Validate()
+		valid := err == nil
 		switch {
+		case !valid:
 		case d.byID[c.ID] != nil:
-			errs = append(errs, fmt.Errorf("consumer %q: id %s is taken by another consumer", label, c.ID))
+			err = fmt.Errorf("id: %s is taken by another consumer", c.ID)
 		case c.Username != "" && d.byName[c.Username] != nil:
-			errs = append(errs, fmt.Errorf("consumer %q: the username is taken by another consumer", label))
+			err = errors.New("username: is taken by another consumer")
 		case c.CustomID != "" && customIDs[c.CustomID]:
-			errs = append(errs, fmt.Errorf("consumer %q: custom_id %q is taken by another consumer", label, c.CustomID))
+			err = fmt.Errorf("custom_id: %q is taken by another consumer", c.CustomID)
+		}
+		if err != nil {
+			errs = append(errs, &EntityError{List: "consumers", Index: i, Name: cmp.Or(c.Username, c.CustomID), Err: err})
+		}
+		if !valid {
+			continue
 		}
 		c.Groups = slices.Clone(c.Groups)
 		entry := newConsumer(c)

@@ -453,6 +453,6 @@ func TestAMistakeSaysWhichVaultObjectsThereAre(t *testing.T) {
 func TestAConsumerInAMistakeIsCalledByItsNameOrElseItsCustomID(t *testing.T) {
 	t.Parallel()
 	_, err := NewSnapshot(nil, []Consumer{{ID: "x", Username: "alice", CustomID: "c-1"}, {ID: "y", CustomID: "c-2"}}, nil)
-	wantMistake(t, err, `consumer "alice"`)
-	wantMistake(t, err, `consumer "c-2"`)
+	wantMistake(t, err, `consumers[0] "alice"`)
+	wantMistake(t, err, `consumers[1] "c-2"`)
 }

@@ -75,7 +75,7 @@ func NewSnapshotOf(policies []Policy, consumers *Directory, sources map[string]S
 	var errs []error
 	for i := range policies {
 		if err := s.addPolicy(policies[i], sources); err != nil {
-			errs = append(errs, fmt.Errorf("policy %q: %w", policies[i].Name, err))
+			errs = append(errs, &EntityError{List: "policies", Index: i, Name: policies[i].Name, Err: err})
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

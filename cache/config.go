@@ -101,6 +101,7 @@ func (c Config) Validate() error {
 	return errors.Join(
 		check(c.Capacity >= 1, "capacity: %d is too small, use at least 1", c.Capacity),
 		check(c.AbsentCapacity >= 1, "absent_capacity: %d is too small, use at least 1 (absent_ttl 0 turns it off)", c.AbsentCapacity),
+		check(c.TTL > 0 && c.TTL <= maxTTL, "ttl: %s is not above 0 and up to %s", c.TTL, maxTTL),
 		check(c.MinTTL > 0, "min_ttl: %s must be above 0", c.MinTTL),
 		check(c.MinTTL <= c.TTL, "ttl: %s is below min_ttl %s", c.TTL, c.MinTTL),
 		check(c.TTL <= c.MaxTTL, "ttl: %s is above max_ttl %s", c.TTL, c.MaxTTL),

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -61,8 +62,16 @@ func parseAddress(text string) (address, error) {
 		return address{}, errors.New("must not hold a user or password; give the Vault token by file or environment")
 	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return address{}, errors.New("must end after host and port; the mount goes into mount")
+	case !isPort(u.Port()):
+		return address{}, fmt.Errorf("%q has no port from 1 to 65535 behind the colon", u.Host)
 	}
 	return address{text: strings.TrimSuffix(text, "/"), url: url.URL{Scheme: u.Scheme, Host: u.Host}}, nil
+}
+
+// isPort says whether a port can be one, or is left out.
+func isPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 // origin is the same for two addresses that lead to the same place.

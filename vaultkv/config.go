@@ -148,8 +148,11 @@ func (c *Config) validateConnection() error {
 		// net/http has one TLS configuration for the proxy and what is behind it.
 		errs = append(errs, errors.New("proxy: with https:// the proxy would be expected to have the certificate of server_name, and be shown client_cert_file; use http:// for the proxy (what goes through it to an https address is TLS all the same), or remove these"))
 	}
-	if (c.ClientCertFile == "") != (c.ClientKeyFile == "") {
+	if c.ClientCertFile != "" && c.ClientKeyFile == "" {
 		errs = append(errs, errors.New("client_cert_file: goes together with client_key_file; give both or neither"))
+	}
+	if c.ClientCertFile == "" && c.ClientKeyFile != "" {
+		errs = append(errs, errors.New("client_key_file: goes together with client_cert_file; give both or neither"))
 	}
 	return errors.Join(errs...)
 }

@@ -85,8 +85,11 @@ func DefaultConfig() Config {
 // Validate reports every mistake that shows without reading a file.
 func (c *Config) Validate() error {
 	errs := []error{c.validateExposure(), c.validateTokens(), c.validateClientNames(), c.Grammar.Validate()}
-	if (c.CertFile == "") != (c.KeyFile == "") {
-		errs = append(errs, errors.New("tls: give both a certificate and its key, or neither"))
+	if c.CertFile != "" && c.KeyFile == "" {
+		errs = append(errs, errors.New("cert_file: goes together with key_file; give both or neither"))
+	}
+	if c.CertFile == "" && c.KeyFile != "" {
+		errs = append(errs, errors.New("key_file: goes together with cert_file; give both or neither"))
 	}
 	if c.ClientCAFile != "" && c.CertFile == "" {
 		errs = append(errs, errors.New("client_ca_file: client certificates need TLS; give a certificate and its key"))
@@ -114,17 +117,17 @@ func (c *Config) validateExposure() error {
 	}
 	host, _, err := net.SplitHostPort(c.Address)
 	if err != nil {
-		return fmt.Errorf("address: %q is neither host:port nor unix:/path", c.Address)
+		return fmt.Errorf("listen: %q is neither host:port, like 127.0.0.1:9191, nor unix:/path", c.Address)
 	}
 	if isLoopback(host) {
 		return nil
 	}
 	var errs []error
 	if c.CertFile == "" {
-		errs = append(errs, fmt.Errorf("address: %q is not loopback, so Vault tokens and secrets would cross the network in clear: give a certificate and its key, or listen on 127.0.0.1", c.Address))
+		errs = append(errs, fmt.Errorf("listen: %q is not loopback, so Vault tokens and secrets would cross the network in clear: give a certificate and its key, or listen on 127.0.0.1", c.Address))
 	}
 	if !c.authenticates() {
-		errs = append(errs, fmt.Errorf("address: %q is not loopback, so anybody could make credentials: give tokens or client_ca_file, or listen on 127.0.0.1", c.Address))
+		errs = append(errs, fmt.Errorf("listen: %q is not loopback, so anybody could make credentials: give tokens or client_ca_file, or listen on 127.0.0.1", c.Address))
 	}
 	return errors.Join(errs...)
 }
@@ -159,13 +162,13 @@ func (c *Config) validateTokens() error {
 // validateClientNames wants the names said: an authority often issues certificates
 // for more than operators.
 func (c *Config) validateClientNames() error {
+	var errs []error
 	switch {
 	case c.ClientCAFile == "" && len(c.ClientNames) > 0:
-		return errors.New("client_names: are those of certificates, so give client_ca_file, their authorities, too")
+		errs = append(errs, errors.New("client_names: are those of certificates, so give client_ca_file, their authorities, too"))
 	case c.ClientCAFile != "" && len(c.ClientNames) == 0:
-		return errors.New(`client_names: say which certificates of client_ca_file may call, by a DNS name or URI that they have, like [{name: ops.example.com}] or [{name: "spiffe://example.org/ops"}]; [{name: "*"}] stands for every certificate of these authorities`)
+		errs = append(errs, errors.New(`client_names: say which certificates of client_ca_file may call, by a DNS name or URI that they have, like [{name: ops.example.com}] or [{name: "spiffe://example.org/ops"}]; [{name: "*"}] stands for every certificate of these authorities`))
 	}
-	var errs []error
 	seen := map[string]bool{}
 	for i, n := range c.ClientNames {
 		if _, err := clientcert.Parse(n.Name); err != nil {
@@ -191,7 +194,7 @@ func (c *Config) InsecureSettings() []string {
 		}
 		return nil
 	}
-	return []string{fmt.Sprintf("address: whoever reaches the admin API at %q can make and delete credentials; give tokens to ask for one", c.Address)}
+	return []string{fmt.Sprintf("listen: whoever reaches the admin API at %q can make and delete credentials; give tokens to ask for one", c.Address)}
 }
 
 func isLoopback(host string) bool {

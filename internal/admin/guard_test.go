@@ -433,7 +433,7 @@ func TestConfigValidate(t *testing.T) {
 			c.Address, c.CertFile, c.KeyFile, c.ClientCAFile, c.ClientNames = "0.0.0.0:1", "c", "k", "ca", names
 		}, nil},
 		{"client certificates without TLS", func(c *Config) { c.ClientCAFile = "ca" }, []string{"client_ca_file"}},
-		{"a key without a certificate", func(c *Config) { c.KeyFile = "k" }, []string{"tls: give both"}},
+		{"a key without a certificate", func(c *Config) { c.KeyFile = "k" }, []string{"key_file: goes together"}},
 		{"the token itself for its hash is not repeated", func(c *Config) { c.Tokens = []Token{{"olga", "my-token", RoleWrite}} }, []string{"sha256: must be"}},
 		{"one token twice", func(c *Config) { c.Tokens = []Token{token[0], {"x", strings.ToUpper(hashOf("t")), RoleWrite}} }, []string{"given twice"}},
 		{"no name", func(c *Config) { c.Tokens = []Token{{"", hashOf("t"), RoleWrite}} }, []string{"name: must be set"}},
@@ -446,7 +446,7 @@ func TestConfigValidate(t *testing.T) {
 		}, []string{"client_names[0]: name:", `client_names[0] "*.example.com": role: "admin" is neither read nor write`, "given twice"}},
 		{"hosts", func(c *Config) { c.Hosts = []string{"http://x", "::1", "a:b:c"} }, []string{`"http://x"`, `"::1"`, `"a:b:c"`}},
 		{"no hosts", func(c *Config) { c.Hosts = nil }, []string{"hosts: give"}},
-		{"all at once", func(c *Config) { *c = Config{} }, []string{"address", "hosts", "max_body_bytes", "timeout", "max_length"}},
+		{"all at once", func(c *Config) { *c = Config{} }, []string{"listen", "hosts", "max_body_bytes", "timeout", "max_length"}},
 	} {
 		c := DefaultConfig()
 		tt.change(&c)

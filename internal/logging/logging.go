@@ -31,7 +31,7 @@ type Config struct {
 // Validate reports every mistake.
 func (c Config) Validate() error {
 	var errs []error
-	if _, err := zapcore.ParseLevel(c.Level); err != nil {
+	if level, err := zapcore.ParseLevel(c.Level); err != nil || level > zapcore.ErrorLevel {
 		errs = append(errs, fmt.Errorf("level: %q is none of debug, info, warn, error", c.Level))
 	}
 	switch c.Format {
@@ -45,9 +45,12 @@ func (c Config) Validate() error {
 // New returns a logger that writes to w. Times are RFC 3339 in UTC, keys are in
 // snake case.
 func New(c Config, w io.Writer) (*zap.Logger, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
 	level, err := zapcore.ParseLevel(c.Level)
 	if err != nil {
-		return nil, fmt.Errorf("log level: %w", err)
+		return nil, err
 	}
 	enc := zap.NewProductionEncoderConfig()
 	enc.TimeKey, enc.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder

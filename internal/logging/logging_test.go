@@ -31,8 +31,13 @@ func TestLinesAreJSONWithSnakeCaseKeys(t *testing.T) {
 
 func TestMistakesAreNamed(t *testing.T) {
 	t.Parallel()
-	if err := (Config{Level: "loud", Format: "xml"}).Validate(); err == nil {
-		t.Error("no error")
+	for _, bad := range []Config{{"loud", FormatJSON}, {"fatal", FormatJSON}, {"info", "xml"}, {"info", ""}} {
+		if err := bad.Validate(); err == nil {
+			t.Errorf("%+v is valid", bad)
+		}
+		if _, err := New(bad, io.Discard); err == nil {
+			t.Errorf("New takes %+v", bad)
+		}
 	}
 	if err := (Config{Level: "debug", Format: FormatConsole}).Validate(); err != nil {
 		t.Error(err)
