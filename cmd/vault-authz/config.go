@@ -55,8 +55,9 @@ func configValidateCommand(p process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration and report every mistake",
-		Long: "validate checks the configuration and reports every mistake. It warns where the most specific\n" +
-			"policy governs and another one comes first in the file.\n\n" +
+		Long: "validate checks what serve checks before it starts, the environment too, and reports every mistake\n" +
+			"with its line. The files that settings name are not read. It warns where there is no policy, and\n" +
+			"where the most specific policy governs and another one comes first in the file.\n\n" +
 			"With --connect it also does what serve would do first: it logs in to each vault object, reads\n" +
 			"from it, renews the token, and says what to mend. It exits with 1 if a vault object cannot be used.\n" +
 			"A wrapping token is good for one login, so a vault object with one is left alone.",

@@ -31,12 +31,13 @@ func serveCommand(p process) *cobra.Command {
 	path := configFlag(cmd)
 	level := cmd.Flags().String("log-level", "", "debug, info, warn or error; beats file and environment")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := config.Load(*path, p.environ)
+		var flags []config.Flag
+		if *level != "" {
+			flags = append(flags, config.Flag{Name: "--log-level", Setting: "log.level", Value: *level})
+		}
+		c, err := config.Load(*path, p.environ, flags...)
 		if err != nil {
 			return err
-		}
-		if *level != "" {
-			c.Log.Level = *level
 		}
 		ctx, stop := context.WithCancel(cmd.Context())
 		defer stop()
@@ -59,6 +60,9 @@ func serve(ctx context.Context, c *config.Config, from backends, stdout io.Write
 	s, err := build(c, from, log, sink.Dropped)
 	if err != nil {
 		return err
+	}
+	for _, warning := range c.Warnings() {
+		log.Warn("configuration", zap.String("warning", warning))
 	}
 	l, adminListener, err := listen(ctx, c)
 	if err != nil {

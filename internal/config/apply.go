@@ -18,8 +18,8 @@ func set[T any](to *T, from *T) {
 	}
 }
 
-// apply puts the file over the defaults in c.
-func (f *file) apply(c *Config, env map[string]string) error {
+// apply puts the file over the defaults in c, and says what does not fit together in it.
+func (f *file) apply(c *Config, env map[string]string) findings {
 	c.AddressesFile = f.AddressesFile
 	set(&c.Listen.GRPC, f.Listen.GRPC)
 	set(&c.Listen.Probes, f.Listen.Probes)
@@ -39,12 +39,11 @@ func (f *file) apply(c *Config, env map[string]string) error {
 	set(&c.State.Vault, f.State.Vault)
 	set(&c.State.Mount, f.State.Mount)
 	set(&c.State.Poll, f.State.Poll)
-	var errs []error
+	var found findings
 	for i := range f.Vaults {
 		v, err := f.Vaults[i].vault(env)
-		if err != nil {
-			errs = append(errs, prefix(fmt.Sprintf("vaults[%d] %q", i, f.Vaults[i].Name), err))
-		}
+		where := fmt.Sprintf("vaults[%d]", i)
+		found.add(where, fmt.Sprintf("%s %q", where, v.Name), err)
 		c.Vaults = append(c.Vaults, v)
 	}
 	for _, e := range f.Consumers {
@@ -53,7 +52,7 @@ func (f *file) apply(c *Config, env map[string]string) error {
 	for i := range f.Policies {
 		c.Policies = append(c.Policies, f.Policies[i].policy())
 	}
-	return errors.Join(errs...)
+	return found
 }
 
 func (s *adminSection) apply(c *admin.Config) {

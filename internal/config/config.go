@@ -1,18 +1,13 @@
 package config
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"slices"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
@@ -109,14 +104,14 @@ func Default() Config {
 	}
 }
 
-// Load reads a file and the environment (as from [os.Environ]), and reports
-// every mistake in them.
-func Load(path string, environ []string) (Config, error) {
+// Load reads a file and the environment (as from [os.Environ]), puts flags over both, and
+// reports every mistake in them. What it returns is what the service can be built of.
+func Load(path string, environ []string, flags ...Flag) (Config, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("reading the configuration: %w", err)
 	}
-	c, err := Parse(raw, environ)
+	c, err := Parse(raw, environ, flags...)
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration %q:\n%w", path, err)
 	}
@@ -124,82 +119,21 @@ func Load(path string, environ []string) (Config, error) {
 }
 
 // Parse is Load for a document that is in memory.
-func Parse(raw []byte, environ []string) (Config, error) {
+func Parse(raw []byte, environ []string, flags ...Flag) (Config, error) {
 	var f file
-	dec := yaml.NewDecoder(bytes.NewReader(raw))
-	dec.KnownFields(true)
-	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return Config{}, errors.New(plain(err.Error()))
-	}
-	if err := dec.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
-		return Config{}, errors.New("there is more than one YAML document; put everything into one")
+	d, err := read(raw, &f)
+	if err != nil {
+		return Config{}, err
 	}
 	c := Default()
-	errs := []error{f.apply(&c, environment(environ))}
-	errs = append(errs, applyEnvironment(&c, environ, f.referenced()))
-	if err := errors.Join(append(errs, c.Validate())...); err != nil {
+	found := f.apply(&c, environment(environ)).without(d.found)
+	from, unfit := override(&c, environ, f.referenced(), flags)
+	found = slices.Concat(found, unfit)
+	found = append(found, c.validate().without(slices.Concat(d.found, found))...)
+	if err := d.reported(found, from); err != nil {
 		return Config{}, err
 	}
 	return c, nil
-}
-
-// Validate reports every mistake that does not need other entities to see.
-func (c *Config) Validate() error {
-	var errs []error
-	errs = append(errs, prefix("tokens", c.Grammar.Validate()))
-	if c.Listen.SocketGroup != "" && !c.Listen.hasSocket() {
-		errs = append(errs, errors.New("listen.socket_group: is for sockets, and neither listen.grpc nor listen.probes is one; give unix:/path or leave it out"))
-	}
-	if c.Log.AllowSample < 0 {
-		errs = append(errs, fmt.Errorf("log.allow_sample: %d is negative", c.Log.AllowSample))
-	}
-	if c.GRPC.MaxRequestBytes < 64<<10 || c.GRPC.MaxRequestBytes > 32<<20 {
-		errs = append(errs, fmt.Errorf("grpc.max_request_bytes: %d is not between 65536 and 33554432", c.GRPC.MaxRequestBytes))
-	}
-	if c.Drain.Wait < 0 || c.Drain.Timeout < 0 {
-		errs = append(errs, errors.New("drain: durations must not be negative"))
-	}
-	seen := map[string]bool{}
-	for i := range c.Vaults {
-		v := &c.Vaults[i]
-		where := fmt.Sprintf("vaults[%d] %q", i, v.Name)
-		if seen[v.Name] {
-			errs = append(errs, fmt.Errorf("%s: name: taken by another vault object", where))
-		}
-		seen[v.Name] = true
-		errs = append(errs, prefix(where, v.Validate()), prefix(where, c.ApartFromState(v)), prefix(where+".cache", v.Cache.Validate()), prefix(where+".cache", v.Sweep.Validate()))
-	}
-	errs = append(errs, c.validateState(seen))
-	// The entities are checked against each other by authz.NewSnapshot, which
-	// also knows the sources.
-	sources := make(map[string]authz.Source, len(seen))
-	for name := range seen {
-		sources[name] = nobody{}
-	}
-	_, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
-	errs = append(errs, err)
-	for _, tie := range authz.Ties(c.Policies) {
-		errs = append(errs, tie)
-	}
-	return errors.Join(errs...)
-}
-
-// validateState checks the state and the admin API, which works on it.
-func (c *Config) validateState(vaults map[string]bool) error {
-	if c.State.Vault == "" {
-		return nil
-	}
-	errs := []error{prefix("admin", c.Admin.Validate())}
-	if !vaults[c.State.Vault] {
-		errs = append(errs, fmt.Errorf("state.vault: there is no vault object %q", c.State.Vault))
-	}
-	if err := vaultkv.ValidateMount(c.State.Mount); err != nil {
-		errs = append(errs, fmt.Errorf("state.mount: %w", err))
-	}
-	if c.State.Poll < 100*time.Millisecond || c.State.Poll > time.Minute {
-		errs = append(errs, fmt.Errorf("state.poll: %s is not between 100ms and 1m", c.State.Poll))
-	}
-	return errors.Join(errs...)
 }
 
 // ApartFromState refuses a vault object, a declared one or one that was made through
@@ -212,20 +146,4 @@ func (c *Config) ApartFromState(v *Vault) error {
 		return nil
 	}
 	return fmt.Errorf("mount: %q is refused: the state is kept there (state.mount); give another path to one of the two, also on different servers", path.Join(v.Mount, v.Prefix))
-}
-
-// prefix puts where in front of each line of an error.
-func prefix(where string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		errs := joined.Unwrap()
-		for i := range errs {
-			errs[i] = prefix(where, errs[i])
-		}
-		return errors.Join(errs...)
-	}
-	return fmt.Errorf("%s.%w", where, err)
 }

@@ -1,9 +1,9 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,26 +96,41 @@ func (f *file) referenced() []string {
 	return all
 }
 
-// applyEnvironment puts the environment over c. An empty variable counts as not
-// set. A variable with our prefix that
-// is no setting is a mistake, unless the file refers to it.
-func applyEnvironment(c *Config, environ, referenced []string) error {
+// A Flag is a setting that is given on the command line.
+type Flag struct {
+	// Name is like --log-level.
+	Name, Setting, Value string
+}
+
+// override puts the environment over c, and the flags over that. An empty variable counts
+// as not set. A variable with our prefix that is no setting is a mistake, unless the file
+// refers to it. from has where the settings that were put over come from.
+func override(c *Config, environ, referenced []string, flags []Flag) (from map[string]string, found findings) {
 	variables := Variables()
-	var errs []error
-	for name, value := range environment(environ) {
-		if value == "" || !strings.HasPrefix(name, environmentPrefix) || slices.Contains(referenced, name) {
-			continue
-		}
-		i := slices.IndexFunc(variables, func(v Variable) bool { return v.Name == name })
+	from = map[string]string{}
+	put := func(source, value string, is func(Variable) bool) {
+		i := slices.IndexFunc(variables, is)
 		if i < 0 {
-			errs = append(errs, fmt.Errorf("environment variable %s is no setting; see vault-authz serve --help", name))
-			continue
+			found = append(found, finding{text: source + " is no setting; see vault-authz serve --help"})
+			return
 		}
-		if err := variables[i].set(c, value); err != nil {
-			errs = append(errs, fmt.Errorf("environment variable %s: %w", name, err))
+		v := variables[i]
+		from[v.Setting] = source
+		if err := v.set(c, value); err != nil {
+			found = append(found, finding{setting: v.Setting, text: err.Error()})
 		}
 	}
-	return errors.Join(errs...)
+	values := environment(environ)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if values[name] == "" || !strings.HasPrefix(name, environmentPrefix) || slices.Contains(referenced, name) {
+			continue
+		}
+		put("environment variable "+name, values[name], func(v Variable) bool { return v.Name == name })
+	}
+	for _, f := range flags {
+		put(f.Name, f.Value, func(v Variable) bool { return v.Setting == f.Setting })
+	}
+	return from, found
 }
 
 // VariableTable returns the table of the variables in Markdown.

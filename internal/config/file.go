@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -200,12 +199,7 @@ func (n *names) UnmarshalYAML(node *yaml.Node) error {
 		*n = names{node.Value}
 		return nil
 	}
-	var list []string
-	if err := node.Decode(&list); err != nil {
-		return fmt.Errorf("line %d: expected a name or a list of names", node.Line)
-	}
-	*n = list
-	return nil
+	return node.Decode((*[]string)(n))
 }
 
 // MarshalYAML writes one name as Kong does.
@@ -214,38 +208,4 @@ func (n names) MarshalYAML() (any, error) {
 		return n[0], nil
 	}
 	return []string(n), nil
-}
-
-// plain rewrites a message of the YAML library for people who do not know our
-// types.
-func plain(message string) string {
-	// A value where there have to be settings or a list is quoted by the library,
-	// and may be a token that was put there by mistake.
-	instead := regexp.MustCompile("(?s)cannot unmarshal !!\\w+ (?:`.*?` )?into (\\[\\])?\\*?config\\.\\w+")
-	message = instead.ReplaceAllStringFunc(message, func(m string) string {
-		if strings.Contains(m, "into []") {
-			return "expected a list"
-		}
-		return "expected settings, each with its name, and not a value"
-	})
-	message = strings.TrimPrefix(message, "yaml: unmarshal errors:\n  ")
-	message = strings.TrimPrefix(message, "yaml: ")
-	var lines []string
-	for line := range strings.SplitSeq(message, "\n") {
-		line = strings.TrimSpace(line)
-		if before, _, found := strings.Cut(line, " not found in type "); found {
-			line = strings.Replace(before, "field ", "unknown setting ", 1)
-		}
-		for _, word := range [...][2]string{
-			{"into time.Duration", "as a duration (such as 500ms, 30s, 5m)"},
-			{"into bool", "as true or false"},
-			{"into int", "as a whole number"},
-			{"into float64", "as a number"},
-			{"into []string", "as a list"},
-		} {
-			line = strings.Replace(line, word[0], word[1], 1)
-		}
-		lines = append(lines, line)
-	}
-	return strings.Join(lines, "\n")
 }

@@ -11,9 +11,13 @@ import (
 // maxCompared bounds the requests that [Config.Warnings] looks at.
 const maxCompared = 10000
 
-// Warnings says where the policies decide otherwise than by the order of the file,
-// and without a default, which is how earlier versions read it.
+// Warnings says what is allowed and worth a second look: that there is no policy, and
+// where policies decide otherwise than by the order of the file, and without a default,
+// which is how earlier versions read it.
 func (c *Config) Warnings() []string {
+	if len(c.Policies) == 0 && c.State.Vault == "" {
+		return []string{"there are no policies, so every request is denied; add policies and their vaults, or state.vault to make policies through the admin API"}
+	}
 	if len(c.Policies) == 1 {
 		if p := &c.Policies[0]; !p.Default && !selects(p) {
 			return []string{fmt.Sprintf("policy %q is not the default: requests whose route names no policy are denied; add default: true if it is to govern them (earlier versions took a lone policy for the default)", p.Name)}

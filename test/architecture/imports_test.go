@@ -25,7 +25,7 @@ func mayImport() map[string][]string {
 		"internal/state":      {"authz"},
 		"internal/admin":      {"authz", "internal/clientcert", "internal/state"},
 		"internal/kongimport": {"authz", "internal/admin"},
-		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "vaultkv"},
+		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/logging", "internal/server", "vaultkv"},
 		"cmd/vault-authz":     {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/config", "internal/heap", "internal/kongimport", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/version"},
 	}
 }

@@ -1,0 +1,217 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A document is a YAML document that is read, with the line of each setting in it.
+type document struct {
+	// lines are by setting, like vaults[0].cache.ttl.
+	lines map[string]int
+	// found has what is no setting, or of the wrong kind.
+	found findings
+	// merges counts them, which may contain one another.
+	merges int
+}
+
+// maxMerges keeps merges that contain themselves, or each the next one twice, from going
+// on for ever.
+const maxMerges = 20_000
+
+// read reads a document into f, all of it that can be. Only what is not YAML at all is an
+// error: it says nothing of what comes after it.
+func read(raw []byte, f *file) (*document, error) {
+	d := &document{lines: map[string]int{}}
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	var whole, next yaml.Node
+	if err := dec.Decode(&whole); errors.Is(err, io.EOF) {
+		return d, nil
+	} else if err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if err := dec.Decode(&next); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is more than one YAML document; put everything into one")
+	}
+	d.value(whole.Content[0], reflect.ValueOf(f).Elem(), "")
+	return d, nil
+}
+
+// value reads one value. What is wrong with it is never quoted: it may be a secret that
+// was put there by mistake.
+func (d *document) value(node *yaml.Node, into reflect.Value, setting string) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.ShortTag() == "!!null" {
+		return // as if it was not there
+	}
+	if into.Kind() == reflect.Pointer && into.Type().Elem().Kind() == reflect.Struct {
+		into.Set(reflect.New(into.Type().Elem()))
+		into = into.Elem()
+	}
+	_, custom := into.Addr().Interface().(yaml.Unmarshaler)
+	switch {
+	case into.Kind() == reflect.Struct:
+		d.section(node, into, setting)
+	case into.Kind() == reflect.Slice && !custom:
+		d.list(node, into, setting)
+	default:
+		if isDuration(into.Type()) && node.Value == "0" {
+			node = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "0s"}
+		}
+		if node.Decode(into.Addr().Interface()) != nil {
+			into.SetZero()
+			d.wrong(node, setting, expected(into.Type()))
+		}
+	}
+}
+
+// section reads settings.
+func (d *document) section(node *yaml.Node, into reflect.Value, setting string) {
+	if node.Kind != yaml.MappingNode {
+		d.wrong(node, setting, "expected settings, each with its name, and not a value")
+		return
+	}
+	fields, lines := fieldsOf(into.Type()), map[string]int{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if key := node.Content[i]; key.ShortTag() == "!!merge" {
+			d.merge(node.Content[i+1], into, setting)
+		}
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		field, known := fields[key.Value]
+		switch before := lines[key.Value]; {
+		case key.ShortTag() == "!!merge":
+		case key.Kind != yaml.ScalarNode || !known:
+			d.unknown(key, setting)
+		case before > 0:
+			text := fmt.Sprintf("%s: is given twice, in line %d too", below(setting, key.Value), before)
+			d.found = append(d.found, finding{line: key.Line, text: text})
+		default:
+			lines[key.Value] = key.Line
+			name := below(setting, key.Value)
+			d.lines[name] = key.Line
+			// What is given replaces what was merged, all of it.
+			into.Field(field).SetZero()
+			d.value(node.Content[i+1], into.Field(field), name)
+		}
+	}
+}
+
+// merge reads what << refers to: settings, or a list of them, the first of which count.
+func (d *document) merge(node *yaml.Node, into reflect.Value, setting string) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if d.merges++; d.merges > maxMerges {
+		if d.merges == maxMerges+1 {
+			d.wrong(node, setting, "merges contain themselves, or there are too many")
+		}
+		return
+	}
+	if node.Kind != yaml.SequenceNode {
+		d.section(node, into, setting)
+		return
+	}
+	for _, one := range slices.Backward(node.Content) {
+		if one.Kind == yaml.AliasNode {
+			one = one.Alias
+		}
+		d.section(one, into, setting)
+	}
+}
+
+func (d *document) list(node *yaml.Node, into reflect.Value, setting string) {
+	if node.Kind != yaml.SequenceNode {
+		d.wrong(node, setting, "expected a list")
+		return
+	}
+	into.Set(reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content)))
+	for i, element := range node.Content {
+		name := fmt.Sprintf("%s[%d]", setting, i)
+		d.lines[name] = element.Line
+		if element.ShortTag() == "!!null" {
+			d.wrong(element, name, "is empty")
+		}
+		d.value(element, into.Index(i), name)
+	}
+}
+
+func (d *document) wrong(node *yaml.Node, setting, problem string) {
+	text := problem
+	if setting != "" {
+		text = setting + ": " + problem
+	}
+	d.found = append(d.found, finding{setting: setting, line: node.Line, text: text})
+}
+
+// settingLike is what may be quoted: tokens have other characters too.
+var settingLike = regexp.MustCompile(`^[A-Za-z]+([_-][A-Za-z]+)*$`)
+
+func (d *document) unknown(key *yaml.Node, setting string) {
+	name := key.Value
+	if key.Kind != yaml.ScalarNode || !settingLike.MatchString(name) {
+		name = "(not shown, for it may be a secret)"
+	}
+	text := "unknown setting " + name
+	if setting != "" {
+		text += " in " + setting
+	}
+	d.found = append(d.found, finding{line: key.Line, text: text})
+}
+
+// fieldsOf are the settings of a section by name.
+func fieldsOf(section reflect.Type) map[string]int {
+	fields := map[string]int{}
+	for i := range section.NumField() {
+		name, _, _ := strings.Cut(section.Field(i).Tag.Get("yaml"), ",")
+		fields[name] = i
+	}
+	return fields
+}
+
+func below(setting, name string) string {
+	if setting == "" {
+		return name
+	}
+	return setting + "." + name
+}
+
+func isDuration(kind reflect.Type) bool {
+	return kind == reflect.TypeFor[time.Duration]() || kind == reflect.TypeFor[*time.Duration]()
+}
+
+// expected says what a value has to be.
+func expected(kind reflect.Type) string {
+	if kind.Kind() == reflect.Pointer {
+		kind = kind.Elem()
+	}
+	switch {
+	case isDuration(kind):
+		return "expected a duration, such as 500ms, 30s or 5m"
+	case kind == reflect.TypeFor[mode]():
+		return "expected the mode of a file, such as 0660"
+	case kind == reflect.TypeFor[names]():
+		return "expected a name or a list of names"
+	}
+	switch kind.Kind() { //nolint:exhaustive // settings are of no other kinds
+	case reflect.Bool:
+		return "expected true or false"
+	case reflect.Int:
+		return "expected a whole number"
+	case reflect.Float64:
+		return "expected a number"
+	}
+	return "expected a text"
+}
