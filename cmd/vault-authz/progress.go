@@ -34,8 +34,8 @@ func newProgress(out io.Writer, total int) *progress {
 	return p
 }
 
-// ended counts n more. It is not safe for concurrent use.
-func (p *progress) ended(n int) {
+// Made counts n more. It is not safe for concurrent use.
+func (p *progress) Made(n int) {
 	p.done += n
 	if p.bar != nil {
 		_ = p.bar.Add(n)
@@ -45,6 +45,14 @@ func (p *progress) ended(n int) {
 		p.spoke = time.Now()
 		p.line()
 	}
+}
+
+// Waiting says why nothing is under way.
+func (p *progress) Waiting(why error, pause time.Duration) {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	fmt.Fprintf(p.out, "%s; trying again in %s\n", printable(why.Error()), pause.Round(100*time.Millisecond))
 }
 
 func (p *progress) line() {

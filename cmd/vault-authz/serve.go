@@ -75,7 +75,7 @@ func serve(ctx context.Context, c *config.Config, from backends, stdout io.Write
 		at.Admin = server.Address(adminListener)
 		s.runs = append(s.runs, func(ctx context.Context) error { return serveAdmin(ctx, s.admin, c.Admin, adminListener) })
 		for _, setting := range c.Admin.InsecureSettings() {
-			log.Warn("insecure setting", zap.String("setting", setting))
+			log.Warn("insecure setting", zap.String("setting", "admin."+setting))
 		}
 		log.Info("serving the admin API", zap.String("admin", at.Admin))
 	}

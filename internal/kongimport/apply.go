@@ -19,12 +19,11 @@ const (
 
 // Apply makes what is to be created and notes in the steps what became of it.
 // Plugins are not made once something has failed: without its groups or its acl,
-// a plugin lets more through than it does in Kong. progress is told how many steps
-// have come to an end.
+// a plugin lets more through than it does in Kong. made is told how many more are.
 //
 // When the service does not answer, or ctx ends, what is left is not tried.
-func (c *Changes) Apply(ctx context.Context, client *admin.Client, progress func(ended int)) {
-	a := applying{ctx: ctx, client: client, progress: progress}
+func (c *Changes) Apply(ctx context.Context, client *admin.Client, made func(n int)) {
+	a := applying{ctx: ctx, client: client, made: made}
 	for i := 0; i < len(c.Steps); {
 		n := c.alike(i)
 		switch s := &c.Steps[i]; {
@@ -54,25 +53,26 @@ func (c *Changes) alike(i int) int {
 
 // applying is one call of Apply. Its methods are safe for concurrent use.
 type applying struct {
-	ctx      context.Context //nolint:containedctx // it is that of the call
-	client   *admin.Client
-	progress func(int)
+	ctx    context.Context //nolint:containedctx // it is that of the call
+	client *admin.Client
+	made   func(int)
 
 	mu sync.Mutex
-	// stopped is why nothing more is tried. It and progress are guarded by mu.
+	// stopped is why nothing more is tried. It and made are guarded by mu.
 	stopped error
 }
 
 // end notes what became of a step.
 func (a *applying) end(s *Step, err error) {
-	s.Action = Created
 	if err != nil {
-		s.Action = Failed
+		s.Action, s.failure = Failed, err
 		s.Notes = append(s.Notes, err.Error())
+		return
 	}
+	s.Action = Created
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.progress(1)
+	a.made(1)
 }
 
 func (a *applying) one(s *Step) {

@@ -48,11 +48,15 @@ type Step struct {
 	// The Vault token is in nothing else.
 	operation admin.Operation
 	make      func(context.Context, *admin.Client) error
+	// failure is why a step failed.
+	failure error
 }
 
 // Changes is a plan, or what became of it.
 type Changes struct {
 	Steps []Step `json:"steps"`
+	// Notes are about many steps.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Count returns how many steps have an action.
@@ -84,6 +88,9 @@ func (c *Changes) Print(out io.Writer) error {
 		fmt.Fprintf(out, "… and %d more, which are in the totals; -o json has all of them\n", n)
 	}
 	printNotes(out, listed)
+	for _, note := range c.Notes {
+		fmt.Fprintf(out, "\n%s\n", printable(note))
+	}
 	return c.printTotals(out)
 }
 
@@ -164,6 +171,9 @@ func (c *Changes) printTotals(out io.Writer) error {
 		}
 	}
 	_, err := fmt.Fprintln(out, sums(all))
+	if all[Needs] > 0 {
+		_, err = fmt.Fprintln(out, "what needs something is not made: do what is said of it, and run this again")
+	}
 	if len(reasons) > 0 {
 		fmt.Fprintln(out, "\nfailed:")
 		for _, reason := range slices.SortedFunc(maps.Keys(reasons), func(x, y string) int {

@@ -46,33 +46,67 @@ type File struct {
 	routes                      []route
 	// configs are decK's shared plugin configurations by name.
 	configs map[string]object
-	left    []Step
+	// tags are those that the document that is being read gives all its entities.
+	tags []any
+	// pages are those of lists, by the kind of entity.
+	pages map[string]*pages
+	// credentials counts those of vault-auth.
+	credentials int
+	left        []Step
 }
 
-// Parse reads a decK file (YAML), or lists of Kong's Admin API (JSON): an object
+// A Part is one file, or what takes its place. Name is for people.
+type Part struct {
+	Name string
+	Raw  []byte
+}
+
+// Parse reads decK files (YAML) and lists of Kong's Admin API (JSON): an object
 // of lists, or any number of lists one after the other, as several calls write
-// them. Its errors quote nothing of the file.
-func Parse(raw []byte) (*File, error) {
-	documents, err := decode(raw)
-	if err != nil {
-		return nil, err
-	}
-	f := &File{configs: map[string]object{}}
-	for _, d := range documents {
-		switch d := d.(type) {
-		case map[string]any:
-			f.document(d)
-		case []any:
-			f.document(object{"data": d})
-		default:
-			return nil, errors.New("the file has neither an object nor a list in it; give a decK file or lists of Kong's Admin API")
+// them. Its errors quote nothing of a file.
+func Parse(parts ...Part) (*File, error) {
+	f := &File{configs: map[string]object{}, pages: map[string]*pages{}}
+	for _, part := range parts {
+		documents, err := decode(part.Raw)
+		for _, d := range documents {
+			if err == nil {
+				err = f.take(d)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", part.Name, err)
 		}
 	}
 	f.resolve()
+	f.leavePages()
+	if f.credentials > 0 {
+		f.leave("credential", "", fmt.Sprintf("%d token pairs are not imported: they stay in Vault, where this service reads them", f.credentials))
+	}
 	if len(f.vaults)+len(f.consumers)+len(f.services)+len(f.acls)+len(f.plugins)+len(f.routes)+len(f.left) == 0 {
-		return nil, errors.New("the file has no entities of Kong's in it; give a decK file or lists of Kong's Admin API")
+		return nil, errors.New("there are no entities of Kong's in what was given; give a decK file or lists of Kong's Admin API")
 	}
 	return f, nil
+}
+
+// take takes a document: an object, a list of entities, or a list of pages.
+func (f *File) take(d any) error {
+	switch d := d.(type) {
+	case map[string]any:
+		f.document(d)
+	case []any:
+		if len(d) == 0 || slices.ContainsFunc(d, func(e any) bool { return !isPage(e) }) {
+			f.document(object{"data": d})
+			return nil
+		}
+		for _, page := range d {
+			if err := f.take(page); err != nil {
+				return err
+			}
+		}
+	default:
+		return errors.New("has neither an object nor a list in it; give a decK file or lists of Kong's Admin API")
+	}
+	return nil
 }
 
 // resolve completes what routes say of their service: a plugin may know it by
@@ -113,7 +147,7 @@ func decode(raw []byte) ([]any, error) {
 			// The message may repeat what is written there.
 			where := lineNumber.FindString(err.Error())
 			if where == "" {
-				where = "the file"
+				where = "it"
 			}
 			return nil, fmt.Errorf("%s is not valid YAML", where)
 		}
@@ -132,7 +166,7 @@ func decodeJSON(raw []byte) ([]any, error) {
 			return all, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the file is not valid JSON after byte %d", dec.InputOffset())
+			return nil, fmt.Errorf("it is not valid JSON after byte %d", dec.InputOffset())
 		}
 		all = append(all, d)
 	}
@@ -170,32 +204,80 @@ func (f *File) document(d object) {
 			}
 		}
 	}
+	f.about(d)
 	for _, key := range slices.Sorted(maps.Keys(d)) {
 		switch value := d[key]; {
-		case empty(value) || about(key):
-		case key == "_workspace":
-			f.leave("workspace", nameOf(value), "there are no workspaces: entities of all workspaces are in one place")
-		case key == "next" || key == "offset":
-			f.leave("list", "", "a list of the dump ends before its last page; get the rest, or list with size=1000")
+		case key == "data" && value != nil:
+			f.list(key, map[string]any(d))
+		case empty(value) || strings.HasPrefix(key, "_") || key == "next" || key == "offset":
 		default:
 			f.list(key, value)
 		}
 	}
 }
 
-// about are the keys that say how a file was made and hold no entities.
-func about(key string) bool {
-	return slices.Contains([]string{"_format_version", "_info", "_transform", "_konnect", "_comment", "_ignore", "_plugin_configs"}, key)
+// about takes what a document says of itself.
+func (f *File) about(d object) {
+	f.tags = nil
+	for _, key := range slices.Sorted(maps.Keys(d)) {
+		value := d[key]
+		switch {
+		case empty(value):
+		case key == "_info":
+			f.info(value)
+		case key == "_konnect":
+			f.leave("konnect", "", "says where in Konnect the file goes; here it goes to the service of --admin")
+		case key == "_workspace":
+			f.leave("workspace", nameOf(value), "there are no workspaces: entities of all workspaces are in one place")
+		case slices.Contains([]string{"_format_version", "_transform", "_comment", "_ignore", "_plugin_configs"}, key):
+		case strings.HasPrefix(key, "_"):
+			f.leave(key, "", "has no counterpart")
+		}
+	}
+}
+
+// info takes decK's _info. It gives the tags that select what a file is about to all
+// entities in it, and leaves them out of a dump.
+func (f *File) info(value any) {
+	info, ok := value.(map[string]any)
+	if !ok {
+		f.leave("info", "", "is not an object")
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(info)) {
+		tags, isList := info[key].([]any)
+		switch {
+		case empty(info[key]):
+		case key == "select_tags" && isList:
+			f.tags = tags
+		default:
+			f.leave("info", key, "has no counterpart")
+		}
+	}
+}
+
+// tagged gives an entity the tags of its document.
+func (f *File) tagged(o object) object {
+	own, isList := o["tags"].([]any)
+	if o["tags"] != nil && !isList {
+		return o // which is a mistake, and said later
+	}
+	for _, tag := range f.tags {
+		if !slices.Contains(own, tag) {
+			own = append(own, tag)
+		}
+	}
+	if len(own) > 0 {
+		o["tags"] = own
+	}
+	return o
 }
 
 func (f *File) list(key string, value any) {
-	if list, ok := value.(map[string]any); ok {
-		if data, ok := list["data"]; ok {
-			value = data
-			if !empty(list["next"]) || !empty(list["offset"]) {
-				f.leave("list", key, "the dump ends before its last page; get the rest, or list with size=1000")
-			}
-		}
+	if isPage(value) {
+		page, _ := value.(map[string]any)
+		value = page["data"]
+		f.page(key, page)
 	}
 	f.each(key, value, func(o object) {
 		kind := key
@@ -238,6 +320,8 @@ func recognised(o object) string {
 		return "acls"
 	case has("name", "config"):
 		return "plugins"
+	case has("access_token"):
+		return "credentials"
 	case has("consumer"):
 		return "credentials"
 	case has("username") || has("custom_id"):
@@ -264,7 +348,7 @@ func (f *File) entity(kind string, o object, at scope) {
 		}
 		f.leave("vault", describe(o), "is an entity of Kong's secrets management, not a vault object of vault-auth")
 	case "consumers":
-		f.consumers = append(f.consumers, o)
+		f.consumers = append(f.consumers, f.tagged(o))
 		at = scope{consumer: o}
 		f.nested(o, at, "acls", "plugins")
 		for _, key := range slices.Sorted(maps.Keys(o)) {
@@ -276,7 +360,7 @@ func (f *File) entity(kind string, o object, at scope) {
 		if at.consumer == nil {
 			at.consumer = o["consumer"]
 		}
-		f.acls = append(f.acls, acl{o, at.consumer})
+		f.acls = append(f.acls, acl{f.tagged(o), at.consumer})
 	case "plugins":
 		for _, s := range []struct {
 			to   *any
@@ -286,7 +370,7 @@ func (f *File) entity(kind string, o object, at scope) {
 				*s.to = o[s.from]
 			}
 		}
-		f.plugins = append(f.plugins, plugin{o, at})
+		f.plugins = append(f.plugins, plugin{f.tagged(o), at})
 	case "services":
 		f.services = append(f.services, o)
 		f.leave("service", describe(o), "services are the gateway's")
@@ -304,6 +388,10 @@ func (f *File) entity(kind string, o object, at scope) {
 	case "upstreams":
 		f.leave("upstream", describe(o), "upstreams are the gateway's")
 	default:
+		if !empty(o["access_token"]) {
+			f.credentials++ // there may be very many
+			return
+		}
 		f.leave(singular(kind), describe(o), "has no counterpart")
 	}
 }

@@ -19,7 +19,7 @@ func TestParseSaysWhatIsWrongWithoutQuoting(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := Parse([]byte(tt.file))
+			_, err := Parse(Part{"the file", []byte(tt.file)})
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), token) {
 				t.Errorf("parsing %q: got the error %v, want one with %q and without the token", tt.file, err, tt.want)
 			}
@@ -85,7 +85,7 @@ func FuzzAPlanHasNoToken(f *testing.F) {
 			file.WriteByte('\n')
 		}
 		for _, raw := range [][]byte{raw, file.Bytes()} {
-			parsed, err := Parse(raw)
+			parsed, err := Parse(Part{"the file", raw})
 			if err != nil {
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("the error has the token: %v", err)

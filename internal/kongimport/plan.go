@@ -59,6 +59,7 @@ func Plan(f *File, have *Existing) *Changes {
 		file: f, changes: &Changes{Steps: []Step{}},
 		have:      Existing{Vaults: slices.Clone(have.Vaults), Plugins: slices.Clone(have.Plugins), Policies: slices.Clone(have.Policies)},
 		consumers: map[string]admin.Consumer{}, acls: map[string]admin.ACL{},
+		policies: len(have.Policies),
 	}
 	for _, c := range have.Consumers {
 		p.knowConsumer(c)
@@ -77,6 +78,10 @@ func Plan(f *File, have *Existing) *Changes {
 	}
 	p.plugins()
 	p.changes.Steps = append(p.changes.Steps, f.left...)
+	if p.nameless > 0 {
+		p.changes.Notes = append(p.changes.Notes, fmt.Sprintf("consumers without an id in the file: %d. Each gets one that is made of its username, or else its custom_id, and is the same at every run. "+
+			"Token pairs that are in Vault already name consumers by the ids of Kong, and are denied then: if there are any, make the file with deck gateway dump --with-id", p.nameless))
+	}
 	return p.changes
 }
 
@@ -92,6 +97,10 @@ type planner struct {
 	acls      map[string]admin.ACL
 	// proposed are policies that could be made by hand.
 	proposed []admin.Policy
+	// policies is how many there are; behind these, have has those that will be made.
+	policies int
+	// nameless counts consumers that are made and have no id in the file.
+	nameless int
 	changes  *Changes
 }
 
@@ -190,7 +199,7 @@ func (p *planner) vault(o object) {
 		Mount: r.text("mount"), Prefix: r.optional("prefix"), KV: cmp.Or(r.text("kv"), "v1"), Namespace: r.optional("namespace"),
 	}
 	token, usable := vaultToken(r)
-	s := Step{Action: Create, Kind: kindVault, Name: cmp.Or(v.Name, v.ID), ID: v.ID, Notes: r.unread(ignored()...)}
+	s := Step{Action: Create, Kind: kindVault, Name: cmp.Or(v.Name, v.ID), ID: v.ID, Notes: r.unread(ignored("tags")...)}
 	defer func() { p.add(&s) }()
 	if at := slices.IndexFunc(p.have.Vaults, func(h admin.Vault) bool { return v.ID != "" && h.ID == v.ID || v.Name != "" && h.Name == v.Name }); at >= 0 && len(r.problems) == 0 {
 		var d differences
@@ -214,6 +223,10 @@ func (p *planner) vault(o object) {
 		if field.missing && len(r.problems) == 0 {
 			r.problems = append(r.problems, field.name+" is missing")
 		}
+	}
+	if v.ID == "" && v.Name != "" {
+		v.ID = idOf("vault-auth", v.Name)
+		s.ID = v.ID
 	}
 	switch {
 	case len(r.problems) > 0:
@@ -288,29 +301,37 @@ func (p *planner) consumer(o object) {
 		s.needs(r.problems...)
 		return
 	}
-	keys := []string{"id=" + c.ID}
+	keys, given := []string{"id=" + c.ID}, c.ID
 	if c.Username != nil {
 		keys = append(keys, "username="+*c.Username)
 	}
 	if c.CustomID != nil {
 		keys = append(keys, "custom_id="+*c.CustomID)
 	}
-	if h, exists := first(p.consumers, keys...); exists {
+	switch {
+	case given != "":
+	case c.Username != nil:
+		c.ID = idOf("username", *c.Username)
+	case c.CustomID != nil:
+		c.ID = idOf("custom_id", *c.CustomID)
+	}
+	// One that was made from this file may have another name by now.
+	if h, exists := first(p.consumers, append(keys, "id="+c.ID)...); exists {
 		var d differences
-		d.id(c.ID, h.ID)
+		d.id(given, h.ID)
 		d.add("username", c.Username, h.Username)
 		d.add("custom_id", c.CustomID, h.CustomID)
 		d.set("tags", c.Tags, h.Tags)
 		s.compared(d)
 		return
 	}
-	switch {
-	case c.Username == nil && c.CustomID == nil:
-		s.needs("has neither a username nor a custom_id")
+	if c.Username == nil && c.CustomID == nil {
+		s.needs("has neither a username nor a custom_id: give it one of them in the file")
 		return
-	case c.ID == "":
-		s.needs("needs its id, by which the credentials in Vault name it: make the file with deck gateway dump --with-id")
-		return
+	}
+	if given == "" {
+		s.ID = c.ID
+		p.nameless++
 	}
 	s.operation = admin.CreateConsumer(c)
 	p.knowConsumer(c)
@@ -344,10 +365,10 @@ func (p *planner) acl(a acl) {
 		s.needs(r.problems...)
 		return
 	case m.Group == "":
-		s.needs("group is missing")
+		s.needs("group is missing in the file")
 		return
 	case !known:
-		s.needs("needs its consumer first")
+		s.needs(fmt.Sprintf("needs the consumer %q first: see above, or dump GET /consumers too", who))
 		return
 	}
 	if h, exists := first(p.acls, "id="+m.ID, membership(consumer.ID, m.Group)); exists {

@@ -54,9 +54,11 @@ func lines(c *Changes) string {
 	return b.String()
 }
 
+func ref(s string) *string { return &s }
+
 func planned(t *testing.T, file string, have *Existing) *Changes {
 	t.Helper()
-	f, err := Parse([]byte(file))
+	f, err := Parse(Part{"the file", []byte(file)})
 	if err != nil {
 		t.Fatalf("parsing %s: %v", file, err)
 	}
@@ -133,7 +135,7 @@ needs vault-auth main d3da058d | needs a token: vault-authz vault create main --
 			have: &Existing{},
 			want: `
 needs vault-auth main d3da058d | needs a token: vault-authz vault create main --id ` + vaultID + ` --address https://vault.internal:8200 --mount kong-auth --kv v1 --token-from-file FILE
-needs plugin vault-auth | needs its vault object first
+needs plugin vault-auth | needs the vault object "main" first, see above
 `,
 		},
 		{
@@ -169,17 +171,145 @@ differs plugin vault-auth | config.hide_credentials is false in the file and tru
 			want: `
 create consumer alice ce67c25e
 create acl alice: gold
-left list  | a list of the dump ends before its last page; get the rest, or list with size=1000
 left credential  | has no counterpart
+left list consumers | ends before its last page, so entities are missing; add the other pages, or get the list with size=1000
 `,
 		},
 		{
-			name: "a consumer without its id is not made, because its credentials would not find it",
-			file: "consumers:\n- username: alice\n  acls:\n  - group: gold\n",
+			name: "a consumer without an id gets one of its username, or else its custom_id",
+			file: "consumers:\n- username: zed\n  custom_id: \"1\"\n  acls:\n  - group: gold\n- custom_id: \"7\"\n- username: \"7\"\n",
 			have: &Existing{},
 			want: `
-needs consumer alice | needs its id, by which the credentials in Vault name it: make the file with deck gateway dump --with-id
-needs acl alice: gold | needs its consumer first
+create consumer zed fc0d4cee
+create consumer 7 c485ec6b
+create consumer 7 ` + idOf("username", "7")[:8] + `
+create acl zed: gold
+`,
+		},
+		{
+			name: "a consumer without an id is the one of its name, or the one that was made of it",
+			file: "consumers:\n- username: alice\n  tags: [a, b]\n- username: zed\n",
+			have: &Existing{Consumers: append(existing().Consumers, admin.Consumer{ID: "fc0d4cee-e61a-5311-9a30-024e16171ff2", Username: ref("renamed")})},
+			want: `
+equal consumer alice
+differs consumer zed | username is "zed" in the file and "renamed" here
+`,
+		},
+		{
+			name: "the pages of a dump are one list, whatever stands between them",
+			file: `{"data":[{"id":"` + aliceID + `","username":"alice"}],"next":"/consumers?offset=a&size=1","offset":"a"}` +
+				`{"data":[{"id":"` + groupID + `","username":"bob"}],"next":"/consumers?offset=b&size=1","offset":"b"}` +
+				`{"data":[{"consumer":{"id":"` + aliceID + `"},"group":"gold"}],"next":"/acls?offset=c"}` +
+				`{"data":[{"id":"` + pluginID + `","username":"carol"}],"next":null}` +
+				`{"data":[],"next":null}`,
+			have: &Existing{},
+			want: `
+create consumer alice ce67c25e
+create consumer bob 64063284
+create consumer carol b4d0cbb7
+create acl alice: gold
+`,
+		},
+		{
+			name: "pages may be in a list, and under their names",
+			file: `[{"data":[{"id":"` + aliceID + `","username":"alice"}],"next":"/consumers?offset=a"},{"data":[{"id":"` + groupID + `","username":"bob"}],"next":null}]` +
+				`{"acls":{"data":[{"consumer":{"id":"` + aliceID + `"},"group":"a"}],"next":"/acls?offset=x"}}{"acls":{"data":[{"consumer":{"id":"` + aliceID + `"},"group":"b"}],"next":null}}`,
+			have: &Existing{},
+			want: `
+create consumer alice ce67c25e
+create consumer bob 64063284
+create acl alice: a
+create acl alice: b
+`,
+		},
+		{
+			name: "a last page that is missing is said, for each list",
+			file: `{"data":[{"id":"` + aliceID + `","username":"alice"}],"next":"/consumers?offset=a"}` +
+				`{"data":[{"consumer":{"id":"` + aliceID + `"},"group":"a"}],"next":"/consumers/a/acls?offset=x"}{"data":[{"consumer":{"id":"` + aliceID + `"},"group":"b"}],"next":"/consumers/b/acls?offset=x"}` +
+				`{"data":[{"consumer":{"id":"` + aliceID + `"},"group":"c"}],"next":null}`,
+			have: &Existing{},
+			want: `
+create consumer alice ce67c25e
+create acl alice: a
+create acl alice: b
+create acl alice: c
+left list acls | ends before its last page, so entities are missing; add the other pages, or get the list with size=1000
+left list consumers | ends before its last page, so entities are missing; add the other pages, or get the list with size=1000
+`,
+		},
+		{
+			name: "token pairs of a dump stay in Vault, and are said once",
+			file: `{"data":[{"access_token":"` + token + `","consumer":{"id":"` + aliceID + `"},"created_at":1},{"access_token":"` + token + `2","consumer":null}],"next":null}`,
+			have: &Existing{},
+			want: `
+left credential  | 2 token pairs are not imported: they stay in Vault, where this service reads them
+`,
+		},
+		{
+			name: "what decK says of a file is used, or listed",
+			file: `
+_format_version: "3.0"
+_info: {select_tags: [team-a, prod], default_lookup_tags: {consumers: [x]}, defaults: {}}
+_konnect: {control_plane_name: cp}
+_comment: by hand
+_other: {a: b}
+consumers:
+- username: alice
+  id: ` + aliceID + `
+  tags: [prod, a]
+  acls: [{group: gold}]
+plugins:
+- {name: acl, config: {allow: [gold]}}
+`,
+			have: &Existing{
+				Consumers: []admin.Consumer{{ID: aliceID, Username: ref("alice"), Tags: []string{"a", "prod", "team-a"}}},
+				ACLs:      []admin.ACL{{ID: groupID, Group: "gold", Consumer: &admin.Ref{ID: aliceID}, Tags: []string{"prod"}}},
+			},
+			want: `
+equal consumer alice ce67c25e
+differs acl alice: gold | tags is ["prod","team-a"] in the file and ["prod"] here
+create plugin acl
+left info default_lookup_tags | has no counterpart
+left konnect  | says where in Konnect the file goes; here it goes to the service of --admin
+left _other  | has no counterpart
+`,
+		},
+		{
+			name: "a vault object that is not in the file is named, with where to get it",
+			file: `{"plugins":[{"name":"vault-auth","config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}}]}`,
+			have: &Existing{},
+			want: `
+needs plugin vault-auth | needs the vault object "` + vaultID + `" first, which decK does not dump: give what GET /vault-auth of Kong's Admin API answers as one more FILE, or make it (vault-authz vault create NAME --id ` + vaultID + `)
+`,
+		},
+		{
+			name: "a plugin without a vault object says so",
+			file: `{"plugins":[{"name":"vault-auth","config":{"hide_credentials":true}}]}`,
+			have: &Existing{},
+			want: `
+needs plugin vault-auth | config.vault is missing: name the vault object that has the credentials
+`,
+		},
+		{
+			name: "what is said of tokens in bodies can be done in the file",
+			file: `{"plugins":[{"name":"vault-auth","config":{"vault":"main","tokens_in_body":true,"body_credentials_visible":true,"hide_credentials":true}}]}`,
+			have: &Existing{Vaults: existing().Vaults},
+			want: `
+create plugin vault-auth
+`,
+		},
+		{
+			name: "a proposal says all that it needs to be accepted, under a name of its own",
+			file: `{"_info":{"select_tags":["t"]},"routes":[{"paths":["/a"]},{"name":"b","paths":["/b"]},{"name":"c","paths":["/c"]}],` +
+				`"plugins":[{"name":"vault-auth","service":null,"route":{"name":"b"},"config":{"vault":{"id":"` + vaultID + `"},"tokens_in_body":true,"hide_credentials":true}},` +
+				`{"name":"vault-auth","route":{"name":"c"},"config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}}]}`,
+			have: &Existing{Vaults: existing().Vaults, Policies: []admin.Policy{{Name: "c"}}},
+			want: `
+left plugin vault-auth (route b) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route b: Envoy cannot take tokens out of a body, so the upstream would see them; if it must not, leave out tokens_in_body and body_credentials_visible | {"name":"b","paths":["/b"],"vault":{"id":"` + vaultID + `"},"tokens_in_body":true,"body_credentials_visible":true,"hide_credentials":true,"tags":["t"]}
+left plugin vault-auth (route c) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route c: there is a policy with that name already
+left route  | routes are the gateway's
+left route b | routes are the gateway's
+left route c | routes are the gateway's
 `,
 		},
 		{
@@ -265,10 +395,10 @@ left keyauth_credential  | has no counterpart
 				`"plugins":[{"name":"acl","config":{"allow":["a"],"deny":["b"]}},{"name":"vault-auth","config":{"vault":{"id":"` + vaultID + `"},"tokens_in_body":true,"hide_credentials":true}}]}`,
 			have: &Existing{Vaults: existing().Vaults},
 			want: `
-needs vault-auth v | protocol is missing
+needs vault-auth v 3a1d84c5 | protocol is missing
 needs consumer x x | id is not a UUID | username is not a text; put it in quotes
-needs plugin acl | must have one of config.allow and config.deny
-needs plugin vault-auth | Envoy cannot take tokens out of a body: make it with config.body_credentials_visible=true, or without config.tokens_in_body
+needs plugin acl | must have either config.allow or config.deny: mend it in the file
+needs plugin vault-auth | Envoy cannot take tokens out of a body: write config.body_credentials_visible: true into the file if the upstream may see them, or leave out config.tokens_in_body
 `,
 		},
 		{
@@ -286,7 +416,7 @@ needs plugin vault-auth | needs the acl plugin as it is in the file first: witho
 			have: existing(),
 			want: `
 differs consumer alice 64063284 | id is "` + groupID + `" in the file and "` + aliceID + `" here
-needs acl alice: staff | needs its consumer first
+needs acl alice: staff | needs the consumer "alice" first: see above, or dump GET /consumers too
 `,
 		},
 		{

@@ -90,6 +90,9 @@ func (p *planner) global(pl plugin) {
 		s.compared(p.pluginDifferences(&wanted, h))
 		return
 	}
+	if c.visible {
+		c.needs = cmp.Or(c.needs, "Envoy cannot take tokens out of a body: write config.body_credentials_visible: true into the file if the upstream may see them, or leave out config.tokens_in_body")
+	}
 	if policy := cmp.Or(text(wanted.InstanceName), vaultAuth); wanted.Name == vaultAuth &&
 		slices.ContainsFunc(p.have.Policies, func(h admin.Policy) bool { return h.Name == policy }) {
 		s.compared([]string{fmt.Sprintf("there is another policy with the name %q", policy)})
@@ -103,16 +106,7 @@ func (p *planner) global(pl plugin) {
 		return
 	}
 	s.make = func(ctx context.Context, client *admin.Client) error {
-		made := wanted
-		if c.vaultName != "" {
-			// Made under an id that only the answer to that had.
-			v, err := client.Vaults.Get(ctx, c.vaultName)
-			if err != nil {
-				return err
-			}
-			made.Config.Vault = &admin.Ref{ID: v.ID}
-		}
-		_, err := client.Plugins.Create(ctx, made)
+		_, err := client.Plugins.Create(ctx, wanted)
 		return err
 	}
 	p.have.Plugins = append(p.have.Plugins, wanted)
@@ -186,6 +180,7 @@ func (p *planner) pluginDifferences(kong, here *admin.Plugin) []string {
 	d.set("config.secret_token_name", orNames(k.SecretTokenName, "secret_token"), orNames(h.SecretTokenName, "secret_token"))
 	d.add("config.tokens_in_body", or(k.TokensInBody, false), or(h.TokensInBody, false))
 	d.add("config.hide_credentials", or(k.HideCredentials, true), or(h.HideCredentials, true))
+	d.add("config.body_credentials_visible", or(k.BodyCredentialsVisible, false), or(h.BodyCredentialsVisible, false))
 	d.add("config.anonymous", text(k.Anonymous), text(h.Anonymous))
 	d.add("config.run_on_preflight", or(k.RunOnPreflight, true), or(h.RunOnPreflight, true))
 	return d
@@ -215,10 +210,10 @@ func orNames(names []string, byDefault string) []string {
 // A configuration is what a plugin's config means.
 type configuration struct {
 	plugin admin.PluginConfig
-	// vaultName is set where the vault object will be made under an id that
-	// nobody knows yet.
-	vaultName       string
-	needs           string
+	needs  string
+	// visible says that the upstream would see tokens that are to be hidden, and
+	// nobody has said that it may.
+	visible         bool
 	problems, notes []string
 }
 
@@ -251,7 +246,7 @@ func (c *configuration) acl(r *reader) {
 	c.plugin.Deny = append(r.list("deny"), r.list("blacklist")...)
 	c.plugin.HideGroupsHeader = r.boolean("hide_groups_header")
 	if (len(c.plugin.Allow) == 0) == (len(c.plugin.Deny) == 0) && len(r.problems) == 0 {
-		c.needs = "must have one of config.allow and config.deny"
+		c.needs = "must have either config.allow or config.deny: mend it in the file"
 	}
 }
 
@@ -260,21 +255,20 @@ func (p *planner) vaultAuth(c *configuration, r *reader) {
 		AccessTokenName: r.names("access_token_name"), SecretTokenName: r.names("secret_token_name"),
 		TokensInBody: r.boolean("tokens_in_body"), HideCredentials: r.boolean("hide_credentials"),
 		Anonymous: r.optional("anonymous"), RunOnPreflight: r.boolean("run_on_preflight"),
+		BodyCredentialsVisible: r.boolean("body_credentials_visible"),
 	}
 	vault := refer(r.value("vault"), "name")
 	if vault.id != "" {
 		c.plugin.Vault = &admin.Ref{ID: vault.id}
 	}
 	if at := slices.IndexFunc(p.have.Vaults, func(v admin.Vault) bool { return vault.meets(reference{v.ID, v.Name}) }); at < 0 {
-		c.needs = "needs its vault object first"
-	} else if found := p.have.Vaults[at]; found.ID != "" {
-		c.plugin.Vault = &admin.Ref{ID: found.ID}
+		c.needs = p.needsVault(vault)
 	} else {
-		c.plugin.Vault, c.vaultName = nil, found.Name
+		c.plugin.Vault = &admin.Ref{ID: p.have.Vaults[at].ID}
 	}
 	if c.plugin.Anonymous != nil && c.needs == "" {
 		if _, known := p.findConsumer(*c.plugin.Anonymous); !known {
-			c.needs = "needs the consumer of config.anonymous first"
+			c.needs = fmt.Sprintf("needs the consumer %q of config.anonymous first: dump GET /consumers too", *c.plugin.Anonymous)
 		}
 	}
 	if r.fields["hide_credentials"] == nil {
@@ -283,7 +277,22 @@ func (p *planner) vaultAuth(c *configuration, r *reader) {
 	if !or(c.plugin.RunOnPreflight, true) {
 		c.notes = append(c.notes, "config.run_on_preflight=false lets CORS preflights through here, and every OPTIONS request in Kong; a policy with preflight=any is like Kong")
 	}
-	if or(c.plugin.TokensInBody, false) && or(c.plugin.HideCredentials, true) {
-		c.needs = cmp.Or(c.needs, "Envoy cannot take tokens out of a body: make it with config.body_credentials_visible=true, or without config.tokens_in_body")
+	c.visible = or(c.plugin.TokensInBody, false) && or(c.plugin.HideCredentials, true) && !or(c.plugin.BodyCredentialsVisible, false)
+}
+
+// needsVault says which vault object a plugin needs first, and where to get it.
+func (p *planner) needsVault(vault reference) string {
+	if vault == (reference{}) {
+		return "config.vault is missing: name the vault object that has the credentials"
 	}
+	for _, o := range p.file.vaults {
+		if vault.meets(refer(o, "name")) {
+			return fmt.Sprintf("needs the vault object %q first, see above", describe(o))
+		}
+	}
+	made := "vault-authz vault create"
+	if vault.id != "" {
+		made += " NAME --id " + vault.id
+	}
+	return fmt.Sprintf("needs the vault object %q first, which decK does not dump: give what GET /vault-auth of Kong's Admin API answers as one more FILE, or make it (%s)", vault, made)
 }

@@ -78,17 +78,35 @@ func (p *planner) proposeFor(s *Step, at int, r *route) {
 		}
 		s.Notes = append(s.Notes, fmt.Sprintf("until that policy is there, route %s is governed without this acl", where))
 	}
+	if name := describe(r.fields); slices.ContainsFunc(p.have.Policies[:p.policies], func(h admin.Policy) bool { return h.Name == name }) {
+		s.Notes = append(s.Notes, fmt.Sprintf("route %s: there is a policy with that name already", where))
+		return
+	}
 	policy, notes := p.proposal(r, auth, limits)
 	for _, n := range notes {
 		s.Notes = append(s.Notes, fmt.Sprintf("route %s: %s", where, n))
 	}
 	if policy != nil {
+		policy.Name = p.free(policy.Name)
 		if tie := p.tieOf(policy); tie != nil {
 			s.Notes = append(s.Notes, fmt.Sprintf("route %s: %s", where, tie))
 		}
 		s.Policies = append(s.Policies, *policy)
 		p.proposed = append(p.proposed, *policy)
 	}
+}
+
+// free is a name that no policy has.
+func (p *planner) free(name string) string {
+	taken := func(name string) bool {
+		has := func(h admin.Policy) bool { return h.Name == name }
+		return slices.ContainsFunc(p.have.Policies, has) || slices.ContainsFunc(p.proposed, has)
+	}
+	first := name
+	for n := 2; taken(name); n++ {
+		name = fmt.Sprintf("%s-%d", first, n)
+	}
+	return name
 }
 
 // tieOf says whether nothing would decide between a policy and those that there
@@ -119,11 +137,17 @@ func (p *planner) proposal(r *route, auth, limits int) (*admin.Policy, []string)
 		Name:  cmp.Or(describe(r.fields), nameOf(p.file.plugins[auth].fields["instance_name"]), vaultAuth),
 		Vault: c.plugin.Vault, AccessTokenName: c.plugin.AccessTokenName, SecretTokenName: c.plugin.SecretTokenName,
 		TokensInBody: c.plugin.TokensInBody, HideCredentials: c.plugin.HideCredentials,
-		Anonymous: c.plugin.Anonymous, RunOnPreflight: c.plugin.RunOnPreflight,
+		Anonymous: c.plugin.Anonymous, RunOnPreflight: c.plugin.RunOnPreflight, BodyCredentialsVisible: c.plugin.BodyCredentialsVisible,
 	}
 	if c.needs != "" {
 		notes = append(notes, c.needs)
 	}
+	if c.visible {
+		yes := true
+		policy.BodyCredentialsVisible = &yes
+		notes = append(notes, "Envoy cannot take tokens out of a body, so the upstream would see them; if it must not, leave out tokens_in_body and body_credentials_visible")
+	}
+	policy.Tags = readerOf(p.file.plugins[auth].fields, "").list("tags")
 	// The acl for everything governs policies without one of their own.
 	if limits >= 0 && !p.file.plugins[limits].scope.global() {
 		a := p.config(p.file.plugins[limits])
