@@ -193,10 +193,14 @@ func (c *Client) Credential(ctx context.Context, vault, accessToken string) (Cre
 }
 
 // CreateCredential makes a credential of a consumer, by id or username. Tokens
-// that are not given are random; the answer has them.
+// that are not given are random; the answer has them. A credential that exists with
+// another secret is a [*Problem] with status 409.
 func (c *Client) CreateCredential(ctx context.Context, vault, consumer string, credential Credential) (Credential, error) {
 	credential.Consumer = nil
-	return enveloped(ctx, c, http.MethodPost, credentialsPath(vault)+segment(consumer), credential)
+	return enveloped(ctx, c, http.MethodPost, credentialsPath(vault), struct {
+		Credential
+		Consumer string `json:"consumer"`
+	}{credential, consumer})
 }
 
 // PatchCredential changes ttl, expires_at, not_before or disabled.

@@ -234,15 +234,19 @@ func (a *API) createCredential(c *call) (reply, error) {
 		p.key = newToken()
 	}
 	in["access_token"] = p.key
+	// Kong has an upsert where the path names the consumer. A secret that comes with it
+	// is meant to be the one from now on; without one, nobody asked for another.
+	replaces := c.param("consumer") != "" && in["secret_token"] != nil
 	if in["secret_token"] == nil {
 		in["secret_token"] = newToken()
 	}
-	return a.alone(c, &p, func() (reply, error) { return a.upsertCredential(c, &p, in) })
+	return a.alone(c, &p, func() (reply, error) { return a.upsertCredential(c, &p, in, replaces) })
 }
 
-// upsertCredential writes over a credential of the same consumer only. Limits
-// that are not given stay: creating again must not bring back what was disabled.
-func (a *API) upsertCredential(c *call, p *place, in document) (reply, error) {
+// upsertCredential writes over a credential of the same consumer only, and over another
+// secret only where that is meant: it is good no more at once. Limits that are not given
+// stay: creating again must not bring back what was disabled.
+func (a *API) upsertCredential(c *call, p *place, in document, replaces bool) (reply, error) {
 	old, err := p.read(c.ctx)
 	if err != nil {
 		return reply{}, err
@@ -254,6 +258,9 @@ func (a *API) upsertCredential(c *call, p *place, in document) (reply, error) {
 		if !strings.EqualFold(old.record("consumer").text("id"), in.record("consumer").text("id")) {
 			return reply{}, constraint{fields: map[string]any{"access_token": p.key}}.err()
 		}
+		if !replaces && !sameSecret(old.text("secret_token"), in.text("secret_token")) {
+			return reply{}, credentialExists()
+		}
 		d, action = maps.Clone(old), "update"
 		delete(d, "previous_secret_token")
 		delete(d, "previous_expires_at")
@@ -264,6 +271,10 @@ func (a *API) upsertCredential(c *call, p *place, in document) (reply, error) {
 		return reply{}, err
 	}
 	return reply{http.StatusCreated, withSecret(d)}, nil
+}
+
+func sameSecret(one, other string) bool {
+	return subtle.ConstantTimeCompare([]byte(one), []byte(other)) == 1
 }
 
 // set takes over what is set, and takes out what was given as null.
@@ -357,7 +368,8 @@ func (a *API) deleteCredential(c *call) (reply, error) {
 
 // rotateCredential puts a new secret beside the old one, which stays good for
 // the grace. Repeated with a secret_token of the caller's choice that is the
-// current one already, it changes nothing.
+// current one already, it changes nothing. A rotation that would end the grace of the
+// one before is refused unless it is forced: somebody was promised that time.
 func (a *API) rotateCredential(c *call) (reply, error) {
 	p, err := a.existing(c)
 	if err != nil {
@@ -367,12 +379,17 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 	in := typed([]field{
 		{name: "grace", kind: integer, byDefault: int64(defaultGrace), min: 0, max: maxGrace},
 		{name: "secret_token", check: func(s string) string { return checkSecretToken(a.cfg.Grammar, s) }},
+		{name: "force", kind: boolean, byDefault: false},
 	}, c.input.values, c.input.form, nil, v, "")
 	if err := v.err(); err != nil {
 		return reply{}, err
 	}
 	return a.aloneWith(c, &p, func(old document) (reply, error) {
-		d, changed := rotated(old, in.text("secret_token"), in.number("grace"), time.Now().Unix())
+		now := time.Now()
+		d, changed := rotated(old, in.text("secret_token"), in.number("grace"), now.Unix())
+		if until := previousUntil(old); changed && !in.yes("force") && until.After(now) {
+			return reply{}, rotatedAlready(until, until.Sub(now))
+		}
 		if changed {
 			if err := a.writeCredential(c, &p, "rotate", old, d); err != nil {
 				return reply{}, err
@@ -384,7 +401,7 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 
 func rotated(old document, secret string, grace, now int64) (d document, changed bool) {
 	before := old.text("secret_token")
-	if secret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(before)) == 1 {
+	if secret != "" && sameSecret(secret, before) {
 		return old, false
 	}
 	if secret == "" {
@@ -398,6 +415,16 @@ func rotated(old document, secret string, grace, now int64) (d document, changed
 	}
 	d["secret_token"], d["updated_at"] = secret, now
 	return d, true
+}
+
+// previousUntil is until when the secret before the last rotation is good, the zero time
+// if there is none.
+func previousUntil(d document) time.Time {
+	until, known := seconds(d["previous_expires_at"]).(int64)
+	if !known || d.text("previous_secret_token") == "" {
+		return time.Time{}
+	}
+	return time.Unix(until, 0)
 }
 
 // credentialView is a credential as answers show it: the fields that are known,

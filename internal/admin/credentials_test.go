@@ -125,15 +125,47 @@ func TestAnotherConsumersAccessTokenIsNotOverwritten(t *testing.T) {
 	}
 }
 
+func TestASecretThatIsInUseIsReplacedOnlyWhereThatIsMeant(t *testing.T) {
+	t.Parallel()
+	const inPath, inBody = credentials + "/alice", credentials
+	exists := []string{`"code":5`, "with this access token exists", "use rotate"}
+	for _, tt := range []struct {
+		step
+		secret string
+	}{
+		{step{name: "created without a secret", path: inBody, body: `{"consumer":"alice","access_token":"foo"}`, status: 409, want: exists}, "inuse"},
+		{step{name: "created with another secret", path: inBody, body: `{"consumer":"alice","access_token":"foo","secret_token":"other"}`, status: 409, want: exists}, "inuse"},
+		{step{name: "created with the secret that it has", path: inBody, body: `{"consumer":"alice","access_token":"foo","secret_token":"inuse"}`, status: 201}, "inuse"},
+		{step{name: "Kong's upsert without a secret", path: inPath, body: `{"access_token":"foo"}`, status: 409, want: exists}, "inuse"},
+		{step{name: "Kong's upsert with null for a secret", path: inPath, body: `{"access_token":"foo","secret_token":null}`, status: 409, want: exists}, "inuse"},
+		{step{name: "Kong's upsert with a secret", path: inPath, body: `{"access_token":"foo","secret_token":"other"}`, status: 201}, "other"},
+		{step{name: "in a batch that is sent again", path: "/batch", body: `{"operations":[{"method":"POST","path":"` + inPath + `","body":{"access_token":"foo","secret_token":"inuse"}}]}`, status: 200, want: []string{`"status":201`}}, "inuse"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := furnished(t)
+			b.must(201, b.form("POST", inPath, "access_token=foo&secret_token=inuse"))
+			tt.method, tt.contentType = "POST", typeJSON
+			if tt.status == 409 {
+				tt.not = []string{`foo`, "inuse", "other"}
+			}
+			tt.run(b)
+			if got := b.foo().text("secret_token"); got != tt.secret {
+				t.Errorf("secret: got %q, want %q", got, tt.secret)
+			}
+		})
+	}
+}
+
 func TestCreatingAgainDoesNotBringBackWhatWasDisabled(t *testing.T) {
 	t.Parallel()
 	b := furnished(t)
-	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&disabled=true&expires_at=5"))
-	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo"))
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=bar&disabled=true&expires_at=5"))
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=other"))
 	if d := b.foo(); !d.yes("disabled") || d.number("expires_at") != 5 {
 		t.Errorf("got %v, want it disabled and expired still", d)
 	}
-	b.must(201, b.json("POST", credentials+"/alice", `{"access_token":"foo","disabled":false,"expires_at":null}`))
+	b.must(201, b.json("POST", credentials+"/alice", `{"access_token":"foo","secret_token":"other","disabled":false,"expires_at":null}`))
 	if d := b.foo(); d.yes("disabled") || d["expires_at"] != nil {
 		t.Errorf("got %v, want no limits", d)
 	}
@@ -186,6 +218,44 @@ func TestARotationToASecretOfOnesOwnCanBeRepeated(t *testing.T) {
 	}
 	if d := b.foo(); d.text("secret_token") != "new" || d.text("previous_secret_token") != "old" {
 		t.Errorf("got %v, want new, and old for the grace", d)
+	}
+}
+
+func TestARotationWithinTheGraceOfAnotherIsRefusedUnlessItIsForced(t *testing.T) {
+	t.Parallel()
+	const rotate = credentials + "/token/foo/rotate"
+	for _, tt := range []struct {
+		step
+		// first is the rotation before, and passed the time between.
+		first    string
+		passed   time.Duration
+		previous string
+	}{
+		{step{name: "within", body: "", status: 409, want: []string{"good for another 9m0s, until 2000-01-01T00:10:00Z", `"previous_expires_at":946685400`}}, "grace=600", time.Minute, "one"},
+		{step{name: "within, without a grace", body: "grace=0", status: 409}, "grace=600", time.Minute, "one"},
+		{step{name: "within, for a secret of one's own", body: "secret_token=three", status: 409}, "grace=600", time.Minute, "one"},
+		{step{name: "within, for the secret that it has", body: "secret_token=two", status: 201}, "grace=600", time.Minute, "one"},
+		{step{name: "within, and forced", body: "force=true", status: 201}, "grace=600", time.Minute, "two"},
+		{step{name: "after", body: "", status: 201}, "grace=600", 10 * time.Minute, "two"},
+		{step{name: "after one without a grace", body: "", status: 201}, "grace=0", 0, "two"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := furnished(t)
+				b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=one"))
+				b.must(201, b.form("POST", rotate, "secret_token=two&"+tt.first))
+				time.Sleep(tt.passed)
+				tt.method, tt.path, tt.contentType = "POST", rotate, typeForm
+				if tt.status == 409 {
+					tt.not = []string{`"one`, `"two`, "three"}
+				}
+				tt.run(b)
+				if got := b.foo().text("previous_secret_token"); got != tt.previous {
+					t.Errorf("previous secret: got %q, want %q", got, tt.previous)
+				}
+			})
+		})
 	}
 }
 
@@ -243,7 +313,7 @@ func TestNoChangeOnOneReplicaBringsBackWhatIsRevokedOnAnother(t *testing.T) {
 	changes := []step{
 		{name: "rotation", method: "POST", path: credentials + "/token/foo/rotate", contentType: typeForm, body: "grace=60"},
 		{name: "limits", method: "PATCH", path: credentials + "/token/foo", contentType: typeForm, body: "ttl=5"},
-		{name: "creation for its consumer", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=foo&ttl=5"},
+		{name: "creation for its consumer", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=foo&secret_token=new&ttl=5"},
 	}
 	revocations := []step{
 		{name: "deletion", method: "DELETE", path: credentials + "/token/foo"},
@@ -373,7 +443,7 @@ func TestAStoreWithVersionsDecidesBetweenTheAPIAndOthers(t *testing.T) {
 		{step{name: "both create", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=foo", status: 409, want: []string{"UNIQUE violation"}}, false, theirs},
 		{step{name: "a rotation does not bring back what was deleted", method: "POST", path: credentials + "/token/foo/rotate", status: 404}, true, deleted},
 		{step{name: "nor does a change of limits", method: "PATCH", path: credentials + "/token/foo", contentType: typeForm, body: "ttl=5", status: 404}, true, deleted},
-		{step{name: "nobody else", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=foo", status: 201}, true, nil},
+		{step{name: "nobody else", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=foo&secret_token=new", status: 201}, true, nil},
 	} {
 		b := furnished(t)
 		kv := &versionedKV{fakeKV: &fakeKV{documents: map[string][]byte{}, log: b.order}, versions: map[string]int{}}

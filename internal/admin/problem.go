@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
 )
@@ -42,6 +43,9 @@ const (
 	codeOptions     = 11
 	codeUnsupported = 12
 )
+
+// nameRotated is the name of a refusal to rotate within the grace of a rotation.
+const nameRotated = "rotated already"
 
 func notFound() *Problem { return &Problem{Status: http.StatusNotFound, Message: "Not found"} }
 
@@ -143,6 +147,25 @@ func (c constraint) err() error {
 // tied refuses policies that tie.
 func tied(tie *authz.Tie) error {
 	return &Problem{Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation", Message: tie.Error()}
+}
+
+// credentialExists refuses to replace a secret that somebody uses. It does not repeat
+// the access token.
+func credentialExists() error {
+	return &Problem{
+		Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation",
+		Message: "a credential with this access token exists, and its secret is not replaced by creating it again; use rotate, which keeps the old secret good for a grace",
+	}
+}
+
+// rotatedAlready refuses to end the grace of the last rotation.
+func rotatedAlready(until time.Time, left time.Duration) error {
+	return &Problem{
+		Status: http.StatusConflict, Name: nameRotated,
+		Message: fmt.Sprintf("the last rotation keeps the secret before it good for another %s, until %s, and a rotation now would end that; wait, or force it",
+			left.Round(time.Second), until.UTC().Format(time.RFC3339)),
+		Fields: map[string]any{"previous_expires_at": until.Unix()},
+	}
 }
 
 func idTaken(id string) error {

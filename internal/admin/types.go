@@ -164,4 +164,6 @@ type Rotation struct {
 	// SecretToken is the new secret, "" for a random one. With one of the
 	// caller's, a rotation can be repeated without harm.
 	SecretToken string `json:"secret_token,omitempty"`
+	// Force ends the grace of the rotation before, if it is not over.
+	Force bool `json:"force,omitempty"`
 }

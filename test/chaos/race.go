@@ -74,7 +74,7 @@ func twoCreators(ctx context.Context, vault string, a, b *replica) (string, erro
 		g.Go(func() (err error) {
 			consumer := fmt.Sprintf("creator-%d", i)
 			for again := true; again && err == nil; {
-				statuses[i], _, err = r.Call(ctx, "POST", "/vault-auth/"+vault+"/credentials", "access_token="+access, "consumer.username="+consumer)
+				statuses[i], _, err = r.Call(ctx, "POST", "/vault-auth/"+vault+"/credentials", "access_token="+access, "secret_token=of-"+consumer, "consumer.username="+consumer)
 				// It could not tell, and asks to be called again.
 				again = statuses[i] == http.StatusServiceUnavailable && until(ctx, time.Now().Add(time.Second))
 			}

@@ -169,8 +169,8 @@ func blows() []blow {
 			t.Helper()
 			s.oneHas(t, "/policies", "name="+id, "vault.name="+vaultName, "hosts="+id+".test")
 		}},
-		{"create a pair, v1", none, "POST", "/vault-auth/" + vaultName + "/credentials/" + operator, "access_token=ID", []int{201}, access(vaultName)},
-		{"create a pair, v2", none, "POST", "/vault-auth/" + vaultOfV2 + "/credentials/" + operator, "access_token=ID", []int{201}, access(vaultOfV2)},
+		{"create a pair, v1", none, "POST", "/vault-auth/" + vaultName + "/credentials/" + operator, "access_token=ID&secret_token=of-ID", []int{201}, access(vaultName)},
+		{"create a pair, v2", none, "POST", "/vault-auth/" + vaultOfV2 + "/credentials/" + operator, "access_token=ID&secret_token=of-ID", []int{201}, access(vaultOfV2)},
 		{"rotate a pair", pair, "POST", token + "/rotate", "secret_token=next-ID", []int{201}, access(vaultName)},
 		{"delete a pair", pair, "DELETE", token, "", []int{204, 404}, access(vaultName)},
 	}

@@ -181,7 +181,7 @@ func twoCreators(t *testing.T, s *clusterSite) {
 			together(2, 2, func(i int) {
 				r := []*replica{a, b}[i]
 				got, err := patiently(t.Context(), func() (reply, error) {
-					return r.do(t.Context(), "POST", "/vault-auth/"+vault+"/credentials", "access_token="+access, "consumer.username=owner of "+r.name)
+					return r.do(t.Context(), "POST", "/vault-auth/"+vault+"/credentials", "access_token="+access, fmt.Sprintf("secret_token=%s-%d", access, i), "consumer.username=owner of "+r.name)
 				})
 				if err != nil {
 					t.Error(err)
