@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -17,14 +18,31 @@ func aclCommand(p process) *cobra.Command {
 		"  vault-authz acl list\n"+
 			"  vault-authz acl add alice staff\n"+
 			"  vault-authz acl remove alice staff",
-		o.verb("list [CONSUMER]", "List groups, of one consumer or all", "  vault-authz acl list\n  vault-authz acl list alice -o json", listACLs),
+		o.listACLs(),
 		o.addToGroup(),
 		o.destructive("remove CONSUMER GROUP", "Remove a consumer from a group", "  vault-authz acl remove alice staff --yes", removeFromGroup),
 	)
 }
 
-func listACLs(ctx context.Context, s *session, args []string) error {
-	all, err := s.acls(ctx, args)
+func (o *operator) listACLs() *cobra.Command {
+	var consumer string
+	cmd := o.verb("list [CONSUMER]", "List groups, of one consumer or all", "  vault-authz acl list\n  vault-authz acl list --consumer alice -o json",
+		func(ctx context.Context, s *session, args []string) error {
+			switch {
+			case len(args) == 0:
+			case consumer != "" && consumer != args[0]:
+				return exitError{exitUsage, errors.New("give CONSUMER or --consumer, not both")}
+			default:
+				consumer = args[0]
+			}
+			return s.showACLs(ctx, consumer)
+		})
+	cmd.Flags().StringVar(&consumer, "consumer", "", "`USERNAME` or id of a consumer, for its groups only")
+	return cmd
+}
+
+func (s *session) showACLs(ctx context.Context, consumer string) error {
+	all, err := s.acls(ctx, consumer)
 	if err != nil {
 		return err
 	}
@@ -39,11 +57,11 @@ func listACLs(ctx context.Context, s *session, args []string) error {
 	return s.many([]string{"GROUP", "CONSUMER", "TAGS", "ID", "CREATED"}, lines)
 }
 
-func (s *session) acls(ctx context.Context, args []string) ([]admin.ACL, error) {
-	if len(args) == 0 {
+func (s *session) acls(ctx context.Context, consumer string) ([]admin.ACL, error) {
+	if consumer == "" {
 		return s.ACLs.List(ctx)
 	}
-	return s.groups(ctx, args[0])
+	return s.groups(ctx, consumer)
 }
 
 func (s *session) groups(ctx context.Context, consumer string) ([]admin.ACL, error) {
@@ -102,7 +120,7 @@ func removeFromGroup(ctx context.Context, s *session, args []string) error {
 	}
 	i := slices.IndexFunc(all, func(a admin.ACL) bool { return a.Group == args[1] })
 	if i < 0 {
-		return fmt.Errorf("consumer %q is not in a group %q; see vault-authz acl list %s", args[0], args[1], args[0])
+		return fmt.Errorf("consumer %q is not in a group %q; see vault-authz acl list --consumer %s", args[0], args[1], args[0])
 	}
 	if err := s.confirm(ctx, "Remove consumer %q from group %q?", args[0], args[1]); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/status"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/envoy"
@@ -49,13 +50,13 @@ func checkCommand(_ process) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&o.method, "request", "X", "", "`METHOD`, GET without a body and POST with one by default")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "`'NAME: VALUE'`, any number of times")
-	f.StringVarP(&o.data, "data", "d", "", "body, or `@FILE`")
+	f.StringVarP(&o.data, "data", "d", "", "body, or `@FILE`, @- for standard input")
 	f.StringVar(&o.policy, "policy", "", "`NAME` of the policy, as a route would give it")
 	f.StringVar(&o.address, "address", defaultAddress, "`ADDRESS` of the service")
 	f.StringVarP(&o.output, "output", "o", "text", "text or json")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := runCheck(cmd.Context(), o, args[0], cmd.OutOrStdout()); err != nil {
+		if err := runCheck(cmd.Context(), o, args[0], cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
 			var exit exitError
 			if errors.As(err, &exit) {
 				return err
@@ -67,11 +68,11 @@ func checkCommand(_ process) *cobra.Command {
 	return cmd
 }
 
-func runCheck(ctx context.Context, o checkOptions, url string, out io.Writer) error {
+func runCheck(ctx context.Context, o checkOptions, url string, in io.Reader, out io.Writer) error {
 	if o.output != "text" && o.output != "json" {
 		return fmt.Errorf("--output: %q is neither text nor json", o.output)
 	}
-	q, err := question(o, url)
+	q, err := question(o, url, in)
 	if err != nil {
 		return err
 	}
@@ -83,8 +84,11 @@ func runCheck(ctx context.Context, o checkOptions, url string, out io.Writer) er
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	a, err := envoy.Ask(ctx, conn, q)
+	if _, answered := status.FromError(err); !answered {
+		return err
+	}
 	if err != nil {
-		return fmt.Errorf("asking %s: %w; is vault-authz running there?", o.address, err)
+		return fmt.Errorf("asking %s: %w; is vault-authz running there?", o.address, explainCall(err))
 	}
 	if o.output == "json" {
 		err = printJSON(out, a)
@@ -98,8 +102,12 @@ func runCheck(ctx context.Context, o checkOptions, url string, out io.Writer) er
 }
 
 // question reads the request from the command line.
-func question(o checkOptions, url string) (envoy.Question, error) {
+func question(o checkOptions, url string, in io.Reader) (envoy.Question, error) {
 	q := envoy.Question{Method: o.method, URL: url, Policy: o.policy, RawHeaders: true, Explain: true}
+	if !strings.Contains(url, "://") {
+		// It is not repeated: it may have a secret token in it.
+		return q, errors.New("the URL has no scheme; it must begin with http:// or https://")
+	}
 	for _, h := range o.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
@@ -110,7 +118,7 @@ func question(o checkOptions, url string) (envoy.Question, error) {
 	if o.data != "" {
 		q.Body = []byte(o.data)
 		if name, isFile := strings.CutPrefix(o.data, "@"); isFile {
-			body, err := os.ReadFile(name)
+			body, err := readData(in, name)
 			if err != nil {
 				return q, fmt.Errorf("--data: %w", err)
 			}
@@ -127,6 +135,13 @@ func question(o checkOptions, url string) (envoy.Question, error) {
 		}
 	}
 	return q, nil
+}
+
+func readData(in io.Reader, name string) ([]byte, error) {
+	if name == dash {
+		return io.ReadAll(in)
+	}
+	return os.ReadFile(name)
 }
 
 func printJSON(out io.Writer, a envoy.Answer) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -77,6 +78,9 @@ func (o *operator) complete(names completer) cobra.CompletionFunc {
 		if names == nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
+		if o.readsInput() {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 		defer cancel()
 		s, err := o.open(cmd)
@@ -89,6 +93,12 @@ func (o *operator) complete(names completer) cobra.CompletionFunc {
 		}
 		return completions(all, typed), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// readsInput says whether to call the API takes something from standard input, which is
+// the terminal that somebody types on.
+func (o *operator) readsInput() bool {
+	return slices.Contains([]string{o.tokenFile, o.caFile, o.certFile, o.keyFile}, dash)
 }
 
 // completions are the names that begin with what is typed, each once. Names

@@ -145,6 +145,18 @@ func noCredential(err error) error {
 	return missing(err, "credential list", "there is no credential with this access token in the vault object")
 }
 
+// showNewCredential shows a credential with the secret that the service made up. One
+// that was supplied is known, and not printed back.
+func (s *session) showNewCredential(ctx context.Context, c admin.Credential, supplied bool) error {
+	if supplied {
+		c.SecretToken = ""
+		if err := s.answers.withhold("secret_token"); err != nil {
+			return err
+		}
+	}
+	return s.showCredential(ctx, c)
+}
+
 // showCredential shows a secret if there is one, which is after a creation or
 // rotation only.
 func (s *session) showCredential(ctx context.Context, c admin.Credential) error {
@@ -177,30 +189,28 @@ func (s *session) usernameOf(ctx context.Context, consumer *admin.Ref) string {
 
 func (o *operator) createCredential() *cobra.Command {
 	var c admin.Credential
-	var vault, from string
-	var lifetime time.Duration
-	var notBefore, expires string
-	var cmd *cobra.Command
-	cmd = o.verb("create CONSUMER", "Create a credential and show its secret, once",
+	var vault, from, life, notBefore, expires string
+	cmd := o.verb("create CONSUMER", "Create a credential and show its secret, once",
 		"  vault-authz credential create alice\n"+
-			"  vault-authz credential create alice --vault main --ttl 30s --expires-at 2030-01-01T00:00:00Z",
+			"  vault-authz credential create alice --vault main --expires-at 90d\n"+
+			"  printf %s \"$SECRET\" | vault-authz credential create alice --access-token alice-1 --secret-token-file -\n"+
+			"  vault-authz credential create alice --access-token alice-2 --field secret_token",
 		func(ctx context.Context, s *session, args []string) error {
 			var err error
-			if cmd.Flags().Changed("ttl") {
-				if c.TTL, err = wholeSeconds("ttl", lifetime); err != nil {
+			if life != "" {
+				if c.TTL, err = lifetime("ttl", life); err != nil {
 					return err
 				}
 			}
-			if c.NotBefore, err = unix("not-before", notBefore); err != nil {
+			now := time.Now()
+			if c.NotBefore, err = unix("not-before", notBefore, now); err != nil {
 				return err
 			}
-			if c.ExpiresAt, err = unix("expires-at", expires); err != nil {
+			if c.ExpiresAt, err = unix("expires-at", expires, now); err != nil {
 				return err
 			}
-			if from != "" {
-				if c.SecretToken, err = s.secret(ctx, "secret-from-file", "Secret token", from); err != nil {
-					return err
-				}
+			if c.SecretToken, err = s.suppliedSecret(ctx, from); err != nil {
+				return err
 			}
 			id, err := s.vaultOr(ctx, vault)
 			if err != nil {
@@ -210,76 +220,62 @@ func (o *operator) createCredential() *cobra.Command {
 			if err != nil {
 				return missing(err, "consumer list", "there is no consumer %q", args[0])
 			}
-			return s.showCredential(ctx, created)
+			return s.showNewCredential(ctx, created, from != "")
 		})
 	f := cmd.Flags()
 	f.StringVar(&c.AccessToken, "access-token", "", "`TOKEN` that names it, random by default")
-	f.StringVar(&from, "secret-from-file", "", "`FILE` with the secret token, - for standard input, random by default")
-	f.DurationVar(&lifetime, "ttl", 0, "how long it is used before it is read again")
-	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is no good, like 2030-01-01T00:00:00Z")
-	f.StringVar(&expires, "expires-at", "", "`TIME` from which it is no good")
+	f.StringVar(&from, secretFlag, "", "`FILE` with the secret token, - for standard input, random by default")
+	f.StringVar(&life, "ttl", "", "`SPAN` for which it is used before it is read again, like 30s or 15m")
+	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is no good: "+timeForms)
+	f.StringVar(&expires, "expires-at", "", "`TIME` from which it is no good, in the same forms")
 	f.BoolVar(&c.Disabled, "disabled", false, "create it so that it is no good yet")
 	return ofVault(cmd, &vault)
 }
 
-func wholeSeconds(flag string, d time.Duration) (*int64, error) {
-	if d < 0 || d%time.Second != 0 {
-		return nil, exitError{exitUsage, fmt.Errorf("--%s: %s is not a number of whole seconds", flag, d)}
-	}
-	seconds := int64(d / time.Second)
-	return &seconds, nil
-}
+const secretFlag = "secret-token-file"
 
-// unix reads a time (RFC 3339), nil if there is none.
-func unix(flag, value string) (*int64, error) {
-	if value == "" {
-		return nil, nil
+// suppliedSecret reads the secret token of the operator's choice, "" if there is none.
+func (s *session) suppliedSecret(ctx context.Context, from string) (string, error) {
+	if from == "" {
+		return "", nil
 	}
-	t, err := time.Parse(time.RFC3339, value)
-	if err != nil {
-		return nil, exitError{exitUsage, fmt.Errorf("--%s: %q is no time like 2030-01-01T00:00:00Z", flag, value)}
-	}
-	seconds := t.Unix()
-	return &seconds, nil
+	return s.secret(ctx, secretFlag, "Secret token", from)
 }
 
 func (o *operator) rotateCredential() *cobra.Command {
-	var vault, from string
-	var grace time.Duration
-	var cmd *cobra.Command
-	cmd = o.destructive("rotate ACCESS_TOKEN", "Replace the secret of a credential and show the new one, once",
+	var vault, from, grace string
+	var force bool
+	cmd := o.destructive("rotate ACCESS_TOKEN", "Replace the secret of a credential and show the new one, once",
 		"  vault-authz credential rotate ACCESS_TOKEN --vault main --grace 24h\n"+
+			"  vault-authz credential rotate ACCESS_TOKEN --grace 2030-01-01\n"+
 			"  vault-authz credential rotate ACCESS_TOKEN --grace 0s --yes",
 		func(ctx context.Context, s *session, args []string) error {
-			var r admin.Rotation
-			var err error
-			until := "an hour"
-			if cmd.Flags().Changed("grace") {
-				until = grace.String()
-				if r.Grace, err = wholeSeconds("grace", grace); err != nil {
-					return err
-				}
+			good, err := until("grace", grace, time.Now())
+			if err != nil {
+				return err
 			}
-			if from != "" {
-				if r.SecretToken, err = s.secret(ctx, "secret-from-file", "Secret token", from); err != nil {
-					return err
-				}
+			seconds := int64(good / time.Second)
+			r := admin.Rotation{Grace: &seconds, Force: force}
+			if r.SecretToken, err = s.suppliedSecret(ctx, from); err != nil {
+				return err
 			}
 			id, err := s.vaultOr(ctx, vault)
 			if err != nil {
 				return err
 			}
-			if err := s.confirm(ctx, "Replace the secret token? The old one is good for %s.", until); err != nil {
+			if err := s.confirm(ctx, "Replace the secret token? The old one is good for %s.", good); err != nil {
 				return err
 			}
 			c, err := s.RotateCredential(ctx, id, args[0], r)
 			if err != nil {
 				return noCredential(err)
 			}
-			return s.showCredential(ctx, c)
+			return s.showNewCredential(ctx, c, from != "")
 		})
-	cmd.Flags().DurationVar(&grace, "grace", time.Hour, "how long the old secret is good")
-	cmd.Flags().StringVar(&from, "secret-from-file", "", "`FILE` with the new secret token, - for standard input, random by default")
+	f := cmd.Flags()
+	f.StringVar(&grace, "grace", "1h", "until `WHEN` the old secret is good: "+timeForms)
+	f.StringVar(&from, secretFlag, "", "`FILE` with the new secret token, - for standard input, random by default")
+	f.BoolVar(&force, "force", false, "rotate within the grace of the last rotation too, which ends that grace")
 	return ofVault(cmd, &vault)
 }
 

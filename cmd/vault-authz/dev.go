@@ -142,7 +142,7 @@ In another terminal:
 
   # a token pair for a new consumer, from the shell: made, used, deleted, and denied
   %[6]s consumer create alice%[11]s
-  printf alice-secret | %[6]s credential create alice%[11]s --access-token alice-1 --secret-from-file -
+  printf alice-secret | %[6]s credential create alice%[11]s --access-token alice-1 --secret-token-file -
   %[6]s check%[7]s -H 'access-token: alice-1' -H 'secret-token: alice-secret' %[8]s
   %[6]s credential delete alice-1%[11]s --yes
   %[6]s check%[7]s -H 'access-token: alice-1' -H 'secret-token: alice-secret' %[8]s

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/vault-authz/vault-authz/internal/admin"
 )
@@ -28,7 +29,13 @@ func (s *session) explain(err error) error {
 	}
 	var certificate *tls.CertificateVerificationError
 	var network *net.OpError
+	var noTLS tls.RecordHeaderError
 	switch {
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &noTLS):
+		return fmt.Errorf("%w; there is no TLS at this address: write http:// in --admin, and look whether it is the address of the admin API", err)
+	case strings.Contains(err.Error(), "malformed HTTP response"):
+		// What it says is the bytes that were read.
+		return errors.New("what answers at the address in --admin does not speak HTTP/1.1; is it the address that Envoy asks (listen.grpc)? The admin API has one of its own (admin.listen)")
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted; what was asked for may have been done")
 	case errors.Is(err, context.DeadlineExceeded):
@@ -46,10 +53,13 @@ func (s *session) explain(err error) error {
 func hintFor(problem *admin.Problem) string {
 	switch problem.Status {
 	case http.StatusUnauthorized:
-		return "give the bearer token with --token-file or " + tokenVariable + ", or a client certificate with --cert-file"
+		return "give the bearer token with --" + adminTokenFlag + " or " + tokenVariable + ", or a client certificate with --cert-file"
 	case http.StatusNotFound:
 		return "is the URL that of the admin API of vault-authz?"
 	case http.StatusConflict:
+		if problem.Fields["previous_expires_at"] != nil {
+			return "to force it, give --force"
+		}
 		if len(problem.Fields) > 0 {
 			return "it is taken: choose another, or delete the one that is there"
 		}
@@ -82,5 +92,5 @@ func (e missingError) Unwrap() error { return e.cause }
 
 func isNotFound(err error) bool {
 	var problem *admin.Problem
-	return errors.As(err, &problem) && problem.Status == http.StatusNotFound
+	return errors.As(err, &problem) && problem.Status == http.StatusNotFound && !problem.Foreign
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,12 +56,20 @@ func healthcheck(ctx context.Context, address string) error {
 	defer func() { _ = conn.Close() }()
 	res, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
 	if err != nil {
-		return fmt.Errorf("not reached: %w", err)
+		return fmt.Errorf("not reached: %w", explainCall(err))
 	}
 	if res.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 		return errors.New("not ready")
 	}
 	return nil
+}
+
+// explainCall says what is wrong where the address of a gRPC call is that of something else.
+func explainCall(err error) error {
+	if strings.Contains(err.Error(), "looked like an HTTP/1.1 header") {
+		return errors.New("what answers there speaks HTTP/1.1, like the admin API, the probes and metrics; this needs the address that Envoy asks (listen.grpc), " + defaultAddress + " by default")
+	}
+	return err
 }
 
 // dial opens a connection to a service on an address as in the configuration. A

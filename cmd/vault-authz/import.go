@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -55,6 +56,9 @@ const exitNeeds = 3
 const maxImport = 256 << 20
 
 func importKong(ctx context.Context, s *session, names []string, apply bool) error {
+	if s.field != "" {
+		return exitError{exitUsage, errors.New("--field: there is no one answer to take it from; see -o json")}
+	}
 	var parts []kongimport.Part
 	for _, name := range names {
 		raw, err := readImport(s.in, name)

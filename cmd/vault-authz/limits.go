@@ -41,25 +41,28 @@ func (o *operator) enableCredential() *cobra.Command {
 }
 
 func (o *operator) updateCredential() *cobra.Command {
-	var lifetime time.Duration
-	var notBefore, expires string
+	var life, notBefore, expires string
 	cmd := o.limits("update ACCESS_TOKEN", "Change for how long a credential is good",
 		"  vault-authz credential update ACCESS_TOKEN --expires-at 2030-01-01T00:00:00Z\n"+
+			"  vault-authz credential update ACCESS_TOKEN --expires-at 90d\n"+
 			"  vault-authz credential update ACCESS_TOKEN --expires-at '' --ttl 30s",
 		func(cmd *cobra.Command) (map[string]any, error) {
 			fields := map[string]any{}
 			if cmd.Flags().Changed("ttl") {
-				seconds, err := wholeSeconds("ttl", lifetime)
-				if err != nil {
-					return nil, err
+				fields["ttl"] = nil
+				if life != "" {
+					seconds, err := lifetime("ttl", life)
+					if err != nil {
+						return nil, err
+					}
+					fields["ttl"] = seconds
 				}
-				fields["ttl"] = seconds
 			}
 			for flag, value := range map[string]string{"not-before": notBefore, "expires-at": expires} {
 				if !cmd.Flags().Changed(flag) {
 					continue
 				}
-				at, err := unix(flag, value)
+				at, err := unix(flag, value, time.Now())
 				if err != nil {
 					return nil, err
 				}
@@ -71,8 +74,8 @@ func (o *operator) updateCredential() *cobra.Command {
 			return fields, nil
 		})
 	f := cmd.Flags()
-	f.DurationVar(&lifetime, "ttl", 0, "how long it is used before it is read again")
-	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is no good, like 2030-01-01T00:00:00Z; empty for no such time")
-	f.StringVar(&expires, "expires-at", "", "`TIME` from which it is no good; empty for no such time")
+	f.StringVar(&life, "ttl", "", "`SPAN` for which it is used before it is read again, like 30s or 15m; empty for the default")
+	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is no good: "+timeForms+"; empty for no such time")
+	f.StringVar(&expires, "expires-at", "", "`TIME` from which it is no good, in the same forms; empty for no such time")
 	return cmd
 }

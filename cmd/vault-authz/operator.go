@@ -9,8 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +26,13 @@ const (
 	tokenVariable = "VA_ADMIN_TOKEN"
 )
 
+// Two tokens can be in play: that of the admin API, and that of a Vault. No flag for the
+// one may be a slip away from the other.
+const (
+	adminTokenFlag = "admin-token-file"
+	vaultTokenFlag = "vault-token-file"
+)
+
 const defaultAdminURL = "http://127.0.0.1:9192"
 
 // operatorCommands are the commands that call the admin API.
@@ -40,7 +45,7 @@ func operatorCommands(p process) []*cobra.Command {
 // operator is how the admin API is called, as the flags say.
 type operator struct {
 	p                                    process
-	url, output                          string
+	url, output, field                   string
 	tokenFile, caFile, certFile, keyFile string
 	insecure                             bool
 	timeout                              time.Duration
@@ -52,17 +57,18 @@ func (o *operator) group(name, short, long, example string, verbs ...*cobra.Comm
 		Use: name, Short: short, Example: example,
 		Long: long + "\n\nIt calls the admin API of a running service. The environment stands in for flags:\n" +
 			"  " + urlVariable + "     the URL of the admin API, for --admin\n" +
-			"  " + tokenVariable + "   the bearer token, for --token-file",
+			"  " + tokenVariable + "   the bearer token, for --" + adminTokenFlag,
 	}
 	onlyVerbs(cmd)
 	f := cmd.PersistentFlags()
-	f.StringVar(&o.url, "admin", defaultAdminURL, "`URL` of the admin API")
-	f.StringVar(&o.tokenFile, "token-file", "", "`FILE` with the bearer token for the admin API")
+	f.StringVar(&o.url, "admin", defaultAdminURL, "`URL` of the admin API, or HOST:PORT on this machine")
+	f.StringVar(&o.tokenFile, adminTokenFlag, "", "`FILE` with the bearer token for the admin API; - is standard input, here as for every file")
 	f.StringVar(&o.caFile, "ca-file", "", "PEM `FILE` with the authorities to trust, instead of the system's")
 	f.StringVar(&o.certFile, "cert-file", "", "PEM `FILE` with a client certificate")
 	f.StringVar(&o.keyFile, "key-file", "", "PEM `FILE` with its key")
 	f.BoolVar(&o.insecure, "insecure", false, "send tokens and secrets over plain HTTP to a host that is not this one")
 	f.StringVarP(&o.output, "output", "o", "table", "table, or json as the API answers")
+	f.StringVar(&o.field, "field", "", "print this one field of the JSON answer, like secret_token or consumer.id, a line for each item of a list")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for each answer")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.AddCommand(verbs...)
@@ -119,10 +125,14 @@ func named(use string) cobra.PositionalArgs {
 // A session is one use of the admin API.
 type session struct {
 	*admin.Client
-	answers   *answers
-	asJSON    bool
+	answers *answers
+	asJSON  bool
+	// field is what to print of the answer, "" for all of it.
+	field     string
 	in        io.Reader
 	out, errs io.Writer
+	// claimed is the flag that standard input is read for.
+	claimed string
 	// confirmed says that nobody needs to be asked.
 	confirmed bool
 }
@@ -135,18 +145,23 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 	if v := o.variable(urlVariable); v != "" && !cmd.Flags().Changed("admin") {
 		at = v
 	}
-	token, err := o.token()
-	if err != nil {
-		return nil, err
-	}
-	transport, err := o.transport()
+	at, err := adminURL(at)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{
-		answers: &answers{next: transport}, asJSON: o.output == "json",
+		asJSON: o.output == "json" || o.field != "", field: o.field,
 		in: cmd.InOrStdin(), out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(),
 	}
+	token, err := o.token(cmd.Context(), s)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := o.transport(s)
+	if err != nil {
+		return nil, err
+	}
+	s.answers = &answers{next: transport}
 	s.Client, err = admin.NewClient(at, token, &http.Client{
 		Transport: s.answers, Timeout: o.timeout,
 		// The token must not follow to where an answer points.
@@ -161,16 +176,6 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 	return s, nil
 }
 
-// isPrivate says whether nobody else can read what goes to a URL.
-func isPrivate(at string) bool {
-	u, err := url.Parse(at)
-	if err != nil || u.Scheme != "http" {
-		return err == nil
-	}
-	ip := net.ParseIP(u.Hostname())
-	return strings.EqualFold(u.Hostname(), "localhost") || ip != nil && ip.IsLoopback()
-}
-
 func (o *operator) variable(name string) string {
 	for _, v := range o.p.environ {
 		if value, ok := strings.CutPrefix(v, name+"="); ok {
@@ -180,27 +185,23 @@ func (o *operator) variable(name string) string {
 	return ""
 }
 
-func (o *operator) token() (string, error) {
+func (o *operator) token(ctx context.Context, s *session) (string, error) {
 	if o.tokenFile == "" {
 		return strings.TrimSpace(o.variable(tokenVariable)), nil
 	}
-	token, err := readSecretFile(o.tokenFile)
-	if err != nil {
-		return "", fmt.Errorf("--token-file: %w", err)
-	}
-	return token, nil
+	return s.secret(ctx, adminTokenFlag, "Bearer token", o.tokenFile)
 }
 
-func (o *operator) transport() (*http.Transport, error) {
+func (o *operator) transport(s *session) (*http.Transport, error) {
 	t := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	if o.caFile != "" {
-		raw, err := os.ReadFile(o.caFile)
+		raw, err := s.pem("ca-file", o.caFile)
 		if err != nil {
-			return nil, fmt.Errorf("--ca-file: %w", err)
+			return nil, err
 		}
 		t.TLSClientConfig.RootCAs = x509.NewCertPool()
 		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(raw) {
@@ -211,11 +212,27 @@ func (o *operator) transport() (*http.Transport, error) {
 		return nil, errors.New("--cert-file and --key-file go together")
 	}
 	if o.certFile != "" {
-		pair, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
+		pair, err := s.keyPair(o.certFile, o.keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("--cert-file: %w", err)
+			return nil, err
 		}
 		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}
 	return t, nil
+}
+
+func (s *session) keyPair(certFile, keyFile string) (tls.Certificate, error) {
+	certificate, err := s.pem("cert-file", certFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := s.pem("key-file", keyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("--cert-file: %w", err)
+	}
+	return pair, nil
 }

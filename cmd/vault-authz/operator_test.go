@@ -67,13 +67,13 @@ func TestTheBearerTokenComesFromAFileOrTheEnvironment(t *testing.T) {
 		code      int
 		stderrHas string
 	}{
-		{"file", nil, []string{"--ca-file", ca, "--token-file", file(t, []byte("right\n"))}, exitOK, ""},
+		{"file", nil, []string{"--ca-file", ca, "--admin-token-file", file(t, []byte("right\n"))}, exitOK, ""},
 		{"environment", []string{"VA_ADMIN_TOKEN=right"}, []string{"--ca-file", ca}, exitOK, ""},
-		{"file beats environment", []string{"VA_ADMIN_TOKEN=wrong"}, []string{"--ca-file", ca, "--token-file", file(t, []byte("right"))}, exitOK, ""},
-		{"none", nil, []string{"--ca-file", ca}, exitFailed, "answers 401: Unauthorized; give the bearer token with --token-file"},
+		{"file beats environment", []string{"VA_ADMIN_TOKEN=wrong"}, []string{"--ca-file", ca, "--admin-token-file", file(t, []byte("right"))}, exitOK, ""},
+		{"none", nil, []string{"--ca-file", ca}, exitFailed, "answers 401: Unauthorized; give the bearer token with --admin-token-file"},
 		{"wrong", []string{"VA_ADMIN_TOKEN=wrong"}, []string{"--ca-file", ca}, exitFailed, "401"},
-		{"empty file", nil, []string{"--token-file", file(t, nil)}, exitUsage, "--token-file: it is empty"},
-		{"no file", nil, []string{"--token-file", "missing"}, exitUsage, "--token-file: open missing"},
+		{"empty file", nil, []string{"--admin-token-file", file(t, nil)}, exitUsage, "--admin-token-file: it is empty"},
+		{"no file", nil, []string{"--admin-token-file", "missing"}, exitUsage, "--admin-token-file: open missing"},
 		{"authority not known", []string{"VA_ADMIN_TOKEN=right"}, nil, exitFailed, "name its authority with --ca-file"},
 		{"no authority in the file", nil, []string{"--ca-file", file(t, []byte("x"))}, exitUsage, "has no PEM certificate"},
 		{"certificate without a key", nil, []string{"--cert-file", ca}, exitUsage, "--cert-file and --key-file go together"},

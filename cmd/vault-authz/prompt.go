@@ -77,26 +77,6 @@ func terminal(r io.Reader) (fd int, ok bool) {
 	return fd, term.IsTerminal(fd)
 }
 
-// secret reads a secret from a file, from standard input for "-", or from the
-// terminal without showing it. It is never the value of a flag, which everybody
-// on the machine could see and the shell would remember.
-func (s *session) secret(ctx context.Context, flag, what, from string) (string, error) {
-	var value string
-	var err error
-	switch fd, isTerminal := terminal(s.in); {
-	case from == "-" && isTerminal:
-		value, err = s.hidden(ctx, fd, what)
-	case from == "-":
-		value, err = readSecret(s.in)
-	default:
-		value, err = readSecretFile(from)
-	}
-	if err != nil {
-		return "", exitError{exitUsage, fmt.Errorf("--%s: %w", flag, err)}
-	}
-	return value, nil
-}
-
 func (s *session) hidden(ctx context.Context, fd int, what string) (string, error) {
 	state, err := term.GetState(fd)
 	if err != nil {

@@ -20,10 +20,12 @@ func rootCommand(p process) *cobra.Command {
 		Example: "  vault-authz dev                                      try it, everything in memory\n" +
 			"  vault-authz serve --config /etc/vault-authz.yaml     run it\n" +
 			"  vault-authz check -H 'access-token: demo' -H 'secret-token: demo-secret' http://example.com/",
+		Version:       version.String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	onlyVerbs(cmd)
+	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetArgs(p.args)
 	cmd.SetOut(p.stdout)
 	cmd.SetErr(p.stderr)

@@ -22,7 +22,10 @@ type row struct{ name, value string }
 
 // one shows an entity: as the API answered, or a line for each row.
 func (s *session) one(rows ...row) error {
-	if s.asJSON {
+	switch {
+	case s.field != "":
+		return s.answers.printField(s.out, s.field)
+	case s.asJSON:
 		return s.answers.printLast(s.out)
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
@@ -34,7 +37,10 @@ func (s *session) one(rows ...row) error {
 
 // many shows a list: as the API answered, or a line for each item.
 func (s *session) many(head []string, lines [][]string) error {
-	if s.asJSON {
+	switch {
+	case s.field != "":
+		return s.answers.printFieldOfEach(s.out, s.field)
+	case s.asJSON:
 		return s.answers.printList(s.out)
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
@@ -148,12 +154,14 @@ func warningText(header string) string {
 	return header
 }
 
+var errNoAnswer = errors.New("the admin API gave no answer")
+
 // forget lets what was only looked up be no part of the output.
 func (a *answers) forget() { a.bodies = nil }
 
 func (a *answers) printLast(out io.Writer) error {
 	if len(a.bodies) == 0 {
-		return errors.New("the admin API gave no answer")
+		return errNoAnswer
 	}
 	var b bytes.Buffer
 	if err := json.Indent(&b, bytes.TrimSpace(a.bodies[len(a.bodies)-1]), "", "  "); err != nil {
@@ -164,20 +172,32 @@ func (a *answers) printLast(out io.Writer) error {
 	return err
 }
 
-// printList prints all pages as one, which has no next.
-func (a *answers) printList(out io.Writer) error {
-	type page struct {
-		Data []json.RawMessage `json:"data"`
-		Next *string           `json:"next"`
-	}
-	all := page{Data: []json.RawMessage{}}
+// A page is a list as the API answers, or a part of it.
+type page struct {
+	Data []json.RawMessage `json:"data"`
+	Next *string           `json:"next"`
+}
+
+// items are those of all pages.
+func (a *answers) items() ([]json.RawMessage, error) {
+	all := []json.RawMessage{}
 	for _, body := range a.bodies {
 		var p page
 		if err := json.Unmarshal(body, &p); err != nil {
-			return errors.New("the answer of the admin API is not a list; is the URL that of vault-authz?")
+			return nil, errors.New("the answer of the admin API is not a list; is the URL that of vault-authz?")
 		}
-		all.Data = append(all.Data, p.Data...)
+		all = append(all, p.Data...)
 	}
+	return all, nil
+}
+
+// printList prints all pages as one, which has no next.
+func (a *answers) printList(out io.Writer) error {
+	items, err := a.items()
+	if err != nil {
+		return err
+	}
+	all := page{Data: items}
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")

@@ -101,14 +101,14 @@ func (o *operator) updateConsumer() *cobra.Command {
 }
 
 var vaultFlags = map[string]string{
-	"name": "name", "address": "address", "mount": "mount", "prefix": "prefix", "kv": "kv", "namespace": "namespace", "token-from-file": "vault_token",
+	"name": "name", "address": "address", "mount": "mount", "prefix": "prefix", "kv": "kv", "namespace": "namespace", vaultTokenFlag: "vault_token",
 }
 
 func (o *operator) updateVault() *cobra.Command {
 	var cmd *cobra.Command
 	cmd = o.verb("update VAULT", "Change a vault object, by id or name",
-		"  vault-authz vault update main --token-from-file token\n"+
-			"  vault-authz vault update main --address https://vault.internal:8200 --token-from-file -",
+		"  vault-authz vault update main --vault-token-file token\n"+
+			"  vault-authz vault update main --address https://vault.internal:8200 --vault-token-file -",
 		func(ctx context.Context, s *session, args []string) error {
 			fields := changes(cmd.Flags(), vaultFlags)
 			if err := something(cmd, fields, vaultFlags); err != nil {
@@ -132,7 +132,7 @@ func (o *operator) updateVault() *cobra.Command {
 	f.String("prefix", "", "`FOLDER` in the mount that the credentials are in")
 	f.String("kv", "", "v1 or v2, the version of the KV engine")
 	f.String("namespace", "", "`NAMESPACE` of the Vault")
-	f.String("token-from-file", "", "`FILE` with the Vault token, - for standard input")
+	f.String(vaultTokenFlag, "", "`FILE` with the Vault token, - for standard input")
 	return cmd
 }
 
@@ -143,7 +143,7 @@ func tokenAgain(err error) error {
 		return err
 	}
 	hinted := *problem
-	hinted.Message += "; give it with --token-from-file"
+	hinted.Message += "; give it with --vault-token-file"
 	return &hinted
 }
 
@@ -161,9 +161,9 @@ func (s *session) vaultChanges(ctx context.Context, fields map[string]any) error
 	if from, given := fields["vault_token"]; given {
 		name, _ := from.(string)
 		if name == "" {
-			return exitError{exitUsage, errors.New("--token-from-file: give a file, or - for standard input")}
+			return exitError{exitUsage, errors.New("--vault-token-file: give a file, or - for standard input")}
 		}
-		token, err := s.secret(ctx, "token-from-file", "Vault token", name)
+		token, err := s.secret(ctx, vaultTokenFlag, "Vault token", name)
 		if err != nil {
 			return err
 		}

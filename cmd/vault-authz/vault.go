@@ -19,7 +19,7 @@ func vaultCommand(p process) *cobra.Command {
 	return o.group("vault", "Vault objects: where credentials are kept",
 		"vault lists, shows, creates, changes and deletes vault objects: a mount of a Vault, and how it is reached.",
 		"  vault-authz vault list\n"+
-			"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --token-from-file token\n"+
+			"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --vault-token-file token\n"+
 			"  vault-authz vault delete main",
 		o.verb("list", "List vault objects", "  vault-authz vault list\n  vault-authz vault list -o json", listVaults),
 		o.verb("get VAULT", "Show a vault object, by id or name", "  vault-authz vault get main", getVault),
@@ -78,16 +78,16 @@ func (o *operator) createVault() *cobra.Command {
 	var v admin.Vault
 	var address, prefix, namespace, from string
 	cmd := o.verb("create NAME", "Create a vault object",
-		"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --kv v2 --token-from-file token\n"+
-			"  vault print token | vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --token-from-file -",
+		"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --kv v2 --vault-token-file token\n"+
+			"  vault print token | vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --vault-token-file -",
 		func(ctx context.Context, s *session, args []string) error {
 			if address == "" || v.Mount == "" || from == "" {
-				return exitError{exitUsage, errors.New("give --address, --mount and --token-from-file; see vault-authz vault create --help")}
+				return exitError{exitUsage, errors.New("give --address, --mount and --vault-token-file; see vault-authz vault create --help")}
 			}
 			if err := locate(&v, address); err != nil {
 				return exitError{exitUsage, fmt.Errorf("--address: %w", err)}
 			}
-			token, err := s.secret(ctx, "token-from-file", "Vault token", from)
+			token, err := s.secret(ctx, vaultTokenFlag, "Vault token", from)
 			if err != nil {
 				return err
 			}
@@ -111,7 +111,7 @@ func (o *operator) createVault() *cobra.Command {
 	f.StringVar(&prefix, "prefix", "", "`FOLDER` in the mount that the credentials are in, for a mount that is shared")
 	f.StringVar(&v.KV, "kv", "", "v1 or v2, the version of the KV engine; v1 by default")
 	f.StringVar(&namespace, "namespace", "", "`NAMESPACE` of the Vault")
-	f.StringVar(&from, "token-from-file", "", "`FILE` with the Vault token, - for standard input")
+	f.StringVar(&from, vaultTokenFlag, "", "`FILE` with the Vault token, - for standard input")
 	return cmd
 }
 

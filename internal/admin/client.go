@@ -320,7 +320,10 @@ func (c *Client) do(ctx context.Context, method, path string, body, out any) err
 func problemOf(status int, raw []byte) error {
 	p := &Problem{}
 	if json.Unmarshal(raw, p) != nil || p.Message == "" {
-		p.Message = http.StatusText(status)
+		p = &Problem{Message: http.StatusText(status), Foreign: true}
+		if bytes.Contains(raw, []byte("HTTP request to an HTTPS server")) {
+			p.Message = "the server speaks TLS at this address; the URL of the admin API must begin with https://"
+		}
 	}
 	p.Status = status
 	return p

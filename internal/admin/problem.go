@@ -25,6 +25,9 @@ type Problem struct {
 	Message string `json:"message"`
 	// Fields says what is wrong with which field.
 	Fields map[string]any `json:"fields,omitempty"`
+	// Foreign says that an answer is none of this API: something else listens there, or
+	// stands in between. Only the [Client] sets it.
+	Foreign bool `json:"-"`
 	// allow lists the methods for a 405.
 	allow string
 }
@@ -43,9 +46,6 @@ const (
 	codeOptions     = 11
 	codeUnsupported = 12
 )
-
-// nameRotated is the name of a refusal to rotate within the grace of a rotation.
-const nameRotated = "rotated already"
 
 func notFound() *Problem { return &Problem{Status: http.StatusNotFound, Message: "Not found"} }
 
@@ -161,7 +161,7 @@ func credentialExists() error {
 // rotatedAlready refuses to end the grace of the last rotation.
 func rotatedAlready(until time.Time, left time.Duration) error {
 	return &Problem{
-		Status: http.StatusConflict, Name: nameRotated,
+		Status: http.StatusConflict,
 		Message: fmt.Sprintf("the last rotation keeps the secret before it good for another %s, until %s, and a rotation now would end that; wait, or force it",
 			left.Round(time.Second), until.UTC().Format(time.RFC3339)),
 		Fields: map[string]any{"previous_expires_at": until.Unix()},

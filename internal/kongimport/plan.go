@@ -271,7 +271,7 @@ func vaultArguments(v *admin.Vault) string {
 	if v.Namespace != nil {
 		words = append(words, "--namespace", quoted(*v.Namespace))
 	}
-	return strings.Join(append(words, "--token-from-file FILE"), " ")
+	return strings.Join(append(words, "--vault-token-file FILE"), " ")
 }
 
 // quoted is a word as a shell takes it literally.

@@ -134,7 +134,7 @@ needs vault-auth main d3da058d | needs a token: vault-authz vault create main --
 			file: strings.Replace(vaultJSON, token, "{vault://env/token}", 1) + `{"plugins":[{"name":"vault-auth","config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}}]}`,
 			have: &Existing{},
 			want: `
-needs vault-auth main d3da058d | needs a token: vault-authz vault create main --id ` + vaultID + ` --address https://vault.internal:8200 --mount kong-auth --kv v1 --token-from-file FILE
+needs vault-auth main d3da058d | needs a token: vault-authz vault create main --id ` + vaultID + ` --address https://vault.internal:8200 --mount kong-auth --kv v1 --vault-token-file FILE
 needs plugin vault-auth | needs the vault object "main" first, see above
 `,
 		},
