@@ -155,6 +155,9 @@ func (v *Vault) heldBack() *Error {
 		s = StateUnreachable
 	}
 	problem := fail(s, 0, "the last reads from %s brought no answer (state %s), so this one was held back; it is asked again within %s", v.cfg.Address, s, maxGuardPause+maxGuardPause/5)
+	if last := v.health.last(); last != nil && last.State == s {
+		problem.moment = "; what came of the last one: " + last.detail
+	}
 	problem.aside = true
 	return problem
 }

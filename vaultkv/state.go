@@ -124,6 +124,13 @@ func (h *health) learn(p *Error) {
 	h.report()
 }
 
+// last is the last failure or proof that the state comes from, nil for none.
+func (h *health) last() *Error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.problem
+}
+
 // catchUp logs a change that came when there had been too many of them.
 func (h *health) catchUp() {
 	h.mu.Lock()

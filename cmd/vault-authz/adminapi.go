@@ -14,6 +14,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
 // records is the state as the admin API uses it.
@@ -105,6 +106,16 @@ func (c credentials) Credentials(ctx context.Context, vaultID string, version in
 func (c credentials) Validate(v admin.VaultObject) error {
 	opened := vaultConfig(v)
 	return errors.Join(opened.Validate(), c.keeper.config.ApartFromState(&opened))
+}
+
+// explainUnavailable is the cause that a vault object has for not answering. Its words are
+// vaultkv's own, which hold no token and no key.
+func explainUnavailable(err error) string {
+	var problem *vaultkv.Error
+	if errors.As(err, &problem) {
+		return problem.Error()
+	}
+	return ""
 }
 
 // serveAdmin serves the admin API on ln until ctx ends.

@@ -90,7 +90,7 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 				return errors.Join(err, store.Problem())
 			}
 			return nil
-		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }})
+		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: keeper.made})
 		s.decider = newCurrent(authorizer, store.Current)
 	}
 	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, registry, log), checks,
@@ -119,6 +119,7 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 		Turns:    store,
 		Announce: held,
 		Vaults:   credentials{held},
+		Explain:  explainUnavailable,
 		Declared: k.declared,
 		Version:  version.Number(),
 		Metrics:  reg,

@@ -65,6 +65,9 @@ func hintFor(problem *admin.Problem) string {
 		}
 		return ""
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		if problem.Cause != "" {
+			return ""
+		}
 		return "try again; the service logs the cause"
 	case http.StatusInternalServerError:
 		return "the service logs the cause"

@@ -292,6 +292,29 @@ func (k *keeper) reached(ctx context.Context, position int) error {
 	}
 }
 
+// made says of each vault object that was made through the admin API how it is, a line
+// each. Nobody's mistake there takes a replica out of service.
+func (k *keeper) made() []string {
+	k.opening.Lock()
+	var names []string
+	for _, v := range k.vaults {
+		if v.version > 0 {
+			names = append(names, v.name)
+		}
+	}
+	k.opening.Unlock()
+	slices.Sort(names)
+	lines := make([]string, len(names))
+	for i, name := range names {
+		how := "ok (" + k.objects.condition(name) + ")"
+		if err := k.objects.notReady(name); err != nil {
+			how = err.Error() + ", which readiness does not wait for"
+		}
+		lines[i] = "vault " + name + ": " + how
+	}
+	return lines
+}
+
 // opened returns the open vault object of an id at a version, nil if it could not
 // be opened.
 func (k *keeper) opened(id string, version int) (b *object, known bool) {

@@ -106,6 +106,7 @@ var vaultFlags = map[string]string{
 
 func (o *operator) updateVault() *cobra.Command {
 	var cmd *cobra.Command
+	var noCheck bool
 	cmd = o.verb("update VAULT", "Change a vault object, by id or name",
 		"  vault-authz vault update main --vault-token-file token\n"+
 			"  vault-authz vault update main --address https://vault.internal:8200 --vault-token-file -",
@@ -121,10 +122,14 @@ func (o *operator) updateVault() *cobra.Command {
 			if err != nil {
 				return missing(tokenAgain(err), "vault list", "there is no vault object %q", args[0])
 			}
-			return s.showVault(v)
+			if err := s.showVault(v); err != nil || noCheck {
+				return err
+			}
+			return s.try(ctx, v, "changed")
 		})
 	cmd.Long = "update changes a vault object. The Vault token has to be given again where the address, the mount, the prefix,\n" +
-		"the KV version or the namespace changes: it is used where it was given for, and nowhere else." + unsetting
+		"the KV version or the namespace changes: it is used where it was given for, and nowhere else. The service then tries to read the mount." + unsetting
+	noCheckFlag(cmd, &noCheck)
 	f := cmd.Flags()
 	f.String("name", "", "`NAME` to have from now on")
 	f.String("address", "", "`URL` of the Vault, like https://vault.internal:8200")

@@ -77,6 +77,7 @@ func (s *session) showVault(v admin.Vault) error {
 func (o *operator) createVault() *cobra.Command {
 	var v admin.Vault
 	var address, prefix, namespace, from string
+	var noCheck bool
 	cmd := o.verb("create NAME", "Create a vault object",
 		"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --kv v2 --vault-token-file token\n"+
 			"  vault print token | vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --vault-token-file -",
@@ -102,8 +103,14 @@ func (o *operator) createVault() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.showVault(created)
+			if err := s.showVault(created); err != nil || noCheck {
+				return err
+			}
+			return s.try(ctx, created, "made")
 		})
+	cmd.Long = "create makes a vault object, and has the service try to read the mount. Where that fails it says why and exits with 1;\n" +
+		"the vault object is there all the same, to be changed by update or deleted."
+	noCheckFlag(cmd, &noCheck)
 	f := cmd.Flags()
 	f.StringVar(&v.ID, "id", "", "`UUID` to create it under, random by default")
 	f.StringVar(&address, "address", "", "`URL` of the Vault, like https://vault.internal:8200")

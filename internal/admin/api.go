@@ -190,10 +190,25 @@ func (a *API) problem(r *http.Request, err error) *Problem {
 		return &Problem{Status: http.StatusConflict, Message: "The entity is being changed by somebody else; read it again and repeat the call"}
 	case errors.Is(err, authz.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		a.deps.Log.Warn("admin call failed", zap.String("method", r.Method), zap.String("route", r.Pattern), zap.Error(err))
-		return &Problem{Status: http.StatusServiceUnavailable, Message: "The store of this data is unavailable; the call may be repeated, also if it has taken effect"}
+		return a.unavailable(err)
 	}
 	a.deps.Log.Error("admin call failed", zap.String("method", r.Method), zap.String("route", r.Pattern), zap.Error(err))
 	return &Problem{Status: http.StatusInternalServerError, Message: "An unexpected error occurred"}
+}
+
+// unavailable tells the caller why a store could not answer, where that is known: most
+// causes stay until somebody mends a vault object, who would have to look for them.
+func (a *API) unavailable(err error) *Problem {
+	p := &Problem{Status: http.StatusServiceUnavailable}
+	because := ""
+	if a.deps.Explain != nil {
+		p.Cause = a.deps.Explain(err)
+	}
+	if p.Cause != "" {
+		because = ": " + p.Cause
+	}
+	p.Message = "The store of this data is unavailable" + because + "; the call may be repeated, also if it has taken effect"
+	return p
 }
 
 func write(w http.ResponseWriter, status int, body any) {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -256,6 +257,43 @@ func TestARotationWithinTheGraceOfAnotherIsRefusedUnlessItIsForced(t *testing.T)
 				}
 			})
 		})
+	}
+}
+
+// toldError is one whose text may be told.
+type toldError struct{ error }
+
+func TestACallerIsToldWhyAStoreIsUnavailableIfThatMayBeTold(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(_ *Config, d *Dependencies) {
+		d.Explain = func(err error) string {
+			var told toldError
+			if errors.As(err, &told) {
+				return told.Error()
+			}
+			return ""
+		}
+	})
+	b.must(201, b.form("POST", "/vault-auth", vaultForm))
+	b.must(201, b.form("POST", "/consumers", "username=alice"))
+	id := b.get("/vault-auth/kong-auth").text("id")
+	for _, s := range []step{
+		{name: "one", method: "GET", path: credentials + "/token/foo"},
+		{name: "all", method: "GET", path: credentials},
+		{name: "those of a consumer", method: "GET", path: "/consumers/alice/credentials"},
+		{name: "a creation", method: "POST", path: credentials + "/alice"},
+		{name: "in a batch", method: "POST", path: "/batch", contentType: typeJSON, body: `{"operations":[{"method":"DELETE","path":"` + credentials + `/token/foo"}]}`},
+	} {
+		s.status = 503
+		if s.path == "/batch" {
+			s.status = 200
+		}
+		b.kv[id] = &fakeKV{documents: map[string][]byte{"foo": []byte("{}")}, log: b.order, err: fmt.Errorf("s.secret: %w", toldError{errors.New("the server is sealed")})}
+		s.want, s.not = []string{`unavailable: the server is sealed; the call may be repeated`, `"cause":"the server is sealed"`}, []string{"s.secret"}
+		s.run(b)
+		b.kv[id].err = errors.New("s.secret")
+		s.want, s.not = []string{"unavailable; the call may be repeated"}, []string{"s.secret", "cause"}
+		s.run(b)
 	}
 }
 

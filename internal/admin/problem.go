@@ -25,6 +25,8 @@ type Problem struct {
 	Message string `json:"message"`
 	// Fields says what is wrong with which field.
 	Fields map[string]any `json:"fields,omitempty"`
+	// Cause says why a store is unavailable, where that is known.
+	Cause string `json:"cause,omitempty"`
 	// Foreign says that an answer is none of this API: something else listens there, or
 	// stands in between. Only the [Client] sets it.
 	Foreign bool `json:"-"`

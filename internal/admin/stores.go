@@ -109,6 +109,9 @@ type Dependencies struct {
 	Turns    Turns
 	Announce Announcer
 	Vaults   Vaults
+	// Explain returns for operators why a store could not answer, "" where an error does
+	// not tell. What it returns has no token, no secret and no key in it. It may be nil.
+	Explain func(error) string
 	// Declared is what the configuration file declares, shown read-only.
 	Declared Declared
 	// Version is that of this build, shown to callers.

@@ -13,6 +13,8 @@ type Check struct {
 	Func func() error
 	// Detail, if not nil, says more about what is ready, in one line for people.
 	Detail func() string
+	// More, if not nil, is about what readiness does not depend on, a line each.
+	More func() []string
 }
 
 // probes serves /livez, /readyz and what else hangs on the probe listener.
@@ -30,6 +32,7 @@ func (s *Server) probes(metrics http.Handler) http.Handler {
 // else 503. With ?verbose it lists each check.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, verbose := r.URL.Query()["verbose"]
 	draining, lines, ready := s.draining.Load(), "", true
 	for _, c := range s.checks {
 		state := "ok"
@@ -39,6 +42,11 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 			state += " (" + c.Detail() + ")"
 		}
 		lines += fmt.Sprintf("%s: %s\n", c.Name, state)
+		if verbose && c.More != nil {
+			for _, line := range c.More() {
+				lines += line + "\n"
+			}
+		}
 	}
 	if draining {
 		lines, ready = lines+"draining\n", false
@@ -46,7 +54,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	if !ready {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	if _, verbose := r.URL.Query()["verbose"]; verbose || !ready {
+	if verbose || !ready {
 		fmt.Fprint(w, lines)
 		return
 	}
