@@ -43,12 +43,7 @@ func (s *Store) Lookup(ctx context.Context, accessToken string) (authz.Credentia
 	case !found:
 		return authz.Credential{}, fmt.Errorf("vault object %q: %w", s.name, authz.ErrNotFound)
 	}
-	d, err := decode(raw)
-	if err == nil && !sameToken(d.AccessToken, accessToken) {
-		// A record under another key than its own would be found by a name
-		// that its maker did not give it.
-		err = mistake{fieldAccessToken, "differs from the key that the record is stored under"}
-	}
+	d, err := understand(accessToken, raw)
 	if err != nil {
 		s.note(accessToken, err)
 		return authz.Credential{}, fmt.Errorf("vault object %q: %w: %w", s.name, authz.ErrMalformed, err)
@@ -56,11 +51,37 @@ func (s *Store) Lookup(ctx context.Context, accessToken string) (authz.Credentia
 	return s.credential(&d), nil
 }
 
+// Understand reads a record as Lookup does, for somebody who has it already. The
+// credential has no secrets. Its error wraps [authz.ErrMalformed].
+func Understand(accessToken string, raw []byte) (authz.Credential, error) {
+	d, err := understand(accessToken, raw)
+	if err != nil {
+		return authz.Credential{}, fmt.Errorf("%w: %w", authz.ErrMalformed, err)
+	}
+	return d.limits(), nil
+}
+
+func understand(accessToken string, raw []byte) (document, error) {
+	d, err := decode(raw)
+	if err == nil && !sameToken(d.AccessToken, accessToken) {
+		// A record under another key than its own would be found by a name
+		// that its maker did not give it.
+		err = mistake{fieldAccessToken, "differs from the key that the record is stored under"}
+	}
+	return d, err
+}
+
 func (s *Store) credential(d *document) authz.Credential {
+	c := d.limits()
+	c.Secret = s.digester.Digest(s.name, d.AccessToken, string(d.Secret))
+	c.Previous = s.digester.Digest(s.name, d.AccessToken, string(d.Previous))
+	return c
+}
+
+// limits is the credential without its secrets.
+func (d *document) limits() authz.Credential {
 	return authz.Credential{
 		AccessToken:       d.AccessToken,
-		Secret:            s.digester.Digest(s.name, d.AccessToken, string(d.Secret)),
-		Previous:          s.digester.Digest(s.name, d.AccessToken, string(d.Previous)),
 		PreviousExpiresAt: d.PreviousExpiresAt,
 		ConsumerID:        d.ConsumerID,
 		TTL:               d.TTL,

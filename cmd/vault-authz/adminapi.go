@@ -108,6 +108,17 @@ func (c credentials) Validate(v admin.VaultObject) error {
 	return errors.Join(opened.Validate(), c.keeper.config.ApartFromState(&opened))
 }
 
+// judge says of credential records what decisions make of them.
+func judge(authorizer *authz.Authorizer) func(vault string) func(string, []byte) authz.Standing {
+	return func(vault string) func(string, []byte) authz.Standing {
+		forecast := authorizer.Forecast(vault)
+		return func(accessToken string, record []byte) authz.Standing {
+			c, err := vaultkv.Understand(accessToken, record)
+			return forecast.Of(&c, err, time.Now())
+		}
+	}
+}
+
 // explainUnavailable is the cause that a vault object has for not answering. Its words are
 // vaultkv's own, which hold no token and no key.
 func explainUnavailable(err error) string {

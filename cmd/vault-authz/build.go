@@ -119,6 +119,7 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 		Turns:    store,
 		Announce: held,
 		Vaults:   credentials{held},
+		Judge:    judge(authorizer),
 		Explain:  explainUnavailable,
 		Declared: k.declared,
 		Version:  version.Number(),

@@ -19,7 +19,7 @@ type completer func(context.Context, *session) ([]string, error)
 // completers are for the arguments that usage lines name. Access tokens are not
 // among them: a press of a key should not show them.
 func completers() map[string]completer {
-	return map[string]completer{"CONSUMER": consumerNames, "VAULT": vaultNames, "POLICY": policyNames, "GROUP": groupNames}
+	return map[string]completer{"CONSUMER": consumerNames, "VAULT": vaultNames, "POLICY": policyNames, "PLUGIN": pluginNames, "GROUP": groupNames}
 }
 
 // consumerNames, like groupNames, knows the first thousand: there may be very many, and
@@ -49,6 +49,19 @@ func policyNames(ctx context.Context, s *session) (names []string, err error) {
 	all, err := s.Policies.List(ctx)
 	for _, p := range all {
 		names = append(names, p.Name)
+	}
+	return names, err
+}
+
+func pluginNames(ctx context.Context, s *session) (names []string, err error) {
+	all, err := s.Plugins.List(ctx)
+	for _, p := range all {
+		// Each is of one name only: the acl of its own, the others of their policies.
+		if p.Name == pluginACL {
+			names = append(names, p.Name)
+		} else {
+			names = append(names, text(p.InstanceName))
+		}
 	}
 	return names, err
 }

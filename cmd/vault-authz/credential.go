@@ -36,22 +36,27 @@ func ofVault(cmd *cobra.Command, vault *string) *cobra.Command {
 	return cmd
 }
 
-// vaultOr is the vault object that is meant: the one that is named, or the only
+// meantVault is the vault object that is meant: the one that is named, or the only
 // one.
-func (s *session) vaultOr(ctx context.Context, name string) (string, error) {
+func (s *session) meantVault(ctx context.Context, name string) (admin.Vault, error) {
 	defer s.answers.forget()
 	if name != "" {
-		v, err := s.vault(ctx, name)
-		return v.ID, err
+		return s.vault(ctx, name)
 	}
 	all, err := s.Vaults.List(ctx)
 	if err == nil && len(all) != 1 {
 		err = exitError{exitUsage, fmt.Errorf("there are %d vault objects, give --vault; see vault-authz vault list", len(all))}
 	}
 	if err != nil {
-		return "", err
+		return admin.Vault{}, err
 	}
-	return all[0].ID, nil
+	return all[0], nil
+}
+
+// vaultOr is the id of the vault object that is meant.
+func (s *session) vaultOr(ctx context.Context, name string) (string, error) {
+	v, err := s.meantVault(ctx, name)
+	return v.ID, err
 }
 
 func (o *operator) listCredentials() *cobra.Command {
@@ -62,7 +67,7 @@ func (o *operator) listCredentials() *cobra.Command {
 			if vault != "" && consumer != "" {
 				return exitError{exitUsage, errors.New("give --vault or --consumer, not both")}
 			}
-			all, err := s.credentials(ctx, vault, consumer)
+			all, in, err := s.credentials(ctx, vault, consumer)
 			if err != nil {
 				return err
 			}
@@ -72,7 +77,6 @@ func (o *operator) listCredentials() *cobra.Command {
 			}
 			var lines [][]string
 			for _, c := range all {
-				in := vault
 				if c.Vault != nil {
 					in = c.Vault.Name
 				}
@@ -87,33 +91,31 @@ func (o *operator) listCredentials() *cobra.Command {
 	return ofVault(cmd, &vault)
 }
 
-func (s *session) credentials(ctx context.Context, vault, consumer string) ([]admin.Credential, error) {
+// credentials are those of a consumer, which say where they are, or those of the vault
+// object in.
+func (s *session) credentials(ctx context.Context, vault, consumer string) (all []admin.Credential, in string, err error) {
 	if consumer != "" {
-		all, err := s.ConsumerCredentials(ctx, consumer)
-		return all, missing(err, "consumer list", "there is no consumer %q", consumer)
+		all, err = s.ConsumerCredentials(ctx, consumer)
+		return all, "", missing(err, "consumer list", "there is no consumer %q", consumer)
 	}
-	id, err := s.vaultOr(ctx, vault)
+	v, err := s.meantVault(ctx, vault)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return s.Credentials(ctx, id)
+	all, err = s.Credentials(ctx, v.ID)
+	return all, v.Name, err
 }
 
-// credentialState says whether a credential is good now.
+// credentialState says what becomes of requests with a credential, in the words of check.
 func credentialState(c admin.Credential) string {
-	now := time.Now().Unix()
-	switch {
-	case c.Disabled:
-		return "disabled"
-	case c.ExpiresAt != nil && *c.ExpiresAt <= now:
-		return "expired"
-	case c.NotBefore != nil && *c.NotBefore > now:
-		return "not yet"
-	case c.PreviousExpiresAt != nil && *c.PreviousExpiresAt > now:
-		return "rotating"
-	default:
-		return "good"
+	state := c.State
+	if state == "good" && c.PreviousExpiresAt != nil && *c.PreviousExpiresAt > time.Now().Unix() {
+		state = "rotating"
 	}
+	if len(c.RefusedBy) > 0 {
+		state += ", acl under " + list(c.RefusedBy)
+	}
+	return state
 }
 
 func ttl(seconds *int64) string {

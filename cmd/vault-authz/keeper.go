@@ -306,11 +306,7 @@ func (k *keeper) made() []string {
 	slices.Sort(names)
 	lines := make([]string, len(names))
 	for i, name := range names {
-		how := "ok (" + k.objects.condition(name) + ")"
-		if err := k.objects.notReady(name); err != nil {
-			how = err.Error() + ", which readiness does not wait for"
-		}
-		lines[i] = "vault " + name + ": " + how
+		lines[i] = "vault " + name + ": " + k.objects.report(name)
 	}
 	return lines
 }

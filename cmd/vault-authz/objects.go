@@ -262,6 +262,18 @@ func (o *objects) condition(name string) string {
 	return "in memory"
 }
 
+// report says in a few words how an object is, open or not.
+func (o *objects) report(name string) string {
+	b := o.named(name)
+	if b == nil {
+		return "not open; the log says why"
+	}
+	if w, ok := b.engine.(watched); ok && w.State() != vaultkv.StateOK {
+		return condition(w)
+	}
+	return "ok (" + o.condition(name) + ")"
+}
+
 // closed is the Source of a vault object that could not be opened.
 type closed struct{}
 

@@ -38,7 +38,7 @@ const defaultAdminURL = "http://127.0.0.1:9192"
 // operatorCommands are the commands that call the admin API.
 func operatorCommands(p process) []*cobra.Command {
 	return []*cobra.Command{
-		vaultCommand(p), consumerCommand(p), credentialCommand(p), policyCommand(p), aclCommand(p),
+		vaultCommand(p), consumerCommand(p), credentialCommand(p), policyCommand(p), pluginCommand(p), aclCommand(p),
 	}
 }
 

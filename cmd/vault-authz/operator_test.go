@@ -236,6 +236,7 @@ func TestARefusedDestructionCallsNothing(t *testing.T) {
 		{"vault", "delete", "x"},
 		{"consumer", "delete", "x"},
 		{"policy", "delete", "x"},
+		{"plugin", "delete", "x"},
 		{"credential", "delete", "x"},
 		{"credential", "rotate", "x"},
 		{"acl", "remove", "x", "y"},

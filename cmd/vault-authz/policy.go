@@ -38,20 +38,51 @@ func listPolicies(ctx context.Context, s *session, _ []string) error {
 	if err != nil {
 		return err
 	}
+	global, err := s.globalACL(ctx)
+	if err != nil {
+		return err
+	}
 	slices.SortFunc(all, func(a, b admin.Policy) int { return a.Selection().Compare(b.Selection()) })
 	var lines [][]string
 	for _, p := range all {
-		allow, deny := groupsOf(p)
+		allow, deny := groupsOf(p, global)
 		lines = append(lines, []string{p.Name, yesNo(p.Default), list(p.Hosts), list(p.Paths), strconv.Itoa(p.Selection().Priority), vaults.of(p.Vault), allow, deny, p.ID})
 	}
 	return s.many([]string{"NAME", "DEFAULT", "HOSTS", "PATHS", "PRIORITY", "VAULT", "ALLOW", "DENY", "ID"}, lines)
 }
 
-func groupsOf(p admin.Policy) (allow, deny string) {
-	if p.ACL == nil {
+// groupsOf are the groups that a policy lets in or keeps out: its own, or else those of
+// the acl plugin, which says that it is.
+func groupsOf(p admin.Policy, global *admin.PluginConfig) (allow, deny string) {
+	switch {
+	case p.ACL != nil && len(p.ACL.Allow)+len(p.ACL.Deny) > 0:
+		return list(p.ACL.Allow), list(p.ACL.Deny)
+	case global == nil:
 		return "", ""
+	case len(global.Allow) > 0:
+		return list(global.Allow) + byPlugin, ""
 	}
-	return list(p.ACL.Allow), list(p.ACL.Deny)
+	return "", list(global.Deny) + byPlugin
+}
+
+const byPlugin = " (plugin acl)"
+
+// globalACL is what the acl plugin says, nil if there is none. JSON has only what a policy
+// says itself.
+func (s *session) globalACL(ctx context.Context) (*admin.PluginConfig, error) {
+	if s.asJSON {
+		return nil, nil //nolint:nilnil // no plugin is an answer, not a failure
+	}
+	all, err := s.Plugins.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if all[i].Name == pluginACL {
+			return &all[i].Config, nil
+		}
+	}
+	return nil, nil //nolint:nilnil // as above
 }
 
 // vaultNames makes tables readable. JSON has the ids.
@@ -88,7 +119,11 @@ func (s *session) showPolicy(ctx context.Context, p admin.Policy) error {
 	if err != nil {
 		return err
 	}
-	allow, deny := groupsOf(p)
+	global, err := s.globalACL(ctx)
+	if err != nil {
+		return err
+	}
+	allow, deny := groupsOf(p, global)
 	return s.one(
 		row{"name", p.Name}, row{"default", yesNo(p.Default)}, row{"hosts", list(p.Hosts)}, row{"paths", list(p.Paths)},
 		row{"ignore case", yesNo(p.IgnoreCase)}, row{"priority", strconv.Itoa(p.Selection().Priority)},

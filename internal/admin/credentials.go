@@ -47,6 +47,8 @@ type place struct {
 	vault stored
 	store CredentialStore
 	key   string
+	// raw is the record as it was read or written last.
+	raw []byte
 	// version is what was read, where there are versions.
 	version int
 	// commit makes a write in the turn that the call has, see [Turns].
@@ -111,6 +113,7 @@ func (p *place) read(ctx context.Context) (document, error) {
 	case err != nil:
 		return nil, unavailable(err)
 	}
+	p.raw = raw
 	d, err := decodeDocument(raw)
 	if err != nil {
 		return nil, &Problem{Status: http.StatusConflict, Message: "What is stored under this access token is not a credential; delete it first"}
@@ -270,7 +273,7 @@ func (a *API) upsertCredential(c *call, p *place, in document, replaces bool) (r
 	if err := a.writeCredential(c, p, action, old, d); err != nil {
 		return reply{}, err
 	}
-	return reply{http.StatusCreated, withSecret(d)}, nil
+	return reply{http.StatusCreated, a.withSecret(p, d)}, nil
 }
 
 func sameSecret(one, other string) bool {
@@ -293,6 +296,7 @@ func (a *API) writeCredential(c *call, p *place, action string, old, d document)
 	if err != nil {
 		return err
 	}
+	p.raw = raw
 	return a.apply(c, p.entry(action, old, d), p.change(), func(ctx context.Context) error { return p.write(ctx, raw) })
 }
 
@@ -320,7 +324,7 @@ func (a *API) getCredential(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return ok(document{"data": credentialView(d)}), nil
+	return ok(document{"data": a.newJudge().view(&p, d)}), nil
 }
 
 // patchCredential changes limits. It is not Kong's.
@@ -341,7 +345,7 @@ func (a *API) patchCredential(c *call) (reply, error) {
 		if err := a.writeCredential(c, &p, "update", old, d); err != nil {
 			return reply{}, err
 		}
-		return ok(document{"data": credentialView(d)}), nil
+		return ok(document{"data": a.newJudge().view(&p, d)}), nil
 	})
 }
 
@@ -395,7 +399,7 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 				return reply{}, err
 			}
 		}
-		return reply{http.StatusCreated, withSecret(d)}, nil
+		return reply{http.StatusCreated, a.withSecret(&p, d)}, nil
 	})
 }
 
@@ -442,8 +446,8 @@ func credentialView(d document) document {
 }
 
 // withSecret is the one answer that has the secret.
-func withSecret(d document) document {
-	return document{"data": credentialView(d).with("secret_token", d.text("secret_token"))}
+func (a *API) withSecret(p *place, d document) document {
+	return document{"data": a.newJudge().view(p, d).with("secret_token", d.text("secret_token"))}
 }
 
 // seconds reads what people write for a number of seconds or a time, nil for
@@ -497,10 +501,10 @@ func (a *API) listCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	data := []document{}
+	data, judge := []document{}, a.newJudge()
 	for i, d := range documents {
 		if d != nil {
-			data = append(data, credentialView(d).with("access_token", places[i].key))
+			data = append(data, judge.view(&places[i], d).with("access_token", places[i].key))
 		}
 	}
 	return c.list(data, last), nil
@@ -571,13 +575,13 @@ func (a *API) consumerCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	data := []document{}
+	data, judge := []document{}, a.newJudge()
 	for i, d := range documents {
 		if !strings.EqualFold(d.record("consumer").text("id"), consumer.id()) {
 			continue
 		}
-		p := places[i]
-		data = append(data, credentialView(d).with("access_token", p.key).with("vault", document{"id": p.vault.id(), "name": p.vault.text("name")}))
+		p := &places[i]
+		data = append(data, judge.view(p, d).with("access_token", p.key).with("vault", document{"id": p.vault.id(), "name": p.vault.text("name")}))
 		if len(data) == w.size && (more || i+1 < len(places)) {
 			return c.list(data, p.position()), nil
 		}

@@ -145,8 +145,12 @@ type Credential struct {
 	ExpiresAt         *int64 `json:"expires_at,omitempty"`
 	Disabled          bool   `json:"disabled,omitempty"`
 	PreviousExpiresAt *int64 `json:"previous_expires_at,omitempty"`
-	CreatedAt         *int64 `json:"created_at,omitempty"`
-	UpdatedAt         *int64 `json:"updated_at,omitempty"`
+	// State is "good", or the reason that a check has not to let it in. RefusedBy are
+	// the policies whose acl refuses it, where others let it in.
+	State     string   `json:"state,omitempty"`
+	RefusedBy []string `json:"refused_by,omitempty"`
+	CreatedAt *int64   `json:"created_at,omitempty"`
+	UpdatedAt *int64   `json:"updated_at,omitempty"`
 	// Vault is set in the list of a consumer's credentials.
 	Vault *VaultRef `json:"vault,omitempty"`
 }
