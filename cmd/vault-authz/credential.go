@@ -249,15 +249,17 @@ func (o *operator) rotateCredential() *cobra.Command {
 	var force bool
 	cmd := o.destructive("rotate ACCESS_TOKEN", "Replace the secret of a credential and show the new one, once",
 		"  vault-authz credential rotate ACCESS_TOKEN --vault main --grace 24h\n"+
-			"  vault-authz credential rotate ACCESS_TOKEN --grace 2030-01-01\n"+
+			"  vault-authz credential rotate ACCESS_TOKEN --grace 7d\n"+
 			"  vault-authz credential rotate ACCESS_TOKEN --grace 0s --yes",
 		func(ctx context.Context, s *session, args []string) error {
 			good, err := until("grace", grace, time.Now())
 			if err != nil {
 				return err
 			}
-			seconds := int64(good / time.Second)
-			r := admin.Rotation{Grace: &seconds, Force: force}
+			if good > admin.MaxGrace {
+				return exitError{exitUsage, fmt.Errorf("--grace: %s is too long; the old secret is good for %d days at the most", grace, admin.MaxGrace/(24*3600))}
+			}
+			r := admin.Rotation{Grace: &good, Force: force}
 			if r.SecretToken, err = s.suppliedSecret(ctx, from); err != nil {
 				return err
 			}
@@ -265,7 +267,7 @@ func (o *operator) rotateCredential() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.confirm(ctx, "Replace the secret token? The old one is good for %s.", good); err != nil {
+			if err := s.confirm(ctx, "Replace the secret token? The old one is good for %s.", time.Duration(good)*time.Second); err != nil {
 				return err
 			}
 			c, err := s.RotateCredential(ctx, id, args[0], r)

@@ -58,7 +58,7 @@ func hintFor(problem *admin.Problem) string {
 		return "is the URL that of the admin API of vault-authz?"
 	case http.StatusConflict:
 		if problem.Fields["previous_expires_at"] != nil {
-			return "to force it, give --force"
+			return "wait, or give --force"
 		}
 		if len(problem.Fields) > 0 {
 			return "it is taken: choose another, or delete the one that is there"

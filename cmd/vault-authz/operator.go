@@ -68,7 +68,7 @@ func (o *operator) group(name, short, long, example string, verbs ...*cobra.Comm
 	f.StringVar(&o.keyFile, "key-file", "", "PEM `FILE` with its key")
 	f.BoolVar(&o.insecure, "insecure", false, "send tokens and secrets over plain HTTP to a host that is not this one")
 	f.StringVarP(&o.output, "output", "o", "table", "table, or json as the API answers")
-	f.StringVar(&o.field, "field", "", "print this one field of the JSON answer, like secret_token or consumer.id, a line for each item of a list")
+	f.StringVar(&o.field, "field", "", "print the field `NAME` of the JSON answer only, like secret_token or consumer.id, a line for each item of a list")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for each answer")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.AddCommand(verbs...)

@@ -38,17 +38,20 @@ func unix(flag, value string, now time.Time) (*int64, error) {
 	return &seconds, nil
 }
 
-// until is how long it is to a time, in whole seconds and not less.
-func until(flag, value string, now time.Time) (time.Duration, error) {
+// until is how many seconds it is to a time, a part of one counted as one.
+func until(flag, value string, now time.Time) (int64, error) {
 	t, err := pointInTime(flag, value, now)
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, err
-	}
-	left := t.Sub(now)
-	if left < 0 {
+	case t.Before(now):
 		return 0, exitError{exitUsage, fmt.Errorf("--%s: %s is over", flag, value)}
 	}
-	return (left + time.Second - 1).Truncate(time.Second), nil
+	seconds := t.Unix() - now.Unix()
+	if t.Nanosecond() > now.Nanosecond() {
+		seconds++
+	}
+	return seconds, nil
 }
 
 // lifetime reads a span in whole seconds.

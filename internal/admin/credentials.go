@@ -20,7 +20,8 @@ import (
 
 const (
 	defaultGrace = 3600
-	maxGrace     = 90 * 24 * 3600
+	// MaxGrace is for how many seconds a secret can be good that is replaced.
+	MaxGrace = 90 * 24 * 3600
 	maxTTL       = 10 * 365 * 24 * 3600
 	maxTime      = 253402300799 // the end of the year 9999
 )
@@ -381,7 +382,7 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 	}
 	v := violations{}
 	in := typed([]field{
-		{name: "grace", kind: integer, byDefault: int64(defaultGrace), min: 0, max: maxGrace},
+		{name: "grace", kind: integer, byDefault: int64(defaultGrace), min: 0, max: MaxGrace},
 		{name: "secret_token", check: func(s string) string { return checkSecretToken(a.cfg.Grammar, s) }},
 		{name: "force", kind: boolean, byDefault: false},
 	}, c.input.values, c.input.form, nil, v, "")

@@ -164,7 +164,7 @@ func credentialExists() error {
 func rotatedAlready(until time.Time, left time.Duration) error {
 	return &Problem{
 		Status: http.StatusConflict,
-		Message: fmt.Sprintf("the last rotation keeps the secret before it good for another %s, until %s, and a rotation now would end that; wait, or force it",
+		Message: fmt.Sprintf("the last rotation keeps the secret before it good for another %s, until %s; a rotation now would end that, and needs force",
 			left.Round(time.Second), until.UTC().Format(time.RFC3339)),
 		Fields: map[string]any{"previous_expires_at": until.Unix()},
 	}
