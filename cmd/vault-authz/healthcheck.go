@@ -75,7 +75,11 @@ func explainCall(err error) error {
 // dial opens a connection to a service on an address as in the configuration. A
 // service that listens on all addresses is reached on loopback.
 func dial(address string) (*grpc.ClientConn, error) {
-	if host, port, err := net.SplitHostPort(address); err == nil {
+	if !strings.HasPrefix(address, "unix:") {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, errors.New("the address must be HOST:PORT without a scheme, like " + defaultAddress + ", or unix:/PATH")
+		}
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 			host = "127.0.0.1"
 		}

@@ -88,7 +88,7 @@ func span(value string) (time.Duration, error) {
 			return 0, errSpan
 		}
 	}
-	if d += time.Duration(n) * 24 * time.Hour; d < 0 { //nolint:gosec // of at most maxDays
+	if d += time.Duration(n) * 24 * time.Hour; d < 0 {
 		return 0, errSpan
 	}
 	return d, nil

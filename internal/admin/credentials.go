@@ -22,8 +22,8 @@ const (
 	defaultGrace = 3600
 	// MaxGrace is for how many seconds a secret can be good that is replaced.
 	MaxGrace = 90 * 24 * 3600
-	maxTTL       = 10 * 365 * 24 * 3600
-	maxTime      = 253402300799 // the end of the year 9999
+	maxTTL   = 10 * 365 * 24 * 3600
+	maxTime  = 253402300799 // the end of the year 9999
 )
 
 // limitFields are what can be changed of a credential without a new secret.
