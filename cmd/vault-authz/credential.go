@@ -224,6 +224,8 @@ func (o *operator) createCredential() *cobra.Command {
 			}
 			return s.showNewCredential(ctx, created, from != "")
 		})
+	cmd.Long = "create makes a credential and shows its secret, this once, unless it was supplied. An access token that exists is\n" +
+		"refused: rotate replaces a secret, and keeps the old one good for a grace."
 	f := cmd.Flags()
 	f.StringVar(&c.AccessToken, "access-token", "", "`TOKEN` that names it, random by default")
 	f.StringVar(&from, secretFlag, "", "`FILE` with the secret token, - for standard input, random by default")
@@ -276,6 +278,8 @@ func (o *operator) rotateCredential() *cobra.Command {
 			}
 			return s.showNewCredential(ctx, c, from != "")
 		})
+	cmd.Long = "rotate replaces the secret of a credential and shows the new one, this once, unless it was supplied. The old secret is\n" +
+		"good for the grace; until that is over, another rotation is refused unless it is forced."
 	f := cmd.Flags()
 	f.StringVar(&grace, "grace", "1h", "until `WHEN` the old secret is good: "+timeForms)
 	f.StringVar(&from, secretFlag, "", "`FILE` with the new secret token, - for standard input, random by default")

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 
 	"github.com/vault-authz/vault-authz/internal/admin"
 )
@@ -31,11 +30,10 @@ func (s *session) explain(err error) error {
 	var network *net.OpError
 	var noTLS tls.RecordHeaderError
 	switch {
+	case errors.Is(err, errHTTP2):
+		return fmt.Errorf("%w; is it the address that Envoy asks (listen.grpc)? The admin API has one of its own (admin.listen)", err)
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &noTLS):
 		return fmt.Errorf("%w; there is no TLS at this address: write http:// in --admin, and look whether it is the address of the admin API", err)
-	case strings.Contains(err.Error(), "malformed HTTP response"):
-		// What it says is the bytes that were read.
-		return errors.New("what answers at the address in --admin does not speak HTTP/1.1; is it the address that Envoy asks (listen.grpc)? The admin API has one of its own (admin.listen)")
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted; what was asked for may have been done")
 	case errors.Is(err, context.DeadlineExceeded):

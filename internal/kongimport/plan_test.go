@@ -126,7 +126,7 @@ differs vault-auth main d3da058d | prefix is "team-a/kong-auth" in the file and 
 			file: strings.Replace(strings.Replace(vaultJSON, token, "{vault://env/token}", 1), `"mount":`, `"prefix":"team-a/kong-auth","mount":`, 1),
 			have: &Existing{},
 			want: `
-needs vault-auth main d3da058d | needs a token: vault-authz vault create main --id ` + vaultID + ` --address https://vault.internal:8200 --mount kong-auth --kv v1 --prefix team-a/kong-auth --token-from-file FILE
+needs vault-auth main d3da058d | needs a token: vault-authz vault create main --id ` + vaultID + ` --address https://vault.internal:8200 --mount kong-auth --kv v1 --prefix team-a/kong-auth --vault-token-file FILE
 `,
 		},
 		{
