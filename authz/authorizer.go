@@ -48,7 +48,7 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	x := p.extract(r, a.grammar)
 	who := a.authenticate(ctx, s, p, r, &x, &d)
 	if d.Reason.badCredential() && p.Anonymous != "" {
-		who = s.standIn(p, &d)
+		who = s.anonymousFallback(p, &d)
 	}
 	if d.Allowed {
 		d.Reason, d.Allowed = p.admit(&d, who)
@@ -170,8 +170,8 @@ func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err 
 	return c.unusable(now), nil
 }
 
-// standIn replaces a bad credential by the policy's anonymous consumer.
-func (s *Snapshot) standIn(p *policy, d *Decision) *consumer {
+// anonymousFallback replaces a bad credential by the policy's anonymous consumer.
+func (s *Snapshot) anonymousFallback(p *policy, d *Decision) *consumer {
 	who := s.consumers.named(p.Anonymous)
 	if who == nil {
 		*d = Decision{

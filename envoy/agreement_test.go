@@ -18,13 +18,13 @@ import (
 
 // agree reads a message with our reader and with the generated decoder, which
 // must come to the same.
-func agree(tb testing.TB, of *shape, data []byte) (r authz.Request, ok bool) {
+func agree(tb testing.TB, of *schema, data []byte) (r authz.Request, ok bool) {
 	tb.Helper()
 	var in authv3.CheckRequest
 	err := proto.Unmarshal(data, &in)
 	r, ok = readWire(of, data)
-	var found reading
-	if !ok && err == nil && of.walk(text(data), maxDepth, &found) && found.crowded {
+	var found decoder
+	if !ok && err == nil && of.walk(text(data), maxDepth, &found) && found.tooManyHeaders {
 		// The one thing that we refuse and the generated decoder does not.
 		return r, false
 	}
@@ -226,7 +226,7 @@ func oddMessages() []oddMessage {
 
 func TestTheReaderAgreesAboutEveryNumberOfAField(t *testing.T) {
 	t.Parallel()
-	of := newRequestShape()
+	of := newRequestSchema()
 	for number := protowire.Number(1); number <= 2*maxFields; number++ {
 		for kind, field := range map[string][]byte{
 			"text":        textField(number, "x"),
@@ -268,7 +268,7 @@ func TestAHeaderThatIsReplacedIsDroppedWhateverStandsBetween(t *testing.T) {
 
 func TestTheReaderAgreesWithTheGeneratedDecoder(t *testing.T) {
 	t.Parallel()
-	of := newRequestShape()
+	of := newRequestSchema()
 	read := 0
 	for _, test := range oddMessages() {
 		t.Run(test.name, func(t *testing.T) { agree(t, of, test.data) })
@@ -298,10 +298,10 @@ func TestTheReaderGoesAsDeepAsTheGeneratedDecoder(t *testing.T) {
 	t.Parallel()
 	deepest := 0
 	for depth := maxDepth/3 - 5; depth < maxDepth/3+5; depth++ {
-		if _, ok := agree(t, newRequestShape(), nested(depth)); ok {
+		if _, ok := agree(t, newRequestSchema(), nested(depth)); ok {
 			deepest = depth
 		}
-		agree(t, newRequestShape(), nestedNumber(depth))
+		agree(t, newRequestSchema(), nestedNumber(depth))
 	}
 	if deepest == 0 || deepest == maxDepth/3+4 {
 		t.Errorf("the deepest message that was read: %d; the limit is not between those tried", deepest)
@@ -315,7 +315,7 @@ func TestMapsWithMoreEntriesThanAreComparedAreReadTheSame(t *testing.T) {
 		for i := range n {
 			fields = append(fields, bytesField(3, entryOf(strings.Repeat("n", i/2+1), strings.Repeat("v", i%7))))
 		}
-		r, ok := agree(t, newRequestShape(), httpMessage(fields...))
+		r, ok := agree(t, newRequestSchema(), httpMessage(fields...))
 		if want := (n + 1) / 2; !ok || len(r.Headers) != want {
 			t.Errorf("%d entries of which every second replaces one: got %d headers, want %d", n, len(r.Headers), want)
 		}

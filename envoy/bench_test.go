@@ -72,9 +72,9 @@ func BenchmarkGeneratedTypes(b *testing.B) {
 
 func BenchmarkRead(b *testing.B) {
 	for form, in := range map[string]*authv3.CheckRequest{"headers": benchRequest(false), "header_map": benchRequest(true)} {
-		data, of := marshal(b, in), newRequestShape()
+		data, of := marshal(b, in), newRequestSchema()
 		b.Run(form, func(b *testing.B) {
-			var found reading
+			var found decoder
 			var r authz.Request
 			b.ReportAllocs()
 			for b.Loop() {

@@ -17,10 +17,10 @@ type call struct {
 	prefix [prefixSize]byte
 	// result says how reading the message went.
 	result decoding
-	// message holds the request in wire form, which reading and request point
+	// message holds the request in wire form, which decoder and request point
 	// into. It is freed when the answer is written, for that quotes it.
 	message  mem.Buffer
-	reading  reading
+	decoder  decoder
 	request  authz.Request
 	decision authz.Decision
 	answer   writer
@@ -33,7 +33,7 @@ func (*call) String() string { return "check request" }
 // calls makes calls, and keeps those that are not in use. It is safe for
 // concurrent use.
 type calls struct {
-	of      *shape
+	of      *schema
 	idle    sync.Pool
 	buffers answerBuffers
 }
@@ -58,13 +58,13 @@ func (c *call) decode(data mem.BufferSlice) (result decoding) {
 		}
 	}()
 	c.message = whole(data)
-	if !c.home.of.walk(text(c.message.ReadOnlyData()), maxDepth, &c.reading) {
+	if !c.home.of.walk(text(c.message.ReadOnlyData()), maxDepth, &c.decoder) {
 		return undecodable
 	}
-	if c.reading.crowded {
+	if c.decoder.tooManyHeaders {
 		return tooManyFields
 	}
-	c.reading.request(&c.request)
+	c.decoder.request(&c.request)
 	return decoded
 }
 
@@ -95,7 +95,7 @@ func whole(data mem.BufferSlice) mem.Buffer {
 
 // forget lets go of the request and of the decision about it.
 func (c *call) forget() {
-	c.reading.reset()
+	c.decoder.reset()
 	c.result = undecodable
 	c.request = authz.Request{}
 	c.decision = authz.Decision{}

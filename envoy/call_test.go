@@ -37,13 +37,13 @@ func TestASliceIsUsedAgainUpToItsLimit(t *testing.T) {
 
 func TestALargeRequestDoesNotTakeUpMemoryForGood(t *testing.T) {
 	t.Parallel()
-	calls := calls{of: newRequestShape()}
+	calls := calls{of: newRequestSchema()}
 	c := calls.get()
 	if result := c.decode(mem.BufferSlice{mem.SliceBuffer(crowd(maxKept + 1))}); result != decoded {
 		t.Fatalf("got %d", result)
 	}
 	c.forget()
-	if n := cap(c.reading.headers) + cap(c.reading.rawHeaders); n > 2*maxKept {
+	if n := cap(c.decoder.headers) + cap(c.decoder.rawHeaders); n > 2*maxKept {
 		t.Errorf("%d elements are kept", n)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // What grpc-go gives to traces and statistics must show nothing.
 func TestNeitherRequestNorAnswerIsToBeSeenInATrace(t *testing.T) {
 	t.Parallel()
-	calls := calls{of: newRequestShape()}
+	calls := calls{of: newRequestSchema()}
 	c := calls.get()
 	c.decode(mem.BufferSlice{mem.SliceBuffer(httpMessage(textField(4, "/hidden")))})
 	for _, format := range []string{"%v", "%s", "%+v"} {
@@ -29,7 +29,7 @@ func TestNeitherRequestNorAnswerIsToBeSeenInATrace(t *testing.T) {
 func TestTrap01OnlyAReplyIsAnAnswer(t *testing.T) {
 	t.Parallel()
 	c := newCodec()
-	calls := calls{of: newRequestShape()}
+	calls := calls{of: newRequestSchema()}
 	data, err := c.Marshal(calls.get())
 	if err != nil {
 		t.Fatal(err)

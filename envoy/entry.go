@@ -9,12 +9,12 @@ const (
 	tagRaw   = headerRawValue<<3 | 2
 )
 
-// plainEntry reads an entry as Envoy writes nearly every one: a name, then a value
+// fastPath reads an entry as Envoy writes nearly every one: a name, then a value
 // or a raw value, each once, each shorter than 128 bytes; the name in lower case
 // and ASCII, a value in ASCII. Of any other it says nothing but that it is not
-// plain, which leaves it to [shape.walk]: that reads plain ones to the same effect,
+// plain, which leaves it to [schema.walk]: that reads plain ones to the same effect,
 // at twice the cost.
-func plainEntry(of take, b string) (name, value string, plain bool) {
+func fastPath(of part, b string) (name, value string, plain bool) {
 	if len(b) < 2 || b[0] != tagName {
 		return "", "", false
 	}
@@ -32,7 +32,7 @@ func plainEntry(of take, b string) (name, value string, plain bool) {
 		plain = isASCII(value)
 	case tagRaw:
 		// Elsewhere it is a field that nobody knows.
-		plain = of == takeRawHeader
+		plain = of == partRawHeader
 	}
 	return name, value, plain && isLowerCase(name)
 }

@@ -14,7 +14,7 @@ import (
 // in each of the lists.
 func TestPlainEntriesAreReadAsOthersAre(t *testing.T) {
 	t.Parallel()
-	of := newRequestShape()
+	of := newRequestSchema()
 	lists := map[string]func(entry []byte) []byte{
 		"headers":            func(e []byte) []byte { return httpMessage(bytesField(3, e)) },
 		"header_map":         func(e []byte) []byte { return httpMessage(bytesField(13, bytesField(1, e))) },
@@ -90,23 +90,23 @@ func TestWhatEnvoyWritesIsPlain(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
-		of    take
+		of    part
 		entry []byte
 		plain bool
 	}{
-		{"a header", takeHeader, entryOf("user-agent", "Mozilla/5.0 (X11; Linux x86_64)"), true},
-		{"a raw header", takeRawHeader, slices.Concat(textField(1, "user-agent"), textField(3, "caf\xe9")), true},
-		{"an extension", takeExtension, entryOf("policy", "orders"), true},
-		{"an empty value", takeHeader, entryOf("tracestate", ""), true},
-		{"a long value", takeHeader, entryOf("cookie", strings.Repeat("c", 128)), false},
-		{"a capital", takeHeader, entryOf("Cookie", "c"), false},
-		{"a value beyond ASCII", takeHeader, entryOf("cookie", "é"), false},
-		{"a raw value where there is none", takeHeader, slices.Concat(textField(1, "a"), textField(3, "b")), false},
+		{"a header", partHeader, entryOf("user-agent", "Mozilla/5.0 (X11; Linux x86_64)"), true},
+		{"a raw header", partRawHeader, slices.Concat(textField(1, "user-agent"), textField(3, "caf\xe9")), true},
+		{"an extension", partExtension, entryOf("policy", "orders"), true},
+		{"an empty value", partHeader, entryOf("tracestate", ""), true},
+		{"a long value", partHeader, entryOf("cookie", strings.Repeat("c", 128)), false},
+		{"a capital", partHeader, entryOf("Cookie", "c"), false},
+		{"a value beyond ASCII", partHeader, entryOf("cookie", "é"), false},
+		{"a raw value where there is none", partHeader, slices.Concat(textField(1, "a"), textField(3, "b")), false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			name, value, plain := plainEntry(test.of, text(test.entry))
+			name, value, plain := fastPath(test.of, text(test.entry))
 			if plain != test.plain {
 				t.Fatalf("plain = %t, want %t", plain, test.plain)
 			}

@@ -143,7 +143,7 @@ func read(tb testing.TB, in *authv3.CheckRequest) authz.Request {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r, ok := readWire(newRequestShape(), data)
+	r, ok := readWire(newRequestSchema(), data)
 	if !ok {
 		tb.Fatalf("not read: %v", in)
 	}
@@ -153,9 +153,9 @@ func read(tb testing.TB, in *authv3.CheckRequest) authz.Request {
 	return r
 }
 
-func readWire(of *shape, data []byte) (r authz.Request, ok bool) {
-	var found reading
-	if !of.walk(text(data), maxDepth, &found) || found.crowded {
+func readWire(of *schema, data []byte) (r authz.Request, ok bool) {
+	var found decoder
+	if !of.walk(text(data), maxDepth, &found) || found.tooManyHeaders {
 		return authz.Request{}, false
 	}
 	found.request(&r)

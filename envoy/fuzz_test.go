@@ -33,7 +33,7 @@ func FuzzRead(f *testing.F) {
 	if seeds == 0 {
 		f.Fatal("no seeds")
 	}
-	decider, of := newDecider(f), newRequestShape()
+	decider, of := newDecider(f), newRequestSchema()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, ok := agree(t, of, data)
 		if !ok {

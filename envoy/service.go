@@ -40,7 +40,7 @@ type Service struct {
 
 // NewService returns a Service that answers as decider decides.
 func NewService(decider Decider, o Options) *Service {
-	s := &Service{decider: decider, observe: o.Observer, log: o.Log, calls: calls{of: newRequestShape()}}
+	s := &Service{decider: decider, observe: o.Observer, log: o.Log, calls: calls{of: newRequestSchema()}}
 	if s.observe == nil {
 		s.observe = func(context.Context, *authz.Request, *authz.Decision, time.Duration) {}
 	}

@@ -4,7 +4,7 @@ import "google.golang.org/protobuf/encoding/protowire"
 
 // A writer writes a message from its end to its beginning: when the length of a
 // part has to be written, it is known. So the fields of each message are written
-// last first, and of each field the value, its length, its tag. [shape] says
+// last first, and of each field the value, its length, its tag. [schema] says
 // what a message is made of.
 //
 // The zero writer is ready. It is not safe for concurrent use.

@@ -110,7 +110,7 @@ func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 			continue
 		}
 		err = problem
-		if hope == hopeless {
+		if hope == retryNever {
 			if problem == nil {
 				c.leaveFor(first, at)
 			}
@@ -118,7 +118,7 @@ func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		// What helps elsewhere only does not help at an address that has had
 		// its turn.
-		if i == tries-1 || ctx.Err() != nil || hope == hopeElsewhere && i >= len(c.endpoints)-1 {
+		if i == tries-1 || ctx.Err() != nil || hope == retryElsewhere && i >= len(c.endpoints)-1 {
 			break
 		}
 		if i >= len(c.endpoints)-1 && pause(ctx, jitter(60*time.Millisecond, 40*time.Millisecond)) != nil {
@@ -204,66 +204,66 @@ func (c *connection) redirect(resp *http.Response, method string) (*endpoint, *u
 	return nil, nil
 }
 
-// A hope says what another try could bring.
-type hope uint8
+// A retryClass says what another try could bring.
+type retryClass uint8
 
 const (
-	// hopeless: nothing else. The zero hope.
-	hopeless hope = iota
-	// hopeElsewhere: another server may do better, this one will not so soon.
-	hopeElsewhere
-	// hopeAnywhere: this server may do better as well.
-	hopeAnywhere
+	// retryNever: nothing else. The zero class.
+	retryNever retryClass = iota
+	// retryElsewhere: another server may do better, this one will not so soon.
+	retryElsewhere
+	// retryAnywhere: this server may do better as well.
+	retryAnywhere
 )
 
 // judge says whether to try again. A write is tried again only where it has
 // certainly not been done; read stands for what may be done twice.
-func judge(resp *http.Response, err error, read bool) hope {
+func judge(resp *http.Response, err error, read bool) retryClass {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op) && op.Op == "dial" && !read:
-		return hopeElsewhere
+		return retryElsewhere
 	case errors.Is(err, errTooLarge), err != nil && !read:
-		return hopeless
+		return retryNever
 	case errors.Is(err, errBehind), err != nil && concernsTLS(err):
-		return hopeElsewhere
+		return retryElsewhere
 	case err != nil:
-		return hopeAnywhere
+		return retryAnywhere
 	}
 	switch resp.StatusCode {
 	case 472, 473, 474, http.StatusNotImplemented:
-		return hopeElsewhere
+		return retryElsewhere
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		// A standby that lags or cannot pass it on, and leads to where we do not go.
 		if read {
-			return hopeElsewhere
+			return retryElsewhere
 		}
 	case http.StatusServiceUnavailable:
 		if read || bytes.Contains(peek(resp), []byte("Vault is sealed")) {
-			return hopeElsewhere
+			return retryElsewhere
 		}
 	case http.StatusTooManyRequests:
 		// A quota holds on every node; a standby says that it is one, and one
 		// that lags says nothing.
 		if body := peek(resp); bytes.Contains(body, []byte(`"standby":true`)) || bytes.Contains(body, []byte(`"errors":[]`)) {
-			return hopeElsewhere
+			return retryElsewhere
 		}
 	case http.StatusPreconditionFailed:
 		// It lags, and has done nothing.
-		return hopeAnywhere
+		return retryAnywhere
 	case http.StatusInternalServerError:
 		if !read && bytes.Contains(peek(resp), []byte("active cluster node not found")) {
-			return hopeElsewhere
+			return retryElsewhere
 		}
 		if read {
-			return hopeAnywhere
+			return retryAnywhere
 		}
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		if read {
-			return hopeAnywhere
+			return retryAnywhere
 		}
 	}
-	return hopeless
+	return retryNever
 }
 
 // peek returns the body of an answer and leaves it to be read.

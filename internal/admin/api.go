@@ -22,10 +22,10 @@ import (
 
 // An API is the admin API as an [http.Handler]. It is safe for concurrent use.
 type API struct {
-	cfg   Config
-	deps  Dependencies
-	guard *guard
-	mux   *http.ServeMux
+	cfg           Config
+	deps          Dependencies
+	authenticator *authenticator
+	mux           *http.ServeMux
 	// roots are the first segments of all paths.
 	roots map[string]bool
 	// The kinds of entities.
@@ -54,7 +54,7 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 		return nil, err
 	}
 	a := &API{
-		cfg: cfg, deps: deps, guard: newGuard(cfg, refusals), declared: declared, seed: maphash.MakeSeed(),
+		cfg: cfg, deps: deps, authenticator: newAuthenticator(cfg, refusals), declared: declared, seed: maphash.MakeSeed(),
 		consumers: consumersEntity(), acls: aclsEntity(), vaults: vaultsEntity(), policies: policiesEntity(), aclPlugins: aclPluginsEntity(),
 	}
 	routes := a.routes()
@@ -103,7 +103,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	defer a.recover(w, r)
-	caller, err := a.guard.admit(r)
+	caller, err := a.authenticator.admit(r)
 	if err != nil {
 		a.refuse(w, r, err)
 		return

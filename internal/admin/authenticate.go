@@ -25,7 +25,7 @@ type clientRule struct {
 
 // authenticate returns who is calling. Where both a certificate and a token are
 // asked for, both have to be good, and the weaker role counts.
-func (g *guard) authenticate(r *http.Request) (caller, *refusal) {
+func (g *authenticator) authenticate(r *http.Request) (caller, *refusal) {
 	c := caller{name: "anybody", by: "nothing", role: RoleWrite}
 	if g.clients != nil {
 		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
@@ -51,7 +51,7 @@ func (g *guard) authenticate(r *http.Request) (caller, *refusal) {
 
 // callerOf looks for the most precise of the names that a certificate has; of two
 // alike, the one with the weaker role counts.
-func (g *guard) callerOf(leaf *x509.Certificate) caller {
+func (g *authenticator) callerOf(leaf *x509.Certificate) caller {
 	c, precision := caller{by: "certificate"}, 0
 	for _, rule := range g.clients {
 		as, ok := rule.name.Match(leaf)
@@ -88,7 +88,7 @@ func tokenIn(h http.Header) string {
 
 // tokenOf compares hashes with every token, so that the time taken says nothing.
 // The zero rule is none.
-func (g *guard) tokenOf(h http.Header) (found tokenRule) {
+func (g *authenticator) tokenOf(h http.Header) (found tokenRule) {
 	token := tokenIn(h)
 	if token == "" {
 		return tokenRule{}

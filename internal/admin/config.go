@@ -214,6 +214,6 @@ func (a *API) Server() *http.Server {
 		WriteTimeout:      a.cfg.Timeout + 10*time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          log.New(a.guard.refusals, "", 0), //nolint:forbidigo // net/http takes no other, and this one ends in ours
+		ErrorLog:          log.New(a.authenticator.refusals, "", 0), //nolint:forbidigo // net/http takes no other, and this one ends in ours
 	}
 }

@@ -69,7 +69,7 @@ type State struct {
 // the caller then stays with what it has. Vault objects come first by their own names,
 // so that policies refer to them.
 func Entities(declared Declared, view *state.View) (State, error) {
-	g := gathering{vaultNames: map[string]string{}, consumers: consumersOf(declared, view)}
+	g := builder{vaultNames: map[string]string{}, consumers: consumersOf(declared, view)}
 	g.declare(declared)
 	for _, kind := range []string{authz.KindVaults, authz.KindPolicies} {
 		view.After(kind, "", func(r *authz.Record) bool {
@@ -87,8 +87,8 @@ func Entities(declared Declared, view *state.View) (State, error) {
 	return g.State, errors.Join(g.errs...)
 }
 
-// gathering is a State in the making.
-type gathering struct {
+// A builder is a State in the making.
+type builder struct {
 	State
 	errs []error
 	// vaultNames are names by id.
@@ -101,11 +101,11 @@ type gathering struct {
 	acl document
 }
 
-func (g *gathering) problem(format string, args ...any) {
+func (g *builder) problem(format string, args ...any) {
 	g.Problems = append(g.Problems, fmt.Errorf(format, args...))
 }
 
-func (g *gathering) declare(d Declared) {
+func (g *builder) declare(d Declared) {
 	for _, v := range d.Vaults {
 		if v.ID == "" {
 			v.ID = DeclaredID(authz.KindVaults, v.Name)
@@ -124,7 +124,7 @@ func (g *gathering) declare(d Declared) {
 }
 
 // take adds one record. d is its document unless err says that there is none.
-func (g *gathering) take(r *authz.Record, d document, err error) error {
+func (g *builder) take(r *authz.Record, d document, err error) error {
 	switch r.Kind {
 	case authz.KindVaults:
 		if err != nil {
@@ -141,7 +141,7 @@ func (g *gathering) take(r *authz.Record, d document, err error) error {
 	return nil
 }
 
-func (g *gathering) takeVault(r *authz.Record, d document) {
+func (g *builder) takeVault(r *authz.Record, d document) {
 	if g.vaultNames[r.ID] != "" {
 		return
 	}
@@ -155,7 +155,7 @@ func (g *gathering) takeVault(r *authz.Record, d document) {
 	g.vaultNames[v.ID] = v.Name
 }
 
-func (g *gathering) takePolicy(d document) error {
+func (g *builder) takePolicy(d document) error {
 	if d["plugin"] != nil {
 		if d.text("plugin") != pluginACL {
 			return fmt.Errorf("plugin %q is not known", d.text("plugin"))
@@ -181,7 +181,7 @@ func (g *gathering) takePolicy(d document) error {
 }
 
 // lose adds a vault object that stands for one that is not there.
-func (g *gathering) lose(id string) string {
+func (g *builder) lose(id string) string {
 	name := "lost " + id
 	if !slices.ContainsFunc(g.Vaults, func(v VaultObject) bool { return v.Name == name }) {
 		g.Vaults = append(g.Vaults, VaultObject{ID: id, Name: name, Lost: true})
@@ -191,7 +191,7 @@ func (g *gathering) lose(id string) string {
 
 // settle resolves what policies cannot share. A declared one keeps its name and
 // stays the default. Of others neither does: which of them came first is chance.
-func (g *gathering) settle() {
+func (g *builder) settle() {
 	names, defaults := map[string]int{}, 0
 	for i := range g.Policies {
 		names[g.Policies[i].Name]++
@@ -221,7 +221,7 @@ func (g *gathering) settle() {
 	}
 }
 
-func (g *gathering) finish() {
+func (g *builder) finish() {
 	g.settle()
 	for i := range g.Policies {
 		p := &g.Policies[i]
@@ -235,7 +235,7 @@ func (g *gathering) finish() {
 
 // applyACL gives the global acl plugin to a policy that has no acl of its own, as
 // Kong does.
-func (g *gathering) applyACL(p *authz.Policy) {
+func (g *builder) applyACL(p *authz.Policy) {
 	if g.acl == nil || len(p.Allow) > 0 || len(p.Deny) > 0 {
 		return
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/clientcert"
 )
 
-// A guard decides who may call at all.
-type guard struct {
+// An authenticator decides who may call at all.
+type authenticator struct {
 	hosts  []hostRule
 	tokens []tokenRule
 	// clients are nil where no certificate is asked for.
@@ -27,9 +27,9 @@ type guard struct {
 
 type hostRule struct{ name, port string }
 
-// newGuard wants a configuration that is valid.
-func newGuard(cfg Config, refusals *refusals) *guard {
-	g := &guard{origins: http.NewCrossOriginProtection(), failures: newFailures(), refusals: refusals}
+// newAuthenticator wants a configuration that is valid.
+func newAuthenticator(cfg Config, refusals *refusals) *authenticator {
+	g := &authenticator{origins: http.NewCrossOriginProtection(), failures: newFailures(), refusals: refusals}
 	for _, h := range cfg.Hosts {
 		name, port, _ := splitHost(h)
 		g.hosts = append(g.hosts, hostRule{name, port})
@@ -47,7 +47,7 @@ func newGuard(cfg Config, refusals *refusals) *guard {
 
 // admit returns who is calling, or why the call goes no further, which it counts
 // and logs. A caller that is known is never held up by the failures of others.
-func (g *guard) admit(r *http.Request) (caller, error) {
+func (g *authenticator) admit(r *http.Request) (caller, error) {
 	c, refused := g.judge(r)
 	if refused == nil {
 		return c, nil
@@ -60,7 +60,7 @@ func (g *guard) admit(r *http.Request) (caller, error) {
 	return caller{}, refused.problem
 }
 
-func (g *guard) judge(r *http.Request) (caller, *refusal) {
+func (g *authenticator) judge(r *http.Request) (caller, *refusal) {
 	if !g.knowsHost(r.Host) {
 		return caller{}, refuse(causeHost, http.StatusMisdirectedRequest, "The admin API is not known by this host name; call it by one of admin.hosts, or add the name there")
 	}
@@ -76,7 +76,7 @@ func (g *guard) judge(r *http.Request) (caller, *refusal) {
 	return c, refused
 }
 
-func (g *guard) knowsHost(host string) bool {
+func (g *authenticator) knowsHost(host string) bool {
 	name, port, ok := splitHost(host)
 	if !ok {
 		return false

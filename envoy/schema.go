@@ -16,10 +16,10 @@ import (
 // than once: of a plain field the last one counts, a repeated message is merged.
 // Whatever the receiver does not know is skipped.
 //
-// A shape is what has to be known of one kind of message to walk it exactly as
+// A schema is what has to be known of one kind of message to walk it exactly as
 // the generated decoder does: accept what it accepts, refuse what it refuses. It
-// is compiled from the same descriptors. A shape is immutable once compiled.
-type shape struct {
+// is compiled from the same descriptors. A schema is immutable once compiled.
+type schema struct {
 	// fields is indexed by number. Numbers, and bytes that mean nothing to us,
 	// are not in it: any value will do, as for a field that nobody knows.
 	fields [maxFields]field
@@ -28,13 +28,13 @@ type shape struct {
 // maxFields is above the number of every field in a CheckRequest.
 const maxFields = 16
 
-// A field of a shape.
+// A field of a schema.
 type field struct {
 	kind kind
-	// take says what is picked out, takeNothing for most.
-	take take
-	// message is the shape of the value, where that is a message or an entry.
-	message *shape
+	// part says what is picked out, partNothing for most.
+	part part
+	// message is the schema of the value, where that is a message or an entry.
+	message *schema
 }
 
 // kind is what the bytes of a field are.
@@ -51,11 +51,11 @@ const (
 // decoder.
 const maxDepth = protowire.DefaultRecursionLimit
 
-// walk reads one message and lets r take what it is to take. It is not ok
-// exactly if the generated decoder would refuse the message; what r has taken
+// walk reads one message and hands each part of it that is wanted to r. It is not ok
+// exactly if the generated decoder would refuse the message; what r has
 // until then is to be thrown away. The message is a string so that nothing can
 // write to it.
-func (s *shape) walk(b string, depth int, r *reading) (ok bool) {
+func (s *schema) walk(b string, depth int, r *decoder) (ok bool) {
 	if depth--; depth < 0 {
 		return false
 	}
@@ -65,7 +65,7 @@ func (s *shape) walk(b string, depth int, r *reading) (ok bool) {
 			return false
 		}
 		b = b[n:]
-		// No field has the number 0, so this one takes nothing.
+		// No field has the number 0, so this one is no part.
 		f := &s.fields[0]
 		if number < maxFields {
 			f = &s.fields[number]
@@ -94,18 +94,18 @@ func (s *shape) walk(b string, depth int, r *reading) (ok bool) {
 				return false
 			}
 		case kindMessage, kindEntry:
-			if r.plain(f.take, value) {
+			if r.plain(f.part, value) {
 				continue
 			}
-			r.begin(f.take)
+			r.begin(f.part)
 			if !f.message.walk(value, depth, r) {
 				return false
 			}
-			r.end(f.take)
+			r.end(f.part)
 			continue
 		}
-		if f.take != takeNothing {
-			r.take(f.take, value)
+		if f.part != partNothing {
+			r.set(f.part, value)
 		}
 	}
 	return true
@@ -136,32 +136,32 @@ func consumeBytes(b string) (value string, n int) {
 	return text(v), n
 }
 
-// A compiler makes shapes of descriptors.
+// A compiler makes schemas of descriptors.
 type compiler struct {
-	// takes says by the names of the fields that lead to a place what is
+	// parts says by the names of the fields that lead to a place what is
 	// taken there.
-	takes map[string]take
-	// plain are the shapes of messages in which nothing is taken.
-	plain map[protoreflect.FullName]*shape
+	parts map[string]part
+	// plain are the schemas of messages in which nothing is taken.
+	plain map[protoreflect.FullName]*schema
 }
 
-// compileShape returns the shape of a message. It panics if a take leads nowhere,
+// compileSchema returns the schema of a message. It panics if a part leads nowhere,
 // or if a message has a kind of field that walk does not know: then the reader
 // has to be taught, before it ships.
-func compileShape(of protoreflect.MessageDescriptor, takes map[string]take) *shape {
-	c := compiler{takes: map[string]take{}, plain: map[protoreflect.FullName]*shape{}}
-	for path, t := range takes {
-		c.takes["."+path] = t
+func compileSchema(of protoreflect.MessageDescriptor, parts map[string]part) *schema {
+	c := compiler{parts: map[string]part{}, plain: map[protoreflect.FullName]*schema{}}
+	for path, t := range parts {
+		c.parts["."+path] = t
 	}
 	s := c.message(of, "")
-	if len(c.takes) > 0 {
-		panic(fmt.Sprintf("envoy: %s has no fields %v", of.FullName(), c.takes))
+	if len(c.parts) > 0 {
+		panic(fmt.Sprintf("envoy: %s has no fields %v", of.FullName(), c.parts))
 	}
 	return s
 }
 
-func (c *compiler) message(of protoreflect.MessageDescriptor, path string) *shape {
-	s := &shape{}
+func (c *compiler) message(of protoreflect.MessageDescriptor, path string) *schema {
+	s := &schema{}
 	if !c.leadsOn(path) {
 		if known := c.plain[of.FullName()]; known != nil {
 			return known
@@ -175,7 +175,7 @@ func (c *compiler) message(of protoreflect.MessageDescriptor, path string) *shap
 	for i := range all.Len() {
 		d := all.Get(i)
 		here := path + "." + string(d.Name())
-		f := field{take: c.takes[here]}
+		f := field{part: c.parts[here]}
 		switch d.Kind() {
 		case protoreflect.StringKind:
 			f.kind = kindText
@@ -191,7 +191,7 @@ func (c *compiler) message(of protoreflect.MessageDescriptor, path string) *shap
 				panic(fmt.Sprintf("envoy: %s is a list of numbers", d.FullName()))
 			}
 		}
-		delete(c.takes, here)
+		delete(c.parts, here)
 		if d.Number() >= maxFields {
 			panic(fmt.Sprintf("envoy: %s has the number %d", d.FullName(), d.Number()))
 		}
@@ -202,7 +202,7 @@ func (c *compiler) message(of protoreflect.MessageDescriptor, path string) *shap
 
 // leadsOn says whether something is taken below a path.
 func (c *compiler) leadsOn(path string) bool {
-	for p := range c.takes {
+	for p := range c.parts {
 		if strings.HasPrefix(p, path+".") {
 			return true
 		}

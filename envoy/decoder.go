@@ -21,69 +21,69 @@ const (
 // A client's own copy never arrives: Envoy drops it.
 const partialBody = "x-envoy-auth-partial-body"
 
-// take is one thing to take from a CheckRequest.
-type take uint8
+// part is one thing that a decision needs of a CheckRequest.
+type part uint8
 
 const (
-	takeNothing take = iota
+	partNothing part = iota
 	// Messages.
-	takeSocket
-	takePipe
-	takeInternal
-	takeHTTP
+	partSocket
+	partPipe
+	partInternal
+	partHTTP
 	// Entries, of a map or a list.
-	takeExtension
-	takeHeader
-	takeRawHeader
+	partExtension
+	partHeader
+	partRawHeader
 	// What is in them.
-	takeSocketAddress
-	takePipePath
-	takeMethod
-	takePath
-	takeHost
-	takeScheme
-	takeBody
-	takeRawBody
-	takeName
-	takeValue
-	takeRaw
+	partSocketAddress
+	partPipePath
+	partMethod
+	partPath
+	partHost
+	partScheme
+	partBody
+	partRawBody
+	partName
+	partValue
+	partRaw
 )
 
-// newRequestShape returns the shape of a CheckRequest, with all that a decision
+// newRequestSchema returns the schema of a CheckRequest, with all that a decision
 // needs of it. Method, path, host and scheme come from their own fields:
 // operators may keep the pseudo headers from us, and context extensions only
 // from the route, never from the client.
-func newRequestShape() *shape {
-	return compileShape((*authv3.CheckRequest)(nil).ProtoReflect().Descriptor(), map[string]take{
-		"attributes.source.address.socket_address":             takeSocket,
-		"attributes.source.address.socket_address.address":     takeSocketAddress,
-		"attributes.source.address.pipe":                       takePipe,
-		"attributes.source.address.pipe.path":                  takePipePath,
-		"attributes.source.address.envoy_internal_address":     takeInternal,
-		"attributes.context_extensions":                        takeExtension,
-		"attributes.context_extensions.key":                    takeName,
-		"attributes.context_extensions.value":                  takeValue,
-		"attributes.request.http":                              takeHTTP,
-		"attributes.request.http.method":                       takeMethod,
-		"attributes.request.http.path":                         takePath,
-		"attributes.request.http.host":                         takeHost,
-		"attributes.request.http.scheme":                       takeScheme,
-		"attributes.request.http.body":                         takeBody,
-		"attributes.request.http.raw_body":                     takeRawBody,
-		"attributes.request.http.headers":                      takeHeader,
-		"attributes.request.http.headers.key":                  takeName,
-		"attributes.request.http.headers.value":                takeValue,
-		"attributes.request.http.header_map.headers":           takeRawHeader,
-		"attributes.request.http.header_map.headers.key":       takeName,
-		"attributes.request.http.header_map.headers.value":     takeValue,
-		"attributes.request.http.header_map.headers.raw_value": takeRaw,
+func newRequestSchema() *schema {
+	return compileSchema((*authv3.CheckRequest)(nil).ProtoReflect().Descriptor(), map[string]part{
+		"attributes.source.address.socket_address":             partSocket,
+		"attributes.source.address.socket_address.address":     partSocketAddress,
+		"attributes.source.address.pipe":                       partPipe,
+		"attributes.source.address.pipe.path":                  partPipePath,
+		"attributes.source.address.envoy_internal_address":     partInternal,
+		"attributes.context_extensions":                        partExtension,
+		"attributes.context_extensions.key":                    partName,
+		"attributes.context_extensions.value":                  partValue,
+		"attributes.request.http":                              partHTTP,
+		"attributes.request.http.method":                       partMethod,
+		"attributes.request.http.path":                         partPath,
+		"attributes.request.http.host":                         partHost,
+		"attributes.request.http.scheme":                       partScheme,
+		"attributes.request.http.body":                         partBody,
+		"attributes.request.http.raw_body":                     partRawBody,
+		"attributes.request.http.headers":                      partHeader,
+		"attributes.request.http.headers.key":                  partName,
+		"attributes.request.http.headers.value":                partValue,
+		"attributes.request.http.header_map.headers":           partRawHeader,
+		"attributes.request.http.header_map.headers.key":       partName,
+		"attributes.request.http.header_map.headers.value":     partValue,
+		"attributes.request.http.header_map.headers.raw_value": partRaw,
 	})
 }
 
-// A reading is what was taken from one CheckRequest. Its strings share the memory
+// A decoder holds what was read of one CheckRequest. Its strings share the memory
 // of the message: they are good as long as the message is. It is not safe for
 // concurrent use, and may be used again after reset.
-type reading struct {
+type decoder struct {
 	http                       bool
 	method, path, host, scheme string
 	body, rawBody              string
@@ -92,7 +92,7 @@ type reading struct {
 	namesPolicy, explain bool
 	socket, pipe         string
 	// address is the kind of address that came last.
-	address take
+	address part
 
 	// entry is the one of a map or list that is being read.
 	entry struct{ name, value, raw string }
@@ -100,8 +100,8 @@ type reading struct {
 	// headers. names are those of headers as they stand there.
 	headers, rawHeaders []authz.Header
 	names               []string
-	// crowded is set when there are more of them than anybody needs.
-	crowded bool
+	// tooManyHeaders is set when there are more of them than anybody needs.
+	tooManyHeaders bool
 }
 
 // maxHeaders is how many headers are read of a request: far more than Envoy lets
@@ -109,31 +109,31 @@ type reading struct {
 const maxHeaders = 4096
 
 // reset forgets everything but the memory.
-func (r *reading) reset() {
-	*r = reading{headers: emptied(r.headers), rawHeaders: emptied(r.rawHeaders), names: emptied(r.names)}
+func (r *decoder) reset() {
+	*r = decoder{headers: emptied(r.headers), rawHeaders: emptied(r.rawHeaders), names: emptied(r.names)}
 }
 
 // begin prepares for what is in a message.
-func (r *reading) begin(what take) {
+func (r *decoder) begin(what part) {
 	switch what {
-	case takeSocket, takePipe, takeInternal:
+	case partSocket, partPipe, partInternal:
 		// Of the kinds of address the last one counts, and drops the others.
 		if r.address != what {
 			r.address, r.socket, r.pipe = what, "", ""
 		}
-	case takeHTTP:
+	case partHTTP:
 		r.http = true
-	case takeExtension, takeHeader, takeRawHeader:
+	case partExtension, partHeader, partRawHeader:
 		r.entry.name, r.entry.value, r.entry.raw = "", "", ""
 	default:
 	}
 }
 
 // isEntry says whether it is an entry of a map or a list.
-func (t take) isEntry() bool { return t >= takeExtension && t <= takeRawHeader }
+func (t part) isEntry() bool { return t >= partExtension && t <= partRawHeader }
 
 // end takes what was in a message.
-func (r *reading) end(what take) {
+func (r *decoder) end(what part) {
 	if !what.isEntry() {
 		return
 	}
@@ -145,11 +145,11 @@ func (r *reading) end(what take) {
 }
 
 // plain takes an entry in one go, if it is a plain one.
-func (r *reading) plain(what take, entry string) bool {
+func (r *decoder) plain(what part, entry string) bool {
 	if !what.isEntry() {
 		return false
 	}
-	name, value, ok := plainEntry(what, entry)
+	name, value, ok := fastPath(what, entry)
 	if ok {
 		r.add(what, name, name, value)
 	}
@@ -157,16 +157,16 @@ func (r *reading) plain(what take, entry string) bool {
 }
 
 // add takes an entry. lower is its name in lower case.
-func (r *reading) add(what take, name, lower, value string) {
+func (r *decoder) add(what part, name, lower, value string) {
 	switch what {
-	case takeExtension:
+	case partExtension:
 		switch name {
 		case policyExtension:
 			r.policy, r.namesPolicy = value, true
 		case explainExtension:
 			r.explain = true
 		}
-	case takeRawHeader:
+	case partRawHeader:
 		r.rawHeaders = r.appendHeader(r.rawHeaders, lower, value)
 	default:
 		r.names = append(r.names, name)
@@ -174,46 +174,46 @@ func (r *reading) add(what take, name, lower, value string) {
 	}
 }
 
-func (r *reading) appendHeader(to []authz.Header, name, value string) []authz.Header {
+func (r *decoder) appendHeader(to []authz.Header, name, value string) []authz.Header {
 	if len(to) == maxHeaders {
-		r.crowded = true
+		r.tooManyHeaders = true
 		r.names = r.names[:min(len(r.names), maxHeaders)]
 		return to
 	}
 	return append(to, authz.Header{Name: name, Value: value})
 }
 
-// take takes one string or bytes.
-func (r *reading) take(what take, value string) {
+// set keeps a string or bytes.
+func (r *decoder) set(what part, value string) {
 	switch what {
-	case takeSocketAddress:
+	case partSocketAddress:
 		r.socket = value
-	case takePipePath:
+	case partPipePath:
 		r.pipe = value
-	case takeMethod:
+	case partMethod:
 		r.method = value
-	case takePath:
+	case partPath:
 		r.path = value
-	case takeHost:
+	case partHost:
 		r.host = value
-	case takeScheme:
+	case partScheme:
 		r.scheme = value
-	case takeBody:
+	case partBody:
 		r.body = value
-	case takeRawBody:
+	case partRawBody:
 		r.rawBody = value
-	case takeName:
+	case partName:
 		r.entry.name = value
-	case takeValue:
+	case partValue:
 		r.entry.value = value
-	case takeRaw:
+	case partRaw:
 		r.entry.raw = value
 	default:
 	}
 }
 
 // request writes what was read into out. Both share their headers.
-func (r *reading) request(out *authz.Request) {
+func (r *decoder) request(out *authz.Request) {
 	*out = authz.Request{
 		HTTP:        r.http,
 		Method:      r.method,
@@ -225,7 +225,7 @@ func (r *reading) request(out *authz.Request) {
 		Explain:     r.explain,
 		Source:      r.socket,
 	}
-	if r.address == takePipe {
+	if r.address == partPipe {
 		out.Source = r.pipe
 	}
 	if !r.http {

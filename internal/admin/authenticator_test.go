@@ -101,7 +101,7 @@ func TestEverythingButTheAnswerIsBehindTheGuard(t *testing.T) {
 	}
 }
 
-// A certificate that TLS has verified, as the guard sees it.
+// A certificate that TLS has verified, as the authenticator sees it.
 func presenting(dnsNames []string, uris ...string) *tls.ConnectionState {
 	certificate := &x509.Certificate{Raw: []byte("raw"), Subject: pkix.Name{CommonName: "ops.example.com"}, DNSNames: dnsNames}
 	for _, text := range uris {
@@ -158,7 +158,7 @@ func TestACertificateOpensTheAPIByItsAlternativeNamesAlone(t *testing.T) {
 			if w.Code != want {
 				t.Errorf("%s, %s: got %d, want %d: %s", tt.name, method, w.Code, want, w.Body)
 			}
-			if c, err := b.api.guard.admit(r); err == nil && (c.name != tt.who || c.by != "certificate") {
+			if c, err := b.api.authenticator.admit(r); err == nil && (c.name != tt.who || c.by != "certificate") {
 				t.Errorf("%s, %s: got %+v, want %q by certificate", tt.name, method, c, tt.who)
 			}
 		}
@@ -193,7 +193,7 @@ func TestOfATokenAndACertificateTheWeakerRoleCounts(t *testing.T) {
 			if w.Code != want {
 				t.Errorf("%s with %q, %s: got %d, want %d: %s", tt.dns, tt.token, method, w.Code, want, w.Body)
 			}
-			if c, err := b.api.guard.admit(r); err == nil && (c.name != tt.who || c.by != "token and certificate") {
+			if c, err := b.api.authenticator.admit(r); err == nil && (c.name != tt.who || c.by != "token and certificate") {
 				t.Errorf("%s with %q: got %+v, want %q by both", tt.dns, tt.token, c, tt.who)
 			}
 		}
@@ -362,7 +362,7 @@ func TestWhatIsRefusedIsCountedAndLoggedAtABoundedRateWithoutTokens(t *testing.T
 			}
 		}
 		for cause, want := range map[cause]float64{causeToken: calls, causeRole: 1, causeHost: 1, causeOrigin: 1, causeTLS: 0, causeCertificate: 0} {
-			if got := testutil.ToFloat64(b.api.guard.refusals.count.WithLabelValues(string(cause))); got != want {
+			if got := testutil.ToFloat64(b.api.authenticator.refusals.count.WithLabelValues(string(cause))); got != want {
 				t.Errorf("%s: counted %v, want %v", cause, got, want)
 			}
 		}
@@ -381,7 +381,7 @@ func TestHandshakesThatFailAreCounted(t *testing.T) {
 		"http: TLS handshake error from 192.0.2.1:50: EOF\n",
 		"http: Accept error: too many open files; retrying in 5ms\n",
 	} {
-		if n, err := b.api.guard.refusals.Write([]byte(text)); n != len(text) || err != nil {
+		if n, err := b.api.authenticator.refusals.Write([]byte(text)); n != len(text) || err != nil {
 			t.Errorf("Write: %d, %v", n, err)
 		}
 	}
@@ -389,7 +389,7 @@ func TestHandshakesThatFailAreCounted(t *testing.T) {
 	if len(lines) != 2 || lines[0].ContextMap()["from"] != "[2001:db8::1]:50" || lines[0].ContextMap()["problem"] != "tls: client didn't provide a certificate" || lines[0].ContextMap()["cause"] != "tls" {
 		t.Errorf("got %v, want a line for the certificate and one for the error", lines)
 	}
-	if got := testutil.ToFloat64(b.api.guard.refusals.count.WithLabelValues("tls")); got != 1 {
+	if got := testutil.ToFloat64(b.api.authenticator.refusals.count.WithLabelValues("tls")); got != 1 {
 		t.Errorf("counted %v, want 1", got)
 	}
 }
