@@ -30,12 +30,21 @@ func StartEnvoy(ctx context.Context, c EnvoyConfig) (*Envoy, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := func(name string) string { return filepath.Join(c.Dir, name) }
+	return RunEnvoy(ctx, c.Binary, c.Dir, bootstrap, len(c.Listeners))
+}
+
+// RunEnvoy starts an Envoy with a bootstrap as it stands, but for its admin
+// interface, which gets a free loopback port, and waits until so many listeners
+// are open.
+func RunEnvoy(ctx context.Context, binary, dir string, bootstrap []byte, listeners int) (*Envoy, error) {
+	file := func(name string) string { return filepath.Join(dir, name) }
 	if err := os.WriteFile(file("envoy.yaml"), bootstrap, 0o600); err != nil {
 		return nil, err
 	}
-	p, err := Start(Command{Name: "envoy", Path: c.Binary, Dir: c.Dir, Args: []string{
+	p, err := Start(Command{Name: "envoy", Path: binary, Dir: dir, Args: []string{
 		"--config-path", file("envoy.yaml"),
+		// It is merged into the file.
+		"--config-yaml", "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}",
 		// Several may run on one machine, and nobody knows the others.
 		"--use-dynamic-base-id", "--base-id-path", file("envoy.base-id"),
 		"--admin-address-path", file("envoy.admin"),
@@ -59,7 +68,7 @@ func StartEnvoy(ctx context.Context, c EnvoyConfig) (*Envoy, error) {
 		if _, err := e.get(ctx, "/ready"); err != nil {
 			return err
 		}
-		return e.readListeners(ctx, len(c.Listeners))
+		return e.readListeners(ctx, listeners)
 	})
 	if err != nil {
 		p.Kill()

@@ -1,6 +1,7 @@
 package parts
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ type ServiceConfig struct {
 	GRPC, Probes string
 	// Entities are the vaults, consumers and policies, in YAML.
 	Entities string
+	// Config is a whole configuration in place of GRPC, Probes and Entities.
+	Config string
 	// Env is added to the environment of this process.
 	Env []string
 	// Wrap is a command that runs the one which is put after it, in its own
@@ -66,14 +69,14 @@ func StartService(ctx context.Context, c ServiceConfig) (*Service, error) {
 	if err := os.Remove(addresses); err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
-	if err := os.WriteFile(config, []byte(c.preamble(addresses)+c.Entities), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(cmp.Or(c.Config, c.preamble()+c.Entities)), 0o600); err != nil {
 		return nil, err
 	}
 	line := append(slices.Clone(c.Wrap), c.Binary, "serve", "--config", config)
 	p, err := Start(Command{
 		Name: "vault-authz", Path: line[0], Dir: c.Dir,
 		Args: line[1:],
-		Env:  append(os.Environ(), c.Env...),
+		Env:  append(append(os.Environ(), "VAULT_AUTHZ_ADDRESSES_FILE="+addresses), c.Env...),
 	})
 	if err != nil {
 		return nil, err
@@ -102,7 +105,7 @@ func StartService(ctx context.Context, c ServiceConfig) (*Service, error) {
 }
 
 // preamble is the part of the configuration that is the same for all.
-func (c *ServiceConfig) preamble(addresses string) string {
+func (c *ServiceConfig) preamble() string {
 	or := func(address string) string {
 		if address == "" {
 			return "127.0.0.1:0"
@@ -110,10 +113,9 @@ func (c *ServiceConfig) preamble(addresses string) string {
 		return address
 	}
 	return fmt.Sprintf(`listen: {grpc: %q, probes: %q}
-addresses_file: %q
 log: {level: info, format: json, allow_sample: 1}
 drain: {wait: 0s, timeout: 2s}
-`, or(c.GRPC), or(c.Probes), addresses)
+`, or(c.GRPC), or(c.Probes))
 }
 
 // Ready asks the service whether it is ready.

@@ -36,7 +36,7 @@ const EchoHeader = "x-upstream-echo"
 
 // An Upstream is a server that tells what reached it: over HTTP/1.1 and HTTP/2
 // without TLS on one port, with the standard gRPC health service as its gRPC
-// API. It is safe for concurrent use.
+// API. A connection that is upgraded gets back what it sends. It is safe for concurrent use.
 type Upstream struct {
 	ln     net.Listener
 	server *http.Server
@@ -95,6 +95,10 @@ func (u *Upstream) count(path string) {
 func (u *Upstream) echo(w http.ResponseWriter, r *http.Request) {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	u.count(path)
+	if protocol := r.Header.Get("Upgrade"); protocol != "" {
+		upgrade(w, protocol)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -106,6 +110,21 @@ func (u *Upstream) echo(w http.ResponseWriter, r *http.Request) {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	_ = enc.Encode(e)
+}
+
+// upgrade says yes to whatever protocol is asked for, and then sends back the
+// bytes that come.
+func upgrade(w http.ResponseWriter, protocol string) {
+	conn, both, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = both.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\n\r\n")
+	if both.Flush() == nil {
+		_, _ = io.Copy(conn, both)
+	}
 }
 
 func lowered(h http.Header) map[string][]string {
