@@ -21,6 +21,7 @@ MUTATE ?= $(wildcard authz envoy cache internal/state)
 PACKAGES = $(shell go list ./... | grep -v '/test/')
 
 include test/parts.mk
+include deploy/deploy.mk
 
 .PHONY: help
 help: ## this list

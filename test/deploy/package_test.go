@@ -1,0 +1,145 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+const unitFile = "usr/lib/systemd/system/vault-authz.service"
+
+// pack makes a package of one kind and returns its file.
+func pack(t *testing.T, kind string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "vault-authz."+kind)
+	cmd := exec.CommandContext(t.Context(), part(t, "NFPM_BIN"), "package", "--config", "deploy/package/nfpm.yaml", "--packager", kind, "--target", file)
+	cmd.Dir = filepath.Join("..", "..")
+	cmd.Env = append(os.Environ(), "ARCH=amd64", "VERSION=0.0.1", "BINARY="+binary(t))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
+	return file
+}
+
+// tool runs a program of the system. Without it the test is skipped: not every
+// system has it.
+func tool(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not on PATH", name)
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
+	return string(out)
+}
+
+// setting returns a setting of a unit that is there once.
+func setting(t *testing.T, unit, name string) string {
+	t.Helper()
+	_, after, found := strings.Cut(unit, "\n"+name+"=")
+	if !found || strings.Contains(after, "\n"+name+"=") {
+		t.Fatalf("%s is not in the unit once", name)
+	}
+	value, _, _ := strings.Cut(after, "\n")
+	return value
+}
+
+func TestThePackagesHoldWhatTheUnitStarts(t *testing.T) {
+	t.Parallel()
+	for kind, unpack := range map[string]func(t *testing.T, file, root string){
+		"deb": func(t *testing.T, file, root string) { t.Helper(); tool(t, "dpkg-deb", "--extract", file, root) },
+		"rpm": func(t *testing.T, file, root string) {
+			t.Helper()
+			tool(t, "bsdtar", "--extract", "--file", file, "--directory", root)
+		},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			unpack(t, pack(t, kind), root)
+			startAsInstalled(t, root)
+		})
+	}
+}
+
+// startAsInstalled starts what a package put below root, as its unit says, but for
+// the addresses and the Vault, and asks it.
+func startAsInstalled(t *testing.T, root string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(root, unitFile))
+	must(t, err)
+	unit := string(raw)
+	vault, token := startVault(t)
+	raw, err = os.ReadFile(filepath.Join(root, "etc/vault-authz/config.yaml"))
+	must(t, err)
+	run, err := os.MkdirTemp("", "va")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(run) })
+	socket := filepath.Join(run, "authz.sock")
+	config, addresses := filepath.Join(root, "etc/vault-authz/config.yaml"), filepath.Join(run, "addresses.json")
+	must(t, os.WriteFile(config, []byte(with(t, string(raw),
+		"/run/vault-authz/authz.sock", socket, "127.0.0.1:9193", "127.0.0.1:0",
+		"https://vault.example.com:8200", vault, "/etc/vault-authz/vault-token", token,
+	)), 0o600))
+	line := with(t, setting(t, unit, "ExecStart"), "/usr/bin/", root+"/usr/bin/", "/etc/vault-authz/", root+"/etc/vault-authz/")
+	p, err := parts.Start(parts.Command{
+		Name: "vault-authz", Path: "/bin/sh", Args: []string{"-c", "umask " + setting(t, unit, "UMask") + " && exec " + line},
+		Env: append(os.Environ(), "VAULT_AUTHZ_ADDRESSES_FILE="+addresses, "VAULT_AUTHZ_DRAIN_WAIT=0s"),
+	})
+	must(t, err)
+	running(t, p)
+	await(t, func(ctx context.Context) error {
+		raw, err := os.ReadFile(addresses)
+		if err == nil && !json.Valid(raw) {
+			err = errors.New("the addresses are not written yet")
+		}
+		if err != nil {
+			return err
+		}
+		return exec.CommandContext(ctx, filepath.Join(root, "usr/bin/vault-authz"), "healthcheck", "--config", config).Run()
+	})
+	info, err := os.Stat(socket)
+	must(t, err)
+	if info.Mode().Perm() != 0o660 {
+		t.Errorf("mode of the socket = %o, want 660 for Envoy in the group of the service", info.Mode().Perm())
+	}
+}
+
+func TestThePackagedUnitIsValidAndClosed(t *testing.T) {
+	t.Parallel()
+	unit := shipped(t, "package/vault-authz.service")
+	file := filepath.Join(t.TempDir(), "vault-authz.service")
+	// The program must be where the unit says.
+	must(t, os.WriteFile(file, []byte(with(t, unit, "ExecStart=/usr/bin/vault-authz", "ExecStart="+binary(t))), 0o600))
+	tool(t, "systemd-analyze", "verify", "--man=no", file)
+	// In tenths, from 0 (nothing is open) to 100.
+	tool(t, "systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", file)
+}
+
+func TestThePackageMakesTheUserOfTheUnit(t *testing.T) {
+	t.Parallel()
+	unit := shipped(t, "package/vault-authz.service")
+	file, err := filepath.Abs("../../deploy/package/sysusers.conf")
+	must(t, err)
+	root := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(root, "etc"), 0o700))
+	tool(t, "systemd-sysusers", "--root="+root, file)
+	for name, setting := range map[string]string{"passwd": setting(t, unit, "User"), "group": setting(t, unit, "Group")} {
+		raw, err := os.ReadFile(filepath.Join(root, "etc", name))
+		must(t, err)
+		if !strings.Contains("\n"+string(raw), "\n"+setting+":") {
+			t.Errorf("etc/%s has no %s:\n%s", name, setting, raw)
+		}
+	}
+}
