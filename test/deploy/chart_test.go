@@ -1,0 +1,359 @@
+package deploy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+)
+
+const (
+	chart = "../../deploy/chart/vault-authz"
+	// Helm without a cluster has to be told for which it renders.
+	kubernetes = "1.37.2"
+)
+
+// example returns one of the values files beside the chart.
+func example(name string) string { return filepath.Join(chart, "ci", name+"-values.yaml") }
+
+// helm runs Helm, and returns what it printed also when that failed.
+func helm(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), part(t, "HELM_BIN"), args...)
+	// Nothing of the user's own Helm has a say.
+	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+t.TempDir(), "HELM_CONFIG_HOME="+t.TempDir(), "HELM_DATA_HOME="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// render renders the chart as release va in namespace edge.
+func render(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	return helm(t, append([]string{"template", "va", chart, "--namespace", "edge", "--kube-version", kubernetes}, args...)...)
+}
+
+// An object is one of Kubernetes.
+type object map[string]any
+
+// at returns what is at a path with dots, nil for nothing. A number is an index of
+// a list.
+func (o object) at(path string) any {
+	var v any = map[string]any(o)
+	for name := range strings.SplitSeq(path, ".") {
+		switch in := v.(type) {
+		case map[string]any:
+			v = in[name]
+		case []any:
+			var i int
+			if _, err := fmt.Sscan(name, &i); err != nil || i >= len(in) {
+				return nil
+			}
+			v = in[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}
+
+// objects renders the chart, by kind. Each is there once at the most.
+func objects(t *testing.T, args ...string) map[string]object {
+	t.Helper()
+	text, err := render(t, args...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	found := map[string]object{}
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	for {
+		var document map[string]any
+		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+			return found
+		} else if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		o := object(document)
+		kind, _ := o.at("kind").(string)
+		if kind == "" || found[kind] != nil {
+			t.Fatalf("kind %q is there twice, or an object has none", kind)
+		}
+		found[kind] = o
+	}
+}
+
+// configuration returns what the ConfigMap gives to vault-authz.
+func configuration(all map[string]object) string {
+	data, _ := all["ConfigMap"].at("data").(map[string]any)
+	text, _ := data["config.yaml"].(string)
+	return text
+}
+
+func values(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(example("*"))
+	must(t, err)
+	if len(files) < 3 {
+		t.Fatalf("%d files of values, want 3 or more", len(files))
+	}
+	return files
+}
+
+func TestTheChartPassesItsLintWithEveryExample(t *testing.T) {
+	t.Parallel()
+	for _, file := range values(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			if out, err := helm(t, "lint", "--strict", chart, "--values", file); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+func TestTheChartMakesWhatItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string][]string{
+		"minimal":    {"ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
+		"daemonset":  {"ConfigMap", "DaemonSet", "NetworkPolicy", "Service", "ServiceAccount"},
+		"everything": {"Certificate", "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "PrometheusRule", "Service", "ServiceAccount", "ServiceMonitor"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for kind, o := range objects(t, "--values", example(name)) {
+				got = append(got, kind)
+				if o.at("metadata.namespace") != "edge" {
+					t.Errorf("%s is in namespace %v", kind, o.at("metadata.namespace"))
+				}
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestTheChartRefusesWhatWouldNotWork(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, says string
+		args       []string
+	}{
+		{"no vault", "vaults", []string{"--set-json", "config.vaults=[]"}},
+		{"a value that it does not know", "replicaCount", []string{"--set", "replicaCount=3"}},
+		{"a socket in a pod of its own", "config.listen.grpc", []string{"--set", "config.listen.grpc=unix:/run/authz.sock"}},
+		{"a drain that it cannot add up", "config.drain.wait", []string{"--set", "config.drain.wait=1m"}},
+		{"a file on the read-only root", "addresses_file", []string{"--set", "config.addresses_file=/addresses.json"}},
+		{"one pod at the least with autoscaling", "minReplicas", []string{"--set", "autoscaling.enabled=true,autoscaling.minReplicas=1"}},
+		{"autoscaling of a DaemonSet", "DaemonSet", []string{"--set", "autoscaling.enabled=true,kind=DaemonSet"}},
+		{"a disruption budget that lets no pod go", "maxUnavailable", []string{"--set", "podDisruptionBudget.maxUnavailable=0"}},
+		{"a certificate of nobody", "issuerRef", []string{"--set", "certificate.enabled=true"}},
+		{"an admin port that nothing listens on", "config.admin.listen", []string{"--set", "admin.expose=true"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			out, err := render(t, append([]string{"--values", example("minimal")}, test.args...)...)
+			if err == nil || !strings.Contains(out, test.says) {
+				t.Errorf("err = %v, want one that names %q: %.500s", err, test.says, out)
+			}
+		})
+	}
+}
+
+// What Pod Security "restricted" asks for, and what an authorizer needs on top.
+func TestThePodOfTheChartIsRestricted(t *testing.T) {
+	t.Parallel()
+	for _, file := range values(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			all := objects(t, "--values", file)
+			workload := all["Deployment"]
+			if workload == nil {
+				workload = all["DaemonSet"]
+			}
+			for path, want := range map[string]any{
+				"automountServiceAccountToken":        false,
+				"hostNetwork":                         nil,
+				"hostPID":                             nil,
+				"securityContext.runAsNonRoot":        true,
+				"securityContext.runAsUser":           65532,
+				"securityContext.seccompProfile.type": "RuntimeDefault",
+				"containers.0.securityContext.allowPrivilegeEscalation": false,
+				"containers.0.securityContext.readOnlyRootFilesystem":   true,
+				"containers.0.securityContext.capabilities.drop.0":      "ALL",
+				"containers.0.securityContext.capabilities.add":         nil,
+				"containers.0.securityContext.privileged":               nil,
+				"containers.1":   nil,
+				"initContainers": nil,
+			} {
+				if got := workload.at("spec.template.spec." + path); got != want {
+					t.Errorf("%s = %v, want %v", path, got, want)
+				}
+			}
+			if all["ServiceAccount"].at("automountServiceAccountToken") != false {
+				t.Error("the service account gives its token to every pod")
+			}
+			volumes, _ := workload.at("spec.template.spec.volumes").([]any)
+			for _, v := range volumes {
+				for kind := range v.(map[string]any) {
+					if !slices.Contains([]string{"name", "configMap", "secret", "projected"}, kind) {
+						t.Errorf("a volume is of kind %s", kind)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestThePodOfTheChartHasTimeToDrain(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]int{"minimal": 5 + 20 + 5, "everything": 10 + 30 + 5} {
+		got := objects(t, "--values", example(name))["Deployment"].at("spec.template.spec.terminationGracePeriodSeconds")
+		if got != want {
+			t.Errorf("%s: terminationGracePeriodSeconds = %v, want %d", name, got, want)
+		}
+	}
+}
+
+func TestAChangedConfigurationReplacesThePods(t *testing.T) {
+	t.Parallel()
+	sum := func(args ...string) any {
+		return objects(t, append([]string{"--values", example("minimal")}, args...)...)["Deployment"].at("spec.template.metadata.annotations.checksum/config")
+	}
+	if one, two := sum(), sum("--set", "config.log.level=debug"); one == nil || one == two {
+		t.Errorf("the checksum is %v before and %v after", one, two)
+	}
+}
+
+func TestTheNetworkPolicyLetsInOnlyWhoIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		args []string
+		// peers has the number of peers for each port; a port that is not here has no rule.
+		peers map[string]int
+	}{
+		{"the pods of the namespace ask, by default", nil, map[string]int{"grpc": 1}},
+		{"nobody asks", []string{"--set-json", "networkPolicy.gateways=[]"}, map[string]int{}},
+		{"an admin port that is not exposed has no rule", []string{"--set-json", `networkPolicy.admin=[{"podSelector":{}}]`}, map[string]int{"grpc": 1}},
+		{"Prometheus reads", []string{"--set-json", `networkPolicy.prometheus=[{"podSelector":{}},{"namespaceSelector":{}}]`}, map[string]int{"grpc": 1, "probes": 2}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			policy := objects(t, append([]string{"--values", example("minimal")}, test.args...)...)["NetworkPolicy"]
+			got := map[string]int{}
+			rules, isList := policy.at("spec.ingress").([]any)
+			if !isList || policy.at("spec.policyTypes.0") != "Ingress" {
+				t.Fatalf("no rules for what comes in: %v", policy.at("spec"))
+			}
+			for _, r := range rules {
+				rule := object(r.(map[string]any))
+				from, _ := rule.at("from").([]any)
+				got[fmt.Sprint(rule.at("ports.0.port"))] = len(from)
+				if rule.at("ports.1") != nil || len(from) == 0 {
+					t.Errorf("a rule has more than one port, or no peers and so all: %v", rule)
+				}
+			}
+			if fmt.Sprint(got) != fmt.Sprint(test.peers) {
+				t.Errorf("got %v, want %v", got, test.peers)
+			}
+		})
+	}
+}
+
+func TestTheServiceIsWhatGatewaysNeed(t *testing.T) {
+	t.Parallel()
+	headless := objects(t, "--values", example("minimal"))["Service"]
+	local := objects(t, "--values", example("daemonset"))["Service"]
+	for _, test := range []struct {
+		name    string
+		service object
+		path    string
+		want    any
+	}{
+		{"HTTP/2 to the Deployment", headless, "spec.ports.0.appProtocol", "kubernetes.io/h2c"},
+		{"every pod of the Deployment is seen", headless, "spec.clusterIP", "None"},
+		{"HTTP/2 to the DaemonSet", local, "spec.ports.0.appProtocol", "kubernetes.io/h2c"},
+		{"the DaemonSet is asked on the same node", local, "spec.internalTrafficPolicy", "Local"},
+		{"which needs an address", local, "spec.clusterIP", nil},
+	} {
+		if got := test.service.at(test.path); got != test.want {
+			t.Errorf("%s: %s = %v, want %v", test.name, test.path, got, test.want)
+		}
+	}
+}
+
+func TestTheServiceRunsOnTheConfigMapOfTheChart(t *testing.T) {
+	t.Parallel()
+	vault, token := startVault(t)
+	all := objects(t, "--values", example("daemonset"))
+	s, err := parts.StartService(t.Context(), parts.ServiceConfig{
+		Binary: binary(t), Dir: t.TempDir(),
+		Config: with(t, configuration(all), "https://vault.vault.svc:8200", vault, "/run/secrets/vault/token", token),
+		// The ports of the pod may be taken here.
+		Env: []string{"VAULT_AUTHZ_LISTEN_GRPC=127.0.0.1:0", "VAULT_AUTHZ_LISTEN_PROBES=127.0.0.1:0", "VAULT_AUTHZ_DRAIN_WAIT=0s"},
+	})
+	must(t, err)
+	running(t, s.Process)
+	pod := "spec.template.spec.containers.0."
+	for _, probe := range []string{"livenessProbe", "readinessProbe"} {
+		path, _ := all["DaemonSet"].at(pod + probe + ".httpGet.path").(string)
+		if got := ask(t, s.Probes, request{path: path}); got.status != 200 {
+			t.Errorf("%s %q: status = %d, want 200", probe, path, got.status)
+		}
+	}
+}
+
+func TestTheConfigMapOfEachExampleIsValid(t *testing.T) {
+	t.Parallel()
+	for _, file := range values(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			text := configuration(objects(t, "--values", file))
+			config := filepath.Join(t.TempDir(), "config.yaml")
+			must(t, os.WriteFile(config, []byte(text), 0o600))
+			cmd := exec.CommandContext(t.Context(), binary(t), "config", "validate", "--config", config)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s\n%s", err, out, text)
+			}
+		})
+	}
+}
+
+func TestTheAlertsOfTheChartNameMetricsThatThereAre(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	must(t, err)
+	groups, err := yaml.Marshal(objects(t, "--values", example("everything"))["PrometheusRule"].at("spec.groups"))
+	must(t, err)
+	named := regexp.MustCompile(`vault_authz_[a-z_]+`).FindAll(groups, -1)
+	if len(named) < 5 {
+		t.Fatalf("the alerts name %d metrics, want 5 or more", len(named))
+	}
+	for _, metric := range named {
+		if !bytes.Contains(readme, []byte("`"+string(metric)+"`")) {
+			t.Errorf("%s is not among the metrics of the README", metric)
+		}
+	}
+}
+
+func TestThePlainManifestsAreThoseOfTheChart(t *testing.T) {
+	t.Parallel()
+	want, err := helm(t, "template", "vault-authz", chart, "--namespace", "vault-authz", "--kube-version", kubernetes, "--values", example("minimal"))
+	must(t, err)
+	if got := shipped(t, "kubernetes/vault-authz.yaml"); got != want {
+		t.Error("deploy/kubernetes/vault-authz.yaml is not what the chart makes: run `make manifests`")
+	}
+}

@@ -1,0 +1,157 @@
+package deploy
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// kubernetesModule has the OpenAPI document of all that Kubernetes takes.
+const kubernetesModule = "k8s.io/kubernetes@v" + kubernetes
+
+// extensions are the files that define the kinds which others add to Kubernetes.
+func extensions() map[string][]string {
+	return map[string][]string{
+		"github.com/cert-manager/cert-manager@v1.21.2": {"deploy/crds/cert-manager.io_certificates.yaml"},
+		"github.com/prometheus-operator/prometheus-operator@v0.85.0": {
+			"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+			"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+		},
+	}
+}
+
+// schemas writes a schema for each kind of Kubernetes, as kubeconform looks for
+// them, and returns its pattern for their names. A field that Kubernetes does not
+// know is an error in them, which it is not in the document.
+func schemas(t *testing.T) string {
+	t.Helper()
+	var document struct {
+		Definitions map[string]map[string]any `json:"definitions"`
+	}
+	raw, err := os.ReadFile(filepath.Join(module(t, kubernetesModule), "api/openapi-spec/swagger.json"))
+	must(t, err)
+	must(t, json.Unmarshal(raw, &document))
+	dir := t.TempDir()
+	write := func(name string, schema any) {
+		raw, err := json.Marshal(schema)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, name), raw, 0o600))
+	}
+	name := func(kind, group, version any) string {
+		short, _, _ := strings.Cut(group.(string), ".")
+		words := slices.DeleteFunc([]string{kind.(string), short, version.(string)}, func(w string) bool { return w == "" })
+		return strings.ToLower(strings.Join(words, "-")) + ".json"
+	}
+	definitions, kinds := map[string]any{}, 0
+	for defined, schema := range document.Definitions {
+		definitions[defined] = strict(schema)
+		if strings.HasSuffix(defined, ".resource.Quantity") || strings.HasSuffix(defined, ".intstr.IntOrString") {
+			// The document calls these strings.
+			definitions[defined] = map[string]any{"type": []string{"string", "number"}}
+		}
+		of, _ := schema["x-kubernetes-group-version-kind"].([]any)
+		for _, v := range of {
+			gvk := v.(map[string]any)
+			write(name(gvk["kind"], gvk["group"], gvk["version"]), map[string]string{"$ref": "definitions.json#/definitions/" + defined})
+			kinds++
+		}
+	}
+	if kinds < 100 {
+		t.Fatalf("%s has %d kinds, want 100 or more", kubernetesModule, kinds)
+	}
+	write("definitions.json", map[string]any{"definitions": definitions})
+	for of, files := range extensions() {
+		for _, file := range files {
+			raw, err := os.ReadFile(filepath.Join(module(t, of), file))
+			must(t, err)
+			var document map[string]any
+			must(t, yaml.Unmarshal(raw, &document))
+			crd := object(document)
+			for _, v := range crd.at("spec.versions").([]any) {
+				version := object(v.(map[string]any))
+				write(name(crd.at("spec.names.kind"), crd.at("spec.group"), version.at("name")), strict(version.at("schema.openAPIV3Schema")))
+			}
+		}
+	}
+	return filepath.Join(dir, "{{.ResourceKind}}{{.KindSuffix}}.json")
+}
+
+// strict returns a schema that refuses fields which it does not name.
+func strict(v any) any {
+	in, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	out := map[string]any{}
+	for key, value := range in {
+		switch {
+		case key == "description", key == "default", key == "format", strings.HasPrefix(key, "x-kubernetes-"):
+			// They only inform, or are not JSON Schema.
+		case key == "properties":
+			// What a property is called is no keyword.
+			properties := map[string]any{}
+			for name, property := range value.(map[string]any) {
+				properties[name] = strict(property)
+			}
+			out[key] = properties
+		default:
+			out[key] = strict(value)
+		}
+	}
+	if in["x-kubernetes-int-or-string"] == true {
+		out["type"] = []string{"string", "integer"}
+	}
+	if _, more := out["additionalProperties"]; out["properties"] != nil && !more && in["x-kubernetes-preserve-unknown-fields"] != true {
+		out["additionalProperties"] = false
+	}
+	return out
+}
+
+// module returns the folder of a module, which is downloaded if need be.
+func module(t *testing.T, version string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", version)
+	// In no module, so that ours has no say.
+	cmd.Dir = t.TempDir()
+	out, err := cmd.Output()
+	var m struct{ Dir, Error string }
+	if jsonErr := json.Unmarshal(out, &m); err != nil || jsonErr != nil || m.Dir == "" {
+		t.Fatalf("%v: %v, %v\n%s", cmd.Args, err, jsonErr, out)
+	}
+	return m.Dir
+}
+
+// conform runs kubeconform on objects, and returns what it found.
+func conform(t *testing.T, pattern, text string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), part(t, "KUBECONFORM_BIN"), "-strict", "-summary", "-schema-location", pattern)
+	cmd.Stdin = strings.NewReader(text)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestKubernetesKnowsEveryFieldOfTheChart(t *testing.T) {
+	t.Parallel()
+	part(t, "KUBECONFORM_BIN")
+	pattern := schemas(t)
+	for _, file := range values(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := render(t, "--values", file)
+			must(t, err)
+			if out, err := conform(t, pattern, text); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+			// The schemas must be able to refuse something.
+			misspelt := strings.Replace(text, "automountServiceAccountToken", "automountServiceAccountTokn", 1)
+			if out, err := conform(t, pattern, misspelt); err == nil || !strings.Contains(out, "automountServiceAccountTokn") {
+				t.Errorf("a field that does not exist: err = %v\n%s", err, out)
+			}
+		})
+	}
+}
