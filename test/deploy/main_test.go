@@ -79,6 +79,15 @@ func with(t *testing.T, text string, pairs ...string) string {
 	return text
 }
 
+// socketDir returns a folder with a short name: the path of a socket has little room.
+func socketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "va") //nolint:usetesting // Its folders have the name of the test.
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // running ends a process with the test, and shows its log if that failed.
 func running(t *testing.T, p *parts.Process) {
 	t.Helper()

@@ -30,18 +30,16 @@ func pack(t *testing.T, kind string) string {
 
 // tool runs a program of the system. Without it the test is skipped: not every
 // system has it.
-func tool(t *testing.T, name string, args ...string) string {
+func tool(t *testing.T, name string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
 		t.Skipf("%s is not on PATH", name)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
 	}
-	return string(out)
 }
 
 // setting returns a setting of a unit that is there once.
@@ -83,9 +81,7 @@ func startAsInstalled(t *testing.T, root string) {
 	vault, token := startVault(t)
 	raw, err = os.ReadFile(filepath.Join(root, "etc/vault-authz/config.yaml"))
 	must(t, err)
-	run, err := os.MkdirTemp("", "va")
-	must(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(run) })
+	run := socketDir(t)
 	socket := filepath.Join(run, "authz.sock")
 	config, addresses := filepath.Join(root, "etc/vault-authz/config.yaml"), filepath.Join(run, "addresses.json")
 	must(t, os.WriteFile(config, []byte(with(t, string(raw),

@@ -62,11 +62,7 @@ func startProduction(t *testing.T) *site {
 	t.Helper()
 	part(t, "ENVOY_BIN")
 	vault, token := startVault(t)
-	// Not in t.TempDir: the path of a socket has little room.
-	dir, err := os.MkdirTemp("", "va")
-	must(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "authz.sock")
+	socket := filepath.Join(socketDir(t), "authz.sock")
 	s := &site{upstream: startUpstream(t)}
 	s.config = parts.ServiceConfig{
 		Binary: binary(t), Dir: t.TempDir(),

@@ -136,10 +136,15 @@ func conform(t *testing.T, pattern, text string) (string, error) {
 	return string(out), err
 }
 
-func TestKubernetesKnowsEveryFieldOfTheChart(t *testing.T) {
+func TestKubernetesKnowsEveryFieldOfTheChartAndTheManifests(t *testing.T) {
 	t.Parallel()
 	part(t, "KUBECONFORM_BIN")
 	pattern := schemas(t)
+	for _, name := range []string{"kubernetes/vault-authz.yaml", "kubernetes/sidecar.yaml"} {
+		if out, err := conform(t, pattern, shipped(t, name)); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
 	for _, file := range values(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			text, err := render(t, "--values", file)
