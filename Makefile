@@ -36,7 +36,7 @@ dev: build ## run the product in memory, with commands to paste
 	@exec bin/vault-authz dev
 
 .PHONY: test
-test: tools ## all tests, with the race detector and the real Envoy, Vault and OpenBao
+test: tools deploy-tools ## all tests, with the race detector and the real Envoy, Vault and OpenBao
 	$(REAL_PARTS) go test -race -shuffle=on $(PACKAGES)
 	$(REAL_PARTS) go test -race -count=1 -timeout 25m ./test/...
 	cd test/openapi && go test -count=1 ./...

@@ -4,6 +4,10 @@ VERSION ?= 0.0.0
 ARCH    ?= $(shell go env GOARCH)
 CHART   := deploy/chart/vault-authz
 
+.PHONY: deploy-tools
+deploy-tools: ## build what packs and checks deploy/ into .tools
+	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)' nfpm kubeconform helm
+
 .PHONY: packages
 packages: ## deb and rpm into dist/ (VERSION=1.2.3 ARCH=amd64)
 	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)' nfpm
@@ -16,7 +20,7 @@ manifests: ## write deploy/kubernetes from the chart
 	@'$(TOOLS)/bin/helm' template vault-authz $(CHART) --namespace vault-authz --kube-version 1.37.2 --values $(CHART)/ci/minimal-values.yaml > deploy/kubernetes/vault-authz.yaml
 
 .PHONY: mesh
-mesh: tools ## what of deploy/ takes minutes to build: the chart with Helm 4 (more to come)
+mesh: tools deploy-tools ## what of deploy/ takes minutes to build: the chart with Helm 4 (more to come)
 	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)' helm4
 	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' go test -count=1 -run 'Chart|Manifests|NetworkPolicy|Service|ConfigMap|Configuration' ./test/deploy/
 	@echo 'skipped: Istio, Envoy Gateway, a real API server, logins with a real TokenReview: see deploy/README.md'

@@ -1,4 +1,4 @@
-# The real parts (Envoy, Vault, OpenBao, Helm, …) and what runs on them. Included by the
+# The real parts (Envoy, Vault, OpenBao) and what runs on them. Included by the
 # Makefile at the root.
 
 TOOLS  ?= $(CURDIR)/.tools
@@ -10,9 +10,9 @@ REAL_PARTS = ENVOY_BIN=$(TOOLS)/bin/envoy VAULT_BIN=$(TOOLS)/bin/vault BAO_BIN=$
 	NFPM_BIN=$(TOOLS)/bin/nfpm HELM_BIN=$(TOOLS)/bin/helm KUBECONFORM_BIN=$(TOOLS)/bin/kubeconform REQUIRE_REAL_PARTS=1
 
 .PHONY: tools
-tools: ## fetch or build Envoy, Vault, OpenBao and what packs and checks deploy/ into .tools
+tools: ## fetch or build Envoy, Vault and OpenBao into .tools
 	@command -v $(PYTHON) >/dev/null || { echo "tools: $(PYTHON) is not on PATH; install Python 3.8 or later, or set PYTHON=" >&2; exit 1; }
-	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)'
+	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)' envoy bao vault
 
 .PHONY: e2e
 e2e: tools ## end-to-end tests with a real Envoy and a real Vault
