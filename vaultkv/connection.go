@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
 // lagRetries is how often a node that lags, and does not forward, is asked again.
@@ -22,7 +24,7 @@ const lagRetries = 4
 // an [http.RoundTripper], safe for concurrent use.
 type connection struct {
 	endpoints []*endpoint
-	files     *tlsFiles
+	files     *tlsfiles.Watch
 	timeout   time.Duration
 	retries   int
 	log       *zap.Logger
@@ -40,7 +42,7 @@ type connection struct {
 }
 
 func newConnection(c Config, clusters *Clusters, log *zap.Logger) (*connection, error) {
-	files, err := newTLSFiles(c, log)
+	files, err := tlsfiles.Open(c.tlsFiles(), log)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func newConnection(c Config, clusters *Clusters, log *zap.Logger) (*connection, 
 // maintain is to be called now and then: it keeps up with the files, and closes
 // what is no longer used.
 func (c *connection) maintain() {
-	c.files.reload()
+	c.files.Reload()
 	for _, e := range c.endpoints {
 		// A pool that has had its time is given up even if nobody asks.
 		e.connections()

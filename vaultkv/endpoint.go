@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
 // The life of connections.
@@ -33,7 +35,7 @@ type endpoint struct {
 	address
 	cfg   Config
 	proxy *url.URL
-	files *tlsFiles
+	files *tlsfiles.Watch
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	pool  atomic.Pointer[pool]
 	node  node
@@ -49,12 +51,12 @@ type endpoint struct {
 // idle ones, but not say "after this request".
 type pool struct {
 	*http.Transport
-	trust *trust
+	trust *tlsfiles.Material
 	born  time.Time
 	life  time.Duration
 }
 
-func newEndpoint(a address, c Config, files *tlsFiles) (*endpoint, error) {
+func newEndpoint(a address, c Config, files *tlsfiles.Watch) (*endpoint, error) {
 	proxy, err := parseProxy(c.Proxy)
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
@@ -80,10 +82,10 @@ func (e *endpoint) dialer() func(ctx context.Context, network, address string) (
 }
 
 func (e *endpoint) newPool() *pool {
-	trusted := e.files.current.Load()
+	trusted := e.files.Current()
 	p := &pool{trust: trusted, born: time.Now(), life: jitter(connectionAge, connectionAge/4), Transport: &http.Transport{
 		DialContext:         e.dial,
-		TLSClientConfig:     trusted.config(e.cfg.TLSServerName),
+		TLSClientConfig:     trusted.Client(e.cfg.TLSServerName),
 		TLSHandshakeTimeout: e.cfg.Timeout,
 		ForceAttemptHTTP2:   true,
 		// A dead HTTP/2 connection would fail every read until TCP gives up.
@@ -103,7 +105,7 @@ func (e *endpoint) newPool() *pool {
 // connections returns the pool to use now.
 func (e *endpoint) connections() *pool {
 	p := e.pool.Load()
-	if p.trust != e.files.current.Load() || time.Since(p.born) > p.life {
+	if p.trust != e.files.Current() || time.Since(p.born) > p.life {
 		e.giveUp(p)
 		return e.pool.Load()
 	}
@@ -192,7 +194,7 @@ func (e *endpoint) blame(ctx context.Context, p *pool, err error) {
 	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, errTooLarge):
 		// Nothing is wrong with the connection.
 	case concernsTLS(err):
-		e.files.reload()
+		e.files.Reload()
 		e.giveUp(p)
 	case errors.As(err, &op) && op.Op == "dial":
 		// The connections there are, if any, were made before, and may be good.

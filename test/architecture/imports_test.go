@@ -20,13 +20,14 @@ func mayImport() map[string][]string {
 	return map[string][]string{
 		"authz":               nil,
 		"cache":               nil,
-		"vaultkv":             {"authz"},
+		"vaultkv":             {"authz", "internal/tlsfiles"},
 		"envoy":               {"authz"},
 		"internal/state":      {"authz"},
-		"internal/admin":      {"authz", "internal/clientcert", "internal/state"},
+		"internal/admin":      {"authz", "internal/clientcert", "internal/state", "internal/tlsfiles"},
+		"internal/server":     {"internal/tlsfiles"},
 		"internal/kongimport": {"authz", "internal/admin"},
-		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/logging", "internal/server", "vaultkv"},
-		"cmd/vault-authz":     {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/config", "internal/heap", "internal/kongimport", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/version"},
+		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/clientcert", "internal/logging", "internal/server", "internal/tlsfiles", "vaultkv"},
+		"cmd/vault-authz":     {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/clientcert", "internal/config", "internal/heap", "internal/kongimport", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
 	}
 }
 
