@@ -3,17 +3,17 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -129,16 +129,14 @@ func explainUnavailable(err error) string {
 	return ""
 }
 
-// serveAdmin serves the admin API on ln until ctx ends.
-func serveAdmin(ctx context.Context, api *admin.API, c admin.Config, ln net.Listener) error {
-	config, err := adminTLS(c)
-	if err != nil {
-		return errors.Join(err, ln.Close())
-	}
-	if config != nil {
-		ln = tls.NewListener(ln, config)
-	}
+// serveAdmin serves the admin API on ln until ctx ends, without TLS if door is nil. A call
+// that is under way then has for so long.
+func serveAdmin(ctx context.Context, api *admin.API, door *tlsfiles.Server, timeout time.Duration, ln net.Listener) error {
 	srv := api.Server()
+	if door != nil {
+		ln = tls.NewListener(ln, door.Config("h2", "http/1.1"))
+		srv.Handler = server.Trusting(door, srv.Handler)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(ln) }()
 	select {
@@ -147,7 +145,7 @@ func serveAdmin(ctx context.Context, api *admin.API, c admin.Config, ln net.List
 	case <-ctx.Done():
 	}
 	// A change that has begun is finished.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Timeout)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	if err := srv.Shutdown(last); err != nil {
 		_ = srv.Close()
@@ -156,28 +154,4 @@ func serveAdmin(ctx context.Context, api *admin.API, c admin.Config, ln net.List
 		return err
 	}
 	return nil
-}
-
-// adminTLS reads the certificates of the admin API, nil for none.
-func adminTLS(c admin.Config) (*tls.Config, error) {
-	if c.CertFile == "" {
-		return nil, nil //nolint:nilnil // no certificate is a configuration, not a failure
-	}
-	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("admin.cert_file: %w", err)
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
-	if c.ClientCAFile == "" {
-		return config, nil
-	}
-	pem, err := os.ReadFile(c.ClientCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("admin.client_ca_file: %w", err)
-	}
-	config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-	if !config.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("admin.client_ca_file: %q has no certificate in it", c.ClientCAFile)
-	}
-	return config, nil
 }

@@ -31,6 +31,8 @@ type service struct {
 	runs []func(ctx context.Context) error
 	// admin is the admin API, nil for none.
 	admin *admin.API
+	// doors are the TLS of the listeners.
+	doors doors
 	// decider is what the door to Envoy asks.
 	decider envoy.Decider
 }
@@ -60,6 +62,13 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 	open := newObjects(from, digester, registry, log)
 	s := &service{metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), runs: []func(context.Context) error{open.Run}}
 
+	var err error
+	if s.doors, err = openDoors(c, registry, log); err != nil {
+		return nil, err
+	}
+	for _, w := range s.doors.watches() {
+		s.runs = append(s.runs, w.Run)
+	}
 	sources, _, err := open.set(c.Vaults)
 	if err != nil {
 		return nil, err
@@ -93,7 +102,7 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: keeper.made})
 		s.decider = newCurrent(authorizer, store.Current)
 	}
-	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, registry, log), checks,
+	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, s.doors, registry, log), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
 	return s, nil
 }

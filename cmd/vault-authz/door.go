@@ -16,7 +16,7 @@ import (
 )
 
 // grpcServer puts the door to Envoy in front of the decision.
-func grpcServer(c *config.Config, decider envoy.Decider, reg prometheus.Registerer, log *zap.Logger) *grpc.Server {
+func grpcServer(c *config.Config, decider envoy.Decider, d doors, reg prometheus.Registerer, log *zap.Logger) *grpc.Server {
 	metrics := authz.NewMetrics(reg)
 	lines := authz.NewDecisionLog(log.Named("decision"), c.Log.AllowSample)
 	observe := func(_ context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
@@ -27,7 +27,11 @@ func grpcServer(c *config.Config, decider envoy.Decider, reg prometheus.Register
 		Observer: observe,
 		Log:      log.Named("envoy"),
 	})
-	srv := envoy.NewServer(service, c.GRPC.MaxRequestBytes, reg, server.GRPCOptions()...)
+	options := server.GRPCOptions()
+	if d.grpc != nil {
+		options = append(options, d.handshakes.GRPC(grpcListener, d.grpc))
+	}
+	srv := envoy.NewServer(service, c.GRPC.MaxRequestBytes, reg, options...)
 	if c.GRPC.Reflection {
 		reflection.Register(srv)
 	}

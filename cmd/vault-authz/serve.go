@@ -64,16 +64,22 @@ func serve(ctx context.Context, c *config.Config, from backends, stdout io.Write
 	for _, warning := range c.Warnings() {
 		log.Warn("configuration", zap.String("warning", warning))
 	}
-	l, adminListener, err := listen(ctx, c)
+	l, adminAt, err := listen(ctx, c)
 	if err != nil {
 		return err
 	}
+	l.ProbesTLS, l.ProbesLog = s.doors.probes, s.doors.handshakes.Log(probesListener)
 	at := addresses{GRPC: server.Address(l.GRPC), Probes: server.Address(l.Probes)}
 	log.Info("serving", zap.String("grpc", at.GRPC), zap.String("probes", at.Probes), zap.String("version", version.String()),
 		zap.Int("vaults", len(c.Vaults)), zap.Int("consumers", len(c.Consumers)), zap.Int("policies", len(c.Policies)))
-	if adminListener != nil {
-		at.Admin = server.Address(adminListener)
-		s.runs = append(s.runs, func(ctx context.Context) error { return serveAdmin(ctx, s.admin, c.Admin, adminListener) })
+	for _, setting := range c.InsecureSettings() {
+		log.Warn("insecure setting", zap.String("setting", setting))
+	}
+	if adminAt != nil {
+		at.Admin = server.Address(adminAt)
+		s.runs = append(s.runs, func(ctx context.Context) error {
+			return serveAdmin(ctx, s.admin, s.doors.admin, c.Admin.Timeout, adminAt)
+		})
 		for _, setting := range c.Admin.InsecureSettings() {
 			log.Warn("insecure setting", zap.String("setting", "admin."+setting))
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -13,6 +14,7 @@ type watched interface {
 	State() vaultkv.State
 	Guarding() vaultkv.Guarding
 	TokenLife() vaultkv.TokenLife
+	TLSFiles() tlsfiles.Status
 }
 
 var _ watched = (*vaultkv.Vault)(nil)
@@ -29,7 +31,7 @@ func condition(w watched) string {
 func objectMetrics(vault string, engine vaultkv.Engine, c *cache.Cache[authz.Credential], s *vaultkv.Sweeper) prometheus.Collector {
 	all := figures{newCacheCollector(vault, c, s)}
 	if w, ok := engine.(watched); ok {
-		all = append(all, newVaultCollector(vault, w), newTokenCollector(vault, w))
+		all = append(all, newVaultCollector(vault, w), newTokenCollector(vault, w), newTLSCollector("vault", vault, w.TLSFiles))
 	}
 	return all
 }

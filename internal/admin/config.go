@@ -14,6 +14,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/clientcert"
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
 // Config says how the admin API is exposed. The zero Config is not usable; start
@@ -22,12 +23,10 @@ type Config struct {
 	// Address is where the API listens: host:port, or unix:/path. Anything but
 	// loopback needs TLS and authentication.
 	Address string
-	// CertFile and KeyFile are the server's certificate, both or neither.
-	CertFile, KeyFile string
-	// ClientCAFile makes the API demand a client certificate that these
-	// authorities issued, to one of ClientNames.
-	ClientCAFile string
-	ClientNames  []ClientName
+	// Listener is the TLS of the API. With ClientCAFile the client certificate has to
+	// have one of ClientNames.
+	tlsfiles.Listener
+	ClientNames []ClientName
 	// Tokens are the bearer tokens that are accepted. With none of them, and
 	// no ClientCAFile, everybody who reaches the listener is an operator. With
 	// both, both are demanded.
@@ -75,6 +74,7 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		Address:      "127.0.0.1:9192",
+		Listener:     tlsfiles.Listener{MinTLSVersion: tlsfiles.TLS13},
 		Hosts:        []string{"localhost", "127.0.0.1", "[::1]"},
 		MaxBodyBytes: defaultMaxBody,
 		Timeout:      defaultTimeout,
@@ -84,16 +84,7 @@ func DefaultConfig() Config {
 
 // Validate reports every mistake that shows without reading a file.
 func (c *Config) Validate() error {
-	errs := []error{c.validateExposure(), c.validateTokens(), c.validateClientNames(), c.Grammar.Validate()}
-	if c.CertFile != "" && c.KeyFile == "" {
-		errs = append(errs, errors.New("cert_file: goes together with key_file; give both or neither"))
-	}
-	if c.CertFile == "" && c.KeyFile != "" {
-		errs = append(errs, errors.New("key_file: goes together with cert_file; give both or neither"))
-	}
-	if c.ClientCAFile != "" && c.CertFile == "" {
-		errs = append(errs, errors.New("client_ca_file: client certificates need TLS; give a certificate and its key"))
-	}
+	errs := []error{c.validateExposure(), c.Listener.Validate(), c.validateTokens(), c.validateClientNames(), c.Grammar.Validate()}
 	if len(c.Hosts) == 0 {
 		errs = append(errs, errors.New("hosts: give at least one name that the API may be called by"))
 	}

@@ -153,3 +153,30 @@ func Identity(c *x509.Certificate) string {
 	}
 	return fmt.Sprintf("sha256:%x", sha256.Sum256(c.Raw))[:len("sha256:")+16]
 }
+
+// Names are those of which a certificate has to have one.
+type Names []Name
+
+// ParseNames reads names in the form that [Parse] takes, and reports every mistake.
+func ParseNames(texts []string) (Names, error) {
+	var names Names
+	var errs []error
+	for i, text := range texts {
+		n, err := Parse(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("client_names[%d]: %w", i, err))
+		}
+		names = append(names, n)
+	}
+	return names, errors.Join(errs...)
+}
+
+// Admit says why a verified certificate is not one of those that are meant.
+func (l Names) Admit(c *x509.Certificate) error {
+	for _, n := range l {
+		if _, ok := n.Match(c); ok {
+			return nil
+		}
+	}
+	return fmt.Errorf("the client certificate of %q has no name of client_names", Identity(c))
+}

@@ -83,6 +83,32 @@ func TestANameMatchesTheAlternativeNamesOfACertificate(t *testing.T) {
 	}
 }
 
+func TestOneOfTheNamesIsEnough(t *testing.T) {
+	t.Parallel()
+	names, err := ParseNames([]string{"ops.example.com", "spiffe://example.org/*"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		dns, uri string
+		in       bool
+	}{
+		{"ops.example.com", "https://x", true},
+		{"www.example.com", "spiffe://example.org/gateway", true},
+		{"www.example.com", "spiffe://example.com/gateway", false},
+	} {
+		if err := names.Admit(certificate(t, []string{test.dns}, test.uri)); (err == nil) != test.in {
+			t.Errorf("%s, %s: got %v, want to be let in: %t", test.dns, test.uri, err, test.in)
+		}
+	}
+	if err := (Names{}).Admit(certificate(t, []string{"ops.example.com"})); err == nil {
+		t.Error("no names let a certificate in")
+	}
+	if _, err := ParseNames([]string{"ops.example.com", "*.example.com", ""}); err == nil || !strings.Contains(err.Error(), "client_names[1]: ") || !strings.Contains(err.Error(), "client_names[2]: ") {
+		t.Errorf("got %v, want both mistakes", err)
+	}
+}
+
 func TestWhatIsNoNameIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

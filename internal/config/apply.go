@@ -30,6 +30,10 @@ func (f *file) apply(c *Config, env map[string]string) findings {
 	set(&c.Log.AllowSample, f.Log.AllowSample)
 	set(&c.GRPC.Reflection, f.GRPC.Reflection)
 	set(&c.GRPC.MaxRequestBytes, f.GRPC.MaxRequestBytes)
+	f.GRPC.readTLS(&c.GRPC.TLS.Listener)
+	c.GRPC.TLS.ClientNames = f.GRPC.ClientNames
+	f.Probes.readTLS(&c.Probes.TLS.Listener)
+	c.Probes.TLS.ClientNames = f.Probes.ClientNames
 	set(&c.Drain.Wait, f.Drain.Wait)
 	set(&c.Drain.Timeout, f.Drain.Timeout)
 	set(&c.Grammar.MaxLength, f.Tokens.MaxLength)
@@ -57,9 +61,7 @@ func (f *file) apply(c *Config, env map[string]string) findings {
 
 func (s *adminSection) apply(c *admin.Config) {
 	set(&c.Address, s.Listen)
-	set(&c.CertFile, s.CertFile)
-	set(&c.KeyFile, s.KeyFile)
-	set(&c.ClientCAFile, s.ClientCAFile)
+	s.readTLS(&c.Listener)
 	set(&c.Vaults, s.VaultsPath)
 	if s.Hosts != nil {
 		c.Hosts = s.Hosts

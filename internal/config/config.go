@@ -12,6 +12,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -22,6 +23,7 @@ type Config struct {
 	AddressesFile string
 	Log           Log
 	GRPC          GRPC
+	Probes        Probes
 	Drain         Drain
 	Grammar       authz.Grammar
 	Admin         admin.Config
@@ -62,7 +64,11 @@ type Log struct {
 type GRPC struct {
 	Reflection      bool
 	MaxRequestBytes int
+	TLS             TLS
 }
+
+// Probes says how the probes and metrics are exposed.
+type Probes struct{ TLS TLS }
 
 // Drain says how long a stop may take.
 type Drain struct{ Wait, Timeout time.Duration }
@@ -96,7 +102,8 @@ func Default() Config {
 	return Config{
 		Listen:  Listen{GRPC: "127.0.0.1:9191", Probes: "127.0.0.1:9193", SocketMode: 0o660},
 		Log:     Log{Level: "info", Format: "auto", AllowSample: 100},
-		GRPC:    GRPC{MaxRequestBytes: 9 << 20},
+		GRPC:    GRPC{MaxRequestBytes: 9 << 20, TLS: TLS{Listener: tlsfiles.Listener{MinTLSVersion: tlsfiles.TLS13}}},
+		Probes:  Probes{TLS: TLS{Listener: tlsfiles.Listener{MinTLSVersion: tlsfiles.TLS13}}},
 		Drain:   Drain{Wait: 5 * time.Second, Timeout: 20 * time.Second},
 		Grammar: authz.DefaultGrammar(),
 		Admin:   admin.DefaultConfig(),

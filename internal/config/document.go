@@ -103,8 +103,8 @@ func (d *document) section(node *yaml.Node, into reflect.Value, setting string) 
 			name := below(setting, key.Value)
 			d.lines[name] = key.Line
 			// What is given replaces what was merged, all of it.
-			into.Field(field).SetZero()
-			d.value(node.Content[i+1], into.Field(field), name)
+			into.FieldByIndex(field).SetZero()
+			d.value(node.Content[i+1], into.FieldByIndex(field), name)
 		}
 	}
 }
@@ -171,12 +171,14 @@ func (d *document) unknown(key *yaml.Node, setting string) {
 	d.found = append(d.found, finding{line: key.Line, text: text})
 }
 
-// fieldsOf are the settings of a section by name.
-func fieldsOf(section reflect.Type) map[string]int {
-	fields := map[string]int{}
-	for i := range section.NumField() {
-		name, _, _ := strings.Cut(section.Field(i).Tag.Get("yaml"), ",")
-		fields[name] = i
+// fieldsOf are the settings of a section by name, those of sections within it that are
+// inline among them.
+func fieldsOf(section reflect.Type) map[string][]int {
+	fields := map[string][]int{}
+	for _, f := range reflect.VisibleFields(section) {
+		if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); name != "" {
+			fields[name] = f.Index
+		}
 	}
 	return fields
 }

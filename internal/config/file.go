@@ -17,6 +17,7 @@ type file struct {
 	AddressesFile string          `yaml:"addresses_file,omitempty" doc:"path: where the addresses that are listened on are written (JSON), once they are open"`
 	Log           logSection      `yaml:"log"`
 	GRPC          grpcSection     `yaml:"grpc"`
+	Probes        probesSection   `yaml:"probes"`
 	Drain         drainSection    `yaml:"drain"`
 	Tokens        tokensSection   `yaml:"tokens"`
 	Admin         adminSection    `yaml:"admin"`
@@ -43,6 +44,13 @@ type logSection struct {
 type grpcSection struct {
 	Reflection      *bool `yaml:"reflection,omitempty" doc:"switch: let grpcurl list the service"`
 	MaxRequestBytes *int  `yaml:"max_request_bytes,omitempty" doc:"bytes: a larger check request is denied; keep it 1 MiB above Envoy's with_request_body.max_request_bytes"`
+	tlsSection      `yaml:",inline"`
+	ClientNames     []string `yaml:"client_names,omitempty" doc:"list: DNS names or URIs of the client certificates that may come (never common names), spiffe://TRUST-DOMAIN/* for all SPIFFE ids of a trust domain, or * for every certificate"`
+}
+
+type probesSection struct {
+	tlsSection  `yaml:",inline"`
+	ClientNames []string `yaml:"client_names,omitempty" doc:"list: the same as grpc.client_names, for whoever reads probes and metrics"`
 }
 
 type drainSection struct {
@@ -56,14 +64,12 @@ type tokensSection struct {
 }
 
 type adminSection struct {
-	Listen       *string       `yaml:"listen,omitempty" doc:"address: where the admin API listens, with state; beyond loopback it needs TLS and authentication"`
-	CertFile     *string       `yaml:"cert_file,omitempty" doc:"path: PEM certificate chain of the admin API"`
-	KeyFile      *string       `yaml:"key_file,omitempty" doc:"path: its private key"`
-	ClientCAFile *string       `yaml:"client_ca_file,omitempty" doc:"path: authorities of the client certificates to ask for; client_names says which of them"`
-	ClientNames  []clientEntry `yaml:"client_names,omitempty"`
-	Tokens       []tokenEntry  `yaml:"tokens,omitempty"`
-	Hosts        []string      `yaml:"hosts,omitempty" doc:"list: names that the admin API may be called by"`
-	VaultsPath   *bool         `yaml:"vaults_path,omitempty" doc:"switch: serve /vaults as another name of /vault-auth, as Kong did up to 2.x; decK gets an empty list there"`
+	Listen      *string `yaml:"listen,omitempty" doc:"address: where the admin API listens, with state; beyond loopback it needs TLS and authentication"`
+	tlsSection  `yaml:",inline"`
+	ClientNames []clientEntry `yaml:"client_names,omitempty"`
+	Tokens      []tokenEntry  `yaml:"tokens,omitempty"`
+	Hosts       []string      `yaml:"hosts,omitempty" doc:"list: names that the admin API may be called by"`
+	VaultsPath  *bool         `yaml:"vaults_path,omitempty" doc:"switch: serve /vaults as another name of /vault-auth, as Kong did up to 2.x; decK gets an empty list there"`
 }
 
 type tokenEntry struct {

@@ -20,7 +20,8 @@ func Reference() string {
 	f := file{
 		Listen: listenSection{&c.Listen.GRPC, &c.Listen.Probes, (*mode)(&c.Listen.SocketMode), &c.Listen.SocketGroup},
 		Log:    logSection{&c.Log.Level, &c.Log.Format, &c.Log.AllowSample},
-		GRPC:   grpcSection{&c.GRPC.Reflection, &c.GRPC.MaxRequestBytes},
+		GRPC:   showGRPC(&c.GRPC),
+		Probes: probesSection{showTLS(&c.Probes.TLS.Listener), nil},
 		Drain:  drainSection{&c.Drain.Wait, &c.Drain.Timeout},
 		Tokens: tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
 		Admin:  showAdmin(&c.Admin), State: stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll},
@@ -46,6 +47,8 @@ func rows(b *strings.Builder, path string, v reflect.Value) {
 			fmt.Fprintf(b, "| `%s%s` | %s | %s | %s |\n", path, name, kind, defaultText(value), strings.ReplaceAll(effect, "|", `\|`))
 		case value.Kind() == reflect.Slice:
 			rows(b, path+name+"[].", value.Index(0))
+		case field.Anonymous:
+			rows(b, path, value)
 		default:
 			rows(b, path+name+".", reflect.Indirect(value))
 		}

@@ -16,7 +16,8 @@ func (c *Config) Show() ([]byte, error) {
 		Listen:        listenSection{&c.Listen.GRPC, &c.Listen.Probes, (*mode)(&c.Listen.SocketMode), &c.Listen.SocketGroup},
 		AddressesFile: c.AddressesFile,
 		Log:           logSection{&c.Log.Level, &c.Log.Format, &c.Log.AllowSample},
-		GRPC:          grpcSection{&c.GRPC.Reflection, &c.GRPC.MaxRequestBytes},
+		GRPC:          showGRPC(&c.GRPC),
+		Probes:        probesSection{showTLS(&c.Probes.TLS.Listener), c.Probes.TLS.ClientNames},
 		Drain:         drainSection{&c.Drain.Wait, &c.Drain.Timeout},
 		Tokens:        tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
 	}
@@ -33,9 +34,13 @@ func (c *Config) Show() ([]byte, error) {
 	return yaml.Marshal(&f)
 }
 
+func showGRPC(c *GRPC) grpcSection {
+	return grpcSection{&c.Reflection, &c.MaxRequestBytes, showTLS(&c.TLS.Listener), c.TLS.ClientNames}
+}
+
 func showAdmin(c *admin.Config) adminSection {
 	s := adminSection{
-		Listen: &c.Address, CertFile: &c.CertFile, KeyFile: &c.KeyFile, ClientCAFile: &c.ClientCAFile,
+		Listen: &c.Address, tlsSection: showTLS(&c.Listener),
 		Hosts: c.Hosts, VaultsPath: &c.Vaults,
 	}
 	for _, t := range c.Tokens {

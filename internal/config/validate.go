@@ -22,6 +22,8 @@ func (c *Config) validate() findings {
 	f.check(c.GRPC.MaxRequestBytes >= 64<<10 && c.GRPC.MaxRequestBytes <= 32<<20, "grpc.max_request_bytes", "%d is not between 65536 and 33554432", c.GRPC.MaxRequestBytes)
 	f.check(c.Drain.Wait >= 0, "drain.wait", "%s is negative", c.Drain.Wait)
 	f.check(c.Drain.Timeout >= 0, "drain.timeout", "%s is negative", c.Drain.Timeout)
+	f.add("grpc", "grpc", c.GRPC.TLS.Validate())
+	f.add("probes", "probes", c.Probes.TLS.Validate())
 	f = append(f, c.validateListeners()...)
 	sources := map[string]authz.Source{}
 	for i := range c.Vaults {

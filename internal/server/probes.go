@@ -2,6 +2,8 @@ package server
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"time"
 )
@@ -71,9 +73,13 @@ func (s *Server) ready() bool {
 }
 
 // newHTTP returns an HTTP server with bounds on what a client may take.
-func newHTTP(handler http.Handler) *http.Server {
+func newHTTP(handler http.Handler, problems io.Writer) *http.Server {
+	if problems == nil {
+		problems = io.Discard
+	}
 	return &http.Server{
 		Handler:           handler,
+		ErrorLog:          log.New(problems, "", 0), //nolint:forbidigo // net/http takes no other, and this one ends in ours
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,

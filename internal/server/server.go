@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -16,6 +18,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
 // A Server runs the listeners from start to drain.
@@ -63,12 +67,22 @@ func (s *Server) tellHealth(status healthpb.HealthCheckResponse_ServingStatus) {
 // Listeners are where the server is reached.
 type Listeners struct {
 	GRPC, Probes net.Listener
+	// ProbesTLS, if not nil, is the TLS of the probes. That of the gRPC server is one of
+	// its options.
+	ProbesTLS *tlsfiles.Server
+	// ProbesLog takes the lines of the HTTP server of the probes, nil for nobody.
+	ProbesLog io.Writer
 }
 
 // Run serves until ctx ends, then drains, and returns once everything it
 // started has stopped. It closes the listeners.
 func (s *Server) Run(ctx context.Context, l Listeners, metrics http.Handler) error {
-	probes := newHTTP(s.probes(metrics))
+	handler := s.probes(metrics)
+	if l.ProbesTLS != nil {
+		handler = Trusting(l.ProbesTLS, handler)
+		l.Probes = tls.NewListener(l.Probes, l.ProbesTLS.Config("h2", "http/1.1"))
+	}
+	probes := newHTTP(handler, l.ProbesLog)
 	// The listeners outlive ctx: they serve until the drain is over.
 	g, running := errgroup.WithContext(context.WithoutCancel(ctx))
 	g.Go(func() error {

@@ -1,0 +1,76 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/internal/clientcert"
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
+)
+
+// TLS says which TLS a listener speaks, and who may come.
+type TLS struct {
+	tlsfiles.Listener
+	// ClientNames are those that client certificates may have, in the form that
+	// [clientcert.Parse] takes.
+	ClientNames []string
+}
+
+// Validate reports every mistake that shows without reading a file. It wants the names
+// said: an authority often issues certificates for more than gateways.
+func (t TLS) Validate() error {
+	errs := []error{t.Listener.Validate()}
+	switch {
+	case t.ClientCAFile == "" && len(t.ClientNames) > 0:
+		errs = append(errs, errors.New("client_names: are those of certificates, so give client_ca_file, their authorities, too"))
+	case t.ClientCAFile != "" && len(t.ClientNames) == 0:
+		errs = append(errs, errors.New(`client_names: say which certificates of client_ca_file may come, by a DNS name or URI that they have, like [gateway.example.com] or ["spiffe://example.org/gateway"]; ["*"] stands for every certificate of these authorities`))
+	}
+	_, err := clientcert.ParseNames(t.ClientNames)
+	return errors.Join(append(errs, err)...)
+}
+
+// InsecureSettings describes each setting of the listener for Envoy that is allowed and
+// yet worth a warning at a start.
+func (c *Config) InsecureSettings() []string {
+	t := c.GRPC.TLS
+	switch {
+	case t.ClientCAFile != "" || isPrivate(c.Listen.GRPC):
+		return nil
+	case t.Encrypted():
+		return []string{fmt.Sprintf("grpc: whoever reaches %q can try token pairs, for no client certificate is asked for; give grpc.client_ca_file and grpc.client_names", c.Listen.GRPC)}
+	}
+	return []string{fmt.Sprintf("listen.grpc: whoever reaches %q can try token pairs, which cross the network in clear; give grpc.cert_file, grpc.client_ca_file and grpc.client_names, or listen on loopback or a socket", c.Listen.GRPC)}
+}
+
+// isPrivate says whether only this machine reaches an address.
+func isPrivate(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if strings.HasPrefix(address, "unix:") || err != nil || host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// tlsSection is the TLS of one listener. All of them have the same settings.
+type tlsSection struct {
+	CertFile      *string `yaml:"cert_file,omitempty" doc:"path: PEM certificate chain to show clients, for TLS; read again when it changes"`
+	KeyFile       *string `yaml:"key_file,omitempty" doc:"path: its private key"`
+	ClientCAFile  *string `yaml:"client_ca_file,omitempty" doc:"path: authorities of the client certificates to ask for; read again when it changes; client_names says which of them"`
+	MinTLSVersion *string `yaml:"min_tls_version,omitempty" doc:"word: 1.3, or 1.2 for clients that do not know it, with strong suites only"`
+}
+
+func (s *tlsSection) readTLS(l *tlsfiles.Listener) {
+	set(&l.CertFile, s.CertFile)
+	set(&l.KeyFile, s.KeyFile)
+	set(&l.ClientCAFile, s.ClientCAFile)
+	set(&l.MinTLSVersion, s.MinTLSVersion)
+}
+
+func showTLS(l *tlsfiles.Listener) tlsSection {
+	return tlsSection{&l.CertFile, &l.KeyFile, &l.ClientCAFile, &l.MinTLSVersion}
+}
