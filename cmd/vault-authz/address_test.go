@@ -20,7 +20,7 @@ func awaitAddresses(ctx context.Context, name string) (at addresses, err error) 
 			if err = json.Unmarshal(raw, &at); err != nil {
 				return at, err
 			}
-			if err = healthcheck(ctx, at.GRPC); err == nil {
+			if err = healthcheck(ctx, at.GRPC, &clientTLS{}, ""); err == nil {
 				return at, nil
 			}
 		}

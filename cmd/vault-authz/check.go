@@ -26,6 +26,7 @@ type checkOptions struct {
 	address, method, policy, data, output string
 	headers                               []string
 	timeout                               time.Duration
+	tls                                   clientTLS
 }
 
 func checkCommand(_ process) *cobra.Command {
@@ -39,7 +40,8 @@ func checkCommand(_ process) *cobra.Command {
 			"It exits with 0 if the request is allowed, 1 if it is denied, 2 if there is no answer.",
 		Example: "  vault-authz check -H 'access-token: demo' -H 'secret-token: demo-secret' http://example.com/\n" +
 			"  vault-authz check 'http://example.com/orders?access_token=demo&secret_token=demo-secret'\n" +
-			"  vault-authz check -X POST -d @body.json -H 'content-type: application/json' --policy orders http://example.com/",
+			"  vault-authz check -X POST -d @body.json -H 'content-type: application/json' --policy orders http://example.com/\n" +
+			"  vault-authz check --address authz.example.com:9191 --ca-file ca.pem --cert-file ops.pem --key-file ops.key http://example.com/",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return exitError{exitUsage, fmt.Errorf("give one URL; see %s --help", cmd.CommandPath())}
@@ -54,6 +56,7 @@ func checkCommand(_ process) *cobra.Command {
 	f.StringVar(&o.policy, "policy", "", "`NAME` of the policy, as a route would give it")
 	f.StringVar(&o.address, "address", defaultAddress, "`ADDRESS` of the service")
 	f.StringVarP(&o.output, "output", "o", "text", "text or json")
+	o.tls.register(f)
 	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := runCheck(cmd.Context(), o, args[0], cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
@@ -76,7 +79,7 @@ func runCheck(ctx context.Context, o checkOptions, url string, in io.Reader, out
 	if err != nil {
 		return err
 	}
-	conn, err := dial(o.address)
+	conn, err := dial(o.address, &o.tls, "")
 	if err != nil {
 		return err
 	}
@@ -88,7 +91,7 @@ func runCheck(ctx context.Context, o checkOptions, url string, in io.Reader, out
 		return err
 	}
 	if err != nil {
-		return fmt.Errorf("asking %s: %w; is vault-authz running there?", o.address, explainCall(err))
+		return fmt.Errorf("asking %s: %w%s", o.address, explainCall(err), o.tls.hint(""))
 	}
 	if o.output == "json" {
 		err = printJSON(out, a)
