@@ -38,6 +38,8 @@ type setup struct {
 	openBao bool
 	// socket has vault-authz listen on a Unix socket.
 	socket bool
+	// authzTLS is the TLS that Envoy asks vault-authz with, nil for none.
+	authzTLS *parts.EnvoyTLS
 }
 
 // A world is everything from the client's end of Envoy to the upstream and to
@@ -127,7 +129,7 @@ func (w *world) startRest(ctx context.Context) error {
 	}
 	w.envoy, err = parts.StartEnvoy(ctx, parts.EnvoyConfig{
 		Binary: suite.envoy, Dir: w.dir,
-		Upstream: w.upstream.Address(), Listeners: listeners, Policies: w.setup.policies,
+		Upstream: w.upstream.Address(), Listeners: listeners, Policies: w.setup.policies, AuthzTLS: w.setup.authzTLS,
 	})
 	if err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/template"
 	"time"
@@ -25,6 +27,33 @@ type EnvoyConfig struct {
 	Policies []string
 	// HealthChecks asks each authorizer whether it is ready, so often.
 	HealthChecks time.Duration
+	// AuthzTLS is the TLS that the authorizers are asked with, nil for none.
+	AuthzTLS *EnvoyTLS
+}
+
+// EnvoyTLS is the client's side of mutual TLS.
+type EnvoyTLS struct {
+	// Dir has tls.crt, tls.key and ca.crt, and is watched for the swap of ..data.
+	Dir string
+	// ServerName is the DNS name that the other side has.
+	ServerName string
+}
+
+// Secret is the file that tells Envoy of the others, of which there is one for each secret.
+func (t *EnvoyTLS) Secret(name string) string { return filepath.Join(t.Dir, name+".yaml") }
+
+// write writes these files.
+func (t *EnvoyTLS) write() error {
+	for name, content := range map[string]string{
+		"certificate": "tls_certificate: {certificate_chain: {filename: %[1]s/tls.crt}, private_key: {filename: %[1]s/tls.key}, watched_directory: {path: %[1]s}}",
+		"authorities": "validation_context: {trusted_ca: {filename: %[1]s/ca.crt}, watched_directory: {path: %[1]s}, match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: %[2]q}}]}",
+	} {
+		text := fmt.Appendf(nil, "resources:\n- \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret\n  name: "+name+"\n  "+content+"\n", t.Dir, t.ServerName)
+		if err := os.WriteFile(t.Secret(name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A Listener is one listener, with its own ext_authz filter. Its name is also

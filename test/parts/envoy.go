@@ -30,6 +30,11 @@ func StartEnvoy(ctx context.Context, c EnvoyConfig) (*Envoy, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.AuthzTLS != nil {
+		if err := c.AuthzTLS.write(); err != nil {
+			return nil, err
+		}
+	}
 	return RunEnvoy(ctx, c.Binary, c.Dir, bootstrap, len(c.Listeners))
 }
 
