@@ -147,6 +147,11 @@ func (p *Policy) Validate() error {
 	if len(p.Allow) > 0 && len(p.Deny) > 0 {
 		errs = append(errs, errors.New("acl: give either allow or deny, not both"))
 	}
+	for _, g := range slices.Concat(p.Allow, p.Deny) {
+		if strings.Contains(g, ",") {
+			errs = append(errs, fmt.Errorf("acl: the group %q contains a comma, which no consumer's group has; give each group an entry of its own", g))
+		}
+	}
 	if !slices.Contains([]PreflightMode{PreflightStrict, PreflightAny}, p.Preflight) {
 		errs = append(errs, fmt.Errorf("preflight: %q is neither strict nor any", p.Preflight))
 	}

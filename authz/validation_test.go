@@ -40,6 +40,8 @@ func TestAPolicyIsValidUpToItsLimitsAndNotBeyond(t *testing.T) {
 		{"another way to fail", func(p *Policy) { p.OnError = "allow" }, "on_error: "},
 		{"a realm", func(p *Policy) { p.Realm = "the shop" }, ""},
 		{"a realm with a line break", func(p *Policy) { p.Realm = "a\nb" }, "realm: "},
+		{"two groups of deny in one text", func(p *Policy) { p.Allow, p.Deny = nil, []string{"staff,admins"} }, "acl: "},
+		{"two groups of allow in one text", func(p *Policy) { p.Allow, p.Deny = []string{"staff, admins"}, nil }, "acl: "},
 		{"a realm with a quote", func(p *Policy) { p.Realm = `a"b` }, "realm: "},
 		{"a realm with a backslash", func(p *Policy) { p.Realm = `a\b` }, "realm: "},
 
