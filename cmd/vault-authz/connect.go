@@ -81,7 +81,7 @@ func readState(ctx context.Context, home *vaultkv.Vault, mount string) error {
 	if err != nil {
 		return err
 	}
-	_, _, _, err = state.ReadVersion(ctx, "changes")
+	_, _, _, err = state.ReadVersion(ctx, "checkpoint")
 	if err == nil {
 		_, err = state.ListUnder(ctx, "records")
 	}
