@@ -87,6 +87,16 @@ func (o *operator) listCredentials() *cobra.Command {
 			}
 			return s.many([]string{"ACCESS TOKEN", "CONSUMER", "VAULT", "STATE", "TTL", "NOT BEFORE", "EXPIRES", "CREATED"}, lines)
 		})
+	cmd.Long = "list shows credentials without their secrets. STATE is what a request with the right secret would meet:\n\n" +
+		"  good               allowed\n" +
+		"  rotating           allowed, with the secret before the last rotation too\n" +
+		"  disabled           refused until it is enabled\n" +
+		"  not_yet_valid      refused until NOT BEFORE\n" +
+		"  expired            refused since EXPIRES\n" +
+		"  unknown_consumer   refused: its consumer does not exist\n" +
+		"  malformed_record   refused: what is in Vault cannot be understood\n" +
+		"  no_policy          refused: no policy uses the vault object\n" +
+		"  acl                refused by the groups of every policy; \"acl under NAME\" of that policy alone"
 	cmd.Flags().StringVar(&consumer, "consumer", "", "`USERNAME` or id of a consumer, for its credentials in all vault objects")
 	return ofVault(cmd, &vault)
 }
@@ -231,7 +241,7 @@ func (o *operator) createCredential() *cobra.Command {
 	f.StringVar(&from, secretFlag, "", "`FILE` with the secret token, - for standard input, random by default")
 	f.StringVar(&life, "ttl", "", "`SPAN` for which it is used before it is read again, like 30s or 15m")
 	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is no good: "+timeForms)
-	f.StringVar(&expires, "expires-at", "", "`TIME` from which it is no good, in the same forms")
+	f.StringVar(&expires, "expires-at", "", "first moment at which it is refused, a `TIME` as above; a date is its beginning in UTC, so 2030-04-01 for the end of March")
 	f.BoolVar(&c.Disabled, "disabled", false, "create it so that it is no good yet")
 	return ofVault(cmd, &vault)
 }

@@ -126,7 +126,7 @@ func printDemo(out io.Writer, at addresses) error {
 	_, err = fmt.Fprintf(out, `vault-authz is running in memory. It forgets everything when it stops (Ctrl-C).
 
   Envoy asks at       %[1]s
-  admin API           http://%[10]s
+  admin API           http://%[10]s  (vault objects made there are in memory, too: no server is asked)
   probes and metrics  http://%[2]s/readyz  http://%[2]s/metrics
   consumer            demo (%[3]s)
   access token        %[4]s

@@ -20,9 +20,11 @@ func importCommand(p process) *cobra.Command {
 	const example = "  vault-authz import kong kong.yaml            show what would be made\n" +
 		"  vault-authz import kong kong.yaml --apply    make it\n" +
 		"  vault-authz import kong kong.yaml vaults.json --apply    with what GET /vault-auth of Kong answered"
-	var apply bool
+	var apply, strict bool
 	kong := o.verb("kong FILE...", "Make what decK files or dumps of Kong's Admin API have in them", example,
-		func(ctx context.Context, s *session, args []string) error { return importKong(ctx, s, args, apply) })
+		func(ctx context.Context, s *session, args []string) error {
+			return importKong(ctx, s, args, apply, strict)
+		})
 	kong.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 || slices.Contains(args, "") {
 			return exitError{exitUsage, fmt.Errorf("give FILE; see %s --help", cmd.CommandPath())}
@@ -42,10 +44,11 @@ func importCommand(p process) *cobra.Command {
 		"A consumer without an id gets the UUID of version 5 of username=USERNAME (or else custom_id=CUSTOM_ID) in\n" +
 		"the namespace b89a69f5-1d68-52c9-ad95-bfb66105c938, the same at every run.\n\n" +
 		"Exit codes: 0 if all is made or there already; 1 if --apply failed or met something that differs; 2 if a\n" +
-		"FILE cannot be read; 3 if --apply left something that needs something else first. Without --apply a plan\n" +
-		"that can be made in part only is 0, too."
+		"FILE cannot be read; 3 if --apply left something that needs something else first, and with --strict also if\n" +
+		"there is something left that has no counterpart. Without --apply a plan that can be made in part only is 0."
 	kong.ValidArgsFunction = nil // files
 	kong.Flags().BoolVar(&apply, "apply", false, "make what is missing")
+	kong.Flags().BoolVar(&strict, "strict", false, "exit with 3 also where something has no counterpart and is left for you")
 	return o.group("import", "Move from another gateway", "import makes what another gateway has.", example, kong)
 }
 
@@ -55,7 +58,7 @@ const exitNeeds = 3
 // maxImport bounds what is read.
 const maxImport = 256 << 20
 
-func importKong(ctx context.Context, s *session, names []string, apply bool) error {
+func importKong(ctx context.Context, s *session, names []string, apply, strict bool) error {
 	if s.field != "" {
 		return exitError{exitUsage, errors.New("--field: there is no one answer to take it from; see -o json")}
 	}
@@ -94,7 +97,7 @@ func importKong(ctx context.Context, s *session, names []string, apply bool) err
 	case !apply:
 	case changes.Count(kongimport.Failed)+changes.Count(kongimport.Differs) > 0:
 		return exitError{exitFailed, errSilent}
-	case changes.Count(kongimport.Needs) > 0:
+	case changes.Count(kongimport.Needs) > 0, strict && changes.Count(kongimport.Left) > 0:
 		return exitError{exitNeeds, errSilent}
 	}
 	return nil

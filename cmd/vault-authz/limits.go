@@ -31,12 +31,12 @@ func (o *operator) limits(use, short, example string, fields func(*cobra.Command
 }
 
 func (o *operator) disableCredential() *cobra.Command {
-	return o.limits("disable ACCESS_TOKEN", "Keep a credential from being good until it is enabled", "  vault-authz credential disable ACCESS_TOKEN --vault main",
+	return o.limits("disable ACCESS_TOKEN", "Refuse a credential until it is enabled again (lock it); nothing is deleted", "  vault-authz credential disable ACCESS_TOKEN --vault main",
 		func(*cobra.Command) (map[string]any, error) { return map[string]any{"disabled": true}, nil })
 }
 
 func (o *operator) enableCredential() *cobra.Command {
-	return o.limits("enable ACCESS_TOKEN", "Let a disabled credential be good again", "  vault-authz credential enable ACCESS_TOKEN --vault main",
+	return o.limits("enable ACCESS_TOKEN", "Accept a disabled credential again", "  vault-authz credential enable ACCESS_TOKEN --vault main",
 		func(*cobra.Command) (map[string]any, error) { return map[string]any{"disabled": false}, nil })
 }
 
@@ -76,6 +76,6 @@ func (o *operator) updateCredential() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&life, "ttl", "", "`SPAN` for which it is used before it is read again, like 30s or 15m; empty for the default")
 	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is no good: "+timeForms+"; empty for no such time")
-	f.StringVar(&expires, "expires-at", "", "`TIME` from which it is no good, in the same forms; empty for no such time")
+	f.StringVar(&expires, "expires-at", "", "first moment at which it is refused, a `TIME` as above; a date is its beginning in UTC, so 2030-04-01 for the end of March; empty for no such time")
 	return cmd
 }

@@ -17,9 +17,10 @@ import (
 // --yes before it calls anything.
 func (o *operator) destructive(use, short, example string, run func(context.Context, *session, []string) error) *cobra.Command {
 	var yes bool
-	cmd := o.verb(use, short, example, func(ctx context.Context, s *session, args []string) error {
+	var cmd *cobra.Command
+	cmd = o.verb(use, short, example, func(ctx context.Context, s *session, args []string) error {
 		if _, ok := terminal(s.in); !yes && !ok {
-			return exitError{exitUsage, errors.New("this cannot be undone and there is no terminal to ask on; repeat it with --yes")}
+			return exitError{exitUsage, fmt.Errorf("%s would ask first, and there is no terminal to ask on; repeat it with --yes", cmd.CommandPath())}
 		}
 		s.confirmed = yes
 		return run(ctx, s, args)
