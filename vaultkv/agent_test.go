@@ -36,9 +36,6 @@ func TestBehindAnAgentNoTokenIsSentAndNoneIsLookedAfter(t *testing.T) {
 	})
 	v, s, logs := open(t, address, byAgent)
 	wantLookup(t, s, logs, nil, "")
-	if err := v.CheckToken(t.Context()); err != nil {
-		t.Errorf("CheckToken = %v, want nil", err)
-	}
 	runAndStop(t, v)
 	if life := v.TokenLife(); life.Method != "agent" || life.Known || life.Logins != 0 || life.Trouble != "" {
 		t.Errorf("TokenLife() = %+v, want nothing but that there is an agent", life)
@@ -49,6 +46,34 @@ func TestBehindAnAgentNoTokenIsSentAndNoneIsLookedAfter(t *testing.T) {
 		if strings.Contains(path, "/auth/") {
 			t.Errorf("%s is asked for", path)
 		}
+	}
+}
+
+// Where it does, a vault object of the admin API with any token has the agent's rights.
+func TestTheCheckNamesAnAgentThatPutsItsTokenInThePlaceOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		withAnother http.HandlerFunc
+		mistake     string
+	}{
+		"the token of a request counts":                      {answer(403, `{"errors":["permission denied"]}`), ""},
+		"it is replaced":                                     {answer(200, `{"data":{"ttl":3600}}`), `instead of "force"`},
+		"it is replaced by one that must not look at itself": {answer(403, `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`), `instead of "force"`},
+		"the server does not answer":                         {answer(503, `{"errors":["Vault is sealed"]}`), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, _, _ := open(t, fake(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("X-Vault-Token") == "" {
+					t.Errorf("%s is asked for without a token", r.URL.Path)
+				}
+				test.withAnother(w, r)
+			}), byAgent)
+			err := v.CheckToken(t.Context())
+			if test.mistake == "" && err != nil || test.mistake != "" && (err == nil || !strings.Contains(err.Error(), test.mistake)) {
+				t.Errorf("CheckToken = %v, want %q", err, test.mistake)
+			}
+		})
 	}
 }
 
@@ -85,20 +110,7 @@ func TestAnAgentOnRealServers(t *testing.T) {
 			token, _ := srv.token(strings.ReplaceAll(string(policy), "kong-auth/", "one/"))
 			dir := t.TempDir()
 			writeFile(t, filepath.Join(dir, "token"), token)
-			address := freeAddress(t)
-			writeFile(t, filepath.Join(dir, "proxy.hcl"), `
-vault { address = "`+srv.address+`" }
-auto_auth { method "token_file" { config = { token_file_path = "`+filepath.Join(dir, "token")+`" } } }
-api_proxy { use_auto_auth_token = true }
-listener "tcp" {
-  address = "`+address+`"
-  tls_disable = true
-  require_request_header = true
-}
-`)
-			cmd := exec.Command(agent, "proxy", "-config="+filepath.Join(dir, "proxy.hcl"))
-			cmd.Env = append(os.Environ(), "HOME="+dir)
-			run(t, cmd, nil)
+			address := startAgent(t, agent, srv, dir, "true")
 			v, s, logs := open(t, "http://"+address, func(c *vaultkv.Config) {
 				byAgent(c)
 				c.Mount, c.Timeout = "one", 20*time.Second
@@ -108,6 +120,22 @@ listener "tcp" {
 			if err := v.EachKey(t.Context(), func(string) {}); err != nil {
 				t.Errorf("EachKey = %v, want nil", err)
 			}
+			if err := v.CheckToken(t.Context()); err != nil {
+				t.Errorf("CheckToken = %v, want nil", err)
+			}
+			madeUp := func(c *vaultkv.Config) { c.Token, c.Mount, c.Timeout = "made-up", "one", 20*time.Second }
+			_, other, otherLogs := open(t, "http://"+address, madeUp)
+			wantLookup(t, other, otherLogs, authz.ErrUnavailable, "the server does not take the Vault token")
+
+			forced := "http://" + startAgent(t, agent, srv, dir, `"force"`)
+			w, _, _ := open(t, forced, func(c *vaultkv.Config) { byAgent(c); c.Mount, c.Timeout = "one", 20*time.Second })
+			wait(t, "the proxy to have its token", func() error { return w.Check(t.Context()) })
+			if err := w.CheckToken(t.Context()); err == nil || !strings.Contains(err.Error(), `instead of "force"`) {
+				t.Errorf("CheckToken of an agent that replaces tokens = %v", err)
+			}
+			_, other, otherLogs = open(t, forced, madeUp)
+			wantLookup(t, other, otherLogs, nil, "") // this is why
+
 			runAndStop(t, v)
 			if status, _, err := srv.tryAs(token, http.MethodGet, "auth/token/lookup-self", nil); status != 200 || err != nil {
 				t.Errorf("after the stop the token of the agent is answered %d, %v, want 200: it is not ours to revoke", status, err)
@@ -123,4 +151,25 @@ listener "tcp" {
 			wantState(t, v, vaultkv.StateTokenRejected)
 		})
 	}
+}
+
+// startAgent starts the proxy of OpenBao in front of a server, with the token in dir.
+func startAgent(t *testing.T, binary string, srv *server, dir, use string) (address string) {
+	t.Helper()
+	address = freeAddress(t)
+	config := filepath.Join(dir, address+".hcl")
+	writeFile(t, config, `
+vault { address = "`+srv.address+`" }
+auto_auth { method "token_file" { config = { token_file_path = "`+filepath.Join(dir, "token")+`" } } }
+api_proxy { use_auto_auth_token = `+use+` }
+listener "tcp" {
+  address = "`+address+`"
+  tls_disable = true
+  require_request_header = true
+}
+`)
+	cmd := exec.Command(binary, "proxy", "-config="+config)
+	cmd.Env = append(os.Environ(), "HOME="+dir)
+	run(t, cmd, nil)
+	return address
 }

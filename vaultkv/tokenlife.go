@@ -22,6 +22,9 @@ type TokenLife struct {
 	Trouble string
 }
 
+// noToken is a token that no server takes.
+const noToken = "vault-authz-asks-whether-tokens-are-replaced"
+
 // methodAgent is the method of a token that an agent looks after.
 const methodAgent = "agent"
 
@@ -53,14 +56,17 @@ func (s *session) life(now time.Time) TokenLife {
 // token may look at itself and renew itself, and is good for any number of
 // requests. It logs in if that has not been done, and renews the token. The
 // mistakes that it finds do not keep credentials from being read now. A token that an
-// agent adds is the agent's to keep.
+// agent adds is the agent's to keep; the agent must not add it where there is one.
 func (v *Vault) CheckToken(ctx context.Context) error {
-	if v.cfg.Agent {
-		return nil
-	}
 	s := v.session
 	ctx, cancel := context.WithTimeout(ctx, loginLimit)
 	defer cancel()
+	if v.cfg.Agent {
+		if s.askAbout(ctx, noToken) == tokenAlive {
+			return fail(StateTokenRejected, 0, "the agent at %s puts its Vault token in the place of others: whoever may make vault objects through the admin API has its rights; set use_auto_auth_token in its api_proxy to true instead of \"force\"", v.cfg.Address)
+		}
+		return nil
+	}
 	if problem := s.ready(ctx); problem != nil {
 		return problem
 	}
