@@ -68,6 +68,16 @@ func (e *legacyEntry) record() (*Record, error) {
 	return r, checkRecord(r)
 }
 
+// meansMoreInLegacy says whether the earlier version, which leaves out fields that it does
+// not know, would take the record for more than it is: a vault object with a folder for
+// one of the whole mount. It is none there, and what needs it is unavailable.
+func meansMoreInLegacy(r *Record) bool {
+	var of struct {
+		Prefix string `json:"prefix"`
+	}
+	return r.Kind == KindVaults && (json.Unmarshal(r.Document, &of) != nil || of.Prefix != "")
+}
+
 // mirroredBy marks an entry as written from the state at a position.
 func mirroredBy(position int) string {
 	return fmt.Sprintf("%s %d %s", mirrorMark, position, rand.Text())

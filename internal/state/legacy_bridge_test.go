@@ -261,6 +261,47 @@ func TestChangesReachTheEarlierVersion(t *testing.T) {
 	})
 }
 
+// To the earlier version, which knows of no folder, it would be all of the mount.
+func TestVaultObjectWithAFolderIsNoneToTheEarlierVersion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(settle)
+		old, f := sideBySide(t)
+		r := consumer(101)
+		r.Kind, r.Unique = state.KindVaults, []string{"name=shared"}
+		path := oldPath(r.Kind, r.ID)
+		change := func(document string) {
+			t.Helper()
+			r.Document = []byte(document)
+			position, err := f.Update(t.Context(), func(tx *state.Tx) error { return tx.Put(r) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Version = position
+			time.Sleep(time.Second)
+		}
+		for _, test := range []struct {
+			document string
+			mirrored bool
+		}{
+			{`{"mount":"kv","prefix":"team-a"}`, false},
+			{`{"mount":"kv"}`, true},
+			{`{"mount":"kv","prefix":"team-b"}`, false},
+			{`{"mount":"kv","prefix":null}`, true},
+		} {
+			change(test.document)
+			if entry, _, _ := read[oldEntry](old, path); entry.Deleted == test.mirrored || test.mirrored && !sameJSON(t, entry.Document, r.Document) {
+				t.Errorf("%s: the entry is %+v, want it to be there: %t", test.document, entry, test.mirrored)
+			}
+		}
+		change(`{"mount":"kv","prefix":"team-a"}`)
+		time.Sleep(time.Minute)
+		if got := f.get(t, r.Kind, r.ID); got == nil || string(got.Document) != string(r.Document) {
+			t.Errorf("after a minute the vault object is %+v", got)
+		}
+	})
+}
+
 func TestChangeOfACredentialIsAnnouncedToTheEarlierVersionBeforeItsWrite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

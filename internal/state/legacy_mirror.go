@@ -173,7 +173,7 @@ func (m *mirroring) put(ctx context.Context, kind, id string) error {
 		}
 	}
 	next := legacyEntry{Deleted: true}
-	if r, err := m.view.Get(kind, id); err == nil {
+	if r, err := m.view.Get(kind, id); err == nil && !meansMoreInLegacy(r) {
 		next = legacyEntry{Document: r.Document, Unique: slices.Sorted(slices.Values(r.Unique))}
 		ok, err := m.claim(ctx, &old, &next)
 		if err != nil {

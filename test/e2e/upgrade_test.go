@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
@@ -64,6 +66,7 @@ func upgrade(t *testing.T, earlier string, s *site) {
 	for name, two := range map[string][2]*replica{"old to new": {old, now}, "new to old": {now, old}} {
 		s.entities(t, name, two[0], two[1], kept)
 	}
+	s.folder(t, now, old, kept)
 
 	// The last old one is stopped, another new one started, and the old one put back.
 	old.Stop(5 * time.Second)
@@ -138,6 +141,29 @@ func (s *site) entities(t *testing.T, name string, through, on *replica, p pair)
 	through.admin(t, 204, "DELETE", "/plugins/"+plugin)
 	holds("no group is required", answers("/plugins/"+plugin, 404))
 	t.Logf("%s: changes of consumers, groups and policies hold after %s at the latest", name, worst.Round(time.Millisecond))
+}
+
+// folder makes a vault object with a folder of a mount, and asks the earlier version, which
+// knows of no folders, about a pair that is in the mount beside it.
+func (s *site) folder(t *testing.T, now, old *replica, beside pair) {
+	t.Helper()
+	now.admin(t, 201, "POST", "/vault-auth", append(s.vaultForm(t, "folder", mountV1, parts.KVv1), "prefix=team-a")...)
+	now.admin(t, 201, "POST", "/policies", "name=folder", "hosts=folder.test", "vault=folder")
+	for _, r := range []*replica{now, old} {
+		var got envoy.Answer
+		measured(t, r.name+": a policy is there", func(ctx context.Context) bool {
+			a, err := envoy.Ask(ctx, r.conn, envoy.Question{
+				Method: http.MethodGet, URL: "http://folder.test/",
+				Headers: []authz.Header{{Name: "access_token", Value: beside.access}, {Name: "secret_token", Value: beside.secret}},
+			})
+			got = a
+			return err == nil && a.Policy == "folder"
+		})
+		t.Logf("%s: a pair beside the folder: allowed is %t, reason %s", r.name, got.Allowed, got.Reason)
+		if got.Allowed {
+			t.Errorf("%s: a pair beside the folder is allowed", r.name)
+		}
+	}
 }
 
 // measured waits until something is so, and fails where that takes longer than promised.
