@@ -31,6 +31,8 @@ type keeper struct {
 	mu sync.Mutex
 	// pending is what has changed since the last publication began.
 	pending pending
+	// noted is the view that pending leads to, nil before there is one.
+	noted *state.View
 	// position is how far what decisions are based on has got, and problem why it
 	// has not got further; moved is closed when either changes.
 	position int
@@ -83,10 +85,10 @@ func (k *keeper) watcher() state.Watcher {
 		Drop:  k.objects.invalidate,
 		DropAll: func() {
 			k.objects.invalidateAll()
-			k.note(pending{all: true})
+			k.note(pending{all: true}, nil)
 		},
-		Changed: func(changes []authz.Change) {
-			var p pending
+		Changed: func(changes []authz.Change, v *state.View) {
+			p := pending{all: changes == nil}
 			for _, c := range changes {
 				switch c.Kind {
 				case authz.KindConsumers:
@@ -97,14 +99,17 @@ func (k *keeper) watcher() state.Watcher {
 					p.rules = true
 				}
 			}
-			k.note(p)
+			k.note(p, v)
 		},
 	}
 }
 
-// note adds to what is pending.
-func (k *keeper) note(p pending) {
+// note adds to what is pending, which leads to v; nil if to the same view as before.
+func (k *keeper) note(p pending, v *state.View) {
 	k.mu.Lock()
+	if v != nil {
+		k.noted = v
+	}
 	now := &k.pending
 	now.all = now.all || p.all || len(now.consumers)+len(now.groups) > maxPending
 	now.rules = now.rules || p.rules
@@ -134,32 +139,28 @@ func (k *keeper) run(ctx context.Context, store *state.Store) error {
 			return nil
 		case <-k.wake:
 		}
-		if v := k.publish(store); v != nil {
+		if v := k.publish(); v != nil {
 			store.Using(v)
 		}
 	}
 }
 
-// views has the state as it is.
-type views interface {
-	View() (*state.View, error)
-}
-
-// publish makes decisions go by the state as it is, and returns that, nil if they do not.
-// Until it has succeeded once, every request is unavailable: a policy that is not known yet
-// may be stricter than those that are.
+// publish makes decisions go by the state as it was told, and returns that, nil if they do
+// not. Until it has succeeded once, every request is unavailable: a policy that is not known
+// yet may be stricter than those that are.
 //
-// What is pending is taken before the view is: so the view has it. The other way round, what
-// changed in between would be worked out from a view without it, and never again.
-func (k *keeper) publish(from views) *state.View {
+// What is pending and the view that it leads to are taken together. With an older view, what
+// is pending would never be worked out; with a newer one, what is told only then could not
+// be: of a group that was taken away no view would say any more whose it was.
+func (k *keeper) publish() *state.View {
 	k.mu.Lock()
-	p := k.pending
-	k.pending = pending{}
+	p, v := k.pending, k.noted
+	k.pending = pending{all: v == nil}
 	k.mu.Unlock()
-	v, err := from.View()
-	if err == nil {
-		err = k.use(v, &p)
+	if v == nil {
+		return nil
 	}
+	err := k.use(v, &p)
 	if err != nil {
 		k.log.Error("the new state is not used", zap.Error(err))
 		p.all = true

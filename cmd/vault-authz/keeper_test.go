@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -261,36 +262,55 @@ func TestAChangeOfAnEntityDoesNotWaitForThoseOfCredentials(t *testing.T) {
 	}
 }
 
-// changing changes the state right before a view of it is taken.
-type changing struct {
-	*state.Store
-	first func()
-}
-
-func (c changing) View() (*state.View, error) {
-	c.first()
-	return c.Store.View()
-}
-
-func TestChangeThatComesWhileThePendingOnesAreTakenIsNotLost(t *testing.T) {
+// The state has a change a moment before its watcher is told of it.
+func TestChangeThatIsToldWhileOthersArePublishedIsNotLost(t *testing.T) {
 	t.Parallel()
-	k := newTestKeeper(t)
-	const id = "00000000-0000-4000-8000-000000000001"
-	put := func(username string, version int) int {
-		position, err := k.store.Update(t.Context(), func(tx *state.Tx) error {
-			return tx.Put(authz.Record{Kind: authz.KindConsumers, ID: id, Version: version, Document: fmt.Appendf(nil, `{"id":%q,"username":%q}`, id, username)})
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return position
+	const id, group = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+	consumer := func(username string) authz.Record {
+		return authz.Record{Kind: authz.KindConsumers, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"username":%q}`, id, username)}
 	}
-	first := put("before", 0)
-	k.publish(changing{k.store, func() { put("after", first) }})
-	_, _ = k.consumers.Lookup(id)
-	k.publishNow(t)
-	if c, err := k.consumers.Lookup(id); err != nil || c.Username != "after" {
-		t.Errorf("the consumer is %+v, %v; want it as it was changed", c, err)
+	staff := authz.Record{Kind: authz.KindACLs, ID: group, Unique: []string{"group=" + id + "/staff"}, Document: fmt.Appendf(nil, `{"id":%q,"consumer":{"id":%q},"group":"staff"}`, group, id)}
+	for _, test := range []struct {
+		name          string
+		before, after func(tx *state.Tx) error
+		want          string
+	}{
+		{"a consumer is renamed", nil, func(tx *state.Tx) error {
+			r, err := tx.View().Get(authz.KindConsumers, id)
+			c := consumer("after")
+			c.Version = r.Version
+			return errors.Join(err, tx.Put(c))
+		}, "after []"},
+		{"a consumer is deleted", nil, func(tx *state.Tx) error { return tx.Delete(authz.KindConsumers, id) }, " []"},
+		{"a group is given", nil, func(tx *state.Tx) error { return tx.Put(staff) }, "before [staff]"},
+		{"a group is taken away", func(tx *state.Tx) error { return tx.Put(staff) }, func(tx *state.Tx) error { return tx.Delete(authz.KindACLs, group) }, "before []"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			k := newTestKeeper(t)
+			update := func(do func(*state.Tx) error) {
+				t.Helper()
+				if _, err := k.store.Update(t.Context(), do); err != nil {
+					t.Fatal(err)
+				}
+			}
+			update(func(tx *state.Tx) error { return tx.Put(consumer("before")) })
+			if test.before != nil {
+				update(test.before)
+			}
+			k.publishNow(t)
+			_, _ = k.consumers.Lookup(id)
+			k.early = func() {
+				k.publish()
+				_, _ = k.consumers.Lookup(id)
+			}
+			update(test.after)
+			k.publishNow(t)
+			c, err := k.consumers.Lookup(id)
+			if got := fmt.Sprint(c.Username, " ", c.Groups); got != test.want || err != nil && !errors.Is(err, authz.ErrNotFound) {
+				t.Errorf("the consumer is %q, %v; want %q", got, err, test.want)
+			}
+		})
 	}
 }
 
@@ -299,6 +319,8 @@ type testKeeper struct {
 	*keeper
 	store *state.Store
 	count int
+	// early is called before the keeper is told of a change.
+	early func()
 }
 
 func newTestKeeper(t *testing.T) *testKeeper {
@@ -310,14 +332,19 @@ func newTestKeeper(t *testing.T) *testKeeper {
 		t.Fatal(err)
 	}
 	k := newKeeper(&c, newObjects(newShared(), digester, prometheus.NewRegistry(), zap.NewNop()), authz.New(snapshot, digester, c.Grammar), zap.NewNop())
-	store, err := state.New(memkv.New(), state.DefaultConfig(), k.watcher(), zap.NewNop())
-	if err != nil {
+	all := &testKeeper{keeper: k, early: func() {}}
+	w := k.watcher()
+	changed := w.Changed
+	w.Changed = func(changes []authz.Change, v *state.View) {
+		all.early()
+		changed(changes, v)
+	}
+	if all.store, err = state.New(memkv.New(), state.DefaultConfig(), w, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Refresh(t.Context()); err != nil {
+	if err := all.store.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	all := &testKeeper{keeper: k, store: store}
 	all.publishNow(t)
 	return all
 }
@@ -330,7 +357,7 @@ func (k *testKeeper) publishNow(t *testing.T) {
 	for {
 		select {
 		case <-k.wake:
-			k.publish(k.store)
+			k.publish()
 			k.count++
 		default:
 			return
@@ -387,14 +414,14 @@ func TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.publish(k.store) != nil {
+	if k.publish() != nil {
 		t.Error("decisions are made by what could not be taken in")
 	}
 	if err := k.reached(t.Context(), v.Position()); err == nil || strings.Contains(err.Error(), "secret of") {
 		t.Errorf("reached = %v, want an error without the text of the panic", err)
 	}
 	from.panics.Store(false)
-	if k.publish(k.store) == nil {
+	if k.publish() == nil {
 		t.Errorf("decisions are not made by it when it can be taken in: %v", k.problem)
 	}
 	if _, known := k.opened(id, v.Position()); !known {

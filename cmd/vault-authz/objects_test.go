@@ -33,7 +33,7 @@ func TestARevocationDoesNotWaitForAVaultObjectToBeOpened(t *testing.T) {
 	told := newKeeper(&config.Config{}, o, nil, zap.NewNop()).watcher()
 	told.Drop(demoAccessToken)
 	told.DropAll()
-	told.Changed([]authz.Change{{Kind: authz.KindVaults}})
+	told.Changed([]authz.Change{{Kind: authz.KindVaults}}, nil)
 	close(from.goOn)
 	<-done
 }

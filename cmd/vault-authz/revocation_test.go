@@ -274,7 +274,7 @@ func play(t *testing.T, seed uint64) {
 	}
 	c := demoConfig()
 	var err error
-	none := state.Watcher{Drop: func(string) {}, DropAll: func() {}, Changed: func([]authz.Change) {}}
+	none := state.Watcher{Drop: func(string) {}, DropAll: func() {}, Changed: func([]authz.Change, *state.View) {}}
 	if d.other, err = state.New(d.kv, state.DefaultConfig(), none, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}

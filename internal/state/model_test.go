@@ -35,7 +35,7 @@ func newGateway(t *testing.T, c *cluster, at int, random *rand.Rand) *gateway {
 	s, err := state.New(g.conn, state.DefaultConfig(), state.Watcher{
 		Drop:    func(token string) { g.drop(func() { delete(g.cache, token) }) },
 		DropAll: func() { g.drop(func() { clear(g.cache) }) },
-		Changed: func([]authz.Change) {},
+		Changed: func([]authz.Change, *state.View) {},
 	}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)

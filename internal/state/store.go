@@ -78,8 +78,9 @@ type Watcher struct {
 	Drop func(accessToken string)
 	// DropAll: any credential and any entity may have changed.
 	DropAll func()
-	// Changed: these entities have changed.
-	Changed func([]Change)
+	// Changed: these entities are others in the view than in the one before it; with nil,
+	// any may be.
+	Changed func([]Change, *View)
 }
 
 // A Store is the shared log and this replica's copy of the state. It is safe for
@@ -243,6 +244,7 @@ func (s *Store) tell(e effects) {
 	}
 	now := time.Now()
 	if e.all {
+		s.watch.Changed(nil, s.shown.Load())
 		s.watch.DropAll()
 		s.allSuspect = now
 		if !e.first {
@@ -258,7 +260,7 @@ func (s *Store) tell(e effects) {
 		s.suspects[key] = now
 	}
 	if len(e.changes) > 0 {
-		s.watch.Changed(e.changes)
+		s.watch.Changed(e.changes, s.shown.Load())
 	}
 }
 

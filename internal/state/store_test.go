@@ -48,7 +48,7 @@ func (n *node) watcher() state.Watcher {
 	return state.Watcher{
 		Drop:    func(key string) { locked(func() { n.dropped[key]++ }) },
 		DropAll: func() { locked(func() { n.all++ }) },
-		Changed: func(c []state.Change) { locked(func() { n.changed += len(c) }) },
+		Changed: func(c []state.Change, _ *state.View) { locked(func() { n.changed += len(c) }) },
 	}
 }
 

@@ -100,7 +100,7 @@ func (s *site) open(token string) error {
 	if err != nil {
 		return err
 	}
-	s.store, err = sharedstate.New(engine, sharedstate.DefaultConfig(), sharedstate.Watcher{Drop: func(string) {}, DropAll: func() {}, Changed: func([]authz.Change) {}}, zap.NewNop())
+	s.store, err = sharedstate.New(engine, sharedstate.DefaultConfig(), sharedstate.Watcher{Drop: func(string) {}, DropAll: func() {}, Changed: func([]authz.Change, *sharedstate.View) {}}, zap.NewNop())
 	return err
 }
 
