@@ -222,6 +222,27 @@ func TestCredentialThatTheEarlierVersionChangesIsDroppedUntilItIsWritten(t *test
 	})
 }
 
+// Each version has its own turns: that a change through this one is done says nothing of
+// one that the other has announced and not written yet.
+func TestCredentialThatTheEarlierVersionChangesIsDroppedWhateverIsDoneThroughThisOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(settle)
+		old, f := sideBySide(t)
+		old.announce(state.KindCredentials, "token")
+		time.Sleep(1200 * time.Millisecond)
+		if err := f.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1800 * time.Millisecond)
+		written := f.drops("token")
+		time.Sleep(1200 * time.Millisecond)
+		if f.drops("token") == written {
+			t.Error("it was not dropped after the earlier version has written it, 3 s after it was announced")
+		}
+	})
+}
+
 func TestChangesReachTheEarlierVersion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

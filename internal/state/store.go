@@ -257,7 +257,10 @@ func (s *Store) tell(e effects) {
 	}
 	for _, key := range e.done {
 		s.watch.Drop(key)
-		s.suspects[key] = now
+		// The earlier version has its own turns, and may be about to write all the same.
+		if s.replica.view.bridge == nil || s.suspects[key].Before(now) {
+			s.suspects[key] = now
+		}
 	}
 	if len(e.changes) > 0 {
 		s.watch.Changed(e.changes, s.shown.Load())
