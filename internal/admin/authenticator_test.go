@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +98,45 @@ func TestEverythingButTheAnswerIsBehindTheGuard(t *testing.T) {
 	for _, path := range []string{"/", "/openapi.yaml", "/consumers", "/none", "//"} {
 		if got := b.get(path).status; got != 401 {
 			t.Errorf("GET %s without a token: got %d, want 401", path, got)
+		}
+	}
+}
+
+func TestEveryRouteIsBehindTheAuthenticator(t *testing.T) {
+	t.Parallel()
+	parameter := regexp.MustCompile(`\{[^}]*\}`)
+	for _, vaults := range []bool{true, false} {
+		b := newBench(t, authenticating, func(c *Config, _ *Dependencies) { c.Vaults = vaults })
+		for _, r := range b.api.routes() {
+			reads := r.method == http.MethodGet
+			for _, test := range []struct {
+				caller  string
+				headers map[string]string
+				want    int
+				skip    bool
+			}{
+				{"nobody", nil, 401, false},
+				{"an unknown token", map[string]string{headerKong: "none"}, 401, false},
+				{"two callers", map[string]string{headerKong: "first", "Authorization": "Bearer second"}, 401, false},
+				{"another host", map[string]string{headerKong: "first", "Host": "evil.example.com"}, 421, false},
+				{"a token that reads", map[string]string{headerKong: "reads", "User-Agent": "decK/1.0"}, 403, reads},
+				{"a web page", map[string]string{headerKong: "first", "Sec-Fetch-Site": "cross-site"}, 403, reads},
+			} {
+				if test.skip {
+					continue
+				}
+				b.headers = test.headers
+				for _, prefix := range []string{"", "/" + workspace} {
+					target := prefix + parameter.ReplaceAllString(r.pattern, "x")
+					b.api.authenticator.failures = newFailures()
+					if got := b.json(r.method, target, `{"username":"x"}`).status; got != test.want {
+						t.Errorf("%s: %s %s: got %d, want %d", test.caller, r.method, target, got, test.want)
+					}
+				}
+			}
+		}
+		if n := b.audit.Len(); n > 0 {
+			t.Errorf("%d changes were made", n)
 		}
 	}
 }
