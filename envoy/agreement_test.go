@@ -111,11 +111,16 @@ func nested(depth int) []byte {
 	return enclosed(&w, depth)
 }
 
-// nestedNumber is the same with a number in place of the last entry of a struct.
-func nestedNumber(depth int) []byte {
+// nestedNumber is the same with a number in place of the last entry of a struct, which
+// is in so many lists: those go two messages deep, where an entry goes three.
+func nestedNumber(depth, lists int) []byte {
 	var w writer
 	w.number(1, 7)
 	w.enclose(valueStruct, 0)
+	for range lists {
+		w.enclose(1, 0)
+		w.enclose(valueList, 0)
+	}
 	return enclosed(&w, depth)
 }
 
@@ -301,7 +306,9 @@ func TestTheReaderGoesAsDeepAsTheGeneratedDecoder(t *testing.T) {
 		if _, ok := agree(t, newRequestSchema(), nested(depth)); ok {
 			deepest = depth
 		}
-		agree(t, newRequestSchema(), nestedNumber(depth))
+		for lists := range 3 {
+			agree(t, newRequestSchema(), nestedNumber(depth, lists))
+		}
 	}
 	if deepest == 0 || deepest == maxDepth/3+4 {
 		t.Errorf("the deepest message that was read: %d; the limit is not between those tried", deepest)

@@ -1,13 +1,19 @@
 package state_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/memkv"
@@ -130,15 +136,145 @@ func TestLateWritesOfACheckpointThatWasTakenOverAreNotMade(t *testing.T) {
 		synctest.Wait()
 		b := open(t, kv)
 		n := ring/2 + 1
-		for range 80 { // a second each
-			fill(t, b, n, n+1)
-			n++
-			time.Sleep(time.Second)
+		for range 8 {
+			for range 10 { // a second each
+				fill(t, b, n, n+1)
+				n++
+				time.Sleep(time.Second)
+			}
 			wantConsumers(t, readAnew(t, kv), n)
 		}
 		time.Sleep(time.Minute)
 		wantConsumers(t, readAnew(t, kv), n)
 	})
+}
+
+// TestCheckpointIsWrittenBeforeTheLogIsFull, again and again, and by one of the replicas.
+func TestCheckpointIsWrittenBeforeTheLogIsFull(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var announced atomic.Int64
+		kv := memkv.New()
+		engine := announcing{kv, &announced}
+		a, aLogs := openLogged(t, engine)
+		b, bLogs := openLogged(t, engine)
+		for i := range 4 * ring {
+			create(t, a, long(2*i))
+			synctest.Wait()
+			create(t, b, long(2*i+1))
+			synctest.Wait()
+			raw, _, err := kv.Read(t.Context(), "checkpoint")
+			var at struct{ Segment int }
+			if err := errors.Join(err, json.Unmarshal(raw, &at)); err != nil {
+				t.Fatal(err)
+			}
+			if behind := 2*i + 2 - at.Segment; behind > ring/2+1 {
+				t.Fatalf("after %d segments the checkpoint is %d behind, want at most half of the ring, %d", 2*i+2, behind, ring/2)
+			}
+		}
+		// The first entry, and for each checkpoint its announcement and its end.
+		written := aLogs.FilterMessageSnippet("checkpoint of the state written").Len() + bLogs.FilterMessageSnippet("checkpoint of the state written").Len()
+		if got := int(announced.Load()); written > 8*ring/(ring/2) || got != 1+2*written {
+			t.Errorf("%d checkpoints of %d segments with %d writes of the entry, want one for each half of the ring, with two writes", written, 8*ring, got)
+		}
+		if warned := aLogs.FilterLevelExact(zap.WarnLevel).Len() + bLogs.FilterLevelExact(zap.WarnLevel).Len(); warned != 0 {
+			t.Errorf("%d warnings, want none", warned)
+		}
+	})
+}
+
+// announcing counts the writes of the entry of the checkpoint.
+type announcing struct {
+	state.Engine
+	writes *atomic.Int64
+}
+
+func (a announcing) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
+	if path == "checkpoint" {
+		a.writes.Add(1)
+	}
+	return a.Engine.WriteVersion(ctx, path, document, cas)
+}
+
+// openLogged is open with what is logged.
+func openLogged(t *testing.T, kv state.Engine) (*node, *observer.ObservedLogs) {
+	t.Helper()
+	core, logs := observer.New(zap.InfoLevel)
+	n := &node{dropped: map[string]int{}}
+	s, err := state.New(kv, state.DefaultConfig(), n.watcher(), zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Store = s
+	return n, logs
+}
+
+func TestCheckpointThatFailsIsLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, logs := openLogged(t, pieces{memkv.New(), func(context.Context) error { return errServer }})
+		fill(t, n, 0, ring/2+1)
+		synctest.Wait()
+		if got := logs.FilterMessageSnippet("no checkpoint of the state was written").Len(); got != 1 || logs.Len() != 1 {
+			t.Errorf("%d lines of %d say that no checkpoint was written, want one", got, logs.Len())
+		}
+	})
+}
+
+// refusing refuses to announce a checkpoint, as if another replica had been faster.
+type refusing struct {
+	state.Engine
+	pieces atomic.Int64
+}
+
+func (r *refusing) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
+	switch {
+	case path == "checkpoint" && cas > 0:
+		return 0, false, nil
+	case strings.HasPrefix(path, "checkpoint-"):
+		r.pieces.Add(1)
+	}
+	return r.Engine.WriteVersion(ctx, path, document, cas)
+}
+
+func TestCheckpointThatCannotBeAnnouncedIsNotBegun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := &refusing{Engine: memkv.New()}
+		n, logs := openLogged(t, kv)
+		fill(t, n, 0, ring/2+1)
+		synctest.Wait()
+		if kv.pieces.Load() != 0 || logs.Len() != 0 {
+			t.Errorf("%d pieces were written, and logged: %v; want none, and nothing", kv.pieces.Load(), logs.All())
+		}
+	})
+}
+
+func TestPieceOfAnotherCheckpointIsNotRead(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string][2]string{
+		"by another writer": {`"by":"`, `"by":"x`},
+		"of another place":  {`"piece":0`, `"piece":1`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const path = "checkpoint-b/0000"
+				kv := memkv.New()
+				fill(t, open(t, kv), 0, ring/2+1)
+				synctest.Wait()
+				raw, _, err := kv.Read(t.Context(), path)
+				other := bytes.Replace(raw, []byte(change[0]), []byte(change[1]), 1)
+				if err != nil || bytes.Equal(raw, other) {
+					t.Fatalf("the piece is not what it was: %v", err)
+				}
+				kv.Put(path, other)
+				if err := open(t, kv).Refresh(t.Context()); !errors.Is(err, authz.ErrUnavailable) || !strings.Contains(err.Error(), "do not fit together") {
+					t.Errorf("Refresh = %v, want that the checkpoint and the log do not fit together", err)
+				}
+			})
+		})
+	}
 }
 
 // TestEntryThatCannotBeUnderstoodIsRefusedAndLeftAlone: whatever is wrong with it.

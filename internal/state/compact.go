@@ -63,7 +63,7 @@ func (s *Store) compact(ctx context.Context) error {
 		return nil
 	}
 	over := ""
-	if s.compacting.other != "" && time.Since(s.compacting.since) >= checkpointPatience {
+	if time.Since(s.compacting.since) >= checkpointPatience {
 		over = s.compacting.other
 	}
 	taken, err := takeCheckpoint(ctx, s.kv, log, v, number, over)

@@ -156,6 +156,24 @@ func TestRevocationAfterAnOutageIsDroppedWithinAnInterval(t *testing.T) {
 	}
 }
 
+func TestLagIsTheTimeSinceTheLastProof(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		n, _, stop := follow(t, kv)
+		time.Sleep(10 * time.Second)
+		if got := n.Lag(); got < 0 || got > interval {
+			t.Errorf("Lag = %s while the server answers, want at most %s", got, interval)
+		}
+		kv.Fail(errServer)
+		time.Sleep(10 * time.Second)
+		if got := n.Lag(); got < 10*time.Second || got > 10*time.Second+interval {
+			t.Errorf("Lag = %s after 10s without an answer, want that and at most %s more", got, interval)
+		}
+		stop()
+	})
+}
+
 // TestEverythingIsReadAgainHoweverLongItTakes, and requests are not decided meanwhile
 // for longer than the promise.
 func TestEverythingIsReadAgainHoweverLongItTakes(t *testing.T) {

@@ -29,6 +29,7 @@ func TestGateAfterAStop(t *testing.T) {
 		{"noticed by a caller", func(state.TestGate) {}, limit + time.Millisecond, true},
 		{"noticed by the sign of life", func(g state.TestGate) { g.Alive() }, limit + time.Millisecond, true},
 		{"noticed by the reading in flight", func(g state.TestGate) { g.Polled(1, true, 0) }, limit + time.Millisecond, true},
+		{"a sign of life that is just in time", func(g state.TestGate) { g.Alive() }, limit, false},
 		{"too short to matter", func(state.TestGate) {}, limit, false},
 	}
 	for _, tt := range tests {
@@ -72,6 +73,19 @@ func TestGateAfterAStop(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestGateIsShutBeforeTheFirstReading(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := state.NewTestGate(state.DefaultConfig())
+		g.Alive()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := g.Pass(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Pass = %v, want that it waits", err)
+		}
+	})
 }
 
 // TestGateCountsFromTheReadingBefore: what a reading finds may have been made since
@@ -230,6 +244,31 @@ func TestGateCountsAReloadFromWhenTheLogWasLost(t *testing.T) {
 		g.Use(1)
 		if err := g.Pass(t.Context()); err != nil {
 			t.Errorf("Pass = %v when what was read is in use", err)
+		}
+	})
+}
+
+// What was read anew proves nothing about what was made since, and takes no proof away.
+func TestGateKeepsItsProofWhenEverythingWasRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := state.NewTestGate(state.DefaultConfig())
+		for range 60 {
+			g.Polled(g.Now(), true, 0)
+			time.Sleep(time.Second)
+		}
+		g.Lose()
+		g.Loaded(true, 1)
+		g.Use(1)
+		if err := g.Pass(t.Context()); err != nil {
+			t.Errorf("Pass = %v a second after the last reading", err)
+		}
+		for range 30 {
+			time.Sleep(time.Second)
+			g.Alive()
+		}
+		if err := g.Pass(t.Context()); !errors.Is(err, authz.ErrUnavailable) {
+			t.Errorf("Pass = %v half a minute after the last reading, want %v", err, authz.ErrUnavailable)
 		}
 	})
 }
