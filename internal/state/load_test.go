@@ -48,6 +48,7 @@ func large(t *testing.T) *memkv.Engine {
 		r.Document = fmt.Appendf(nil, `{"id":%q,"padding":%q}`, r.ID, strings.Repeat("x", 100<<10))
 		create(t, n, r)
 	}
+	synctest.Wait() // for the checkpoint
 	return kv
 }
 
