@@ -96,6 +96,7 @@ func TestHoldOutlivesACheckpoint(t *testing.T) {
 		if len(taken) != 1 || <-taken != nil {
 			t.Error("the other replica does not go on when the hold is over")
 		}
+		time.Sleep(time.Second) // for what goes on in the background
 	})
 }
 

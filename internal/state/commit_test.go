@@ -36,6 +36,14 @@ func (l *lateWriter) WriteVersion(ctx context.Context, path string, document []b
 	return l.Engine.WriteVersion(ctx, path, document, cas)
 }
 
+// add is create for any goroutine.
+func add(t *testing.T, n *node, r state.Record) {
+	t.Helper()
+	if _, err := n.Update(t.Context(), func(tx *state.Tx) error { return tx.Put(r) }); err != nil {
+		t.Errorf("Update = %v", err)
+	}
+}
+
 func TestChangeThatIsMadeLateIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -81,7 +89,7 @@ func TestChangesAtATimeThatDoNotFitIntoOneLineAreAllMade(t *testing.T) {
 				for i := 1; i <= calls; i++ {
 					r := consumer(i)
 					r.Document = fmt.Appendf(nil, `{"id":%q,"padding":%q}`, r.ID, strings.Repeat("x", 120<<10))
-					wg.Go(func() { create(t, n, r) })
+					wg.Go(func() { add(t, n, r) })
 				}
 				wg.Wait()
 				wantConsumers(t, view(t, n), 1+calls)
@@ -137,7 +145,7 @@ func TestReplicaDoesNotWriteBesideItself(t *testing.T) {
 		create(t, n, consumer(0))
 		var wg sync.WaitGroup
 		for i := 1; i < 100; i++ {
-			wg.Go(func() { create(t, n, consumer(i)) })
+			wg.Go(func() { add(t, n, consumer(i)) })
 			if i%2 == 0 {
 				time.Sleep(time.Millisecond)
 			}
@@ -234,7 +242,7 @@ func TestCallThatGivesUpIsTold(t *testing.T) {
 		kv := &oneAtATime{Engine: memkv.New()}
 		n := open(t, kv)
 		create(t, n, consumer(0))
-		go create(t, n, consumer(1)) // is being written
+		go add(t, n, consumer(1)) // is being written
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()

@@ -103,6 +103,38 @@ func view(t *testing.T, n *node) *state.View {
 	return v
 }
 
+func TestConfigIsValidWithinItsBounds(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(*state.Config)
+		want   string
+	}{
+		{"the defaults", func(*state.Config) {}, ""},
+		{"the least of all", func(c *state.Config) {
+			*c = state.Config{Interval: 10 * time.Millisecond, Margin: 1, WriteWithin: 1, HoldGrace: 2}
+		}, ""},
+		{"the most of all", func(c *state.Config) {
+			*c = state.Config{Interval: time.Minute, Margin: time.Minute, MaxStale: time.Hour, WriteWithin: time.Minute, HoldGrace: 2 * time.Minute}
+		}, ""},
+		{"a short interval", func(c *state.Config) { c.Interval = 10*time.Millisecond - 1 }, "interval:"},
+		{"a long interval", func(c *state.Config) { c.Interval = time.Minute + 1 }, "interval:"},
+		{"no margin", func(c *state.Config) { c.Margin = 0 }, "margin:"},
+		{"a long margin", func(c *state.Config) { c.Margin = time.Minute + 1 }, "margin:"},
+		{"a negative staleness", func(c *state.Config) { c.MaxStale = -1 }, "max_stale:"},
+		{"no time to write", func(c *state.Config) { c.WriteWithin = 0 }, "write_within:"},
+		{"much time to write", func(c *state.Config) { c.WriteWithin, c.HoldGrace = time.Minute+1, time.Hour }, "write_within:"},
+		{"a short grace", func(c *state.Config) { c.HoldGrace = 2*c.WriteWithin - 1 }, "hold_grace:"},
+	} {
+		c := state.DefaultConfig()
+		test.change(&c)
+		err := c.Validate()
+		if (err == nil) != (test.want == "") || err != nil && (!strings.HasPrefix(err.Error(), test.want) || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("%s: %v, want one mistake that begins with %q, or none", test.name, err, test.want)
+		}
+	}
+}
+
 func TestChangeOfOneReplicaIsSeenByAnother(t *testing.T) {
 	t.Parallel()
 	kv := memkv.New()
