@@ -251,6 +251,56 @@ func TestCheckpointThatCannotBeAnnouncedIsNotBegun(t *testing.T) {
 	})
 }
 
+// between does something before the second reading of the entry of the checkpoint, once
+// it is armed.
+type between struct {
+	state.Engine
+	armed bool
+	reads int
+	do    func()
+}
+
+func (b *between) ReadVersion(ctx context.Context, path string) ([]byte, int, bool, error) {
+	if b.armed && path == "checkpoint" {
+		if b.reads++; b.reads == 2 {
+			b.do()
+		}
+	}
+	return b.Engine.ReadVersion(ctx, path)
+}
+
+func TestCheckpointIsNotReplacedByAnEarlierOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		position := func() int {
+			raw, _, err := kv.Read(t.Context(), "checkpoint")
+			var at struct{ Position int }
+			if err := errors.Join(err, json.Unmarshal(raw, &at)); err != nil {
+				t.Error(err)
+			}
+			return at.Position
+		}
+		late := &between{Engine: kv}
+		a, b := open(t, late), open(t, kv)
+		fill(t, a, 0, ring/2-1)
+		later := 0
+		late.armed, late.do = true, func() {
+			for i := ring / 2; i < ring; i++ {
+				add(t, b, long(i))
+			}
+			time.Sleep(time.Second)
+			later = position()
+		}
+		add(t, a, long(ring/2-1)) // due now
+		time.Sleep(time.Minute)
+		if later == 0 || position() != later {
+			t.Errorf("the checkpoint is at %d, want it at %d as before", position(), later)
+		}
+		wantConsumers(t, readAnew(t, kv), ring)
+	})
+}
+
 func TestPieceOfAnotherCheckpointIsNotRead(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string][2]string{

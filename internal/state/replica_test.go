@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/memkv"
@@ -41,6 +42,10 @@ func TestLogThatDoesNotGoOnFromWhatIsKnownIsReadAnew(t *testing.T) {
 		{"a line is missing", func(kv *memkv.Engine) { putSegment(kv, "00", 0, 1, false, putLine(0)) }, true, "0"},
 		{"a line is another", func(kv *memkv.Engine) { putSegment(kv, "00", 0, 1, false, putLine(0), putLine(7), putLine(8)) }, true, "0 7 8"},
 		{"the segment is not there any more", func(kv *memkv.Engine) { _ = kv.Delete(context.Background(), "log/00") }, true, ""},
+		{"it goes on, and was put back", func(kv *memkv.Engine) {
+			_ = kv.Delete(context.Background(), "log/00")
+			putSegment(kv, "00", 0, 1, false, putLine(0), putLine(1), putLine(2))
+		}, true, "0 1 2"},
 		{"it begins later", func(kv *memkv.Engine) { putSegment(kv, "00", 0, 2, false, putLine(1), putLine(2)) }, true, "refused"},
 		{"it begins later in the next segment", func(kv *memkv.Engine) {
 			putSegment(kv, "00", 0, 1, true, putLine(0), putLine(1))
@@ -63,6 +68,7 @@ func TestLogThatDoesNotGoOnFromWhatIsKnownIsReadAnew(t *testing.T) {
 			t.Parallel()
 			kv := memkv.New()
 			kv.Put("checkpoint", []byte(`{"format":2,"log":"x","position":0,"segment":0,"set":"a","pieces":0}`))
+			putSegment(kv, "00", 0, 1, false, putLine(0))
 			putSegment(kv, "00", 0, 1, false, putLine(0), putLine(1))
 			n := open(t, kv)
 			wantConsumers(t, view(t, n), 2)
@@ -93,4 +99,29 @@ func TestLogThatDoesNotGoOnFromWhatIsKnownIsReadAnew(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReadingThatIsOutOfDateByItsEndIsIgnored: this replica has made a change meanwhile.
+func TestReadingThatIsOutOfDateByItsEndIsIgnored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := &lateRead{Engine: memkv.New()}
+		n := open(t, kv)
+		create(t, n, consumer(0))
+		view(t, n)
+		before := n.dropsOfAll()
+		kv.after = aWhile
+		refreshed := make(chan error, 1)
+		go func() { refreshed <- n.Refresh(t.Context()) }()
+		synctest.Wait()
+		kv.after = 0
+		create(t, n, consumer(1))
+		if err := <-refreshed; err != nil {
+			t.Errorf("Refresh = %v", err)
+		}
+		if n.dropsOfAll() != before {
+			t.Error("everything was read anew, want nothing")
+		}
+		wantConsumers(t, view(t, n), 2)
+	})
 }
