@@ -208,7 +208,11 @@ func TestCancelledLookupReturnsAnErrorNeverAValue(t *testing.T) {
 				t.Errorf("Lookup(cancelled, %q) = %+v, %v; want context.Canceled", key, got, err)
 			}
 		}
+		if got, news, err := c.Recheck(ctx, "alice", time.Now()); !errors.Is(err, context.Canceled) || news || got != (record{}) {
+			t.Errorf("Recheck(cancelled) = %+v, news %t, %v; want context.Canceled", got, news, err)
+		}
 		synctest.Wait()
+		wantLoads(t, s, "alice", 1)
 		wantLoads(t, s, "bob", 0)
 	})
 }
