@@ -44,6 +44,10 @@ func TestNextWaitsForAHoldAsLongAsItsWriteMayHappen(t *testing.T) {
 		{"it was written", writing(nil), nil, 0},
 		{"it was refused", writing(state.ErrConflict), state.ErrConflict, 0},
 		{"nobody knows", writing(errServer), errServer, holdGrace},
+		{"the write panics", func(commit func(context.Context, func(context.Context) error) error) (err error) {
+			defer func() { _ = recover() }()
+			return commit(context.Background(), func(context.Context) error { panic("boom") })
+		}, nil, holdGrace},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -143,6 +143,10 @@ func TestChangeOfOneReplicaIsSeenByAnother(t *testing.T) {
 		t.Errorf("the view before the first reading: %v, want that it is unavailable", err)
 	}
 	position := create(t, a, consumer(1), consumer(2))
+	view(t, b)
+	if a.changed != 2 {
+		t.Errorf("a was told of %d changes of its own, want 2", a.changed)
+	}
 	v := view(t, b)
 	if v.Position() != position || v.Len(state.KindConsumers) != 2 {
 		t.Fatalf("b is at %d with %d consumers, want %d with 2", v.Position(), v.Len(state.KindConsumers), position)
@@ -325,7 +329,7 @@ func (m *misleading) WriteVersion(ctx context.Context, path string, document []b
 
 func TestChangeThatWasMadeThoughItWasRefusedIsMadeOnce(t *testing.T) {
 	t.Parallel()
-	kv := &misleading{Engine: memkv.New()}
+	kv := &misleading{Engine: memkv.New(), left: 1} // also the first of all
 	n := open(t, kv)
 	create(t, n, consumer(1))
 	kv.left = 1
