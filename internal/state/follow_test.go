@@ -156,6 +156,78 @@ func TestRevocationAfterAnOutageIsDroppedWithinAnInterval(t *testing.T) {
 	}
 }
 
+func TestFollowLogsAnOutageAndItsEndOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		_, logs, stop := follow(t, kv)
+		for outages := 1; outages <= 3; outages++ {
+			time.Sleep(10 * time.Second)
+			kv.Fail(errServer)
+			time.Sleep(10 * time.Second)
+			kv.Fail(nil)
+			time.Sleep(10 * time.Second)
+			begun, ended := logs.FilterMessageSnippet("are not seen").Len(), logs.FilterMessageSnippet("are seen again").Len()
+			if begun != outages || ended != outages {
+				t.Errorf("%d lines say that changes are not seen, and %d that they are again, want %d each", begun, ended, outages)
+			}
+		}
+		stop()
+	})
+}
+
+func TestFollowReadsOnceInAnInterval(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var readings atomic.Int64
+		_, _, stop := follow(t, paced{memkv.New(), func(ctx context.Context, path string) error {
+			if path == "sync" {
+				readings.Add(1)
+			}
+			return takes(ctx, 100*time.Millisecond)
+		}})
+		time.Sleep(10 * time.Second)
+		before := readings.Load()
+		time.Sleep(time.Minute)
+		if got := readings.Load() - before; got < 54 || got > 67 {
+			t.Errorf("%d readings in a minute, want one each second, give or take a tenth", got)
+		}
+		stop()
+	})
+}
+
+// TestWhatMayHaveChangedIsDroppedAgainForAWhile: its write may take that long. Then it is
+// left alone.
+func TestWhatMayHaveChangedIsDroppedAgainForAWhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		n, _, stop := follow(t, kv)
+		time.Sleep(3 * time.Second)
+		if got := n.dropsOfAll(); got != 1 {
+			t.Errorf("all credentials were dropped %d times when the state was read, want once", got)
+		}
+		time.Sleep(time.Minute)
+		if got := n.dropsOfAll(); got != 2 {
+			t.Errorf("all credentials were dropped %d times, want once more after a while", got)
+		}
+		err := open(t, kv).Take(t.Context(), "token", writing(errServer))
+		if !errors.Is(err, errServer) {
+			t.Fatal(err)
+		}
+		began, last := time.Now(), time.Time{}
+		for drops := 0; time.Since(began) < time.Minute; time.Sleep(100 * time.Millisecond) {
+			if now := n.drops("token"); now > drops {
+				drops, last = now, time.Now()
+			}
+		}
+		if after := last.Sub(began); after < writeWithin+2*time.Second || after > writeWithin+2*time.Second+2*interval {
+			t.Errorf("the credential was dropped for the last time after %s, want that soon after %s", after, writeWithin+2*time.Second)
+		}
+		stop()
+	})
+}
+
 func TestLagIsTheTimeSinceTheLastProof(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
