@@ -151,8 +151,8 @@ func TestReplicaThatStartsDropsWhatMayBeWrittenMeanwhile(t *testing.T) {
 		go func() { followed <- b.Follow(ctx) }()
 		time.Sleep(2 * time.Second)
 		held := b.drops("held")
-		if b.everything() != 2 || held < 2 {
-			t.Errorf("in the first 2 s everything was dropped %d times, want 2, and the credential under a hold %d times, want more than once", b.everything(), held)
+		if b.dropsOfAll() != 2 || held < 2 {
+			t.Errorf("in the first 2 s everything was dropped %d times, want 2, and the credential under a hold %d times, want more than once", b.dropsOfAll(), held)
 		}
 		time.Sleep(time.Second)
 		close(finish)
@@ -164,8 +164,8 @@ func TestReplicaThatStartsDropsWhatMayBeWrittenMeanwhile(t *testing.T) {
 		if b.drops("held") == before {
 			t.Error("the credential is not dropped after it was written")
 		}
-		if b.everything() != 2 {
-			t.Errorf("everything was dropped %d times, want 2", b.everything())
+		if b.dropsOfAll() != 2 {
+			t.Errorf("everything was dropped %d times, want 2", b.dropsOfAll())
 		}
 		stop()
 		if err := <-followed; err != nil {

@@ -58,13 +58,6 @@ func (n *node) drops(key string) int {
 	return n.dropped[key]
 }
 
-// everything is how often everything was dropped.
-func (n *node) everything() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.all
-}
-
 func id(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", i) }
 
 func consumer(i int) state.Record {
