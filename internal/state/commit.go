@@ -23,6 +23,8 @@ const (
 	maxGroup = 1024
 	// roomTimeout bounds the wait for room in the log, in which nothing is committed.
 	roomTimeout = time.Minute
+	// roomPause is the time between two looks whether another replica has made room.
+	roomPause = 200 * time.Millisecond
 )
 
 // A queue brings together what is committed at the same time.
@@ -119,7 +121,9 @@ func (s *Store) makeRoom() {
 	if full {
 		ctx, cancel := context.WithTimeout(context.Background(), roomTimeout) //nolint:forbidigo // it is for all that wait, and bounded
 		defer cancel()
-		_ = s.compact(ctx)
+		// Another replica may be at it, or have died at it.
+		for errors.Is(s.compact(ctx), errBusy) && pause(ctx, jitter(roomPause, roomPause)) == nil {
+		}
 	}
 }
 

@@ -26,15 +26,50 @@ func (s slowPieces) WriteVersion(ctx context.Context, path string, document []by
 	return s.Engine.WriteVersion(ctx, path, document, cas)
 }
 
+// lostPieces begins checkpoints, and ends none.
+type lostPieces struct{ state.Engine }
+
+func (l lostPieces) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
+	if strings.HasPrefix(path, "checkpoint-") {
+		return 0, false, errServer
+	}
+	return l.Engine.WriteVersion(ctx, path, document, cas)
+}
+
+// sealing is a consumer that takes a segment of its own.
+func sealing(i int) state.Record {
+	r := consumer(i)
+	r.Document = fmt.Appendf(nil, `{"id":%q,"padding":%q}`, r.ID, strings.Repeat("x", 17<<10))
+	return r
+}
+
+func TestChangesWaitUntilACheckpointThatNobodyEndsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		dies := open(t, lostPieces{kv})
+		for i := range 40 {
+			create(t, dies, sealing(i))
+		}
+		synctest.Wait()
+		n := open(t, kv)
+		for i := range 100 {
+			create(t, n, sealing(40+i))
+		}
+		if v := view(t, n); v.Len(state.KindConsumers) != 140 {
+			t.Errorf("%d consumers, want 140", v.Len(state.KindConsumers))
+		}
+		synctest.Wait()
+		time.Sleep(time.Minute) // a checkpoint may be under way
+	})
+}
+
 func TestChangesThatComeFasterThanCheckpointsWaitForThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := open(t, slowPieces{memkv.New()})
 		for i := range 300 {
-			r := consumer(i)
-			// Each seals its segment.
-			r.Document = fmt.Appendf(nil, `{"id":%q,"padding":%q}`, r.ID, strings.Repeat("x", 17<<10))
-			create(t, n, r)
+			create(t, n, sealing(i))
 		}
 		if v := view(t, n); v.Len(state.KindConsumers) != 300 {
 			t.Errorf("%d consumers, want 300", v.Len(state.KindConsumers))
