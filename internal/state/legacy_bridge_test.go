@@ -513,12 +513,14 @@ func TestNameThatWasGivenInBothVersionsIsDeniedAndSaid(t *testing.T) {
 		theirs.ID = id(102)
 		rule, theirRule := ours, theirs
 		rule.Kind, theirRule.Kind = state.KindPolicies, state.KindPolicies
-		create(t, f.node, ours, rule)
+		// The claims of a change here are written behind its back, so the other one begins.
+		synctest.Wait()
 		for _, r := range []state.Record{theirs, theirRule} {
 			digest := sha256.Sum256([]byte(r.Unique[0]))
 			old.write("unique/"+r.Kind+"/"+hex.EncodeToString(digest[:]), map[string]any{"key": r.Unique[0], "id": r.ID, "claimed_at": time.Now()}, 0)
 			old.put(r, 0)
 		}
+		create(t, f.node, ours, rule)
 		time.Sleep(15 * time.Second)
 		if f.get(t, ours.Kind, theirs.ID) != nil {
 			t.Error("two consumers have one name")
