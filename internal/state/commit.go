@@ -212,20 +212,11 @@ func answer(group []*update, o outcome) {
 func without(group, members []*update) []*update {
 	var rest []*update
 	for _, u := range group {
-		if !contains(members, u) {
+		if !slices.Contains(members, u) {
 			rest = append(rest, u)
 		}
 	}
 	return rest
-}
-
-func contains(group []*update, u *update) bool {
-	for _, other := range group {
-		if other == u {
-			return true
-		}
-	}
-	return false
 }
 
 // propose works out what a group changes. Members whose function fails are
