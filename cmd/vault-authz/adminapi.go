@@ -24,16 +24,16 @@ type records struct {
 }
 
 // Create implements [admin.Store].
-func (r records) Create(ctx context.Context, rec authz.Record, check func(*state.View) error) (int, error) {
+func (r records) Create(ctx context.Context, rec state.Record, check func(*state.View) error) (int, error) {
 	return r.put(ctx, rec, check)
 }
 
 // Replace implements [admin.Store].
-func (r records) Replace(ctx context.Context, rec authz.Record, check func(*state.View) error) (int, error) {
+func (r records) Replace(ctx context.Context, rec state.Record, check func(*state.View) error) (int, error) {
 	return r.put(ctx, rec, check)
 }
 
-func (r records) put(ctx context.Context, rec authz.Record, check func(*state.View) error) (int, error) {
+func (r records) put(ctx context.Context, rec state.Record, check func(*state.View) error) (int, error) {
 	return r.Update(ctx, func(tx *state.Tx) error {
 		if check != nil {
 			if err := check(tx.View()); err != nil {
@@ -52,7 +52,7 @@ func (r records) Delete(ctx context.Context, kind, id string) error {
 
 // Announce implements [admin.Announcer]. An entity is announced by the write of the log
 // that changes it, and a credential by the hold that the call has.
-func (r records) Announce(ctx context.Context, commit func(context.Context) error, _ ...authz.Change) error {
+func (r records) Announce(ctx context.Context, commit func(context.Context) error, _ ...state.Change) error {
 	return commit(ctx)
 }
 
@@ -60,9 +60,9 @@ func (r records) Announce(ctx context.Context, commit func(context.Context) erro
 const applyTimeout = 2 * time.Second
 
 // Applied implements [admin.Announcer].
-func (r records) Applied(changes ...authz.Change) error {
+func (r records) Applied(changes ...state.Change) error {
 	for _, c := range changes {
-		if c.Kind == authz.KindCredentials {
+		if c.Kind == state.KindCredentials {
 			r.keeper.objects.invalidate(c.ID)
 			return nil
 		}

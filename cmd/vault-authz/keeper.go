@@ -87,13 +87,13 @@ func (k *keeper) watcher() state.Watcher {
 			k.objects.invalidateAll()
 			k.note(pending{all: true}, nil)
 		},
-		Changed: func(changes []authz.Change, v *state.View) {
+		Changed: func(changes []state.Change, v *state.View) {
 			p := pending{all: changes == nil}
 			for _, c := range changes {
 				switch c.Kind {
-				case authz.KindConsumers:
+				case state.KindConsumers:
 					p.consumers = append(p.consumers, c.ID)
-				case authz.KindACLs:
+				case state.KindACLs:
 					p.groups = append(p.groups, c.ID)
 				default:
 					p.rules = true
@@ -218,7 +218,7 @@ func (k *keeper) useConsumers(v *state.View, p *pending) error {
 	changed := p.consumers
 	for _, id := range p.groups {
 		for _, view := range []*state.View{k.view, v} {
-			if r, err := view.Get(authz.KindACLs, id); err == nil {
+			if r, err := view.Get(state.KindACLs, id); err == nil {
 				changed = append(changed, admin.ACLConsumer(r))
 			}
 		}

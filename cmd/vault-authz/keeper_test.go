@@ -217,11 +217,11 @@ func TestManyChangesAtOnceArePublishedTogether(t *testing.T) {
 	t.Parallel()
 	k := newTestKeeper(t)
 	first := k.snapshots()
-	var records []authz.Record
+	var records []state.Record
 	for i := range 5000 {
 		id := fmt.Sprintf("00000000-0000-4000-8000-%012x", i)
-		records = append(records, authz.Record{
-			Kind: authz.KindConsumers, ID: id, Unique: []string{fmt.Sprintf("username=user%d", i)},
+		records = append(records, state.Record{
+			Kind: state.KindConsumers, ID: id, Unique: []string{fmt.Sprintf("username=user%d", i)},
 			Document: fmt.Appendf(nil, `{"id":%q,"username":"user%d"}`, id, i),
 		})
 	}
@@ -266,24 +266,24 @@ func TestAChangeOfAnEntityDoesNotWaitForThoseOfCredentials(t *testing.T) {
 func TestChangeThatIsToldWhileOthersArePublishedIsNotLost(t *testing.T) {
 	t.Parallel()
 	const id, group = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
-	consumer := func(username string) authz.Record {
-		return authz.Record{Kind: authz.KindConsumers, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"username":%q}`, id, username)}
+	consumer := func(username string) state.Record {
+		return state.Record{Kind: state.KindConsumers, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"username":%q}`, id, username)}
 	}
-	staff := authz.Record{Kind: authz.KindACLs, ID: group, Unique: []string{"group=" + id + "/staff"}, Document: fmt.Appendf(nil, `{"id":%q,"consumer":{"id":%q},"group":"staff"}`, group, id)}
+	staff := state.Record{Kind: state.KindACLs, ID: group, Unique: []string{"group=" + id + "/staff"}, Document: fmt.Appendf(nil, `{"id":%q,"consumer":{"id":%q},"group":"staff"}`, group, id)}
 	for _, test := range []struct {
 		name          string
 		before, after func(tx *state.Tx) error
 		want          string
 	}{
 		{"a consumer is renamed", nil, func(tx *state.Tx) error {
-			r, err := tx.View().Get(authz.KindConsumers, id)
+			r, err := tx.View().Get(state.KindConsumers, id)
 			c := consumer("after")
 			c.Version = r.Version
 			return errors.Join(err, tx.Put(c))
 		}, "after []"},
-		{"a consumer is deleted", nil, func(tx *state.Tx) error { return tx.Delete(authz.KindConsumers, id) }, " []"},
+		{"a consumer is deleted", nil, func(tx *state.Tx) error { return tx.Delete(state.KindConsumers, id) }, " []"},
 		{"a group is given", nil, func(tx *state.Tx) error { return tx.Put(staff) }, "before [staff]"},
-		{"a group is taken away", func(tx *state.Tx) error { return tx.Put(staff) }, func(tx *state.Tx) error { return tx.Delete(authz.KindACLs, group) }, "before []"},
+		{"a group is taken away", func(tx *state.Tx) error { return tx.Put(staff) }, func(tx *state.Tx) error { return tx.Delete(state.KindACLs, group) }, "before []"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -335,7 +335,7 @@ func newTestKeeper(t *testing.T) *testKeeper {
 	all := &testKeeper{keeper: k, early: func() {}}
 	w := k.watcher()
 	changed := w.Changed
-	w.Changed = func(changes []authz.Change, v *state.View) {
+	w.Changed = func(changes []state.Change, v *state.View) {
 		all.early()
 		changed(changes, v)
 	}
@@ -384,13 +384,13 @@ func TestStateThatCannotBeUsedIsAnErrorUntilItCan(t *testing.T) {
 	}
 	put := func(kind, id, document string) func(*state.Tx) error {
 		return func(tx *state.Tx) error {
-			return tx.Put(authz.Record{Kind: kind, ID: id, Document: fmt.Appendf(nil, document, id)})
+			return tx.Put(state.Record{Kind: kind, ID: id, Document: fmt.Appendf(nil, document, id)})
 		}
 	}
-	reached("a consumer", false, put(authz.KindConsumers, consumer, `{"id":%q,"username":"alice"}`))
-	reached("a policy that cannot be used", true, put(authz.KindPolicies, policy, `{"id":%q,"plugin":"unknown"}`))
-	reached("a consumer, while the policy cannot be used", true, func(tx *state.Tx) error { return tx.Delete(authz.KindConsumers, consumer) })
-	reached("the policy is gone", false, func(tx *state.Tx) error { return tx.Delete(authz.KindPolicies, policy) })
+	reached("a consumer", false, put(state.KindConsumers, consumer, `{"id":%q,"username":"alice"}`))
+	reached("a policy that cannot be used", true, put(state.KindPolicies, policy, `{"id":%q,"plugin":"unknown"}`))
+	reached("a consumer, while the policy cannot be used", true, func(tx *state.Tx) error { return tx.Delete(state.KindConsumers, consumer) })
+	reached("the policy is gone", false, func(tx *state.Tx) error { return tx.Delete(state.KindPolicies, policy) })
 	if _, err := k.consumers.Lookup(consumer); err == nil {
 		t.Error("the consumer that was deleted meanwhile is there")
 	}
@@ -406,7 +406,7 @@ func TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver(t *testing.T) {
 	from.panics.Store(true)
 	const id = "00000000-0000-4000-8000-000000000001"
 	if _, err := k.store.Update(t.Context(), func(tx *state.Tx) error {
-		return tx.Put(authz.Record{Kind: authz.KindVaults, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"name":"new","protocol":"https","host":"vault.test","port":8200,"mount":"new","vault_token":"t"}`, id)})
+		return tx.Put(state.Record{Kind: state.KindVaults, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"name":"new","protocol":"https","host":"vault.test","port":8200,"mount":"new","vault_token":"t"}`, id)})
 	}); err != nil {
 		t.Fatal(err)
 	}

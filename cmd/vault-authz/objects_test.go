@@ -9,6 +9,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -33,7 +34,7 @@ func TestARevocationDoesNotWaitForAVaultObjectToBeOpened(t *testing.T) {
 	told := newKeeper(&config.Config{}, o, nil, zap.NewNop()).watcher()
 	told.Drop(demoAccessToken)
 	told.DropAll()
-	told.Changed([]authz.Change{{Kind: authz.KindVaults}}, nil)
+	told.Changed([]state.Change{{Kind: state.KindVaults}}, nil)
 	close(from.goOn)
 	<-done
 }

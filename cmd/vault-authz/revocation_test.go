@@ -95,7 +95,7 @@ func pairOf(n int) (consumer, access string) {
 func (d *drama) newPairs(n int) {
 	for i := range n {
 		consumer, access := pairOf(i)
-		d.put(authz.KindConsumers, consumer, map[string]any{"id": consumer, "username": fmt.Sprint("user-", i)})
+		d.put(state.KindConsumers, consumer, map[string]any{"id": consumer, "username": fmt.Sprint("user-", i)})
 		credential, err := json.Marshal(map[string]any{"access_token": access, "secret_token": "secret", "consumer": map[string]any{"id": consumer}})
 		if err != nil {
 			d.t.Fatal(err)
@@ -118,10 +118,10 @@ func (d *drama) put(kind, id string, fields map[string]any) {
 // revoke revokes a pair in one of two ways.
 func (d *drama) revoke(n int) {
 	consumer, access := pairOf(n)
-	kind := authz.KindCredentials
+	kind := state.KindCredentials
 	var err error
 	if d.by.IntN(2) == 0 {
-		kind = authz.KindConsumers
+		kind = state.KindConsumers
 		_, err = d.other.Update(d.t.Context(), func(tx *state.Tx) error { return tx.Delete(kind, consumer) })
 	} else {
 		err = d.other.Take(d.t.Context(), access, func(commit func(context.Context, func(context.Context) error) error) error {
@@ -189,7 +189,7 @@ func (d *drama) newVault() {
 	d.say("a vault object")
 	d.fillers++
 	id := fmt.Sprintf("00000000-0000-4000-a000-%012x", d.fillers)
-	d.put(authz.KindVaults, id, map[string]any{
+	d.put(state.KindVaults, id, map[string]any{
 		"id": id, "name": fmt.Sprint("vault-", d.fillers), "protocol": "https", "host": "vault.test", "port": 8200, "mount": fmt.Sprint("mount-", d.fillers), "vault_token": "t",
 	})
 }
@@ -274,7 +274,7 @@ func play(t *testing.T, seed uint64) {
 	}
 	c := demoConfig()
 	var err error
-	none := state.Watcher{Drop: func(string) {}, DropAll: func() {}, Changed: func([]authz.Change, *state.View) {}}
+	none := state.Watcher{Drop: func(string) {}, DropAll: func() {}, Changed: func([]state.Change, *state.View) {}}
 	if d.other, err = state.New(d.kv, state.DefaultConfig(), none, zap.NewNop()); err != nil {
 		t.Fatal(err)
 	}

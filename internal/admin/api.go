@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // An API is the admin API as an [http.Handler]. It is safe for concurrent use.
@@ -186,7 +187,7 @@ func (a *API) problem(r *http.Request, err error) *Problem {
 		return p
 	case errors.Is(err, authz.ErrNotFound):
 		return notFound()
-	case errors.Is(err, authz.ErrConflict):
+	case errors.Is(err, state.ErrConflict):
 		return &Problem{Status: http.StatusConflict, Message: "The entity is being changed by somebody else; read it again and repeat the call"}
 	case errors.Is(err, authz.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		a.deps.Log.Warn("admin call failed", zap.String("method", r.Method), zap.String("route", r.Pattern), zap.Error(err))

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 func TestEveryChangeIsAuditedWithoutSecrets(t *testing.T) {
@@ -117,7 +118,7 @@ func TestAnUnavailableStoreIs503WithALoggedCause(t *testing.T) {
 // silent cannot announce.
 type silent struct{ *order }
 
-func (silent) Announce(context.Context, func(context.Context) error, ...authz.Change) error {
+func (silent) Announce(context.Context, func(context.Context) error, ...state.Change) error {
 	return errors.New("no answer")
 }
 
@@ -241,7 +242,7 @@ func TestAPanicIs500AndSaysNothing(t *testing.T) {
 func TestAnUnreadableRecordIs500WithALoggedCause(t *testing.T) {
 	t.Parallel()
 	b := furnished(t)
-	b.store.records["consumers/"+someID] = authz.Record{Kind: "consumers", ID: someID, Document: []byte(`"supersecretvalue"`)}
+	b.store.records["consumers/"+someID] = state.Record{Kind: "consumers", ID: someID, Document: []byte(`"supersecretvalue"`)}
 	step{name: "one", method: "GET", path: "/consumers/" + someID, status: 500, want: []string{`{"message":"An unexpected error occurred"}`}}.run(b)
 	if b.log.Len() != 1 || strings.Contains(fmt.Sprint(b.log.All()[0].ContextMap()), "supersecretvalue") {
 		t.Errorf("got %v, want one line without the document", b.log.All())
@@ -267,7 +268,7 @@ type watching struct {
 	see func(context.Context)
 }
 
-func (w watching) Announce(ctx context.Context, commit func(context.Context) error, c ...authz.Change) error {
+func (w watching) Announce(ctx context.Context, commit func(context.Context) error, c ...state.Change) error {
 	w.see(ctx)
 	return w.order.Announce(ctx, commit, c...)
 }

@@ -4,11 +4,12 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 func consumersEntity() *entity {
 	return &entity{
-		kind: authz.KindConsumers, name: "consumers", key: "username",
+		kind: state.KindConsumers, name: "consumers", key: "username",
 		fields: []field{
 			idField,
 			{name: "username"},
@@ -25,7 +26,7 @@ func consumersEntity() *entity {
 // for a consumer only.
 func aclsEntity() *entity {
 	return &entity{
-		kind: authz.KindACLs, name: "acls",
+		kind: state.KindACLs, name: "acls",
 		fields: []field{
 			idField,
 			{name: "consumer", kind: reference, key: "username", required: true},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 const (
@@ -62,8 +63,8 @@ func (p *place) versioned() (VersionedCredentialStore, bool) {
 	return s, ok && p.vault.text("kv") == kv2
 }
 
-func (p *place) change() authz.Change {
-	return authz.Change{Kind: authz.KindCredentials, ID: p.key, Vault: p.vault.id()}
+func (p *place) change() state.Change {
+	return state.Change{Kind: state.KindCredentials, ID: p.key, Vault: p.vault.id()}
 }
 
 func (a *API) credentialsOf(ctx context.Context, vault stored) (CredentialStore, error) {
@@ -137,7 +138,7 @@ func (p *place) write(ctx context.Context, raw []byte) error {
 		case err != nil:
 			return unavailable(err)
 		case !written && !p.holds(ctx, s, raw):
-			return authz.ErrConflict
+			return state.ErrConflict
 		}
 		return nil
 	})
@@ -179,7 +180,7 @@ func (a *API) alone(c *call, p *place, do func() (reply, error)) (reply, error) 
 			answer, err = do()
 			return err
 		})
-		if !errors.Is(err, authz.ErrConflict) {
+		if !errors.Is(err, state.ErrConflict) {
 			break
 		}
 	}
@@ -304,7 +305,7 @@ func (a *API) writeCredential(c *call, p *place, action string, old, d document)
 // entry names a credential as the decision log does, so that lines can be
 // brought together without a token in either.
 func (p *place) entry(action string, before, after document) entry {
-	e := entry{action: action, entity: authz.KindCredentials, id: authz.Fingerprint(p.key), vault: p.vault.text("name")}
+	e := entry{action: action, entity: state.KindCredentials, id: authz.Fingerprint(p.key), vault: p.vault.text("name")}
 	if before != nil {
 		e.before = credentialView(before)
 		delete(e.before, "access_token")

@@ -41,7 +41,7 @@ func consumerKeys(c authz.Consumer) []string {
 
 // ByID implements [authz.Consumers].
 func (d directory) ByID(id string) (authz.Consumer, error) {
-	r, err := d.view.Get(authz.KindConsumers, id)
+	r, err := d.view.Get(state.KindConsumers, id)
 	if err != nil {
 		return authz.Consumer{}, err
 	}
@@ -50,14 +50,14 @@ func (d directory) ByID(id string) (authz.Consumer, error) {
 
 // ByUsername implements [authz.Consumers].
 func (d directory) ByUsername(username string) (authz.Consumer, error) {
-	r, err := d.view.ByUnique(authz.KindConsumers, "username="+username)
+	r, err := d.view.ByUnique(state.KindConsumers, "username="+username)
 	if err != nil {
 		return authz.Consumer{}, err
 	}
 	return d.consumer(r)
 }
 
-func (d directory) consumer(r *authz.Record) (authz.Consumer, error) {
+func (d directory) consumer(r *state.Record) (authz.Consumer, error) {
 	fields, err := decodeDocument(r.Document)
 	if err != nil {
 		return authz.Consumer{}, err
@@ -72,7 +72,7 @@ func (d directory) consumer(r *authz.Record) (authz.Consumer, error) {
 		}
 	}
 	prefix := aclKey(r.ID, "")
-	d.view.WithPrefix(authz.KindACLs, prefix, func(key string, _ func() *authz.Record) bool {
+	d.view.WithPrefix(state.KindACLs, prefix, func(key string, _ func() *state.Record) bool {
 		c.Groups = append(c.Groups, strings.Clone(strings.TrimPrefix(key, prefix)))
 		return true
 	})
@@ -81,7 +81,7 @@ func (d directory) consumer(r *authz.Record) (authz.Consumer, error) {
 }
 
 // ACLConsumer returns the id of the consumer whose group a record of acls is.
-func ACLConsumer(r *authz.Record) string {
+func ACLConsumer(r *state.Record) string {
 	for _, key := range r.Unique {
 		if id := consumerOfKey(key); id != "" {
 			return id

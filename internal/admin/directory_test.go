@@ -11,21 +11,21 @@ import (
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-func group(n int, consumer, name string) authz.Record {
-	r := rec(authz.KindACLs, testID(n), 1, `{"id":"%s","group":"`+name+`","consumer":{"id":"`+consumer+`"}}`)
+func group(n int, consumer, name string) state.Record {
+	r := rec(state.KindACLs, testID(n), 1, `{"id":"%s","group":"`+name+`","consumer":{"id":"`+consumer+`"}}`)
 	r.Unique = []string{aclKey(consumer, name)}
 	return r
 }
 
-func user(n int, name string) authz.Record {
-	r := rec(authz.KindConsumers, testID(n), 1, `{"id":"%s","username":"`+name+`","custom_id":"c-`+name+`","tags":["t"]}`)
+func user(n int, name string) state.Record {
+	r := rec(state.KindConsumers, testID(n), 1, `{"id":"%s","username":"`+name+`","custom_id":"c-`+name+`","tags":["t"]}`)
 	r.Unique = []string{"username=" + name, "custom_id=c-" + name}
 	return r
 }
 
 func TestStoredConsumerHasItsGroups(t *testing.T) {
 	t.Parallel()
-	d := Consumers(Declared{}, state.NewView([]authz.Record{
+	d := Consumers(Declared{}, state.NewView([]state.Record{
 		user(1, "alice"), user(2, "bob"), group(11, testID(1), "b"), group(12, testID(1), "a"), group(13, testID(2), "z"), group(14, testID(9), "left over"),
 	}))
 	want := authz.Consumer{ID: testID(1), Username: "alice", CustomID: "c-alice", Groups: []string{"a", "b"}, Tags: []string{"t"}}
@@ -47,13 +47,13 @@ func TestStoredConsumerThatDoesNotFitIsNotUsed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name    string
-		records []authz.Record
+		records []state.Record
 		want    string
 	}{
-		{"a record that cannot be read", []authz.Record{{Kind: authz.KindConsumers, ID: testID(1), Document: []byte("x")}}, "not a JSON object"},
-		{"a record of another consumer", []authz.Record{{Kind: authz.KindConsumers, ID: testID(1), Document: []byte(`{"id":"` + testID(2) + `","username":"a"}`)}}, "of another consumer"},
-		{"the name of a declared one", []authz.Record{user(1, "dora")}, "username is taken"},
-		{"a group that cannot be in a header", []authz.Record{user(1, "alice"), group(2, testID(1), "a,b")}, "comma"},
+		{"a record that cannot be read", []state.Record{{Kind: state.KindConsumers, ID: testID(1), Document: []byte("x")}}, "not a JSON object"},
+		{"a record of another consumer", []state.Record{{Kind: state.KindConsumers, ID: testID(1), Document: []byte(`{"id":"` + testID(2) + `","username":"a"}`)}}, "of another consumer"},
+		{"the name of a declared one", []state.Record{user(1, "dora")}, "username is taken"},
+		{"a group that cannot be in a header", []state.Record{user(1, "alice"), group(2, testID(1), "a,b")}, "comma"},
 	} {
 		_, err := Consumers(declaredEntities(), state.NewView(tt.records)).ByID(testID(1))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -71,8 +71,8 @@ type State struct {
 func Entities(declared Declared, view *state.View) (State, error) {
 	g := builder{vaultNames: map[string]string{}, consumers: consumersOf(declared, view)}
 	g.declare(declared)
-	for _, kind := range []string{authz.KindVaults, authz.KindPolicies} {
-		view.After(kind, "", func(r *authz.Record) bool {
+	for _, kind := range []string{state.KindVaults, state.KindPolicies} {
+		view.After(kind, "", func(r *state.Record) bool {
 			d, err := decodeDocument(r.Document)
 			if err == nil && (d.text("id") != r.ID) {
 				err = errors.New("the document is of another id")
@@ -108,7 +108,7 @@ func (g *builder) problem(format string, args ...any) {
 func (g *builder) declare(d Declared) {
 	for _, v := range d.Vaults {
 		if v.ID == "" {
-			v.ID = DeclaredID(authz.KindVaults, v.Name)
+			v.ID = DeclaredID(state.KindVaults, v.Name)
 		}
 		v.Declared = true
 		g.Vaults = append(g.Vaults, v)
@@ -116,7 +116,7 @@ func (g *builder) declare(d Declared) {
 	}
 	for _, p := range d.Policies {
 		if p.ID == "" {
-			p.ID = DeclaredID(authz.KindPolicies, p.Name)
+			p.ID = DeclaredID(state.KindPolicies, p.Name)
 		}
 		g.Policies = append(g.Policies, p)
 	}
@@ -124,15 +124,15 @@ func (g *builder) declare(d Declared) {
 }
 
 // take adds one record. d is its document unless err says that there is none.
-func (g *builder) take(r *authz.Record, d document, err error) error {
+func (g *builder) take(r *state.Record, d document, err error) error {
 	switch r.Kind {
-	case authz.KindVaults:
+	case state.KindVaults:
 		if err != nil {
 			g.problem("vault object %q: %w; its policies are answered with unavailable", r.ID, err)
 			return nil
 		}
 		g.takeVault(r, d)
-	case authz.KindPolicies:
+	case state.KindPolicies:
 		if err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func (g *builder) take(r *authz.Record, d document, err error) error {
 	return nil
 }
 
-func (g *builder) takeVault(r *authz.Record, d document) {
+func (g *builder) takeVault(r *state.Record, d document) {
 	if g.vaultNames[r.ID] != "" {
 		return
 	}
@@ -265,22 +265,22 @@ func (d Declared) documents() (map[string][]stored, error) {
 	ids := map[string]string{}
 	for _, v := range all.Vaults {
 		ids[v.Name] = v.ID
-		add(authz.KindVaults, document{
+		add(state.KindVaults, document{
 			"id": v.ID, "name": v.Name, "protocol": orNilText(v.Protocol), "host": orNilText(v.Host), "port": orNilPort(v.Port),
 			"mount": orNilText(v.Mount), "prefix": orNilText(v.Prefix), "vault_token": masked, "kv": orNilText(v.KV), "namespace": orNilText(v.Namespace),
 		})
 	}
 	for _, c := range d.Consumers {
-		add(authz.KindConsumers, document{"id": c.ID, "username": orNilText(c.Username), "custom_id": orNilText(c.CustomID), "tags": orNil(c.Tags)})
+		add(state.KindConsumers, document{"id": c.ID, "username": orNilText(c.Username), "custom_id": orNilText(c.CustomID), "tags": orNil(c.Tags)})
 		for _, group := range c.Groups {
-			add(authz.KindACLs, document{"id": DeclaredID(authz.KindACLs, c.ID+"/"+group), "group": group, "consumer": document{"id": c.ID}})
+			add(state.KindACLs, document{"id": DeclaredID(state.KindACLs, c.ID+"/"+group), "group": group, "consumer": document{"id": c.ID}})
 		}
 	}
 	for _, p := range all.Policies {
 		if ids[p.Vault] == "" {
 			return nil, fmt.Errorf("policy %q: there is no vault object %q", p.Name, p.Vault)
 		}
-		add(authz.KindPolicies, documentOf(p, p.ID, ids[p.Vault]))
+		add(state.KindPolicies, documentOf(p, p.ID, ids[p.Vault]))
 	}
 	return documents, nil
 }

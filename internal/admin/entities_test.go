@@ -67,8 +67,8 @@ func (anyConsumer) ByUsername(name string) (authz.Consumer, error) {
 
 type nobody struct{ authz.Source }
 
-func rec(kind, id string, version int, document string) authz.Record {
-	return authz.Record{Kind: kind, ID: id, Version: version, Document: []byte(fmt.Sprintf(document, id))}
+func rec(kind, id string, version int, document string) view.Record {
+	return view.Record{Kind: kind, ID: id, Version: version, Document: []byte(fmt.Sprintf(document, id))}
 }
 
 func testID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
@@ -125,60 +125,60 @@ func declaredEntitiesWithoutPolicies() Declared {
 func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T) {
 	t.Parallel()
 	vault, alice := testID(1), testID(2)
-	good := []authz.Record{
-		rec(authz.KindVaults, vault, 3, vaultDocument("v")),
-		rec(authz.KindConsumers, alice, 1, `{"id":"%s","username":"alice"}`),
+	good := []view.Record{
+		rec(view.KindVaults, vault, 3, vaultDocument("v")),
+		rec(view.KindConsumers, alice, 1, `{"id":"%s","username":"alice"}`),
 	}
 	for _, tt := range []struct {
 		name     string
 		declared Declared
-		records  []authz.Record
+		records  []view.Record
 		problem  string
 		// count is how many problems there are, one if it is not said.
 		count int
 		check func(State) error
 	}{
-		{name: "a policy whose vault object is gone stays and is unavailable", records: []authz.Record{rec(authz.KindPolicies, testID(3), 1, policyDocument("p", testID(9), ""))}, problem: "not there", check: func(s State) error {
+		{name: "a policy whose vault object is gone stays and is unavailable", records: []view.Record{rec(view.KindPolicies, testID(3), 1, policyDocument("p", testID(9), ""))}, problem: "not there", check: func(s State) error {
 			lost := s.Vaults[len(s.Vaults)-1]
 			if len(s.Policies) != 1 || !lost.Lost || s.Policies[0].Vault != lost.Name {
 				return fmt.Errorf("policies %+v, vaults %+v", s.Policies, s.Vaults)
 			}
 			return nil
 		}},
-		{name: "a vault object that cannot be read", records: []authz.Record{{Kind: authz.KindVaults, ID: testID(4), Document: []byte("x")}}, problem: "its policies are answered with unavailable"},
-		{name: "an anonymous consumer that is gone", records: []authz.Record{rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"anonymous":"ghost"`))}, problem: "denied", check: func(s State) error {
+		{name: "a vault object that cannot be read", records: []view.Record{{Kind: view.KindVaults, ID: testID(4), Document: []byte("x")}}, problem: "its policies are answered with unavailable"},
+		{name: "an anonymous consumer that is gone", records: []view.Record{rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"anonymous":"ghost"`))}, problem: "denied", check: func(s State) error {
 			if s.Policies[0].Anonymous != "" {
 				return fmt.Errorf("anonymous is %q", s.Policies[0].Anonymous)
 			}
 			return nil
 		}},
-		{name: "two defaults", records: []authz.Record{
-			rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`)),
-			rec(authz.KindPolicies, testID(4), 1, policyDocument("q", vault, `,"default":true`)),
+		{name: "two defaults", records: []view.Record{
+			rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`)),
+			rec(view.KindPolicies, testID(4), 1, policyDocument("q", vault, `,"default":true`)),
 		}, problem: "another default", count: 2, check: func(s State) error {
 			if s.Policies[0].Default || s.Policies[1].Default {
 				return fmt.Errorf("one of %+v is the default by chance", s.Policies)
 			}
 			return nil
 		}},
-		{name: "two policies that tie", records: []authz.Record{
-			rec(authz.KindPolicies, testID(3), 1, policyDocument("strict", vault, `,"hosts":["api"],"paths":["/admin"]`)),
-			rec(authz.KindPolicies, testID(4), 1, policyDocument("open", vault, `,"hosts":["api"],"paths":["/admin"]`)),
+		{name: "two policies that tie", records: []view.Record{
+			rec(view.KindPolicies, testID(3), 1, policyDocument("strict", vault, `,"hosts":["api"],"paths":["/admin"]`)),
+			rec(view.KindPolicies, testID(4), 1, policyDocument("open", vault, `,"hosts":["api"],"paths":["/admin"]`)),
 		}, problem: `policies "open" and "strict" tie: they have host "api", path "/admin" and priority 0 in common`},
-		{name: "a policy that ties with a declared one", declared: declaredSelecting(), records: []authz.Record{
-			rec(authz.KindPolicies, testID(3), 1, policyDocument("strict", vault, `,"hosts":["api"]`)),
+		{name: "a policy that ties with a declared one", declared: declaredSelecting(), records: []view.Record{
+			rec(view.KindPolicies, testID(3), 1, policyDocument("strict", vault, `,"hosts":["api"]`)),
 		}, problem: `policies "fixed" and "strict" tie`},
-		{name: "two policies of one name", records: []authz.Record{
-			rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, "")),
-			rec(authz.KindPolicies, testID(4), 1, policyDocument("p", vault, "")),
+		{name: "two policies of one name", records: []view.Record{
+			rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, "")),
+			rec(view.KindPolicies, testID(4), 1, policyDocument("p", vault, "")),
 		}, problem: "goes by its id", count: 2, check: func(s State) error {
 			if s.Policies[0].Name == "p" || s.Policies[1].Name == "p" {
 				return fmt.Errorf("one of %+v has the name by chance", s.Policies)
 			}
 			return nil
 		}},
-		{name: "a declared default", declared: declaredEntities(), records: []authz.Record{rec(authz.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`))}, problem: "another default"},
-		{name: "two vault objects of one name", records: []authz.Record{rec(authz.KindVaults, testID(4), 1, vaultDocument("v"))}, problem: "goes by its id"},
+		{name: "a declared default", declared: declaredEntities(), records: []view.Record{rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`))}, problem: "another default"},
+		{name: "two vault objects of one name", records: []view.Record{rec(view.KindVaults, testID(4), 1, vaultDocument("v"))}, problem: "goes by its id"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -203,14 +203,14 @@ func TestEntitiesFailWhereLeavingOutARecordCouldLetARequestIn(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name string
-		r    authz.Record
+		r    view.Record
 	}{
-		{"a policy that cannot be read", authz.Record{Kind: authz.KindPolicies, ID: testID(1), Document: []byte("x")}},
-		{"a policy that is not valid", rec(authz.KindPolicies, testID(1), 1, `{"id":"%s","name":"p"}`)},
-		{"a plugin of a later version", rec(authz.KindPolicies, testID(1), 1, `{"id":"%s","plugin":"later"}`)},
-		{"a record of another id", authz.Record{Kind: authz.KindPolicies, ID: testID(1), Document: []byte(`{"id":"` + testID(2) + `"}`)}},
+		{"a policy that cannot be read", view.Record{Kind: view.KindPolicies, ID: testID(1), Document: []byte("x")}},
+		{"a policy that is not valid", rec(view.KindPolicies, testID(1), 1, `{"id":"%s","name":"p"}`)},
+		{"a plugin of a later version", rec(view.KindPolicies, testID(1), 1, `{"id":"%s","plugin":"later"}`)},
+		{"a record of another id", view.Record{Kind: view.KindPolicies, ID: testID(1), Document: []byte(`{"id":"` + testID(2) + `"}`)}},
 	} {
-		if _, err := Entities(Declared{}, view.NewView([]authz.Record{tt.r})); err == nil {
+		if _, err := Entities(Declared{}, view.NewView([]view.Record{tt.r})); err == nil {
 			t.Errorf("%s: got no error", tt.name)
 		}
 	}

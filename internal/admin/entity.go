@@ -93,7 +93,7 @@ func (a *API) findUnique(e *entity, key string) (stored, error) {
 	return e.open(r)
 }
 
-func (e *entity) open(r *authz.Record) (stored, error) {
+func (e *entity) open(r *state.Record) (stored, error) {
 	d, err := decodeDocument(r.Document)
 	if err != nil {
 		return stored{}, fmt.Errorf("%s %q: %w", e.kind, r.ID, err)
@@ -129,7 +129,7 @@ func (a *API) eachIn(view *state.View, e *entity, after string, keep func(tags [
 	declared := slices.DeleteFunc(slices.Clone(a.declared[e.kind]), func(s stored) bool { return !e.has(s.document) || s.id() <= after })
 	slices.SortFunc(declared, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
 	goOn := true
-	view.AfterTagged(e.kind, after, keep, func(r *authz.Record) bool {
+	view.AfterTagged(e.kind, after, keep, func(r *state.Record) bool {
 		for goOn && len(declared) > 0 && declared[0].id() <= r.ID {
 			same := declared[0].id() == r.ID
 			goOn, declared = do(declared[0]), declared[1:]
@@ -179,7 +179,7 @@ func (a *API) insert(c *call, e *entity, d document) (document, error) {
 		return nil, idTaken(d.text("id"))
 	}
 	if err := a.write(c, e, "create", stored{}, d, a.deps.Store.Create); err != nil {
-		if errors.Is(err, authz.ErrConflict) {
+		if errors.Is(err, state.ErrConflict) {
 			return nil, idTaken(d.text("id"))
 		}
 		return nil, err
@@ -200,7 +200,7 @@ func (a *API) update(c *call, e *entity, find func() (stored, error), change fun
 			return nil, readOnly("update", e.name)
 		}
 		var d document
-		if d, err = a.replace(c, e, old, change); !errors.Is(err, authz.ErrConflict) {
+		if d, err = a.replace(c, e, old, change); !errors.Is(err, state.ErrConflict) {
 			return d, err
 		}
 	}
@@ -228,7 +228,7 @@ func (a *API) replace(c *call, e *entity, old stored, change func(old document) 
 }
 
 // write announces a change, makes it, applies it here and records it.
-func (a *API) write(c *call, e *entity, action string, old stored, d document, do func(context.Context, authz.Record, func(*state.View) error) (int, error)) error {
+func (a *API) write(c *call, e *entity, action string, old stored, d document, do func(context.Context, state.Record, func(*state.View) error) (int, error)) error {
 	constraints := e.unique(d)
 	if err := a.declaredConflict(e, d.text("id"), constraints); err != nil {
 		return err
@@ -237,11 +237,11 @@ func (a *API) write(c *call, e *entity, action string, old stored, d document, d
 	if err != nil {
 		return err
 	}
-	r := authz.Record{Kind: e.kind, ID: d.text("id"), Version: old.version, Document: raw, Tags: d.list("tags")}
+	r := state.Record{Kind: e.kind, ID: d.text("id"), Version: old.version, Document: raw, Tags: d.list("tags")}
 	for _, k := range constraints {
 		r.Unique = append(r.Unique, k.key)
 	}
-	change := authz.Change{Kind: e.kind, ID: r.ID}
+	change := state.Change{Kind: e.kind, ID: r.ID}
 	var check func(*state.View) error
 	if e.beside != nil {
 		check = e.beside(a, d, old.document)
@@ -254,7 +254,7 @@ func (a *API) write(c *call, e *entity, action string, old stored, d document, d
 		_, err := do(ctx, r, check)
 		return err
 	})
-	var taken authz.TakenError
+	var taken state.TakenError
 	if errors.As(err, &taken) {
 		for _, k := range constraints {
 			if k.key == taken.Key {
@@ -315,7 +315,7 @@ func (a *API) remove(c *call, e *entity, idOrKey string, find func() (stored, er
 			return err
 		}
 	}
-	change := authz.Change{Kind: e.kind, ID: old.id()}
+	change := state.Change{Kind: e.kind, ID: old.id()}
 	err = a.apply(c, entry{action: "delete", entity: e.name, id: old.id(), before: e.show(old.document)}, change, func(ctx context.Context) error {
 		err := a.deps.Store.Delete(ctx, e.kind, old.id())
 		if errors.Is(err, authz.ErrNotFound) {
@@ -332,9 +332,9 @@ func (a *API) remove(c *call, e *entity, idOrKey string, find func() (stored, er
 // gone sees to it that what is not there is not held here either: another replica
 // may have deleted it a moment ago, or an earlier call whose outcome was unknown.
 func (a *API) gone(e *entity, idOrKey string) error {
-	var changes []authz.Change
+	var changes []state.Change
 	if authz.IsUUID(idOrKey) {
-		changes = []authz.Change{{Kind: e.kind, ID: idOrKey}}
+		changes = []state.Change{{Kind: e.kind, ID: idOrKey}}
 	}
 	return notHere(a.deps.Announce.Applied(changes...))
 }
@@ -350,7 +350,7 @@ func notHere(err error) error {
 // apply makes a change between its announcement and its effect here. What may
 // have been written counts as written: it takes effect, and the audit log says
 // that the outcome is unknown.
-func (a *API) apply(c *call, line entry, change authz.Change, do func(context.Context) error) error {
+func (a *API) apply(c *call, line entry, change state.Change, do func(context.Context) error) error {
 	tried := false
 	err := a.deps.Announce.Announce(c.ctx, func(ctx context.Context) error {
 		tried = true
@@ -373,9 +373,9 @@ func (a *API) apply(c *call, line entry, change authz.Change, do func(context.Co
 
 // isRefusal says whether an error proves that nothing was written.
 func isRefusal(err error) bool {
-	var taken authz.TakenError
+	var taken state.TakenError
 	var refused *Problem
-	return errors.As(err, &refused) || errors.As(err, &taken) || errors.Is(err, authz.ErrConflict) || errors.Is(err, authz.ErrNotFound)
+	return errors.As(err, &refused) || errors.As(err, &taken) || errors.Is(err, state.ErrConflict) || errors.Is(err, authz.ErrNotFound)
 }
 
 // unavailable lets an error count as what it is where it can be nothing else: a

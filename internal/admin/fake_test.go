@@ -26,7 +26,7 @@ import (
 // fakeStore is a Store in memory that keeps to the contract.
 type fakeStore struct {
 	mu      sync.Mutex
-	records map[string]authz.Record
+	records map[string]state.Record
 	// err, if set, is the answer to everything; failWrites only to writes, once
 	// they are done if applied is set.
 	err, failWrites error
@@ -35,30 +35,30 @@ type fakeStore struct {
 	between func()
 }
 
-func newFakeStore() *fakeStore { return &fakeStore{records: map[string]authz.Record{}} }
+func newFakeStore() *fakeStore { return &fakeStore{records: map[string]state.Record{}} }
 
-func (s *fakeStore) Create(_ context.Context, r authz.Record, check func(*state.View) error) (int, error) {
-	return s.write(r, check, func(_ authz.Record, exists bool) (int, error) {
+func (s *fakeStore) Create(_ context.Context, r state.Record, check func(*state.View) error) (int, error) {
+	return s.write(r, check, func(_ state.Record, exists bool) (int, error) {
 		if exists {
-			return 0, authz.ErrConflict
+			return 0, state.ErrConflict
 		}
 		return 1, nil
 	})
 }
 
-func (s *fakeStore) Replace(_ context.Context, r authz.Record, check func(*state.View) error) (int, error) {
-	return s.write(r, check, func(old authz.Record, exists bool) (int, error) {
+func (s *fakeStore) Replace(_ context.Context, r state.Record, check func(*state.View) error) (int, error) {
+	return s.write(r, check, func(old state.Record, exists bool) (int, error) {
 		switch {
 		case !exists:
 			return 0, authz.ErrNotFound
 		case old.Version != r.Version:
-			return 0, authz.ErrConflict
+			return 0, state.ErrConflict
 		}
 		return old.Version + 1, nil
 	})
 }
 
-func (s *fakeStore) write(r authz.Record, check func(*state.View) error, next func(authz.Record, bool) (int, error)) (int, error) {
+func (s *fakeStore) write(r state.Record, check func(*state.View) error, next func(state.Record, bool) (int, error)) (int, error) {
 	if f := s.between; f != nil {
 		s.between = nil
 		f()
@@ -84,7 +84,7 @@ func (s *fakeStore) write(r authz.Record, check func(*state.View) error, next fu
 	for _, o := range s.records {
 		for _, key := range r.Unique {
 			if o.Kind == r.Kind && o.ID != r.ID && slices.Contains(o.Unique, key) {
-				return 0, authz.TakenError{Key: key}
+				return 0, state.TakenError{Key: key}
 			}
 		}
 	}
@@ -124,7 +124,7 @@ func (s *fakeStore) View() (*state.View, error) {
 // view is what View returns, whatever fails.
 func (s *fakeStore) view() *state.View { return state.NewView(s.all()) }
 
-func (s *fakeStore) all() []authz.Record {
+func (s *fakeStore) all() []state.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.records))
@@ -186,14 +186,14 @@ func (o *order) add(event string) {
 	o.events = append(o.events, event)
 }
 
-func (o *order) Announce(ctx context.Context, commit func(context.Context) error, changes ...authz.Change) error {
+func (o *order) Announce(ctx context.Context, commit func(context.Context) error, changes ...state.Change) error {
 	for _, c := range changes {
 		o.add("announce " + c.Kind)
 	}
 	return commit(ctx)
 }
 
-func (o *order) Applied(changes ...authz.Change) error {
+func (o *order) Applied(changes ...state.Change) error {
 	for _, c := range changes {
 		o.add("applied " + c.Kind)
 	}
@@ -218,7 +218,7 @@ func (f *fakeTurns) Take(_ context.Context, _ string, do func(func(context.Conte
 	return do(func(ctx context.Context, write func(context.Context) error) error {
 		if f.lose > 0 {
 			f.lose--
-			return fmt.Errorf("the turn: %w", authz.ErrConflict)
+			return fmt.Errorf("the turn: %w", state.ErrConflict)
 		}
 		return write(ctx)
 	})

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // named makes the path's id or key that of a document.
@@ -169,7 +170,7 @@ func (a *API) removeOrphans(c *call) error {
 	}
 	var orphans []stored
 	last, gone := "", false
-	view.WithPrefix(a.acls.kind, aclPrefix, func(key string, record func() *authz.Record) bool {
+	view.WithPrefix(a.acls.kind, aclPrefix, func(key string, record func() *state.Record) bool {
 		if id := consumerOfKey(key); id != last {
 			last, gone = id, !view.Has(a.consumers.kind, id) && !a.isDeclared(a.consumers.kind, id)
 		}
@@ -243,7 +244,7 @@ func (a *API) aclsOf(consumer string) ([]stored, error) {
 			all = append(all, s)
 		}
 	}
-	view.WithPrefix(a.acls.kind, aclKey(consumer, ""), func(_ string, record func() *authz.Record) bool {
+	view.WithPrefix(a.acls.kind, aclKey(consumer, ""), func(_ string, record func() *state.Record) bool {
 		var s stored
 		if s, err = a.acls.open(record()); err == nil {
 			all = append(all, s)

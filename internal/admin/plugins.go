@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // The plugins of Kong's that there are.
@@ -76,7 +77,7 @@ var inConfig = []string{
 // governs policies that have no acl of their own.
 func aclPluginsEntity() *entity {
 	return &entity{
-		kind: authz.KindPolicies, name: "plugins",
+		kind: state.KindPolicies, name: "plugins",
 		fields: aclFields,
 		owns:   func(d document) bool { return d.text("plugin") == pluginACL },
 		unique: func(document) []constraint {

@@ -14,7 +14,7 @@ import (
 // the core knows. Records of the kind that hold an acl plugin are none.
 func policiesEntity() *entity {
 	return &entity{
-		kind: authz.KindPolicies, name: "policies", key: "name",
+		kind: state.KindPolicies, name: "policies", key: "name",
 		fields: policyFields,
 		owns:   func(d document) bool { return d["plugin"] == nil },
 		unique: func(d document) []constraint {

@@ -15,15 +15,15 @@ import (
 // gets it may repeat the call.
 type Store interface {
 	// Create writes a record that must not exist yet. Its error wraps
-	// [authz.ErrConflict] where the id exists, and is an [authz.TakenError]
+	// [state.ErrConflict] where the id exists, and is an [state.TakenError]
 	// where a unique key belongs to another record.
 	//
 	// check, unless it is nil, is called with the records that r is written beside,
 	// and may refuse: nobody writes between it and the write. It must not block.
-	Create(ctx context.Context, r authz.Record, check func(*state.View) error) (version int, err error)
+	Create(ctx context.Context, r state.Record, check func(*state.View) error) (version int, err error)
 	// Replace writes a record over the version that r names, else its error
-	// wraps [authz.ErrConflict], or [authz.ErrNotFound] where there is none.
-	Replace(ctx context.Context, r authz.Record, check func(*state.View) error) (version int, err error)
+	// wraps [state.ErrConflict], or [authz.ErrNotFound] where there is none.
+	Replace(ctx context.Context, r state.Record, check func(*state.View) error) (version int, err error)
 	// Delete removes a record and its unique keys. Its error may wrap
 	// [authz.ErrNotFound], which counts as done.
 	Delete(ctx context.Context, kind, id string) error
@@ -41,13 +41,13 @@ type Announcer interface {
 	// Announce says what is about to change and then calls commit, once, with a
 	// context that ends in time for those who were told. It returns commit's
 	// error; if it does not call commit, nothing is written.
-	Announce(ctx context.Context, commit func(context.Context) error, changes ...authz.Change) error
+	Announce(ctx context.Context, commit func(context.Context) error, changes ...state.Change) error
 	// Applied is called after a write, also after one whose outcome is unknown,
 	// and before the caller is answered. When it returns, this replica no
 	// longer holds what was, not even from a load that was in flight. Its error
 	// means that it may; it goes on trying. Without changes it is about those
 	// that it had an error for before.
-	Applied(changes ...authz.Change) error
+	Applied(changes ...state.Change) error
 }
 
 // A Vaults opens vault objects and finds the credentials in them.
@@ -99,7 +99,7 @@ type Turns interface {
 	// error; an error of its own wraps [authz.ErrUnavailable]. do reads what it
 	// needs and hands its one write to commit, which calls it with a context
 	// that ends in time for whoever is next. If the turn was lost meanwhile,
-	// commit does not, and its error wraps [authz.ErrConflict].
+	// commit does not, and its error wraps [state.ErrConflict].
 	Take(ctx context.Context, accessToken string, do func(commit func(ctx context.Context, write func(context.Context) error) error) error) error
 }
 

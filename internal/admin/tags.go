@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // A tagPosition is where a list of tags goes on: after a tag of an entity.
@@ -107,7 +108,7 @@ func (p *tagPage) add(kind int, e *entity, s stored, after string) {
 
 // kongName is what Kong calls the entity: a policy is a plugin there.
 func (e *entity) kongName() string {
-	if e.kind == authz.KindPolicies {
+	if e.kind == state.KindPolicies {
 		return "plugins"
 	}
 	return e.name

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // The KV engine's versions.
@@ -15,7 +16,7 @@ const (
 
 func vaultsEntity() *entity {
 	return &entity{
-		kind: authz.KindVaults, name: "vaults", key: "name",
+		kind: state.KindVaults, name: "vaults", key: "name",
 		fields: []field{
 			idField,
 			{name: "name", required: true, check: checkName},

@@ -14,7 +14,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -35,7 +34,7 @@ func newGateway(t *testing.T, c *cluster, at int, random *rand.Rand) *gateway {
 	s, err := state.New(g.conn, state.DefaultConfig(), state.Watcher{
 		Drop:    func(token string) { g.drop(func() { delete(g.cache, token) }) },
 		DropAll: func() { g.drop(func() { clear(g.cache) }) },
-		Changed: func([]authz.Change, *state.View) {},
+		Changed: func([]state.Change, *state.View) {},
 	}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)

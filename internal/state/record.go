@@ -9,28 +9,50 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// The words of the records and of what changes.
-type (
-	// Record is never changed while it is in a [View]; its Version is the position of
-	// its last change.
-	Record = authz.Record
-	// Change names an entity or a credential.
-	Change = authz.Change
-	// TakenError says which unique key belongs to another record.
-	TakenError = authz.TakenError
-)
+// A Record is one entity (a consumer, an acl group, a vault object, a policy) as it is
+// stored. Its document means nothing to this package. A Record that is in a [View]
+// never changes.
+type Record struct {
+	// Kind is the plural name of the entity, ID its lower-case UUID.
+	Kind, ID string
+	// Version is the position of the last change of the record. A later write names
+	// it, so that it overwrites only what its writer has seen. 0 means that the
+	// record does not exist yet.
+	Version int
+	// Document is a JSON object.
+	Document []byte
+	// Unique lists keys that no other record of the kind may have, such as
+	// "username=alice".
+	Unique []string
+	// Tags are words to find the record by.
+	Tags []string
+}
+
+// A Change names what was changed, or is about to be: an entity, or a credential of a
+// vault object.
+type Change struct {
+	// Kind and ID name an entity. For a credential, Kind is [KindCredentials], ID the
+	// access token, and Vault the id of the vault object.
+	Kind, ID, Vault string
+}
 
 // The kinds.
 const (
-	KindConsumers   = authz.KindConsumers
-	KindACLs        = authz.KindACLs
-	KindVaults      = authz.KindVaults
-	KindPolicies    = authz.KindPolicies
-	KindCredentials = authz.KindCredentials
+	KindConsumers   = "consumers"
+	KindACLs        = "acls"
+	KindVaults      = "vaults"
+	KindPolicies    = "policies"
+	KindCredentials = "credentials"
 )
 
-// ErrConflict says that the record is not the one that the writer saw.
-var ErrConflict = authz.ErrConflict
+// ErrConflict means that the record has changed since the writer read it.
+var ErrConflict = errors.New("the record was changed by somebody else, read it again")
+
+// A TakenError names a unique key that belongs to another record.
+type TakenError struct{ Key string }
+
+// Error implements error.
+func (e TakenError) Error() string { return fmt.Sprintf("%q belongs to another record", e.Key) }
 
 // MaxDocument is the size in bytes of the largest document of a record. All of a
 // record has to fit into one line of the log.

@@ -12,7 +12,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/vault-authz/vault-authz/authz"
 	sharedstate "github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/vaultkv"
@@ -100,7 +99,7 @@ func (s *site) open(token string) error {
 	if err != nil {
 		return err
 	}
-	s.store, err = sharedstate.New(engine, sharedstate.DefaultConfig(), sharedstate.Watcher{Drop: func(string) {}, DropAll: func() {}, Changed: func([]authz.Change, *sharedstate.View) {}}, zap.NewNop())
+	s.store, err = sharedstate.New(engine, sharedstate.DefaultConfig(), sharedstate.Watcher{Drop: func(string) {}, DropAll: func() {}, Changed: func([]sharedstate.Change, *sharedstate.View) {}}, zap.NewNop())
 	return err
 }
 
