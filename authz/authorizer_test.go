@@ -156,7 +156,7 @@ func preflight() *Request {
 	return r
 }
 
-func TestTrap01ZeroValuesDeny(t *testing.T) {
+func TestZeroValuesDeny(t *testing.T) {
 	t.Parallel()
 	var d Decision
 	if d.Allowed || d.Status() != 403 || d.Message() == "" {
@@ -209,7 +209,7 @@ func TestNobodyIsAdmittedWithoutAConsumer(t *testing.T) {
 	}
 }
 
-func TestTrap03CancelledContextDenies(t *testing.T) {
+func TestCancelledContextDenies(t *testing.T) {
 	t.Parallel()
 	t.Run("before", func(t *testing.T) {
 		t.Parallel()
@@ -230,7 +230,7 @@ func TestTrap03CancelledContextDenies(t *testing.T) {
 	})
 }
 
-func TestTrap10DuplicatesAndBadTokensNeverReachTheStore(t *testing.T) {
+func TestDuplicatesAndBadTokensNeverReachTheStore(t *testing.T) {
 	t.Parallel()
 	for _, r := range []*Request{
 		get("/", "access_token", "foo", "access_token", "bar", "secret_token", "s"),
@@ -245,7 +245,7 @@ func TestTrap10DuplicatesAndBadTokensNeverReachTheStore(t *testing.T) {
 	}
 }
 
-func TestTrap16BadCredentialsLookAlike(t *testing.T) {
+func TestBadCredentialsLookAlike(t *testing.T) {
 	t.Parallel()
 	for _, r := range Reasons() {
 		if r < ReasonMalformedToken || r > ReasonUnknownConsumer {

@@ -21,7 +21,7 @@ func multipartBody(parts ...string) string {
 	return b.String() + "--B--\r\n"
 }
 
-func TestTrap26TokensInBody(t *testing.T) {
+func TestTokensAreFoundInABodyOnlyWhereItIsAllowedAndWhole(t *testing.T) {
 	t.Parallel()
 	const form = "access_token=foo&secret_token=supersecretvalue"
 	const pair = `{"access_token":"foo","secret_token":"supersecretvalue"}`

@@ -69,7 +69,7 @@ func TestIdentityHeadersAreKongs(t *testing.T) {
 	}
 }
 
-func TestTrap06And07SpoofedIdentityNeverArrives(t *testing.T) {
+func TestSpoofedIdentityNeverArrives(t *testing.T) {
 	t.Parallel()
 	var spoofed []Header
 	for _, name := range identityHeaders {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestTrap28PolicyIsChosenByRouteThenHostAndPath(t *testing.T) {
+func TestPolicyIsChosenByRouteThenHostAndPath(t *testing.T) {
 	t.Parallel()
 	policy := func(name string, change func(*Policy)) Policy {
 		p := DefaultPolicy()

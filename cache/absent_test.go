@@ -11,7 +11,7 @@ import (
 	"github.com/vault-authz/vault-authz/cache"
 )
 
-// Trap 17: a definite "not found" is remembered, for seconds.
+// A definite "not found" is remembered, for seconds.
 func TestAbsentKeyIsRememberedForItsTTL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestAbsentKeyThatIsMadeIsFoundAfterInvalidate(t *testing.T) {
 	})
 }
 
-// Trap 17: nothing but a definite "not found" is remembered.
+// Nothing but a definite "not found" is remembered.
 func TestOtherErrorsAreNotRemembered(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -86,7 +86,7 @@ func TestAbsentTTLOfZeroRemembersNothing(t *testing.T) {
 	})
 }
 
-// Trap 17: absence is jittered as well.
+// Absence is jittered as well.
 func TestAbsenceIsShortenedByJitter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestAbsenceIsShortenedByJitter(t *testing.T) {
 	})
 }
 
-// Traps 17 and 18: what does not exist takes no room from what does.
+// What does not exist takes no room from what does.
 func TestRandomTokenFloodEvictsNoGoodEntry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestRandomTokenFloodEvictsNoGoodEntry(t *testing.T) {
 	})
 }
 
-// Trap 18: the store sees no more than the limit, who is held is not affected.
+// The store sees no more than the limit, keys that are held are not affected.
 func TestRandomTokenFloodIsLimitedAndHeldKeysAreNot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -46,7 +46,7 @@ func TestInvalidateForgetsTheValue(t *testing.T) {
 	}
 }
 
-// Trap 20: revocation wins over staleness.
+// Revocation wins over staleness.
 func TestInvalidatedValueNeverStandsInForAnUnavailableStore(t *testing.T) {
 	t.Parallel()
 	for _, test := range invalidations {

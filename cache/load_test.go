@@ -15,7 +15,7 @@ import (
 	"github.com/vault-authz/vault-authz/cache"
 )
 
-// Trap 19: a stampede is one load.
+// A stampede causes one load.
 func TestStampedeOfTenThousandIsOneLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestStampedeOfTenThousandIsOneLoad(t *testing.T) {
 	})
 }
 
-// Trap 19, again when the value has expired, and when the answer is an error.
+// The same when the value has expired, and when the answer is an error.
 func TestStampedeOnAnExpiredOrFailingKeyIsOneLoad(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -71,7 +71,7 @@ func TestStampedeOnAnExpiredOrFailingKeyIsOneLoad(t *testing.T) {
 	}
 }
 
-// Trap 19: whoever asks first must not spoil it for the others by leaving.
+// Whoever asks first must not spoil it for the others by leaving.
 func TestLoadOutlivesTheCallerSoThatTheRetryHits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestLoadOutlivesTheCallerSoThatTheRetryHits(t *testing.T) {
 }
 
 // A gateway that gets no answer in time decides for itself, perhaps to let the
-// request through (trap 2).
+// request through.
 func TestSlowLoadLeavesTheCallerTimeToAnswer(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ budget, latest time.Duration }{
@@ -122,7 +122,7 @@ func TestSlowLoadLeavesTheCallerTimeToAnswer(t *testing.T) {
 }
 
 // Envoy has a bound on calls in flight, and decides for itself about those that
-// go beyond it (trap 2).
+// go beyond it.
 func TestACrowdDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestLoadIsCancelledAtItsTimeout(t *testing.T) {
 	})
 }
 
-// Trap 19: a panic is an error for everybody who waits, and does not tell what
+// A panic is an error for everybody who waits, and does not tell what
 // it was about.
 func TestPanicInTheLoaderIsAnErrorForAllAndSaysNothing(t *testing.T) {
 	t.Parallel()
@@ -236,7 +236,7 @@ func TestPanicInTheLoaderIsAnErrorForAllAndSaysNothing(t *testing.T) {
 	}
 }
 
-// Trap 18: loads in flight are bounded, and beyond that the answer is fast.
+// Loads in flight are bounded, and beyond that the answer is fast.
 func TestLookupsBeyondTheLoadsInFlightFailAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -267,7 +267,7 @@ func TestLookupsBeyondTheLoadsInFlightFailAtOnce(t *testing.T) {
 	})
 }
 
-// Trap 18: misses leave room for keys that are held, up to the limit on all.
+// Misses leave room for keys that are held, up to the limit on all.
 func TestFloodOfMissesLeavesSlotsForKeysThatAreHeld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestFloodOfMissesLeavesSlotsForKeysThatAreHeld(t *testing.T) {
 	})
 }
 
-// Trap 18: refreshes take half of the slots, and one without a slot is skipped.
+// Refreshes take half of the slots, and one without a slot is skipped.
 func TestRefreshesLeaveSlotsForMisses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

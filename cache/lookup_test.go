@@ -29,7 +29,7 @@ func TestFreshValueIsAnsweredWithoutALoad(t *testing.T) {
 	})
 }
 
-// Trap 20: a ttl of 0, a negative and a huge one are all bounded.
+// A ttl of 0, a negative and a huge one are all bounded.
 func TestLifeIsWhatTheValueAsksForWithinBounds(t *testing.T) {
 	t.Parallel()
 	cfg := config()
@@ -82,7 +82,7 @@ func TestLifeIsCountedFromTheBeginningOfTheLoad(t *testing.T) {
 	})
 }
 
-// Trap 19: values that were loaded together do not expire together, and none
+// Values that were loaded together do not expire together, and none
 // lives longer than it may.
 func TestJitterShortensLivesAndSpreadsThem(t *testing.T) {
 	t.Parallel()
@@ -123,7 +123,7 @@ func TestJitterShortensLivesAndSpreadsThem(t *testing.T) {
 	})
 }
 
-// Trap 19: what is used is read ahead of its expiry, by one load, and nobody
+// What is used is read ahead of its expiry, by one load, and nobody
 // waits for it.
 func TestRefreshAheadHappensOnceAndNobodyWaits(t *testing.T) {
 	t.Parallel()
@@ -192,7 +192,7 @@ func TestRefreshThatFindsTheStoreDownIsRetriedAtIntervals(t *testing.T) {
 	})
 }
 
-// Trap 3: nothing is answered once the caller has gone.
+// Nothing is answered once the caller has gone.
 func TestCancelledLookupReturnsAnErrorNeverAValue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -230,7 +230,7 @@ func (c *lateContext) Err() error {
 	return nil
 }
 
-// Trap 3, where the load and the end of the context come together.
+// The load and the end of the context come together.
 func TestValueThatArrivesAfterTheCallerHasGoneIsNotReturned(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,7 @@ func stale(t *testing.T, cfg cache.Config, then answer) (*cache.Cache[record], *
 	return c, s
 }
 
-// Trap 20: stale only while the store is unavailable.
+// A stale value is answered only while the store is unavailable.
 func TestExpiredValueIsLoadedAgainBeforeItIsAnswered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestExpiredValueIsLoadedAgainBeforeItIsAnswered(t *testing.T) {
 	})
 }
 
-// Trap 20: and only for max_stale.
+// A stale value is answered only for max_stale.
 func TestStaleValueStandsInForAnUnavailableStoreUntilMaxStale(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestMaxStaleOfZeroTurnsStaleValuesOff(t *testing.T) {
 	})
 }
 
-// Trap 20: an answer of the store ends staleness, in the middle of it.
+// An answer of the store ends staleness, in the middle of it.
 func TestDefiniteAnswerDropsTheStaleValueAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -234,7 +234,7 @@ func TestLoadThatTimesOutCountsAsUnavailable(t *testing.T) {
 	})
 }
 
-// Traps 18 and 20: a flood must not turn good clients away, and cannot stretch
+// A flood must not turn good clients away, and cannot stretch
 // staleness either.
 func TestStaleValueStandsInWhenLimitsForbidALoad(t *testing.T) {
 	t.Parallel()

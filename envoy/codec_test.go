@@ -26,7 +26,7 @@ func TestNeitherRequestNorAnswerIsToBeSeenInATrace(t *testing.T) {
 }
 
 // The codec is all that an interceptor's answer goes through.
-func TestTrap01OnlyAReplyIsAnAnswer(t *testing.T) {
+func TestOnlyAReplyIsAnAnswer(t *testing.T) {
 	t.Parallel()
 	c := newCodec()
 	calls := calls{of: newRequestSchema()}

@@ -58,7 +58,7 @@ func TestWhatIsMissingIsReadAsNothing(t *testing.T) {
 	}
 }
 
-func TestTrap09BothFormsOfHeadersAreReadAlike(t *testing.T) {
+func TestBothFormsOfHeadersAreReadAlike(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -229,7 +229,7 @@ func TestTheSourceIsTheAddressOfThePeer(t *testing.T) {
 	}
 }
 
-func TestTrap26ABodyIsPartialUnlessItIsKnownToBeWhole(t *testing.T) {
+func TestABodyIsPartialUnlessItIsKnownToBeWhole(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string

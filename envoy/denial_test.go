@@ -162,7 +162,7 @@ func TestTheRequestIDIsTheRequestsOwnWhereItHasTheForm(t *testing.T) {
 }
 
 // A client must not be able to tell which access tokens exist.
-func TestTrap16UnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
+func TestUnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
 	t.Parallel()
 	alike := []authz.Reason{
 		authz.ReasonUnknownToken, authz.ReasonWrongSecret, authz.ReasonExpired, authz.ReasonNotYetValid,

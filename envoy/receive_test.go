@@ -122,7 +122,7 @@ func likeTheProduct() Decider {
 	})
 }
 
-func TestTrap04AMessageThatCannotBeReadIsDeniedAndCounted(t *testing.T) {
+func TestAMessageThatCannotBeReadIsDeniedAndCounted(t *testing.T) {
 	t.Parallel()
 	good := requestOf(t, 100)
 	badUTF8 := bytes.Replace(good, []byte("/orders"), []byte("/order\xff"), 1)
@@ -202,7 +202,7 @@ func TestACallWithoutATransportIsDenied(t *testing.T) {
 }
 
 // A bug in reading must deny, as one in deciding does.
-func TestTrap02APanicWhileReadingDenies(t *testing.T) {
+func TestAPanicWhileReadingDenies(t *testing.T) {
 	t.Parallel()
 	s := NewService(likeTheProduct(), Options{})
 	s.calls.of = nil

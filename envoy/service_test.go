@@ -124,7 +124,7 @@ func TestWhatIsObservedIsWhatWasAnswered(t *testing.T) {
 	}
 }
 
-func TestTrap02APanicDenies(t *testing.T) {
+func TestAPanicDenies(t *testing.T) {
 	t.Parallel()
 	const token = "hunter2"
 	panics := func() { panic(errors.New("no route for secret " + token)) }
@@ -170,7 +170,7 @@ func TestTrap02APanicDenies(t *testing.T) {
 }
 
 // An answer that is missing would be encoded as an empty one.
-func TestTrap01TheLastResortDenies(t *testing.T) {
+func TestAMissingAnswerIsEncodedAsADenial(t *testing.T) {
 	t.Parallel()
 	var w writer
 	w.bareDenial()
@@ -198,7 +198,7 @@ func TestTrap01TheLastResortDenies(t *testing.T) {
 	}
 }
 
-func TestTrap03ACanceledCallIsNotAllowed(t *testing.T) {
+func TestACanceledCallIsNotAllowed(t *testing.T) {
 	t.Parallel()
 	allow := allowAlice()
 	t.Run("canceled before", func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestAFailedCallHappensOnlyWhereThePolicyAsksForIt(t *testing.T) {
 	}
 }
 
-func TestTrap04AMessageThatCannotBeReadIsDeniedOverGRPC(t *testing.T) {
+func TestAMessageThatCannotBeReadIsDeniedOverGRPC(t *testing.T) {
 	t.Parallel()
 	conn := serve(t, NewService(deciderFunc(func(_ context.Context, r *authz.Request) authz.Decision {
 		if r.HTTP {

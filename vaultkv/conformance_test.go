@@ -229,7 +229,6 @@ func conformance(t *testing.T, kv vaultkv.Engine) {
 			t.Errorf("TTL = %s, want 1h", got)
 		}
 	})
-	// Guards trap 13.
 	t.Run("a record under another key is malformed", func(t *testing.T) {
 		put(t, "other", record())
 		lookup(t, "other", authz.ErrMalformed)
@@ -299,7 +298,6 @@ func TestRealServer(t *testing.T) {
 				return func(c *vaultkv.Config) { c.Mount, c.KV, c.Token, c.Timeout = mount, kv, token, 20*time.Second }
 			}
 
-			// Guards trap 24.
 			t.Run("deleted and destroyed versions are not found", func(t *testing.T) {
 				_, s, logs := open(t, srv.address, with("two", "v2", srv.rootToken))
 				srv.do(http.MethodPost, "two/data/"+accessToken, map[string]any{"data": json.RawMessage(record())})
@@ -390,7 +388,6 @@ func TestRealServer(t *testing.T) {
 					}
 				}
 			})
-			// Guards trap 21.
 			t.Run("a token that is not known is unavailable", func(t *testing.T) {
 				v, s, logs := open(t, srv.address, with("one", "v1", vaultToken))
 				wantLookup(t, s, logs, authz.ErrUnavailable, "does not take the Vault token")
@@ -399,7 +396,6 @@ func TestRealServer(t *testing.T) {
 					t.Error("Ready() = true with a token that is not taken")
 				}
 			})
-			// Guards trap 21.
 			t.Run("a policy that does not cover the mount is unavailable", func(t *testing.T) {
 				token, _ := srv.token(`path "two/*" { capabilities = ["read"] }`)
 				v, s, logs := open(t, srv.address, with("one", "v1", token))
@@ -417,7 +413,6 @@ func TestRealServer(t *testing.T) {
 					wantLookup(t, s, logs, nil, "")
 				}
 			})
-			// Guards trap 22.
 			t.Run("a rotated token file works without a restart", func(t *testing.T) {
 				file := filepath.Join(t.TempDir(), "token")
 				policy := `path "one/+" { capabilities = ["read"] }`

@@ -54,7 +54,7 @@ func answer(status int, body string) http.HandlerFunc {
 	}
 }
 
-// TestOnlyDefiniteAnswersAreNotFound guards traps 21 and 24: everything that
+// TestOnlyDefiniteAnswersAreNotFound: everything that
 // does not tell for certain is unavailable.
 func TestOnlyDefiniteAnswersAreNotFound(t *testing.T) {
 	t.Parallel()
@@ -127,7 +127,6 @@ func TestOnlyDefiniteAnswersAreNotFound(t *testing.T) {
 	}
 }
 
-// TestRedirectsDoNotTakeTheTokenAlong guards trap 23.
 func TestRedirectsDoNotTakeTheTokenAlong(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 303, 307, 308} {
@@ -150,7 +149,7 @@ func TestRedirectsDoNotTakeTheTokenAlong(t *testing.T) {
 	}
 }
 
-// TestPathIsOneSegmentUnderTheMount guards traps 11 and 12: what is no plain
+// TestPathIsOneSegmentUnderTheMount: what is no plain
 // segment is not sent at all.
 func TestPathIsOneSegmentUnderTheMount(t *testing.T) {
 	t.Parallel()
@@ -198,8 +197,7 @@ func TestPathIsOneSegmentUnderTheMount(t *testing.T) {
 }
 
 // A KV v1 mount answers a v2 read with "not found", whatever it holds. Taken for
-// an unknown token, that would let everybody in as the anonymous consumer (trap
-// 27).
+// an unknown token, that would let everybody in as the anonymous consumer.
 func TestNotFoundCountsOnlyOnceTheVersionOfTheMountIsKnown(t *testing.T) {
 	t.Parallel()
 	var failing atomic.Bool
@@ -224,7 +222,7 @@ func TestNotFoundCountsOnlyOnceTheVersionOfTheMountIsKnown(t *testing.T) {
 	}
 }
 
-// TestEnvironmentOfVaultHasNoEffect guards trap 23: VAULT_* variables are for
+// TestEnvironmentOfVaultHasNoEffect: VAULT_* variables are for
 // the command line of Vault.
 func TestEnvironmentOfVaultHasNoEffect(t *testing.T) {
 	var header http.Header
@@ -268,7 +266,7 @@ func TestNamespaceIsSent(t *testing.T) {
 	}
 }
 
-// TestForbiddenIsLookedIntoOnce guards trap 21: many requests that get a 403 at
+// TestForbiddenIsLookedIntoOnce: many requests that get a 403 at
 // the same time do not become as many lookups and log lines.
 func TestForbiddenIsLookedIntoOnce(t *testing.T) {
 	t.Parallel()
@@ -327,8 +325,7 @@ func TestFlappingStateIsNotALinePerRead(t *testing.T) {
 	}
 }
 
-// TestTokenFileIsReadAgainAtA403 guards trap 22 for a token that something else
-// renews.
+// Something else, such as an agent of Vault, renews the token in the file.
 func TestTokenFileIsReadAgainAtA403(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "token")
@@ -428,7 +425,6 @@ func TestRunFollowsTheTokenFileAndRecovers(t *testing.T) {
 	}
 }
 
-// TestSlowServerIsUnavailableWithinTheTimeout guards trap 23.
 func TestSlowServerIsUnavailableWithinTheTimeout(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

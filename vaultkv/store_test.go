@@ -26,7 +26,6 @@ func record(more ...string) []byte {
 	return []byte("{" + strings.Join(members, ",") + "}")
 }
 
-// TestStoreHoldsSecretsOnlyAsDigests guards trap 15.
 func TestStoreHoldsSecretsOnlyAsDigests(t *testing.T) {
 	t.Parallel()
 	kv, digester := memkv.New(), authz.NewDigester()

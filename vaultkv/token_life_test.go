@@ -10,7 +10,6 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// TestADayOfTokenLifeWithoutAFailedLookup guards trap 22.
 func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
@@ -178,7 +177,6 @@ func TestAGivenTokenIsRenewedAndNeverRevoked(t *testing.T) {
 	}
 }
 
-// TestPolicyThatDoesNotCoverTheMountIsNoLoginPerRequest guards trap 21.
 func TestPolicyThatDoesNotCoverTheMountIsNoLoginPerRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -206,7 +204,7 @@ func TestPolicyThatDoesNotCoverTheMountIsNoLoginPerRequest(t *testing.T) {
 	})
 }
 
-// TestManyRefusedRequestsAreOneLogin guards trap 21: single flight, and not the
+// TestManyRefusedRequestsAreOneLogin: single flight, and not the
 // server drowned by logins that fail.
 func TestManyRefusedRequestsAreOneLogin(t *testing.T) {
 	t.Parallel()
@@ -256,7 +254,6 @@ func TestManyRefusedRequestsAreOneLogin(t *testing.T) {
 	})
 }
 
-// TestFilesAreReadAgainAtEachLogin guards trap 22.
 func TestFilesAreReadAgainAtEachLogin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -52,7 +52,7 @@ func namedEngine(t *testing.T, vault string) vaultkv.Engine {
 	return engine
 }
 
-func TestTrap14ACachedCredentialOfOneVaultIsNoneInAnother(t *testing.T) {
+func TestCachedCredentialOfOneVaultIsUnknownInAnother(t *testing.T) {
 	t.Parallel()
 	c := twoVaults()
 	sources := map[string]authz.Source{}
@@ -118,7 +118,7 @@ func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Qu
 	}
 }
 
-func TestTrap04ARequestOverTheLimitIsDeniedNotFailed(t *testing.T) {
+func TestARequestOverTheLimitIsDeniedNotFailed(t *testing.T) {
 	t.Parallel()
 	c := twoVaults()
 	c.GRPC.MaxRequestBytes = 64 << 10

@@ -31,7 +31,7 @@ func authenticating(c *Config, _ *Dependencies) {
 	c.Tokens = []Token{{"olga", hashOf("first"), RoleWrite}, {"ci", hashOf("second"), RoleWrite}, {"eve", hashOf("reads"), RoleRead}}
 }
 
-func TestTrap30OnlyKnownHostNamesAreServed(t *testing.T) {
+func TestOnlyKnownHostNamesAreServed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *Config, _ *Dependencies) { c.Hosts = append(c.Hosts, "admin.internal:9192", "kube.internal") })
 	for host, want := range map[string]int{
@@ -46,7 +46,7 @@ func TestTrap30OnlyKnownHostNamesAreServed(t *testing.T) {
 	}
 }
 
-func TestTrap30AWebPageOfAnotherOriginCannotPostAForm(t *testing.T) {
+func TestAWebPageOfAnotherOriginCannotPostAForm(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name    string
@@ -465,9 +465,9 @@ func TestConfigValidate(t *testing.T) {
 		{"the defaults", func(*Config) {}, nil},
 		{"loopback, IPv6", func(c *Config) { c.Address = "[::1]:1" }, nil},
 		{"a socket", func(c *Config) { c.Address = "unix:/run/x" }, nil},
-		{"trap 30: all addresses", func(c *Config) { c.Address = ":9192" }, []string{"give a certificate", "anybody could make credentials"}},
-		{"trap 30: TLS alone", func(c *Config) { c.Address, c.CertFile, c.KeyFile = "10.0.0.1:1", "c", "k" }, []string{"anybody could make credentials"}},
-		{"trap 30: tokens alone", func(c *Config) { c.Address, c.Tokens = "10.0.0.1:1", token }, []string{"give a certificate"}},
+		{"all addresses", func(c *Config) { c.Address = ":9192" }, []string{"give a certificate", "anybody could make credentials"}},
+		{"TLS alone", func(c *Config) { c.Address, c.CertFile, c.KeyFile = "10.0.0.1:1", "c", "k" }, []string{"anybody could make credentials"}},
+		{"tokens alone", func(c *Config) { c.Address, c.Tokens = "10.0.0.1:1", token }, []string{"give a certificate"}},
 		{"TLS and tokens", func(c *Config) { c.Address, c.CertFile, c.KeyFile, c.Tokens = "10.0.0.1:1", "c", "k", token }, nil},
 		{"TLS and client certificates", func(c *Config) {
 			c.Address, c.CertFile, c.KeyFile, c.ClientCAFile, c.ClientNames = "0.0.0.0:1", "c", "k", "ca", names

@@ -55,9 +55,9 @@ func TestCredentialsAreCreated(t *testing.T) {
 		{name: "an unknown consumer in the body", method: "POST", path: credentials, contentType: typeForm, body: "consumer=nobody", status: 404},
 		{name: "an unknown vault object", method: "POST", path: "/vault-auth/none/credentials/alice", status: 404},
 		{name: "unknown field", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "x=1", status: 400, want: []string{"x: unknown field"}},
-		{name: "trap 11: a slash", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=a/b", status: 400, want: []string{"access_token: only"}},
-		{name: "trap 11: dots", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=..", status: 400},
-		{name: "trap 11: too long", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=" + strings.Repeat("x", 257), status: 400, want: []string{"length must be at most 256"}},
+		{name: "a slash", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=a/b", status: 400, want: []string{"access_token: only"}},
+		{name: "dots", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=..", status: 400},
+		{name: "too long", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=" + strings.Repeat("x", 257), status: 400, want: []string{"length must be at most 256"}},
 		{name: "a bad secret is not repeated", method: "POST", path: credentials + "/alice", contentType: typeForm, body: "secret_token=my,secret", status: 400, want: []string{"secret_token: only visible ASCII"}, not: []string{"my,secret"}},
 	})
 }
@@ -92,8 +92,8 @@ func TestSecretsAreShownOnce(t *testing.T) {
 		{name: "none", method: "GET", path: credentials + "/token/none", status: 404},
 		{name: "rotate none", method: "POST", path: credentials + "/token/none/rotate", status: 404},
 		{name: "patch none", method: "PATCH", path: credentials + "/token/none", contentType: typeForm, body: "disabled=true", status: 404},
-		{name: "trap 12: no other path", method: "GET", path: credentials + "/token/a%2Fb", status: 404},
-		{name: "trap 12: no path up", method: "DELETE", path: credentials + "/token/%2e%2e", status: 404},
+		{name: "no other path", method: "GET", path: credentials + "/token/a%2Fb", status: 404},
+		{name: "no path up", method: "DELETE", path: credentials + "/token/%2e%2e", status: 404},
 	} {
 		s.not = secrets
 		s.run(b)

@@ -137,7 +137,7 @@ func TestPlugins(t *testing.T) {
 		{name: "a vault that is no UUID", method: "POST", path: "/plugins", contentType: typeForm, body: "name=vault-auth&config.vault.id=x", status: 400, want: []string{"config.vault.id: expected a valid UUID"}},
 		{name: "unknown option", method: "POST", path: "/plugins", contentType: typeForm, body: good + "&config.realm=x", status: 400, want: []string{"config.realm: unknown field"}},
 		{name: "a name that is no header's", method: "POST", path: "/plugins", contentType: typeForm, body: good + "&config.access_token_name=a%20b", status: 400, want: []string{`"config":{"access_token_name":`}},
-		{name: "trap 26: tokens in a body that cannot be hidden", method: "POST", path: "/plugins", contentType: typeForm, body: good + "&config.tokens_in_body=true", status: 400, want: []string{"config.tokens_in_body: "}},
+		{name: "tokens in a body that cannot be hidden", method: "POST", path: "/plugins", contentType: typeForm, body: good + "&config.tokens_in_body=true", status: 400, want: []string{"config.tokens_in_body: "}},
 		{name: "tokens in a body that need not be hidden", method: "POST", path: "/plugins", contentType: typeForm, body: good + "&config.tokens_in_body=true&config.hide_credentials=false", status: 201},
 		{name: "anonymous nobody", method: "POST", path: "/plugins", contentType: typeForm, body: good + "&config.anonymous=nobody", status: 400, want: []string{"config.anonymous: there is no consumer"}},
 		{name: "anonymous somebody", method: "POST", path: "/plugins", contentType: typeForm, body: good + "&config.anonymous=bob", status: 201},

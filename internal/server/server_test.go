@@ -162,7 +162,7 @@ func TestReadinessFollowsTheChecks(t *testing.T) {
 	}
 }
 
-func TestTrap29StopReportsNotReadyBeforeItRefusesCalls(t *testing.T) {
+func TestStopReportsNotReadyBeforeItRefusesCalls(t *testing.T) {
 	r := start(t, nil, Drain{Wait: 500 * time.Millisecond, Timeout: time.Second})
 	eventually(t, "serves", func() bool { return r.serving(t) })
 	r.stop()

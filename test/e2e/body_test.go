@@ -17,7 +17,7 @@ import (
 
 const form = "application/x-www-form-urlencoded"
 
-// TestTokensInABody guards trap 26: a body counts when it is of a known type,
+// TestTokensInABody: a body counts when it is of a known type,
 // complete and readable.
 func TestTokensInABody(t *testing.T) {
 	t.Parallel()

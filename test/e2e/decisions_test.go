@@ -322,7 +322,7 @@ func (w *world) metadata(path string) (found accessLine) {
 }
 
 // TestAPolicyIsChosenByHostAndPath is for gateways whose routes cannot name a
-// policy (trap 28).
+// policy.
 func TestAPolicyIsChosenByHostAndPath(t *testing.T) {
 	t.Parallel()
 	w := sharedWorld(t)

@@ -53,7 +53,7 @@ policies:
 	}
 }
 
-// TestAVaultThatCannotAnswerStaysClosed guards traps 2, 3 and 21: whatever is
+// TestAVaultThatCannotAnswerStaysClosed: whatever is
 // the matter with Vault, a request that needs it is denied with 503, also where
 // Envoy is told to let through what fails; and all is well again without a
 // restart once Vault is.
@@ -289,9 +289,8 @@ func TestAShadowPolicyLetsThroughWhenVaultIsAway(t *testing.T) {
 	})
 }
 
-// TestASlowVaultIsAnsweredWithinEnvoysDefaultTimeout guards trap 2 with Envoy's
-// 200 ms, less than Vault may take: the service must say 503 before Envoy gives
-// up, or failure_mode_allow would open.
+// Envoy's default timeout is 200 ms, less than Vault may take. The service must say 503
+// before Envoy gives up, or failure_mode_allow would let the request through.
 func TestASlowVaultIsAnsweredWithinEnvoysDefaultTimeout(t *testing.T) {
 	t.Parallel()
 	s := fragileSetup()
@@ -313,7 +312,7 @@ func TestASlowVaultIsAnsweredWithinEnvoysDefaultTimeout(t *testing.T) {
 	}
 }
 
-// TestACachedCredentialOutlivesVaultForAWhile guards trap 20: an expired entry
+// TestACachedCredentialOutlivesVaultForAWhile: an expired entry
 // stands in for a Vault that is away, but only for max_stale.
 func TestACachedCredentialOutlivesVaultForAWhile(t *testing.T) {
 	t.Parallel()
@@ -373,7 +372,7 @@ func TestADeletedRecordEndsWithItsTTL(t *testing.T) {
 	})
 }
 
-// TestAClientThatGoesAwayIsNotLetThrough guards trap 3: a check that is canceled
+// TestAClientThatGoesAwayIsNotLetThrough: a check that is canceled
 // midway is no allow, and is told apart in the log.
 func TestAClientThatGoesAwayIsNotLetThrough(t *testing.T) {
 	t.Parallel()

@@ -25,8 +25,7 @@ func spellings(name string) []string {
 	}
 }
 
-// TestASpoofedIdentityHeaderNeverReachesTheUpstream guards traps 6 and 7, with
-// each header in each spelling and repeated.
+// Each identity header is forged in each spelling, and repeated.
 func TestASpoofedIdentityHeaderNeverReachesTheUpstream(t *testing.T) {
 	t.Parallel()
 	w := sharedWorld(t)
@@ -177,8 +176,7 @@ func TestCredentialsThatAreNotHiddenReachTheUpstream(t *testing.T) {
 	}
 }
 
-// TestOtherQueryParametersSurvive guards trap 25. Envoy sorts the parameters
-// when it takes some out, so their order across names is not promised; that of
+// Envoy sorts the parameters when it takes some out, so their order across names is not promised; that of
 // the values of one name is.
 func TestOtherQueryParametersSurvive(t *testing.T) {
 	t.Parallel()
@@ -231,7 +229,7 @@ func valuesOf(pairs []string, name string) []string {
 }
 
 // TestUnderscoresInFrontOfTheService shows what becomes of the default names
-// where Envoy does not take underscores (trap 8), and that dashes do work.
+// where Envoy does not take underscores, and that dashes do work.
 func TestUnderscoresInFrontOfTheService(t *testing.T) {
 	t.Parallel()
 	w := sharedWorld(t)
