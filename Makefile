@@ -58,8 +58,8 @@ bench-state: tools ## 100 000 consumers on a real Vault and OpenBao, with two re
 	@$(REAL_PARTS) go run ./test/bench -only state
 
 .PHONY: bench-docs
-bench-docs: tools ## the same, into docs/performance.md; on a quiet machine
-	@$(REAL_PARTS) go run ./test/bench -write docs/performance.md
+bench-docs: tools ## the same, into docs/explanation/performance.md; on a quiet machine
+	@$(REAL_PARTS) go run ./test/bench -write docs/explanation/performance.md
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME, and the reader of requests for FUZZTIME_READ more

@@ -155,16 +155,16 @@ func conformanceInAFolder(t *testing.T, srv *server, kv string) {
 }
 
 // inFolder is a policy of deploy/vault for a folder in a mount, changed by the command
-// of docs/vault.md.
+// of docs/how-to/vault.md.
 func inFolder(t *testing.T, file, mount, folder string) string {
 	t.Helper()
-	docs, err := os.ReadFile("../docs/vault.md")
+	docs, err := os.ReadFile("../docs/how-to/vault.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	command := regexp.MustCompile(`sed -E '([^']+)'`).FindSubmatch(docs)
 	if command == nil {
-		t.Fatal("docs/vault.md has no command that changes a policy for a folder")
+		t.Fatal("docs/how-to/vault.md has no command that changes a policy for a folder")
 	}
 	expression := strings.NewReplacer("MOUNT", mount, "PREFIX", folder).Replace(string(command[1]))
 	out, err := exec.CommandContext(t.Context(), "sed", "-E", expression, "../deploy/vault/"+file).Output()

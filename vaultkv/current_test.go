@@ -154,7 +154,7 @@ func TestFirstUseOnAnotherReplicaFindsWhatWasMadeAMomentAgo(t *testing.T) {
 	eachKind(t, func(c *fakeCluster) {
 		t := c.t
 		if c.Lag > 0 && !c.Indexes && !c.ForwardReads {
-			t.Skip("without indexes a standby is not told from the active node: see docs/decisions/state.md")
+			t.Skip("without indexes a standby is not told from the active node: see docs/explanation/decisions/state.md")
 		}
 		v, state, _ := c.replica(nil, 2)
 		mustSync(t, state)

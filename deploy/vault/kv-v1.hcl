@@ -14,7 +14,7 @@
 #
 # Change the mount here and in the configuration (vaults[].mount) together.
 #
-# For a folder in the mount (vaults[].prefix) docs/vault.md has the command that
+# For a folder in the mount (vaults[].prefix) docs/how-to/vault.md has the command that
 # changes the paths.
 
 path "kong-auth/+" {

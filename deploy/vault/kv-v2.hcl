@@ -15,7 +15,7 @@
 # Change the mount here and in the configuration (vaults[].mount) together, and
 # set vaults[].kv to v2.
 #
-# For a folder in the mount (vaults[].prefix) docs/vault.md has the command that
+# For a folder in the mount (vaults[].prefix) docs/how-to/vault.md has the command that
 # changes the paths.
 
 path "kong-auth/data/+" {

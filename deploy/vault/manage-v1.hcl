@@ -12,7 +12,7 @@
 # The path is written as in kv-v1.hcl: only then does what both allow add up.
 # Change the mount in both together.
 #
-# For a folder in the mount (vaults[].prefix) docs/vault.md has the command that
+# For a folder in the mount (vaults[].prefix) docs/how-to/vault.md has the command that
 # changes the paths.
 
 path "kong-auth/+" {

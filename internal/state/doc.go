@@ -5,7 +5,7 @@
 // The store is a log. A change is committed when the write of its segment
 // succeeds; that write names the version which the writer had read, so it succeeds
 // only if the writer knew every change before it. Each replica keeps a copy of all
-// records in memory, a [View], and reads on in the log. docs/decisions/state.md has
+// records in memory, a [View], and reads on in the log. docs/explanation/decisions/state.md has
 // the reasons, and what is read from where.
 //
 //	log/00 … log/63              segments, used in turn

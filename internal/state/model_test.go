@@ -114,7 +114,7 @@ func (h *history) staleFor(value string, at time.Time) time.Duration {
 	return 0
 }
 
-// The bounds that docs/decisions/state.md promises, with the time of a request that is
+// The bounds that docs/explanation/decisions/state.md promises, with the time of a request that is
 // answered meanwhile.
 const (
 	boundWithProof = proofLimit + 200*time.Millisecond

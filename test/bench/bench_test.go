@@ -296,7 +296,7 @@ func TestCommandLineMistakesAreToldWithWhatThereIs(t *testing.T) {
 func TestDocumentedCommandsAreUnderstood(t *testing.T) {
 	t.Parallel()
 	const command = "go run ./test/bench "
-	for name, atLeast := range map[string]int{"doc.go": 4, "../../docs/performance.md": 3} {
+	for name, atLeast := range map[string]int{"doc.go": 4, "../../docs/explanation/performance.md": 3} {
 		raw, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -328,7 +328,7 @@ func TestDocumentedCommandsAreUnderstood(t *testing.T) {
 
 func TestDocumentHasAPlaceForTheFigures(t *testing.T) {
 	t.Parallel()
-	raw, err := os.ReadFile("../../docs/performance.md")
+	raw, err := os.ReadFile("../../docs/explanation/performance.md")
 	if err != nil {
 		t.Fatal(err)
 	}

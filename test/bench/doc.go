@@ -10,7 +10,7 @@
 //	go run ./test/bench                                   # everything, as one table
 //	go run ./test/bench -only calls,burst                 # some of it
 //	go run ./test/bench -only state                       # two replicas with 100 000 consumers
-//	go run ./test/bench -write docs/performance.md        # into the document
+//	go run ./test/bench -write docs/explanation/performance.md # into the document
 //	go run ./test/bench -try 'grpc.NumStreamWorkers(2)'   # what a grpc-go setting changes
 //	go run ./test/bench -target host:10000 -rate 2000     # open-loop load on a gateway
 package main

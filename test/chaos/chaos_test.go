@@ -53,22 +53,22 @@ func TestAFewFaults(t *testing.T) {
 	}
 }
 
-// TestTheDocumentHasEveryFault holds docs/failures.md, which keeps the table, to
+// TestTheDocumentHasEveryFault holds docs/explanation/chaos.md, which keeps the table, to
 // what there is.
 func TestTheDocumentHasEveryFault(t *testing.T) {
 	t.Parallel()
-	document, err := os.ReadFile("../../docs/failures.md")
+	document, err := os.ReadFile("../../docs/explanation/chaos.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range faults() {
 		if !strings.Contains(string(document), "\n| "+f.name+" |") {
-			t.Errorf("docs/failures.md has no row for the fault %q: run `make chaos` and put its table there", f.name)
+			t.Errorf("docs/explanation/chaos.md has no row for the fault %q: run `make chaos` and put its table there", f.name)
 		}
 	}
 	for _, c := range columns() {
 		if !strings.Contains(string(document), "| "+c.head+" |") {
-			t.Errorf("docs/failures.md has no column %q: run `make chaos` and put its table there", c.head)
+			t.Errorf("docs/explanation/chaos.md has no column %q: run `make chaos` and put its table there", c.head)
 		}
 	}
 }

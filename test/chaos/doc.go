@@ -1,5 +1,5 @@
 // Command chaos breaks a real Vault, and the way to it, in every manner that its
-// operators know, while requests keep coming at a fixed rate. `make chaos` runs it and prints a table in Markdown; docs/failures.md keeps
+// operators know, while requests keep coming at a fixed rate. `make chaos` runs it and prints a table in Markdown; docs/explanation/chaos.md keeps
 // one. It exits with an error when a cell of the table is not as it must be.
 //
 // Between vault-authz and Vault stands a [front]. It counts what Vault is asked,

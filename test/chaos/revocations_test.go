@@ -50,17 +50,17 @@ func TestLatenessShowsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// TestTheDocumentHasEveryLineOfRevocations holds docs/failures.md to what there is.
+// TestTheDocumentHasEveryLineOfRevocations holds docs/explanation/chaos.md to what there is.
 func TestTheDocumentHasEveryLineOfRevocations(t *testing.T) {
 	t.Parallel()
-	document, err := os.ReadFile("../../docs/failures.md")
+	document, err := os.ReadFile("../../docs/explanation/chaos.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var d lateness
 	for _, l := range d.lines() {
 		if !strings.Contains(string(document), "\n| "+l[0].text+" |") {
-			t.Errorf("docs/failures.md has no line %q: run `make chaos` and put its table there", l[0].text)
+			t.Errorf("docs/explanation/chaos.md has no line %q: run `make chaos` and put its table there", l[0].text)
 		}
 	}
 }

@@ -240,11 +240,11 @@ func TestTheOtherVersionIsNamed(t *testing.T) {
 	})
 }
 
-// TestLoginsOfTheDocumentation: each example of docs/vault.md works with the role
+// TestLoginsOfTheDocumentation: each example of docs/how-to/vault.md works with the role
 // that its script makes.
 func TestLoginsOfTheDocumentation(t *testing.T) {
 	t.Parallel()
-	docs := readText(t, "../../docs/vault.md")
+	docs := readText(t, "../../docs/how-to/vault.md")
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		if err := v.Mount(t.Context(), "kong-auth", "v1"); err != nil {

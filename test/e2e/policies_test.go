@@ -65,7 +65,7 @@ func writePolicies(t *testing.T, v *parts.Vault) {
 	names, err := filepath.Glob(deployVault + "*.hcl")
 	must(t, err)
 	if len(names) != 5 {
-		t.Fatalf("there are the policies %q, want the five of docs/vault.md", names)
+		t.Fatalf("there are the policies %q, want the five of docs/how-to/vault.md", names)
 	}
 	for _, name := range names {
 		putPolicy(t, v, strings.TrimSuffix(filepath.Base(name), ".hcl"), readText(t, name))
@@ -89,7 +89,7 @@ func eachKV(t *testing.T, v *parts.Vault, test func(t *testing.T, kv string)) {
 }
 
 // TestThePolicyFilesAreEnoughInEveryCombination: everything that the product does
-// works with tokens that have exactly the files which docs/vault.md names, however
+// works with tokens that have exactly the files which docs/how-to/vault.md names, however
 // they are spread over tokens, given or got by a login.
 func TestThePolicyFilesAreEnoughInEveryCombination(t *testing.T) {
 	t.Parallel()
@@ -149,12 +149,12 @@ func TestThePolicyFilesAreEnoughInEveryCombination(t *testing.T) {
 }
 
 // inFolder is a policy of deploy/vault for a folder in a mount, changed by the command
-// of docs/vault.md.
+// of docs/how-to/vault.md.
 func inFolder(t *testing.T, file, mount, folder string) string {
 	t.Helper()
-	command := regexp.MustCompile(`sed -E '([^']+)'`).FindStringSubmatch(readText(t, "../../docs/vault.md"))
+	command := regexp.MustCompile(`sed -E '([^']+)'`).FindStringSubmatch(readText(t, "../../docs/how-to/vault.md"))
 	if command == nil {
-		t.Fatal("docs/vault.md has no command that changes a policy for a folder")
+		t.Fatal("docs/how-to/vault.md has no command that changes a policy for a folder")
 	}
 	expression := strings.NewReplacer("MOUNT", mount, "PREFIX", folder).Replace(command[1])
 	out, err := exec.CommandContext(t.Context(), "sed", "-E", expression, deployVault+file).Output()

@@ -1,0 +1,182 @@
+package architecture
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+const root = "../.."
+
+var (
+	fence   = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	code    = regexp.MustCompile("`[^`\n]*`")
+	link    = regexp.MustCompile(`\]\(([^)\s]*)\)`)
+	heading = regexp.MustCompile(`(?m)^#{1,6} +(.*?) *#*$`)
+	target  = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
+	scheme  = regexp.MustCompile(`^[a-z]+:`)
+	// A page that some file names in its text, such as an error or a comment.
+	mention = regexp.MustCompile(`docs/[A-Za-z0-9/_-]+\.md(#[a-z0-9-]+)?`)
+)
+
+// A page is one Markdown file.
+type page struct {
+	// name is its path from the root of the repository, with slashes.
+	name string
+	// links are the targets of its links, without code.
+	links []string
+	// anchors are the headings, as the web shows them.
+	anchors []string
+}
+
+func read(t *testing.T, name string) page {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parse(name, string(raw))
+}
+
+func parse(name, text string) page {
+	text = fence.ReplaceAllString(text, "")
+	p := page{name: name}
+	for _, h := range heading.FindAllStringSubmatch(text, -1) {
+		p.anchors = append(p.anchors, p.anchor(h[1]))
+	}
+	for _, l := range link.FindAllStringSubmatch(code.ReplaceAllString(text, ""), -1) {
+		p.links = append(p.links, l[1])
+	}
+	return p
+}
+
+// anchor is what a heading is linked by: lower case, dashes for blanks, no
+// punctuation, and a number where an earlier heading is the same.
+func (p page) anchor(heading string) string {
+	heading = target.ReplaceAllString(heading, "$1")
+	slug := strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+			return unicode.ToLower(r)
+		default:
+			return -1
+		}
+	}, heading)
+	for i, plain := 1, slug; slices.Contains(p.anchors, slug); i++ {
+		slug = plain + "-" + string(rune('0'+i))
+	}
+	return slug
+}
+
+// pages are the documents that people read.
+func pages(t *testing.T) []string {
+	t.Helper()
+	names := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
+	for _, folder := range []string{"docs", "deploy", "envoy"} {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(name string, _ fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(name, ".md") {
+				name, err = filepath.Rel(root, name)
+				names = append(names, filepath.ToSlash(name))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return names
+}
+
+// resolve returns the file and the anchor that a link on a page leads to.
+func (p page) resolve(link string) (name, anchor string, err error) {
+	name, anchor, _ = strings.Cut(link, "#")
+	if name == "" {
+		return p.name, anchor, nil
+	}
+	name = filepath.ToSlash(filepath.Join(filepath.Dir(p.name), name))
+	if strings.HasPrefix(name, "..") {
+		return "", "", errors.New("leads out of the repository")
+	}
+	_, err = os.Stat(filepath.Join(root, name))
+	return name, anchor, err
+}
+
+func TestLinksOfTheDocumentsResolve(t *testing.T) {
+	t.Parallel()
+	followed := 0
+	for _, name := range pages(t) {
+		p := read(t, name)
+		for _, link := range p.links {
+			if scheme.MatchString(link) {
+				continue
+			}
+			followed++
+			to, anchor, err := p.resolve(link)
+			switch {
+			case err != nil:
+				t.Errorf("%s: the link %q: %v", name, link, err)
+			case anchor == "":
+			case !strings.HasSuffix(to, ".md"):
+				t.Errorf("%s: the link %q has an anchor, and %s has no headings", name, link, to)
+			case !slices.Contains(read(t, to).anchors, anchor):
+				t.Errorf("%s: the link %q: %s has no such heading; it has %q", name, link, to, read(t, to).anchors)
+			}
+		}
+	}
+	if followed < 100 {
+		t.Errorf("%d links were followed, want 100 or more", followed)
+	}
+}
+
+// Errors, help, comments and examples name pages in their text.
+func TestPagesThatOtherFilesNameAreThere(t *testing.T) {
+	t.Parallel()
+	found := 0
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && slices.Contains([]string{".git", ".tools", "bin", "dist"}, entry.Name()):
+			return fs.SkipDir
+		case !slices.Contains([]string{".go", ".mk", ".yaml", ".yml", ".hcl", ".sh", ".py", ".txt", ".tpl", ".md", ""}, filepath.Ext(name)) || !entry.Type().IsRegular():
+			return nil
+		}
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		for _, page := range mention.FindAllString(string(raw), -1) {
+			found++
+			page, anchor, _ := strings.Cut(page, "#")
+			if _, err := os.Stat(filepath.Join(root, page)); err != nil {
+				t.Errorf("%s names %s: there is no such page", name, page)
+			} else if anchor != "" && !slices.Contains(read(t, page).anchors, anchor) {
+				t.Errorf("%s names %s#%s: there is no such heading", name, page, anchor)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found < 10 {
+		t.Errorf("%d pages are named, want 10 or more", found)
+	}
+}
+
+func TestAnchorsAreThoseOfTheWeb(t *testing.T) {
+	t.Parallel()
+	got := parse("a.md", "# One: two, three?\n## `on_error`\n## What [it](b.md) does\n## Again\n## Again\n```\n# not a heading\n```\n").anchors
+	want := []string{"one-two-three", "on_error", "what-it-does", "again", "again-1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
