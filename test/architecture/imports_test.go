@@ -27,7 +27,9 @@ func mayImport() map[string][]string {
 		"internal/server":     {"internal/tlsfiles"},
 		"internal/kongimport": {"authz", "internal/admin"},
 		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/clientcert", "internal/logging", "internal/server", "internal/tlsfiles", "vaultkv"},
-		"cmd/vault-authz":     {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/clientcert", "internal/config", "internal/heap", "internal/kongimport", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
+		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/clientcert", "internal/config", "internal/heap", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
+		"internal/cli":        {"authz", "envoy", "internal/admin", "internal/app", "internal/clientcert", "internal/config", "internal/kongimport", "internal/tlsfiles", "internal/version"},
+		"cmd/vault-authz":     {"internal/cli"},
 	}
 }
 

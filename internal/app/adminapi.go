@@ -1,0 +1,157 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/server"
+	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// records is the state as the admin API uses it.
+type records struct {
+	*state.Store
+	keeper *keeper
+}
+
+// Create implements [admin.Store].
+func (r records) Create(ctx context.Context, rec state.Record, check func(*state.View) error) (int, error) {
+	return r.put(ctx, rec, check)
+}
+
+// Replace implements [admin.Store].
+func (r records) Replace(ctx context.Context, rec state.Record, check func(*state.View) error) (int, error) {
+	return r.put(ctx, rec, check)
+}
+
+func (r records) put(ctx context.Context, rec state.Record, check func(*state.View) error) (int, error) {
+	return r.Update(ctx, func(tx *state.Tx) error {
+		if check != nil {
+			if err := check(tx.View()); err != nil {
+				return err
+			}
+		}
+		return tx.Put(rec)
+	})
+}
+
+// Delete implements [admin.Store].
+func (r records) Delete(ctx context.Context, kind, id string) error {
+	_, err := r.Update(ctx, func(tx *state.Tx) error { return tx.Delete(kind, id) })
+	return err
+}
+
+// Announce implements [admin.Announcer]. An entity is announced by the write of the log
+// that changes it, and a credential by the hold that the call has.
+func (r records) Announce(ctx context.Context, commit func(context.Context) error, _ ...state.Change) error {
+	return commit(ctx)
+}
+
+// applyTimeout bounds the wait for a change to hold on this replica.
+const applyTimeout = 2 * time.Second
+
+// Applied implements [admin.Announcer].
+func (r records) Applied(changes ...state.Change) error {
+	for _, c := range changes {
+		if c.Kind == state.KindCredentials {
+			r.keeper.objects.invalidate(c.ID)
+			return nil
+		}
+	}
+	return r.reached(context.Background()) //nolint:forbidigo // a change holds whoever asked for it
+}
+
+// reached waits until decisions are based on what the store knows.
+func (r records) reached(ctx context.Context) error {
+	view, err := r.View()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	return r.keeper.reached(ctx, view.Changed())
+}
+
+// credentials finds the credentials of open vault objects for the admin API.
+type credentials struct{ records }
+
+// Credentials implements [admin.Vaults]. What another replica has changed a moment
+// ago is waited for.
+func (c credentials) Credentials(ctx context.Context, vaultID string, version int) (admin.CredentialStore, error) {
+	b, known := c.keeper.opened(vaultID, version)
+	if !known {
+		if err := c.reached(ctx); err != nil {
+			return nil, fmt.Errorf("%w: %s", authz.ErrUnavailable, err.Error())
+		}
+		if b, known = c.keeper.opened(vaultID, version); !known {
+			return nil, authz.ErrNotFound
+		}
+	}
+	if b == nil {
+		return nil, fmt.Errorf("%w: the vault object could not be opened", authz.ErrUnavailable)
+	}
+	return b.engine, nil
+}
+
+// Validate implements [admin.Vaults].
+func (c credentials) Validate(v admin.VaultObject) error {
+	opened := vaultConfig(v)
+	return errors.Join(opened.Validate(), c.keeper.config.ApartFromState(&opened))
+}
+
+// judge says of credential records what decisions make of them.
+func judge(authorizer *authz.Authorizer) func(vault string) func(string, []byte) authz.Standing {
+	return func(vault string) func(string, []byte) authz.Standing {
+		forecast := authorizer.Forecast(vault)
+		return func(accessToken string, record []byte) authz.Standing {
+			c, err := vaultkv.Understand(accessToken, record)
+			return forecast.Of(&c, err, time.Now())
+		}
+	}
+}
+
+// explainUnavailable is the cause that a vault object has for not answering. Its words are
+// vaultkv's own, which hold no token and no key.
+func explainUnavailable(err error) string {
+	var problem *vaultkv.Error
+	if errors.As(err, &problem) {
+		return problem.Error()
+	}
+	return ""
+}
+
+// serveAdmin serves the admin API on ln until ctx ends, without TLS if door is nil. A call
+// that is under way then has for so long.
+func serveAdmin(ctx context.Context, api *admin.API, door *tlsfiles.Server, timeout time.Duration, ln net.Listener) error {
+	srv := api.Server()
+	if door != nil {
+		ln = tls.NewListener(ln, door.Config("h2", "http/1.1"))
+		srv.Handler = server.Trusting(door, srv.Handler)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(ln) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving the admin API: %w", err)
+	case <-ctx.Done():
+	}
+	// A change that has begun is finished.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	if err := srv.Shutdown(last); err != nil {
+		_ = srv.Close()
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/envoy"
+	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/server"
+	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/internal/version"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// A service is everything that runs, wired together.
+type service struct {
+	server  *server.Server
+	metrics http.Handler
+	// runs are the parts that work in the background until ctx ends.
+	runs []func(ctx context.Context) error
+	// admin is the admin API, nil for none.
+	admin *admin.API
+	// doors are the TLS of the listeners.
+	doors doors
+	// decider is what the door to Envoy asks.
+	decider envoy.Decider
+}
+
+// backends opens what keeps credentials and state.
+type backends interface {
+	// engine opens the KV engine of a vault object. ready is what readiness asks
+	// of it; run may be nil.
+	engine(v *config.Vault, log *zap.Logger) (e vaultkv.Engine, ready func() error, run func(context.Context) error, err error)
+	// state opens the mount with the state, on the server of an engine that was
+	// opened by engine.
+	state(of vaultkv.Engine, mount string, log *zap.Logger) (kv state.Engine, run func(context.Context) error, err error)
+}
+
+// build wires the service for a configuration: an engine, a store and a cache
+// for each vault object; a snapshot of the entities, kept up to date where there
+// is a state; the decision; the door to Envoy and that of the operators.
+// dropped is how many log lines were.
+func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint64) (*service, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "vault_authz_log_lines_dropped_total",
+		Help: "Log lines dropped because whoever reads the log is too slow.",
+	}, func() float64 { return float64(dropped()) }))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	digester := authz.NewDigester()
+	open := newObjects(from, digester, registry, log)
+	s := &service{metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), runs: []func(context.Context) error{open.Run}}
+
+	var err error
+	if s.doors, err = openDoors(c, registry, log); err != nil {
+		return nil, err
+	}
+	for _, w := range s.doors.watches() {
+		s.runs = append(s.runs, w.Run)
+	}
+	sources, _, err := open.set(c.Vaults)
+	if err != nil {
+		return nil, err
+	}
+	snapshot, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
+	if err != nil {
+		return nil, err
+	}
+	var checks []server.Check
+	for i := range c.Vaults {
+		name := c.Vaults[i].Name
+		checks = append(checks, server.Check{
+			Name: "vault " + name, Func: func() error { return open.notReady(name) }, Detail: func() string { return open.condition(name) },
+		})
+	}
+	authorizer := authz.New(snapshot, digester, c.Grammar)
+	s.decider = authorizer
+	if c.State.Vault != "" {
+		// What is made through the admin API may be stricter than what is
+		// declared, so nothing is decided before it is read.
+		authorizer.Replace(nil)
+		keeper, store, err := s.keepState(c, from, open, authorizer, registry, log)
+		if err != nil {
+			return nil, err
+		}
+		checks = append(checks, server.Check{Name: "state", Func: func() error {
+			if err := keeper.notReady(); err != nil {
+				return errors.Join(err, store.Problem())
+			}
+			return nil
+		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: keeper.made})
+		s.decider = newCurrent(authorizer, store.Current)
+	}
+	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, s.doors, registry, log), checks,
+		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
+	return s, nil
+}
+
+// keepState wires what was made through the admin API, and the API itself.
+func (s *service) keepState(c *config.Config, from backends, open *objects, authorizer *authz.Authorizer, reg prometheus.Registerer, log *zap.Logger) (*keeper, *state.Store, error) {
+	log = log.Named("state")
+	kv, run, err := from.state(open.named(c.State.Vault).engine, c.State.Mount, log)
+	if err != nil {
+		return nil, nil, fmt.Errorf("state: %w", err)
+	}
+	following := state.DefaultConfig()
+	following.Interval = c.State.Poll
+	following.MaxStale = maxStale(c)
+	k := newKeeper(c, open, authorizer, log)
+	store, err := state.New(kv, following, k.watcher(), log)
+	if err != nil {
+		return nil, nil, err
+	}
+	held := records{store, k}
+	s.admin, err = admin.New(c.Admin, admin.Dependencies{
+		Store:    held,
+		Turns:    store,
+		Announce: held,
+		Vaults:   credentials{held},
+		Judge:    judge(authorizer),
+		Explain:  explainUnavailable,
+		Declared: k.declared,
+		Version:  version.Number(),
+		Metrics:  reg,
+		Log:      log.Named("admin"),
+		Audit:    log.Named("audit"),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	s.runs = append(s.runs, func(ctx context.Context) error { return k.run(ctx, store) }, store.Follow)
+	if run != nil {
+		s.runs = append(s.runs, run)
+	}
+	return k, store, reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "vault_authz_state_lag_seconds",
+		Help: "The time since the last proof that what is known of the state is current.",
+	}, func() float64 { return store.Lag().Seconds() }))
+}
+
+// lagText says for people how long ago the last proof was, and why there is none since.
+func lagText(lag time.Duration, problem error) string {
+	text := "known to be current " + lag.Round(100*time.Millisecond).String() + " ago"
+	if problem != nil {
+		text += ", " + problem.Error()
+	}
+	return text
+}
+
+// maxStale is for how long decisions may be made without a proof that the state is
+// current: as long as the vault objects of the configuration let an entry stand in.
+func maxStale(c *config.Config) time.Duration {
+	longest := time.Duration(0)
+	for i := range c.Vaults {
+		longest = max(longest, c.Vaults[i].Cache.MaxStale)
+	}
+	return longest
+}
+
+// rules tells the cache what it may know of credentials. Their hard limits are
+// not among it: the decision applies them to every request.
+func rules() cache.Rules[authz.Credential] {
+	return cache.Rules[authz.Credential]{
+		Lifetime: func(c authz.Credential) time.Duration { return c.TTL },
+		Absent: func(err error) bool {
+			return errors.Is(err, authz.ErrNotFound) || errors.Is(err, authz.ErrMalformed)
+		},
+		Unavailable: func(err error) bool { return errors.Is(err, authz.ErrUnavailable) },
+		Limited: func(err error) bool {
+			var problem *vaultkv.Error
+			return errors.As(err, &problem) && problem.State == vaultkv.StateLimited
+		},
+	}
+}
+
+var _ authz.Rechecker = (*cache.Cache[authz.Credential])(nil)
+
+// servers opens real vault objects. The zero value lets them share nothing.
+type servers struct {
+	// clusters is what they know of the clusters that they belong to.
+	clusters *vaultkv.Clusters
+}
+
+// newServers returns servers whose vault objects have to be known to be current,
+// where the state finds out.
+func newServers(c *config.Config) servers {
+	// A poll that takes its time must not be taken for a cluster that fails.
+	return servers{vaultkv.NewClusters(max(vaultkv.DefaultProofAge, 5*c.State.Poll/2))}
+}
+
+func (s servers) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+	for _, setting := range v.InsecureSettings() {
+		log.Warn("insecure setting", zap.String("vault", v.Name), zap.String("setting", setting))
+	}
+	open := vaultkv.New
+	if s.clusters != nil {
+		open = s.clusters.New
+	}
+	vault, err := open(v.Config, log)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ready := func() error {
+		if vault.Ready() {
+			return nil
+		}
+		return fmt.Errorf("not reached yet, state %s", vault.State())
+	}
+	return vault, ready, vault.Run, nil
+}
+
+func (servers) state(of vaultkv.Engine, mount string, log *zap.Logger) (state.Engine, func(context.Context) error, error) {
+	home, ok := of.(*vaultkv.Vault)
+	if !ok {
+		return nil, nil, fmt.Errorf("the vault object is a %T, which has no server", of)
+	}
+	vault, err := home.Beside("state", mount, vaultkv.KV2, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return vault, vault.Run, nil
+}

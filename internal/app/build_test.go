@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/envoy"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/memkv"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// twoVaults is a configuration with two vault objects and a policy on each.
+func twoVaults() config.Config {
+	c := config.Default()
+	c.Consumers = []authz.Consumer{{ID: DemoConsumerID, Username: "demo"}}
+	for _, name := range []string{"a", "b"} {
+		v := config.Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig()}
+		v.Name = name
+		c.Vaults = append(c.Vaults, v)
+		p := authz.DefaultPolicy()
+		p.Name, p.Vault = "policy-"+name, name
+		c.Policies = append(c.Policies, p)
+	}
+	return c
+}
+
+// namedEngine is an engine in which the access token "shared" has a secret of
+// the vault object's own.
+func namedEngine(t *testing.T, vault string) vaultkv.Engine {
+	t.Helper()
+	engine := memkv.New()
+	document, err := json.Marshal(map[string]any{
+		"access_token": "shared", "secret_token": "secret-of-" + vault, "consumer": map[string]string{"id": DemoConsumerID},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine.Put("shared", document)
+	return engine
+}
+
+func TestCachedCredentialOfOneVaultIsUnknownInAnother(t *testing.T) {
+	t.Parallel()
+	c := twoVaults()
+	sources := map[string]authz.Source{}
+	digester := authz.NewDigester()
+	for i := range c.Vaults {
+		engine := namedEngine(t, c.Vaults[i].Name)
+		cached, err := cache.New(c.Vaults[i].Cache, vaultkv.NewStore(c.Vaults[i].Name, engine, digester, zap.NewNop()).Lookup, rules())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cached.Close)
+		sources[c.Vaults[i].Name] = cached
+	}
+	snapshot, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := client(t, &c, authz.New(snapshot, digester, c.Grammar))
+	for range 2 { // the second time from the caches
+		for _, test := range []struct {
+			policy, secret string
+			allowed        bool
+		}{
+			{"policy-a", "secret-of-a", true},
+			{"policy-b", "secret-of-a", false},
+			{"policy-b", "secret-of-b", true},
+			{"policy-a", "secret-of-b", false},
+		} {
+			a := ask(envoy.Question{Method: "GET", URL: "http://x/", Policy: test.policy, Headers: []authz.Header{
+				{Name: "access-token", Value: "shared"}, {Name: "secret-token", Value: test.secret},
+			}})
+			if a.Allowed != test.allowed {
+				t.Errorf("%s with %s: allowed=%t (%s), want %t", test.policy, test.secret, a.Allowed, a.Reason, test.allowed)
+			}
+		}
+	}
+}
+
+// client serves a decision as the product does and returns a way to ask it.
+func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Question) envoy.Answer {
+	t.Helper()
+	srv := grpcServer(c, decider, doors{}, prometheus.NewRegistry(), zap.NewNop())
+	ln := bufconn.Listen(1 << 20)
+	go func() { _ = srv.Serve(ln) }()
+	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return ln.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		srv.Stop()
+	})
+	return func(q envoy.Question) envoy.Answer {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		a, err := envoy.Ask(ctx, conn, q)
+		if err != nil {
+			t.Fatalf("a check failed instead of being answered: %v", err)
+		}
+		return a
+	}
+}
+
+func TestARequestOverTheLimitIsDeniedNotFailed(t *testing.T) {
+	t.Parallel()
+	c := twoVaults()
+	c.GRPC.MaxRequestBytes = 64 << 10
+	ask := client(t, &c, allowAll{})
+	big := envoy.Question{Method: "POST", URL: "http://x/", Body: make([]byte, 128<<10)}
+	if a := ask(big); a.Allowed || a.Reason != authz.ReasonNotHTTP.String() {
+		t.Errorf("over the limit: allowed=%t reason=%s", a.Allowed, a.Reason)
+	}
+	if a := ask(envoy.Question{Method: "GET", URL: "http://x/"}); !a.Allowed {
+		t.Errorf("below the limit: %+v", a)
+	}
+	c.GRPC.MaxRequestBytes = 32 << 20
+	ask = client(t, &c, allowAll{})
+	if a := ask(envoy.Question{Method: "POST", URL: "http://x/", Body: make([]byte, 8<<20)}); !a.Allowed {
+		t.Errorf("8 MiB with a limit of 32 MiB: %+v", a)
+	}
+}
+
+// allowAll allows every HTTP request.
+type allowAll struct{}
+
+func (allowAll) Check(_ context.Context, r *authz.Request) authz.Decision {
+	if !r.HTTP {
+		return authz.Decision{Reason: authz.ReasonNotHTTP}
+	}
+	return authz.Decision{Allowed: true, Reason: authz.ReasonAuthenticated}
+}

@@ -1,0 +1,92 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// Connect does with each vault object what serve will do: it logs in, reads, and
+// renews the token; and it reads the state. It reports all that is wrong to out,
+// and returns an error if something keeps a vault object from being used.
+func Connect(ctx context.Context, c *config.Config, out io.Writer) error {
+	failed := 0
+	for i := range c.Vaults {
+		if !connectOne(ctx, c, &c.Vaults[i], out) {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d vault objects cannot be used", failed, len(c.Vaults))
+	}
+	return nil
+}
+
+func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.Writer) bool {
+	say := func(format string, args ...any) {
+		fmt.Fprintf(out, "vault object %q: %s\n", v.Name, fmt.Sprintf(format, args...))
+	}
+	for _, setting := range v.InsecureSettings() {
+		say("warning: %s", setting)
+	}
+	if l, is := v.Login.(vaultkv.AppRole); is && l.Wrapped {
+		// Serve would find it used, and report a theft.
+		say("not tried: the wrapping token in %q can be used once, and that is left to serve", l.SecretIDFile)
+		return true
+	}
+	vault, err := vaultkv.New(v.Config, zap.NewNop())
+	if err != nil {
+		say("%v", err)
+		return false
+	}
+	// The token first: it has more time for the login than a read.
+	tokenProblem := vault.CheckToken(ctx)
+	err = vault.Check(ctx)
+	if err == nil && c.State.Vault == v.Name {
+		err = readState(ctx, vault, c.State.Mount)
+	}
+	var listProblem error
+	if err == nil && v.Sweep.Interval > 0 {
+		listProblem = vault.EachKey(ctx, func(string) {})
+	}
+	life := vault.TokenLife()
+	if stopped := vault.Stop(ctx); stopped != nil && tokenProblem == nil {
+		tokenProblem = stopped
+	}
+	if err == nil && life.Limited {
+		// It would do for this try, and for a while.
+		err, tokenProblem = tokenProblem, nil
+	}
+	if err != nil {
+		say("%v", err)
+		return false
+	}
+	for _, problem := range []error{tokenProblem, listProblem} {
+		if problem != nil {
+			say("warning: %v", problem)
+		}
+	}
+	say("ok%s", tokenText(life))
+	return true
+}
+
+// readState reads what serve reads first.
+func readState(ctx context.Context, home *vaultkv.Vault, mount string) error {
+	state, err := home.Beside("state", mount, vaultkv.KV2, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	_, _, _, err = state.ReadVersion(ctx, "checkpoint")
+	if err == nil {
+		_, err = state.ListUnder(ctx, "records")
+	}
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	return nil
+}

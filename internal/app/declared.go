@@ -1,0 +1,49 @@
+package app
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// declared are the entities of the configuration, as the admin API shows them.
+func declared(c *config.Config) admin.Declared {
+	d := admin.Declared{Consumers: c.Consumers, Policies: c.Policies}
+	for i := range c.Vaults {
+		d.Vaults = append(d.Vaults, declaredVault(&c.Vaults[i]))
+	}
+	return d
+}
+
+func declaredVault(v *config.Vault) admin.VaultObject {
+	o := admin.VaultObject{Name: v.Name, Mount: v.Mount, Prefix: v.Prefix, KV: v.KV, Namespace: v.Namespace, Declared: true}
+	// The address has been validated; what there is none of stays empty. Of
+	// several, the first is shown: Kong's vault objects have one.
+	first, _, _ := strings.Cut(v.Address, ",")
+	if u, err := url.Parse(first); err == nil && u.Host != "" {
+		o.Protocol, o.Host = u.Scheme, u.Hostname()
+		o.Port, _ = strconv.Atoi(u.Port())
+	}
+	return o
+}
+
+// vaultConfig is how a vault object that was made through the admin API is
+// reached. What Kong's vault objects do not have takes the default.
+func vaultConfig(v admin.VaultObject) config.Vault {
+	c := config.Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig(), Revision: v.Revision, Lost: v.Lost}
+	c.Name, c.Address, c.Mount, c.Prefix, c.Namespace = v.Name, v.Address(), v.Mount, v.Prefix, v.Namespace
+	c.Token = v.Token.Reveal()
+	if v.KV != "" {
+		c.KV = v.KV
+	}
+	if c.KV == vaultkv.KV2 {
+		c.Sweep.Reads = vaultkv.KV2Reads
+	}
+	c.MaxConnections = c.Cache.MaxLoads
+	return c
+}

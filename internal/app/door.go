@@ -1,0 +1,39 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/envoy"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/server"
+)
+
+// grpcServer puts the door to Envoy in front of the decision.
+func grpcServer(c *config.Config, decider envoy.Decider, d doors, reg prometheus.Registerer, log *zap.Logger) *grpc.Server {
+	metrics := authz.NewMetrics(reg)
+	lines := authz.NewDecisionLog(log.Named("decision"), c.Log.AllowSample)
+	observe := func(_ context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
+		metrics.Count(d, took)
+		lines.Write(r, d, took)
+	}
+	service := envoy.NewService(decider, envoy.Options{
+		Observer: observe,
+		Log:      log.Named("envoy"),
+	})
+	options := server.GRPCOptions()
+	if d.grpc != nil {
+		options = append(options, d.handshakes.GRPC(grpcListener, d.grpc))
+	}
+	srv := envoy.NewServer(service, c.GRPC.MaxRequestBytes, reg, options...)
+	if c.GRPC.Reflection {
+		reflection.Register(srv)
+	}
+	return srv
+}

@@ -1,0 +1,522 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/envoy"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/memkv"
+	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// shared are backends in memory that several replicas work on, like a Vault.
+type shared struct {
+	memory
+	kv *memkv.Engine
+}
+
+func newShared() *shared {
+	return &shared{memory: memory{mounts: map[string]*memkv.Engine{}}, kv: memkv.New()}
+}
+
+func (s *shared) state(vaultkv.Engine, string, *zap.Logger) (state.Engine, func(context.Context) error, error) {
+	return s.kv, nil, nil
+}
+
+// A replica is one service on shared backends.
+type replica struct {
+	*service
+	ask func(envoy.Question) envoy.Answer
+}
+
+func startReplica(t *testing.T, from *shared) *replica {
+	t.Helper()
+	c := DevConfig()
+	c.State.Poll = 100 * time.Millisecond
+	return startReplicaWith(t, from, &c)
+}
+
+func startReplicaWith(t *testing.T, from *shared, c *config.Config) *replica {
+	t.Helper()
+	return startReplicaLogging(t, from, c, zap.NewNop())
+}
+
+func startReplicaLogging(t *testing.T, from *shared, c *config.Config, log *zap.Logger) *replica {
+	t.Helper()
+	s, err := build(c, from, log, func() uint64 { return 0 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{}, len(s.runs))
+	for _, run := range s.runs {
+		go func() {
+			_ = run(ctx)
+			ended <- struct{}{}
+		}()
+	}
+	t.Cleanup(func() {
+		stop()
+		for range s.runs {
+			<-ended
+		}
+	})
+	return &replica{service: s, ask: client(t, c, s.decider)}
+}
+
+// call makes a call of the admin API with a form, and returns the answer.
+func (r *replica) call(t *testing.T, method, path string, form url.Values) (int, map[string]any) {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:9192"+path, strings.NewReader(form.Encode()))
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	rec := httptest.NewRecorder()
+	r.admin.ServeHTTP(rec, req)
+	var out map[string]any
+	if rec.Body.Len() > 0 {
+		if err := json.Unmarshal(rec.Body.Bytes(), &out); err != nil {
+			t.Fatalf("%s %s: %v: %s", method, path, err, rec.Body)
+		}
+	}
+	return rec.Code, out
+}
+
+func (r *replica) allows(pair map[string]any) bool {
+	return r.ask(envoy.Question{Method: "GET", URL: "http://x/", Headers: []authz.Header{
+		{Name: "access-token", Value: pair["access_token"].(string)}, {Name: "secret-token", Value: pair["secret_token"].(string)},
+	}}).Allowed
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 500 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s: not within 5s", what)
+}
+
+func TestWhatIsMadeThroughOneReplicaHoldsOnAnother(t *testing.T) {
+	t.Parallel()
+	from := newShared()
+	one, two := startReplica(t, from), startReplica(t, from)
+	eventually(t, "both replicas have read the state", func() bool {
+		demo := map[string]any{"access_token": DemoAccessToken, "secret_token": DemoSecretToken}
+		return one.allows(demo) && two.allows(demo)
+	})
+	if code, out := one.call(t, http.MethodPost, "/consumers", url.Values{"username": {"alice"}}); code != http.StatusCreated {
+		t.Fatalf("creating a consumer: %d %v", code, out)
+	}
+	code, out := one.call(t, http.MethodPost, "/vault-auth/"+demoVault+"/credentials/alice", url.Values{})
+	if code != http.StatusCreated {
+		t.Fatalf("creating a pair: %d %v", code, out)
+	}
+	pair := out["data"].(map[string]any)
+	if !one.allows(pair) {
+		t.Error("the pair does not work at once where it was made")
+	}
+	eventually(t, "the pair works on the other replica", func() bool { return two.allows(pair) })
+	if code, out := two.call(t, http.MethodDelete, "/vault-auth/"+demoVault+"/credentials/token/"+pair["access_token"].(string), nil); code != http.StatusNoContent {
+		t.Fatalf("deleting the pair: %d %v", code, out)
+	}
+	if two.allows(pair) {
+		t.Error("the pair still works where it was deleted")
+	}
+	eventually(t, "the pair is gone on the other replica", func() bool { return !one.allows(pair) })
+}
+
+func TestAConsumerThatIsDeletedIsDeniedAtOnce(t *testing.T) {
+	t.Parallel()
+	r := startReplica(t, newShared())
+	eventually(t, "the state is read", func() bool {
+		code, _ := r.call(t, http.MethodPost, "/consumers", url.Values{"username": {"bob"}})
+		return code == http.StatusCreated || code == http.StatusConflict
+	})
+	var pair map[string]any
+	eventually(t, "a pair is made", func() bool {
+		code, out := r.call(t, http.MethodPost, "/vault-auth/"+demoVault+"/credentials/bob", url.Values{})
+		if code == http.StatusCreated {
+			pair = out["data"].(map[string]any)
+		}
+		return code == http.StatusCreated
+	})
+	eventually(t, "the pair works", func() bool { return r.allows(pair) })
+	if code, _ := r.call(t, http.MethodDelete, "/consumers/bob", nil); code != http.StatusNoContent {
+		t.Fatalf("deleting the consumer: %d", code)
+	}
+	if r.allows(pair) {
+		t.Error("the pair of a deleted consumer works")
+	}
+}
+
+func TestNothingIsDecidedBeforeTheStateIsRead(t *testing.T) {
+	t.Parallel()
+	from := newShared()
+	from.kv.Fail(authz.ErrUnavailable)
+	r := startReplica(t, from)
+	a := r.ask(envoy.Question{Method: "GET", URL: "http://x/", Headers: []authz.Header{
+		{Name: "access-token", Value: DemoAccessToken}, {Name: "secret-token", Value: DemoSecretToken},
+	}})
+	if a.Allowed || a.Status != http.StatusServiceUnavailable {
+		t.Errorf("while the state cannot be read: %+v", a)
+	}
+	from.kv.Fail(nil)
+	eventually(t, "requests are decided", func() bool {
+		return r.allows(map[string]any{"access_token": DemoAccessToken, "secret_token": DemoSecretToken})
+	})
+}
+
+func TestAVaultObjectThatCannotBeOpenedFailsAlone(t *testing.T) {
+	t.Parallel()
+	o := newObjects(servers{}, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
+	good := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
+	good.Name, good.Address, good.Mount, good.Token = "good", "http://127.0.0.1:1", "kv", "t"
+	bad, lost := good, good
+	bad.Name, bad.CAFile, bad.Address = "bad", "/nowhere/ca.pem", "https://127.0.0.1:1"
+	lost.Name, lost.Lost = "lost", true
+	sources, _, err := o.set([]config.Vault{good, bad, lost})
+	if err == nil || !strings.Contains(err.Error(), `"bad"`) || strings.Contains(err.Error(), `"good"`) {
+		t.Errorf("got %v, want an error about bad alone", err)
+	}
+	for _, name := range []string{"bad", "lost"} {
+		if _, err := sources[name].Lookup(t.Context(), "x"); err == nil {
+			t.Errorf("%s: an answer", name)
+		}
+	}
+	first := o.named("good")
+	if _, retired, _ := o.set([]config.Vault{good}); len(retired) != 0 || o.named("good") != first {
+		t.Error("an object that has not changed was opened anew")
+	}
+	changed := good
+	changed.Revision++
+	if _, retired, _ := o.set([]config.Vault{changed}); len(retired) != 1 || o.named("good") == first {
+		t.Error("an object that has changed was not opened anew")
+	}
+}
+
+func TestManyChangesAtOnceArePublishedTogether(t *testing.T) {
+	t.Parallel()
+	k := newTestKeeper(t)
+	first := k.snapshots()
+	var records []state.Record
+	for i := range 5000 {
+		id := fmt.Sprintf("00000000-0000-4000-8000-%012x", i)
+		records = append(records, state.Record{
+			Kind: state.KindConsumers, ID: id, Unique: []string{fmt.Sprintf("username=user%d", i)},
+			Document: fmt.Appendf(nil, `{"id":%q,"username":"user%d"}`, id, i),
+		})
+	}
+	for some := range slices.Chunk(records, 50) {
+		if _, err := k.store.Update(t.Context(), func(tx *state.Tx) error {
+			for _, r := range some {
+				if err := tx.Put(r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.publishNow(t)
+	if n := k.snapshots() - first; n != 1 {
+		t.Errorf("%d publications, want one", n)
+	}
+	for _, r := range records {
+		if c, err := k.consumers.Lookup(r.ID); err != nil || c.ID != r.ID {
+			t.Fatalf("consumer %s is not published: %v", r.ID, err)
+		}
+	}
+}
+
+// Word of credentials wakes nobody, and must not be waited for.
+func TestAChangeOfAnEntityDoesNotWaitForThoseOfCredentials(t *testing.T) {
+	t.Parallel()
+	k := newTestKeeper(t)
+	if err := k.store.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := (records{k.store, k.keeper}).reached(ctx); err != nil {
+		t.Errorf("nothing has changed that decisions are based on, and reached = %v", err)
+	}
+}
+
+// The state has a change a moment before its watcher is told of it.
+func TestChangeThatIsToldWhileOthersArePublishedIsNotLost(t *testing.T) {
+	t.Parallel()
+	const id, group = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+	consumer := func(username string) state.Record {
+		return state.Record{Kind: state.KindConsumers, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"username":%q}`, id, username)}
+	}
+	staff := state.Record{Kind: state.KindACLs, ID: group, Unique: []string{"group=" + id + "/staff"}, Document: fmt.Appendf(nil, `{"id":%q,"consumer":{"id":%q},"group":"staff"}`, group, id)}
+	for _, test := range []struct {
+		name          string
+		before, after func(tx *state.Tx) error
+		want          string
+	}{
+		{"a consumer is renamed", nil, func(tx *state.Tx) error {
+			r, err := tx.View().Get(state.KindConsumers, id)
+			c := consumer("after")
+			c.Version = r.Version
+			return errors.Join(err, tx.Put(c))
+		}, "after []"},
+		{"a consumer is deleted", nil, func(tx *state.Tx) error { return tx.Delete(state.KindConsumers, id) }, " []"},
+		{"a group is given", nil, func(tx *state.Tx) error { return tx.Put(staff) }, "before [staff]"},
+		{"a group is taken away", func(tx *state.Tx) error { return tx.Put(staff) }, func(tx *state.Tx) error { return tx.Delete(state.KindACLs, group) }, "before []"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			k := newTestKeeper(t)
+			update := func(do func(*state.Tx) error) {
+				t.Helper()
+				if _, err := k.store.Update(t.Context(), do); err != nil {
+					t.Fatal(err)
+				}
+			}
+			update(func(tx *state.Tx) error { return tx.Put(consumer("before")) })
+			if test.before != nil {
+				update(test.before)
+			}
+			k.publishNow(t)
+			_, _ = k.consumers.Lookup(id)
+			k.early = func() {
+				k.publish()
+				_, _ = k.consumers.Lookup(id)
+			}
+			update(test.after)
+			k.publishNow(t)
+			c, err := k.consumers.Lookup(id)
+			if got := fmt.Sprint(c.Username, " ", c.Groups); got != test.want || err != nil && !errors.Is(err, authz.ErrNotFound) {
+				t.Errorf("the consumer is %q, %v; want %q", got, err, test.want)
+			}
+		})
+	}
+}
+
+// A testKeeper is a keeper without vault objects whose publications a test makes.
+type testKeeper struct {
+	*keeper
+	store *state.Store
+	count int
+	// early is called before the keeper is told of a change.
+	early func()
+}
+
+func newTestKeeper(t *testing.T) *testKeeper {
+	t.Helper()
+	c := DevConfig()
+	digester := authz.NewDigester()
+	snapshot, err := authz.NewSnapshot(nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newKeeper(&c, newObjects(newShared(), digester, prometheus.NewRegistry(), zap.NewNop()), authz.New(snapshot, digester, c.Grammar), zap.NewNop())
+	all := &testKeeper{keeper: k, early: func() {}}
+	w := k.watcher()
+	changed := w.Changed
+	w.Changed = func(changes []state.Change, v *state.View) {
+		all.early()
+		changed(changes, v)
+	}
+	if all.store, err = state.New(memkv.New(), state.DefaultConfig(), w, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	if err := all.store.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all.publishNow(t)
+	return all
+}
+
+func (k *testKeeper) snapshots() int { return k.count }
+
+// publishNow publishes if the keeper was woken.
+func (k *testKeeper) publishNow(t *testing.T) {
+	t.Helper()
+	for {
+		select {
+		case <-k.wake:
+			k.publish()
+			k.count++
+		default:
+			return
+		}
+	}
+}
+
+func TestStateThatCannotBeUsedIsAnErrorUntilItCan(t *testing.T) {
+	t.Parallel()
+	k := newTestKeeper(t)
+	const consumer, policy = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+	reached := func(when string, wantErr bool, do func(*state.Tx) error) {
+		t.Helper()
+		position, err := k.store.Update(t.Context(), do)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.publishNow(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := k.reached(ctx, position); (err != nil) != wantErr {
+			t.Errorf("%s: reached = %v, want an error: %t", when, err, wantErr)
+		}
+	}
+	put := func(kind, id, document string) func(*state.Tx) error {
+		return func(tx *state.Tx) error {
+			return tx.Put(state.Record{Kind: kind, ID: id, Document: fmt.Appendf(nil, document, id)})
+		}
+	}
+	reached("a consumer", false, put(state.KindConsumers, consumer, `{"id":%q,"username":"alice"}`))
+	reached("a policy that cannot be used", true, put(state.KindPolicies, policy, `{"id":%q,"plugin":"unknown"}`))
+	reached("a consumer, while the policy cannot be used", true, func(tx *state.Tx) error { return tx.Delete(state.KindConsumers, consumer) })
+	reached("the policy is gone", false, func(tx *state.Tx) error { return tx.Delete(state.KindPolicies, policy) })
+	if _, err := k.consumers.Lookup(consumer); err == nil {
+		t.Error("the consumer that was deleted meanwhile is there")
+	}
+}
+
+// TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver, and nobody waits for who
+// panicked.
+func TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver(t *testing.T) {
+	t.Parallel()
+	k := newTestKeeper(t)
+	from := &panicking{memory: &newShared().memory}
+	k.objects.from = from
+	from.panics.Store(true)
+	const id = "00000000-0000-4000-8000-000000000001"
+	if _, err := k.store.Update(t.Context(), func(tx *state.Tx) error {
+		return tx.Put(state.Record{Kind: state.KindVaults, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"name":"new","protocol":"https","host":"vault.test","port":8200,"mount":"new","vault_token":"t"}`, id)})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := k.store.View()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.publish() != nil {
+		t.Error("decisions are made by what could not be taken in")
+	}
+	if err := k.reached(t.Context(), v.Position()); err == nil || strings.Contains(err.Error(), "secret of") {
+		t.Errorf("reached = %v, want an error without the text of the panic", err)
+	}
+	from.panics.Store(false)
+	if k.publish() == nil {
+		t.Errorf("decisions are not made by it when it can be taken in: %v", k.problem)
+	}
+	if _, known := k.opened(id, v.Position()); !known {
+		t.Error("the vault object is not open")
+	}
+}
+
+// panicking panics where a vault object is opened.
+type panicking struct {
+	*memory
+	panics atomic.Bool
+}
+
+func (p *panicking) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+	if p.panics.Load() {
+		panic("secret of " + v.Name)
+	}
+	return p.memory.engine(v, log)
+}
+
+// TestARevocationHoldsForEveryVaultObjectOfTheMount: nobody asked for two of them
+// to be of different mounts.
+func TestARevocationHoldsForEveryVaultObjectOfTheMount(t *testing.T) {
+	t.Parallel()
+	from := newShared()
+	one, two := startReplica(t, from), startReplica(t, from)
+	pair := one.newPair(t)
+	vault := url.Values{"name": {"again"}, "protocol": {"https"}, "host": {"vault.test"}, "port": {"8200"}, "mount": {demoVault}, "vault_token": {"t"}}
+	if code, out := one.call(t, http.MethodPost, "/vault-auth", vault); code != http.StatusCreated {
+		t.Fatalf("creating a vault object: %d %v", code, out)
+	}
+	if code, out := one.call(t, http.MethodPost, "/policies", url.Values{"name": {"again"}, "vault.name": {"again"}, "hosts": {"again.test"}}); code != http.StatusCreated {
+		t.Fatalf("creating a policy: %d %v", code, out)
+	}
+	allows := func(r *replica) bool {
+		return r.ask(envoy.Question{Method: "GET", URL: "http://again.test/", Headers: []authz.Header{
+			{Name: "access_token", Value: pair["access_token"].(string)}, {Name: "secret_token", Value: pair["secret_token"].(string)},
+		}}).Allowed
+	}
+	eventually(t, "the pair works by the other vault object on both replicas", func() bool { return allows(one) && allows(two) })
+	if code, out := one.call(t, http.MethodDelete, "/vault-auth/"+demoVault+"/credentials/token/"+pair["access_token"].(string), nil); code != http.StatusNoContent {
+		t.Fatalf("deleting the pair: %d %v", code, out)
+	}
+	if allows(one) {
+		t.Error("the pair still works by another vault object of the same mount")
+	}
+	eventually(t, "the pair is gone on the other replica", func() bool { return !allows(two) })
+}
+
+// TestACredentialIsWrittenWhereItsVaultObjectIsNow, also by a replica that has
+// not read yet that another one has made or moved the vault object.
+func TestACredentialIsWrittenWhereItsVaultObjectIsNow(t *testing.T) {
+	t.Parallel()
+	from := newShared()
+	seldom := DevConfig()
+	seldom.State.Poll = time.Minute
+	one, two := startReplica(t, from), startReplicaWith(t, from, &seldom)
+	one.newPair(t)
+	eventually(t, "the other replica has read the state", func() bool {
+		return two.allows(map[string]any{"access_token": DemoAccessToken, "secret_token": DemoSecretToken})
+	})
+	vault := url.Values{"name": {"moving"}, "protocol": {"https"}, "host": {"vault.test"}, "port": {"8200"}, "mount": {"before"}, "vault_token": {"t"}}
+	if code, out := one.call(t, http.MethodPost, "/vault-auth", vault); code != http.StatusCreated {
+		t.Fatalf("creating a vault object: %d %v", code, out)
+	}
+	for _, mount := range []string{"before", "after"} {
+		if code, out := one.call(t, http.MethodPatch, "/vault-auth/moving", url.Values{"mount": {mount}, "vault_token": {"t"}}); code != http.StatusOK {
+			t.Fatalf("moving the vault object: %d %v", code, out)
+		}
+		access := "pair-" + mount
+		if code, out := two.call(t, http.MethodPost, "/vault-auth/moving/credentials/alice", url.Values{"access_token": {access}}); code != http.StatusCreated {
+			t.Fatalf("creating a pair: %d %v", code, out)
+		}
+		from.mu.Lock()
+		engine := from.mounts[mount]
+		from.mu.Unlock()
+		if _, found, err := engine.Read(t.Context(), access); err != nil || !found {
+			t.Errorf("the pair is at %q: %t, %v, want true", mount, found, err)
+		}
+	}
+}
+
+// newPair makes the consumer alice and a pair of it.
+func (r *replica) newPair(t *testing.T) map[string]any {
+	t.Helper()
+	eventually(t, "the state is read", func() bool {
+		return r.allows(map[string]any{"access_token": DemoAccessToken, "secret_token": DemoSecretToken})
+	})
+	if code, out := r.call(t, http.MethodPost, "/consumers", url.Values{"username": {"alice"}}); code != http.StatusCreated {
+		t.Fatalf("creating a consumer: %d %v", code, out)
+	}
+	code, out := r.call(t, http.MethodPost, "/vault-auth/"+demoVault+"/credentials/alice", url.Values{})
+	if code != http.StatusCreated {
+		t.Fatalf("creating a pair: %d %v", code, out)
+	}
+	pair, _ := out["data"].(map[string]any)
+	return pair
+}

@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/logging"
+	"github.com/vault-authz/vault-authz/internal/server"
+	"github.com/vault-authz/vault-authz/internal/version"
+)
+
+// Serve runs the service for a configuration until ctx ends. Its log goes to stdout.
+func Serve(ctx context.Context, c *config.Config, stdout io.Writer) error {
+	return serve(ctx, c, newServers(c), stdout, nil)
+}
+
+// serve builds the service and runs it until ctx ends. started, if not nil, is
+// called when the listeners are open.
+func serve(ctx context.Context, c *config.Config, from backends, stdout io.Writer, started func(Addresses)) error {
+	sink := logging.NewSink(stdout)
+	go sink.Run()
+	defer sink.Close(time.Second)
+	log, err := logging.New(logging.Config{Level: c.Log.Level, Format: c.Log.Format}, sink)
+	if err != nil {
+		return err
+	}
+	s, err := build(c, from, log, sink.Dropped)
+	if err != nil {
+		return err
+	}
+	for _, warning := range c.Warnings() {
+		log.Warn("configuration", zap.String("warning", warning))
+	}
+	l, adminAt, err := listen(ctx, c)
+	if err != nil {
+		return err
+	}
+	l.ProbesTLS, l.ProbesLog = s.doors.probes, s.doors.handshakes.Log(probesListener)
+	at := Addresses{GRPC: server.Address(l.GRPC), Probes: server.Address(l.Probes)}
+	log.Info("serving", zap.String("grpc", at.GRPC), zap.String("probes", at.Probes), zap.String("version", version.String()),
+		zap.Int("vaults", len(c.Vaults)), zap.Int("consumers", len(c.Consumers)), zap.Int("policies", len(c.Policies)))
+	for _, setting := range c.InsecureSettings() {
+		log.Warn("insecure setting", zap.String("setting", setting))
+	}
+	if adminAt != nil {
+		at.Admin = server.Address(adminAt)
+		s.runs = append(s.runs, func(ctx context.Context) error {
+			return serveAdmin(ctx, s.admin, s.doors.admin, c.Admin.Timeout, adminAt)
+		})
+		for _, setting := range c.Admin.InsecureSettings() {
+			log.Warn("insecure setting", zap.String("setting", "admin."+setting))
+		}
+		log.Info("serving the admin API", zap.String("admin", at.Admin))
+	}
+	for _, setting := range c.Listen.InsecureSettings() {
+		log.Warn("insecure setting", zap.String("setting", setting))
+	}
+	noteUnderscores(c, log)
+	if err := at.write(c.AddressesFile); err != nil {
+		return err
+	}
+	if started != nil {
+		started(at)
+	}
+	return s.run(ctx, l)
+}
+
+// run runs everything until ctx ends or a part fails. The background parts go
+// on until the drain is over: calls under way still need them.
+func (s *service) run(ctx context.Context, l server.Listeners) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	g, running := errgroup.WithContext(background)
+	for _, run := range s.runs {
+		g.Go(func() error { return run(running) })
+	}
+	g.Go(func() error {
+		defer stop()
+		both, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(running, cancel)()
+		return s.server.Run(both, l, s.metrics)
+	})
+	return g.Wait()
+}
+
+// listen opens every listener, or none. That of the admin API is nil where there
+// is no state to change.
+func listen(ctx context.Context, c *config.Config) (l server.Listeners, admin net.Listener, err error) {
+	var open []net.Listener
+	defer func() {
+		if err != nil {
+			for _, ln := range open {
+				_ = ln.Close()
+			}
+		}
+	}()
+	one := func(setting, address string, socket server.Socket) net.Listener {
+		if err != nil {
+			return nil
+		}
+		ln, problem := server.Listen(ctx, address, socket)
+		if problem != nil {
+			err = fmt.Errorf("%s: %w", setting, problem)
+			return nil
+		}
+		open = append(open, ln)
+		return ln
+	}
+	socket := server.Socket{Mode: c.Listen.SocketMode, Group: c.Listen.SocketGroup}
+	l.GRPC, l.Probes = one("listen.grpc", c.Listen.GRPC, socket), one("listen.probes", c.Listen.Probes, socket)
+	if c.State.Vault != "" {
+		// Those who may ask for decisions may not change what they are based on.
+		admin = one("admin.listen", c.Admin.Address, server.DefaultSocket())
+	}
+	return l, admin, err
+}
+
+// Addresses is where a running service listens.
+type Addresses struct {
+	GRPC   string `json:"grpc"`
+	Probes string `json:"probes"`
+	Admin  string `json:"admin,omitempty"`
+}
+
+// write puts the addresses into a file in one step, so that whoever waits for it
+// never reads half of it.
+func (a Addresses) write(name string) error {
+	if name == "" {
+		return nil
+	}
+	raw, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(name+".new", append(raw, '\n'), 0o644); err != nil { //nolint:gosec // addresses are no secret
+		return fmt.Errorf("addresses_file: %w", err)
+	}
+	return os.Rename(name+".new", name)
+}

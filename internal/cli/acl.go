@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+)
+
+func aclCommand(p Process) *cobra.Command {
+	o := &operator{p: p}
+	return o.group("acl", "Groups of consumers, which policies allow or deny",
+		"acl lists the groups of consumers, adds consumers to groups and removes them.",
+		"  vault-authz acl list\n"+
+			"  vault-authz acl add alice staff\n"+
+			"  vault-authz acl remove alice staff",
+		o.listACLs(),
+		o.addToGroup(),
+		o.destructive("remove CONSUMER GROUP", "Remove a consumer from a group", "  vault-authz acl remove alice staff --yes", removeFromGroup),
+	)
+}
+
+func (o *operator) listACLs() *cobra.Command {
+	var consumer string
+	cmd := o.verb("list [CONSUMER]", "List groups, of one consumer or all", "  vault-authz acl list\n  vault-authz acl list --consumer alice -o json",
+		func(ctx context.Context, s *session, args []string) error {
+			switch {
+			case len(args) == 0:
+			case consumer != "" && consumer != args[0]:
+				return exitError{exitUsage, errors.New("give CONSUMER or --consumer, not both")}
+			default:
+				consumer = args[0]
+			}
+			return s.showACLs(ctx, consumer)
+		})
+	cmd.Flags().StringVar(&consumer, "consumer", "", "`USERNAME` or id of a consumer, for its groups only")
+	return cmd
+}
+
+func (s *session) showACLs(ctx context.Context, consumer string) error {
+	all, err := s.acls(ctx, consumer)
+	if err != nil {
+		return err
+	}
+	names, err := s.usernames(ctx)
+	if err != nil {
+		return err
+	}
+	var lines [][]string
+	for _, a := range all {
+		lines = append(lines, []string{a.Group, names.of(a.Consumer), list(a.Tags), a.ID, instant(a.CreatedAt)})
+	}
+	return s.many([]string{"GROUP", "CONSUMER", "TAGS", "ID", "CREATED"}, lines)
+}
+
+func (s *session) acls(ctx context.Context, consumer string) ([]admin.ACL, error) {
+	if consumer == "" {
+		return s.ACLs.List(ctx)
+	}
+	return s.groups(ctx, consumer)
+}
+
+func (s *session) groups(ctx context.Context, consumer string) ([]admin.ACL, error) {
+	all, err := s.Groups(ctx, consumer)
+	return all, missing(err, "consumer list", "there is no consumer %q", consumer)
+}
+
+// names are usernames by the id of the consumer.
+type names map[string]string
+
+func (n names) of(consumer *admin.Ref) string {
+	switch {
+	case consumer == nil:
+		return ""
+	case n[consumer.ID] != "":
+		return n[consumer.ID]
+	default:
+		return consumer.ID
+	}
+}
+
+// usernames makes tables readable. JSON has the ids.
+func (s *session) usernames(ctx context.Context) (names, error) {
+	if s.asJSON {
+		return nil, nil
+	}
+	all, err := s.Consumers.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n := names{}
+	for _, c := range all {
+		n[c.ID] = text(c.Username)
+	}
+	return n, nil
+}
+
+func (o *operator) addToGroup() *cobra.Command {
+	var tags []string
+	cmd := o.verb("add CONSUMER GROUP", "Add a consumer to a group", "  vault-authz acl add alice staff",
+		func(ctx context.Context, s *session, args []string) error {
+			a, err := s.AddToGroup(ctx, args[0], admin.ACL{Group: args[1], Tags: tags})
+			if err != nil {
+				return missing(err, "consumer list", "there is no consumer %q", args[0])
+			}
+			return s.one(row{"group", a.Group}, row{"consumer", args[0]}, row{"tags", list(a.Tags)}, row{"id", a.ID}, row{"created", instant(a.CreatedAt)})
+		})
+	cmd.Flags().StringArrayVar(&tags, "tag", nil, "`TAG`, any number of times")
+	return cmd
+}
+
+func removeFromGroup(ctx context.Context, s *session, args []string) error {
+	all, err := s.groups(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(a admin.ACL) bool { return a.Group == args[1] })
+	if i < 0 {
+		return fmt.Errorf("consumer %q is not in a group %q; see vault-authz acl list --consumer %s", args[0], args[1], args[0])
+	}
+	if err := s.confirm(ctx, "Remove consumer %q from group %q?", args[0], args[1]); err != nil {
+		return err
+	}
+	if err := s.RemoveFromGroup(ctx, args[0], all[i].ID); err != nil {
+		return err
+	}
+	return s.done("consumer %q is out of group %q", args[0], args[1])
+}

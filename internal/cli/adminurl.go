@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// adminURL is the URL that --admin means. A host and a port alone are enough for this
+// machine; for another one it says what to write, since tokens go there.
+func adminURL(at string) (string, error) {
+	if strings.Contains(at, "://") {
+		return at, nil
+	}
+	host, port, err := net.SplitHostPort(at)
+	switch {
+	case err != nil || port == "":
+		return "", errors.New("--admin: give a URL like " + defaultAdminURL + " or https://admin.example.com:9192, or HOST:PORT on this machine")
+	case host == "":
+		host = "127.0.0.1"
+	case !isThisHost(host):
+		return "", fmt.Errorf("--admin: %q does not say how to call it; write https://%s, or http://%s with --insecure where the network is trusted", at, at, at)
+	}
+	return "http://" + net.JoinHostPort(host, port), nil
+}
+
+func isThisHost(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// isPrivate says whether nobody else can read what goes to a URL.
+func isPrivate(at string) bool {
+	u, err := url.Parse(at)
+	if err != nil || u.Scheme != "http" {
+		return err == nil
+	}
+	return isThisHost(u.Hostname())
+}

@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+)
+
+func consumerCommand(p Process) *cobra.Command {
+	o := &operator{p: p}
+	return o.group("consumer", "Consumers: who credentials belong to",
+		"consumer lists, shows, creates, changes and deletes consumers.",
+		"  vault-authz consumer list\n"+
+			"  vault-authz consumer create alice --custom-id crm-17\n"+
+			"  vault-authz consumer delete alice",
+		o.verb("list", "List consumers", "  vault-authz consumer list\n  vault-authz consumer list -o json", listConsumers),
+		o.verb("get CONSUMER", "Show a consumer, by id or username", "  vault-authz consumer get alice", getConsumer),
+		o.createConsumer(),
+		o.updateConsumer(),
+		o.destructive("delete CONSUMER", "Delete a consumer, whose credentials stop working", "  vault-authz consumer delete alice --yes", deleteConsumer),
+	)
+}
+
+func listConsumers(ctx context.Context, s *session, _ []string) error {
+	all, err := s.Consumers.List(ctx)
+	if err != nil {
+		return err
+	}
+	var lines [][]string
+	for _, c := range all {
+		lines = append(lines, []string{text(c.Username), text(c.CustomID), c.ID, list(c.Tags), instant(c.CreatedAt)})
+	}
+	return s.many([]string{"USERNAME", "CUSTOM ID", "ID", "TAGS", "CREATED"}, lines)
+}
+
+func getConsumer(ctx context.Context, s *session, args []string) error {
+	c, err := s.consumer(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	return s.showConsumer(c)
+}
+
+func (s *session) consumer(ctx context.Context, idOrName string) (admin.Consumer, error) {
+	c, err := s.Consumers.Get(ctx, idOrName)
+	return c, missing(err, "consumer list", "there is no consumer %q", idOrName)
+}
+
+func (s *session) showConsumer(c admin.Consumer) error {
+	return s.one(
+		row{"username", text(c.Username)}, row{"custom id", text(c.CustomID)}, row{"id", c.ID},
+		row{"tags", list(c.Tags)}, row{"created", instant(c.CreatedAt)}, row{"updated", instant(c.UpdatedAt)},
+	)
+}
+
+func (o *operator) createConsumer() *cobra.Command {
+	var c admin.Consumer
+	var customID string
+	cmd := o.verb("create [USERNAME]", "Create a consumer",
+		"  vault-authz consumer create alice\n  vault-authz consumer create alice --custom-id crm-17 --tag internal",
+		func(ctx context.Context, s *session, args []string) error {
+			if len(args) > 0 {
+				c.Username = &args[0]
+			}
+			if customID != "" {
+				c.CustomID = &customID
+			}
+			if c.Username == nil && c.CustomID == nil {
+				return exitError{exitUsage, errors.New("give USERNAME or --custom-id; see vault-authz consumer create --help")}
+			}
+			created, err := s.Consumers.Create(ctx, c)
+			if err != nil {
+				return err
+			}
+			return s.showConsumer(created)
+		})
+	f := cmd.Flags()
+	f.StringVar(&c.ID, "id", "", "`UUID` to create it under, random by default")
+	f.StringVar(&customID, "custom-id", "", "`ID` that it has elsewhere")
+	f.StringArrayVar(&c.Tags, "tag", nil, "`TAG`, any number of times")
+	return cmd
+}
+
+func deleteConsumer(ctx context.Context, s *session, args []string) error {
+	c, err := s.consumer(ctx, args[0])
+	if isNotFound(err) {
+		// An earlier attempt may have left memberships of its behind.
+		if err := s.Consumers.Delete(ctx, args[0]); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.confirm(ctx, "Delete consumer %q (%s)? Its credentials stop working.", args[0], c.ID); err != nil {
+		return err
+	}
+	if err := s.Consumers.Delete(ctx, c.ID); err != nil {
+		return err
+	}
+	return s.done("consumer %q is deleted", args[0])
+}

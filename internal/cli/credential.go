@@ -1,0 +1,317 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+)
+
+func credentialCommand(p Process) *cobra.Command {
+	o := &operator{p: p}
+	return o.group("credential", "Credentials: pairs of an access token and a secret token",
+		"credential lists, shows, creates, changes, rotates and deletes the credentials of consumers.\n"+
+			"--vault may be left out where there is one vault object only.",
+		"  vault-authz credential create alice\n"+
+			"  vault-authz credential rotate ACCESS_TOKEN --grace 1h\n"+
+			"  vault-authz credential delete ACCESS_TOKEN",
+		o.listCredentials(),
+		o.getCredential(),
+		o.createCredential(),
+		o.updateCredential(),
+		o.disableCredential(),
+		o.enableCredential(),
+		o.rotateCredential(),
+		o.deleteCredential(),
+	)
+}
+
+// ofVault adds --vault.
+func ofVault(cmd *cobra.Command, vault *string) *cobra.Command {
+	cmd.Flags().StringVar(vault, "vault", "", "`NAME` or id of the vault object")
+	return cmd
+}
+
+// meantVault is the vault object that is meant: the one that is named, or the only
+// one.
+func (s *session) meantVault(ctx context.Context, name string) (admin.Vault, error) {
+	defer s.answers.forget()
+	if name != "" {
+		return s.vault(ctx, name)
+	}
+	all, err := s.Vaults.List(ctx)
+	if err == nil && len(all) != 1 {
+		err = exitError{exitUsage, fmt.Errorf("there are %d vault objects, give --vault; see vault-authz vault list", len(all))}
+	}
+	if err != nil {
+		return admin.Vault{}, err
+	}
+	return all[0], nil
+}
+
+// vaultOr is the id of the vault object that is meant.
+func (s *session) vaultOr(ctx context.Context, name string) (string, error) {
+	v, err := s.meantVault(ctx, name)
+	return v.ID, err
+}
+
+func (o *operator) listCredentials() *cobra.Command {
+	var vault, consumer string
+	cmd := o.verb("list", "List credentials, of a vault object or of a consumer",
+		"  vault-authz credential list\n  vault-authz credential list --consumer alice",
+		func(ctx context.Context, s *session, _ []string) error {
+			if vault != "" && consumer != "" {
+				return exitError{exitUsage, errors.New("give --vault or --consumer, not both")}
+			}
+			all, in, err := s.credentials(ctx, vault, consumer)
+			if err != nil {
+				return err
+			}
+			usernames, err := s.usernames(ctx)
+			if err != nil {
+				return err
+			}
+			var lines [][]string
+			for _, c := range all {
+				if c.Vault != nil {
+					in = c.Vault.Name
+				}
+				lines = append(lines, []string{
+					c.AccessToken, usernames.of(c.Consumer), in, credentialState(c), ttl(c.TTL),
+					moment(c.NotBefore), moment(c.ExpiresAt), moment(c.CreatedAt),
+				})
+			}
+			return s.many([]string{"ACCESS TOKEN", "CONSUMER", "VAULT", "STATE", "TTL", "NOT BEFORE", "EXPIRES", "CREATED"}, lines)
+		})
+	cmd.Long = "list shows credentials without their secrets. STATE is what a request with the right secret would meet:\n\n" +
+		"  good               allowed\n" +
+		"  rotating           allowed, with the secret before the last rotation too\n" +
+		"  disabled           refused until it is enabled\n" +
+		"  not_yet_valid      refused until NOT BEFORE\n" +
+		"  expired            refused since EXPIRES\n" +
+		"  unknown_consumer   refused: its consumer does not exist\n" +
+		"  malformed_record   refused: what is in Vault cannot be understood\n" +
+		"  no_policy          refused: no policy uses the vault object\n" +
+		"  acl                refused by the groups of every policy; \"acl under NAME\" of that policy alone"
+	cmd.Flags().StringVar(&consumer, "consumer", "", "`USERNAME` or id of a consumer, for its credentials in all vault objects")
+	return ofVault(cmd, &vault)
+}
+
+// credentials are those of a consumer, which say where they are, or those of the vault
+// object in.
+func (s *session) credentials(ctx context.Context, vault, consumer string) (all []admin.Credential, in string, err error) {
+	if consumer != "" {
+		all, err = s.ConsumerCredentials(ctx, consumer)
+		return all, "", missing(err, "consumer list", "there is no consumer %q", consumer)
+	}
+	v, err := s.meantVault(ctx, vault)
+	if err != nil {
+		return nil, "", err
+	}
+	all, err = s.Credentials(ctx, v.ID)
+	return all, v.Name, err
+}
+
+// credentialState says what becomes of requests with a credential, in the words of check.
+func credentialState(c admin.Credential) string {
+	state := c.State
+	if state == "good" && c.PreviousExpiresAt != nil && *c.PreviousExpiresAt > time.Now().Unix() {
+		state = "rotating"
+	}
+	if len(c.RefusedBy) > 0 {
+		state += ", acl under " + list(c.RefusedBy)
+	}
+	return state
+}
+
+func ttl(seconds *int64) string {
+	if seconds == nil {
+		return ""
+	}
+	return fmt.Sprintf("%ds", *seconds)
+}
+
+func (o *operator) getCredential() *cobra.Command {
+	var vault string
+	cmd := o.verb("get ACCESS_TOKEN", "Show a credential without its secret", "  vault-authz credential get ACCESS_TOKEN --vault main",
+		func(ctx context.Context, s *session, args []string) error {
+			id, err := s.vaultOr(ctx, vault)
+			if err != nil {
+				return err
+			}
+			c, err := s.Credential(ctx, id, args[0])
+			if err != nil {
+				return noCredential(err)
+			}
+			return s.showCredential(ctx, c)
+		})
+	return ofVault(cmd, &vault)
+}
+
+// noCredential does not repeat the access token.
+func noCredential(err error) error {
+	return missing(err, "credential list", "there is no credential with this access token in the vault object")
+}
+
+// showNewCredential shows a credential with the secret that the service made up. One
+// that was supplied is known, and not printed back.
+func (s *session) showNewCredential(ctx context.Context, c admin.Credential, supplied bool) error {
+	if supplied {
+		c.SecretToken = ""
+		if err := s.answers.withhold("secret_token"); err != nil {
+			return err
+		}
+	}
+	return s.showCredential(ctx, c)
+}
+
+// showCredential shows a secret if there is one, which is after a creation or
+// rotation only.
+func (s *session) showCredential(ctx context.Context, c admin.Credential) error {
+	if c.SecretToken != "" {
+		defer fmt.Fprintln(s.errs, "The secret token is not shown again: keep it now, in a safe place.")
+	}
+	rows := []row{{"access token", c.AccessToken}}
+	if c.SecretToken != "" {
+		rows = append(rows, row{"secret token", c.SecretToken})
+	}
+	return s.one(append(rows,
+		row{"consumer", s.usernameOf(ctx, c.Consumer)}, row{"state", credentialState(c)}, row{"ttl", ttl(c.TTL)},
+		row{"not before", moment(c.NotBefore)}, row{"expires", moment(c.ExpiresAt)},
+		row{"old secret until", moment(c.PreviousExpiresAt)},
+		row{"created", moment(c.CreatedAt)}, row{"updated", moment(c.UpdatedAt)},
+	)...)
+}
+
+// usernameOf falls back on the id: a secret that was made must be shown whatever
+// else fails.
+func (s *session) usernameOf(ctx context.Context, consumer *admin.Ref) string {
+	if s.asJSON || consumer == nil {
+		return ""
+	}
+	if c, err := s.Consumers.Get(ctx, consumer.ID); err == nil && text(c.Username) != "" {
+		return text(c.Username)
+	}
+	return consumer.ID
+}
+
+func (o *operator) createCredential() *cobra.Command {
+	var c admin.Credential
+	var vault, from, life, notBefore, expires string
+	cmd := o.verb("create CONSUMER", "Create a credential and show its secret, once",
+		"  vault-authz credential create alice\n"+
+			"  vault-authz credential create alice --vault main --expires-at 90d\n"+
+			"  printf %s \"$SECRET\" | vault-authz credential create alice --access-token alice-1 --secret-token-file -\n"+
+			"  vault-authz credential create alice --access-token alice-2 --field secret_token",
+		func(ctx context.Context, s *session, args []string) error {
+			var err error
+			if life != "" {
+				if c.TTL, err = lifetime("ttl", life); err != nil {
+					return err
+				}
+			}
+			now := time.Now()
+			if c.NotBefore, err = unix("not-before", notBefore, now); err != nil {
+				return err
+			}
+			if c.ExpiresAt, err = unix("expires-at", expires, now); err != nil {
+				return err
+			}
+			if c.SecretToken, err = s.suppliedSecret(ctx, from); err != nil {
+				return err
+			}
+			id, err := s.vaultOr(ctx, vault)
+			if err != nil {
+				return err
+			}
+			created, err := s.CreateCredential(ctx, id, args[0], c)
+			if err != nil {
+				return missing(err, "consumer list", "there is no consumer %q", args[0])
+			}
+			return s.showNewCredential(ctx, created, from != "")
+		})
+	cmd.Long = "create makes a credential and shows its secret, this once, unless it was supplied. An access token that exists is\n" +
+		"refused: rotate replaces a secret, and keeps the old one good for a grace."
+	f := cmd.Flags()
+	f.StringVar(&c.AccessToken, "access-token", "", "`TOKEN` that names it, random by default")
+	f.StringVar(&from, secretFlag, "", "`FILE` with the secret token, - for standard input, random by default")
+	f.StringVar(&life, "ttl", "", "`SPAN` for which it is used before it is read again, like 30s or 15m")
+	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is no good: "+timeForms)
+	f.StringVar(&expires, "expires-at", "", "first moment at which it is refused, a `TIME` as above; a date is its beginning in UTC, so 2030-04-01 for the end of March")
+	f.BoolVar(&c.Disabled, "disabled", false, "create it so that it is no good yet")
+	return ofVault(cmd, &vault)
+}
+
+const secretFlag = "secret-token-file"
+
+// suppliedSecret reads the secret token of the operator's choice, "" if there is none.
+func (s *session) suppliedSecret(ctx context.Context, from string) (string, error) {
+	if from == "" {
+		return "", nil
+	}
+	return s.secret(ctx, secretFlag, "Secret token", from)
+}
+
+func (o *operator) rotateCredential() *cobra.Command {
+	var vault, from, grace string
+	var force bool
+	cmd := o.destructive("rotate ACCESS_TOKEN", "Replace the secret of a credential and show the new one, once",
+		"  vault-authz credential rotate ACCESS_TOKEN --vault main --grace 24h\n"+
+			"  vault-authz credential rotate ACCESS_TOKEN --grace 7d\n"+
+			"  vault-authz credential rotate ACCESS_TOKEN --grace 0s --yes",
+		func(ctx context.Context, s *session, args []string) error {
+			good, err := until("grace", grace, time.Now())
+			if err != nil {
+				return err
+			}
+			if good > admin.MaxGrace {
+				return exitError{exitUsage, fmt.Errorf("--grace: %s is too long; the old secret is good for %d days at the most", grace, admin.MaxGrace/(24*3600))}
+			}
+			r := admin.Rotation{Grace: &good, Force: force}
+			if r.SecretToken, err = s.suppliedSecret(ctx, from); err != nil {
+				return err
+			}
+			id, err := s.vaultOr(ctx, vault)
+			if err != nil {
+				return err
+			}
+			if err := s.confirm(ctx, "Replace the secret token? The old one is good for %s.", time.Duration(good)*time.Second); err != nil {
+				return err
+			}
+			c, err := s.RotateCredential(ctx, id, args[0], r)
+			if err != nil {
+				return noCredential(err)
+			}
+			return s.showNewCredential(ctx, c, from != "")
+		})
+	cmd.Long = "rotate replaces the secret of a credential and shows the new one, this once, unless it was supplied. The old secret is\n" +
+		"good for the grace; until that is over, another rotation is refused unless it is forced."
+	f := cmd.Flags()
+	f.StringVar(&grace, "grace", "1h", "until `WHEN` the old secret is good: "+timeForms)
+	f.StringVar(&from, secretFlag, "", "`FILE` with the new secret token, - for standard input, random by default")
+	f.BoolVar(&force, "force", false, "rotate within the grace of the last rotation too, which ends that grace")
+	return ofVault(cmd, &vault)
+}
+
+func (o *operator) deleteCredential() *cobra.Command {
+	var vault string
+	cmd := o.destructive("delete ACCESS_TOKEN", "Delete a credential, which revokes it", "  vault-authz credential delete ACCESS_TOKEN --vault main --yes",
+		func(ctx context.Context, s *session, args []string) error {
+			id, err := s.vaultOr(ctx, vault)
+			if err != nil {
+				return err
+			}
+			if err := s.confirm(ctx, "Delete the credential? It is no good from then on."); err != nil {
+				return err
+			}
+			if err := s.DeleteCredential(ctx, id, args[0]); err != nil {
+				return noCredential(err)
+			}
+			return s.done("the credential is deleted")
+		})
+	return ofVault(cmd, &vault)
+}

@@ -1,0 +1,237 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+)
+
+// The environment of the operator's commands. It has a prefix of its own: serve
+// takes every VAULT_AUTHZ_ variable for a setting and refuses what it does not
+// know.
+const (
+	urlVariable   = "VA_ADMIN_URL"
+	tokenVariable = "VA_ADMIN_TOKEN"
+)
+
+// Two tokens can be in play: that of the admin API, and that of a Vault. No flag for the
+// one may be a slip away from the other.
+const (
+	adminTokenFlag = "admin-token-file"
+	vaultTokenFlag = "vault-token-file"
+)
+
+const defaultAdminURL = "http://127.0.0.1:9192"
+
+// operatorCommands are the commands that call the admin API.
+func operatorCommands(p Process) []*cobra.Command {
+	return []*cobra.Command{
+		vaultCommand(p), consumerCommand(p), credentialCommand(p), policyCommand(p), pluginCommand(p), aclCommand(p),
+	}
+}
+
+// operator is how the admin API is called, as the flags say.
+type operator struct {
+	p                                    Process
+	url, output, field                   string
+	tokenFile, caFile, certFile, keyFile string
+	insecure                             bool
+	timeout                              time.Duration
+}
+
+// group is a command of which the verbs do the work.
+func (o *operator) group(name, short, long, example string, verbs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name, Short: short, Example: example,
+		Long: long + "\n\nIt calls the admin API of a running service. The environment stands in for flags:\n" +
+			"  " + urlVariable + "     the URL of the admin API, for --admin\n" +
+			"  " + tokenVariable + "   the bearer token, for --" + adminTokenFlag,
+	}
+	onlyVerbs(cmd)
+	f := cmd.PersistentFlags()
+	f.StringVar(&o.url, "admin", defaultAdminURL, "`URL` of the admin API, or HOST:PORT on this machine")
+	f.StringVar(&o.tokenFile, adminTokenFlag, "", "`FILE` with the bearer token for the admin API; - is standard input, here as for every file")
+	f.StringVar(&o.caFile, "ca-file", "", "PEM `FILE` with the authorities to trust, instead of the system's")
+	f.StringVar(&o.certFile, "cert-file", "", "PEM `FILE` with a client certificate")
+	f.StringVar(&o.keyFile, "key-file", "", "PEM `FILE` with its key")
+	f.BoolVar(&o.insecure, "insecure", false, "send tokens and secrets over plain HTTP to a host that is not this one")
+	f.StringVarP(&o.output, "output", "o", "table", "table, or json as the API answers")
+	f.StringVar(&o.field, "field", "", "print the field `NAME` of the JSON answer only, like secret_token or consumer.id, a line for each item of a list")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for each answer")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.AddCommand(verbs...)
+	for _, verb := range verbs {
+		for flag, names := range map[string]completer{"vault": vaultNames, "consumer": consumerNames, "anonymous": consumerNames, "allow": groupNames, "deny": groupNames} {
+			if verb.Flags().Lookup(flag) != nil {
+				_ = verb.RegisterFlagCompletionFunc(flag, o.complete(names)) // it fails for a second one only
+			}
+		}
+	}
+	return cmd
+}
+
+// verb is a command that makes calls. The arguments are those that use names,
+// in brackets if they may be left out.
+func (o *operator) verb(use, short, example string, run func(context.Context, *session, []string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Example: example, Args: named(use),
+		ValidArgsFunction: o.completeArguments(use),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := o.open(cmd)
+			if err != nil {
+				return exitError{exitUsage, err}
+			}
+			err = s.explain(run(cmd.Context(), s, args))
+			for _, warning := range s.answers.warnings {
+				fmt.Fprintf(s.errs, "warning: %s\n", printable(warning))
+			}
+			return err
+		},
+	}
+}
+
+// named wants the arguments that a usage line names.
+func named(use string) cobra.PositionalArgs {
+	names := strings.Fields(use)[1:]
+	required := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n[0] == '[' })
+	return func(cmd *cobra.Command, args []string) error {
+		var err error
+		switch {
+		case len(args) < len(required):
+			err = fmt.Errorf("give %s; see %s --help", strings.Join(required[len(args):], " and "), cmd.CommandPath())
+		case len(args) > len(names):
+			err = fmt.Errorf("unexpected argument %q; see %s --help", args[len(names)], cmd.CommandPath())
+		case slices.Contains(args, ""):
+			err = fmt.Errorf("an argument is empty; see %s --help", cmd.CommandPath())
+		default:
+			return nil
+		}
+		return exitError{exitUsage, err}
+	}
+}
+
+// A session is one use of the admin API.
+type session struct {
+	*admin.Client
+	answers *answers
+	asJSON  bool
+	// field is what to print of the answer, "" for all of it.
+	field     string
+	in        io.Reader
+	out, errs io.Writer
+	// claimed is the flag that standard input is read for.
+	claimed string
+	// confirmed says that nobody needs to be asked.
+	confirmed bool
+}
+
+func (o *operator) open(cmd *cobra.Command) (*session, error) {
+	if o.output != "table" && o.output != "json" {
+		return nil, fmt.Errorf("--output: %q is neither table nor json", o.output)
+	}
+	at := o.url
+	if v := o.variable(urlVariable); v != "" && !cmd.Flags().Changed("admin") {
+		at = v
+	}
+	at, err := adminURL(at)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		asJSON: o.output == "json" || o.field != "", field: o.field,
+		in: cmd.InOrStdin(), out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(),
+	}
+	token, err := o.token(cmd.Context(), s)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := o.transport(s)
+	if err != nil {
+		return nil, err
+	}
+	s.answers = &answers{next: transport}
+	s.Client, err = admin.NewClient(at, token, &http.Client{
+		Transport: s.answers, Timeout: o.timeout,
+		// The token must not follow to where an answer points.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !o.insecure && !isPrivate(at) {
+		return nil, fmt.Errorf("%s: tokens and secrets would cross the network in the clear; use https://, or --insecure where the network is trusted", at)
+	}
+	return s, nil
+}
+
+func (o *operator) variable(name string) string {
+	for _, v := range o.p.Environ {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+func (o *operator) token(ctx context.Context, s *session) (string, error) {
+	if o.tokenFile == "" {
+		return strings.TrimSpace(o.variable(tokenVariable)), nil
+	}
+	return s.secret(ctx, adminTokenFlag, "Bearer token", o.tokenFile)
+}
+
+func (o *operator) transport(s *session) (*http.Transport, error) {
+	t := &http.Transport{
+		DialContext:         dialHTTP,
+		TLSHandshakeTimeout: 5 * time.Second,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	if o.caFile != "" {
+		raw, err := s.pem("ca-file", o.caFile)
+		if err != nil {
+			return nil, err
+		}
+		t.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(raw) {
+			return nil, fmt.Errorf("--ca-file: %q has no PEM certificate", o.caFile)
+		}
+	}
+	if (o.certFile == "") != (o.keyFile == "") {
+		return nil, errors.New("--cert-file and --key-file go together")
+	}
+	if o.certFile != "" {
+		pair, err := s.keyPair(o.certFile, o.keyFile)
+		if err != nil {
+			return nil, err
+		}
+		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}
+
+func (s *session) keyPair(certFile, keyFile string) (tls.Certificate, error) {
+	certificate, err := s.pem("cert-file", certFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := s.pem("key-file", keyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("--cert-file: %w", err)
+	}
+	return pair, nil
+}

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progressLines is how often a line is written where there is no terminal.
+const progressLines = 10 * time.Second
+
+// A progress tells people how far something is that takes long: on a terminal by a bar,
+// elsewhere by a line now and then.
+type progress struct {
+	out          io.Writer
+	total, done  int
+	began, spoke time.Time
+	// bar is nil where there is no terminal.
+	bar *progressbar.ProgressBar
+}
+
+func newProgress(out io.Writer, total int) *progress {
+	p := &progress{out: out, total: total, began: time.Now(), spoke: time.Now()}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions(total,
+			progressbar.OptionSetWriter(out), progressbar.OptionSetWidth(40), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
+		)
+	}
+	return p
+}
+
+// Made counts n more. It is not safe for concurrent use.
+func (p *progress) Made(n int) {
+	p.done += n
+	if p.bar != nil {
+		_ = p.bar.Add(n)
+		return
+	}
+	if time.Since(p.spoke) >= progressLines {
+		p.spoke = time.Now()
+		p.line()
+	}
+}
+
+// Waiting says why nothing is under way.
+func (p *progress) Waiting(why error, pause time.Duration) {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	fmt.Fprintf(p.out, "%s; trying again in %s\n", printable(why.Error()), pause.Round(100*time.Millisecond))
+}
+
+func (p *progress) line() {
+	took := time.Since(p.began)
+	fmt.Fprintf(p.out, "%d of %d in %s, %.0f a second\n", p.done, p.total, took.Round(time.Second), float64(p.done)/max(took.Seconds(), 0.001))
+}
+
+// close ends the bar, and says how long it took.
+func (p *progress) close() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	if p.total > 0 {
+		p.line()
+	}
+}

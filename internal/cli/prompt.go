@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// destructive is a verb that asks first. Where there is nobody to ask, it wants
+// --yes before it calls anything.
+func (o *operator) destructive(use, short, example string, run func(context.Context, *session, []string) error) *cobra.Command {
+	var yes bool
+	var cmd *cobra.Command
+	cmd = o.verb(use, short, example, func(ctx context.Context, s *session, args []string) error {
+		if _, ok := terminal(s.in); !yes && !ok {
+			return exitError{exitUsage, fmt.Errorf("%s would ask first, and there is no terminal to ask on; repeat it with --yes", cmd.CommandPath())}
+		}
+		s.confirmed = yes
+		return run(ctx, s, args)
+	})
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+// confirm asks whether to go on.
+func (s *session) confirm(ctx context.Context, format string, args ...any) error {
+	if s.confirmed {
+		return nil
+	}
+	fmt.Fprintf(s.errs, format+" [y/N] ", args...)
+	answer, err := await(ctx, func() (string, error) { return bufio.NewReader(s.in).ReadString('\n') })
+	if err != nil && !errors.Is(err, io.EOF) {
+		fmt.Fprintln(s.errs)
+		return exitError{exitFailed, fmt.Errorf("not confirmed, nothing was changed: %w", err)}
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	default:
+		return exitError{exitFailed, errors.New("not confirmed, nothing was changed")}
+	}
+}
+
+// await waits for the terminal or for ctx, which an interrupt ends: a read from
+// a terminal does not end by it.
+func await(ctx context.Context, read func() (string, error)) (string, error) {
+	type result struct {
+		text string
+		err  error
+	}
+	results := make(chan result, 1)
+	go func() {
+		text, err := read()
+		results <- result{text, err}
+	}()
+	select {
+	case r := <-results:
+		return r.text, r.err
+	case <-ctx.Done():
+		return "", errors.New("interrupted")
+	}
+}
+
+// terminal returns the terminal that a reader is.
+func terminal(r io.Reader) (fd int, ok bool) {
+	f, isFile := r.(*os.File)
+	if !isFile {
+		return 0, false
+	}
+	fd = int(f.Fd())
+	return fd, term.IsTerminal(fd)
+}
+
+func (s *session) hidden(ctx context.Context, fd int, what string) (string, error) {
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(s.errs, "%s: ", what)
+	value, err := await(ctx, func() (string, error) {
+		raw, err := term.ReadPassword(fd)
+		return string(raw), err
+	})
+	_ = term.Restore(fd, state) // after an interrupt it would not show what is typed
+	fmt.Fprintln(s.errs)
+	if err != nil {
+		return "", err
+	}
+	return readSecret(strings.NewReader(value))
+}
+
+func readSecretFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	return readSecret(f)
+}
+
+// maxSecret bounds a secret; what is longer is another file.
+const maxSecret = 64 << 10
+
+// readSecret reads a secret without the space around it.
+func readSecret(r io.Reader) (string, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
+	if err != nil {
+		return "", err
+	}
+	value := strings.TrimSpace(string(raw))
+	switch {
+	case value == "":
+		return "", errors.New("it is empty")
+	case len(raw) > maxSecret:
+		return "", errors.New("it is too long for a secret; is it the right file?")
+	}
+	return value, nil
+}

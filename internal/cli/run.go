@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Process is what a command sees of the world. It reads standard input by itself, which may
+// be a terminal.
+type Process struct {
+	Args, Environ  []string
+	Stdout, Stderr io.Writer
+}
+
+// Exit codes. check uses 1 for a denial.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// exitError ends the process with a code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string { return e.err.Error() }
+func (e exitError) Unwrap() error { return e.err }
+
+// errSilent goes into an exitError when everything has been said already.
+var errSilent = errors.New("")
+
+// Run executes one command line and returns its exit code.
+func Run(ctx context.Context, p Process) int {
+	cmd := rootCommand(p)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	if !errors.Is(err, errSilent) {
+		fmt.Fprintf(p.Stderr, "vault-authz: %v\n", err)
+	}
+	var exit exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	return exitFailed
+}

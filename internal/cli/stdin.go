@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// dash is standard input where a flag names a file.
+const dash = "-"
+
+// claim takes standard input for a flag: it can be read once.
+func (s *session) claim(flag string) error {
+	if s.claimed != "" {
+		return fmt.Errorf("standard input is read for --%s already; give a file to one of the two", s.claimed)
+	}
+	s.claimed = flag
+	return nil
+}
+
+// secret reads a secret from a file, from standard input for "-", or from the
+// terminal without showing it. It is never the value of a flag, which everybody
+// on the machine could see and the shell would remember.
+func (s *session) secret(ctx context.Context, flag, what, from string) (string, error) {
+	value, err := s.readSecret(ctx, flag, what, from)
+	if err != nil {
+		return "", exitError{exitUsage, fmt.Errorf("--%s: %w", flag, err)}
+	}
+	return value, nil
+}
+
+func (s *session) readSecret(ctx context.Context, flag, what, from string) (string, error) {
+	if from != dash {
+		return readSecretFile(from)
+	}
+	if fd, isTerminal := terminal(s.in); isTerminal {
+		return s.hidden(ctx, fd, what)
+	}
+	if err := s.claim(flag); err != nil {
+		return "", err
+	}
+	return readSecret(s.in)
+}
+
+// maxPEM bounds a file with certificates or a key; the authorities of a whole system
+// take up a fraction of it.
+const maxPEM = 4 << 20
+
+// pem reads a file with certificates or a key, or standard input for "-".
+func (s *session) pem(flag, name string) ([]byte, error) {
+	raw, err := s.readPEM(flag, name)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	return raw, nil
+}
+
+func (s *session) readPEM(flag, name string) ([]byte, error) {
+	in := s.in
+	if name == dash {
+		if err := s.claim(flag); err != nil {
+			return nil, err
+		}
+	} else {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	raw, err := io.ReadAll(io.LimitReader(in, maxPEM+1))
+	if err == nil && len(raw) > maxPEM {
+		err = errors.New("it is too long for certificates; is it the right file?")
+	}
+	return raw, err
+}

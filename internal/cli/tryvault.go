@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+)
+
+// noCheckFlag adds --no-check.
+func noCheckFlag(cmd *cobra.Command, skip *bool) {
+	cmd.Flags().BoolVar(skip, "no-check", false, "do not try whether the service can read the mount")
+}
+
+// try has the service read an entry that is not there. That there is none is the proof
+// that the server answers, takes the token, and has a KV engine of the version at the
+// mount.
+func (s *session) try(ctx context.Context, v admin.Vault, done string) error {
+	_, err := s.Credential(ctx, v.ID, "vault-authz.probe."+rand.Text())
+	if err == nil || isNotFound(err) {
+		return s.done("tried: the service can read the mount")
+	}
+	var problem *admin.Problem
+	if !errors.As(err, &problem) || problem.Cause == "" {
+		return fmt.Errorf("vault object %q is %s; whether the service can read the mount is not known: %w", v.Name, done, err)
+	}
+	return exitError{exitFailed, fmt.Errorf("vault object %q is %s, and cannot be used: %s; see vault-authz vault update --help", v.Name, done, printable(problem.Cause))}
+}

@@ -1,0 +1,151 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vault-authz/vault-authz/internal/admin"
+)
+
+func vaultCommand(p Process) *cobra.Command {
+	o := &operator{p: p}
+	return o.group("vault", "Vault objects: where credentials are kept",
+		"vault lists, shows, creates, changes and deletes vault objects: a mount of a Vault, and how it is reached.",
+		"  vault-authz vault list\n"+
+			"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --vault-token-file token\n"+
+			"  vault-authz vault delete main",
+		o.verb("list", "List vault objects", "  vault-authz vault list\n  vault-authz vault list -o json", listVaults),
+		o.verb("get VAULT", "Show a vault object, by id or name", "  vault-authz vault get main", getVault),
+		o.createVault(),
+		o.updateVault(),
+		o.destructive("delete VAULT", "Delete a vault object that no policy refers to; what is in the Vault stays",
+			"  vault-authz vault delete main --yes", deleteVault),
+	)
+}
+
+func listVaults(ctx context.Context, s *session, _ []string) error {
+	all, err := s.Vaults.List(ctx)
+	if err != nil {
+		return err
+	}
+	var lines [][]string
+	for _, v := range all {
+		lines = append(lines, []string{v.Name, vaultAddress(v), v.Mount, text(v.Prefix), v.KV, text(v.Namespace), v.ID})
+	}
+	return s.many([]string{"NAME", "ADDRESS", "MOUNT", "PREFIX", "KV", "NAMESPACE", "ID"}, lines)
+}
+
+func vaultAddress(v admin.Vault) string {
+	u := url.URL{Scheme: v.Protocol, Host: v.Host}
+	switch {
+	case v.Host == "":
+		return ""
+	case v.Port != 0:
+		u.Host = net.JoinHostPort(strings.Trim(v.Host, "[]"), strconv.Itoa(v.Port))
+	}
+	return u.String()
+}
+
+func getVault(ctx context.Context, s *session, args []string) error {
+	v, err := s.vault(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	return s.showVault(v)
+}
+
+func (s *session) vault(ctx context.Context, idOrName string) (admin.Vault, error) {
+	v, err := s.Vaults.Get(ctx, idOrName)
+	return v, missing(err, "vault list", "there is no vault object %q", idOrName)
+}
+
+func (s *session) showVault(v admin.Vault) error {
+	return s.one(
+		row{"name", v.Name}, row{"address", vaultAddress(v)}, row{"mount", v.Mount}, row{"prefix", text(v.Prefix)}, row{"kv", v.KV},
+		row{"namespace", text(v.Namespace)}, row{"vault token", v.VaultToken}, row{"id", v.ID},
+		row{"created", instant(v.CreatedAt)}, row{"updated", instant(v.UpdatedAt)},
+	)
+}
+
+func (o *operator) createVault() *cobra.Command {
+	var v admin.Vault
+	var address, prefix, namespace, from string
+	var noCheck bool
+	cmd := o.verb("create NAME", "Create a vault object",
+		"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --kv v2 --vault-token-file token\n"+
+			"  vault print token | vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --vault-token-file -",
+		func(ctx context.Context, s *session, args []string) error {
+			if address == "" || v.Mount == "" || from == "" {
+				return exitError{exitUsage, errors.New("give --address, --mount and --vault-token-file; see vault-authz vault create --help")}
+			}
+			if err := locate(&v, address); err != nil {
+				return exitError{exitUsage, fmt.Errorf("--address: %w", err)}
+			}
+			token, err := s.secret(ctx, vaultTokenFlag, "Vault token", from)
+			if err != nil {
+				return err
+			}
+			v.Name, v.VaultToken = args[0], token
+			if prefix != "" {
+				v.Prefix = &prefix
+			}
+			if namespace != "" {
+				v.Namespace = &namespace
+			}
+			created, err := s.Vaults.Create(ctx, v)
+			if err != nil {
+				return err
+			}
+			if err := s.showVault(created); err != nil || noCheck {
+				return err
+			}
+			return s.try(ctx, created, "made")
+		})
+	cmd.Long = "create makes a vault object, and has the service try to read the mount. Where that fails it says why and exits with 1;\n" +
+		"the vault object is there all the same, to be changed by update or deleted."
+	noCheckFlag(cmd, &noCheck)
+	f := cmd.Flags()
+	f.StringVar(&v.ID, "id", "", "`UUID` to create it under, random by default")
+	f.StringVar(&address, "address", "", "`URL` of the Vault, like https://vault.internal:8200")
+	f.StringVar(&v.Mount, "mount", "", "`PATH` at which the KV engine is mounted")
+	f.StringVar(&prefix, "prefix", "", "`FOLDER` in the mount that the credentials are in, for a mount that is shared")
+	f.StringVar(&v.KV, "kv", "", "v1 or v2, the version of the KV engine; v1 by default")
+	f.StringVar(&namespace, "namespace", "", "`NAMESPACE` of the Vault")
+	f.StringVar(&from, vaultTokenFlag, "", "`FILE` with the Vault token, - for standard input")
+	return cmd
+}
+
+// locate takes a URL apart, which is how vault objects have it.
+func locate(v *admin.Vault, address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("give http:// or https:// with a host, a port and nothing else, like https://vault.internal:8200")
+	}
+	v.Protocol, v.Host = u.Scheme, u.Hostname()
+	if v.Port, err = strconv.Atoi(u.Port()); err != nil {
+		return errors.New("it has no port; that of Vault is 8200 unless configured otherwise")
+	}
+	return nil
+}
+
+func deleteVault(ctx context.Context, s *session, args []string) error {
+	v, err := s.vault(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	if err := s.confirm(ctx, "Delete vault object %q (%s)? What is in the Vault stays.", args[0], v.ID); err != nil {
+		return err
+	}
+	if err := s.Vaults.Delete(ctx, v.ID); err != nil {
+		return err
+	}
+	return s.done("vault object %q is deleted", args[0])
+}

@@ -1,0 +1,65 @@
+package parts
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// PEMFiles are certificates and keys in a folder, as settings and flags name them.
+type PEMFiles struct {
+	testing.TB
+
+	Dir string
+}
+
+// NewPEMFiles returns an empty folder that lives as long as the test.
+func NewPEMFiles(t testing.TB) PEMFiles {
+	t.Helper()
+	return PEMFiles{t, t.TempDir()}
+}
+
+// Path is where a file of the folder is.
+func (f PEMFiles) Path(name string) string { return filepath.Join(f.Dir, name) }
+
+// Put writes a file.
+func (f PEMFiles) Put(name string, content []byte) {
+	f.Helper()
+	if err := os.WriteFile(f.Path(name), content, 0o600); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// Issue writes NAME.pem and NAME.key, a certificate with names and its key.
+func (f PEMFiles) Issue(a *Authority, name string, names ...string) {
+	f.Helper()
+	issued, err := a.Issue(nil, names...)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Put(name+".pem", issued.Certificate)
+	f.Put(name+".key", issued.Key)
+}
+
+// Client trusts ca.pem, keeps its connections, and shows the certificate of a name, none
+// for "".
+func (f PEMFiles) Client(name string) *http.Client {
+	f.Helper()
+	raw, err := os.ReadFile(f.Path("ca.pem"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	c := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS13}
+	c.RootCAs.AppendCertsFromPEM(raw)
+	if name != "" {
+		pair, err := tls.LoadX509KeyPair(f.Path(name+".pem"), f.Path(name+".key"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: c, ForceAttemptHTTP2: true}}
+}
