@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 const (
@@ -79,7 +81,7 @@ func (c *connection) watch(ctx context.Context) {
 		if c.look(ctx); len(c.endpoints) == 1 {
 			wait = loneLookInterval
 		}
-		if pause(ctx, wait) != nil {
+		if backoff.Sleep(ctx, wait) != nil {
 			return
 		}
 	}

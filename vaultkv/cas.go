@@ -6,6 +6,8 @@ import (
 	"path"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
 // casMismatch is how KV v2 answers a write that names another version, with
@@ -34,7 +36,7 @@ func (v *Vault) readVersion(ctx context.Context, p string) (document []byte, ver
 	problem = v.perform(ctx, func(ctx context.Context) (*api.Response, error) {
 		return v.client.Logical().ReadRawWithContext(ctx, full)
 	}, func(a *answer) *Error {
-		if a.status == 404 {
+		if a.Status == 404 {
 			if problem := v.absent(a); problem != nil || len(a.Data) == 0 || string(a.Data) == "null" {
 				return problem
 			}
@@ -50,7 +52,7 @@ func (v *Vault) readVersion(ctx context.Context, p string) (document []byte, ver
 		switch {
 		case len(body.Data) == 0, string(body.Data) == "null":
 			return nil
-		case a.status == 404, body.Data[0] != '{':
+		case a.Status == 404, body.Data[0] != '{':
 			return v.notVault(a)
 		}
 		document, found = body.Data, true
@@ -93,7 +95,7 @@ func (v *Vault) WriteVersion(ctx context.Context, p string, document []byte, cas
 	})
 	switch {
 	case problem != nil:
-	case a.status == 400 && a.errorSays(casMismatch):
+	case a.Status == 400 && a.Says(casMismatch):
 		v.learn(nil)
 		return 0, false, nil
 	default:
@@ -131,15 +133,15 @@ type casOptions struct {
 func (v *Vault) exchange(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
-	if problem := v.session.ready(ctx); problem != nil {
-		return nil, problem
+	if err := v.session.Ready(ctx); err != nil {
+		return nil, problemOf(err)
 	}
-	token := v.session.current()
+	token := v.session.Token()
 	a, problem := v.ask(ctx, send)
-	if problem == nil && a.status == 403 && v.session.another(ctx, token, a) {
+	if problem == nil && a.Status == 403 && v.session.Replace(ctx, token, &a.Answer) {
 		a, problem = v.ask(ctx, send)
 	}
-	if problem == nil && a.writes() && a.status < 300 {
+	if problem == nil && a.writes() && a.Status < 300 {
 		v.conn.cluster.Load().answered(a.index)
 	}
 	return a, problem
@@ -167,7 +169,7 @@ func (v *Vault) versionedPath(prefix, p string) (string, *Error) {
 	switch {
 	case !v.layout.v2:
 		return "", fail(StateWrongVersion, 0, "the state store needs check-and-set, which KV v1 does not have; give it a mount of KV v2 and set kv: v2")
-	case !isMount(p) || full != path.Clean(full):
+	case !kvpath.IsPath(p) || full != path.Clean(full):
 		return "", fail(StateUnknown, 0, "the path of the entry is not made of plain segments")
 	}
 	return full, nil

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // Bounds on the naming of all keys of a mount, which is a single answer however
@@ -51,8 +53,8 @@ func (v *Vault) EachKey(ctx context.Context, each func(key string)) error {
 }
 
 func (v *Vault) census(ctx context.Context, each func(key string)) *Error {
-	if problem := v.session.ready(ctx); problem != nil {
-		return problem
+	if err := v.session.Ready(ctx); err != nil {
+		return problemOf(err)
 	}
 	asked := context.WithValue(ctx, answerLimit{}, v.censusBytes)
 	resp, err := v.client.Logical().ReadRawWithDataWithContext(asked, v.layout.list, url.Values{"list": {"true"}})
@@ -74,7 +76,7 @@ func (v *Vault) census(ctx context.Context, each func(key string)) *Error {
 	switch {
 	case problem != nil:
 		return problem
-	case a.status == 404:
+	case a.Status == 404:
 		// An empty mount has no list.
 		return v.absent(a)
 	}
@@ -93,7 +95,7 @@ func (v *Vault) censusError(ctx context.Context, err error) *Error {
 			detail: fmt.Sprintf("the list of the keys in mount %q was not complete within %s; check the server's load, or spread the credentials over several mounts", v.cfg.Mount, censusTimeout),
 		}
 	case errors.As(err, &malformed):
-		return v.notVault(&answer{status: 200})
+		return v.notVault(&answer{Answer: login.Answer{Status: 200}})
 	}
 	return v.transportError(ctx, err)
 }

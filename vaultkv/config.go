@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // The versions of the KV engine.
@@ -43,7 +45,7 @@ type Config struct {
 	// Token is the Vault token itself, never logged.
 	Token string
 	// Login gets a Vault token, and another one when that ends.
-	Login Login
+	Login login.Method
 	// Agent says that what answers at Address adds a Vault token of its own to
 	// requests that have none, as Vault Agent and the proxy of OpenBao do. It looks
 	// after that token, and we send none.
@@ -87,7 +89,8 @@ func DefaultConfig() Config {
 // Validate reports every mistake that shows without reading a file or asking
 // the server.
 func (c *Config) Validate() error {
-	errs := []error{c.validateAddress(), c.validateConnection(), c.validateLogin()}
+	session := c.session()
+	errs := []error{c.validateAddress(), c.validateConnection(), session.Validate()}
 	if c.Name == "" {
 		errs = append(errs, errors.New("name: must be set"))
 	}
@@ -116,6 +119,15 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("max_response_bytes: %d is not between 4096 and 67108864", c.MaxResponseBytes))
 	}
 	return errors.Join(errs...)
+}
+
+// session is the part of the configuration that is about the Vault token.
+func (c *Config) session() login.Config {
+	return login.Config{
+		Token: c.Token, TokenFile: c.TokenFile, Method: c.Login, Agent: c.Agent,
+		Address: c.Address, Namespace: c.Namespace, Timeout: c.Timeout,
+		ClientCertificate: c.ClientCertFile != "" && c.ClientKeyFile != "",
+	}
 }
 
 func (c *Config) validateAddress() error {

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/vault-authz/vault-authz/internal/backoff"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
@@ -104,7 +105,7 @@ func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 			best = resp
 		}
 		if lags(r, resp) && lagged < lagRetries {
-			if pause(ctx, jitter(60*time.Millisecond, 40*time.Millisecond)) != nil {
+			if backoff.Sleep(ctx, backoff.Jitter(60*time.Millisecond, 40*time.Millisecond)) != nil {
 				break
 			}
 			lagged++
@@ -123,7 +124,7 @@ func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 		if i == tries-1 || ctx.Err() != nil || hope == retryElsewhere && i >= len(c.endpoints)-1 {
 			break
 		}
-		if i >= len(c.endpoints)-1 && pause(ctx, jitter(60*time.Millisecond, 40*time.Millisecond)) != nil {
+		if i >= len(c.endpoints)-1 && backoff.Sleep(ctx, backoff.Jitter(60*time.Millisecond, 40*time.Millisecond)) != nil {
 			break
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vault-authz/vault-authz/internal/backoff"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
@@ -83,7 +84,7 @@ func (e *endpoint) dialer() func(ctx context.Context, network, address string) (
 
 func (e *endpoint) newPool() *pool {
 	trusted := e.files.Current()
-	p := &pool{trust: trusted, born: time.Now(), life: jitter(connectionAge, connectionAge/4), Transport: &http.Transport{
+	p := &pool{trust: trusted, born: time.Now(), life: backoff.Jitter(connectionAge, connectionAge/4), Transport: &http.Transport{
 		DialContext:         e.dial,
 		TLSClientConfig:     trusted.Client(e.cfg.TLSServerName),
 		TLSHandshakeTimeout: e.cfg.Timeout,

@@ -1,10 +1,6 @@
 package vaultkv
 
-import (
-	"context"
-	"path"
-	"strings"
-)
+import "context"
 
 // An Engine keeps one JSON object per key. It is safe for concurrent use.
 //
@@ -26,32 +22,4 @@ type Engine interface {
 	// nil only if that were all there are. It is for more keys than List can
 	// return.
 	EachKey(ctx context.Context, each func(key string)) error
-}
-
-// maxKeyLength is the longest access token that a grammar of authz can allow.
-const maxKeyLength = 4096
-
-// isKey says whether key is one segment of a URL path that means nothing but
-// itself, before and after any cleaning, encoding or decoding along the way.
-func isKey(key string) bool {
-	if key == "" || len(key) > maxKeyLength || key == "." || strings.Contains(key, "..") {
-		return false
-	}
-	for i := range len(key) {
-		if c := key[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`/\%?#;"<>^{|}`+"`[],!", c) >= 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// isMount says whether mount is one or more plain segments with single slashes
-// between them, so that there is one way to write each mount.
-func isMount(mount string) bool {
-	for segment := range strings.SplitSeq(mount, "/") {
-		if !isKey(segment) {
-			return false
-		}
-	}
-	return mount == path.Clean(mount)
 }

@@ -38,6 +38,10 @@ func (e *Error) Error() string { return e.detail + e.moment }
 // ended the operation, else nil.
 func (e *Error) Unwrap() error { return e.cause }
 
+// Detail is the text without the part that differs each time the same failure
+// occurs.
+func (e *Error) Detail() string { return e.detail }
+
 func fail(s State, status int, format string, args ...any) *Error {
 	return &Error{State: s, Status: status, detail: fmt.Sprintf(format, args...), kind: format}
 }

@@ -52,7 +52,7 @@ func (v *Vault) SetDial(dial func(context.Context, string, string) (net.Conn, er
 }
 
 // Token returns the Vault token in use.
-func (v *Vault) Token() string { return v.session.current() }
+func (v *Vault) Token() string { return v.session.Token() }
 
 // EndHold waits for the probe under way, if any, and lets reads through whatever came
 // out of it.

@@ -4,125 +4,21 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
+
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
-
-// A 403 is about our own token and never about the client's: either the server
-// no longer takes it, or its policies do not cover what we asked for. Only the
-// server can tell which, so it is asked; not by each of the many requests that
-// get a 403 at the same time, though.
-
-// lookupInterval is how long the outcome of one lookup-self stands.
-const lookupInterval = time.Second
-
-// A verdict is what is known of a token after a 403.
-type verdict uint8
-
-const (
-	tokenUnsure verdict = iota
-	// tokenAlive: the server takes the token, its policies are the matter.
-	tokenAlive
-	tokenDead
-)
-
-// refused remembers the verdict on a token.
-type refused struct {
-	token   string
-	at      time.Time
-	verdict verdict
-}
-
-// judge finds out why the server answered a to a request with the token.
-func (s *session) judge(ctx context.Context, token string, a *answer) verdict {
-	if a.Errors == nil {
-		// It is not Vault that refuses.
-		return tokenUnsure
-	}
-	if a.errorSays("invalid token") {
-		// So says Vault. OpenBao, and Vault before 1.10, say nothing.
-		s.remember(token, tokenDead)
-		return tokenDead
-	}
-	if v, known := s.recall(token); known {
-		return v
-	}
-	_, _ = s.lookups.join(ctx, s.home.cfg.Timeout, func() bool { return true }, func(ctx context.Context) *Error {
-		// Others may have found out between the recall and the join.
-		if _, known := s.recall(token); known {
-			return nil
-		}
-		s.remember(token, s.askAbout(ctx, token))
-		return nil
-	})
-	v, _ := s.recall(token)
-	return v
-}
-
-// askAbout lets the token look at itself.
-func (s *session) askAbout(ctx context.Context, token string) verdict {
-	a, problem := s.lookUp(ctx, token)
-	switch {
-	case problem != nil:
-		return tokenUnsure
-	case a.status == 200, a.status == 403 && a.denies():
-		return tokenAlive
-	case a.status == 403 && a.Errors != nil:
-		return tokenDead
-	}
-	return tokenUnsure
-}
-
-func (s *session) recall(token string) (verdict, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refused.token != token || time.Since(s.refused.at) > lookupInterval {
-		return tokenUnsure, false
-	}
-	return s.refused.verdict, true
-}
-
-func (s *session) remember(token string, v verdict) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	s.refused = refused{token, now, v}
-	if s.lease.token != token || s.home.cfg.Agent {
-		return
-	}
-	if v == tokenAlive {
-		s.taken.Store(true)
-	}
-	if v == tokenDead && !s.lease.dead {
-		s.lease.dead = true
-		if s.taken.Load() {
-			s.unfit, s.notBefore = backoff{}, time.Time{}
-		} else {
-			s.notBefore = now.Add(s.unfit.next())
-		}
-		select {
-		case s.changed <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// denies says that a 403 comes from the policies of a token that is good. A
-// token that is not gets another text, in Vault and in OpenBao.
-func (a *answer) denies() bool {
-	return a.errorSays("1 error occurred") && a.errorSays("permission denied") && !a.errorSays("invalid token")
-}
 
 // forbidden explains a 403.
 func (v *Vault) forbidden(ctx context.Context, a *answer) *Error {
 	if a.Errors == nil {
 		return v.notVault(a)
 	}
-	switch v.session.judge(ctx, v.session.current(), a) {
-	case tokenAlive:
+	switch v.session.Judge(ctx, &a.Answer) {
+	case login.Valid:
 		return v.notGranted(ctx, a)
-	case tokenDead:
-		return v.deadToken()
-	case tokenUnsure:
+	case login.Invalid:
+		return problemOf(v.session.Rejection())
+	case login.Unknown:
 	}
 	return v.unexplained()
 }
@@ -148,32 +44,6 @@ func (v *Vault) notGranted(ctx context.Context, a *answer) *Error {
 	}
 	return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount); if it is KV %s, add to one of them: path %q { capabilities = [%s] }; if it is KV %s, set kv: %s",
 		v.cfg.Mount, v.cfg.KV, pattern, capabilities, v.cfg.theOtherKV(), v.cfg.theOtherKV())
-}
-
-// deadToken explains that the server does not take our token.
-func (v *Vault) deadToken() *Error {
-	s := v.session
-	s.mu.Lock()
-	failed, limited := s.failed, s.lease.limited
-	s.mu.Unlock()
-	switch {
-	case v.cfg.Agent:
-		return fail(StateTokenRejected, 403, "the server does not take the Vault token that the agent at %s adds, or the agent adds none; see the log of the agent, and set use_auto_auth_token in its api_proxy", v.cfg.Address)
-	case s.login != nil && failed != nil:
-		return fail(StateTokenRejected, 403, "the server does not take the Vault token any more, and there is no new one: %s", failed.detail)
-	case s.login != nil && !s.taken.Load():
-		return fail(StateTokenRejected, 403, "the server does not take the Vault tokens that the login gives; if the role binds them to other addresses than ours (token_bound_cidrs), correct that")
-	case s.login != nil:
-		return fail(StateTokenRejected, 403, "the server does not take the Vault token that the login gave: it has expired or was revoked; a new login follows")
-	}
-	why, another := "it has expired, was revoked, is of another namespace, is bound to other addresses, or had a use limit", "a new one"
-	if limited {
-		why, another = "it had a use limit (num_uses) and is used up, or has expired or was revoked", "one without a use limit"
-	}
-	if v.cfg.TokenFile != "" {
-		return fail(StateTokenRejected, 403, "the server does not take the Vault token in %q: %s; put %s there", v.cfg.TokenFile, why, another)
-	}
-	return fail(StateTokenRejected, 403, "the server does not take the Vault token: %s; configure %s", why, another)
 }
 
 // unexplained is for when nobody can say more; what is known of the state stays.

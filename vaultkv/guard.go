@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 // How the guard goes about it.
@@ -103,7 +105,7 @@ func (g *guard) probed(problem *Error, now time.Time) (ok bool) {
 		// Nothing was learned.
 	case problem != nil && problem.helpless():
 		g.pause = min(max(2*g.pause, guardPause), maxGuardPause)
-		g.until = now.Add(jitter(g.pause, g.pause/5))
+		g.until = now.Add(backoff.Jitter(g.pause, g.pause/5))
 		if !g.holding {
 			g.holding = true
 			g.stretch++

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // A guardDay is a guard with a clock that the test sets.
@@ -185,7 +187,7 @@ func TestNewTokenIsTriedAtOnce(t *testing.T) {
 	}
 	awaitHolding(t, v, true)
 	write("good")
-	if !v.session.reload() {
+	if !v.session.Replace(t.Context(), "bad", &login.Answer{}) {
 		t.Fatal("the token in the file was not taken")
 	}
 	if _, found, err := v.Read(t.Context(), "foo"); found || err != nil {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"path"
+
+	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
 // layout is where a KV version keeps things below its mount, and below the folder in
@@ -40,7 +42,7 @@ func (l layout) whole(key string) (string, bool)  { return join(l.metadata, key)
 // clean already is refused.
 func join(prefix, key string) (string, bool) {
 	p := prefix + key
-	return p, isKey(key) && p == path.Clean(p)
+	return p, kvpath.IsSegment(key) && p == path.Clean(p)
 }
 
 // body is what a write sends.

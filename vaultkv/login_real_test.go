@@ -20,6 +20,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // leastPolicy is deploy/vault/kv-v1.hcl for the mount of these tests.
@@ -36,7 +37,7 @@ type realLogin struct {
 	name string
 	// at is where the method is mounted, which is not where it is by default.
 	at  string
-	set func(t *testing.T, srv *server, at string) (good, bad vaultkv.Login, says string, mend func())
+	set func(t *testing.T, srv *server, at string) (good, bad login.Method, says string, mend func())
 }
 
 func (s *server) auth(method, at string) {
@@ -72,9 +73,9 @@ func text(t *testing.T, answer map[string]any, path ...string) string {
 
 func realLogins() []realLogin {
 	return []realLogin{
-		{"approle", "team/approle", func(t *testing.T, srv *server, at string) (vaultkv.Login, vaultkv.Login, string, func()) {
+		{"approle", "team/approle", func(t *testing.T, srv *server, at string) (login.Method, login.Method, string, func()) {
 			t.Helper()
-			place := vaultkv.LoginPlace{Mount: at}
+			place := login.Mount{Path: at}
 			srv.do(http.MethodPost, "auth/"+at+"/role/authz", tokenSettings(nil))
 			roleID := text(t, srv.do(http.MethodGet, "auth/"+at+"/role/authz/role-id", nil), "data", "role_id")
 			secretID := func() string {
@@ -84,24 +85,24 @@ func realLogins() []realLogin {
 			writeFile(t, dir+"/good", secretID()+"\n")
 			writeFile(t, dir+"/role", roleID+"\n")
 			writeFile(t, dir+"/bad", "00000000-0000-0000-0000-000000000000")
-			good := vaultkv.AppRole{LoginPlace: place, RoleIDFile: dir + "/role", SecretIDFile: dir + "/good"}
-			bad := vaultkv.AppRole{LoginPlace: place, RoleID: roleID, SecretIDFile: dir + "/bad"}
+			good := login.AppRole{Mount: place, RoleIDFile: dir + "/role", SecretIDFile: dir + "/good"}
+			bad := login.AppRole{Mount: place, RoleID: roleID, SecretIDFile: dir + "/bad"}
 			return good, bad, "put a new", func() { writeFile(t, dir+"/bad", secretID()) }
 		}},
-		{"userpass", "people", func(t *testing.T, srv *server, at string) (vaultkv.Login, vaultkv.Login, string, func()) {
+		{"userpass", "people", func(t *testing.T, srv *server, at string) (login.Method, login.Method, string, func()) {
 			t.Helper()
-			place := vaultkv.LoginPlace{Mount: at}
+			place := login.Mount{Path: at}
 			srv.do(http.MethodPost, "auth/"+at+"/users/authz", tokenSettings(map[string]any{"password": "zzPASSWORDzz with ä"}))
 			dir := t.TempDir()
 			writeFile(t, dir+"/good", "zzPASSWORDzz with ä\n")
 			writeFile(t, dir+"/bad", "zzPASSWORDzz")
-			return vaultkv.Userpass{LoginPlace: place, Username: "authz", PasswordFile: dir + "/good"},
-				vaultkv.Userpass{LoginPlace: place, Username: "authz", PasswordFile: dir + "/bad"}, "password_file",
+			return login.Userpass{Mount: place, Username: "authz", PasswordFile: dir + "/good"},
+				login.Userpass{Mount: place, Username: "authz", PasswordFile: dir + "/bad"}, "password_file",
 				func() { writeFile(t, dir+"/bad", "zzPASSWORDzz with ä") }
 		}},
-		{"jwt", "ci", func(t *testing.T, srv *server, at string) (vaultkv.Login, vaultkv.Login, string, func()) {
+		{"jwt", "ci", func(t *testing.T, srv *server, at string) (login.Method, login.Method, string, func()) {
 			t.Helper()
-			place := vaultkv.LoginPlace{Mount: at}
+			place := login.Mount{Path: at}
 			issuer := newIssuer(t)
 			srv.do(http.MethodPost, "auth/"+at+"/config", map[string]any{"jwks_url": issuer.URL + "/jwks", "bound_issuer": parts.IssuerName})
 			srv.do(http.MethodPost, "auth/"+at+"/role/authz", tokenSettings(map[string]any{
@@ -110,13 +111,13 @@ func realLogins() []realLogin {
 			dir := t.TempDir()
 			writeFile(t, dir+"/good", signed(t)(issuer.JWT("authz", parts.Audience)))
 			writeFile(t, dir+"/bad", signed(t)(issuer.JWT("authz", "another")))
-			return vaultkv.JWT{LoginPlace: place, Role: "authz", TokenFile: dir + "/good"},
-				vaultkv.JWT{LoginPlace: place, Role: "authz", TokenFile: dir + "/bad"}, "bound_audiences",
+			return login.JWT{Mount: place, Role: "authz", TokenFile: dir + "/good"},
+				login.JWT{Mount: place, Role: "authz", TokenFile: dir + "/bad"}, "bound_audiences",
 				func() { writeFile(t, dir+"/bad", signed(t)(issuer.JWT("authz", parts.Audience))) }
 		}},
-		{"kubernetes", "k8s/east", func(t *testing.T, srv *server, at string) (vaultkv.Login, vaultkv.Login, string, func()) {
+		{"kubernetes", "k8s/east", func(t *testing.T, srv *server, at string) (login.Method, login.Method, string, func()) {
 			t.Helper()
-			place := vaultkv.LoginPlace{Mount: at}
+			place := login.Mount{Path: at}
 			issuer := newIssuer(t)
 			srv.do(http.MethodPost, "auth/"+at+"/config", map[string]any{
 				"kubernetes_host": issuer.URL, "token_reviewer_jwt": signed(t)(issuer.ServiceAccount("gateway", "reviewer")),
@@ -128,8 +129,8 @@ func realLogins() []realLogin {
 			dir := t.TempDir()
 			writeFile(t, dir+"/good", signed(t)(issuer.ServiceAccount("gateway", "authz")))
 			writeFile(t, dir+"/bad", signed(t)(issuer.ServiceAccount("gateway", "another")))
-			return vaultkv.Kubernetes{LoginPlace: place, Role: "authz", TokenFile: dir + "/good"},
-				vaultkv.Kubernetes{LoginPlace: place, Role: "authz", TokenFile: dir + "/bad"}, "bound_service_account_names",
+			return login.Kubernetes{Mount: place, Role: "authz", TokenFile: dir + "/good"},
+				login.Kubernetes{Mount: place, Role: "authz", TokenFile: dir + "/bad"}, "bound_service_account_names",
 				func() { writeFile(t, dir+"/bad", signed(t)(issuer.ServiceAccount("gateway", "authz"))) }
 		}},
 	}
@@ -157,11 +158,11 @@ func TestLoginsOnRealServers(t *testing.T) {
 			t.Run("a method that is not there", func(t *testing.T) {
 				file := filepath.Join(t.TempDir(), "secret")
 				writeFile(t, file, "x")
-				_, s, logs := open(t, srv.address, logIn(vaultkv.AppRole{LoginPlace: vaultkv.LoginPlace{Mount: "nowhere"}, RoleID: "x", SecretIDFile: file}))
+				_, s, logs := open(t, srv.address, logIn(login.AppRole{Mount: login.Mount{Path: "nowhere"}, RoleID: "x", SecretIDFile: file}))
 				wantLookup(t, s, logs, authz.ErrUnavailable, "check that the auth method approle is enabled")
 			})
 			t.Run("a file that is not there", func(t *testing.T) {
-				_, s, logs := open(t, srv.address, logIn(vaultkv.AppRole{RoleID: "x", SecretIDFile: "/nowhere/secret"}))
+				_, s, logs := open(t, srv.address, logIn(login.AppRole{RoleID: "x", SecretIDFile: "/nowhere/secret"}))
 				wantLookup(t, s, logs, authz.ErrUnavailable, "/nowhere/secret")
 			})
 		})
@@ -224,11 +225,11 @@ func newLogs() *observer.ObservedLogs {
 	return logs
 }
 
-func logIn(l vaultkv.Login) func(*vaultkv.Config) {
+func logIn(l login.Method) func(*vaultkv.Config) {
 	return func(c *vaultkv.Config) { c.Token, c.Login, c.Mount, c.Timeout = "", l, "one", 20*time.Second }
 }
 
-func realLoginWorks(t *testing.T, srv *server, l vaultkv.Login, edit func(*vaultkv.Config)) {
+func realLoginWorks(t *testing.T, srv *server, l login.Method, edit func(*vaultkv.Config)) {
 	t.Helper()
 	v, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
 		logIn(l)(c)
@@ -241,8 +242,8 @@ func realLoginWorks(t *testing.T, srv *server, l vaultkv.Login, edit func(*vault
 		t.Errorf("CheckToken = %v, want no error", err)
 	}
 	life := v.TokenLife()
-	if life.Method != l.Method() || !life.Known || life.Forever || life.Remaining < 50*time.Minute || life.Remaining > time.Hour || life.Logins != 1 {
-		t.Errorf("TokenLife() = %+v, want one login by %s for an hour", life, l.Method())
+	if life.Method != l.Name() || !life.Known || life.Forever || life.Remaining < 50*time.Minute || life.Remaining > time.Hour || life.Logins != 1 {
+		t.Errorf("TokenLife() = %+v, want one login by %s for an hour", life, l.Name())
 	}
 	token := v.Token()
 	if status, _, err := srv.tryAs(token, http.MethodGet, "auth/token/lookup-self", nil); status != 200 || err != nil {
@@ -255,7 +256,7 @@ func realLoginWorks(t *testing.T, srv *server, l vaultkv.Login, edit func(*vault
 	wantNoTokens(t, nil, logs, token, "zzPASSWORDzz")
 }
 
-func realLoginIsMended(t *testing.T, srv *server, l vaultkv.Login, says string, mend func()) {
+func realLoginIsMended(t *testing.T, srv *server, l login.Method, says string, mend func()) {
 	t.Helper()
 	v, s, logs := open(t, srv.address, logIn(l))
 	wantLookup(t, s, logs, authz.ErrUnavailable, says)
@@ -285,7 +286,7 @@ func TestWrappedSecretIDOnRealServers(t *testing.T) {
 			roleID := text(t, srv.do(http.MethodGet, "auth/approle/role/authz/role-id", nil), "data", "role_id")
 			wrap := func(path string) string { return text(t, srv.wrapped(path), "wrap_info", "token") }
 			file := filepath.Join(t.TempDir(), "wrapping-token")
-			login := logIn(vaultkv.AppRole{RoleID: roleID, SecretIDFile: file, Wrapped: true})
+			login := logIn(login.AppRole{RoleID: roleID, SecretIDFile: file, Wrapped: true})
 
 			writeFile(t, file, wrap("auth/approle/role/authz/secret-id"))
 			v, s, logs := open(t, srv.address, login)
@@ -346,7 +347,7 @@ func TestCertLoginOnRealServers(t *testing.T) {
 		return func(c *vaultkv.Config) { c.CAFile, c.ClientCertFile, c.ClientKeyFile = caFile, certFile, keyFile }
 	}
 	for _, role := range []string{"authz", ""} {
-		l := vaultkv.Cert{LoginPlace: vaultkv.LoginPlace{Mount: "mtls"}, Role: role}
+		l := login.Cert{Mount: login.Mount{Path: "mtls"}, Role: role}
 		realLoginWorks(t, srv, l, with(3, "authz.example"))
 		_, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
 			logIn(l)(c)
@@ -369,7 +370,7 @@ func TestLoginOfAnotherNamespace(t *testing.T) {
 	srv.do(http.MethodPost, "auth/userpass/users/authz", tokenSettings(map[string]any{"password": "zzPASSWORDzz"}))
 	file := filepath.Join(t.TempDir(), "password")
 	writeFile(t, file, "zzPASSWORDzz")
-	l := vaultkv.Userpass{LoginPlace: vaultkv.LoginPlace{Namespace: "root"}, Username: "authz", PasswordFile: file}
+	l := login.Userpass{Mount: login.Mount{Namespace: "root"}, Username: "authz", PasswordFile: file}
 	realLoginWorks(t, srv, l, func(c *vaultkv.Config) { c.Namespace = "team" })
 }
 
@@ -424,7 +425,7 @@ func TestRealTokensOfFiveSeconds(t *testing.T) {
 				writeFile(t, file, text(t, srv.do(http.MethodPost, "auth/approle/role/"+k.name+"/secret-id", nil), "data", "secret_id"))
 				roleID := text(t, srv.do(http.MethodGet, "auth/approle/role/"+k.name+"/role-id", nil), "data", "role_id")
 				v, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
-					logIn(vaultkv.AppRole{RoleID: roleID, SecretIDFile: file})(c)
+					logIn(login.AppRole{RoleID: roleID, SecretIDFile: file})(c)
 					c.Timeout = 4 * time.Second
 				})
 				living.Go(func() {
@@ -483,7 +484,7 @@ func TestTokenOfAUserThatChanges(t *testing.T) {
 
 			user("changed", nil)
 			v, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
-				logIn(vaultkv.Userpass{Username: "changed", PasswordFile: file})(c)
+				logIn(login.Userpass{Username: "changed", PasswordFile: file})(c)
 				c.Timeout = 4 * time.Second
 			})
 			stop := runVault(t, v)

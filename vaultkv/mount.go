@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
 // A mountInfo is what the server has said of a mount. The zero value is nothing.
@@ -34,24 +36,24 @@ func (m *mountInfo) told() string {
 func (v *Vault) askMount(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
-	if v.session.ready(ctx) != nil {
+	if v.session.Ready(ctx) != nil {
 		return
 	}
 	a, problem := v.ask(ctx, func(ctx context.Context) (*api.Response, error) {
 		return v.client.Logical().ReadRawWithContext(ctx, "sys/internal/ui/mounts/"+v.cfg.Mount)
 	})
-	if problem != nil || a.status >= 500 || a.status == 429 || a.status == 412 {
+	if problem != nil || a.Status >= 500 || a.Status == 429 || a.Status == 412 {
 		return
 	}
 	v.mount.asked.Store(true)
-	if a.status != 200 {
+	if a.Status != 200 {
 		return
 	}
 	var mount struct {
 		Type    string
 		Options struct{ Version string }
 	}
-	if json.Unmarshal(a.Data, &mount) != nil || !isKey(mount.Type) {
+	if json.Unmarshal(a.Data, &mount) != nil || !kvpath.IsSegment(mount.Type) {
 		return
 	}
 	kind := mount.Type
@@ -93,9 +95,9 @@ func (v *Vault) noSuchPath(a *answer) *Error {
 	is, other := v.otherVersion()
 	switch {
 	case other:
-		return v.wrongVersion(a.status)
+		return v.wrongVersion(a.Status)
 	case is != "" && is != v.cfg.KV:
-		return fail(StateNoMount, a.status, "the engine at mount %q is of the type %q, not kv; correct mount", v.cfg.Mount, is)
+		return fail(StateNoMount, a.Status, "the engine at mount %q is of the type %q, not kv; correct mount", v.cfg.Mount, is)
 	}
-	return fail(StateFailing, a.status, "the server answers %d with an error; see its log, and check that there is a KV engine at mount %q", a.status, v.cfg.Mount)
+	return fail(StateFailing, a.Status, "the server answers %d with an error; see its log, and check that there is a KV engine at mount %q", a.Status, v.cfg.Mount)
 }

@@ -5,13 +5,15 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
 // ValidateMount says what is wrong with the path of a KV mount. Vault's own paths
 // are refused wherever they stand in it: a path may begin with the names of
 // namespaces. The credentials of such a "mount" would be policies or tokens.
 func ValidateMount(mount string) error {
-	if !isMount(mount) {
+	if !kvpath.IsPath(mount) {
 		return fmt.Errorf("%q is not the path of a mount: give plain segments without a slash at either end, like kong-auth", mount)
 	}
 	if own := vaultsOwn(mount); own != "" {
@@ -26,7 +28,7 @@ func validatePrefix(prefix string) error {
 	switch {
 	case prefix == "":
 		return nil
-	case !isMount(prefix):
+	case !kvpath.IsPath(prefix):
 		return fmt.Errorf("%q is not a folder in the mount: give plain segments without a slash at either end, like team-a/kong-auth", prefix)
 	case vaultsOwn(prefix) != "":
 		return fmt.Errorf("%q is refused: Vault keeps %q for itself, and a mount may turn out to be a namespace; give the folder another name", prefix, vaultsOwn(prefix))
@@ -40,7 +42,7 @@ func validateNamespace(namespace string) error {
 	switch {
 	case namespace == "":
 		return nil
-	case !isMount(plain):
+	case !kvpath.IsPath(plain):
 		return fmt.Errorf("%q is not a namespace: give plain segments, like team-a/prod", namespace)
 	case vaultsOwn(plain) != "":
 		return fmt.Errorf("%q is not a namespace: Vault keeps %q for itself", namespace, vaultsOwn(plain))

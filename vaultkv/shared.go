@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 // A shared lets callers share what is done for them: it begins after each of
@@ -72,7 +74,7 @@ func (s *shared) start(ctx context.Context) {
 	s.running = r
 	s.rounds.Go(func() {
 		if wait > 0 {
-			_ = pause(ctx, wait) // who comes meanwhile shares it
+			_ = backoff.Sleep(ctx, wait) // who comes meanwhile shares it
 		}
 		s.mu.Lock()
 		s.next, s.last = nil, time.Now()

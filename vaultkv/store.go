@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
 // A Store reads the objects of an [Engine] as credentials: it is the source of
@@ -33,7 +34,7 @@ func NewStore(name string, engine Engine, digester *authz.Digester, log *zap.Log
 // Lookup implements [authz.Source]. The secrets of the record leave it as
 // digests only.
 func (s *Store) Lookup(ctx context.Context, accessToken string) (authz.Credential, error) {
-	if !isKey(accessToken) {
+	if !kvpath.IsSegment(accessToken) {
 		return authz.Credential{}, fmt.Errorf("vault object %q: the access token cannot be a key: %w", s.name, authz.ErrNotFound)
 	}
 	raw, found, err := s.engine.Read(ctx, accessToken)

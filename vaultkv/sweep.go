@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 // SweepConfig says how often and how thoroughly what is held in memory is
@@ -103,7 +105,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	for rest := jitter(0, s.cfg.Interval); pause(ctx, rest) == nil; {
+	for rest := backoff.Jitter(0, s.cfg.Interval); backoff.Sleep(ctx, rest) == nil; {
 		rest = s.sweep(ctx)
 	}
 	return nil
@@ -137,7 +139,7 @@ func (s *Sweeper) sweep(ctx context.Context) time.Duration {
 	}
 	s.note(began, read, dropped, err, s.bound(len(keys), read, rest+time.Since(began)))
 	s.tell(dropped, err)
-	return jitter(rest-rest/10, rest/10)
+	return backoff.Jitter(rest-rest/10, rest/10)
 }
 
 // compare drops what is not in the mount, and returns what is left. Nobody asks
@@ -177,7 +179,7 @@ func (s *Sweeper) readAgain(ctx context.Context, keys []string) (read int, dropp
 	}
 	for read < min(s.cfg.Reads, len(keys)) && time.Since(began) < s.cfg.Interval/readShare {
 		if read > 0 {
-			if err := pause(ctx, readGap); err != nil {
+			if err := backoff.Sleep(ctx, readGap); err != nil {
 				return read, dropped, err
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 // syncEntry is what a sync writes. Its content means nothing.
@@ -110,9 +112,9 @@ func (s *syncer) write(ctx context.Context) (indexed bool, problem *Error) {
 		switch {
 		case problem != nil:
 			return false, problem
-		case a.status == 400 && a.errorSays(casMissing) && !s.wantsCAS:
+		case a.Status == 400 && a.Says(casMissing) && !s.wantsCAS:
 			s.wantsCAS = true
-		case a.status == 400 && a.errorSays(casMismatch):
+		case a.Status == 400 && a.Says(casMismatch):
 			// Another replica was faster, or a standby does not know of it yet.
 			problem = pauseFor(ctx, readBackGap)
 		default:
@@ -175,7 +177,7 @@ func (s *syncer) readBack(ctx context.Context) *Error {
 }
 
 func pauseFor(ctx context.Context, d time.Duration) *Error {
-	if err := pause(ctx, d); err != nil {
+	if err := backoff.Sleep(ctx, d); err != nil {
 		problem := fail(StateFailing, 0, "the sync did not come to an end in time; check the server's load")
 		problem.cause = err
 		return problem

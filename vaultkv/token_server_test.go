@@ -19,6 +19,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // A tokenServer is what Vault does with tokens and logins, on pipes instead of
@@ -254,7 +255,7 @@ func startLoginWorld(t *testing.T, s *tokenServer, edit func(*vaultkv.Config)) *
 func runObject(t *testing.T, w *loginWorld, edits ...func(*vaultkv.Config)) {
 	t.Helper()
 	w.vault, w.store, w.logs = open(t, "http://vault.example:8200", func(c *vaultkv.Config) {
-		c.Token, c.Login = "", vaultkv.AppRole{RoleID: "role", SecretIDFile: w.file}
+		c.Token, c.Login = "", login.AppRole{RoleID: "role", SecretIDFile: w.file}
 		for _, edit := range edits {
 			if edit != nil {
 				edit(c)

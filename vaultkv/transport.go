@@ -11,7 +11,7 @@ import (
 // newClient returns a client of vault/api whose every setting is ours: its own
 // defaults are made for people at a terminal (60 s, three tries, a proxy and
 // settings from the environment, redirects that send the token along).
-func newClient(c Config, token string, conn *connection) (*api.Client, error) {
+func newClient(c Config, conn *connection) (*api.Client, error) {
 	client, err := api.NewClient(&api.Config{
 		// The connection puts each of its own addresses in the place of this one.
 		Address: conn.endpoints[0].url.String(),
@@ -34,7 +34,7 @@ func newClient(c Config, token string, conn *connection) (*api.Client, error) {
 	// What NewClient did take from the environment is put back.
 	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
 	client.SetWrappingLookupFunc(func(string, string) string { return "" })
-	client.SetToken(token)
+	client.ClearToken()
 	if c.Namespace != "" {
 		client.SetNamespace(c.Namespace)
 	}

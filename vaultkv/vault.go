@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/vault/api"
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // pollInterval is how often Run looks at the token file, and asks again while
@@ -33,7 +35,7 @@ type Vault struct {
 	poll      time.Duration
 	// censusBytes bounds the list of all keys.
 	censusBytes int64
-	session     *session
+	session     *login.Session
 	syncer      *syncer
 	// guest is set for an engine whose session is kept by another.
 	guest bool
@@ -56,26 +58,25 @@ func open(clusters *Clusters, c Config, log *zap.Logger) (*Vault, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	token, err := initialToken(c)
-	if err != nil {
-		return nil, err
-	}
 	log = log.With(zap.String("vault", c.Name))
 	conn, err := newConnection(c, clusters, log)
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(c, token, conn)
+	client, err := newClient(c, conn)
 	if err != nil {
 		return nil, err
 	}
-	// From here on the client has the token, and nothing that is logged does.
+	session := c.session()
+	// From here on only the session and the client have the token.
 	c.Token = ""
 	v := &Vault{
 		cfg: c, log: log, client: client, conn: conn, closeIdle: conn.closeIdle,
 		layout: newLayout(c), health: newHealth(log), guard: &guard{log: log}, poll: pollInterval, censusBytes: censusBytes,
 	}
-	v.session = newSession(v, client, token)
+	if v.session, err = login.New(session, client, sessionServer{v}, log); err != nil {
+		return nil, err
+	}
 	v.syncer = newSyncer(v)
 	return v, nil
 }
@@ -131,13 +132,24 @@ func (v *Vault) Run(ctx context.Context) error {
 	defer v.conn.leave()
 	var keeping sync.WaitGroup
 	keeping.Go(func() { v.conn.watch(ctx) })
-	if !v.cfg.Agent {
-		keeping.Go(func() { v.session.keep(ctx, v.poll) })
-	}
+	keeping.Go(func() { v.session.Keep(ctx, v.poll) })
 	v.watch(ctx)
 	keeping.Wait()
-	if problem := v.session.end(ctx); problem != nil {
-		v.log.Warn("vault token not revoked", zap.String("detail", problem.detail))
+	if err := v.session.Close(ctx); err != nil {
+		v.log.Warn("vault token not revoked", zap.String("detail", problemOf(err).Detail()))
+	}
+	return nil
+}
+
+// Stop ends what was begun without [Vault.Run]: it revokes a token that we logged
+// in for and closes the connections. An error says why the token lives on.
+func (v *Vault) Stop(ctx context.Context) error {
+	defer v.closeIdle()
+	if v.guest {
+		return nil
+	}
+	if err := v.session.Close(ctx); err != nil {
+		return problemOf(err)
 	}
 	return nil
 }
@@ -273,7 +285,7 @@ func (v *Vault) list(ctx context.Context, folder string) (keys []string, err err
 	}, func(a *answer) *Error {
 		var data struct{ Keys []string }
 		switch {
-		case a.status == 404:
+		case a.Status == 404:
 			return v.absent(a)
 		case json.Unmarshal(a.Data, &data) != nil:
 			return v.notVault(a)
@@ -309,7 +321,7 @@ func (v *Vault) perform(ctx context.Context, send func(context.Context) (*api.Re
 		problem = read(a)
 	}
 	if problem == nil {
-		v.session.taken.Store(true)
+		v.session.Accepted()
 	}
 	v.learn(problem)
 	return problem
@@ -323,16 +335,4 @@ func (v *Vault) checkSeal(ctx context.Context) {
 	if err == nil {
 		v.uninitialised.Store(!resp.Initialized)
 	}
-}
-
-// initialToken returns the token that was given, none where there is a login or an
-// agent.
-func initialToken(c Config) (string, error) {
-	switch {
-	case c.Login != nil, c.Agent:
-		return "", nil
-	case c.TokenFile != "":
-		return readToken(c.TokenFile)
-	}
-	return parseToken(c.Token)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // Connect does with each vault object what serve will do: it logs in, reads, and
@@ -34,7 +35,7 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 	for _, setting := range v.InsecureSettings() {
 		say("warning: %s", setting)
 	}
-	if l, is := v.Login.(vaultkv.AppRole); is && l.Wrapped {
+	if l, is := v.Login.(login.AppRole); is && l.Wrapped {
 		// Serve would find it used, and report a theft.
 		say("not tried: the wrapping token in %q can be used once, and that is left to serve", l.SecretIDFile)
 		return true

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // TestTryingALoginDoesNotUseUpTheWrappingToken: serve would take the one that was
@@ -27,7 +28,7 @@ func TestTryingALoginDoesNotUseUpTheWrappingToken(t *testing.T) {
 	for _, wrapped := range []bool{false, true} {
 		v := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
 		v.Name, v.Address, v.Mount = "main", s.URL, "kv"
-		v.Login = vaultkv.AppRole{RoleID: "role", SecretIDFile: file, Wrapped: wrapped}
+		v.Login = login.AppRole{RoleID: "role", SecretIDFile: file, Wrapped: wrapped}
 		asked.Store(0)
 		var out strings.Builder
 		err := Connect(t.Context(), &config.Config{Vaults: []config.Vault{v}}, &out)

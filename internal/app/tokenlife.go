@@ -6,12 +6,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // tokenText says in a few words how long a Vault token lives, and what keeps it
 // from being kept alive.
-func tokenText(l vaultkv.TokenLife) string {
+func tokenText(l login.Life) string {
 	text := ""
 	switch {
 	case l.Method == "agent":

@@ -16,6 +16,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // loginServer gives every login the same token, which lives for an hour.
@@ -44,7 +45,7 @@ func TestTokenLifeIsShown(t *testing.T) {
 	o := newObjects(servers{}, authz.NewDigester(), registry, zap.NewNop())
 	v := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
 	v.Name, v.Address, v.Mount = "main", loginServer(t), "kv"
-	v.Login = vaultkv.Userpass{Username: "authz", PasswordFile: file}
+	v.Login = login.Userpass{Username: "authz", PasswordFile: file}
 	sources, _, err := o.set([]config.Vault{v})
 	if err != nil {
 		t.Fatal(err)
@@ -71,15 +72,15 @@ vault_authz_vault_logins_total{outcome="ok",vault="main"} 0
 func TestTokenTextIsForPeople(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		life vaultkv.TokenLife
+		life login.Life
 		want string
 	}{
-		{vaultkv.TokenLife{Method: "token"}, ""},
-		{vaultkv.TokenLife{Method: "token", Known: true, Forever: true}, ", token does not end"},
-		{vaultkv.TokenLife{Method: "token", Known: true, Remaining: 90e9}, ", token ends in 1m30s"},
-		{vaultkv.TokenLife{Method: "approle", Known: true, Remaining: 90e9, Trouble: "x"}, ", token ends in 1m30s (approle): x"},
-		{vaultkv.TokenLife{Method: "jwt"}, ", not logged in (jwt)"},
-		{vaultkv.TokenLife{Method: "agent"}, ", token added by the agent"},
+		{login.Life{Method: "token"}, ""},
+		{login.Life{Method: "token", Known: true, Forever: true}, ", token does not end"},
+		{login.Life{Method: "token", Known: true, Remaining: 90e9}, ", token ends in 1m30s"},
+		{login.Life{Method: "approle", Known: true, Remaining: 90e9, Trouble: "x"}, ", token ends in 1m30s (approle): x"},
+		{login.Life{Method: "jwt"}, ", not logged in (jwt)"},
+		{login.Life{Method: "agent"}, ", token added by the agent"},
 	}
 	for _, tt := range tests {
 		if got := tokenText(tt.life); got != tt.want {
@@ -94,7 +95,7 @@ func TestTheStateUsesTheLoginOfItsVaultObject(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	v := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
 	v.Name, v.Address, v.Mount = "main", loginServer(t), "kv"
-	v.Login = vaultkv.Userpass{Username: "authz", PasswordFile: file}
+	v.Login = login.Userpass{Username: "authz", PasswordFile: file}
 	if err := os.WriteFile(file, []byte("password"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -7,13 +7,14 @@ import (
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // watched is an engine that has a server, and knows how that is.
 type watched interface {
 	State() vaultkv.State
 	Guarding() vaultkv.Guarding
-	TokenLife() vaultkv.TokenLife
+	TokenLife() login.Life
 	TLSFiles() tlsfiles.Status
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 const minimal = `
@@ -201,17 +202,17 @@ func TestLoginsAreReadAndShown(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		text string
-		want vaultkv.Login
+		want login.Method
 	}{
 		{
 			"approle: {role_id: r, secret_id_file: /s, wrapped: true, mount: team/approle, namespace: root}",
-			vaultkv.AppRole{LoginPlace: vaultkv.LoginPlace{Mount: "team/approle", Namespace: "root"}, RoleID: "r", SecretIDFile: "/s", Wrapped: true},
+			login.AppRole{Mount: login.Mount{Path: "team/approle", Namespace: "root"}, RoleID: "r", SecretIDFile: "/s", Wrapped: true},
 		},
-		{"approle: {role_id_file: /r, secret_id_file: /s}", vaultkv.AppRole{LoginPlace: vaultkv.LoginPlace{Mount: "approle"}, RoleIDFile: "/r", SecretIDFile: "/s"}},
-		{"kubernetes: {role: r}", vaultkv.Kubernetes{LoginPlace: vaultkv.LoginPlace{Mount: "kubernetes"}, Role: "r", TokenFile: vaultkv.ServiceAccountTokenFile}},
-		{"kubernetes: {role: r, token_file: /t, mount: k8s}", vaultkv.Kubernetes{LoginPlace: vaultkv.LoginPlace{Mount: "k8s"}, Role: "r", TokenFile: "/t"}},
-		{"jwt: {role: r, token_file: /t, namespace: a/b}", vaultkv.JWT{LoginPlace: vaultkv.LoginPlace{Mount: "jwt", Namespace: "a/b"}, Role: "r", TokenFile: "/t"}},
-		{"userpass: {username: u, password_file: /p}", vaultkv.Userpass{LoginPlace: vaultkv.LoginPlace{Mount: "userpass"}, Username: "u", PasswordFile: "/p"}},
+		{"approle: {role_id_file: /r, secret_id_file: /s}", login.AppRole{Mount: login.Mount{Path: "approle"}, RoleIDFile: "/r", SecretIDFile: "/s"}},
+		{"kubernetes: {role: r}", login.Kubernetes{Mount: login.Mount{Path: "kubernetes"}, Role: "r", TokenFile: login.ServiceAccountTokenFile}},
+		{"kubernetes: {role: r, token_file: /t, mount: k8s}", login.Kubernetes{Mount: login.Mount{Path: "k8s"}, Role: "r", TokenFile: "/t"}},
+		{"jwt: {role: r, token_file: /t, namespace: a/b}", login.JWT{Mount: login.Mount{Path: "jwt", Namespace: "a/b"}, Role: "r", TokenFile: "/t"}},
+		{"userpass: {username: u, password_file: /p}", login.Userpass{Mount: login.Mount{Path: "userpass"}, Username: "u", PasswordFile: "/p"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {

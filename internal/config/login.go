@@ -3,7 +3,7 @@ package config
 import (
 	"errors"
 
-	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // loginSection is how a Vault token is got instead of being given: by exactly
@@ -56,35 +56,35 @@ type userpassSection struct {
 func (s loginSection) IsZero() bool { return s == loginSection{} }
 
 // login returns the one login that is given, nil for none.
-func (s *loginSection) login() (vaultkv.Login, error) {
-	var all []vaultkv.Login
-	place := func(mount, method, namespace string) vaultkv.LoginPlace {
+func (s *loginSection) login() (login.Method, error) {
+	var all []login.Method
+	place := func(mount, method, namespace string) login.Mount {
 		if mount == "" {
 			mount = method
 		}
-		return vaultkv.LoginPlace{Mount: mount, Namespace: namespace}
+		return login.Mount{Path: mount, Namespace: namespace}
 	}
 	if e := s.AppRole; e != nil {
-		all = append(all, vaultkv.AppRole{
-			LoginPlace: place(e.Mount, "approle", e.Namespace),
-			RoleID:     e.RoleID, RoleIDFile: e.RoleIDFile, SecretIDFile: e.SecretIDFile, Wrapped: e.Wrapped,
+		all = append(all, login.AppRole{
+			Mount:  place(e.Mount, "approle", e.Namespace),
+			RoleID: e.RoleID, RoleIDFile: e.RoleIDFile, SecretIDFile: e.SecretIDFile, Wrapped: e.Wrapped,
 		})
 	}
 	if e := s.Kubernetes; e != nil {
 		file := e.TokenFile
 		if file == "" {
-			file = vaultkv.ServiceAccountTokenFile
+			file = login.ServiceAccountTokenFile
 		}
-		all = append(all, vaultkv.Kubernetes{LoginPlace: place(e.Mount, "kubernetes", e.Namespace), Role: e.Role, TokenFile: file})
+		all = append(all, login.Kubernetes{Mount: place(e.Mount, "kubernetes", e.Namespace), Role: e.Role, TokenFile: file})
 	}
 	if e := s.JWT; e != nil {
-		all = append(all, vaultkv.JWT{LoginPlace: place(e.Mount, "jwt", e.Namespace), Role: e.Role, TokenFile: e.TokenFile})
+		all = append(all, login.JWT{Mount: place(e.Mount, "jwt", e.Namespace), Role: e.Role, TokenFile: e.TokenFile})
 	}
 	if e := s.Cert; e != nil {
-		all = append(all, vaultkv.Cert{LoginPlace: place(e.Mount, "cert", e.Namespace), Role: e.Role})
+		all = append(all, login.Cert{Mount: place(e.Mount, "cert", e.Namespace), Role: e.Role})
 	}
 	if e := s.Userpass; e != nil {
-		all = append(all, vaultkv.Userpass{LoginPlace: place(e.Mount, "userpass", e.Namespace), Username: e.Username, PasswordFile: e.PasswordFile})
+		all = append(all, login.Userpass{Mount: place(e.Mount, "userpass", e.Namespace), Username: e.Username, PasswordFile: e.PasswordFile})
 	}
 	switch len(all) {
 	case 0:
@@ -96,18 +96,18 @@ func (s *loginSection) login() (vaultkv.Login, error) {
 }
 
 // showLogin is the section that login reads back.
-func showLogin(l vaultkv.Login) (s loginSection) {
+func showLogin(l login.Method) (s loginSection) {
 	switch l := l.(type) {
-	case vaultkv.AppRole:
-		s.AppRole = &appRoleSection{l.RoleID, l.RoleIDFile, l.SecretIDFile, l.Wrapped, l.Mount, l.Namespace}
-	case vaultkv.Kubernetes:
-		s.Kubernetes = &kubernetesSection{l.Role, l.TokenFile, l.Mount, l.Namespace}
-	case vaultkv.JWT:
-		s.JWT = &jwtSection{l.Role, l.TokenFile, l.Mount, l.Namespace}
-	case vaultkv.Cert:
-		s.Cert = &certSection{l.Role, l.Mount, l.Namespace}
-	case vaultkv.Userpass:
-		s.Userpass = &userpassSection{l.Username, l.PasswordFile, l.Mount, l.Namespace}
+	case login.AppRole:
+		s.AppRole = &appRoleSection{l.RoleID, l.RoleIDFile, l.SecretIDFile, l.Wrapped, l.Mount.Path, l.Mount.Namespace}
+	case login.Kubernetes:
+		s.Kubernetes = &kubernetesSection{l.Role, l.TokenFile, l.Mount.Path, l.Mount.Namespace}
+	case login.JWT:
+		s.JWT = &jwtSection{l.Role, l.TokenFile, l.Mount.Path, l.Mount.Namespace}
+	case login.Cert:
+		s.Cert = &certSection{l.Role, l.Mount.Path, l.Mount.Namespace}
+	case login.Userpass:
+		s.Userpass = &userpassSection{l.Username, l.PasswordFile, l.Mount.Path, l.Mount.Namespace}
 	}
 	return s
 }
@@ -116,7 +116,7 @@ func showLogin(l vaultkv.Login) (s loginSection) {
 func everyLogin() loginSection {
 	return loginSection{
 		AppRole:    &appRoleSection{Mount: "approle"},
-		Kubernetes: &kubernetesSection{TokenFile: vaultkv.ServiceAccountTokenFile, Mount: "kubernetes"},
+		Kubernetes: &kubernetesSection{TokenFile: login.ServiceAccountTokenFile, Mount: "kubernetes"},
 		JWT:        &jwtSection{Mount: "jwt"},
 		Cert:       &certSection{Mount: "cert"},
 		Userpass:   &userpassSection{Mount: "userpass"},

@@ -20,14 +20,15 @@ func mayImport() map[string][]string {
 	return map[string][]string{
 		"authz":               nil,
 		"cache":               nil,
-		"vaultkv":             {"authz", "internal/tlsfiles"},
+		"vaultkv":             {"authz", "internal/backoff", "internal/kvpath", "internal/tlsfiles", "vaultkv/login"},
+		"vaultkv/login":       {"internal/backoff", "internal/kvpath"},
 		"envoy":               {"authz"},
 		"internal/state":      {"authz"},
 		"internal/admin":      {"authz", "internal/clientcert", "internal/state", "internal/tlsfiles"},
 		"internal/server":     {"internal/tlsfiles"},
 		"internal/kongimport": {"authz", "internal/admin"},
-		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/clientcert", "internal/logging", "internal/server", "internal/tlsfiles", "vaultkv"},
-		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "internal/admin", "internal/clientcert", "internal/config", "internal/heap", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
+		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/clientcert", "internal/logging", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
+		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/clientcert", "internal/config", "internal/heap", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
 		"internal/cli":        {"authz", "envoy", "internal/admin", "internal/app", "internal/clientcert", "internal/config", "internal/kongimport", "internal/tlsfiles", "internal/version"},
 		"cmd/vault-authz":     {"internal/cli"},
 	}
@@ -37,7 +38,7 @@ func mayImport() map[string][]string {
 func only() map[string][]string {
 	return map[string][]string{
 		"github.com/envoyproxy/":      {"envoy"},
-		"github.com/hashicorp/vault/": {"vaultkv"},
+		"github.com/hashicorp/vault/": {"vaultkv", "vaultkv/login"},
 	}
 }
 

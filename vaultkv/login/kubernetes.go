@@ -1,4 +1,4 @@
-package vaultkv
+package login
 
 import (
 	"context"
@@ -11,33 +11,33 @@ const ServiceAccountTokenFile = "/var/run/secrets/kubernetes.io/serviceaccount/t
 
 // Kubernetes logs in with the token of a service account.
 type Kubernetes struct {
-	LoginPlace
-	Role string
-	// TokenFile holds the token of the service account, which Kubernetes
-	// replaces before it expires. Empty for [ServiceAccountTokenFile].
+	Mount Mount
+	Role  string
+	// TokenFile contains the token of the service account, which Kubernetes replaces
+	// before it expires. Empty means [ServiceAccountTokenFile].
 	TokenFile string
 }
 
-var _ Login = Kubernetes{}
+var _ Method = Kubernetes{}
 
-// Method implements [Login].
-func (Kubernetes) Method() string { return "kubernetes" }
+// Name implements [Method].
+func (Kubernetes) Name() string { return "kubernetes" }
 
-func (l Kubernetes) place() LoginPlace { return l.LoginPlace }
+func (m Kubernetes) mount() Mount { return m.Mount }
 
-func (l Kubernetes) validate(*Config) error {
-	return errors.Join(l.LoginPlace.validate(), required("role", l.Role), plainText("role", l.Role))
+func (m Kubernetes) validate(*Config) error {
+	return errors.Join(m.Mount.validate(), required("role", m.Role), plainText("role", m.Role))
 }
 
-func (l Kubernetes) request(context.Context, *session) (string, map[string]any, *Error) {
-	file := l.TokenFile
+func (m Kubernetes) request(context.Context, *Session) (string, map[string]any, error) {
+	file := m.TokenFile
 	if file == "" {
 		file = ServiceAccountTokenFile
 	}
-	return jwtRequest(l.Role, file, "token of the service account")
+	return jwtRequest(m.Role, file, "token of the service account")
 }
 
-func (Kubernetes) advice(a *answer) string {
+func (Kubernetes) advice(a *Answer) string {
 	return adviceFor(a, [][2]string{
 		{"invalid role name", "there is no role of this name; correct role, or create the role"},
 		{"service account name not authorized", "the role is not for this service account; add it to the role's bound_service_account_names"},
@@ -45,13 +45,13 @@ func (Kubernetes) advice(a *answer) string {
 		{"audience", "the token of the service account is for another audience; correct the role's audience or that of the projected token"},
 		{"lookup failed", "Kubernetes does not confirm the token of the service account: it may have expired, or the service account is gone"},
 		{"expired", "the token of the service account has expired; check that its file is replaced, and the clocks"},
-	}, "the server does not take the service account's token: it may not reach Kubernetes, or may not ask it for token reviews (system:auth-delegator); or "+noMethod(Kubernetes{}))
+	}, "the server does not accept the service account's token: it may not reach Kubernetes, or may not ask it for token reviews (system:auth-delegator); or "+checkMount(Kubernetes{}))
 }
 
-func jwtRequest(role, file, what string) (string, map[string]any, *Error) {
+func jwtRequest(role, file, what string) (string, map[string]any, error) {
 	token, err := readSecret(file, what)
 	if err != nil {
-		return "", nil, loginFile(err)
+		return "", nil, badFile(err)
 	}
 	return "login", map[string]any{"role": role, "jwt": token}, nil
 }

@@ -1,4 +1,4 @@
-package vaultkv
+package login
 
 import (
 	"testing"
@@ -81,19 +81,6 @@ func TestSecondsDoNotOverflow(t *testing.T) {
 	for n, want := range map[int64]time.Duration{-1: 0, 0: 0, 60: time.Minute, 1 << 62: maxLease} {
 		if got := seconds(n); got != want {
 			t.Errorf("seconds(%d) = %s, want %s", n, got, want)
-		}
-	}
-}
-
-func TestBackoffDoublesUpToItsMost(t *testing.T) {
-	t.Parallel()
-	var b backoff
-	for most := firstPause; ; most = min(maxPause, 2*most) {
-		if got := b.next(); got < most/2 || got > most {
-			t.Fatalf("pause of %s, want %s to %s", got, most/2, most)
-		}
-		if most == maxPause {
-			return
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package vaultkv
+package login
 
 import (
 	"errors"
@@ -9,11 +9,11 @@ import (
 )
 
 // maxSecretBytes is far beyond the longest Vault token (batch tokens grow with
-// their metadata) or JWT, and keeps a wrong file from being read into memory.
+// their metadata) or JWT. It keeps a wrong file from being read into memory.
 const maxSecretBytes = 64 << 10
 
-// parseSecret trims what editors and `echo` leave around a token. Its errors
-// never quote it.
+// parseSecret trims what editors and `echo` leave around a token. Its errors never
+// quote the token.
 func parseSecret(raw, what string) (string, error) {
 	token := strings.TrimSpace(raw)
 	if token == "" {
@@ -21,7 +21,7 @@ func parseSecret(raw, what string) (string, error) {
 	}
 	for i := range len(token) {
 		if c := token[i]; c <= ' ' || c >= 0x7f {
-			return "", fmt.Errorf("it is no %s: it holds white space, control characters or non-ASCII ones", what)
+			return "", fmt.Errorf("it is no %s: it contains white space, control characters or non-ASCII ones", what)
 		}
 	}
 	return token, nil
@@ -35,9 +35,9 @@ func parseToken(raw string) (string, error) {
 	return token, err
 }
 
-// readFile reads a file that holds one secret. A process that replaces the file
-// may let it be seen half written; the server then refuses the half, and it is
-// read again.
+// readFile reads a file that contains one secret. If another process is just
+// replacing the file, the secret may be incomplete; the server then refuses it, and
+// the file is read again.
 func readFile(name, what string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -54,7 +54,7 @@ func readFile(name, what string) (string, error) {
 	return string(raw), nil
 }
 
-// readSecret reads a file with a token of some kind.
+// readSecret reads a file that contains a token of some kind.
 func readSecret(name, what string) (string, error) {
 	raw, err := readFile(name, what)
 	if err != nil {
@@ -67,7 +67,7 @@ func readSecret(name, what string) (string, error) {
 	return secret, nil
 }
 
-// readToken reads a file with a Vault token.
+// readToken reads a file that contains a Vault token.
 func readToken(name string) (string, error) {
 	raw, err := readFile(name, "Vault token")
 	if err != nil {
@@ -80,8 +80,8 @@ func readToken(name string) (string, error) {
 	return token, nil
 }
 
-// readPassword reads a file with a password, which may hold anything but ends
-// before a last newline.
+// readPassword reads a file that contains a password. The password may contain any
+// character; one newline at the end of the file is ignored.
 func readPassword(name string) (string, error) {
 	raw, err := readFile(name, "password")
 	if err != nil {
