@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // An absent is a kind of Kong's entities that there is none of here. Its list is
@@ -112,7 +114,7 @@ func (a *API) absentRoutes() []route {
 func (absent) list(c *call) (reply, error) { return c.pageOf(nil) }
 
 func (k absent) missing(*call) (reply, error) {
-	return reply{}, &Problem{Status: http.StatusNotFound, Message: "Not found: " + k.instead}
+	return reply{}, &api.Problem{Status: http.StatusNotFound, Message: "Not found: " + k.instead}
 }
 
 func (k absent) refuse(*call) (reply, error) {

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -83,7 +84,7 @@ func (a *API) route(routes []route) *http.ServeMux {
 			// By method: a pattern of all methods must not overlap with one of a
 			// wildcard, as /plugins/enabled does.
 			mux.HandleFunc(method+" "+pattern, func(w http.ResponseWriter, r *http.Request) {
-				a.refuse(w, r, &Problem{Status: http.StatusMethodNotAllowed, Message: "Method not allowed", allow: allow})
+				a.refuse(w, r, &api.Problem{Status: http.StatusMethodNotAllowed, Message: "Method not allowed", Allow: allow})
 			})
 		}
 	}
@@ -160,14 +161,14 @@ func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 		cause = fmt.Errorf("panic: %w", bug)
 	}
 	a.deps.Log.Error("admin call panicked", zap.String("method", r.Method), zap.Error(cause), zap.ByteString("stack", debug.Stack()))
-	write(w, http.StatusInternalServerError, &Problem{Message: "An unexpected error occurred"})
+	write(w, http.StatusInternalServerError, &api.Problem{Message: "An unexpected error occurred"})
 }
 
 // refuse answers an error. Everything that is not the caller's fault is logged.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r, err)
-	if p.allow != "" {
-		w.Header().Set("Allow", p.allow)
+	if p.Allow != "" {
+		w.Header().Set("Allow", p.Allow)
 	}
 	switch p.Status {
 	case http.StatusServiceUnavailable:
@@ -180,27 +181,27 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	write(w, p.Status, p)
 }
 
-func (a *API) problem(r *http.Request, err error) *Problem {
-	var p *Problem
+func (a *API) problem(r *http.Request, err error) *api.Problem {
+	var p *api.Problem
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, authz.ErrNotFound):
 		return notFound()
 	case errors.Is(err, state.ErrConflict):
-		return &Problem{Status: http.StatusConflict, Message: "The entity is being changed by somebody else; read it again and repeat the call"}
+		return &api.Problem{Status: http.StatusConflict, Message: "The entity is being changed by somebody else; read it again and repeat the call"}
 	case errors.Is(err, authz.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		a.deps.Log.Warn("admin call failed", zap.String("method", r.Method), zap.String("route", r.Pattern), zap.Error(err))
 		return a.unavailable(err)
 	}
 	a.deps.Log.Error("admin call failed", zap.String("method", r.Method), zap.String("route", r.Pattern), zap.Error(err))
-	return &Problem{Status: http.StatusInternalServerError, Message: "An unexpected error occurred"}
+	return &api.Problem{Status: http.StatusInternalServerError, Message: "An unexpected error occurred"}
 }
 
 // unavailable tells the caller why a store could not answer, where that is known: most
 // causes stay until somebody mends a vault object, who would have to look for them.
-func (a *API) unavailable(err error) *Problem {
-	p := &Problem{Status: http.StatusServiceUnavailable}
+func (a *API) unavailable(err error) *api.Problem {
+	p := &api.Problem{Status: http.StatusServiceUnavailable}
 	because := ""
 	if a.deps.Explain != nil {
 		p.Cause = a.deps.Explain(err)

@@ -12,6 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/internal/clientcert"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // An authenticator decides who may call at all.
@@ -55,7 +57,7 @@ func (g *authenticator) admit(r *http.Request) (caller, error) {
 	g.refusals.note(refused.cause, r.RemoteAddr, refused.problem.Message, append(refused.fields, zap.String("method", r.Method))...)
 	failed := refused.cause == causeToken || refused.cause == causeCertificate
 	if failed && !g.failures.allow(r.RemoteAddr, time.Now()) {
-		return caller{}, &Problem{Status: http.StatusTooManyRequests, Message: "Too many failures to authenticate; wait and try again"}
+		return caller{}, &api.Problem{Status: http.StatusTooManyRequests, Message: "Too many failures to authenticate; wait and try again"}
 	}
 	return caller{}, refused.problem
 }

@@ -13,10 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-)
 
-// MaxOperations is how many operations a batch may have.
-const MaxOperations = 1000
+	"github.com/vault-authz/vault-authz/internal/api"
+)
 
 // batchAtOnce is how many operations of a batch run at the same time: about as many as
 // the state store commits together.
@@ -61,7 +60,7 @@ func (a *API) readOperations(r *http.Request) ([]operation, error) {
 		return nil, err
 	}
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != typeJSON {
-		return nil, &Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: a batch is " + typeJSON}
+		return nil, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: a batch is " + typeJSON}
 	}
 	fields, err := members(raw)
 	if err != nil {
@@ -71,8 +70,8 @@ func (a *API) readOperations(r *http.Request) ([]operation, error) {
 	switch {
 	case len(fields) != 1 || json.Unmarshal(fields["operations"], &list) != nil:
 		return nil, badRequest(`Cannot parse the batch: expected {"operations": [{"method": …, "path": …, "body": {…}}, …]}`)
-	case len(list) == 0 || len(list) > MaxOperations:
-		return nil, badRequest(fmt.Sprintf("operations: length should be between 1 and %d", MaxOperations))
+	case len(list) == 0 || len(list) > api.MaxOperations:
+		return nil, badRequest(fmt.Sprintf("operations: length should be between 1 and %d", api.MaxOperations))
 	}
 	operations := make([]operation, len(list))
 	for i, raw := range list {
@@ -116,7 +115,7 @@ type batchKey struct{}
 // inBatch says whether a call is an operation of a batch.
 func inBatch(ctx context.Context) bool { return ctx.Value(batchKey{}) != nil }
 
-func noOperation() *Problem {
+func noOperation() *api.Problem {
 	return badRequest("Not an operation of a batch: those are the calls that change one entity or credential")
 }
 
@@ -130,7 +129,7 @@ func (a *API) operate(c *call, o *operation) outcome {
 	case !c.caller.role.allows(r.Method):
 		a.refuse(w, r, c.caller.forbidden(r.Method))
 	case isOver(c.ctx):
-		a.refuse(w, r, &Problem{Status: http.StatusServiceUnavailable, Message: "Not tried: the time for the batch was over; repeat this operation"})
+		a.refuse(w, r, &api.Problem{Status: http.StatusServiceUnavailable, Message: "Not tried: the time for the batch was over; repeat this operation"})
 	default:
 		a.dispatchSafely(w, r)
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 func (b *bench) batch(operations ...string) answer {
@@ -148,7 +150,7 @@ func TestBatchThatIsNoneChangesNothing(t *testing.T) {
 		{"a form", typeForm, "operations=x", 415},
 		{"not a list", typeJSON, `{"operations":` + good + `}`, 400},
 		{"none", typeJSON, `{"operations":[]}`, 400},
-		{"too many", typeJSON, `{"operations":[` + strings.Repeat(good+",", MaxOperations) + good + `]}`, 400},
+		{"too many", typeJSON, `{"operations":[` + strings.Repeat(good+",", api.MaxOperations) + good + `]}`, 400},
 		{"more than operations", typeJSON, `{"operations":[` + good + `],"atomic":true}`, 400},
 		{"operations in capitals", typeJSON, `{"Operations":[` + good + `]}`, 400},
 		{"operations twice", typeJSON, `{"operations":[],"operations":[` + good + `]}`, 400},
@@ -170,7 +172,7 @@ func TestOneFailureDoesNotStopTheOthersOfABatch(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	var operations, want []string
-	for i := range MaxOperations {
+	for i := range api.MaxOperations {
 		name := fmt.Sprintf(`"user-%d"`, i)
 		outcome := "201"
 		switch i % 3 {
@@ -188,8 +190,8 @@ func TestOneFailureDoesNotStopTheOthersOfABatch(t *testing.T) {
 			t.Errorf("operation %d: got %q, want %q", i, got[i], want[i])
 		}
 	}
-	if n := len(b.store.all()); n != (MaxOperations+2)/3 || len(got) != MaxOperations {
-		t.Errorf("%d answers, %d entities, want %d and %d", len(got), n, MaxOperations, (MaxOperations+2)/3)
+	if n := len(b.store.all()); n != (api.MaxOperations+2)/3 || len(got) != api.MaxOperations {
+		t.Errorf("%d answers, %d entities, want %d and %d", len(got), n, api.MaxOperations, (api.MaxOperations+2)/3)
 	}
 }
 
@@ -280,13 +282,13 @@ func TestClientMakesABatch(t *testing.T) {
 	b := furnished(t)
 	server := httptest.NewServer(b.api)
 	t.Cleanup(server.Close)
-	c, err := NewClient(server.URL, "", server.Client())
+	c, err := api.NewClient(server.URL, "", server.Client())
 	if err != nil {
 		t.Fatal(err)
 	}
 	name := "a/b c"
-	failures, err := c.Batch(t.Context(), []Operation{
-		CreateConsumer(Consumer{Username: &name}), AddToGroup("alice", ACL{Group: "gold"}), AddToGroup("nobody", ACL{Group: "gold"}),
+	failures, err := c.Batch(t.Context(), []api.Operation{
+		api.CreateConsumer(api.Consumer{Username: &name}), api.AddToGroup("alice", api.ACL{Group: "gold"}), api.AddToGroup("nobody", api.ACL{Group: "gold"}),
 	})
 	if err != nil || len(failures) != 3 || failures[0] != nil || failures[1] != nil || failures[2] == nil || failures[2].Error() != "404: Not found" {
 		t.Errorf("Batch = %v, %v; want that only the last one failed, with 404", failures, err)

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // An input is a request's body as names and values. Those of a form are texts
@@ -41,7 +43,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Message: "Request body is larger than " + strconv.FormatInt(limit, 10) + " bytes"}
+		return nil, &api.Problem{Status: http.StatusRequestEntityTooLarge, Message: "Request body is larger than " + strconv.FormatInt(limit, 10) + " bytes"}
 	case err != nil:
 		return nil, badRequest("Cannot read the request body")
 	}
@@ -95,7 +97,7 @@ func readInput(w http.ResponseWriter, r *http.Request, limit int64) (input, erro
 		}
 		return in, nil
 	}
-	return input{}, &Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: send " + typeJSON + ", " + typeForm + " or " + typeMultipart}
+	return input{}, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: send " + typeJSON + ", " + typeForm + " or " + typeMultipart}
 }
 
 // readMultipart returns the texts of a form, and the values of its parts that are JSON,

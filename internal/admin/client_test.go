@@ -9,13 +9,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-func newTestClient(t *testing.T, b *bench, token string) *Client {
+func newTestClient(t *testing.T, b *bench, token string) *api.Client {
 	t.Helper()
 	server := httptest.NewServer(b.api)
 	t.Cleanup(server.Close)
-	c, err := NewClient(server.URL, token, server.Client())
+	c, err := api.NewClient(server.URL, token, server.Client())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,56 +41,56 @@ func TestTheClientDoesWhatTheAPIOffers(t *testing.T) {
 	b := newBench(t, authenticating)
 	c := newTestClient(t, b, "first")
 	name := "a+b /ü"
-	vault := must[Vault](t)(c.Vaults.Create(ctx, Vault{Name: "kong-auth", Protocol: "http", Host: "127.0.0.1", Port: 8200, Mount: "kong-auth", VaultToken: vaultToken}))
-	alice := must[Consumer](t)(c.Consumers.Create(ctx, Consumer{Username: &name, Tags: []string{"gold"}}))
+	vault := must[api.Vault](t)(c.Vaults.Create(ctx, api.Vault{Name: "kong-auth", Protocol: "http", Host: "127.0.0.1", Port: 8200, Mount: "kong-auth", VaultToken: vaultToken}))
+	alice := must[api.Consumer](t)(c.Consumers.Create(ctx, api.Consumer{Username: &name, Tags: []string{"gold"}}))
 	for _, username := range []string{name, alice.ID} {
-		got := must[Consumer](t)(c.Consumers.Get(ctx, username))
+		got := must[api.Consumer](t)(c.Consumers.Get(ctx, username))
 		if diff := cmp.Diff(alice, got); diff != "" {
 			t.Errorf("consumer %q: want (-), got (+):\n%s", username, diff)
 		}
 	}
-	must[ACL](t)(c.AddToGroup(ctx, name, ACL{Group: "a/b"}))
-	if groups := must[[]ACL](t)(c.Groups(ctx, name)); len(groups) != 1 || groups[0].Group != "a/b" || groups[0].Consumer.ID != alice.ID {
+	must[api.ACL](t)(c.AddToGroup(ctx, name, api.ACL{Group: "a/b"}))
+	if groups := must[[]api.ACL](t)(c.Groups(ctx, name)); len(groups) != 1 || groups[0].Group != "a/b" || groups[0].Consumer.ID != alice.ID {
 		t.Errorf("groups: got %+v", groups)
 	}
 	if err := c.RemoveFromGroup(ctx, name, "a/b"); err != nil {
 		t.Error(err)
 	}
-	if acls := must[[]ACL](t)(c.ACLs.List(ctx)); len(acls) != 0 {
+	if acls := must[[]api.ACL](t)(c.ACLs.List(ctx)); len(acls) != 0 {
 		t.Errorf("acls: got %+v, want none", acls)
 	}
-	policy := must[Policy](t)(c.Policies.Create(ctx, Policy{Name: "orders", Vault: &Ref{vault.ID}, AccessTokenName: Names{"one"}, SecretTokenName: Names{"two", "three"}}))
-	if diff := cmp.Diff([]Names{{"one"}, {"two", "three"}}, []Names{policy.AccessTokenName, policy.SecretTokenName}); diff != "" {
+	policy := must[api.Policy](t)(c.Policies.Create(ctx, api.Policy{Name: "orders", Vault: &api.Ref{ID: vault.ID}, AccessTokenName: api.Names{"one"}, SecretTokenName: api.Names{"two", "three"}}))
+	if diff := cmp.Diff([]api.Names{{"one"}, {"two", "three"}}, []api.Names{policy.AccessTokenName, policy.SecretTokenName}); diff != "" {
 		t.Errorf("names: want (-), got (+):\n%s", diff)
 	}
-	plugin := must[Plugin](t)(c.Plugins.Get(ctx, policy.ID))
+	plugin := must[api.Plugin](t)(c.Plugins.Get(ctx, policy.ID))
 	if plugin.Config.Vault.ID != vault.ID || *plugin.InstanceName != "orders" {
 		t.Errorf("plugin: got %+v", plugin)
 	}
-	policy = must[Policy](t)(c.Policies.Patch(ctx, "orders", map[string]any{"realm": "r"}))
-	policy = must[Policy](t)(c.Policies.Put(ctx, "orders", policy))
+	policy = must[api.Policy](t)(c.Policies.Patch(ctx, "orders", map[string]any{"realm": "r"}))
+	policy = must[api.Policy](t)(c.Policies.Put(ctx, "orders", policy))
 	if *policy.Realm != "r" {
 		t.Errorf("realm: got %v", policy.Realm)
 	}
 
 	ttl := int64(60)
-	pair := must[Credential](t)(c.CreateCredential(ctx, "kong-auth", name, Credential{TTL: &ttl}))
+	pair := must[api.Credential](t)(c.CreateCredential(ctx, "kong-auth", name, api.Credential{TTL: &ttl}))
 	if len(pair.SecretToken) != 32 || pair.Consumer.ID != alice.ID || *pair.TTL != 60 {
 		t.Errorf("credential: got %+v", pair)
 	}
 	grace := int64(0)
-	next := must[Credential](t)(c.RotateCredential(ctx, "kong-auth", pair.AccessToken, Rotation{Grace: &grace}))
+	next := must[api.Credential](t)(c.RotateCredential(ctx, "kong-auth", pair.AccessToken, api.Rotation{Grace: &grace}))
 	if next.SecretToken == "" || next.SecretToken == pair.SecretToken {
 		t.Error("rotation: got no new secret")
 	}
-	must[Credential](t)(c.PatchCredential(ctx, "kong-auth", pair.AccessToken, map[string]any{"disabled": true}))
-	got := must[Credential](t)(c.Credential(ctx, "kong-auth", pair.AccessToken))
+	must[api.Credential](t)(c.PatchCredential(ctx, "kong-auth", pair.AccessToken, map[string]any{"disabled": true}))
+	got := must[api.Credential](t)(c.Credential(ctx, "kong-auth", pair.AccessToken))
 	if !got.Disabled || got.SecretToken != "" {
 		t.Errorf("credential: got %+v, want it disabled and without its secret", got)
 	}
-	listed := must[[]Credential](t)(c.Credentials(ctx, "kong-auth"))
-	ofAlice := must[[]Credential](t)(c.ConsumerCredentials(ctx, name))
-	if diff := cmp.Diff(listed, ofAlice, cmpopts.IgnoreFields(Credential{}, "Vault")); diff != "" || len(listed) != 1 {
+	listed := must[[]api.Credential](t)(c.Credentials(ctx, "kong-auth"))
+	ofAlice := must[[]api.Credential](t)(c.ConsumerCredentials(ctx, name))
+	if diff := cmp.Diff(listed, ofAlice, cmpopts.IgnoreFields(api.Credential{}, "Vault")); diff != "" || len(listed) != 1 {
 		t.Errorf("lists differ:\n%s", diff)
 	}
 	if err := c.DeleteCredential(ctx, "kong-auth", pair.AccessToken); err != nil {
@@ -113,7 +115,7 @@ func TestTheClientListsAllPages(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(body))
 	})
-	if got := must[[]Consumer](t)(c.Consumers.List(t.Context())); len(got) != 2 || got[1].ID != "2" {
+	if got := must[[]api.Consumer](t)(c.Consumers.List(t.Context())); len(got) != 2 || got[1].ID != "2" {
 		t.Errorf("got %+v, want both pages", got)
 	}
 }
@@ -122,15 +124,15 @@ func TestErrorsOfTheClient(t *testing.T) {
 	t.Parallel()
 	b := furnished(t)
 	c := newTestClient(t, b, "")
-	_, err := c.Consumers.Create(t.Context(), Consumer{})
-	var p *Problem
+	_, err := c.Consumers.Create(t.Context(), api.Consumer{})
+	var p *api.Problem
 	if !errors.As(err, &p) || p.Status != 400 || p.Code != codeSchema || p.Fields["@entity"] == nil {
 		t.Errorf("got %v, want the schema violation", err)
 	}
 	if err := c.DeleteCredential(t.Context(), "kong-auth", "none"); !errors.As(err, &p) || p.Status != 404 {
 		t.Errorf("got %v, want 404", err)
 	}
-	gone, err := NewClient("http://127.0.0.1:1", "t0ken", http.DefaultClient)
+	gone, err := api.NewClient("http://127.0.0.1:1", "t0ken", http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func TestErrorsOfTheClient(t *testing.T) {
 		t.Errorf("got %v, want an error without tokens", err)
 	}
 	for _, bad := range []string{"", "127.0.0.1:9192", "ftp://x", "http://user:pw@x"} {
-		if _, err := NewClient(bad, "", http.DefaultClient); err == nil {
+		if _, err := api.NewClient(bad, "", http.DefaultClient); err == nil {
 			t.Errorf("NewClient(%q): got no error", bad)
 		}
 	}

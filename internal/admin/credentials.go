@@ -16,15 +16,14 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 const (
 	defaultGrace = 3600
-	// MaxGrace is for how many seconds a secret can be good that is replaced.
-	MaxGrace = 90 * 24 * 3600
-	maxTTL   = 10 * 365 * 24 * 3600
-	maxTime  = 253402300799 // the end of the year 9999
+	maxTTL       = 10 * 365 * 24 * 3600
+	maxTime      = 253402300799 // the end of the year 9999
 )
 
 // limitFields are what can be changed of a credential without a new secret.
@@ -118,7 +117,7 @@ func (p *place) read(ctx context.Context) (document, error) {
 	p.raw = raw
 	d, err := decodeDocument(raw)
 	if err != nil {
-		return nil, &Problem{Status: http.StatusConflict, Message: "What is stored under this access token is not a credential; delete it first"}
+		return nil, &api.Problem{Status: http.StatusConflict, Message: "What is stored under this access token is not a credential; delete it first"}
 	}
 	return d, nil
 }
@@ -360,7 +359,7 @@ func (a *API) deleteCredential(c *call) (reply, error) {
 	}
 	return a.alone(c, &p, func() (reply, error) {
 		old, err := p.read(c.ctx)
-		var malformed *Problem
+		var malformed *api.Problem
 		if err != nil && !errors.As(err, &malformed) {
 			return reply{}, err
 		}
@@ -383,7 +382,7 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 	}
 	v := violations{}
 	in := typed([]field{
-		{name: "grace", kind: integer, byDefault: int64(defaultGrace), min: 0, max: MaxGrace},
+		{name: "grace", kind: integer, byDefault: int64(defaultGrace), min: 0, max: api.MaxGrace},
 		{name: "secret_token", check: func(s string) string { return checkSecretToken(a.cfg.Grammar, s) }},
 		{name: "force", kind: boolean, byDefault: false},
 	}, c.input.values, c.input.form, nil, v, "")
@@ -542,7 +541,7 @@ func readAll(ctx context.Context, places []place) ([]document, error) {
 		wg.Go(func() {
 			for i := range next {
 				documents[i], errs[i] = places[i].read(ctx)
-				var malformed *Problem
+				var malformed *api.Problem
 				if errors.As(errs[i], &malformed) {
 					documents[i], errs[i] = document{}, nil
 				}

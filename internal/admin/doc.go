@@ -1,6 +1,6 @@
 // Package admin is the door for operators: Kong's admin calls for vault
-// objects, consumers, ACL groups, plugins and credentials, over HTTP, with the
-// Go client for them.
+// objects, consumers, ACL groups, plugins and credentials, over HTTP. Package api has
+// the entities and the Go client.
 //
 // [New] returns an [API], an [net/http.Handler] that starts nothing and keeps
 // nothing: entities live in a [Store], credentials in the [CredentialStore] of

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -374,7 +375,7 @@ func (a *API) apply(c *call, line entry, change state.Change, do func(context.Co
 // isRefusal says whether an error proves that nothing was written.
 func isRefusal(err error) bool {
 	var taken state.TakenError
-	var refused *Problem
+	var refused *api.Problem
 	return errors.As(err, &refused) || errors.As(err, &taken) || errors.Is(err, state.ErrConflict) || errors.Is(err, authz.ErrNotFound)
 }
 

@@ -3,6 +3,7 @@ package admin
 import (
 	"io"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -49,7 +50,7 @@ func FuzzEveryRouteWithRandomBodies(f *testing.F) {
 		b.must(201, b.form("POST", "/consumers/alice/acls", "group=alice"))
 		route := routes[int(routeNumber)%len(routes)]
 		path := strings.NewReplacer("{vault}", "kong-auth", "{access_token}", "foo", "{consumer}", "alice", "{plugin}", "vault-auth").Replace(route.pattern)
-		target := strings.NewReplacer("{id}", segment(name)[1:], "{acl}", segment(name)[1:]).Replace(path)
+		target := strings.NewReplacer("{id}", url.PathEscape(name), "{acl}", url.PathEscape(name)).Replace(path)
 		r := httptest.NewRequest(route.method, "http://localhost"+target, strings.NewReader(body))
 		r.URL.RawQuery = strings.TrimPrefix(query, "?")
 		r.Header.Set("Content-Type", types[int(typeNumber)%len(types)])

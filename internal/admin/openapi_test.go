@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 func openAPI(t *testing.T) map[string]any {
@@ -112,7 +114,7 @@ type page[T any] struct {
 }
 
 type envelope struct {
-	Data Credential `json:"data"`
+	Data api.Credential `json:"data"`
 }
 
 type schemaAnswer struct {
@@ -134,18 +136,18 @@ type workspaceAnswer struct {
 }
 
 var decoders = map[string]func([]byte) error{
-	"Consumer": strictly[Consumer], "ACL": strictly[ACL], "Vault": strictly[Vault], "Policy": strictly[Policy], "Plugin": strictly[Plugin],
+	"Consumer": strictly[api.Consumer], "ACL": strictly[api.ACL], "Vault": strictly[api.Vault], "Policy": strictly[api.Policy], "Plugin": strictly[api.Plugin],
 	"Credential": strictly[envelope], "NewCredential": strictly[envelope],
-	"Consumers": strictly[page[Consumer]], "ACLs": strictly[page[ACL]], "Vaults": strictly[page[Vault]],
-	"Policies": strictly[page[Policy]], "Plugins": strictly[page[Plugin]], "Credentials": strictly[page[Credential]],
+	"Consumers": strictly[page[api.Consumer]], "ACLs": strictly[page[api.ACL]], "Vaults": strictly[page[api.Vault]],
+	"Policies": strictly[page[api.Policy]], "Plugins": strictly[page[api.Plugin]], "Credentials": strictly[page[api.Credential]],
 	"Batch":   strictly[struct{ Answers []outcome }],
-	"Nothing": strictly[page[struct{}]], "Valid": strictly[Problem], "Schema": strictly[schemaAnswer],
+	"Nothing": strictly[page[struct{}]], "Valid": strictly[api.Problem], "Schema": strictly[schemaAnswer],
 	"EnabledPlugins": strictly[struct {
 		Enabled []string `json:"enabled_plugins"`
 	}],
 	"Tags":      strictly[page[tagAnswer]],
 	"Workspace": strictly[workspaceAnswer], "Workspaces": strictly[page[workspaceAnswer]],
-	"Problem": strictly[Problem], "Node": strictly[Node], "Status": strictly[Status],
+	"Problem": strictly[api.Problem], "Node": strictly[Node], "Status": strictly[Status],
 }
 
 func TestTheExamplesOfTheDocumentDecode(t *testing.T) {

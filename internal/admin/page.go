@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 const (
@@ -32,17 +33,17 @@ func (c *call) window(isPosition func(string) bool) (window, error) {
 	if s := q.Get("size"); q.Has("size") {
 		n, err := strconv.Atoi(s)
 		if err != nil {
-			return w, &Problem{Status: http.StatusBadRequest, Code: codeSize, Name: "invalid size", Message: "size must be a number"}
+			return w, &api.Problem{Status: http.StatusBadRequest, Code: codeSize, Name: "invalid size", Message: "size must be a number"}
 		}
 		if n < 1 || n > maxPageSize {
-			return w, &Problem{Status: http.StatusBadRequest, Code: codeSize, Name: "invalid size", Message: fmt.Sprintf("size must be an integer between 1 and %d", maxPageSize)}
+			return w, &api.Problem{Status: http.StatusBadRequest, Code: codeSize, Name: "invalid size", Message: fmt.Sprintf("size must be an integer between 1 and %d", maxPageSize)}
 		}
 		w.size = n
 	}
 	if s := q.Get("offset"); s != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(s)
 		if err != nil || !isPosition(string(raw)) {
-			return w, &Problem{Status: http.StatusBadRequest, Code: codeOffset, Name: "invalid offset", Message: fmt.Sprintf("'%s' is not a valid offset: bad encoding", s)}
+			return w, &api.Problem{Status: http.StatusBadRequest, Code: codeOffset, Name: "invalid offset", Message: fmt.Sprintf("'%s' is not a valid offset: bad encoding", s)}
 		}
 		w.after = string(raw)
 	}
@@ -147,7 +148,7 @@ func (c *call) tagFilter() (func([]string) bool, error) {
 	wanted := strings.Split(filter, separator)
 	for _, tag := range wanted {
 		if tag == "" || checkTag(tag) != "" {
-			return nil, &Problem{
+			return nil, &api.Problem{
 				Status: http.StatusBadRequest, Code: codeOptions, Name: "invalid options",
 				Message: "invalid option (tags: invalid filter syntax)", Fields: map[string]any{"tags": "invalid filter syntax"},
 			}

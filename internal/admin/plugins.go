@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -153,7 +154,7 @@ func policyFrom(plugin, old document) document {
 // asConfig moves what is wrong with a policy's fields to where the plugin has
 // them.
 func asConfig(err error) error {
-	var p *Problem
+	var p *api.Problem
 	if !errors.As(err, &p) || p.Code != codeSchema {
 		return err
 	}

@@ -11,31 +11,8 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
-
-// A Problem is an answer that is not a success, in Kong's shape. It is the error
-// of the [Client], too.
-type Problem struct {
-	// Status is the HTTP status.
-	Status int `json:"-"`
-	// Code and Name are Kong's, for mistakes in the request.
-	Code int    `json:"code,omitempty"`
-	Name string `json:"name,omitempty"`
-	// Message is for people.
-	Message string `json:"message"`
-	// Fields says what is wrong with which field.
-	Fields map[string]any `json:"fields,omitempty"`
-	// Cause says why a store is unavailable, where that is known.
-	Cause string `json:"cause,omitempty"`
-	// Foreign says that an answer is none of this API: something else listens there, or
-	// stands in between. Only the [Client] sets it.
-	Foreign bool `json:"-"`
-	// allow lists the methods for a 405.
-	allow string
-}
-
-// Error implements error.
-func (p *Problem) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Message) }
 
 // Kong's error codes (kong/db/errors.lua).
 const (
@@ -49,10 +26,10 @@ const (
 	codeUnsupported = 12
 )
 
-func notFound() *Problem { return &Problem{Status: http.StatusNotFound, Message: "Not found"} }
+func notFound() *api.Problem { return &api.Problem{Status: http.StatusNotFound, Message: "Not found"} }
 
-func badRequest(message string) *Problem {
-	return &Problem{Status: http.StatusBadRequest, Message: message}
+func badRequest(message string) *api.Problem {
+	return &api.Problem{Status: http.StatusBadRequest, Message: message}
 }
 
 // entityField holds violations of the entity as a whole.
@@ -92,7 +69,7 @@ func (v violations) err() error {
 	if len(texts) > 1 {
 		message = fmt.Sprintf("%d schema violations (%s)", len(texts), strings.Join(texts, "; "))
 	}
-	return &Problem{Status: http.StatusBadRequest, Code: codeSchema, Name: "schema violation", Message: message, Fields: v}
+	return &api.Problem{Status: http.StatusBadRequest, Code: codeSchema, Name: "schema violation", Message: message, Fields: v}
 }
 
 func (v violations) texts(prefix string) []string {
@@ -140,7 +117,7 @@ type constraint struct {
 }
 
 func (c constraint) err() error {
-	return &Problem{
+	return &api.Problem{
 		Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation",
 		Message: fmt.Sprintf("UNIQUE violation detected on '%s'", brace(c.fields)), Fields: c.fields,
 	}
@@ -148,13 +125,13 @@ func (c constraint) err() error {
 
 // tied refuses policies that tie.
 func tied(tie *authz.Tie) error {
-	return &Problem{Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation", Message: tie.Error()}
+	return &api.Problem{Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation", Message: tie.Error()}
 }
 
 // credentialExists refuses to replace a secret that somebody uses. It does not repeat
 // the access token.
 func credentialExists() error {
-	return &Problem{
+	return &api.Problem{
 		Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation",
 		Message: "a credential with this access token exists, and its secret is not replaced by creating it again; use rotate, which keeps the old secret good for a grace",
 	}
@@ -162,7 +139,7 @@ func credentialExists() error {
 
 // rotatedAlready refuses to end the grace of the last rotation.
 func rotatedAlready(until time.Time, left time.Duration) error {
-	return &Problem{
+	return &api.Problem{
 		Status: http.StatusConflict,
 		Message: fmt.Sprintf("the last rotation keeps the secret before it good for another %s, until %s; a rotation now would end that, and needs force",
 			left.Round(time.Second), until.UTC().Format(time.RFC3339)),
@@ -172,14 +149,14 @@ func rotatedAlready(until time.Time, left time.Duration) error {
 
 func idTaken(id string) error {
 	fields := map[string]any{"id": id}
-	return &Problem{
+	return &api.Problem{
 		Status: http.StatusBadRequest, Code: codePrimaryKey, Name: "primary key violation",
 		Message: fmt.Sprintf("primary key violation on key '%s'", brace(fields)), Fields: fields,
 	}
 }
 
 func danglingReference(field string, key map[string]any, parent string) error {
-	return &Problem{
+	return &api.Problem{
 		Status: http.StatusBadRequest, Code: codeForeignKey, Name: "foreign key violation",
 		Message: fmt.Sprintf("the foreign key '%s' does not reference an existing '%s' entity.", brace(key), parent),
 		Fields:  map[string]any{field: key},
@@ -187,7 +164,7 @@ func danglingReference(field string, key map[string]any, parent string) error {
 }
 
 func referencedBy(parent, child string) error {
-	return &Problem{
+	return &api.Problem{
 		Status: http.StatusBadRequest, Code: codeForeignKey, Name: "foreign key violation",
 		Message: fmt.Sprintf("an existing '%s' entity references this '%s' entity", child, parent),
 		Fields:  map[string]any{"@referenced_by": child},
@@ -195,7 +172,7 @@ func referencedBy(parent, child string) error {
 }
 
 func readOnly(verb, kind string) error {
-	return &Problem{
+	return &api.Problem{
 		Status: http.StatusMethodNotAllowed, Code: codeUnsupported, Name: "operation unsupported",
 		Message: fmt.Sprintf("cannot %s '%s' entities that the configuration file declares; change the file", verb, kind),
 	}

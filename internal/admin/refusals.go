@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // A cause is why a call, or the connection for it, was refused before anything was
@@ -26,12 +28,12 @@ const (
 // A refusal is the answer to such a call, and what its log line has besides.
 type refusal struct {
 	cause   cause
-	problem *Problem
+	problem *api.Problem
 	fields  []zap.Field
 }
 
 func refuse(c cause, status int, message string, fields ...zap.Field) *refusal {
-	return &refusal{c, &Problem{Status: status, Message: message}, fields}
+	return &refusal{c, &api.Problem{Status: status, Message: message}, fields}
 }
 
 // refusals counts what is refused, and logs some of it: whoever is refused must not

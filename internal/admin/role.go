@@ -3,6 +3,8 @@ package admin
 import (
 	"fmt"
 	"net/http"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // A Role says what a caller may do. The zero Role may do nothing.
@@ -49,10 +51,10 @@ type caller struct {
 }
 
 // forbidden is Kong's answer to a call that the role of the caller does not allow.
-func (c caller) forbidden(method string) *Problem {
+func (c caller) forbidden(method string) *api.Problem {
 	verb := map[string]string{http.MethodPost: "create", http.MethodDelete: "delete"}[method]
 	if verb == "" {
 		verb = "update"
 	}
-	return &Problem{Status: http.StatusForbidden, Message: fmt.Sprintf("%s, you do not have permissions to %s this resource; your role is %s", c.name, verb, c.role)}
+	return &api.Problem{Status: http.StatusForbidden, Message: fmt.Sprintf("%s, you do not have permissions to %s this resource; your role is %s", c.name, verb, c.role)}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // A schemaField is a field as Kong's schemas describe it.
@@ -89,11 +90,11 @@ func pluginFieldsOf(name string) []field {
 }
 
 func noSchema(entity string) error {
-	return &Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("No entity named '%s'", entity)}
+	return &api.Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("No entity named '%s'", entity)}
 }
 
 func noPlugin(name string) error {
-	return &Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("No plugin named '%s'; there are: %s", name, strings.Join(enabledPlugins(), ", "))}
+	return &api.Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("No plugin named '%s'; there are: %s", name, strings.Join(enabledPlugins(), ", "))}
 }
 
 // schema answers for a kind that there is none of with a schema of no fields: decK

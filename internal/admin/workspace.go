@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // workspace is the only one that there is. Kong Enterprise's calls may name a
@@ -71,5 +73,5 @@ func (a *API) changeWorkspace(*call) (reply, error) {
 }
 
 func noWorkspace(name string) error {
-	return &Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("Workspace '%s' not found; there is one, %s", name, workspace)}
+	return &api.Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("Workspace '%s' not found; there is one, %s", name, workspace)}
 }

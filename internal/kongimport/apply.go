@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 // a plugin lets more through than it does in Kong. made is told how many more are.
 //
 // When the service does not answer, or ctx ends, what is left is not tried.
-func (c *Changes) Apply(ctx context.Context, client *admin.Client, made func(n int)) {
+func (c *Changes) Apply(ctx context.Context, client *api.Client, made func(n int)) {
 	a := applying{ctx: ctx, client: client, made: made}
 	for i := 0; i < len(c.Steps); {
 		n := c.alike(i)
@@ -54,7 +54,7 @@ func (c *Changes) alike(i int) int {
 // applying is one call of Apply. Its methods are safe for concurrent use.
 type applying struct {
 	ctx    context.Context //nolint:containedctx // it is that of the call
-	client *admin.Client
+	client *api.Client
 	made   func(int)
 
 	mu sync.Mutex
@@ -123,7 +123,7 @@ func (a *applying) batches(steps []Step) {
 
 func (a *applying) batch(steps []Step) {
 	failures, err := a.call(steps)
-	var p *admin.Problem
+	var p *api.Problem
 	if errors.As(err, &p) && p.Status == http.StatusRequestEntityTooLarge && len(steps) > 1 {
 		a.batch(steps[:len(steps)/2])
 		a.batch(steps[len(steps)/2:])
@@ -150,12 +150,12 @@ func (a *applying) call(steps []Step) ([]error, error) {
 	if err := a.goOn(); err != nil {
 		return nil, err
 	}
-	operations := make([]admin.Operation, len(steps))
+	operations := make([]api.Operation, len(steps))
 	for i := range steps {
 		operations[i] = steps[i].operation
 	}
 	failures, err := a.client.Batch(a.ctx, operations)
-	var p *admin.Problem
+	var p *api.Problem
 	switch isProblem := errors.As(err, &p); {
 	case err == nil || isProblem && p.Status == http.StatusRequestEntityTooLarge:
 		return failures, err
@@ -171,7 +171,7 @@ func (a *applying) call(steps []Step) ([]error, error) {
 
 // explained says of a failure what the status alone does not.
 func explained(s *Step, err error) error {
-	var p *admin.Problem
+	var p *api.Problem
 	if s.Kind == kindACL && errors.As(err, &p) && p.Status == http.StatusNotFound {
 		return errors.New("its consumer is not there")
 	}

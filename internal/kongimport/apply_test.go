@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // recorder is an admin API that takes everything but what it refuses.
@@ -93,7 +93,7 @@ func apply(t *testing.T, ctx context.Context, changes *Changes, r *recorder) int
 	t.Helper()
 	server := httptest.NewServer(r)
 	defer server.Close()
-	client, err := admin.NewClient(server.URL, "", server.Client())
+	client, err := api.NewClient(server.URL, "", server.Client())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestRunAgainItMakesOnlyWhatIsMissingAndSaysSo(t *testing.T) {
 	first := planned(t, crowd(300), &have)
 	for i := range first.Steps {
 		if s := &first.Steps[i]; s.Kind == kindConsumer && i%2 == 0 {
-			c, _ := s.operation.Body.(admin.Consumer)
+			c, _ := s.operation.Body.(api.Consumer)
 			have.Consumers = append(have.Consumers, c)
 		}
 	}

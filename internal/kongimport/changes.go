@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"unicode"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // An Action says what a step does, or has done.
@@ -42,12 +42,12 @@ type Step struct {
 	ID     string   `json:"id,omitempty"`
 	Notes  []string `json:"notes,omitempty"`
 	// Policies are what could be made instead of what has no counterpart.
-	Policies []admin.Policy `json:"policies,omitempty"`
+	Policies []api.Policy `json:"policies,omitempty"`
 
 	// operation does what Create says, where there may be many; make does elsewhere.
 	// The Vault token is in nothing else.
-	operation admin.Operation
-	make      func(context.Context, *admin.Client) error
+	operation api.Operation
+	make      func(context.Context, *api.Client) error
 	// failure is why a step failed.
 	failure error
 }

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // The kinds of entities that have a counterpart.
@@ -24,15 +24,15 @@ const (
 
 // Existing is what there is already.
 type Existing struct {
-	Vaults    []admin.Vault
-	Consumers []admin.Consumer
-	ACLs      []admin.ACL
-	Plugins   []admin.Plugin
-	Policies  []admin.Policy
+	Vaults    []api.Vault
+	Consumers []api.Consumer
+	ACLs      []api.ACL
+	Plugins   []api.Plugin
+	Policies  []api.Policy
 }
 
 // Read asks for what there is already.
-func Read(ctx context.Context, c *admin.Client) (*Existing, error) {
+func Read(ctx context.Context, c *api.Client) (*Existing, error) {
 	var e Existing
 	var err error
 	if e.Vaults, err = c.Vaults.List(ctx); err != nil {
@@ -58,7 +58,7 @@ func Plan(f *File, have *Existing) *Changes {
 	p := planner{
 		file: f, changes: &Changes{Steps: []Step{}},
 		have:      Existing{Vaults: slices.Clone(have.Vaults), Plugins: slices.Clone(have.Plugins), Policies: slices.Clone(have.Policies)},
-		consumers: map[string]admin.Consumer{}, acls: map[string]admin.ACL{},
+		consumers: map[string]api.Consumer{}, acls: map[string]api.ACL{},
 		policies: len(have.Policies),
 	}
 	for _, c := range have.Consumers {
@@ -93,10 +93,10 @@ type planner struct {
 	have Existing
 	// consumers are by id, username and custom_id; acls by id, and by consumer
 	// and group.
-	consumers map[string]admin.Consumer
-	acls      map[string]admin.ACL
+	consumers map[string]api.Consumer
+	acls      map[string]api.ACL
 	// proposed are policies that could be made by hand.
-	proposed []admin.Policy
+	proposed []api.Policy
 	// policies is how many there are; behind these, have has those that will be made.
 	policies int
 	// nameless counts consumers that are made and have no id in the file.
@@ -104,7 +104,7 @@ type planner struct {
 	changes  *Changes
 }
 
-func (p *planner) knowConsumer(c admin.Consumer) {
+func (p *planner) knowConsumer(c api.Consumer) {
 	p.consumers["id="+c.ID] = c
 	if c.Username != nil {
 		p.consumers["username="+*c.Username] = c
@@ -114,7 +114,7 @@ func (p *planner) knowConsumer(c admin.Consumer) {
 	}
 }
 
-func (p *planner) knowACL(a admin.ACL) {
+func (p *planner) knowACL(a api.ACL) {
 	if a.ID != "" {
 		p.acls["id="+a.ID] = a
 	}
@@ -194,14 +194,14 @@ func ignored(more ...string) []string {
 
 func (p *planner) vault(o object) {
 	r := readerOf(o, "")
-	v := admin.Vault{
+	v := api.Vault{
 		ID: r.id(), Name: r.text("name"), Protocol: r.text("protocol"), Host: r.text("host"), Port: r.integer("port"),
 		Mount: r.text("mount"), Prefix: r.optional("prefix"), KV: cmp.Or(r.text("kv"), "v1"), Namespace: r.optional("namespace"),
 	}
 	token, usable := vaultToken(r)
 	s := Step{Action: Create, Kind: kindVault, Name: cmp.Or(v.Name, v.ID), ID: v.ID, Notes: r.unread(ignored("tags")...)}
 	defer func() { p.add(&s) }()
-	if at := slices.IndexFunc(p.have.Vaults, func(h admin.Vault) bool { return v.ID != "" && h.ID == v.ID || v.Name != "" && h.Name == v.Name }); at >= 0 && len(r.problems) == 0 {
+	if at := slices.IndexFunc(p.have.Vaults, func(h api.Vault) bool { return v.ID != "" && h.ID == v.ID || v.Name != "" && h.Name == v.Name }); at >= 0 && len(r.problems) == 0 {
 		var d differences
 		h := p.have.Vaults[at]
 		d.id(v.ID, h.ID)
@@ -236,7 +236,7 @@ func (p *planner) vault(o object) {
 		s.needs("needs a token: vault-authz vault create " + vaultArguments(&v))
 		return
 	}
-	s.make = func(ctx context.Context, c *admin.Client) error {
+	s.make = func(ctx context.Context, c *api.Client) error {
 		made := v
 		made.VaultToken = token
 		_, err := c.Vaults.Create(ctx, made)
@@ -258,7 +258,7 @@ func vaultToken(r *reader) (string, bool) {
 }
 
 // vaultArguments are the arguments of the command that makes a vault object.
-func vaultArguments(v *admin.Vault) string {
+func vaultArguments(v *api.Vault) string {
 	words := []string{quoted(v.Name)}
 	if v.ID != "" {
 		words = append(words, "--id", v.ID)
@@ -287,7 +287,7 @@ func quoted(s string) string {
 
 func (p *planner) consumer(o object) {
 	r := readerOf(o, "")
-	c := admin.Consumer{ID: r.id(), Username: r.optional("username"), CustomID: r.optional("custom_id"), Tags: r.list("tags")}
+	c := api.Consumer{ID: r.id(), Username: r.optional("username"), CustomID: r.optional("custom_id"), Tags: r.list("tags")}
 	// What hangs on a consumer has steps of its own.
 	var nested []string
 	for name, value := range o {
@@ -333,13 +333,13 @@ func (p *planner) consumer(o object) {
 		s.ID = c.ID
 		p.nameless++
 	}
-	s.operation = admin.CreateConsumer(c)
+	s.operation = api.CreateConsumer(c)
 	p.knowConsumer(c)
 }
 
 // findConsumer finds a consumer that exists or will be made: by its id if there
 // is one, since another consumer with its name must not get its groups.
-func (p *planner) findConsumer(value any) (admin.Consumer, bool) {
+func (p *planner) findConsumer(value any) (api.Consumer, bool) {
 	wanted := refer(value, "username")
 	key := "username=" + wanted.name
 	if wanted.id != "" {
@@ -352,7 +352,7 @@ func (p *planner) findConsumer(value any) (admin.Consumer, bool) {
 
 func (p *planner) acl(a acl) {
 	r := readerOf(a.fields, "")
-	m := admin.ACL{ID: r.id(), Group: r.text("group"), Tags: r.list("tags")}
+	m := api.ACL{ID: r.id(), Group: r.text("group"), Tags: r.list("tags")}
 	who := cmp.Or(refer(a.consumer, "username", "custom_id").String(), "?")
 	s := Step{Action: Create, Kind: kindACL, Name: who + ": " + m.Group, ID: m.ID, Notes: r.unread(ignored("consumer")...)}
 	defer func() { p.add(&s) }()
@@ -375,12 +375,12 @@ func (p *planner) acl(a acl) {
 		var d differences
 		d.id(m.ID, h.ID)
 		d.add("group", m.Group, h.Group)
-		d.add("consumer", &admin.Ref{ID: consumer.ID}, h.Consumer)
+		d.add("consumer", &api.Ref{ID: consumer.ID}, h.Consumer)
 		d.set("tags", m.Tags, h.Tags)
 		s.compared(d)
 		return
 	}
-	s.operation = admin.AddToGroup(consumer.ID, m)
-	m.Consumer = &admin.Ref{ID: consumer.ID}
+	s.operation = api.AddToGroup(consumer.ID, m)
+	m.Consumer = &api.Ref{ID: consumer.ID}
 	p.knowACL(m)
 }

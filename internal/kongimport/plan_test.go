@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 const (
@@ -25,13 +25,13 @@ func existing() *Existing {
 	yes, alice := true, "alice"
 	name := "vault-auth"
 	return &Existing{
-		Vaults:    []admin.Vault{{ID: vaultID, Name: "main", Protocol: "https", Host: "vault.internal", Port: 8200, Mount: "kong-auth", KV: "v1", VaultToken: "[redacted]"}},
-		Consumers: []admin.Consumer{{ID: aliceID, Username: &alice, Tags: []string{"b", "a"}}},
-		ACLs:      []admin.ACL{{ID: groupID, Group: "gold", Consumer: &admin.Ref{ID: aliceID}}},
-		Plugins: []admin.Plugin{{ID: pluginID, Name: "vault-auth", InstanceName: &name, Config: admin.PluginConfig{
-			Vault: &admin.Ref{ID: vaultID}, AccessTokenName: admin.Names{"access_token"}, SecretTokenName: admin.Names{"secret_token"}, HideCredentials: &yes, RunOnPreflight: &yes,
+		Vaults:    []api.Vault{{ID: vaultID, Name: "main", Protocol: "https", Host: "vault.internal", Port: 8200, Mount: "kong-auth", KV: "v1", VaultToken: "[redacted]"}},
+		Consumers: []api.Consumer{{ID: aliceID, Username: &alice, Tags: []string{"b", "a"}}},
+		ACLs:      []api.ACL{{ID: groupID, Group: "gold", Consumer: &api.Ref{ID: aliceID}}},
+		Plugins: []api.Plugin{{ID: pluginID, Name: "vault-auth", InstanceName: &name, Config: api.PluginConfig{
+			Vault: &api.Ref{ID: vaultID}, AccessTokenName: api.Names{"access_token"}, SecretTokenName: api.Names{"secret_token"}, HideCredentials: &yes, RunOnPreflight: &yes,
 		}}},
-		Policies: []admin.Policy{{ID: pluginID, Name: "vault-auth", Default: &yes}},
+		Policies: []api.Policy{{ID: pluginID, Name: "vault-auth", Default: &yes}},
 	}
 }
 
@@ -189,7 +189,7 @@ create acl zed: gold
 		{
 			name: "a consumer without an id is the one of its name, or the one that was made of it",
 			file: "consumers:\n- username: alice\n  tags: [a, b]\n- username: zed\n",
-			have: &Existing{Consumers: append(existing().Consumers, admin.Consumer{ID: "fc0d4cee-e61a-5311-9a30-024e16171ff2", Username: ref("renamed")})},
+			have: &Existing{Consumers: append(existing().Consumers, api.Consumer{ID: "fc0d4cee-e61a-5311-9a30-024e16171ff2", Username: ref("renamed")})},
 			want: `
 equal consumer alice
 differs consumer zed | username is "zed" in the file and "renamed" here
@@ -262,8 +262,8 @@ plugins:
 - {name: acl, config: {allow: [gold]}}
 `,
 			have: &Existing{
-				Consumers: []admin.Consumer{{ID: aliceID, Username: ref("alice"), Tags: []string{"a", "prod", "team-a"}}},
-				ACLs:      []admin.ACL{{ID: groupID, Group: "gold", Consumer: &admin.Ref{ID: aliceID}, Tags: []string{"prod"}}},
+				Consumers: []api.Consumer{{ID: aliceID, Username: ref("alice"), Tags: []string{"a", "prod", "team-a"}}},
+				ACLs:      []api.ACL{{ID: groupID, Group: "gold", Consumer: &api.Ref{ID: aliceID}, Tags: []string{"prod"}}},
 			},
 			want: `
 equal consumer alice ce67c25e
@@ -303,7 +303,7 @@ create plugin vault-auth
 			file: `{"_info":{"select_tags":["t"]},"routes":[{"paths":["/a"]},{"name":"b","paths":["/b"]},{"name":"c","paths":["/c"]}],` +
 				`"plugins":[{"name":"vault-auth","service":null,"route":{"name":"b"},"config":{"vault":{"id":"` + vaultID + `"},"tokens_in_body":true,"hide_credentials":true}},` +
 				`{"name":"vault-auth","route":{"name":"c"},"config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}}]}`,
-			have: &Existing{Vaults: existing().Vaults, Policies: []admin.Policy{{Name: "c"}}},
+			have: &Existing{Vaults: existing().Vaults, Policies: []api.Policy{{Name: "c"}}},
 			want: `
 left plugin vault-auth (route b) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route b: Envoy cannot take tokens out of a body, so the upstream would see them; if it must not, leave out tokens_in_body and body_credentials_visible | {"name":"b","paths":["/b"],"vault":{"id":"` + vaultID + `"},"tokens_in_body":true,"body_credentials_visible":true,"hide_credentials":true,"tags":["t"]}
 left plugin vault-auth (route c) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route c: there is a policy with that name already
@@ -404,7 +404,7 @@ needs plugin vault-auth | Envoy cannot take tokens out of a body: write config.b
 		{
 			name: "vault-auth is not made without the acl that it has in Kong",
 			file: `{"plugins":[{"name":"vault-auth","config":{"vault":"main","hide_credentials":true}},{"name":"acl","config":{"allow":["staff"]}}]}`,
-			have: &Existing{Vaults: existing().Vaults, Plugins: []admin.Plugin{{ID: groupID, Name: "acl", Config: admin.PluginConfig{Allow: []string{"staff", "guests"}}}}},
+			have: &Existing{Vaults: existing().Vaults, Plugins: []api.Plugin{{ID: groupID, Name: "acl", Config: api.PluginConfig{Allow: []string{"staff", "guests"}}}}},
 			want: `
 differs plugin acl | config.allow is ["staff"] in the file and ["guests","staff"] here
 needs plugin vault-auth | needs the acl plugin as it is in the file first: without it, more would get in
@@ -444,7 +444,7 @@ differs plugin vault-auth | instance_name is "b" in the file and null here
 
 func TestAPlanLeavesWhatExistsAsItIs(t *testing.T) {
 	t.Parallel()
-	have := &Existing{Vaults: make([]admin.Vault, 0, 8)}
+	have := &Existing{Vaults: make([]api.Vault, 0, 8)}
 	planned(t, vaultJSON, have)
 	if len(have.Vaults) != 0 || have.Vaults[:1][0].Name != "" {
 		t.Errorf("the plan wrote into what exists: %+v", have.Vaults[:1])

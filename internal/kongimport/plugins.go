@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // The plugins that have a counterpart.
@@ -73,7 +73,7 @@ func (p *planner) plugins() {
 // global plans a plugin that governs everything.
 func (p *planner) global(pl plugin) {
 	r := readerOf(pl.fields, "")
-	wanted := admin.Plugin{ID: r.id(), Name: r.text("name"), InstanceName: r.optional("instance_name"), Tags: r.list("tags")}
+	wanted := api.Plugin{ID: r.id(), Name: r.text("name"), InstanceName: r.optional("instance_name"), Tags: r.list("tags")}
 	for _, name := range []string{"config", "enabled", "protocols", "_config"} {
 		r.read[name] = true
 	}
@@ -94,7 +94,7 @@ func (p *planner) global(pl plugin) {
 		c.needs = cmp.Or(c.needs, "Envoy cannot take tokens out of a body: write config.body_credentials_visible: true into the file if the upstream may see them, or leave out config.tokens_in_body")
 	}
 	if policy := cmp.Or(text(wanted.InstanceName), vaultAuth); wanted.Name == vaultAuth &&
-		slices.ContainsFunc(p.have.Policies, func(h admin.Policy) bool { return h.Name == policy }) {
+		slices.ContainsFunc(p.have.Policies, func(h api.Policy) bool { return h.Name == policy }) {
 		s.compared([]string{fmt.Sprintf("there is another policy with the name %q", policy)})
 		return
 	}
@@ -105,14 +105,14 @@ func (p *planner) global(pl plugin) {
 		s.needs(c.needs)
 		return
 	}
-	s.make = func(ctx context.Context, client *admin.Client) error {
+	s.make = func(ctx context.Context, client *api.Client) error {
 		_, err := client.Plugins.Create(ctx, wanted)
 		return err
 	}
 	p.have.Plugins = append(p.have.Plugins, wanted)
 	if wanted.Name == vaultAuth {
 		yes := true
-		p.have.Policies = append(p.have.Policies, admin.Policy{ID: wanted.ID, Name: cmp.Or(text(wanted.InstanceName), vaultAuth), Default: &yes})
+		p.have.Policies = append(p.have.Policies, api.Policy{ID: wanted.ID, Name: cmp.Or(text(wanted.InstanceName), vaultAuth), Default: &yes})
 	}
 }
 
@@ -136,7 +136,7 @@ func protocolNotes(value any) []string {
 
 // findPlugin finds the plugin with the id, else the one that governs everything
 // already.
-func (p *planner) findPlugin(wanted *admin.Plugin) (*admin.Plugin, bool) {
+func (p *planner) findPlugin(wanted *api.Plugin) (*api.Plugin, bool) {
 	for i := range p.have.Plugins {
 		if h := &p.have.Plugins[i]; wanted.ID != "" && h.ID == wanted.ID {
 			return h, true
@@ -150,13 +150,13 @@ func (p *planner) findPlugin(wanted *admin.Plugin) (*admin.Plugin, bool) {
 	return nil, false
 }
 
-func (p *planner) isDefault(h *admin.Plugin) bool {
-	return slices.ContainsFunc(p.have.Policies, func(d admin.Policy) bool {
+func (p *planner) isDefault(h *api.Plugin) bool {
+	return slices.ContainsFunc(p.have.Policies, func(d api.Policy) bool {
 		return d.ID == h.ID && d.Default != nil && *d.Default
 	})
 }
 
-func (p *planner) pluginDifferences(kong, here *admin.Plugin) []string {
+func (p *planner) pluginDifferences(kong, here *api.Plugin) []string {
 	var d differences
 	d.id(kong.ID, here.ID)
 	d.add("name", kong.Name, here.Name)
@@ -209,7 +209,7 @@ func orNames(names []string, byDefault string) []string {
 
 // A configuration is what a plugin's config means.
 type configuration struct {
-	plugin admin.PluginConfig
+	plugin api.PluginConfig
 	needs  string
 	// visible says that the upstream would see tokens that are to be hidden, and
 	// nobody has said that it may.
@@ -251,7 +251,7 @@ func (c *configuration) acl(r *reader) {
 }
 
 func (p *planner) vaultAuth(c *configuration, r *reader) {
-	c.plugin = admin.PluginConfig{
+	c.plugin = api.PluginConfig{
 		AccessTokenName: r.names("access_token_name"), SecretTokenName: r.names("secret_token_name"),
 		TokensInBody: r.boolean("tokens_in_body"), HideCredentials: r.boolean("hide_credentials"),
 		Anonymous: r.optional("anonymous"), RunOnPreflight: r.boolean("run_on_preflight"),
@@ -259,12 +259,12 @@ func (p *planner) vaultAuth(c *configuration, r *reader) {
 	}
 	vault := refer(r.value("vault"), "name")
 	if vault.id != "" {
-		c.plugin.Vault = &admin.Ref{ID: vault.id}
+		c.plugin.Vault = &api.Ref{ID: vault.id}
 	}
-	if at := slices.IndexFunc(p.have.Vaults, func(v admin.Vault) bool { return vault.meets(reference{v.ID, v.Name}) }); at < 0 {
+	if at := slices.IndexFunc(p.have.Vaults, func(v api.Vault) bool { return vault.meets(reference{v.ID, v.Name}) }); at < 0 {
 		c.needs = p.needsVault(vault)
 	} else {
-		c.plugin.Vault = &admin.Ref{ID: p.have.Vaults[at].ID}
+		c.plugin.Vault = &api.Ref{ID: p.have.Vaults[at].ID}
 	}
 	if c.plugin.Anonymous != nil && c.needs == "" {
 		if _, known := p.findConsumer(*c.plugin.Anonymous); !known {

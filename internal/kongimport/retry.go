@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 const (
@@ -34,7 +34,7 @@ type Reporter interface {
 // when Vault changes its leader: it asks for what there is, since a call without an
 // answer may have taken effect, and makes what is missing then. It gives up when for a
 // minute nothing could be made.
-func (c *Changes) Make(ctx context.Context, client *admin.Client, f *File, r Reporter) {
+func (c *Changes) Make(ctx context.Context, client *api.Client, f *File, r Reporter) {
 	c.Apply(ctx, client, r.Made)
 	pause, last := firstPause, time.Now()
 	for why := c.passing(); why != nil && time.Since(last) < patience; {
@@ -64,10 +64,10 @@ func (c *Changes) Make(ctx context.Context, client *admin.Client, f *File, r Rep
 
 // Await is Read, and waits for up to a minute for a service that is there and cannot
 // answer. One that is not there is an error at once: the URL may be wrong.
-func Await(ctx context.Context, client *admin.Client, r Reporter) (*Existing, error) {
+func Await(ctx context.Context, client *api.Client, r Reporter) (*Existing, error) {
 	for pause, began := firstPause, time.Now(); ; pause = min(2*pause, longestPause) {
 		have, err := Read(ctx, client)
-		var p *admin.Problem
+		var p *api.Problem
 		if !errors.As(err, &p) || !passing(err) || time.Since(began) >= patience {
 			return have, err
 		}
@@ -112,7 +112,7 @@ func (c *Changes) passing() error {
 // passing says whether a call may do better in a moment: the service, or Vault behind
 // it, is not there, or has too much to do.
 func passing(err error) bool {
-	var p *admin.Problem
+	var p *api.Problem
 	if errors.As(err, &p) {
 		switch p.Status {
 		case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusGatewayTimeout:

@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // A flaky service keeps what is made, and does not always answer.
@@ -97,7 +97,7 @@ func (l *told) Waiting(_ error, pause time.Duration) { l.pauses = append(l.pause
 func made(t *testing.T, ctx context.Context, f *flaky, file string) (*Changes, *told) {
 	t.Helper()
 	f.made = map[string][]json.RawMessage{}
-	client, err := admin.NewClient("http://service", "", &http.Client{Transport: f})
+	client, err := api.NewClient("http://service", "", &http.Client{Transport: f})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestAServiceThatCannotAnswerYetIsWaitedForAndOneThatIsNotThereIsNot(t *test
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				client, err := admin.NewClient("http://service", "", &http.Client{Transport: outage(false, test.broken, test.status, test.back)})
+				client, err := api.NewClient("http://service", "", &http.Client{Transport: outage(false, test.broken, test.status, test.back)})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // scoped says what could be made instead of a plugin for some routes only: a
@@ -78,7 +78,7 @@ func (p *planner) proposeFor(s *Step, at int, r *route) {
 		}
 		s.Notes = append(s.Notes, fmt.Sprintf("until that policy is there, route %s is governed without this acl", where))
 	}
-	if name := describe(r.fields); slices.ContainsFunc(p.have.Policies[:p.policies], func(h admin.Policy) bool { return h.Name == name }) {
+	if name := describe(r.fields); slices.ContainsFunc(p.have.Policies[:p.policies], func(h api.Policy) bool { return h.Name == name }) {
 		s.Notes = append(s.Notes, fmt.Sprintf("route %s: there is a policy with that name already", where))
 		return
 	}
@@ -99,7 +99,7 @@ func (p *planner) proposeFor(s *Step, at int, r *route) {
 // free is a name that no policy has.
 func (p *planner) free(name string) string {
 	taken := func(name string) bool {
-		has := func(h admin.Policy) bool { return h.Name == name }
+		has := func(h api.Policy) bool { return h.Name == name }
 		return slices.ContainsFunc(p.have.Policies, has) || slices.ContainsFunc(p.proposed, has)
 	}
 	first := name
@@ -111,9 +111,9 @@ func (p *planner) free(name string) string {
 
 // tieOf says whether nothing would decide between a policy and those that there
 // are, or were proposed: Kong's routes may differ in what policies do not have.
-func (p *planner) tieOf(policy *admin.Policy) *authz.Tie {
+func (p *planner) tieOf(policy *api.Policy) *authz.Tie {
 	policies := []authz.Policy{*policy.Selection()}
-	for _, others := range [][]admin.Policy{p.have.Policies, p.proposed} {
+	for _, others := range [][]api.Policy{p.have.Policies, p.proposed} {
 		for i := range others {
 			if others[i].Name != policy.Name {
 				policies = append(policies, *others[i].Selection())
@@ -130,10 +130,10 @@ func (p *planner) tieOf(policy *admin.Policy) *authz.Tie {
 
 // proposal is the policy that does for a route what its plugins do in Kong, nil
 // if none does nearly the same.
-func (p *planner) proposal(r *route, auth, limits int) (*admin.Policy, []string) {
+func (p *planner) proposal(r *route, auth, limits int) (*api.Policy, []string) {
 	c := p.config(p.file.plugins[auth])
 	notes := slices.Concat(c.problems, c.notes)
-	policy := admin.Policy{
+	policy := api.Policy{
 		Name:  cmp.Or(describe(r.fields), nameOf(p.file.plugins[auth].fields["instance_name"]), vaultAuth),
 		Vault: c.plugin.Vault, AccessTokenName: c.plugin.AccessTokenName, SecretTokenName: c.plugin.SecretTokenName,
 		TokensInBody: c.plugin.TokensInBody, HideCredentials: c.plugin.HideCredentials,
@@ -155,7 +155,7 @@ func (p *planner) proposal(r *route, auth, limits int) (*admin.Policy, []string)
 		if a.needs != "" || len(a.problems) > 0 {
 			return nil, append(notes, cmp.Or(a.needs, "the acl cannot be read"))
 		}
-		policy.ACL = &admin.PolicyACL{Allow: a.plugin.Allow, Deny: a.plugin.Deny}
+		policy.ACL = &api.PolicyACL{Allow: a.plugin.Allow, Deny: a.plugin.Deny}
 		policy.HideGroupsHeader = a.plugin.HideGroupsHeader
 	}
 	selects := readerOf(r.fields, "")

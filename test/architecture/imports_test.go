@@ -24,12 +24,13 @@ func mayImport() map[string][]string {
 		"vaultkv/login":       {"internal/backoff", "internal/kvpath"},
 		"envoy":               {"authz"},
 		"internal/state":      {"authz"},
-		"internal/admin":      {"authz", "internal/clientcert", "internal/state", "internal/tlsfiles"},
+		"internal/api":        {"authz"},
+		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/state", "internal/tlsfiles"},
 		"internal/server":     {"internal/tlsfiles"},
-		"internal/kongimport": {"authz", "internal/admin"},
-		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/clientcert", "internal/logging", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
-		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/clientcert", "internal/config", "internal/heap", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
-		"internal/cli":        {"authz", "envoy", "internal/admin", "internal/app", "internal/clientcert", "internal/config", "internal/kongimport", "internal/tlsfiles", "internal/version"},
+		"internal/kongimport": {"authz", "internal/api"},
+		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/api", "internal/clientcert", "internal/logging", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
+		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/clientcert", "internal/config", "internal/heap", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
+		"internal/cli":        {"authz", "envoy", "internal/admin", "internal/api", "internal/app", "internal/clientcert", "internal/config", "internal/kongimport", "internal/tlsfiles", "internal/version"},
 		"cmd/vault-authz":     {"internal/cli"},
 	}
 }

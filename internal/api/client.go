@@ -1,4 +1,4 @@
-package admin
+package api
 
 import (
 	"bytes"
@@ -11,31 +11,6 @@ import (
 	"net/url"
 	"strings"
 )
-
-// Names is one name, or a list of them; one is written as Kong does, without a
-// list.
-type Names []string
-
-// MarshalJSON implements [json.Marshaler].
-func (n Names) MarshalJSON() ([]byte, error) {
-	if len(n) == 1 {
-		return json.Marshal(n[0])
-	}
-	return json.Marshal([]string(n))
-}
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (n *Names) UnmarshalJSON(raw []byte) error {
-	var one string
-	if len(raw) > 0 && raw[0] == '"' {
-		if err := json.Unmarshal(raw, &one); err != nil {
-			return err
-		}
-		*n = Names{one}
-		return nil
-	}
-	return json.Unmarshal(raw, (*[]string)(n))
-}
 
 // A Client calls the API. Its errors are [*Problem] where the API answered with
 // one; they hold no secret. It is safe for concurrent use.
@@ -123,6 +98,9 @@ func AddToGroup(consumer string, acl ACL) Operation {
 	return Operation{http.MethodPost, groupsPath(consumer), unbound(acl)}
 }
 
+// MaxOperations is how many operations a batch may have.
+const MaxOperations = 1000
+
 // An Operation is a change that is made in a [Client.Batch].
 type Operation struct {
 	Method string `json:"method"`
@@ -135,7 +113,10 @@ type Operation struct {
 // set where the outcome of none of them is known.
 func (c *Client) Batch(ctx context.Context, operations []Operation) (failures []error, err error) {
 	answer, err := send[struct {
-		Answers []outcome `json:"answers"`
+		Answers []struct {
+			Status int             `json:"status"`
+			Body   json.RawMessage `json:"body,omitempty"`
+		} `json:"answers"`
 	}](ctx, c, http.MethodPost, "/batch", map[string]any{"operations": operations})
 	if err != nil {
 		return nil, err
@@ -286,7 +267,7 @@ func (c *Client) do(ctx context.Context, method, path string, body, out any) err
 		return errors.New("making the request: the id or name cannot be part of a URL")
 	}
 	if body != nil {
-		r.Header.Set("Content-Type", typeJSON)
+		r.Header.Set("Content-Type", "application/json")
 	}
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
