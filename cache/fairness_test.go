@@ -177,7 +177,7 @@ type flood struct {
 
 // TestFloodDoesNotKeepKeysOutThatComeAgain is for good keys that are not held: after a
 // restart, say. Each is tried five times, once a second, beside made-up ones, with the
-// default limits. The figures are those of docs/explanation/failures.md.
+// default limits. The figures are those of docs/explanation/cache.md.
 func TestFloodDoesNotKeepKeysOutThatComeAgain(t *testing.T) {
 	t.Parallel()
 	for _, f := range []flood{
