@@ -136,6 +136,72 @@ func TestLinksOfTheDocumentsResolve(t *testing.T) {
 	}
 }
 
+// The page that everybody reads first stays short.
+func TestReadmeIsOnePage(t *testing.T) {
+	t.Parallel()
+	const most = 150
+	raw, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(raw), "\n"); lines > most {
+		t.Errorf("README.md has %d lines, want at most %d: move text into docs/", lines, most)
+	}
+}
+
+// Each page is found from the table of contents.
+func TestTableOfContentsHasEveryPage(t *testing.T) {
+	t.Parallel()
+	contents := read(t, "docs/README.md")
+	for _, name := range pages(t) {
+		if !strings.HasPrefix(name, "docs/") || name == contents.name {
+			continue
+		}
+		if !slices.Contains(contents.links, strings.TrimPrefix(name, "docs/")) {
+			t.Errorf("docs/README.md has no link to %s", name)
+		}
+	}
+}
+
+// A metric has a line of its own in the reference, and what has one is a metric.
+func TestReferenceHasEveryMetric(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join(root, "docs/reference/metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(vault_authz_[a-z_]+)` ").FindAllStringSubmatch(string(raw), -1) {
+		documented[row[1]] = true
+	}
+	// It is a field of an answer of the admin API.
+	counted := map[string]bool{"vault_authz_version": true}
+	quoted := regexp.MustCompile(`"(vault_authz_[a-z_]+)"`)
+	for _, folder := range []string{"authz", "cache", "envoy", "vaultkv", "internal"} {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(name string, _ fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			code, err := os.ReadFile(name)
+			for _, metric := range quoted.FindAllStringSubmatch(string(code), -1) {
+				if !counted[metric[1]] && !documented[metric[1]] {
+					t.Errorf("%s: the metric %s has no line in docs/reference/metrics.md", name, metric[1])
+				}
+				counted[metric[1]] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for metric := range documented {
+		if !counted[metric] {
+			t.Errorf("docs/reference/metrics.md has the metric %s, which nothing counts", metric)
+		}
+	}
+}
+
 // Errors, help, comments and examples name pages in their text.
 func TestPagesThatOtherFilesNameAreThere(t *testing.T) {
 	t.Parallel()
