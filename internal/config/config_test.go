@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -314,25 +315,55 @@ func TestShowIsWhatParseTakesAndHasNoSecret(t *testing.T) {
 	}
 }
 
-func TestTableInTheReadmeIsTheCodes(t *testing.T) {
+// documented is the page that describes the configuration.
+const documented = "docs/reference/configuration.md"
+
+func TestTablesOfTheDocumentAreTheCodes(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	page := readPage(t, documented)
 	for _, part := range []struct{ name, want string }{
 		{"settings", Reference()},
 		{"variables", VariableTable()},
 	} {
-		_, rest, found := strings.Cut(string(readme), "<!-- "+part.name+": begin -->\n")
+		_, rest, found := strings.Cut(page, "<!-- "+part.name+": begin -->\n")
 		table, _, ended := strings.Cut(rest, "<!-- "+part.name+": end -->")
 		if !found || !ended {
-			t.Fatalf("README.md has no table of %s", part.name)
+			t.Fatalf("%s has no table of %s", documented, part.name)
 		}
 		if diff := cmp.Diff(part.want, table); diff != "" {
-			t.Errorf("README.md, %s: take over the output of `vault-authz config reference` (-code +README):\n%s", part.name, diff)
+			t.Errorf("%s, %s: take over the output of `vault-authz config reference` (-code +document):\n%s", documented, part.name, diff)
 		}
 	}
+}
+
+func TestConfigurationsOfTheDocumentsAreAccepted(t *testing.T) {
+	t.Parallel()
+	block := regexp.MustCompile("(?ms)^ *```yaml\n(.*?)^ *```$")
+	for _, name := range []string{"README.md", documented, "docs/tutorials/envoy-and-vault.md", "docs/tutorials/from-kong.md"} {
+		found := 0
+		for _, b := range block.FindAllStringSubmatch(readPage(t, name), -1) {
+			// Others are for Envoy, or a part of a configuration.
+			if !strings.Contains("\n"+b[1], "\nvaults:") {
+				continue
+			}
+			found++
+			if _, err := Parse([]byte(b[1]), nil); err != nil {
+				t.Errorf("%s: %v\nin\n%s", name, err, b[1])
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s has no configuration", name)
+		}
+	}
+}
+
+func readPage(t *testing.T, name string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
 }
 
 func TestLoadNamesTheFile(t *testing.T) {

@@ -20,7 +20,7 @@ type Variable struct {
 }
 
 // Variables lists them all. The same list drives the code, the help text and
-// the README.
+// docs/reference/configuration.md.
 func Variables() []Variable {
 	return []Variable{
 		{"VAULT_AUTHZ_LISTEN_GRPC", "listen.grpc", text(func(c *Config) *string { return &c.Listen.GRPC })},

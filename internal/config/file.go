@@ -11,7 +11,7 @@ import (
 )
 
 // file is the YAML document. A pointer that is nil takes the default. The doc
-// tags make the reference in the README: "kind: effect".
+// tags make docs/reference/configuration.md: "kind: effect".
 type file struct {
 	Listen        listenSection   `yaml:"listen"`
 	AddressesFile string          `yaml:"addresses_file,omitempty" doc:"path: where the addresses that are listened on are written (JSON), once they are open"`

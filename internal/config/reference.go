@@ -11,8 +11,8 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// Reference returns the table of all settings in Markdown. The README's copy is
-// held to it by a test.
+// Reference returns the table of all settings in Markdown. A test holds the
+// copy in docs/reference/configuration.md to it.
 func Reference() string {
 	c := Default()
 	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}

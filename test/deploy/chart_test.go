@@ -334,7 +334,7 @@ func TestTheConfigMapOfEachExampleIsValid(t *testing.T) {
 
 func TestTheAlertsOfTheChartNameMetricsThatThereAre(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	documented, err := os.ReadFile("../../docs/reference/metrics.md")
 	must(t, err)
 	groups, err := yaml.Marshal(objects(t, "--values", example("everything"))["PrometheusRule"].at("spec.groups"))
 	must(t, err)
@@ -343,8 +343,8 @@ func TestTheAlertsOfTheChartNameMetricsThatThereAre(t *testing.T) {
 		t.Fatalf("the alerts name %d metrics, want 5 or more", len(named))
 	}
 	for _, metric := range named {
-		if !bytes.Contains(readme, []byte("`"+string(metric)+"`")) {
-			t.Errorf("%s is not among the metrics of the README", metric)
+		if !bytes.Contains(documented, []byte("`"+string(metric)+"`")) {
+			t.Errorf("%s is not among the metrics of docs/reference/metrics.md", metric)
 		}
 	}
 }

@@ -425,7 +425,7 @@ func TestEnvoyDecidesWhereTheServiceIsGone(t *testing.T) {
 			if n := w.upstream.Reached("/alone"); n != reached {
 				t.Errorf("%d more requests reached the upstream", n-reached)
 			}
-			// The reason why the README advises against failure_mode_allow.
+			// The reason why docs/how-to/envoy.md advises against failure_mode_allow.
 			a := w.send(t, onOpen, protocols()[0], r)
 			if a.echo == nil || len(a.echo.Headers["x-envoy-auth-failure-mode-allowed"]) == 0 {
 				t.Errorf("with failure_mode_allow: status = %d, echo %+v, want it let through and marked", a.status, a.echo)
