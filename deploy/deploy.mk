@@ -6,28 +6,28 @@ CHART   := deploy/chart/vault-authz
 
 .PHONY: deploy-tools
 deploy-tools: ## build what packs and checks deploy/ into .tools
-	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)' nfpm kubeconform helm
+	@$(FETCH) nfpm kubeconform helm
 
 .PHONY: packages
 packages: ## deb and rpm into dist/ (VERSION=1.2.3 ARCH=amd64)
-	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)' nfpm
+	@$(FETCH) nfpm
 	@CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags='-s -w' -o dist/$(ARCH)/vault-authz ./cmd/vault-authz
 	@NFPM='$(TOOLS)/bin/nfpm' OS=linux ARCH=$(ARCH) VERSION=$(VERSION) BINARY=dist/$(ARCH)/vault-authz deploy/package/pack.sh dist/
 
 .PHONY: manifests
 manifests: ## write deploy/kubernetes from the chart
-	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)' helm
+	@$(FETCH) helm
 	@'$(TOOLS)/bin/helm' template vault-authz $(CHART) --namespace vault-authz --kube-version 1.37.2 --values $(CHART)/ci/minimal-values.yaml > deploy/kubernetes/vault-authz.yaml
 
 .PHONY: mesh
 mesh: tools deploy-tools ## what of deploy/ takes minutes to build: the chart with Helm 4 (more to come)
-	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)' helm4
+	@$(FETCH) helm4
 	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' go test -count=1 -run 'Chart|Manifests|NetworkPolicy|Service|ConfigMap|Configuration' ./test/deploy/
 	@echo 'skipped: Istio, Envoy Gateway, a real API server, logins with a real TokenReview: see deploy/README.md'
 
 .PHONY: release-snapshot
 release-snapshot: ## the files of a release, unpublished, into dist/; twice, and compared
-	@$(PYTHON) test/tools/fetch.py --dir '$(TOOLS)' nfpm goreleaser
+	@$(FETCH) nfpm goreleaser
 	@'$(TOOLS)/bin/goreleaser' check
 	@NFPM='$(TOOLS)/bin/nfpm' '$(TOOLS)/bin/goreleaser' release --snapshot --clean --skip=publish
 	@cp dist/checksums.txt '$(TOOLS)/checksums.txt'

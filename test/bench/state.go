@@ -75,7 +75,7 @@ func stateOn(ctx context.Context, b *bench, name, binary string) ([]row, error) 
 	}
 	p := &pair{b: b, dir: dir, group: fmt.Sprintf("(g) %d consumers with a group each, two replicas on %s", b.consumers, name)}
 	if name == "OpenBao" {
-		p.vault, err = parts.StartOpenBao(ctx, binary, dir, "bench")
+		p.vault, err = parts.StartOpenBao(ctx, parts.VaultConfig{Binary: binary, Dir: dir})
 	} else {
 		p.vault, err = parts.StartVault(ctx, parts.VaultConfig{Binary: binary, Dir: dir})
 	}

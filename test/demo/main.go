@@ -1,11 +1,12 @@
-// Command demo runs Envoy, Vault, vault-authz and an upstream that echoes on
-// loopback, and prints curl lines to paste. `make demo` gets the parts and runs
-// it. Ctrl-C ends all of it and leaves nothing behind.
+// Command demo runs Envoy, OpenBao or HashiCorp Vault, vault-authz and an
+// upstream that echoes on loopback, and prints curl lines to paste. `make demo`
+// fetches the programs and runs it. Ctrl-C stops them and removes their files.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,8 +19,10 @@ import (
 )
 
 func main() {
+	vault := flag.String("vault", "openbao", "the server that stores the credentials: openbao or hashicorp")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout)
+	err := run(ctx, *vault, os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -27,25 +30,30 @@ func main() {
 	}
 }
 
-// run shows the demo until ctx ends.
-func run(ctx context.Context, out io.Writer) (err error) {
-	b, err := findBinaries()
+// run runs the demo until ctx ends.
+func run(ctx context.Context, vault string, out io.Writer) (err error) {
+	kind, err := kindOf(vault)
 	if err != nil {
+		return err
+	}
+	envoy, envoyErr := program("ENVOY_BIN")
+	server, serverErr := program(kind.variable)
+	if err := errors.Join(envoyErr, serverErr); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "vault-authz-demo-")
 	if err != nil {
 		return err
 	}
-	d := &demo{dir: dir}
+	d := &demo{dir: dir, kind: kind, envoyBinary: envoy, vaultBinary: server}
 	defer func() {
 		d.close()
 		err = errors.Join(err, os.RemoveAll(dir))
 	}()
-	fmt.Fprintln(out, "Starting Envoy, Vault, vault-authz and an upstream …")
-	if err := d.start(ctx, b); err != nil {
+	fmt.Fprintf(out, "Starting Envoy, %s, vault-authz and an upstream …\n", kind.title)
+	if err := d.start(ctx); err != nil {
 		if ctx.Err() != nil {
-			// Ctrl-C while starting is no failure.
+			// Ctrl-C while starting is not a failure.
 			return nil
 		}
 		return err
@@ -54,22 +62,35 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	return d.wait(ctx)
 }
 
-// binaries are the programs that are not built here.
-type binaries struct{ envoy, vault string }
-
-func findBinaries() (binaries, error) {
-	b := binaries{os.Getenv("ENVOY_BIN"), os.Getenv("VAULT_BIN")}
-	var errs []error
-	for name, path := range map[string]string{"ENVOY_BIN": b.envoy, "VAULT_BIN": b.vault} {
-		if _, err := os.Stat(path); err != nil {
-			errs = append(errs, fmt.Errorf("%s=%q names no program: run `make demo`, which gets it and sets this", name, path))
-		}
-	}
-	return b, errors.Join(errs...)
+// A vaultKind is a server that stores the credentials.
+type vaultKind struct {
+	title string
+	// variable is the environment variable that names its program.
+	variable string
+	start    func(context.Context, parts.VaultConfig) (*parts.Vault, error)
 }
 
-// The ports that the parts have in their own documentation; free ones take
-// their place where these are taken.
+func kindOf(name string) (vaultKind, error) {
+	switch name {
+	case "openbao":
+		return vaultKind{"OpenBao", "BAO_BIN", parts.StartOpenBao}, nil
+	case "hashicorp":
+		return vaultKind{"HashiCorp Vault", "VAULT_BIN", parts.StartVault}, nil
+	}
+	return vaultKind{}, fmt.Errorf("%q is not a server that the demo knows: use VAULT=openbao or VAULT=hashicorp", name)
+}
+
+// program returns the path of a program that is not built here.
+func program(variable string) (string, error) {
+	path := os.Getenv(variable)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%s=%q does not name a program: run `make demo`, which fetches it and sets the variable", variable, path)
+	}
+	return path, nil
+}
+
+// The ports that the programs have in their own documentation. A port that is
+// taken is replaced by a free one.
 const (
 	envoyPort    = 10000
 	servicePort  = 9191
@@ -78,12 +99,15 @@ const (
 	upstreamPort = 8000
 )
 
-// listener is the name of Envoy's one listener.
+// listener is the name of Envoy's only listener.
 const listener = "demo"
 
-// demo is what runs.
+// A demo is the programs that run.
 type demo struct {
-	dir       string
+	dir                      string
+	kind                     vaultKind
+	envoyBinary, vaultBinary string
+
 	vault     *parts.Vault
 	upstream  *parts.Upstream
 	service   *parts.Service
@@ -91,21 +115,21 @@ type demo struct {
 	processes []*parts.Process
 }
 
-func (d *demo) start(ctx context.Context, b binaries) error {
-	for _, step := range []func(context.Context, binaries) error{d.startVault, d.startUpstream, d.startService, d.startEnvoy} {
-		if err := step(ctx, b); err != nil {
+func (d *demo) start(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{d.startVault, d.startUpstream, d.startService, d.startEnvoy} {
+		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *demo) startVault(ctx context.Context, b binaries) error {
+func (d *demo) startVault(ctx context.Context) error {
 	address, err := parts.Address(ctx, vaultPort)
 	if err != nil {
 		return err
 	}
-	d.vault, err = parts.StartVault(ctx, parts.VaultConfig{Binary: b.vault, Dir: d.dir, Listen: address})
+	d.vault, err = d.kind.start(ctx, parts.VaultConfig{Binary: d.vaultBinary, Dir: d.dir, Listen: address})
 	if err != nil {
 		return err
 	}
@@ -122,7 +146,7 @@ func (d *demo) startVault(ctx context.Context, b binaries) error {
 		os.WriteFile(d.file(rootTokenFile), []byte(d.vault.RootToken), 0o600))
 }
 
-func (d *demo) startUpstream(ctx context.Context, _ binaries) error {
+func (d *demo) startUpstream(ctx context.Context) error {
 	address, err := parts.Address(ctx, upstreamPort)
 	if err != nil {
 		return err
@@ -131,7 +155,7 @@ func (d *demo) startUpstream(ctx context.Context, _ binaries) error {
 	return err
 }
 
-func (d *demo) startService(ctx context.Context, _ binaries) error {
+func (d *demo) startService(ctx context.Context) error {
 	grpc, err := parts.Address(ctx, servicePort)
 	if err != nil {
 		return err
@@ -155,7 +179,7 @@ func (d *demo) startService(ctx context.Context, _ binaries) error {
 	return nil
 }
 
-func (d *demo) startEnvoy(ctx context.Context, b binaries) error {
+func (d *demo) startEnvoy(ctx context.Context) error {
 	address, err := parts.Address(ctx, envoyPort)
 	if err != nil {
 		return err
@@ -165,7 +189,7 @@ func (d *demo) startEnvoy(ctx context.Context, b binaries) error {
 		return err
 	}
 	d.envoy, err = parts.StartEnvoy(ctx, parts.EnvoyConfig{
-		Binary: b.envoy, Dir: d.dir, Upstream: d.upstream.Address(),
+		Binary: d.envoyBinary, Dir: d.dir, Upstream: d.upstream.Address(),
 		Listeners: []parts.Listener{{Name: listener, Port: port, Authz: d.service.GRPC, Timeout: time.Second}},
 	})
 	if err != nil {
@@ -175,21 +199,23 @@ func (d *demo) startEnvoy(ctx context.Context, b binaries) error {
 	return nil
 }
 
-// wait returns when ctx ends, or with an error when one of the parts does.
+// wait returns nil when ctx ends, and an error when one of the programs ends
+// before.
 func (d *demo) wait(ctx context.Context) error {
+	ended := func(p *parts.Process) error { return fmt.Errorf("%s has ended:\n%s", p.Name(), p.Log()) }
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-d.vault.Exited():
-		return fmt.Errorf("vault has ended:\n%s", d.vault.Log())
+		return ended(d.vault.Process)
 	case <-d.service.Exited():
-		return fmt.Errorf("vault-authz has ended:\n%s", d.service.Log())
+		return ended(d.service.Process)
 	case <-d.envoy.Exited():
-		return fmt.Errorf("envoy has ended:\n%s", d.envoy.Log())
+		return ended(d.envoy.Process)
 	}
 }
 
-// close ends everything, from the client's end on.
+// close stops everything, Envoy first.
 func (d *demo) close() {
 	for i := len(d.processes) - 1; i >= 0; i-- {
 		d.processes[i].Stop(5 * time.Second)

@@ -7,71 +7,61 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// screen is a terminal that can be read.
-type screen struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *screen) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
-// TestThePrintedLinesWorkByPaste pastes them into a shell, and then looks at
-// what is left once the demo is ended.
-func TestThePrintedLinesWorkByPaste(t *testing.T) {
-	for _, name := range []string{"ENVOY_BIN", "VAULT_BIN"} {
-		if os.Getenv(name) == "" {
-			if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
-				t.Fatalf("%s is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary", name)
+// TestThePrintedLinesWork pastes the walkthrough into a shell, and then checks
+// that the demo leaves no files behind.
+func TestThePrintedLinesWork(t *testing.T) {
+	for _, vault := range []string{"openbao", "hashicorp"} {
+		t.Run(vault, func(t *testing.T) {
+			kind, err := kindOf(vault)
+			if err != nil {
+				t.Fatal(err)
 			}
-			t.Skipf("%s is not set: `make tools` gets the real parts", name)
-		}
-	}
-	temp := t.TempDir()
-	t.Setenv("TMPDIR", temp)
-	ctx, interrupt := context.WithCancel(t.Context())
-	defer interrupt()
-	var out screen
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, &out) }()
-	limit, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	err := parts.Await(limit, nil, func(context.Context) error {
-		if !strings.Contains(out.String(), "Ctrl-C") {
-			return fmt.Errorf("printed so far:\n%s", &out)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	paste(t, out.String())
-	interrupt()
-	if err := <-ended; err != nil {
-		t.Errorf("the demo ended with %v", err)
-	}
-	if left, err := filepath.Glob(filepath.Join(temp, "vault-authz-demo-*")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %q, %v", left, err)
+			for _, name := range []string{"ENVOY_BIN", kind.variable} {
+				if os.Getenv(name) == "" {
+					if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
+						t.Fatalf("%s is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary", name)
+					}
+					t.Skipf("%s is not set: `make tools` gets the real parts", name)
+				}
+			}
+			temp := t.TempDir()
+			t.Setenv("TMPDIR", temp)
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			var out parts.Log
+			ended := make(chan error, 1)
+			go func() { ended <- run(ctx, vault, &out) }()
+			limit, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			err = parts.Await(limit, nil, func(context.Context) error {
+				if !strings.Contains(out.String(), "Ctrl-C") {
+					return fmt.Errorf("printed so far:\n%s", &out)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			paste(t, out.String())
+			interrupt()
+			if err := <-ended; err != nil {
+				t.Errorf("the demo ended with %v", err)
+			}
+			if left, err := filepath.Glob(filepath.Join(temp, "vault-authz-demo-*")); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %q, %v", left, err)
+			}
+		})
 	}
 }
 
-// paste runs each line that begins with curl, under the title above it.
+// paste runs each line that begins with curl, and expects the status that the
+// title above it gives.
 func paste(t *testing.T, text string) {
 	t.Helper()
 	var title string
@@ -85,8 +75,7 @@ func paste(t *testing.T, text string) {
 		}
 		pasted++
 		got, err := exec.CommandContext(t.Context(), "sh", "-c", line).Output()
-		_, want, _ := strings.Cut(title, "(")
-		want = strings.TrimSuffix(want, ")")
+		want := strings.TrimSuffix(title[strings.LastIndex(title, "(")+1:], ")")
 		if head, _, _ := strings.Cut(string(got), "\n"); err != nil || !strings.Contains(head, " "+want) {
 			t.Errorf("%s\n%s\nshows %q, %v, want status %s", title, line, got, err, want)
 		}
@@ -96,5 +85,13 @@ func paste(t *testing.T, text string) {
 	}
 	if pasted < 5 {
 		t.Errorf("%d lines to paste, want at least 5", pasted)
+	}
+}
+
+func TestAnUnknownServerIsRefusedWithTheOnesThatExist(t *testing.T) {
+	t.Parallel()
+	err := run(t.Context(), "etcd", t.Output())
+	if err == nil || !strings.Contains(err.Error(), "VAULT=openbao") || !strings.Contains(err.Error(), "VAULT=hashicorp") {
+		t.Errorf("error = %v, want both servers in it", err)
 	}
 }

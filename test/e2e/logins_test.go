@@ -32,7 +32,7 @@ func eachStore(t *testing.T, test func(t *testing.T, v *parts.Vault)) {
 			return parts.StartVault(t.Context(), parts.VaultConfig{Binary: suite.vault, Dir: dir})
 		},
 		"OpenBao": func(dir string) (*parts.Vault, error) {
-			return parts.StartOpenBao(t.Context(), suite.bao, dir, "root-of-the-login-tests")
+			return parts.StartOpenBao(t.Context(), parts.VaultConfig{Binary: suite.bao, Dir: dir})
 		},
 	}
 	for name, start := range starts {

@@ -1,12 +1,10 @@
 package parts
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os/exec"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -20,9 +18,8 @@ type Command struct {
 	// Env is the whole environment, nil for that of this process.
 	Env []string
 	Dir string
-	// Output takes what the program writes, to both outputs, nil for
-	// [Process.Log]. It must not be read while the program runs unless it is
-	// safe for that.
+	// Output receives the standard output and the standard error of the program;
+	// nil keeps them for [Process.Log].
 	Output io.Writer
 }
 
@@ -31,7 +28,7 @@ type Command struct {
 type Process struct {
 	name   string
 	cmd    *exec.Cmd
-	out    output
+	log    Log
 	exited chan struct{}
 }
 
@@ -44,7 +41,7 @@ func Start(c Command) (*Process, error) {
 	p.cmd.Env, p.cmd.Dir = c.Env, c.Dir
 	out := c.Output
 	if out == nil {
-		out = &p.out
+		out = &p.log
 	}
 	// One writer for both makes one pipe, and so one writer at a time.
 	p.cmd.Stdout, p.cmd.Stderr = out, out
@@ -69,7 +66,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Log returns what the process has written so far, to both outputs, unless that
 // goes elsewhere.
-func (p *Process) Log() string { return p.out.String() }
+func (p *Process) Log() string { return p.log.String() }
 
 // Exited is closed once the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
@@ -118,22 +115,4 @@ func (p *Process) failed(err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w\n%s", p.name, err, p.Log())
-}
-
-// output collects what two writers write.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }

@@ -1,7 +1,9 @@
 package parts
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -11,11 +13,11 @@ import (
 
 // VaultConfig says how a Vault is set up.
 type VaultConfig struct {
-	// Binary is what test/vaultserver builds, and Dir an existing folder for
-	// its files.
+	// Binary is the server: what test/vaultserver builds for [StartVault], bao
+	// for [StartOpenBao]. Dir is an existing folder for its files.
 	Binary, Dir string
-	// Durable keeps the storage in Dir, so that another Vault with the same
-	// Dir carries on from there. Else everything is in memory.
+	// Durable keeps the storage in Dir, so that another Vault with the same Dir
+	// continues with it. Otherwise the storage is in memory. OpenBao ignores it.
 	Durable bool
 	// Listen is where to listen, a free loopback port if empty.
 	Listen string
@@ -28,13 +30,10 @@ type Vault struct {
 	unsealKey string
 }
 
-// StartVault starts a Vault and waits until it answers.
+// StartVault starts a HashiCorp Vault and waits until it answers.
 func StartVault(ctx context.Context, c VaultConfig) (*Vault, error) {
-	if c.Listen == "" {
-		c.Listen = "127.0.0.1:0"
-	}
 	init := filepath.Join(c.Dir, "vault.init.json")
-	args := []string{"-listen", c.Listen, "-init-file", init}
+	args := []string{"-listen", cmp.Or(c.Listen, "127.0.0.1:0"), "-init-file", init}
 	if c.Durable {
 		args = append(args, "-storage", filepath.Join(c.Dir, "vault.storage"))
 	}
@@ -45,7 +44,7 @@ func StartVault(ctx context.Context, c VaultConfig) (*Vault, error) {
 	}
 	v := &Vault{Process: p}
 	err = v.await(ctx, func() error {
-		// The file of the Vault that ran here before says where that one was.
+		// Until then the file is that of an earlier Vault in the same folder.
 		if modified(init).Equal(earlier) {
 			return fmt.Errorf("%q is not written yet", init)
 		}
@@ -70,20 +69,24 @@ func StartVault(ctx context.Context, c VaultConfig) (*Vault, error) {
 	return v, nil
 }
 
-// StartOpenBao starts an OpenBao in its development mode, which keeps
-// everything in memory, and waits until it answers.
-func StartOpenBao(ctx context.Context, binary, dir, rootToken string) (*Vault, error) {
-	address, err := Address(ctx, 0)
-	if err != nil {
-		return nil, err
+// StartOpenBao starts an OpenBao in its development mode and waits until it
+// answers. In this mode the storage is in memory, and the log contains the root
+// token.
+func StartOpenBao(ctx context.Context, c VaultConfig) (*Vault, error) {
+	address, rootToken := c.Listen, "root-"+rand.Text()
+	if address == "" {
+		var err error
+		if address, err = Address(ctx, 0); err != nil {
+			return nil, err
+		}
 	}
 	p, err := Start(Command{
-		Name: "bao", Path: binary, Dir: dir,
+		Name: "bao", Path: c.Binary, Dir: c.Dir,
 		Args: []string{
 			"server", "-dev", "-dev-no-store-token", "-log-level=warn",
 			"-dev-root-token-id=" + rootToken, "-dev-listen-address=" + address,
 		},
-		Env: append(os.Environ(), "HOME="+dir),
+		Env: append(os.Environ(), "HOME="+c.Dir),
 	})
 	if err != nil {
 		return nil, err

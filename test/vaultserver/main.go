@@ -1,6 +1,6 @@
 // Command vaultserver is a real HashiCorp Vault core behind Vault's own HTTP
 // handler, small enough to build from the module proxy. The end-to-end suite
-// and `make demo` run it as "vault".
+// and `make demo VAULT=hashicorp` run it as "vault".
 //
 // It is a test tool: Vault is under the BUSL, and nothing of it is linked into
 // or shipped with vault-authz. It lives in a module of its own so that none of
