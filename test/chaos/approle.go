@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+
+	"github.com/vault-authz/vault-authz/test/parts"
 )
 
 const (
@@ -21,7 +23,7 @@ type approle struct {
 
 // makeRole makes a role for the service, with a new secret id in its file.
 func (w *world) makeRole(ctx context.Context) error {
-	role, err := w.vault.AppRole(ctx, approleName, map[string]any{
+	role, err := w.vault.CreateAppRole(ctx, approleName, map[string]any{
 		"token_policies": []string{"vault-authz-reader"}, "token_ttl": w.approle.ttl, "token_no_default_policy": false,
 	})
 	if err != nil {
@@ -30,7 +32,7 @@ func (w *world) makeRole(ctx context.Context) error {
 	if err := w.vault.Do(ctx, "POST", approleRole+"/role-id", map[string]any{"role_id": approleID}, nil); err != nil {
 		return err
 	}
-	return replace(w.secretIDFile(), []byte(role.SecretID+"\n"))
+	return parts.ReplaceFile(w.secretIDFile(), []byte(role.SecretID+"\n"))
 }
 
 // revokeLogins revokes every token that came from a login.

@@ -7,24 +7,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
+
+// service builds vault-authz for the tests of this package.
+var service partstest.Service
+
+func TestMain(m *testing.M) { os.Exit(service.Main(m)) }
 
 // TestAFewFaults keeps the program able to run, and tries briefly what it tries
 // at length. What depends on time counts only where the machine did not stall.
 func TestAFewFaults(t *testing.T) {
 	t.Parallel()
-	vault := os.Getenv("VAULT_BIN")
-	if vault == "" {
-		if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
-			t.Fatal("VAULT_BIN is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary")
-		}
-		t.Skip("VAULT_BIN is not set: `make chaos` gets a Vault and runs all of this")
-	}
-	service, err := parts.BuildService(t.Context(), t.TempDir(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := binaries{vault: partstest.Binary(t, "VAULT_BIN"), service: service.Binary(t)}
 	o := options{retries: 1, plan: plan{steady: 2 * time.Second, fault: 3 * time.Second, recovery: 5500 * time.Millisecond, load: 0.2}}
 	for _, f := range faults() {
 		if !slices.Contains([]string{"killed", "policy removed"}, f.name) {
@@ -32,7 +27,7 @@ func TestAFewFaults(t *testing.T) {
 		}
 		// One after the other: they share the machine with all other tests.
 		t.Run(f.name, func(t *testing.T) {
-			r, err := tryAgain(t.Context(), t.TempDir(), binaries{vault: vault, service: service}, o, f)
+			r, err := tryAgain(t.Context(), t.TempDir(), b, o, f)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,32 +1,21 @@
 package main
 
 import (
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // TestAFewThingsOnACluster keeps the program able to run: what must come out is
 // for the program to say, and for the end-to-end tests on a cluster.
 func TestAFewThingsOnACluster(t *testing.T) {
 	t.Parallel()
-	bao := os.Getenv("BAO_BIN")
-	if bao == "" {
-		if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
-			t.Fatal("BAO_BIN is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary")
-		}
-		t.Skip("BAO_BIN is not set: `make chaos-cluster` gets an OpenBao and runs all of this")
-	}
-	service, err := parts.BuildService(t.Context(), t.TempDir(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := newClusterWorld(t.Context(), t.TempDir(), binaries{bao: bao, service: service})
+	b := binaries{bao: partstest.Binary(t, "BAO_BIN"), service: service.Binary(t)}
+	w, err := newClusterWorld(t.Context(), t.TempDir(), b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -233,13 +234,9 @@ func identityFaults() []fault {
 		{
 			name: "CA rotated, new one in ca_file later", tls: true,
 			breakIt: func(_ context.Context, w *world) error {
-				var err error
-				if w.authority, err = newAuthority(); err != nil {
-					return err
-				}
-				return w.showCertificate()
+				return errors.Join(w.newAuthority(), w.showCertificate())
 			},
-			mend: func(_ context.Context, w *world) error { return replace(w.caFile, w.authority.pem) },
+			mend: func(_ context.Context, w *world) error { return w.trustAuthority() },
 		},
 		{
 			name: "name moved to another address", named: true,
@@ -260,7 +257,7 @@ func identityFaults() []fault {
 
 // showCertificate has the front begin anew with a new certificate.
 func (w *world) showCertificate() error {
-	certificate, err := w.authority.issue(vaultHost)
+	certificate, err := w.certificate()
 	if err != nil {
 		return err
 	}

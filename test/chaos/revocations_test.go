@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // TestLatenessShowsWhatIsWrong has each thing go wrong that a line is about.
@@ -69,15 +69,8 @@ func TestTheDocumentHasEveryLineOfRevocations(t *testing.T) {
 // records and one outage.
 func TestRevocationsBesideAReloadAndAnOutage(t *testing.T) {
 	t.Parallel()
-	vault := os.Getenv("VAULT_BIN")
-	if vault == "" {
-		t.Skip("VAULT_BIN is not set: `make chaos` gets a Vault and runs all of this")
-	}
-	service, err := parts.BuildService(t.Context(), t.TempDir(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := revocations(t.Context(), t.TempDir(), binaries{vault: vault, service: service}, 2500, 1)
+	b := binaries{vault: partstest.Binary(t, "VAULT_BIN"), service: service.Binary(t)}
+	d, err := revocations(t.Context(), t.TempDir(), b, 2500, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

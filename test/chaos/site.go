@@ -56,7 +56,7 @@ func (s *site) start(ctx context.Context, dir string, b binaries) error {
 		return err
 	}
 	tokenFile := filepath.Join(dir, "vault-token")
-	if err := replace(tokenFile, []byte(token+"\n")); err != nil {
+	if err := parts.ReplaceFile(tokenFile, []byte(token+"\n")); err != nil {
 		return err
 	}
 	if s.front, err = newFront(ctx, s.vault.Address, nil); err != nil {
@@ -153,9 +153,7 @@ func (s *site) newPairs(ctx context.Context, from, to int) ([]pair, error) {
 	for n := from; n < to; n++ {
 		p := pair{access: token("access"), secret: token("secret"), consumer: consumerID(n)}
 		pairs = append(pairs, p)
-		if err := s.vault.Put(ctx, mount, parts.KVv1, p.access, map[string]any{
-			"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": p.consumer},
-		}); err != nil {
+		if err := s.vault.Put(ctx, mount, parts.KVv1, p.access, p.record()); err != nil {
 			return nil, err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
 )
 
 // patience is what Envoy waits for an answer.
@@ -22,9 +24,7 @@ type pair struct {
 
 // record is what Vault has of it.
 func (p pair) record() map[string]any {
-	return map[string]any{
-		"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": p.consumer},
-	}
+	return parts.Record(p.access, p.secret, p.consumer)
 }
 
 // token returns a token that there was never before.

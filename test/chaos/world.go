@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -43,7 +44,7 @@ type world struct {
 	// envoy and upstream are nil unless the fault is watched through them.
 	envoy             *parts.Envoy
 	upstream          *parts.Upstream
-	authority         *authority
+	authority         *parts.Authority
 	tokenFile, caFile string
 	hostsFile         string
 	probe             pair
@@ -106,7 +107,7 @@ func (w *world) start(ctx context.Context, binaries binaries, f fault) error {
 		return err
 	}
 	if f.tls {
-		if err := w.newAuthority(); err != nil {
+		if err := errors.Join(w.newAuthority(), w.trustAuthority()); err != nil {
 			return err
 		}
 	}
@@ -140,7 +141,7 @@ func (w *world) startFront(ctx context.Context) error {
 		w.front, err = newFront(ctx, w.vault.Address, nil)
 		return err
 	}
-	certificate, err := w.authority.issue(vaultHost)
+	certificate, err := w.certificate()
 	if err != nil {
 		return err
 	}
@@ -148,13 +149,24 @@ func (w *world) startFront(ctx context.Context) error {
 	return err
 }
 
-// newAuthority makes an authority and has it trusted.
+// newAuthority creates an authority. The service trusts it once trustAuthority has
+// written its certificate.
 func (w *world) newAuthority() error {
 	var err error
-	if w.authority, err = newAuthority(); err != nil {
-		return err
+	w.authority, err = parts.NewAuthority("chaos authority")
+	return err
+}
+
+func (w *world) trustAuthority() error { return parts.ReplaceFile(w.caFile, w.authority.PEM) }
+
+// certificate issues a certificate for Vault's name.
+func (w *world) certificate() (*tls.Certificate, error) {
+	issued, err := w.authority.Issue(nil, vaultHost)
+	if err != nil {
+		return nil, err
 	}
-	return replace(w.caFile, w.authority.pem)
+	certificate, err := tls.X509KeyPair(issued.Certificate, issued.Key)
+	return &certificate, err
 }
 
 // newToken gives the service a new token to ask Vault with, in the way that
@@ -164,21 +176,13 @@ func (w *world) newToken(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return replace(w.tokenFile, []byte(token+"\n"))
+	return parts.ReplaceFile(w.tokenFile, []byte(token+"\n"))
 }
 
 // token returns the token that the service asks Vault with.
 func (w *world) token() (string, error) {
 	raw, err := os.ReadFile(w.tokenFile)
 	return strings.TrimSpace(string(raw)), err
-}
-
-// replace replaces a file in one step.
-func replace(name string, content []byte) error {
-	if err := os.WriteFile(name+".new", content, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
 }
 
 func (w *world) startService(ctx context.Context) error {
@@ -245,9 +249,7 @@ consumers:
 // write writes a credential into Vault. more is added to the record.
 func (w *world) write(ctx context.Context, consumer string, more map[string]any) (pair, error) {
 	p := pair{access: token("access"), secret: token("secret"), consumer: consumer}
-	record := map[string]any{
-		"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": p.consumer},
-	}
+	record := p.record()
 	maps.Copy(record, more)
 	return p, w.vault.Put(ctx, mount, parts.KVv1, p.access, record)
 }

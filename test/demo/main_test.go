@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // TestThePrintedLinesWork pastes the walkthrough into a shell, and then checks
@@ -22,14 +22,7 @@ func TestThePrintedLinesWork(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{"ENVOY_BIN", kind.variable} {
-				if os.Getenv(name) == "" {
-					if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
-						t.Fatalf("%s is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary", name)
-					}
-					t.Skipf("%s is not set: `make tools` gets the real parts", name)
-				}
-			}
+			partstest.Need(t, "ENVOY_BIN", kind.variable)
 			temp := t.TempDir()
 			t.Setenv("TMPDIR", temp)
 			ctx, interrupt := context.WithCancel(t.Context())

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 const (
@@ -30,7 +31,7 @@ func example(name string) string { return filepath.Join(chart, "ci", name+"-valu
 // helm runs Helm, and returns what it printed also when that failed.
 func helm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), part(t, "HELM_BIN"), args...)
+	cmd := exec.CommandContext(t.Context(), partstest.Binary(t, "HELM_BIN"), args...)
 	// Nothing of the user's own Helm has a say.
 	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+t.TempDir(), "HELM_CONFIG_HOME="+t.TempDir(), "HELM_DATA_HOME="+t.TempDir())
 	out, err := cmd.CombinedOutput()
@@ -184,19 +185,19 @@ func TestThePodOfTheChartIsRestricted(t *testing.T) {
 				workload = all["DaemonSet"]
 			}
 			for path, want := range map[string]any{
-				"automountServiceAccountToken":                          false,
-				"hostNetwork":                                           nil,
-				"hostPID":                                               nil,
-				"securityContext.runAsNonRoot":                          true,
-				"securityContext.runAsUser":                             65532,
-				"securityContext.seccompProfile.type":                   "RuntimeDefault",
+				"automountServiceAccountToken":        false,
+				"hostNetwork":                         nil,
+				"hostPID":                             nil,
+				"securityContext.runAsNonRoot":        true,
+				"securityContext.runAsUser":           65532,
+				"securityContext.seccompProfile.type": "RuntimeDefault",
 				"containers.0.securityContext.allowPrivilegeEscalation": false,
 				"containers.0.securityContext.readOnlyRootFilesystem":   true,
 				"containers.0.securityContext.capabilities.drop.0":      "ALL",
 				"containers.0.securityContext.capabilities.add":         nil,
 				"containers.0.securityContext.privileged":               nil,
-				"containers.1":                                          nil,
-				"initContainers":                                        nil,
+				"containers.1":   nil,
+				"initContainers": nil,
 			} {
 				if got := workload.at("spec.template.spec." + path); got != want {
 					t.Errorf("%s = %v, want %v", path, got, want)
@@ -300,13 +301,13 @@ func TestTheServiceRunsOnTheConfigMapOfTheChart(t *testing.T) {
 	vault, token := startVault(t)
 	all := objects(t, "--values", example("daemonset"))
 	s, err := parts.StartService(t.Context(), parts.ServiceConfig{
-		Binary: binary(t), Dir: t.TempDir(),
+		Binary: service.Binary(t), Dir: t.TempDir(),
 		Config: with(t, configuration(all), "https://vault.vault.svc:8200", vault, "/run/secrets/vault/token", token),
 		// The ports of the pod may be taken here.
 		Env: []string{"VAULT_AUTHZ_LISTEN_GRPC=127.0.0.1:0", "VAULT_AUTHZ_LISTEN_PROBES=127.0.0.1:0", "VAULT_AUTHZ_DRAIN_WAIT=0s"},
 	})
 	must(t, err)
-	running(t, s.Process)
+	partstest.StopWith(t, s.Process)
 	pod := "spec.template.spec.containers.0."
 	for _, probe := range []string{"livenessProbe", "readinessProbe"} {
 		path, _ := all["DaemonSet"].at(pod + probe + ".httpGet.path").(string)
@@ -324,7 +325,7 @@ func TestTheConfigMapOfEachExampleIsValid(t *testing.T) {
 			text := configuration(objects(t, "--values", file))
 			config := filepath.Join(t.TempDir(), "config.yaml")
 			must(t, os.WriteFile(config, []byte(text), 0o600))
-			cmd := exec.CommandContext(t.Context(), binary(t), "config", "validate", "--config", config)
+			cmd := exec.CommandContext(t.Context(), service.Binary(t), "config", "validate", "--config", config)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s\n%s", err, out, text)
 			}

@@ -1,9 +1,6 @@
 package deploy
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,8 +15,8 @@ type request struct {
 	header             map[string]string
 }
 
-// An answer is what it gets. echo is what reached the upstream, empty if nothing
-// did.
+// An answer is what the client receives. echo is what reached the upstream, empty
+// if nothing did.
 type answer struct {
 	status int
 	header http.Header
@@ -37,33 +34,20 @@ func ask(t *testing.T, address string, r request) answer {
 
 func try(t *testing.T, address string, r request) (answer, error) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), r.method, "http://"+address, strings.NewReader(r.body))
-	if err != nil {
-		return answer{}, err
-	}
-	path, query, _ := strings.Cut(r.path, "?")
-	req.URL.Opaque, req.URL.RawQuery = path, query
+	sent := parts.Request{Method: r.method, Target: r.path, Body: r.body}
 	for name, value := range r.header {
-		req.Header[name] = []string{value}
+		sent.Header = append(sent.Header, parts.Field{Name: name, Value: value})
 	}
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return answer{}, err
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	got, err := parts.Send(t.Context(), client, address, sent)
+	a := answer{status: got.Status, header: got.Header, body: got.Body}
+	if got.Echo != nil {
+		a.echo = *got.Echo
 	}
-	body, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return answer{}, err
-	}
-	a := answer{status: resp.StatusCode, header: resp.Header, body: string(body)}
-	if resp.StatusCode == http.StatusOK {
-		// What is no echo came from elsewhere.
-		_ = json.Unmarshal(body, &a.echo)
-	}
-	return a, nil
+	return a, err
 }
 
-// consumer returns whom the upstream was told about.
+// consumer returns the user name that reached the upstream.
 func (a answer) consumer() string {
 	return strings.Join(a.echo.Headers["x-consumer-username"], ", ")
 }

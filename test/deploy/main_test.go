@@ -1,62 +1,18 @@
 package deploy
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// suite is what the tests share.
-var suite struct {
-	// service builds vault-authz, once.
-	service func() (string, error)
-}
+// service builds vault-authz for the tests of this package.
+var service partstest.Service
 
-func TestMain(m *testing.M) { os.Exit(runSuite(m)) }
-
-func runSuite(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "vault-authz-deploy-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	suite.service = sync.OnceValues(func() (string, error) {
-		return parts.BuildService(context.Background(), dir, withRace)
-	})
-	return m.Run()
-}
-
-// part returns a program that the environment names. Without it the test is
-// skipped, or fails where all of them must be there.
-func part(t *testing.T, variable string) string {
-	t.Helper()
-	path := os.Getenv(variable)
-	if path == "" {
-		if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
-			t.Fatalf("%s is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary", variable)
-		}
-		t.Skipf("%s is not set: run `make tools` and set it to the binary", variable)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%s: %v", variable, err)
-	}
-	return path
-}
-
-func binary(t *testing.T) string {
-	t.Helper()
-	path, err := suite.service()
-	must(t, err)
-	return path
-}
+func TestMain(m *testing.M) { os.Exit(service.Main(m)) }
 
 // shipped returns a file of the folder deploy.
 func shipped(t *testing.T, name string) string {
@@ -86,24 +42,6 @@ func socketDir(t *testing.T) string {
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
-}
-
-// running ends a process with the test, and shows its log if that failed.
-func running(t *testing.T, p *parts.Process) {
-	t.Helper()
-	t.Cleanup(func() {
-		p.Stop(5 * time.Second)
-		if t.Failed() {
-			t.Logf("%s wrote:\n%s", p.Name(), p.Log())
-		}
-	})
-}
-
-func await(t *testing.T, condition func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	must(t, parts.Await(ctx, nil, condition))
 }
 
 func must(t *testing.T, err error) {

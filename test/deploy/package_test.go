@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 const unitFile = "usr/lib/systemd/system/vault-authz.service"
@@ -19,9 +21,9 @@ const unitFile = "usr/lib/systemd/system/vault-authz.service"
 func pack(t *testing.T, kind string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "vault-authz."+kind)
-	cmd := exec.CommandContext(t.Context(), part(t, "NFPM_BIN"), "package", "--config", "deploy/package/nfpm.yaml", "--packager", kind, "--target", file)
+	cmd := exec.CommandContext(t.Context(), partstest.Binary(t, "NFPM_BIN"), "package", "--config", "deploy/package/nfpm.yaml", "--packager", kind, "--target", file)
 	cmd.Dir = filepath.Join("..", "..")
-	cmd.Env = append(os.Environ(), "ARCH=amd64", "VERSION=0.0.1", "BINARY="+binary(t))
+	cmd.Env = append(os.Environ(), "ARCH=amd64", "VERSION=0.0.1", "BINARY="+service.Binary(t))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
 	}
@@ -94,8 +96,8 @@ func startAsInstalled(t *testing.T, root string) {
 		Env: append(os.Environ(), "VAULT_AUTHZ_ADDRESSES_FILE="+addresses, "VAULT_AUTHZ_DRAIN_WAIT=0s"),
 	})
 	must(t, err)
-	running(t, p)
-	await(t, func(ctx context.Context) error {
+	partstest.StopWith(t, p)
+	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 		raw, err := os.ReadFile(addresses)
 		if err == nil && !json.Valid(raw) {
 			err = errors.New("the addresses are not written yet")
@@ -117,7 +119,7 @@ func TestThePackagedUnitIsValidAndClosed(t *testing.T) {
 	unit := shipped(t, "package/vault-authz.service")
 	file := filepath.Join(t.TempDir(), "vault-authz.service")
 	// The program must be where the unit says.
-	must(t, os.WriteFile(file, []byte(with(t, unit, "ExecStart=/usr/bin/vault-authz", "ExecStart="+binary(t))), 0o600))
+	must(t, os.WriteFile(file, []byte(with(t, unit, "ExecStart=/usr/bin/vault-authz", "ExecStart="+service.Binary(t))), 0o600))
 	tool(t, "systemd-analyze", "verify", "--man=no", file)
 	// In tenths, from 0 (nothing is open) to 100.
 	tool(t, "systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", file)

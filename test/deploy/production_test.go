@@ -13,8 +13,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // The consumers of deploy/envoy/vault-authz.yaml, with a pair each.
@@ -42,14 +44,12 @@ type site struct {
 
 func startVault(t *testing.T) (address, tokenFile string) {
 	t.Helper()
-	vault, err := parts.StartVault(t.Context(), parts.VaultConfig{Binary: part(t, "VAULT_BIN"), Dir: t.TempDir()})
+	vault, err := parts.StartVault(t.Context(), parts.VaultConfig{Binary: partstest.Binary(t, "VAULT_BIN"), Dir: t.TempDir()})
 	must(t, err)
-	running(t, vault.Process)
+	partstest.StopWith(t, vault.Process)
 	must(t, vault.Mount(t.Context(), "kong-auth", parts.KVv1))
 	for _, c := range [][3]string{{aliceID, aliceAccess, aliceSecret}, {bobID, bobAccess, bobSecret}} {
-		must(t, vault.Put(t.Context(), "kong-auth", parts.KVv1, c[1], map[string]any{
-			"access_token": c[1], "secret_token": c[2], "consumer": map[string]any{"id": c[0]},
-		}))
+		must(t, vault.Put(t.Context(), "kong-auth", parts.KVv1, c[1], parts.Record(c[1], c[2], c[0])))
 	}
 	token, err := vault.ReaderToken(t.Context(), "kong-auth")
 	must(t, err)
@@ -60,12 +60,12 @@ func startVault(t *testing.T) (address, tokenFile string) {
 
 func startProduction(t *testing.T) *site {
 	t.Helper()
-	part(t, "ENVOY_BIN")
+	partstest.Need(t, "ENVOY_BIN")
 	vault, token := startVault(t)
 	socket := filepath.Join(socketDir(t), "authz.sock")
 	s := &site{upstream: startUpstream(t)}
 	s.config = parts.ServiceConfig{
-		Binary: binary(t), Dir: t.TempDir(),
+		Binary: service.Binary(t), Dir: t.TempDir(),
 		Config: with(t, shipped(t, "envoy/vault-authz.yaml"),
 			"unix:/run/vault-authz/authz.sock", "unix:"+socket,
 			"127.0.0.1:9193", "127.0.0.1:0",
@@ -92,13 +92,13 @@ func (s *site) start(t *testing.T) {
 	var err error
 	s.service, err = parts.StartService(t.Context(), s.config)
 	must(t, err)
-	running(t, s.service.Process)
+	partstest.StopWith(t, s.service.Process)
 }
 
 // healthy waits until Envoy takes so many authorizers for healthy.
 func (s *site) healthy(t *testing.T, want int) {
 	t.Helper()
-	await(t, func(ctx context.Context) error {
+	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 		checks, err := s.envoy.Counter(ctx, "cluster.authz.health_check.attempt")
 		if err != nil || checks == 0 {
 			return errors.Join(err, errors.New("no health check yet"))
@@ -176,7 +176,7 @@ func (s *site) testAccessLog(t *testing.T) {
 		{Path: "/", Decision: "allow", Reason: "authenticated", Policy: "default", Consumer: "alice"}:        true,
 		{Path: "/forms", Decision: "allow", Reason: "authenticated", Policy: "forms", Consumer: "alice"}:     true,
 	}
-	await(t, func(context.Context) error {
+	partstest.Await(t, 20*time.Second, func(context.Context) error {
 		left := len(want)
 		seen := map[line]bool{}
 		for raw := range strings.SplitSeq(s.envoy.Log(), "\n") {

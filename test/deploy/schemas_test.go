@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // kubernetesModule has the OpenAPI document of all that Kubernetes takes.
@@ -130,7 +132,7 @@ func module(t *testing.T, version string) string {
 // conform runs kubeconform on objects, and returns what it found.
 func conform(t *testing.T, pattern, text string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), part(t, "KUBECONFORM_BIN"), "-strict", "-summary", "-schema-location", pattern)
+	cmd := exec.CommandContext(t.Context(), partstest.Binary(t, "KUBECONFORM_BIN"), "-strict", "-summary", "-schema-location", pattern)
 	cmd.Stdin = strings.NewReader(text)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -138,7 +140,7 @@ func conform(t *testing.T, pattern, text string) (string, error) {
 
 func TestKubernetesKnowsEveryFieldOfTheChartAndTheManifests(t *testing.T) {
 	t.Parallel()
-	part(t, "KUBECONFORM_BIN")
+	partstest.Need(t, "KUBECONFORM_BIN")
 	pattern := schemas(t)
 	for _, name := range []string{"kubernetes/vault-authz.yaml", "kubernetes/sidecar.yaml"} {
 		if out, err := conform(t, pattern, shipped(t, name)); err != nil {

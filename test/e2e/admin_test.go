@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // curl runs the command line client as the announcement does, and returns the
@@ -48,10 +49,7 @@ func operate(t *testing.T, want int, args ...string) reply {
 func TestTheAnnouncementsFiveSteps(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
-		if suite.required {
-			t.Fatalf("curl is not there although REQUIRE_REAL_PARTS=1: %v", err)
-		}
-		t.Skipf("curl is not there: %v", err)
+		partstest.Missing(t, "curl is not installed: %v", err)
 	}
 	for _, test := range []struct{ name, mount, kv string }{
 		{"KV version 1", mountV1, parts.KVv1},
@@ -137,7 +135,7 @@ func (s *site) walkTheFiveSteps(t *testing.T, mount, kv string) {
 			"access_token": p.access, "secret_token": changed.secret,
 			"consumer": map[string]any{"id": consumer.text("id")}, "ttl": 1,
 		}))
-		await(t, 5*time.Second, func(ctx context.Context) error {
+		partstest.Await(t, 5*time.Second, func(ctx context.Context) error {
 			if status, err := s.knock(ctx, p); err != nil || status != http.StatusUnauthorized {
 				return fmt.Errorf("the secret of before is still answered with %d, %w", status, err)
 			}

@@ -3,6 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // extraKong is the record of the announcement of Kong's plugin, section
@@ -27,7 +29,7 @@ func TestATokenPairMadeOutsideOfKong(t *testing.T) {
 // TestATokenPairMadeInOpenBao is the same walk on the fork of Vault.
 func TestATokenPairMadeInOpenBao(t *testing.T) {
 	t.Parallel()
-	realParts(t, map[string]string{"BAO_BIN": suite.bao})
+	partstest.Need(t, "BAO_BIN")
 	s := sharedSetup()
 	s.openBao = true
 	w := ownWorld(t, s)

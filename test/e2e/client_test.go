@@ -2,11 +2,7 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -76,45 +72,16 @@ func (w *world) get(t *testing.T, r request) answer {
 }
 
 func (w *world) try(ctx context.Context, listener string, p protocol, r request) (answer, error) {
-	method := r.method
-	if method == "" {
-		method = http.MethodGet
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+w.envoy.Address(listener), strings.NewReader(r.body))
-	if err != nil {
-		return answer{}, err
-	}
-	// Opaque goes out untouched, whatever is in it.
-	path, query, _ := strings.Cut(r.target, "?")
-	req.URL = &url.URL{Scheme: "http", Host: req.URL.Host, Opaque: path, RawQuery: query}
-	if r.body == "" {
-		req.Body, req.ContentLength = nil, 0
-	}
-	if req.Host = r.host; r.policy != "" {
-		req.Host = parts.PolicyHost(r.policy)
+	sent := parts.Request{Method: r.method, Host: r.host, Target: r.target, Body: r.body}
+	if r.policy != "" {
+		sent.Host = parts.PolicyHost(r.policy)
 	}
 	for _, f := range r.header {
-		// Not Add, which would rewrite the name.
-		req.Header[f.name] = append(req.Header[f.name], f.value)
+		sent.Header = append(sent.Header, parts.Field{Name: f.name, Value: f.value})
 	}
-	resp, err := p.client.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer func() {
-		_ = resp.Body.Close()
-		p.client.CloseIdleConnections()
-	}()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return answer{}, err
-	}
-	a := answer{status: resp.StatusCode, header: resp.Header, body: string(body)}
-	var e parts.Echo
-	if resp.StatusCode == http.StatusOK && json.Unmarshal(body, &e) == nil && e.Method != "" {
-		a.echo = &e
-	}
-	return a, nil
+	defer p.client.CloseIdleConnections()
+	got, err := parts.Send(ctx, p.client, w.envoy.Address(listener), sent)
+	return answer{status: got.Status, header: got.Header, body: got.Body, echo: got.Echo}, err
 }
 
 // A pair is an access token with its secret token.

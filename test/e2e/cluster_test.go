@@ -13,10 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // What is promised on a cluster, beside [within] for a revocation.
@@ -52,7 +50,7 @@ type scenario struct {
 // whose standbys answer reads, with replicas of its own. They measure, so nothing
 // runs beside them.
 func TestTheStateHoldsOnACluster(t *testing.T) {
-	realParts(t, map[string]string{"BAO_BIN": suite.bao})
+	partstest.Need(t, "BAO_BIN")
 	var cluster *parts.Cluster
 	t.Cleanup(func() {
 		if cluster != nil {
@@ -107,7 +105,7 @@ func (s *clusterSite) end(t *testing.T) {
 // leads waits for a node that leads the others.
 func (s *clusterSite) leads(t *testing.T) (leader *parts.Node) {
 	t.Helper()
-	await(t, 30*time.Second, func(ctx context.Context) (err error) {
+	partstest.Await(t, 30*time.Second, func(ctx context.Context) (err error) {
 		leader, err = s.cluster.Leader(ctx)
 		return err
 	})
@@ -124,15 +122,12 @@ func (s *clusterSite) start(t *testing.T, first *parts.Node) *replica {
 // state, before the others.
 func (s *clusterSite) startSplit(t *testing.T, first, firstOfState *parts.Node) *replica {
 	t.Helper()
-	binary, err := suite.service()
-	must(t, err)
-	r := &replica{name: "replica " + strconv.Itoa(len(s.replicas)+1)}
-	own := filepath.Join(s.dir, strconv.Itoa(len(s.replicas)+1))
+	number := strconv.Itoa(len(s.replicas) + 1)
+	own := filepath.Join(s.dir, number)
 	must(t, os.Mkdir(own, 0o700))
-	r.Service, err = parts.StartReplica(t.Context(), parts.ReplicaConfig{Binary: binary, Dir: own, Home: s.home, Nodes: s.cluster.From(first), StateNodes: s.cluster.From(firstOfState)})
+	service, err := parts.StartReplica(t.Context(), parts.ReplicaConfig{Binary: suite.service.Binary(t), Dir: own, Home: s.home, Nodes: s.cluster.From(first), StateNodes: s.cluster.From(firstOfState)})
 	must(t, err)
-	r.conn, err = grpc.NewClient(r.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
+	r := newReplica(t, "replica "+number, service)
 	s.replicas = append(s.replicas, r)
 	return r
 }
@@ -140,7 +135,7 @@ func (s *clusterSite) startSplit(t *testing.T, first, firstOfState *parts.Node) 
 // consumer makes a consumer that all replicas know.
 func (s *clusterSite) consumer(t *testing.T, username string) {
 	t.Helper()
-	await(t, 20*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 		got, err := s.replicas[0].do(ctx, "POST", "/consumers", "username="+username)
 		if err == nil && got.status != http.StatusCreated && got.status != http.StatusConflict {
 			err = fmt.Errorf("status %d: %s", got.status, got.raw)
@@ -148,7 +143,7 @@ func (s *clusterSite) consumer(t *testing.T, username string) {
 		return err
 	})
 	for _, r := range s.replicas {
-		await(t, 20*time.Second, func(ctx context.Context) error {
+		partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 			got, err := r.do(ctx, "GET", "/consumers/"+username)
 			if err == nil && got.status != http.StatusOK {
 				err = fmt.Errorf("%s: status %d: %s", r.name, got.status, got.raw)
@@ -176,7 +171,7 @@ func (s *clusterSite) pairs(t *testing.T, n int, through *replica) []pair {
 // revokes revokes a pair as soon as a replica can, and returns when it had.
 func (r *replica) revokes(t *testing.T, p pair) time.Time {
 	t.Helper()
-	await(t, 20*time.Second, func(ctx context.Context) error { return r.revoke(ctx, p) })
+	partstest.Await(t, 20*time.Second, func(ctx context.Context) error { return r.revoke(ctx, p) })
 	return time.Now()
 }
 
@@ -256,7 +251,7 @@ func (r *replica) recovers(t *testing.T) time.Duration {
 	t.Helper()
 	began := time.Now()
 	name := "recovered-" + rand.Text()
-	await(t, 20*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 		got, err := r.do(ctx, "POST", "/consumers", "username="+name)
 		// A call that may have done its work says 503, and the next one 409.
 		if err == nil && got.status != http.StatusCreated && got.status != http.StatusConflict {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // A decisionCase is a request with what becomes of it.
@@ -248,7 +249,7 @@ func (c *decisionCase) check(t *testing.T, w *world, listener string, p protocol
 		c.checkAllowed(t, where, a)
 	}
 	sent, _, _ := strings.Cut(r.target, "?")
-	await(t, 10*time.Second, func(context.Context) error {
+	partstest.Await(t, 10*time.Second, func(context.Context) error {
 		if got := w.metadata(sent).Reason; got != c.reason.String() {
 			return fmt.Errorf("%s: Envoy's access log has the reason %q, want %q", where, got, c.reason)
 		}
@@ -424,7 +425,7 @@ func TestEachReasonIsLogged(t *testing.T) {
 			r.target = path + r.target
 			sent, _, _ := strings.Cut(r.target, "?")
 			var line parts.DecisionLine
-			await(t, 20*time.Second, func(ctx context.Context) error {
+			partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 				// Sent again if the line fell to the bound.
 				if _, err := w.try(ctx, onHeaders, protocols()[0], r); err != nil {
 					return err
@@ -463,7 +464,7 @@ func TestAConnectionThatIsNotHTTPIsDenied(t *testing.T) {
 	if n := w.upstream.Reached("/not-http"); n != 0 {
 		t.Errorf("the upstream saw %d requests", n)
 	}
-	await(t, 10*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
 		n, err := w.envoy.Counter(ctx, "ext_authz.tcp.denied")
 		if err == nil && n == 0 {
 			err = fmt.Errorf("no denial is counted")

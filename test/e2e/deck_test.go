@@ -1,11 +1,7 @@
 package e2e
 
 import (
-	"context"
-	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/vault-authz/vault-authz/test/deck"
@@ -29,28 +25,11 @@ func TestDecKDumpsDiffsSyncsAndResets(t *testing.T) {
 	})
 }
 
-// startDev runs `vault-authz dev` and returns where its admin API is.
+// startDev runs `vault-authz dev` and returns the address of its admin API.
 func startDev(t *testing.T) string {
 	t.Helper()
-	binary, err := suite.service()
+	s, err := parts.StartDev(t.Context(), suite.service.Binary(t), t.TempDir())
 	must(t, err)
-	dir := t.TempDir()
-	addresses := filepath.Join(dir, "addresses.json")
-	p, err := parts.Start(parts.Command{
-		Name: "vault-authz dev", Path: binary, Dir: dir, Env: os.Environ(),
-		Args: []string{"dev", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--probes", "127.0.0.1:0", "--addresses-file", addresses},
-	})
-	must(t, err)
-	t.Cleanup(p.Kill)
-	var at struct{ Admin string }
-	ctx, cancel := context.WithTimeout(t.Context(), parts.StartLimit)
-	defer cancel()
-	must(t, parts.Await(ctx, p, func(context.Context) error {
-		raw, err := os.ReadFile(addresses)
-		if err != nil {
-			return err
-		}
-		return json.Unmarshal(raw, &at)
-	}))
-	return at.Admin
+	t.Cleanup(s.Kill)
+	return s.Admin
 }

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // The listeners of the worlds that break: without and with failure_mode_allow.
@@ -127,7 +128,7 @@ func TestAVaultThatCannotAnswerStaysClosed(t *testing.T) {
 			}
 
 			test.mend(t, w)
-			await(t, reloadLimit, func(ctx context.Context) error {
+			partstest.Await(t, reloadLimit, func(ctx context.Context) error {
 				p, err := w.newCredential(ctx)
 				if err != nil {
 					return err
@@ -220,9 +221,7 @@ func (w *world) attack(t *testing.T, access string) (stop func()) {
 // mount of version 1 only.
 func (w *world) newCredential(ctx context.Context) (pair, error) {
 	p := pair{access: unique("access"), secret: unique("secret")}
-	return p, w.vault.Put(ctx, mountV1, parts.KVv1, p.access, map[string]any{
-		"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": aliceID},
-	})
+	return p, w.vault.Put(ctx, mountV1, parts.KVv1, p.access, parts.Record(p.access, p.secret, aliceID))
 }
 
 // TestAServiceThatAnswersWithErrorsLeavesItToEnvoy shows the two settings with
@@ -280,7 +279,7 @@ func TestAShadowPolicyLetsThroughWhenVaultIsAway(t *testing.T) {
 	if a.echo == nil || len(a.echo.Headers["x-consumer-id"]) != 0 {
 		t.Fatalf("status = %d, echo %+v, want it let through without an identity", a.status, a.echo)
 	}
-	await(t, 5*time.Second, func(context.Context) error {
+	partstest.Await(t, 5*time.Second, func(context.Context) error {
 		lines := w.service.Decisions("/shadow")
 		if len(lines) != 1 || !lines[0].Shadow || lines[0].Reason != "unavailable" || lines[0].Decision != "allow" {
 			return fmt.Errorf("logged %+v, want one shadow decision with the reason unavailable", lines)
@@ -330,7 +329,7 @@ func TestACachedCredentialOutlivesVaultForAWhile(t *testing.T) {
 	// ttl is 1 s, less up to a tenth; max_stale is 3 s.
 	const fresh, most = time.Second, 4 * time.Second
 	served := time.Duration(0)
-	await(t, reloadLimit, func(ctx context.Context) error {
+	partstest.Await(t, reloadLimit, func(ctx context.Context) error {
 		switch got, err := ask(ctx); {
 		case err != nil:
 			return err
@@ -363,7 +362,7 @@ func TestADeletedRecordEndsWithItsTTL(t *testing.T) {
 		t.Fatalf("before: status = %d, body %s", a.status, a.body)
 	}
 	must(t, w.vault.Delete(t.Context(), mountV1, parts.KVv1, p.access))
-	await(t, 5*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 5*time.Second, func(ctx context.Context) error {
 		a, err := w.try(ctx, onClosed, protocols()[0], r)
 		if err == nil && a.status != http.StatusUnauthorized {
 			err = fmt.Errorf("status %d, want 401", a.status)
@@ -385,7 +384,7 @@ func TestAClientThatGoesAwayIsNotLetThrough(t *testing.T) {
 	if a, err := w.try(ctx, onClosed, protocols()[0], request{policy: "default", target: "/gone", header: p.headers()}); err == nil {
 		t.Fatalf("the client did not go away: %+v", a)
 	}
-	await(t, 10*time.Second, func(context.Context) error {
+	partstest.Await(t, 10*time.Second, func(context.Context) error {
 		lines := w.service.Decisions("/gone")
 		if len(lines) != 1 || lines[0].Reason != "canceled" || lines[0].Decision != "deny" {
 			return fmt.Errorf("logged %+v, want one denial with the reason canceled", lines)

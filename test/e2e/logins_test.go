@@ -2,24 +2,17 @@ package e2e
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 const deployVault = "../../deploy/vault/"
@@ -38,7 +31,7 @@ func eachStore(t *testing.T, test func(t *testing.T, v *parts.Vault)) {
 	for name, start := range starts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			realParts(t, map[string]string{"VAULT_BIN": suite.vault, "BAO_BIN": suite.bao})
+			partstest.Need(t, "VAULT_BIN", "BAO_BIN")
 			v, err := start(t.TempDir())
 			if err != nil {
 				t.Fatal(err)
@@ -62,7 +55,7 @@ func connect(t *testing.T, address, kv, settings, more string) (out string, exit
 // validate runs `config validate --connect`.
 func validate(t *testing.T, text string) (out string, exit int) {
 	t.Helper()
-	binary, err := suite.service()
+	binary, err := suite.service.Build()
 	must(t, err)
 	file := putText(t, filepath.Join(t.TempDir(), "config.yaml"), text)
 	raw, err := exec.CommandContext(t.Context(), binary, "config", "validate", "--connect", "--config", file).CombinedOutput()
@@ -130,7 +123,7 @@ func TestSamplePoliciesAreEnoughAndNothingInThemIsTooMuch(t *testing.T) {
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		sample(t, v, "login-approle.sh")
-		login := "login: {approle: {role_id: " + roleID(t, v, "vault-authz") + ", secret_id_file: " + putText(t, filepath.Join(t.TempDir(), "s"), secretID(t, v, "vault-authz")) + "}}"
+		login := loginBy(t, v, "vault-authz")
 		if err := v.Mount(t.Context(), "vault-authz", "v2"); err != nil {
 			t.Fatal(err)
 		}
@@ -176,31 +169,20 @@ func everyPath(t *testing.T, v *parts.Vault, policy string, connect func() (stri
 	}
 }
 
-func roleID(t *testing.T, v *parts.Vault, role string) string {
+// appRole returns the role id of a role, and a new secret id.
+func appRole(t *testing.T, v *parts.Vault, role string) parts.AppRole {
 	t.Helper()
-	var answer struct {
-		Data struct {
-			RoleID string `json:"role_id"`
-		}
-	}
-	if err := v.Do(t.Context(), "GET", "auth/approle/role/"+role+"/role-id", nil, &answer); err != nil {
-		t.Fatal(err)
-	}
-	return answer.Data.RoleID
+	login, err := v.AppRole(t.Context(), role)
+	must(t, err)
+	suite.secrets.add(login.SecretID)
+	return login
 }
 
-func secretID(t *testing.T, v *parts.Vault, role string) string {
+// loginBy returns the configuration for the login with a role.
+func loginBy(t *testing.T, v *parts.Vault, role string) string {
 	t.Helper()
-	var answer struct {
-		Data struct {
-			SecretID string `json:"secret_id"`
-		}
-	}
-	if err := v.Do(t.Context(), "POST", "auth/approle/role/"+role+"/secret-id", map[string]any{}, &answer); err != nil {
-		t.Fatal(err)
-	}
-	suite.secrets.add(answer.Data.SecretID)
-	return answer.Data.SecretID
+	login := appRole(t, v, role)
+	return "login: {approle: {role_id: " + login.RoleID + ", secret_id_file: " + putText(t, filepath.Join(t.TempDir(), "secret-id"), login.SecretID) + "}}"
 }
 
 // TestATokenWithAUseLimitIsAMistake: it reads credentials for a while.
@@ -264,7 +246,9 @@ func TestLoginsOfTheDocumentation(t *testing.T) {
 			}
 			return putText(t, filepath.Join(dir, name), text)
 		}
-		ca := file("ca.pem", certificate(t), nil)
+		authority, err := parts.NewAuthority("authority")
+		must(t, err)
+		ca := file("ca.pem", string(authority.PEM), nil)
 		reviewer, err := issuer.ServiceAccount("kube-system", "reviewer")
 
 		sample(t, v, "login-approle.sh")
@@ -273,7 +257,8 @@ func TestLoginsOfTheDocumentation(t *testing.T) {
 		sample(t, v, "login-cert.sh", "CLIENT_CA_FILE="+ca, "CLIENT_NAME=authz.example")
 		sample(t, v, "login-userpass.sh", "PASSWORD_FILE="+file("password", "a password of the test", nil))
 
-		file("secret-id", secretID(t, v, "vault-authz"), nil)
+		role := appRole(t, v, "vault-authz")
+		file("secret-id", role.SecretID, nil)
 		account, err := issuer.ServiceAccount("vault-authz", "vault-authz")
 		file("service-account-token", account, err)
 		jwt, err := issuer.JWT("authz", parts.Audience)
@@ -285,7 +270,7 @@ func TestLoginsOfTheDocumentation(t *testing.T) {
 
 		tried := 0
 		for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(docs, -1) {
-			settings := strings.NewReplacer("/run/secrets/", dir+"/", "ROLE_ID", roleID(t, v, "vault-authz")).Replace(block[1])
+			settings := strings.NewReplacer("/run/secrets/", dir+"/", "ROLE_ID", role.RoleID).Replace(block[1])
 			switch {
 			case strings.Contains(settings, "client_cert_file"):
 				// It needs TLS; the login is tried by the tests of vaultkv.
@@ -313,22 +298,4 @@ func wrappedSecretID(ctx context.Context, v *parts.Vault) (string, error) {
 	}
 	err := v.Wrapped(ctx, "auth/approle/role/vault-authz/secret-id", &answer)
 	return answer.Wrap.Token, err
-}
-
-// certificate is one that signs itself.
-func certificate(t *testing.T) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }

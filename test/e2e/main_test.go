@@ -7,23 +7,21 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // suite is what the tests share: the programs, and one world for all tests that
 // break nothing.
 var suite = struct {
 	envoy, vault, bao string
-	required          bool
 	dir               string
-	service           func() (string, error)
+	service           partstest.Service
 	world             func() (*world, error)
 	secrets           secrets
 }{
-	envoy:    os.Getenv("ENVOY_BIN"),
-	vault:    os.Getenv("VAULT_BIN"),
-	bao:      os.Getenv("BAO_BIN"),
-	required: os.Getenv("REQUIRE_REAL_PARTS") == "1",
+	envoy: os.Getenv("ENVOY_BIN"),
+	vault: os.Getenv("VAULT_BIN"),
+	bao:   os.Getenv("BAO_BIN"),
 }
 
 func TestMain(m *testing.M) { os.Exit(runSuite(m)) }
@@ -36,9 +34,7 @@ func runSuite(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	suite.dir = dir
-	suite.service = sync.OnceValues(func() (string, error) {
-		return parts.BuildService(context.Background(), dir, withRace)
-	})
+	defer suite.service.Remove()
 	var shared *world
 	suite.world = sync.OnceValues(func() (*world, error) {
 		w, err := startWorld(context.Background(), dir, sharedSetup())
@@ -60,32 +56,10 @@ func runSuite(m *testing.M) int {
 	return code
 }
 
-// realParts skips or fails a test that needs what is not there.
-func realParts(t *testing.T, wanted map[string]string) {
-	t.Helper()
-	for name, value := range wanted {
-		if value == "" {
-			if suite.required {
-				t.Fatalf("%s is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary", name)
-			}
-			t.Skipf("%s is not set: `make e2e` gets the real parts and runs this", name)
-		}
-		if _, err := os.Stat(value); value != "" && err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-	}
-}
-
-// needEnvoy is for tests of the wiring around vault-authz.
-func needEnvoy(t *testing.T) {
-	t.Helper()
-	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy})
-}
-
 // sharedWorld returns the world that all tests share that break nothing.
 func sharedWorld(t *testing.T) *world {
 	t.Helper()
-	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
+	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	w, err := suite.world()
 	if err != nil {
 		t.Fatalf("starting the shared world: %v", err)
@@ -96,7 +70,7 @@ func sharedWorld(t *testing.T) *world {
 // ownWorld returns a world that a test may break.
 func ownWorld(t *testing.T, s setup) *world {
 	t.Helper()
-	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
+	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	w, err := startWorld(t.Context(), t.TempDir(), s)
 	if err != nil {
 		t.Fatalf("starting a world: %v", err)

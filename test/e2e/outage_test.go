@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // TestAdminCallsWithoutVaultAreUnavailable takes Vault away in the middle of
@@ -47,7 +48,7 @@ func TestAdminCallsWithoutVaultAreUnavailable(t *testing.T) {
 			s.everyCallIsUnavailable(t)
 			test.mend(t, s)
 			for _, e := range interrupted {
-				await(t, reloadLimit, func(ctx context.Context) error {
+				partstest.Await(t, reloadLimit, func(ctx context.Context) error {
 					err := e.run(ctx, s.replicas[0])
 					if errors.Is(err, errNobodyHasIt) {
 						t.Error(err)

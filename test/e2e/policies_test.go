@@ -14,10 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // A holder gives a vault object a token that has exactly the named files of
@@ -38,7 +36,7 @@ var holders = []holder{
 		must(t, v.Do(t.Context(), "POST", "auth/approle/role/"+role, map[string]any{
 			"token_policies": files, "token_no_default_policy": true, "token_ttl": "1h",
 		}, nil))
-		return "login: {approle: {role_id: " + roleID(t, v, role) + ", secret_id_file: " + putText(t, filepath.Join(t.TempDir(), "secret-id"), secretID(t, v, role)) + "}}"
+		return loginBy(t, v, role)
 	}},
 }
 
@@ -196,14 +194,14 @@ func TestEachPathOfThePolicyFilesForManagingIsNeeded(t *testing.T) {
 				if err := m.manage(t.Context()); err == nil {
 					t.Errorf("without %s everything works", path)
 				}
-				await(t, 10*time.Second, func(context.Context) error {
+				partstest.Await(t, 10*time.Second, func(context.Context) error {
 					if !strings.Contains(m.replica.Log(), `path \"`+path+`\" {`) {
 						return fmt.Errorf("no line of the log names %s", path)
 					}
 					return nil
 				})
 				putPolicy(t, v, "managing", managing)
-				await(t, 20*time.Second, m.manage)
+				partstest.Await(t, 20*time.Second, m.manage)
 			}
 		})
 	})
@@ -362,13 +360,14 @@ func (m *managed) validate(t *testing.T) {
 
 func (m *managed) start(t *testing.T) {
 	t.Helper()
-	binary, err := suite.service()
+	binary, err := suite.service.Build()
 	must(t, err)
 	dir := t.TempDir()
-	m.replica = &replica{name: "the service"}
-	m.replica.Service, err = parts.StartService(t.Context(), parts.ServiceConfig{Binary: binary, Dir: dir, Entities: m.entities()})
+	service, err := parts.StartService(t.Context(), parts.ServiceConfig{Binary: binary, Dir: dir, Entities: m.entities()})
 	must(t, err)
+	m.replica = newReplica(t, "the service", service)
 	t.Cleanup(func() {
+		_ = m.replica.conn.Close()
 		m.replica.Stop(10 * time.Second)
 		log := m.replica.Log()
 		if found := suite.secrets.leaks(map[string]string{"vault-authz": log}); len(found) > 0 {
@@ -378,9 +377,6 @@ func (m *managed) start(t *testing.T) {
 			t.Log(log)
 		}
 	})
-	m.replica.conn, err = grpc.NewClient(m.replica.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
-	t.Cleanup(func() { _ = m.replica.conn.Close() })
 }
 
 // operate does everything that the product does with Vault, but for what validate
@@ -415,7 +411,7 @@ func (m *managed) operate(t *testing.T) {
 // answers waits until requests with a pair are answered with a status.
 func (m *managed) answers(t *testing.T, p pair, status int) {
 	t.Helper()
-	await(t, 20*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 		a, err := m.replica.askPolicy(ctx, managedPolicy, p)
 		got := a.Status
 		if a.Allowed {

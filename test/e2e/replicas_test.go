@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // within is what is promised of a revocation on the other replicas, with a poll
@@ -286,7 +287,7 @@ func (r *races) run(t *testing.T, path string, form func(*replica) []string) (wo
 // insist is do, again and again for as long as a slow server makes it a 503.
 func (r *replica) insist(t *testing.T, status int, method, path string) (got reply) {
 	t.Helper()
-	await(t, time.Minute, func(ctx context.Context) (err error) {
+	partstest.Await(t, time.Minute, func(ctx context.Context) (err error) {
 		got, err = r.do(ctx, method, path)
 		if err == nil && got.status == http.StatusServiceUnavailable {
 			err = fmt.Errorf("%s: %s %s: status = %d, want %d; body %s", r.name, method, path, got.status, status, got.raw)
@@ -360,7 +361,7 @@ func TestAReplicaThatWasStoppedCatchesUpBeforeItAllows(t *testing.T) {
 			for _, entry := range []string{"checkpoint", "log/00"} {
 				must(t, s.vault.Do(t.Context(), "DELETE", mountState+"/metadata/"+entry, nil, nil))
 			}
-			await(t, 10*time.Second, func(ctx context.Context) error {
+			partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
 				got, err := s.replicas[1].do(ctx, "POST", "/consumers", "username=begins a new log")
 				if err == nil && got.status != http.StatusCreated && got.status != http.StatusConflict {
 					err = fmt.Errorf("status %d: %s", got.status, got.raw)

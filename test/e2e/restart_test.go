@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // TestARollingRestartBehindHealthChecksRefusesNobody replaces one of two replicas
@@ -21,13 +22,13 @@ import (
 // those in the example and of the default.
 func TestARollingRestartBehindHealthChecksRefusesNobody(t *testing.T) {
 	t.Parallel()
-	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
+	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	dir := t.TempDir()
 	w := &world{dir: dir, tokenFile: filepath.Join(dir, "vault-token")}
 	t.Cleanup(w.close)
 	must(t, w.startVault(t.Context()))
 	must(t, w.newReaderToken(t.Context()))
-	binary, err := suite.service()
+	binary, err := suite.service.Build()
 	must(t, err)
 	start := func(name, address string) *parts.Service {
 		t.Helper()
@@ -62,7 +63,7 @@ policies: [{name: default, default: true, vault: v1}]
 		}
 		return err
 	}
-	await(t, 10*time.Second, ask)
+	partstest.Await(t, 10*time.Second, ask)
 	ctx, done := context.WithCancel(t.Context())
 	defer done()
 	var asking sync.WaitGroup

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // TestVaultObjectsFailAlone: of two vault objects, each on a Vault of its own, one
@@ -20,7 +21,7 @@ import (
 // third, nothing listens at the first of its addresses.
 func TestVaultObjectsFailAlone(t *testing.T) {
 	t.Parallel()
-	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
+	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	dir := t.TempDir()
 	other, err := parts.StartVault(t.Context(), parts.VaultConfig{Binary: suite.vault, Dir: dir})
 	must(t, err)
@@ -50,9 +51,7 @@ policies:
 	})
 	fresh := func() pair {
 		p := w.credential(t, aliceID, nil)
-		must(t, other.Put(t.Context(), mountV1, parts.KVv1, p.access, map[string]any{
-			"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": aliceID},
-		}))
+		must(t, other.Put(t.Context(), mountV1, parts.KVv1, p.access, parts.Record(p.access, p.secret, aliceID)))
 		return p
 	}
 	ask := func(policy string, p pair) int {
@@ -109,7 +108,7 @@ policies:
 		t.Errorf("two hangs, an unknown token: status = %d, want 503", got)
 	}
 	must(t, other.Signal(syscall.SIGCONT))
-	await(t, 5*time.Second, func(context.Context) error {
+	partstest.Await(t, 5*time.Second, func(context.Context) error {
 		if got := ask("two", pair{unique("access"), unique("secret")}); got != http.StatusUnauthorized {
 			return fmt.Errorf("two goes on, an unknown token: status = %d, want 401", got)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // mountState is where replicas keep what is made through their admin API.
@@ -57,10 +58,8 @@ func newSite(t *testing.T, replicas int) *site {
 // newSiteWith is newSite with a configuration of its own.
 func newSiteWith(t *testing.T, replicas int, made setup) *site {
 	t.Helper()
-	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
-	binary, err := suite.service()
-	must(t, err)
-	dir := t.TempDir()
+	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
+	binary, dir := suite.service.Binary(t), t.TempDir()
 	s := &site{world: &world{dir: dir, setup: made, tokenFile: filepath.Join(dir, "vault-token")}}
 	t.Cleanup(func() {
 		for _, r := range s.replicas {
@@ -77,6 +76,7 @@ func newSiteWith(t *testing.T, replicas int, made setup) *site {
 	must(t, s.startVault(t.Context()))
 	must(t, s.vault.Mount(t.Context(), mountState, parts.KVv2))
 	must(t, os.WriteFile(s.tokenFile, []byte(s.managerToken(t)+"\n"), 0o600))
+	var err error
 	s.proxy, err = parts.NewProxy(t.Context(), hostPort(s.vault.Address))
 	must(t, err)
 	for range replicas {
@@ -89,20 +89,31 @@ func newSiteWith(t *testing.T, replicas int, made setup) *site {
 func (s *site) start(t *testing.T, binary string) *replica {
 	t.Helper()
 	number := strconv.Itoa(len(s.replicas) + 1)
-	r := &replica{name: "replica " + number}
 	own := filepath.Join(s.dir, number)
 	must(t, os.Mkdir(own, 0o700))
-	var err error
-	r.Service, err = parts.StartService(t.Context(), parts.ServiceConfig{
+	service, err := parts.StartService(t.Context(), parts.ServiceConfig{
 		Binary: binary, Dir: own,
 		Entities: strings.NewReplacer("VAULT", "http://"+s.proxy.Address(), "TOKENFILE", s.tokenFile).Replace(s.setup.entities),
 	})
 	must(t, err)
-	s.processes = append(s.processes, r.Process)
-	r.conn, err = grpc.NewClient(r.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
+	return s.add(t, "replica "+number, service)
+}
+
+// add adds a running service to the replicas.
+func (s *site) add(t *testing.T, name string, service *parts.Service) *replica {
+	t.Helper()
+	s.processes = append(s.processes, service.Process)
+	r := newReplica(t, name, service)
 	s.replicas = append(s.replicas, r)
 	return r
+}
+
+// newReplica connects to a running service. Close its connection.
+func newReplica(t *testing.T, name string, service *parts.Service) *replica {
+	t.Helper()
+	conn, err := grpc.NewClient(service.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(t, err)
+	return &replica{Service: service, name: name, conn: conn}
 }
 
 // managerToken makes a token for Vault that can manage credentials and state.
@@ -199,7 +210,7 @@ func (r *replica) ask(ctx context.Context, p pair) (envoy.Answer, error) {
 // allows waits until a replica allows a pair.
 func (r *replica) allows(t *testing.T, p pair) {
 	t.Helper()
-	await(t, 10*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
 		a, err := r.ask(ctx, p)
 		if err == nil && !a.Allowed {
 			err = fmt.Errorf("%s answers %d, reason %q", r.name, a.Status, a.Reason)
@@ -238,7 +249,7 @@ func (s *site) vaultForm(t *testing.T, name, mount, kv string) []string {
 func (s *site) newPair(t *testing.T, r *replica) pair {
 	t.Helper()
 	var p pair
-	await(t, 10*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
 		got, err := r.do(ctx, "POST", "/vault-auth/"+vaultName+"/credentials/"+operator)
 		if err == nil && got.status != http.StatusCreated {
 			err = fmt.Errorf("status %d: %s", got.status, got.raw)
@@ -258,9 +269,7 @@ func (s *site) putPairs(t *testing.T, n int) []pair {
 	pairs := make([]pair, n)
 	for i := range pairs {
 		p := pair{unique("access"), unique("secret")}
-		must(t, s.vault.Put(t.Context(), mountV1, parts.KVv1, p.access, map[string]any{
-			"access_token": p.access, "secret_token": p.secret, "consumer": map[string]any{"id": consumer},
-		}))
+		must(t, s.vault.Put(t.Context(), mountV1, parts.KVv1, p.access, parts.Record(p.access, p.secret, consumer)))
 		pairs[i] = p
 	}
 	return pairs

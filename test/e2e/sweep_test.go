@@ -11,12 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 const sweptEntities = `
@@ -69,7 +67,7 @@ func TestADeletionInVaultHoldsAfterASweep(t *testing.T) {
 		}
 		must(t, test.remove(p.access))
 		deleted := time.Now()
-		await(t, 10*time.Second, func(ctx context.Context) error {
+		partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
 			a, err := sees.askPolicy(ctx, test.policy, p)
 			if err == nil && a.Status != http.StatusUnauthorized {
 				err = fmt.Errorf("answered %d, allowed %t", a.Status, a.Allowed)
@@ -86,7 +84,7 @@ func TestADeletionInVaultHoldsAfterASweep(t *testing.T) {
 	}
 	// What is missing is said once for each vault object, however often it is
 	// missed.
-	await(t, 10*time.Second, func(context.Context) error {
+	partstest.Await(t, 10*time.Second, func(context.Context) error {
 		if got := strings.Count(sleeps.Log(), "sweep failed"); got != 2 {
 			return fmt.Errorf("%d lines about failed sweeps, want 2", got)
 		}
@@ -111,28 +109,16 @@ func (s *site) startSwept(t *testing.T, name string, policies ...string) *replic
 		names = append(names, fmt.Sprintf("%s-%d", name, i))
 		must(t, s.vault.Do(ctx, "PUT", "sys/policies/acl/"+names[i], map[string]any{"policy": policy}, nil))
 	}
-	var made struct {
-		Auth struct {
-			Token string `json:"client_token"`
-		} `json:"auth"`
-	}
-	must(t, s.vault.Do(ctx, "POST", "auth/token/create", map[string]any{"policies": names, "ttl": "1h"}, &made))
-	suite.secrets.add(made.Auth.Token)
+	token := tokenWith(t, s.vault, names, map[string]any{"no_default_policy": false})
 	dir := filepath.Join(s.dir, name)
 	file := filepath.Join(dir, "token")
-	binary, err := suite.service()
-	must(t, errors.Join(err, os.Mkdir(dir, 0o700), os.WriteFile(file, []byte(made.Auth.Token), 0o600)))
-	r := &replica{name: name}
-	r.Service, err = parts.StartService(ctx, parts.ServiceConfig{
-		Binary: binary, Dir: dir,
+	must(t, errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(file, []byte(token), 0o600)))
+	service, err := parts.StartService(ctx, parts.ServiceConfig{
+		Binary: suite.service.Binary(t), Dir: dir,
 		Entities: strings.NewReplacer("VAULT", s.vault.Address, "TOKENFILE", file).Replace(sweptEntities),
 	})
 	must(t, err)
-	s.processes = append(s.processes, r.Process)
-	r.conn, err = grpc.NewClient(r.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
-	s.replicas = append(s.replicas, r)
-	return r
+	return s.add(t, name, service)
 }
 
 // askPolicy is ask for a policy by name.

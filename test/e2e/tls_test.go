@@ -19,6 +19,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 const (
@@ -77,7 +78,7 @@ func (m *mutual) served(t *testing.T, by *parts.Authority, shown *parts.Issued) 
 		must(t, err)
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
-	await(t, 30*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 		conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", m.service.GRPC)
 		if err != nil {
 			return err
@@ -95,7 +96,7 @@ func (m *mutual) served(t *testing.T, by *parts.Authority, shown *parts.Issued) 
 // connections with it.
 func (m *mutual) settle(t *testing.T, reads, updates int) {
 	t.Helper()
-	await(t, 30*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 		if n := strings.Count(m.service.Log(), `"TLS files read again"`); n < reads {
 			return fmt.Errorf("the service has read its files %d times, want %d", n, reads)
 		}
@@ -107,7 +108,7 @@ func (m *mutual) settle(t *testing.T, reads, updates int) {
 	})
 	before, err := m.envoy.Counter(t.Context(), "cluster.authz.ssl.handshake")
 	must(t, err)
-	await(t, 30*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 		n, err := m.envoy.Counter(ctx, "cluster.authz.ssl.handshake")
 		if err == nil && n < before+5 {
 			err = errors.New("no new connections")
@@ -154,7 +155,7 @@ func (m *mutual) counters(t *testing.T, want map[string]int) {
 // of, step by step, while requests go through, and then offers files that cannot be used.
 func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 	t.Parallel()
-	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
+	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	before, err := parts.NewAuthority("before")
 	must(t, err)
 	after, err := parts.NewAuthority("after")
@@ -203,7 +204,7 @@ func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 			broken["tls.crt"], broken["tls.key"] = expired.Certificate, expired.Key
 		}
 		must(t, parts.MountSecret(m.server, broken))
-		await(t, 30*time.Second, func(context.Context) error {
+		partstest.Await(t, 30*time.Second, func(context.Context) error {
 			if !strings.Contains(m.service.Log(), what) || !strings.Contains(m.probe(t, "/metrics"), refused+"1") {
 				return fmt.Errorf("no word of %q, or no metric", what)
 			}
@@ -220,7 +221,7 @@ func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 		}
 	}
 	mount(t, m.server, good, after)
-	await(t, 30*time.Second, func(context.Context) error {
+	partstest.Await(t, 30*time.Second, func(context.Context) error {
 		if !strings.Contains(m.probe(t, "/metrics"), refused+"0") {
 			return errors.New("the metric stays")
 		}
@@ -243,7 +244,7 @@ func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 // authority that was issued to somebody else.
 func TestAGatewayWithAForeignNameGetsNoAnswer(t *testing.T) {
 	t.Parallel()
-	realParts(t, map[string]string{"ENVOY_BIN": suite.envoy, "VAULT_BIN": suite.vault})
+	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	ours, err := parts.NewAuthority("ours")
 	must(t, err)
 	theirs, err := parts.NewAuthority("theirs")
@@ -265,7 +266,7 @@ func TestAGatewayWithAForeignNameGetsNoAnswer(t *testing.T) {
 		must(t, err)
 		mount(t, m.gateway, i, ours)
 		// The connection that is there may be used for some more requests.
-		await(t, 30*time.Second, func(ctx context.Context) error {
+		partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 			n, err := m.envoy.Counter(ctx, "cluster.authz.client_ssl_socket_factory.ssl_context_update_by_sds")
 			if err != nil || n == updates {
 				return errors.Join(errors.New("not read yet"), err)
@@ -281,14 +282,14 @@ func TestAGatewayWithAForeignNameGetsNoAnswer(t *testing.T) {
 			}
 		}
 	}
-	await(t, 5*time.Second, func(context.Context) error {
+	partstest.Await(t, 5*time.Second, func(context.Context) error {
 		if !strings.Contains(m.service.Log(), "has no name of client_names") {
 			return errors.New("the log does not say why")
 		}
 		return nil
 	})
 	mount(t, m.gateway, issued(t, ours, nil, gatewayName), ours)
-	await(t, 30*time.Second, func(context.Context) error {
+	partstest.Await(t, 30*time.Second, func(context.Context) error {
 		if a := ask(); a.status != http.StatusOK {
 			return fmt.Errorf("with the right name again: %d", a.status)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // TestVersionsRunSideBySideDuringAnUpgrade replaces a replica of the version that had a
@@ -33,7 +34,7 @@ func TestVersionsRunSideBySideDuringAnUpgrade(t *testing.T) {
 			name = "OpenBao"
 		}
 		t.Run(name, func(t *testing.T) {
-			realParts(t, map[string]string{"BAO_BIN": suite.bao})
+			partstest.Need(t, "BAO_BIN")
 			upgrade(t, earlier, newSiteWith(t, 0, setup{durable: !bao, openBao: bao, entities: nothingButTheState}))
 		})
 	}
@@ -48,7 +49,7 @@ func upgrade(t *testing.T, earlier string, s *site) {
 	}
 	old.admin(t, 201, "POST", "/consumers/"+operator+"/acls", "group=staff")
 
-	binary, err := suite.service()
+	binary, err := suite.service.Build()
 	must(t, err)
 	began := time.Now()
 	now := s.start(t, binary)

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // wire is an authorizer that decides by the path and tells what it was asked.
@@ -57,7 +58,7 @@ func (wire) Check(_ context.Context, in *authv3.CheckRequest) (*authv3.CheckResp
 // listener differs in what its name promises, with no vault-authz involved.
 func TestEnvoyAsksAsTheOtherTestsBelieve(t *testing.T) {
 	t.Parallel()
-	needEnvoy(t)
+	partstest.Need(t, "ENVOY_BIN")
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -98,7 +98,7 @@ func (w *world) startRest(ctx context.Context) error {
 	if w.vault == nil {
 		return errors.New("there is no Vault to start the rest on")
 	}
-	binary, err := suite.service()
+	binary, err := suite.service.Build()
 	if err != nil {
 		return err
 	}
@@ -145,10 +145,7 @@ func (w *world) newReaderToken(ctx context.Context) error {
 		return err
 	}
 	suite.secrets.add(token)
-	if err := os.WriteFile(w.tokenFile+".new", []byte(token+"\n"), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(w.tokenFile+".new", w.tokenFile)
+	return parts.ReplaceFile(w.tokenFile, []byte(token+"\n"))
 }
 
 // readerToken returns the token that vault-authz reads Vault with.
@@ -191,13 +188,3 @@ func (w *world) printLogs(to io.Writer) {
 }
 
 func hostPort(address string) string { return strings.TrimPrefix(address, "http://") }
-
-// await fails the test if a condition does not come to hold in time.
-func await(t *testing.T, limit time.Duration, condition func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	if err := parts.Await(ctx, nil, condition); err != nil {
-		t.Fatalf("within %s: %v", limit, err)
-	}
-}

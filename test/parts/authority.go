@@ -26,19 +26,19 @@ type Authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// NewAuthority returns an authority that is good for an hour.
+// NewAuthority returns an authority that is valid for an hour.
 func NewAuthority(name string) (*Authority, error) {
 	return NewAuthorityUntil(name, time.Now().Add(time.Hour))
 }
 
-// NewAuthorityUntil returns an authority that is good until a time.
+// NewAuthorityUntil returns an authority that is valid until a time.
 func NewAuthorityUntil(name string, end time.Time) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign, NotBefore: end.Add(-48 * time.Hour), NotAfter: end,
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -49,19 +49,23 @@ func NewAuthorityUntil(name string, end time.Time) (*Authority, error) {
 	return &Authority{PEM: encode("CERTIFICATE", raw), certificate: certificate, key: key}, err
 }
 
+// serial returns a new serial number: clients take two authorities with the same
+// name and number for one.
+func serial() *big.Int { return big.NewInt(time.Now().UnixNano()) }
+
 // Issued is a certificate and its key as PEM.
 type Issued struct{ Certificate, Key []byte }
 
-// Issue makes a certificate that is good from an hour ago for an hour, for clients and
-// servers and with the names, unless edit changes that. A name is a DNS name, an IP address
-// or a URI.
+// Issue issues a certificate for clients and servers, valid from an hour ago until in an
+// hour, with the names. A name is a DNS name, an IP address or a URI. edit, which may be
+// nil, changes the certificate before it is signed.
 func (a *Authority) Issue(edit func(*x509.Certificate), names ...string) (Issued, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return Issued{}, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "gateway.example.com"},
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: "gateway.example.com"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -94,8 +98,8 @@ func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// MountSecret puts files into a folder in the way in which Kubernetes mounts a secret: they
-// are symbolic links through one that is swapped, so all of them change in one step.
+// MountSecret puts files into a folder as Kubernetes mounts a secret: all files are symbolic
+// links through one link, which is swapped, so that they change in one step.
 func MountSecret(dir string, files map[string][]byte) error {
 	version, err := os.MkdirTemp(dir, "..version-")
 	if err != nil {

@@ -1,26 +1,21 @@
-package parts
+package parts_test
 
 import (
 	"context"
 	"fmt"
-	"os"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // startTestCluster starts a cluster with mounts, and ends it with the test.
-func startTestCluster(t *testing.T) (*Cluster, Home) {
+func startTestCluster(t *testing.T) (*parts.Cluster, parts.Home) {
 	t.Helper()
-	binary := os.Getenv("BAO_BIN")
-	if binary == "" {
-		if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
-			t.Fatal("BAO_BIN is not set although REQUIRE_REAL_PARTS=1: run `make tools` and set it to the binary")
-		}
-		t.Skip("BAO_BIN is not set: `make e2e` gets an OpenBao")
-	}
 	began := time.Now()
-	c, err := StartCluster(t.Context(), ClusterConfig{Binary: binary, Dir: t.TempDir()})
+	c, err := parts.StartCluster(t.Context(), parts.ClusterConfig{Binary: partstest.Binary(t, "BAO_BIN"), Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,14 +35,14 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 	ctx := t.Context()
 	leader := leads(t, c)
 	standby := c.Others(leader)[0]
-	put := func(through *Node, key string) error {
+	put := func(through *parts.Node, key string) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		return through.Put(ctx, home.V1, KVv1, key, map[string]any{"is": "there"})
+		return through.Put(ctx, home.V1, parts.KVv1, key, map[string]any{"is": "there"})
 	}
 	// written writes through the leader, however often that changes meanwhile, and
 	// returns it.
-	written := func(key string) (by *Node) {
+	written := func(key string) (by *parts.Node) {
 		t.Helper()
 		eventually(t, "a write, "+key, func(ctx context.Context) error {
 			short, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -61,10 +56,10 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 		})
 		return by
 	}
-	has := func(n *Node, key string) func(context.Context) error {
+	has := func(n *parts.Node, key string) func(context.Context) error {
 		return func(ctx context.Context) error { return n.Do(ctx, "GET", home.V1+"/"+key, nil, nil) }
 	}
-	for name, cut := range map[string]func(*Link){"cut": (*Link).Cut, "silent": (*Link).Silence} {
+	for name, cut := range map[string]func(*parts.Link){"cut": (*parts.Link).Cut, "silent": (*parts.Link).Silence} {
 		c.Isolate(standby, cut)
 		written(name)
 		if err := put(standby, name); err == nil {
@@ -95,7 +90,7 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 	}
 	c.Heal()
 
-	c.Isolate(leader, (*Link).Cut)
+	c.Isolate(leader, (*parts.Link).Cut)
 	next := leads(t, c)
 	if next == leader {
 		t.Fatal("an isolated leader still leads the others")
@@ -140,7 +135,7 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 	leader = leads(t, c)
 	standby = c.Others(leader)[0]
 	eventually(t, "a standby passes a read on", has(standby, "while one is dead"))
-	c.Isolate(standby, (*Link).Cut)
+	c.Isolate(standby, (*parts.Link).Cut)
 	if err := has(standby, "late")(ctx); err == nil {
 		t.Error("an isolated standby that does not read itself answers")
 	}
@@ -163,9 +158,9 @@ func TestAClusterLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func leads(t *testing.T, c *Cluster) *Node {
+func leads(t *testing.T, c *parts.Cluster) *parts.Node {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), StartLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), parts.StartLimit)
 	defer cancel()
 	n, err := c.Leader(ctx)
 	if err != nil {
@@ -176,9 +171,9 @@ func leads(t *testing.T, c *Cluster) *Node {
 
 func eventually(t *testing.T, what string, condition func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), StartLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), parts.StartLimit)
 	defer cancel()
-	if err := Await(ctx, nil, condition); err != nil {
+	if err := parts.Await(ctx, nil, condition); err != nil {
 		t.Fatal(fmt.Errorf("%s: %w", what, err))
 	}
 }

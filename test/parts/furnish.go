@@ -44,7 +44,7 @@ func (c *Cluster) Furnish(ctx context.Context, ttl string) (Home, error) {
 	if err := leader.Do(ctx, "PUT", "sys/policies/acl/"+name, map[string]any{"policy": rules}, nil); err != nil {
 		return Home{}, err
 	}
-	h.AppRole, err = leader.AppRole(ctx, name, map[string]any{
+	h.AppRole, err = leader.CreateAppRole(ctx, name, map[string]any{
 		"token_policies": []string{name}, "token_no_default_policy": true, "token_ttl": ttl,
 	})
 	if err != nil {

@@ -73,11 +73,27 @@ func StartService(ctx context.Context, c ServiceConfig) (*Service, error) {
 		return nil, err
 	}
 	line := append(slices.Clone(c.Wrap), c.Binary, "serve", "--config", config)
-	p, err := Start(Command{
+	return startService(ctx, addresses, Command{
 		Name: "vault-authz", Path: line[0], Dir: c.Dir,
 		Args: line[1:],
 		Env:  append(append(os.Environ(), "VAULT_AUTHZ_ADDRESSES_FILE="+addresses), c.Env...),
 	})
+}
+
+// StartDev starts `vault-authz dev` on free ports and waits until it is ready. dir
+// is an existing folder for its files.
+func StartDev(ctx context.Context, binary, dir string) (*Service, error) {
+	const free = "127.0.0.1:0"
+	addresses := filepath.Join(dir, "addresses.json")
+	return startService(ctx, addresses, Command{
+		Name: "vault-authz dev", Path: binary, Dir: dir,
+		Args: []string{"dev", "--grpc", free, "--probes", free, "--admin", free, "--addresses-file", addresses},
+	})
+}
+
+// startService starts a vault-authz that writes its addresses into a file.
+func startService(ctx context.Context, addresses string, c Command) (*Service, error) {
+	p, err := Start(c)
 	if err != nil {
 		return nil, err
 	}

@@ -91,6 +91,11 @@ func (v *VaultAPI) Unmount(ctx context.Context, mount string) error {
 	return v.Do(ctx, "DELETE", "sys/mounts/"+mount, nil, nil)
 }
 
+// Record is the document of a credential, as Kong writes it.
+func Record(access, secret, consumer string) map[string]any {
+	return map[string]any{"access_token": access, "secret_token": secret, "consumer": map[string]any{"id": consumer}}
+}
+
 // Put writes a record as `vault write` (version 1) or `vault kv put` does.
 func (v *VaultAPI) Put(ctx context.Context, mount, kv, key string, record map[string]any) error {
 	if kv == KVv2 {
@@ -138,15 +143,20 @@ func (v *VaultAPI) token(ctx context.Context, policy string, capabilities, mount
 	return answer.Auth.Token, err
 }
 
-// AppRole enables that login, unless it is there, and makes a role with a new
-// secret id.
-func (v *VaultAPI) AppRole(ctx context.Context, name string, settings map[string]any) (AppRole, error) {
-	// It is an error only if the role cannot be made.
+// CreateAppRole enables the AppRole login, if necessary, and creates a role with
+// a secret id.
+func (v *VaultAPI) CreateAppRole(ctx context.Context, name string, settings map[string]any) (AppRole, error) {
+	// That it is enabled already is not an error.
 	enabled := v.Do(ctx, "POST", "sys/auth/approle", map[string]any{"type": "approle"}, nil)
-	path := "auth/approle/role/" + name
-	if err := v.Do(ctx, "POST", path, settings, nil); err != nil {
+	if err := v.Do(ctx, "POST", "auth/approle/role/"+name, settings, nil); err != nil {
 		return AppRole{}, errors.Join(err, enabled)
 	}
+	return v.AppRole(ctx, name)
+}
+
+// AppRole returns the role id of a role, and a new secret id.
+func (v *VaultAPI) AppRole(ctx context.Context, name string) (AppRole, error) {
+	path := "auth/approle/role/" + name
 	var role, secret struct {
 		Data struct {
 			RoleID   string `json:"role_id"`

@@ -1,6 +1,6 @@
 //go:build race
 
-package e2e
+package partstest
 
 // withRace builds vault-authz with the race detector when the tests have it.
 const withRace = true
