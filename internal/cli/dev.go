@@ -88,7 +88,7 @@ In another terminal:
   # the first request by grpcurl
   grpcurl -plaintext -d '%[9]s' %[1]s envoy.service.auth.v3.Authorization/Check
 
-  # through an Envoy that runs envoy/examples/envoy.yaml
+  # through an Envoy that runs deploy/envoy/minimal.yaml
   curl -i -H 'access-token: %[4]s' -H 'secret-token: %[5]s' http://127.0.0.1:10000/
 
 `, at.GRPC, at.Probes, app.DemoConsumerID, app.DemoAccessToken, app.DemoSecretToken, self, address, demoURL, strings.ReplaceAll(string(body), "'", `'\''`), at.Admin, admin)
