@@ -23,13 +23,13 @@ func clientFaults() []fault {
 // something that is set in Vault, if any.
 func madeUp(f fault, perSecond float64, access func() string, setting string, to map[string]any) fault {
 	stop := func() error { return nil }
-	f.breakIt = func(ctx context.Context, w *world) error {
+	f.breakIt = func(ctx context.Context, bed *testbed) error {
 		if setting != "" {
-			if err := w.vault.Do(ctx, "POST", setting, to, nil); err != nil {
+			if err := bed.vault.Do(ctx, "POST", setting, to, nil); err != nil {
 				return err
 			}
 		}
-		t, err := newTraffic(ctx, w)
+		t, err := newTraffic(ctx, bed)
 		if err != nil {
 			return err
 		}
@@ -51,10 +51,10 @@ func madeUp(f fault, perSecond float64, access func() string, setting string, to
 		}
 		return nil
 	}
-	f.mend = func(ctx context.Context, w *world) error {
+	f.mend = func(ctx context.Context, bed *testbed) error {
 		err := stop()
 		if setting != "" {
-			err = errors.Join(err, w.vault.Do(ctx, "DELETE", setting, nil, nil))
+			err = errors.Join(err, bed.vault.Do(ctx, "DELETE", setting, nil, nil))
 		}
 		return err
 	}

@@ -31,8 +31,8 @@ const (
 	owner = "alice"
 )
 
-// A clusterWorld is a cluster, and replicas before it that share a state.
-type clusterWorld struct {
+// A clusterTestbed is a cluster, and replicas before it that share a state.
+type clusterTestbed struct {
 	dir      string
 	binary   string
 	cluster  *parts.Cluster
@@ -43,32 +43,32 @@ type clusterWorld struct {
 	mu      sync.Mutex
 }
 
-// A replica is one vault-authz of a [clusterWorld].
+// A replica is one vault-authz of a [clusterTestbed].
 type replica struct {
 	*parts.Service
 	direct *direct
 }
 
-func newClusterWorld(ctx context.Context, dir string, b binaries) (*clusterWorld, error) {
+func newClusterTestbed(ctx context.Context, dir string, b binaries) (*clusterTestbed, error) {
 	c, err := parts.StartCluster(ctx, parts.ClusterConfig{Binary: b.bao, Dir: dir})
 	if err != nil {
 		return nil, err
 	}
-	return &clusterWorld{dir: dir, binary: b.service, cluster: c}, nil
+	return &clusterTestbed{dir: dir, binary: b.service, cluster: c}, nil
 }
 
 // settle mends everything and makes empty mounts, and says which node leads.
-func (w *clusterWorld) settle(ctx context.Context) (leader *parts.Node, err error) {
-	w.cluster.Heal()
+func (bed *clusterTestbed) settle(ctx context.Context) (leader *parts.Node, err error) {
+	bed.cluster.Heal()
 	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
 	defer cancel()
-	if err := w.cluster.Await(ctx); err != nil {
+	if err := bed.cluster.Await(ctx); err != nil {
 		return nil, err
 	}
-	if w.home, err = w.cluster.Furnish(ctx, "1h"); err != nil {
+	if bed.home, err = bed.cluster.Furnish(ctx, "1h"); err != nil {
 		return nil, err
 	}
-	return w.cluster.Leader(ctx)
+	return bed.cluster.Leader(ctx)
 }
 
 // A preference is which nodes a replica asks before the others, for credentials
@@ -79,7 +79,7 @@ func prefers(n *parts.Node) preference { return preference{n, n} }
 
 // replicas starts one for each preference, and makes the owner of all
 // credentials.
-func (w *clusterWorld) replicas(ctx context.Context, preferences ...preference) (all []*replica, stop func(), err error) {
+func (bed *clusterTestbed) replicas(ctx context.Context, preferences ...preference) (all []*replica, stop func(), err error) {
 	stop = func() {
 		var ends sync.WaitGroup
 		for _, r := range all {
@@ -91,28 +91,28 @@ func (w *clusterWorld) replicas(ctx context.Context, preferences ...preference) 
 		ends.Wait()
 	}
 	for _, p := range preferences {
-		r, err := w.replica(ctx, p)
+		r, err := bed.replica(ctx, p)
 		if err != nil {
 			stop()
 			return nil, nil, err
 		}
 		all = append(all, r)
 	}
-	if err := w.makeOwner(ctx, all); err != nil {
+	if err := bed.makeOwner(ctx, all); err != nil {
 		stop()
 		return nil, nil, err
 	}
 	return all, stop, nil
 }
 
-func (w *clusterWorld) replica(ctx context.Context, p preference) (*replica, error) {
-	w.started++
-	own := filepath.Join(w.dir, "replica-"+strconv.Itoa(w.started))
+func (bed *clusterTestbed) replica(ctx context.Context, p preference) (*replica, error) {
+	bed.started++
+	own := filepath.Join(bed.dir, "replica-"+strconv.Itoa(bed.started))
 	if err := os.Mkdir(own, 0o700); err != nil {
 		return nil, err
 	}
 	s, err := parts.StartReplica(ctx, parts.ReplicaConfig{
-		Binary: w.binary, Dir: own, Home: w.home, Nodes: w.cluster.From(p.credentials), StateNodes: w.cluster.From(p.state),
+		Binary: bed.binary, Dir: own, Home: bed.home, Nodes: bed.cluster.From(p.credentials), StateNodes: bed.cluster.From(p.state),
 	})
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (w *clusterWorld) replica(ctx context.Context, p preference) (*replica, err
 }
 
 // makeOwner makes the consumer, and waits until all replicas know it.
-func (w *clusterWorld) makeOwner(ctx context.Context, all []*replica) error {
+func (bed *clusterTestbed) makeOwner(ctx context.Context, all []*replica) error {
 	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
 	defer cancel()
 	if _, err := all[0].insist(ctx, []int{201, 409}, "POST", "/consumers", "username="+owner); err != nil {
@@ -141,11 +141,11 @@ func (w *clusterWorld) makeOwner(ctx context.Context, all []*replica) error {
 		if err := json.Unmarshal(raw, &c); err != nil {
 			return err
 		}
-		w.consumer = c.ID
+		bed.consumer = c.ID
 	}
 	// A replica that knows it decides with it only after its next look at the
 	// changes.
-	p, err := w.makes(ctx, all[0])
+	p, err := bed.makes(ctx, all[0])
 	if err != nil {
 		return err
 	}
@@ -177,8 +177,8 @@ func (r *replica) insist(ctx context.Context, statuses []int, method, path strin
 const credentials = "/vault-auth/" + parts.ReplicaVaultV1 + "/credentials"
 
 // creates makes a credential in one call.
-func (w *clusterWorld) creates(ctx context.Context, r *replica) (pair, error) {
-	p := pair{access: token("access"), secret: token("secret"), consumer: w.consumer}
+func (bed *clusterTestbed) creates(ctx context.Context, r *replica) (pair, error) {
+	p := pair{access: token("access"), secret: token("secret"), consumer: bed.consumer}
 	status, raw, err := r.Call(ctx, "POST", credentials+"/"+owner, "access_token="+p.access, "secret_token="+p.secret)
 	if err == nil && status != http.StatusCreated {
 		err = fmt.Errorf("creating a credential: status %d: %s", status, raw)
@@ -188,24 +188,24 @@ func (w *clusterWorld) creates(ctx context.Context, r *replica) (pair, error) {
 
 // puts writes a credential directly to a node, and waits until all have it. What
 // was just made through a replica is not in its cache yet.
-func (w *clusterWorld) puts(ctx context.Context, leader *parts.Node) (pair, error) {
-	p := pair{access: token("access"), secret: token("secret"), consumer: w.consumer}
-	err := leader.Put(ctx, w.home.V1, parts.KVv1, p.access, p.record())
+func (bed *clusterTestbed) puts(ctx context.Context, leader *parts.Node) (pair, error) {
+	p := pair{access: token("access"), secret: token("secret"), consumer: bed.consumer}
+	err := leader.Put(ctx, bed.home.V1, parts.KVv1, p.access, p.record())
 	if err != nil {
 		return p, err
 	}
-	for _, n := range w.cluster.Nodes {
+	for _, n := range bed.cluster.Nodes {
 		err = errors.Join(err, parts.Await(ctx, nil, func(ctx context.Context) error {
-			return n.Do(ctx, "GET", w.home.V1+"/"+p.access, nil, nil)
+			return n.Do(ctx, "GET", bed.home.V1+"/"+p.access, nil, nil)
 		}))
 	}
 	return p, err
 }
 
 // makes makes a credential however often it must be tried.
-func (w *clusterWorld) makes(ctx context.Context, r *replica) (p pair, err error) {
+func (bed *clusterTestbed) makes(ctx context.Context, r *replica) (p pair, err error) {
 	err = parts.Await(ctx, r.Process, func(ctx context.Context) error {
-		p, err = w.creates(ctx, r)
+		p, err = bed.creates(ctx, r)
 		return err
 	})
 	return p, err
@@ -242,21 +242,21 @@ func (r *replica) until(ctx context.Context, p pair, want outcome) (time.Time, e
 // breakCluster tries everything on clusters, first with standbys that answer
 // reads and then without.
 func breakCluster(ctx context.Context, dir string, b binaries, o options) error {
-	w, err := newClusterWorld(ctx, dir, b)
+	bed, err := newClusterTestbed(ctx, dir, b)
 	if err != nil {
 		return err
 	}
-	defer w.cluster.Close()
+	defer bed.cluster.Close()
 	var tables clusterTables
 	for _, reads := range []bool{true, false} {
 		if !reads {
-			w.cluster.Heal()
-			if again := w.cluster.SetStandbyReads(ctx, false); again != nil {
+			bed.cluster.Heal()
+			if again := bed.cluster.SetStandbyReads(ctx, false); again != nil {
 				err = errors.Join(err, again)
 				break
 			}
 		}
-		err = errors.Join(err, w.tryAll(ctx, &tables, o, reads))
+		err = errors.Join(err, bed.tryAll(ctx, &tables, o, reads))
 	}
 	tables.print(os.Stdout)
 	if tables.bad() {
@@ -267,7 +267,7 @@ func breakCluster(ctx context.Context, dir string, b binaries, o options) error 
 
 // tryAll tries everything that was chosen, also where something before came to
 // nothing.
-func (w *clusterWorld) tryAll(ctx context.Context, tables *clusterTables, o options, reads bool) error {
+func (bed *clusterTestbed) tryAll(ctx context.Context, tables *clusterTables, o options, reads bool) error {
 	mode := map[bool]string{true: "on", false: "off"}[reads]
 	var errs []error
 	try := func(name string, always bool, do func() ([]cell, error)) {
@@ -283,7 +283,7 @@ func (w *clusterWorld) tryAll(ctx context.Context, tables *clusterTables, o opti
 	}
 	for _, t := range topologies() {
 		try(t.name, t.always, func() ([]cell, error) {
-			r, err := w.measure(ctx, t, o.rounds, o.cap)
+			r, err := bed.measure(ctx, t, o.rounds, o.cap)
 			if err != nil {
 				return nil, err
 			}
@@ -294,7 +294,7 @@ func (w *clusterWorld) tryAll(ctx context.Context, tables *clusterTables, o opti
 	}
 	for _, race := range races() {
 		try(race.name, race.always, func() ([]cell, error) {
-			r, err := w.race(ctx, race, o.rounds, o.cap)
+			r, err := bed.race(ctx, race, o.rounds, o.cap)
 			if err != nil {
 				return nil, err
 			}
@@ -305,7 +305,7 @@ func (w *clusterWorld) tryAll(ctx context.Context, tables *clusterTables, o opti
 	}
 	for _, f := range clusterFaults() {
 		try(f.name, f.always, func() ([]cell, error) {
-			r, err := w.tryFault(ctx, f, o.logs)
+			r, err := bed.tryFault(ctx, f, o.logs)
 			if err != nil {
 				return nil, err
 			}

@@ -15,14 +15,14 @@ import (
 func TestAFewThingsOnACluster(t *testing.T) {
 	t.Parallel()
 	b := binaries{bao: partstest.Binary(t, "BAO_BIN"), service: service.Binary(t)}
-	w, err := newClusterWorld(t.Context(), t.TempDir(), b)
+	bed, err := newClusterTestbed(t.Context(), t.TempDir(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(w.cluster.Close)
+	t.Cleanup(bed.cluster.Close)
 	var tables clusterTables
 	o := options{only: regexp.MustCompile(`^(A leader, B leader|two creators, v1|step-down)$`), rounds: 2, cap: 20 * time.Second}
-	if err := w.tryAll(t.Context(), &tables, o, true); err != nil {
+	if err := bed.tryAll(t.Context(), &tables, o, true); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder

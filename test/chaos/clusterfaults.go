@@ -145,13 +145,13 @@ func (g *graveyard) pick(i int) (pair, bool) {
 }
 
 // tryFault breaks the cluster under traffic, and revokes meanwhile.
-func (w *clusterWorld) tryFault(ctx context.Context, f clusterFault, logs string) (*faultRow, error) {
-	leader, err := w.settle(ctx)
+func (bed *clusterTestbed) tryFault(ctx context.Context, f clusterFault, logs string) (*faultRow, error) {
+	leader, err := bed.settle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	standby := w.cluster.Others(leader)[0]
-	all, stop, err := w.replicas(ctx, prefers(leader), prefers(standby))
+	standby := bed.cluster.Others(leader)[0]
+	all, stop, err := bed.replicas(ctx, prefers(leader), prefers(standby))
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (w *clusterWorld) tryFault(ctx context.Context, f clusterFault, logs string
 	const hotPairs, doomed = 20, 6
 	pairs := make([]pair, hotPairs+doomed+1)
 	for i := range pairs {
-		if pairs[i], err = w.puts(ctx, leader); err != nil {
+		if pairs[i], err = bed.puts(ctx, leader); err != nil {
 			return nil, err
 		}
 		for _, r := range all {
@@ -181,7 +181,7 @@ func (w *clusterWorld) tryFault(ctx context.Context, f clusterFault, logs string
 	flows := clusterTraffic(ctx, t, pairs[:hotPairs], &gone)
 	r := &faultRow{name: f.name, elects: f.elects}
 	began := time.Now()
-	broken, err := w.phases(ctx, f, r, all, pairs[hotPairs:hotPairs+doomed], &gone, leader, standby)
+	broken, err := bed.phases(ctx, f, r, all, pairs[hotPairs:hotPairs+doomed], &gone, leader, standby)
 	heart, errHeart := watched()
 	flows.Wait()
 	r.count(t.made(), broken)
@@ -212,10 +212,10 @@ func clusterTraffic(ctx context.Context, t *traffic, pairs []pair, gone *graveya
 }
 
 // phases goes through a fault, and says when it began.
-func (w *clusterWorld) phases(ctx context.Context, f clusterFault, r *faultRow, all []*replica, doomed []pair, gone *graveyard, leader, standby *parts.Node) (broken time.Time, err error) {
+func (bed *clusterTestbed) phases(ctx context.Context, f clusterFault, r *faultRow, all []*replica, doomed []pair, gone *graveyard, leader, standby *parts.Node) (broken time.Time, err error) {
 	until(ctx, time.Now().Add(3*time.Second))
 	broken = time.Now()
-	if err := f.breakIt(ctx, w.cluster, leader, standby); err != nil {
+	if err := f.breakIt(ctx, bed.cluster, leader, standby); err != nil {
 		return broken, fmt.Errorf("breaking it: %w", err)
 	}
 	limit, cancel := context.WithTimeout(ctx, 45*time.Second)
@@ -225,7 +225,7 @@ func (w *clusterWorld) phases(ctx context.Context, f clusterFault, r *faultRow, 
 	errs := make([]error, len(all)+1)
 	both.Go(func() {
 		if f.elects {
-			_, errs[len(all)] = w.cluster.Leader(limit)
+			_, errs[len(all)] = bed.cluster.Leader(limit)
 			r.elected = time.Since(broken)
 		}
 	})
@@ -233,15 +233,15 @@ func (w *clusterWorld) phases(ctx context.Context, f clusterFault, r *faultRow, 
 		both.Go(func() {
 			// Each revokes some, and the other one must hear of it.
 			own := doomed[i*len(doomed)/2 : (i+1)*len(doomed)/2]
-			r.works[i], errs[i] = w.revokeMeanwhile(limit, r, by, all[1-i], own[1:], gone, broken)
+			r.works[i], errs[i] = bed.revokeMeanwhile(limit, r, by, all[1-i], own[1:], gone, broken)
 			if errs[i] == nil && until(limit, broken.Add(f.lasts)) {
-				_, errs[i] = w.revokeMeanwhile(limit, r, by, all[1-i], own[:1], gone, broken)
+				_, errs[i] = bed.revokeMeanwhile(limit, r, by, all[1-i], own[:1], gone, broken)
 			}
 		})
 	}
 	both.Wait()
 	until(ctx, time.Now().Add(revokedWithin+time.Second))
-	if err := f.mend(ctx, w.cluster, leader, standby); err != nil {
+	if err := f.mend(ctx, bed.cluster, leader, standby); err != nil {
 		return broken, fmt.Errorf("mending it: %w", err)
 	}
 	until(ctx, time.Now().Add(4*time.Second))
@@ -256,7 +256,7 @@ func (w *clusterWorld) phases(ctx context.Context, f clusterFault, r *faultRow, 
 
 // revokeMeanwhile revokes some pairs through one replica, as soon as it can, and
 // sees how long each is good on the other. It returns when the first was revoked.
-func (w *clusterWorld) revokeMeanwhile(ctx context.Context, r *faultRow, by, other *replica, pairs []pair, gone *graveyard, broken time.Time) (works time.Duration, err error) {
+func (bed *clusterTestbed) revokeMeanwhile(ctx context.Context, r *faultRow, by, other *replica, pairs []pair, gone *graveyard, broken time.Time) (works time.Duration, err error) {
 	for i, p := range pairs {
 		err := parts.Await(ctx, by.Process, func(ctx context.Context) error { return by.revokes(ctx, p) })
 		if i == 0 {
@@ -270,9 +270,9 @@ func (w *clusterWorld) revokeMeanwhile(ctx context.Context, r *faultRow, by, oth
 		patience, cancel := context.WithTimeout(ctx, 3*revokedWithin)
 		last, _ := other.until(patience, p, denied)
 		cancel()
-		w.mu.Lock()
+		bed.mu.Lock()
 		r.held = append(r.held, max(0, last.Sub(answered)))
-		w.mu.Unlock()
+		bed.mu.Unlock()
 	}
 	return works, nil
 }

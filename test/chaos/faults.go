@@ -32,7 +32,7 @@ type fault struct {
 	// the first second.
 	harmless bool
 	// breakIt and mend do it, and undo it.
-	breakIt, mend func(ctx context.Context, w *world) error
+	breakIt, mend func(ctx context.Context, bed *testbed) error
 }
 
 // faults are all of them, in the order of the table.
@@ -49,45 +49,45 @@ func faults() []fault {
 
 // processFaults happen to Vault itself.
 func processFaults() []fault {
-	kill := func(ctx context.Context, w *world) error { return w.kill(ctx) }
-	revive := func(ctx context.Context, w *world) error { return w.revive(ctx) }
+	kill := func(ctx context.Context, bed *testbed) error { return bed.kill(ctx) }
+	revive := func(ctx context.Context, bed *testbed) error { return bed.revive(ctx) }
 	return []fault{
 		{name: "killed", durable: true, breakIt: kill, mend: revive},
 		{name: "killed, seen through Envoy", durable: true, envoy: true, breakIt: kill, mend: revive},
 		{
 			name:    "stopped (SIGSTOP)",
-			breakIt: func(_ context.Context, w *world) error { return w.vault.Signal(syscall.SIGSTOP) },
-			mend:    func(_ context.Context, w *world) error { return w.vault.Signal(syscall.SIGCONT) },
+			breakIt: func(_ context.Context, bed *testbed) error { return bed.vault.Signal(syscall.SIGSTOP) },
+			mend:    func(_ context.Context, bed *testbed) error { return bed.vault.Signal(syscall.SIGCONT) },
 		},
 		{
 			name:    "sealed",
-			breakIt: func(ctx context.Context, w *world) error { return w.vault.Seal(ctx) },
-			mend:    func(ctx context.Context, w *world) error { return w.vault.Unseal(ctx) },
+			breakIt: func(ctx context.Context, bed *testbed) error { return bed.vault.Seal(ctx) },
+			mend:    func(ctx context.Context, bed *testbed) error { return bed.vault.Unseal(ctx) },
 		},
 		{
 			name: "restarted, file backend", durable: true, brief: true,
-			breakIt: func(_ context.Context, w *world) error {
-				w.vault.Stop(10 * time.Second)
+			breakIt: func(_ context.Context, bed *testbed) error {
+				bed.vault.Stop(10 * time.Second)
 				return nil
 			},
-			mend: func(ctx context.Context, w *world) error { return w.restartVault(ctx) },
+			mend: func(ctx context.Context, bed *testbed) error { return bed.restartVault(ctx) },
 		},
 	}
 }
 
 // kill ends Vault without a goodbye; its port is closed.
-func (w *world) kill(context.Context) error {
-	w.vault.Kill()
-	w.front.refuse()
+func (bed *testbed) kill(context.Context) error {
+	bed.vault.Kill()
+	bed.front.refuse()
 	return nil
 }
 
 // revive starts Vault again on its storage.
-func (w *world) revive(ctx context.Context) error {
-	if err := w.restartVault(ctx); err != nil {
+func (bed *testbed) revive(ctx context.Context) error {
+	if err := bed.restartVault(ctx); err != nil {
 		return err
 	}
-	return w.front.accept(ctx, "127.0.0.1")
+	return bed.front.accept(ctx, "127.0.0.1")
 }
 
 // policyName is that of the reader token of parts.
@@ -103,46 +103,46 @@ func permissionFaults() []fault {
 	return []fault{
 		{
 			name: "token revoked, new one in the file",
-			breakIt: func(ctx context.Context, w *world) error {
-				token, err := w.token()
+			breakIt: func(ctx context.Context, bed *testbed) error {
+				token, err := bed.token()
 				if err != nil {
 					return err
 				}
-				return w.vault.Revoke(ctx, token)
+				return bed.vault.Revoke(ctx, token)
 			},
-			mend: func(ctx context.Context, w *world) error { return w.newToken(ctx) },
+			mend: func(ctx context.Context, bed *testbed) error { return bed.newToken(ctx) },
 		},
 		{
 			name: "policy removed",
-			breakIt: func(ctx context.Context, w *world) error {
-				if err := w.vault.Do(ctx, "GET", policyName, nil, &policy); err != nil {
+			breakIt: func(ctx context.Context, bed *testbed) error {
+				if err := bed.vault.Do(ctx, "GET", policyName, nil, &policy); err != nil {
 					return err
 				}
-				return w.vault.Do(ctx, "DELETE", policyName, nil, nil)
+				return bed.vault.Do(ctx, "DELETE", policyName, nil, nil)
 			},
-			mend: func(ctx context.Context, w *world) error {
-				return w.vault.Do(ctx, "PUT", policyName, map[string]any{"policy": policy.Data.Policy}, nil)
+			mend: func(ctx context.Context, bed *testbed) error {
+				return bed.vault.Do(ctx, "PUT", policyName, map[string]any{"policy": policy.Data.Policy}, nil)
 			},
 		},
 		{
 			name:    "mount moved",
-			breakIt: func(ctx context.Context, w *world) error { return w.moveMount(ctx, mount, "elsewhere") },
-			mend:    func(ctx context.Context, w *world) error { return w.moveMount(ctx, "elsewhere", mount) },
+			breakIt: func(ctx context.Context, bed *testbed) error { return bed.moveMount(ctx, mount, "elsewhere") },
+			mend:    func(ctx context.Context, bed *testbed) error { return bed.moveMount(ctx, "elsewhere", mount) },
 		},
 	}
 }
 
 // moveMount moves a mount and waits until Vault has done it.
-func (w *world) moveMount(ctx context.Context, from, to string) error {
+func (bed *testbed) moveMount(ctx context.Context, from, to string) error {
 	var move struct {
 		Data struct {
 			ID string `json:"migration_id"`
 		} `json:"data"`
 	}
-	if err := w.vault.Do(ctx, "POST", "sys/remount", map[string]any{"from": from, "to": to}, &move); err != nil {
+	if err := bed.vault.Do(ctx, "POST", "sys/remount", map[string]any{"from": from, "to": to}, &move); err != nil {
 		return err
 	}
-	return parts.Await(ctx, w.vault.Process, func(ctx context.Context) error {
+	return parts.Await(ctx, bed.vault.Process, func(ctx context.Context) error {
 		var status struct {
 			Data struct {
 				Info struct {
@@ -150,7 +150,7 @@ func (w *world) moveMount(ctx context.Context, from, to string) error {
 				} `json:"migration_info"`
 			} `json:"data"`
 		}
-		err := w.vault.Do(ctx, "GET", "sys/remount/status/"+move.Data.ID, nil, &status)
+		err := bed.vault.Do(ctx, "GET", "sys/remount/status/"+move.Data.ID, nil, &status)
 		if err == nil && status.Data.Info.Status != "success" {
 			err = fmt.Errorf("moving mount %q: status %q", from, status.Data.Info.Status)
 		}
@@ -160,15 +160,15 @@ func (w *world) moveMount(ctx context.Context, from, to string) error {
 
 // networkFaults happen on the way to Vault.
 func networkFaults() []fault {
-	link := func(s state) func(context.Context, *world) error {
-		return func(_ context.Context, w *world) error {
-			w.front.link().set(s)
+	link := func(s state) func(context.Context, *testbed) error {
+		return func(_ context.Context, bed *testbed) error {
+			bed.front.link().set(s)
 			return nil
 		}
 	}
-	delay := func(d time.Duration) func(context.Context, *world) error {
-		return func(_ context.Context, w *world) error {
-			w.front.link().delay(d)
+	delay := func(d time.Duration) func(context.Context, *testbed) error {
+		return func(_ context.Context, bed *testbed) error {
+			bed.front.link().delay(d)
 			return nil
 		}
 	}
@@ -183,26 +183,26 @@ func networkFaults() []fault {
 
 // answerFaults are answers of Vault, or of what stands before it.
 func answerFaults() []fault {
-	mend := func(_ context.Context, w *world) error {
-		w.front.answerWith(nil)
+	mend := func(_ context.Context, bed *testbed) error {
+		bed.front.answerWith(nil)
 		return nil
 	}
 	return []fault{
 		{
 			name: "5xx",
-			breakIt: func(_ context.Context, w *world) error {
-				w.front.answerWith(serverErrors())
+			breakIt: func(_ context.Context, bed *testbed) error {
+				bed.front.answerWith(serverErrors())
 				return nil
 			},
 			mend: mend,
 		},
 		{
 			name: "429 (rate limit quota of 1/s)",
-			breakIt: func(ctx context.Context, w *world) error {
-				return w.vault.Do(ctx, "POST", "sys/quotas/rate-limit/chaos", map[string]any{"rate": 1, "path": mount}, nil)
+			breakIt: func(ctx context.Context, bed *testbed) error {
+				return bed.vault.Do(ctx, "POST", "sys/quotas/rate-limit/chaos", map[string]any{"rate": 1, "path": mount}, nil)
 			},
-			mend: func(ctx context.Context, w *world) error {
-				return w.vault.Do(ctx, "DELETE", "sys/quotas/rate-limit/chaos", nil, nil)
+			mend: func(ctx context.Context, bed *testbed) error {
+				return bed.vault.Do(ctx, "DELETE", "sys/quotas/rate-limit/chaos", nil, nil)
 			},
 		},
 	}
@@ -228,40 +228,40 @@ func identityFaults() []fault {
 	return []fault{
 		{
 			name: "server certificate rotated", tls: true, brief: true, harmless: true,
-			breakIt: func(_ context.Context, w *world) error { return w.showCertificate() },
-			mend:    func(context.Context, *world) error { return nil },
+			breakIt: func(_ context.Context, bed *testbed) error { return bed.showCertificate() },
+			mend:    func(context.Context, *testbed) error { return nil },
 		},
 		{
 			name: "CA rotated, new one in ca_file later", tls: true,
-			breakIt: func(_ context.Context, w *world) error {
-				return errors.Join(w.newAuthority(), w.showCertificate())
+			breakIt: func(_ context.Context, bed *testbed) error {
+				return errors.Join(bed.newAuthority(), bed.showCertificate())
 			},
-			mend: func(_ context.Context, w *world) error { return w.trustAuthority() },
+			mend: func(_ context.Context, bed *testbed) error { return bed.trustAuthority() },
 		},
 		{
 			name: "name moved to another address", named: true,
 			// Who leaves an address does not say goodbye.
-			breakIt: func(_ context.Context, w *world) error {
-				w.front.link().set(vanishes)
+			breakIt: func(_ context.Context, bed *testbed) error {
+				bed.front.link().set(vanishes)
 				return nil
 			},
-			mend: func(ctx context.Context, w *world) error {
-				if err := w.front.accept(ctx, "127.0.0.2"); err != nil {
+			mend: func(ctx context.Context, bed *testbed) error {
+				if err := bed.front.accept(ctx, "127.0.0.2"); err != nil {
 					return err
 				}
-				return w.moveName("127.0.0.2")
+				return bed.moveName("127.0.0.2")
 			},
 		},
 	}
 }
 
 // showCertificate has the front begin anew with a new certificate.
-func (w *world) showCertificate() error {
-	certificate, err := w.certificate()
+func (bed *testbed) showCertificate() error {
+	certificate, err := bed.certificate()
 	if err != nil {
 		return err
 	}
-	w.front.certificate.Store(certificate)
-	w.front.link().drop()
+	bed.front.certificate.Store(certificate)
+	bed.front.link().drop()
 	return nil
 }

@@ -59,16 +59,16 @@ func (p pace) String() string { return brief(p.p50) + " / " + brief(p.p99) }
 // taken over: Vault has a machine of its own in real life, while here it takes the
 // CPUs away from the service, which is what is measured.
 func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond float64) (deluge, error) {
-	w, err := startWorld(ctx, dir, b, fault{lifelong: true})
+	bed, err := startTestbed(ctx, dir, b, fault{lifelong: true})
 	if err != nil {
 		return deluge{}, err
 	}
-	defer w.close()
-	pairs, err := w.writeMany(ctx, crowd, nil)
+	defer bed.close()
+	pairs, err := bed.writeMany(ctx, crowd, nil)
 	if err != nil {
 		return deluge{}, err
 	}
-	calm, err := newTraffic(ctx, w)
+	calm, err := newTraffic(ctx, bed)
 	if err != nil {
 		return deluge{}, err
 	}
@@ -83,10 +83,10 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 	flows.Go(func() {
 		calm.flow(ctx, hot, crowdRate, func(i int) (pair, bool) { return pairs[i%crowd], true })
 	})
-	if err := calm.hold(ctx, w, pairs); err != nil {
+	if err := calm.hold(ctx, bed, pairs); err != nil {
 		return deluge{}, err
 	}
-	if err := w.vault.Yield(); err != nil {
+	if err := bed.vault.Yield(); err != nil {
 		return deluge{}, err
 	}
 
@@ -101,23 +101,23 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 	d.quiet.from = time.Now()
 	until(ctx, d.quiet.from.Add(quiet))
 	d.quiet.to = time.Now()
-	if _, err := storm(ctx, w, &d.busy, d.measured, int(quiet.Seconds()*d.measured), wrong); err != nil {
+	if _, err := storm(ctx, bed, &d.busy, d.measured, int(quiet.Seconds()*d.measured), wrong); err != nil {
 		return deluge{}, err
 	}
-	evicted, err := w.metric(ctx, "vault_authz_cache_evictions_total")
+	evicted, err := bed.metric(ctx, "vault_authz_cache_evictions_total")
 	if err != nil {
 		return deluge{}, err
 	}
-	shots, err := storm(ctx, w, &d.flood, perSecond, tokens, random)
+	shots, err := storm(ctx, bed, &d.flood, perSecond, tokens, random)
 	if err != nil {
 		return deluge{}, err
 	}
-	w.front.answerWith(w.front.withoutFlood)
-	apart, err := storm(ctx, w, &d.apart, d.measured, tokens/2, random)
+	bed.front.answerWith(bed.front.withoutFlood)
+	apart, err := storm(ctx, bed, &d.apart, d.measured, tokens/2, random)
 	if err != nil {
 		return deluge{}, err
 	}
-	evictedAfter, err := w.metric(ctx, "vault_authz_cache_evictions_total")
+	evictedAfter, err := bed.metric(ctx, "vault_authz_cache_evictions_total")
 	if err != nil {
 		return deluge{}, err
 	}
@@ -126,12 +126,12 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 
 	d.tokens, d.evictions, d.answered = len(shots), int(evictedAfter-evicted), count(shots)
 	d.silent = d.answered.silent + count(apart).silent
-	d.reads, d.peak = w.front.count.matching("/"+floodPrefix, d.flood.from, d.flood.to), w.front.count.worst(d.flood.from, d.flood.to)
+	d.reads, d.peak = bed.front.count.matching("/"+floodPrefix, d.flood.from, d.flood.to), bed.front.count.worst(d.flood.from, d.flood.to)
 	d.took, d.stall = d.flood.to.Sub(d.flood.from), heart.worst(d.flood.from, d.flood.to)
 	// It may save up two seconds of them.
 	d.allowance = int(limits.MissesPerSecond * (2 + d.took.Seconds()))
 	for _, p := range pairs {
-		d.again += w.front.count.matching("/"+p.access, d.flood.from, d.apart.to)
+		d.again += bed.front.count.matching("/"+p.access, d.flood.from, d.apart.to)
 	}
 	d.judge(calm.made(), append(shots, apart...), d.quiet.from)
 	for _, p := range []*pace{&d.quiet, &d.busy, &d.flood, &d.apart} {
@@ -141,11 +141,11 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 }
 
 // hold waits until each pair has been allowed, and so is in the cache.
-func (t *traffic) hold(ctx context.Context, w *world, pairs []pair) error {
+func (t *traffic) hold(ctx context.Context, bed *testbed, pairs []pair) error {
 	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
 	defer cancel()
 	for _, p := range pairs {
-		err := parts.Await(ctx, w.service.Process, func(ctx context.Context) error {
+		err := parts.Await(ctx, bed.service.Process, func(ctx context.Context) error {
 			if got := t.askers[0].ask(ctx, p); got != allowed {
 				return fmt.Errorf("a good credential is %s", got)
 			}
@@ -160,8 +160,8 @@ func (t *traffic) hold(ctx context.Context, w *world, pairs []pair) error {
 
 // storm makes so many requests at a rate, over connections of its own, and notes
 // from when to when. It ends when what came late is over.
-func storm(ctx context.Context, w *world, p *pace, perSecond float64, n int, next func(i int) pair) ([]shot, error) {
-	t, err := newTraffic(ctx, w)
+func storm(ctx context.Context, bed *testbed, p *pace, perSecond float64, n int, next func(i int) pair) ([]shot, error) {
+	t, err := newTraffic(ctx, bed)
 	if err != nil {
 		return nil, err
 	}

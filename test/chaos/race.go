@@ -20,16 +20,16 @@ type race struct {
 	always bool
 	// run says what was wrong in one round, nothing if all was right, and err
 	// where a round came to nothing.
-	run func(ctx context.Context, w *clusterWorld, a, b *replica) (wrong string, err error)
+	run func(ctx context.Context, bed *clusterTestbed, a, b *replica) (wrong string, err error)
 }
 
 func races() []race {
 	return []race{
 		{name: "disable, then rotate", always: true, run: disableThenRotate},
-		{name: "two creators, v1", always: true, run: func(ctx context.Context, _ *clusterWorld, a, b *replica) (string, error) {
+		{name: "two creators, v1", always: true, run: func(ctx context.Context, _ *clusterTestbed, a, b *replica) (string, error) {
 			return twoCreators(ctx, parts.ReplicaVaultV1, a, b)
 		}},
-		{name: "two creators, v2", run: func(ctx context.Context, _ *clusterWorld, a, b *replica) (string, error) {
+		{name: "two creators, v2", run: func(ctx context.Context, _ *clusterTestbed, a, b *replica) (string, error) {
 			return twoCreators(ctx, parts.ReplicaVaultV2, a, b)
 		}},
 	}
@@ -37,8 +37,8 @@ func races() []race {
 
 // disableThenRotate: what one has changed stays when the other changes something
 // else.
-func disableThenRotate(ctx context.Context, w *clusterWorld, a, b *replica) (string, error) {
-	p, err := w.makes(ctx, a)
+func disableThenRotate(ctx context.Context, bed *clusterTestbed, a, b *replica) (string, error) {
+	p, err := bed.makes(ctx, a)
 	if err != nil {
 		return "", err
 	}
@@ -114,13 +114,13 @@ func raceHeads() []string {
 	return []string{"race, 300 ms between leader and standby", "standby reads", "wrong", "not finished"}
 }
 
-func (w *clusterWorld) race(ctx context.Context, race race, rounds int, while time.Duration) (*raceRow, error) {
-	leader, err := w.settle(ctx)
+func (bed *clusterTestbed) race(ctx context.Context, race race, rounds int, while time.Duration) (*raceRow, error) {
+	leader, err := bed.settle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	standby := w.cluster.Others(leader)[0]
-	all, stop, err := w.replicas(ctx, prefers(leader), preference{credentials: standby, state: leader})
+	standby := bed.cluster.Others(leader)[0]
+	all, stop, err := bed.replicas(ctx, prefers(leader), preference{credentials: standby, state: leader})
 	if err != nil {
 		return nil, err
 	}
@@ -134,10 +134,10 @@ func (w *clusterWorld) race(ctx context.Context, race race, rounds int, while ti
 			return nil, err
 		}
 	}
-	w.slow(leader, standby)
+	bed.slow(leader, standby)
 	r := &raceRow{name: race.name, wrong: map[string]int{}}
 	many(ctx, rounds, 16, while, func(ctx context.Context) {
-		wrong, err := race.run(ctx, w, all[0], all[1])
+		wrong, err := race.run(ctx, bed, all[0], all[1])
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		switch {

@@ -15,19 +15,19 @@ import (
 const gate = "gate"
 
 // startEnvoy puts an Envoy and an upstream before the service.
-func (w *world) startEnvoy(ctx context.Context, binary string) error {
+func (bed *testbed) startEnvoy(ctx context.Context, binary string) error {
 	var err error
-	if w.upstream, err = parts.StartUpstream(ctx, "127.0.0.1:0"); err != nil {
+	if bed.upstream, err = parts.StartUpstream(ctx, "127.0.0.1:0"); err != nil {
 		return err
 	}
-	w.envoy, err = parts.StartEnvoy(ctx, parts.EnvoyConfig{
-		Binary: binary, Dir: w.dir, Upstream: w.upstream.Address(),
-		Listeners: []parts.Listener{{Name: gate, Authz: w.service.GRPC, Timeout: patience, FailureModeAllow: true, EncodeRawHeaders: true}},
+	bed.envoy, err = parts.StartEnvoy(ctx, parts.EnvoyConfig{
+		Binary: binary, Dir: bed.dir, Upstream: bed.upstream.Address(),
+		Listeners: []parts.Listener{{Name: gate, Authz: bed.service.GRPC, Timeout: patience, FailureModeAllow: true, EncodeRawHeaders: true}},
 	})
 	if err != nil {
 		return err
 	}
-	w.processes = append(w.processes, w.envoy.Process)
+	bed.processes = append(bed.processes, bed.envoy.Process)
 	return nil
 }
 
@@ -81,16 +81,16 @@ func (t *through) close() error {
 	return nil
 }
 
-// askers are those that a world is asked by.
-func (w *world) askers() ([]asker, error) {
-	if w.envoy != nil {
-		return []asker{newThrough(w.envoy.Address(gate))}, nil
+// askers are those that a testbed is asked by.
+func (bed *testbed) askers() ([]asker, error) {
+	if bed.envoy != nil {
+		return []asker{newThrough(bed.envoy.Address(gate))}, nil
 	}
-	first, err := newDirect(w.service.GRPC)
+	first, err := newDirect(bed.service.GRPC)
 	if err != nil {
 		return nil, err
 	}
-	second, err := newDirect(w.service.GRPC)
+	second, err := newDirect(bed.service.GRPC)
 	if err != nil {
 		return nil, errors.Join(err, first.close())
 	}

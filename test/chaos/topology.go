@@ -102,24 +102,24 @@ func topologyHeads() []string {
 }
 
 // measure makes, uses and revokes credentials.
-func (w *clusterWorld) measure(ctx context.Context, t topology, rounds int, while time.Duration) (*topologyRow, error) {
-	leader, err := w.settle(ctx)
+func (bed *clusterTestbed) measure(ctx context.Context, t topology, rounds int, while time.Duration) (*topologyRow, error) {
+	leader, err := bed.settle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	others := w.cluster.Others(leader)
-	all, stop, err := w.replicas(ctx, prefers(t.a(leader, others[0], others[1])), prefers(t.b(leader, others[0], others[1])))
+	others := bed.cluster.Others(leader)
+	all, stop, err := bed.replicas(ctx, prefers(t.a(leader, others[0], others[1])), prefers(t.b(leader, others[0], others[1])))
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
 	if t.slow {
-		w.slow(leader, others[0])
+		bed.slow(leader, others[0])
 	}
 	r := &topologyRow{name: t.name, notAllowed: map[outcome]int{}}
 	ctx, watched := watch(ctx)
 	began := time.Now()
-	many(ctx, rounds, 8, while, func(ctx context.Context) { w.round(ctx, r, all[0], all[1]) })
+	many(ctx, rounds, 8, while, func(ctx context.Context) { bed.round(ctx, r, all[0], all[1]) })
 	heart, err := watched()
 	r.stall = heart.worst(began, time.Now())
 	return r, err
@@ -127,10 +127,10 @@ func (w *clusterWorld) measure(ctx context.Context, t topology, rounds int, whil
 
 // round makes a credential, uses it at once, and revokes it when both have it.
 // What goes wrong is counted.
-func (w *clusterWorld) round(ctx context.Context, r *topologyRow, a, b *replica) {
+func (bed *clusterTestbed) round(ctx context.Context, r *topologyRow, a, b *replica) {
 	var p pair
 	err := r.call(func() (err error) {
-		p, err = w.creates(ctx, a)
+		p, err = bed.creates(ctx, a)
 		return err
 	})
 	if err != nil {
@@ -165,9 +165,9 @@ func (w *clusterWorld) round(ctx context.Context, r *topologyRow, a, b *replica)
 }
 
 // slow has everything between two nodes arrive late.
-func (w *clusterWorld) slow(one, other *parts.Node) {
-	w.cluster.Link(one, other).SetDelay(slowLink)
-	w.cluster.Link(other, one).SetDelay(slowLink)
+func (bed *clusterTestbed) slow(one, other *parts.Node) {
+	bed.cluster.Link(one, other).SetDelay(slowLink)
+	bed.cluster.Link(other, one).SetDelay(slowLink)
 }
 
 // watch runs a heartbeat until what it returns is called.

@@ -91,9 +91,9 @@ type traffic struct {
 	shots []shot
 }
 
-// newTraffic connects to what answers in a world. It must be closed.
-func newTraffic(ctx context.Context, w *world) (*traffic, error) {
-	askers, err := w.askers()
+// newTraffic connects to what answers in a testbed. It must be closed.
+func newTraffic(ctx context.Context, bed *testbed) (*traffic, error) {
+	askers, err := bed.askers()
 	if err != nil {
 		return nil, err
 	}

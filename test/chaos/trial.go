@@ -65,7 +65,7 @@ type marks struct {
 type trial struct {
 	fault   fault
 	plan    plan
-	world   *world
+	testbed *testbed
 	traffic *traffic
 	marks   marks
 
@@ -84,17 +84,17 @@ type census struct{ goroutines, connections int }
 
 // try runs one fault and says what came out.
 func try(ctx context.Context, dir string, b binaries, p plan, f fault, logs string) (row, error) {
-	w, err := startWorld(ctx, dir, b, f)
+	bed, err := startTestbed(ctx, dir, b, f)
 	if err != nil {
 		return row{}, err
 	}
-	defer w.close()
-	t := &trial{fault: f, plan: p, world: w}
-	if err := errors.Join(t.run(ctx), keepLog(logs, f.name, w.service.Log())); err != nil {
-		return row{}, fmt.Errorf("%w\n%s", err, strings.Join(stateLines(w.service.Log()), "\n"))
+	defer bed.close()
+	t := &trial{fault: f, plan: p, testbed: bed}
+	if err := errors.Join(t.run(ctx), keepLog(logs, f.name, bed.service.Log())); err != nil {
+		return row{}, fmt.Errorf("%w\n%s", err, strings.Join(stateLines(bed.service.Log()), "\n"))
 	}
 	r := t.row()
-	r.states = states(w.service.Log())
+	r.states = states(bed.service.Log())
 	return r, nil
 }
 
@@ -103,7 +103,7 @@ func (t *trial) run(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if t.traffic, err = newTraffic(ctx, t.world); err != nil {
+	if t.traffic, err = newTraffic(ctx, t.testbed); err != nil {
 		return err
 	}
 	defer func() { _ = t.traffic.close() }()
@@ -143,7 +143,7 @@ func (t *trial) prepare(ctx context.Context) error {
 		{&t.expiring, t.plan.pairs(expiringRate, time.Second), map[string]any{"expires_at": expires.Format(time.RFC3339)}},
 	} {
 		var err error
-		if *wanted.pairs, err = t.world.writeMany(ctx, wanted.n, wanted.more); err != nil {
+		if *wanted.pairs, err = t.testbed.writeMany(ctx, wanted.n, wanted.more); err != nil {
 			return fmt.Errorf("writing credentials: %w", err)
 		}
 	}
@@ -201,11 +201,11 @@ func (t *trial) start(ctx context.Context) *sync.WaitGroup {
 
 // phases goes through the trial.
 func (t *trial) phases(ctx context.Context) error {
-	w := t.world
+	bed := t.testbed
 	// Every one of them has been used once by then.
 	until(ctx, time.Now().Add(revokedRound+settle))
 	for _, p := range t.revoked {
-		if err := w.vault.Delete(ctx, mount, parts.KVv1, p.access); err != nil {
+		if err := bed.vault.Delete(ctx, mount, parts.KVv1, p.access); err != nil {
 			return err
 		}
 	}
@@ -216,17 +216,17 @@ func (t *trial) phases(ctx context.Context) error {
 	t.marks.steady = time.Now()
 	until(ctx, time.Now().Add(t.plan.steady))
 	t.marks.broken = time.Now()
-	if err := t.fault.breakIt(ctx, w); err != nil {
+	if err := t.fault.breakIt(ctx, bed); err != nil {
 		return fmt.Errorf("breaking it: %w", err)
 	}
 	if !t.fault.brief {
 		until(ctx, t.marks.broken.Add(t.plan.fault))
 	}
 	t.marks.mending = time.Now()
-	if err := t.fault.mend(ctx, w); err != nil {
+	if err := t.fault.mend(ctx, bed); err != nil {
 		return fmt.Errorf("mending it: %w", err)
 	}
-	if err := w.answers(ctx); err != nil {
+	if err := bed.answers(ctx); err != nil {
 		return fmt.Errorf("mended, and yet no answer from Vault: %w", err)
 	}
 	t.marks.mended = time.Now()
@@ -242,7 +242,7 @@ func (t *trial) revokedAreGone(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, maxStale)
 	defer cancel()
 	for _, p := range t.revoked {
-		err := parts.Await(ctx, t.world.service.Process, func(ctx context.Context) error {
+		err := parts.Await(ctx, t.testbed.service.Process, func(ctx context.Context) error {
 			if got := t.traffic.askers[0].ask(ctx, p); got != denied {
 				return fmt.Errorf("a revoked credential is %s", got)
 			}
@@ -256,8 +256,8 @@ func (t *trial) revokedAreGone(ctx context.Context) error {
 }
 
 func (t *trial) census(ctx context.Context) (census, error) {
-	n, err := t.world.goroutines(ctx)
-	return census{n, t.world.front.held()}, err
+	n, err := t.testbed.goroutines(ctx)
+	return census{n, t.testbed.front.held()}, err
 }
 
 // takeStock waits until the service has as few goroutines as before, but not

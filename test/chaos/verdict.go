@@ -101,7 +101,7 @@ func (t *trial) row() row {
 		}
 	}
 	r.during = count(during)
-	asked := &t.world.front.count
+	asked := &t.testbed.front.count
 	rate := func(from, to time.Time) float64 { return float64(asked.between(from, to)) / to.Sub(from).Seconds() }
 	r.steady, r.duringRate = rate(m.steady, m.broken), rate(m.broken, m.mended)
 	r.rush = float64(asked.worst(m.mended, m.mended.Add(stampedeSpan)))

@@ -18,7 +18,7 @@ import (
 // 20 s on, until 30 s. The moments are seconds since the epoch of the trial.
 func quietTrial(shots ...shot) *trial {
 	t := &trial{
-		fault: fault{name: "some fault"}, world: &world{front: &front{}}, traffic: &traffic{},
+		fault: fault{name: "some fault"}, testbed: &testbed{front: &front{}}, traffic: &traffic{},
 		marks:  marks{steady: at(5), broken: at(10), mending: at(20), mended: at(21), over: at(30)},
 		before: census{goroutines: 20}, after: census{goroutines: 60, connections: 20},
 	}
@@ -28,7 +28,7 @@ func quietTrial(shots ...shot) *trial {
 		t.traffic.shots = append(t.traffic.shots, shot{class: c, due: at(12), outcome: denied})
 	}
 	for i := 500; i < 3000; i++ {
-		t.world.front.count.asks = append(t.world.front.count.asks, ask{at: at(float64(i) / 100)})
+		t.testbed.front.count.asks = append(t.testbed.front.count.asks, ask{at: at(float64(i) / 100)})
 	}
 	return t
 }
@@ -66,7 +66,7 @@ func TestATableShowsWhatIsWrong(t *testing.T) {
 		{"before it is measured", shot{class: unknown, due: at(4), outcome: allowed}, nil, nil},
 		{"many reads after the end", shot{class: unknown, due: at(22), outcome: denied}, func(t *trial) {
 			for range 150 {
-				t.world.front.count.asks = slices.Insert(t.world.front.count.asks, 1750, ask{at: at(22.5)})
+				t.testbed.front.count.asks = slices.Insert(t.testbed.front.count.asks, 1750, ask{at: at(22.5)})
 			}
 		}, []string{askedHead}},
 		{

@@ -22,8 +22,8 @@ const extraKong = `{
 // record made directly in Vault, used by query and by header.
 func TestATokenPairMadeOutsideOfKong(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	w.walkThroughTheAnnouncement(t, "default", "v2")
+	bed := sharedTestbed(t)
+	bed.walkThroughTheAnnouncement(t, "default", "v2")
 }
 
 // TestATokenPairMadeInOpenBao is the same walk on the fork of Vault.
@@ -32,14 +32,14 @@ func TestATokenPairMadeInOpenBao(t *testing.T) {
 	partstest.Need(t, "BAO_BIN")
 	s := sharedSetup()
 	s.openBao = true
-	w := ownWorld(t, s)
-	w.walkThroughTheAnnouncement(t, "default", "v2")
-	if a := w.get(t, request{policy: "default", target: "/", header: pair{"foo", unique("wrong")}.headers()}); a.status != 401 {
+	bed := ownTestbed(t, s)
+	bed.walkThroughTheAnnouncement(t, "default", "v2")
+	if a := bed.get(t, request{policy: "default", target: "/", header: pair{"foo", unique("wrong")}.headers()}); a.status != 401 {
 		t.Errorf("a wrong secret: status = %d, want 401", a.status)
 	}
 }
 
-func (w *world) walkThroughTheAnnouncement(t *testing.T, policies ...string) {
+func (bed *testbed) walkThroughTheAnnouncement(t *testing.T, policies ...string) {
 	t.Helper()
 	var record map[string]any
 	if err := json.Unmarshal([]byte(extraKong), &record); err != nil {
@@ -47,7 +47,7 @@ func (w *world) walkThroughTheAnnouncement(t *testing.T, policies ...string) {
 	}
 	const secret = "supersecretvalue"
 	suite.secrets.add(secret)
-	w.put(t, "foo", record)
+	bed.put(t, "foo", record)
 	for _, policy := range policies {
 		for _, listener := range []string{onHeaders, onRaw} {
 			requests := map[string]request{
@@ -56,7 +56,7 @@ func (w *world) walkThroughTheAnnouncement(t *testing.T, policies ...string) {
 				"header, as in other HTTP": {policy: policy, target: "/request", header: []field{{"Access-Token", "foo"}, {"Secret-Token", secret}}},
 			}
 			for name, r := range requests {
-				a := w.send(t, listener, protocols()[0], r)
+				a := bed.send(t, listener, protocols()[0], r)
 				if a.echo == nil {
 					t.Fatalf("%s, policy %s, listener %s: status = %d, body %s", name, policy, listener, a.status, a.body)
 				}

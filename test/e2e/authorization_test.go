@@ -11,8 +11,8 @@ import (
 // with headers that Envoy joins and with raw ones, in both versions of HTTP.
 func TestTheAuthorizationHeaderCarriesTokensWhereThePolicySaysSo(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	p := w.credential(t, aliceID, nil)
+	bed := sharedTestbed(t)
+	p := bed.credential(t, aliceID, nil)
 	basic := func(p pair) field {
 		return field{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(p.access+":"+p.secret))}
 	}
@@ -47,7 +47,7 @@ func TestTheAuthorizationHeaderCarriesTokensWhereThePolicySaysSo(t *testing.T) {
 			t.Parallel()
 			for _, listener := range []string{onHeaders, onRaw, onValidated} {
 				for _, protocol := range protocols() {
-					a := w.send(t, listener, protocol, request{policy: test.policy, target: "/authorization" + test.query, header: test.header})
+					a := bed.send(t, listener, protocol, request{policy: test.policy, target: "/authorization" + test.query, header: test.header})
 					if test.challenge != "" {
 						if got := a.header.Get("WWW-Authenticate"); a.status != http.StatusUnauthorized || got != test.challenge {
 							t.Errorf("listener %s, %s: status = %d, challenge %q, want 401 and %q", listener, protocol.name, a.status, got, test.challenge)

@@ -21,7 +21,7 @@ const form = "application/x-www-form-urlencoded"
 // complete and readable.
 func TestTokensInABody(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
+	bed := sharedTestbed(t)
 	long := strings.Repeat("x", bodyLimit)
 	tests := []struct {
 		name, policy string
@@ -51,13 +51,13 @@ func TestTokensInABody(t *testing.T) {
 			t.Parallel()
 			for _, listener := range []string{onBody, onBodyBytes} {
 				for _, p := range protocols() {
-					tokens := w.credential(t, aliceID, nil)
+					tokens := bed.credential(t, aliceID, nil)
 					contentType, body := test.make(t, tokens)
 					r := request{method: "POST", policy: test.policy, target: "/body", body: body, header: append([]field{{"Content-Type", contentType}}, test.extra...)}
 					if !strings.Contains(body, tokens.secret) {
 						r.header = append(r.header, tokens.headers()...)
 					}
-					a := w.send(t, listener, p, r)
+					a := bed.send(t, listener, p, r)
 					if a.status != test.status {
 						t.Errorf("listener %s, %s: status = %d, want %d; body %s", listener, p.name, a.status, test.status, a.body)
 					}
@@ -87,10 +87,10 @@ func multipartBody(t *testing.T, p pair) (contentType, body string) {
 
 func TestABodyThatEnvoyDoesNotBufferIsRefusedByEnvoy(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	p := w.credential(t, aliceID, nil)
+	bed := sharedTestbed(t)
+	p := bed.credential(t, aliceID, nil)
 	r := request{method: "POST", policy: "body", target: "/whole", header: p.headers(), body: strings.Repeat("x", bodyLimit+1)}
-	if a := w.send(t, onWholeBody, protocols()[0], r); a.status != http.StatusRequestEntityTooLarge {
+	if a := bed.send(t, onWholeBody, protocols()[0], r); a.status != http.StatusRequestEntityTooLarge {
 		t.Errorf("status = %d, want 413", a.status)
 	}
 }
@@ -100,16 +100,16 @@ func TestABodyThatEnvoyDoesNotBufferIsRefusedByEnvoy(t *testing.T) {
 // it asks, and the rest is still to come. A form cut there is still a form.
 func TestABodyThatJustFillsTheBufferIsNotTakenForWhole(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
+	bed := sharedTestbed(t)
 	const rest = "&access_token=another"
 	type framing struct{ listener, name string }
 	for _, f := range []framing{{onBody, "content-length"}, {onBody, "chunked"}, {onBodyBytes, "content-length"}, {onBodyBytes, "chunked"}} {
 		t.Run(f.listener+" "+f.name, func(t *testing.T) {
 			t.Parallel()
-			p := w.credential(t, aliceID, nil)
+			p := bed.credential(t, aliceID, nil)
 			start := p.query() + "&pad="
 			start += strings.Repeat("x", bodyLimit-len(start))
-			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", w.envoy.Address(f.listener))
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", bed.envoy.Address(f.listener))
 			if err != nil {
 				t.Fatal(err)
 			}

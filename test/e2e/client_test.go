@@ -56,9 +56,9 @@ func client(http2 bool) *http.Client {
 }
 
 // send sends a request to one of Envoy's listeners.
-func (w *world) send(t *testing.T, listener string, p protocol, r request) answer {
+func (bed *testbed) send(t *testing.T, listener string, p protocol, r request) answer {
 	t.Helper()
-	a, err := w.try(t.Context(), listener, p, r)
+	a, err := bed.try(t.Context(), listener, p, r)
 	if err != nil {
 		t.Fatalf("%s %s over %s: %v", r.method, r.target, p.name, err)
 	}
@@ -66,12 +66,12 @@ func (w *world) send(t *testing.T, listener string, p protocol, r request) answe
 }
 
 // get is send over HTTP/1.1 to the listener that most tests use.
-func (w *world) get(t *testing.T, r request) answer {
+func (bed *testbed) get(t *testing.T, r request) answer {
 	t.Helper()
-	return w.send(t, onHeaders, protocols()[0], r)
+	return bed.send(t, onHeaders, protocols()[0], r)
 }
 
-func (w *world) try(ctx context.Context, listener string, p protocol, r request) (answer, error) {
+func (bed *testbed) try(ctx context.Context, listener string, p protocol, r request) (answer, error) {
 	sent := parts.Request{Method: r.method, Host: r.host, Target: r.target, Body: r.body}
 	if r.policy != "" {
 		sent.Host = parts.PolicyHost(r.policy)
@@ -80,7 +80,7 @@ func (w *world) try(ctx context.Context, listener string, p protocol, r request)
 		sent.Header = append(sent.Header, parts.Field{Name: f.name, Value: f.value})
 	}
 	defer p.client.CloseIdleConnections()
-	got, err := parts.Send(ctx, p.client, w.envoy.Address(listener), sent)
+	got, err := parts.Send(ctx, p.client, bed.envoy.Address(listener), sent)
 	return answer{status: got.Status, header: got.Header, body: got.Body, echo: got.Echo}, err
 }
 
@@ -96,7 +96,7 @@ func (p pair) query() string { return "access_token=" + p.access + "&secret_toke
 
 // credential puts a record for a new pair into both mounts. changes are fields
 // of the record to add, to replace, or to leave out (nil).
-func (w *world) credential(t *testing.T, consumer string, changes map[string]any) pair {
+func (bed *testbed) credential(t *testing.T, consumer string, changes map[string]any) pair {
 	t.Helper()
 	p := pair{access: unique("access"), secret: unique("secret")}
 	record := map[string]any{
@@ -109,14 +109,14 @@ func (w *world) credential(t *testing.T, consumer string, changes map[string]any
 			delete(record, name)
 		}
 	}
-	w.put(t, p.access, record)
+	bed.put(t, p.access, record)
 	return p
 }
 
-func (w *world) put(t *testing.T, key string, record map[string]any) {
+func (bed *testbed) put(t *testing.T, key string, record map[string]any) {
 	t.Helper()
 	for mount, kv := range map[string]string{mountV1: parts.KVv1, mountV2: parts.KVv2} {
-		if err := w.vault.Put(t.Context(), mount, kv, key, record); err != nil {
+		if err := bed.vault.Put(t.Context(), mount, kv, key, record); err != nil {
 			t.Fatal(err)
 		}
 	}

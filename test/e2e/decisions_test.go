@@ -21,7 +21,7 @@ type decisionCase struct {
 	// "default" and "v2": those cases run on both versions of KV.
 	policy, host string
 	// make prepares Vault and returns the request, but for its path.
-	make   func(t *testing.T, w *world) request
+	make   func(t *testing.T, bed *testbed) request
 	reason authz.Reason
 	// allowed are the identity headers that the upstream gets, nil if the
 	// request is denied.
@@ -42,39 +42,39 @@ func asAlice() map[string]string {
 func asNobody() map[string]string { return map[string]string{} }
 
 // record presents the pair of a record with these changes.
-func record(consumer string, changes map[string]any) func(*testing.T, *world) request {
-	return func(t *testing.T, w *world) request {
+func record(consumer string, changes map[string]any) func(*testing.T, *testbed) request {
+	return func(t *testing.T, bed *testbed) request {
 		t.Helper()
 		t.Helper()
-		return request{header: w.credential(t, consumer, changes).headers()}
+		return request{header: bed.credential(t, consumer, changes).headers()}
 	}
 }
 
 // plain sends header lines that need no record.
-func plain(header ...field) func(*testing.T, *world) request {
-	return func(*testing.T, *world) request { return request{header: header} }
+func plain(header ...field) func(*testing.T, *testbed) request {
+	return func(*testing.T, *testbed) request { return request{header: header} }
 }
 
 func decisionCases() []decisionCase {
 	future, past := time.Now().Add(time.Hour).Unix(), time.Now().Add(-time.Hour).Unix()
 	preflight := []field{{"origin", "https://app.test"}, {"access-control-request-method", "PUT"}}
-	options := func(header ...field) func(*testing.T, *world) request {
-		return func(*testing.T, *world) request { return request{method: http.MethodOptions, header: header} }
+	options := func(header ...field) func(*testing.T, *testbed) request {
+		return func(*testing.T, *testbed) request { return request{method: http.MethodOptions, header: header} }
 	}
 	return []decisionCase{
 		{name: "a good pair in headers", make: record(aliceID, nil), reason: authz.ReasonAuthenticated, allowed: asAlice()},
-		{name: "a good pair in the query", make: func(t *testing.T, w *world) request {
+		{name: "a good pair in the query", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			return request{target: "?" + w.credential(t, aliceID, nil).query()}
+			return request{target: "?" + bed.credential(t, aliceID, nil).query()}
 		}, reason: authz.ReasonAuthenticated, allowed: asAlice()},
-		{name: "one token in a header and the other in the query", make: func(t *testing.T, w *world) request {
+		{name: "one token in a header and the other in the query", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			p := w.credential(t, aliceID, nil)
+			p := bed.credential(t, aliceID, nil)
 			return request{target: "?secret_token=" + p.secret, header: []field{{"Access-Token", p.access}}}
 		}, reason: authz.ReasonAuthenticated, allowed: asAlice()},
-		{name: "dashes for underscores", make: func(t *testing.T, w *world) request {
+		{name: "dashes for underscores", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			p := w.credential(t, aliceID, nil)
+			p := bed.credential(t, aliceID, nil)
 			return request{header: []field{{"Access-Token", p.access}, {"secret-token", p.secret}}}
 		}, reason: authz.ReasonAuthenticated, allowed: asAlice()},
 		{
@@ -84,9 +84,9 @@ func decisionCases() []decisionCase {
 		{name: "a record with a ttl that is text", make: record(aliceID, map[string]any{"ttl": "3600"}), reason: authz.ReasonAuthenticated, allowed: asAlice()},
 		{name: "a record with fields of others", make: record(aliceID, map[string]any{"owner": map[string]any{"team": "x"}}), reason: authz.ReasonAuthenticated, allowed: asAlice()},
 		{name: "the secret before a rotation, in time", make: rotated(future), reason: authz.ReasonAuthenticated, allowed: asAlice()},
-		{name: "names of its own", policy: "names", make: func(t *testing.T, w *world) request {
+		{name: "names of its own", policy: "names", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			p := w.credential(t, aliceID, nil)
+			p := bed.credential(t, aliceID, nil)
 			return request{header: []field{{"api-id", p.access}, {"x-api-secret", p.secret}}}
 		}, reason: authz.ReasonAuthenticated, allowed: asAlice()},
 		{name: "a policy chosen by host", policy: unnamed, host: "api.hosts.test", make: record(aliceID, nil), reason: authz.ReasonAuthenticated, allowed: asAlice()},
@@ -95,32 +95,32 @@ func decisionCases() []decisionCase {
 		{name: "no secret token", make: plain(field{"access_token", "someone"}), reason: authz.ReasonMissingToken},
 		{name: "an empty secret token", make: plain(field{"access_token", "someone"}, field{"secret_token", ""}), reason: authz.ReasonMissingToken},
 		{name: "names that the policy has replaced", policy: "names", make: record(aliceID, nil), reason: authz.ReasonMissingToken},
-		{name: "an access token in two headers", make: func(t *testing.T, w *world) request {
+		{name: "an access token in two headers", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			p := w.credential(t, aliceID, nil)
+			p := bed.credential(t, aliceID, nil)
 			return request{header: append(p.headers(), field{"access_token", p.access})}
 		}, reason: authz.ReasonDuplicateToken},
-		{name: "an access token in both spellings", make: func(t *testing.T, w *world) request {
+		{name: "an access token in both spellings", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			p := w.credential(t, aliceID, nil)
+			p := bed.credential(t, aliceID, nil)
 			return request{header: append(p.headers(), field{"access-token", p.access})}
 		}, reason: authz.ReasonDuplicateToken},
-		{name: "a secret token twice in the query", make: func(t *testing.T, w *world) request {
+		{name: "a secret token twice in the query", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			p := w.credential(t, aliceID, nil)
+			p := bed.credential(t, aliceID, nil)
 			return request{target: "?" + p.query() + "&secret_token=" + p.secret}
 		}, reason: authz.ReasonDuplicateToken},
 		{name: "an access token that is a path", make: plain(field{"access_token", "a/../b"}, field{"secret_token", "s"}), reason: authz.ReasonMalformedToken},
 		{name: "an access token of two dots", make: plain(field{"access_token", ".."}, field{"secret_token", "s"}), reason: authz.ReasonMalformedToken},
-		{name: "a broken escape in a token", make: func(*testing.T, *world) request {
+		{name: "a broken escape in a token", make: func(*testing.T, *testbed) request {
 			return request{target: "?access_token=%zz&secret_token=s"}
 		}, reason: authz.ReasonMalformedToken},
-		{name: "an access token that nobody has", make: func(*testing.T, *world) request {
+		{name: "an access token that nobody has", make: func(*testing.T, *testbed) request {
 			return request{header: pair{unique("unknown"), unique("secret")}.headers()}
 		}, reason: authz.ReasonUnknownToken},
-		{name: "a wrong secret", make: func(t *testing.T, w *world) request {
+		{name: "a wrong secret", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			p := w.credential(t, aliceID, nil)
+			p := bed.credential(t, aliceID, nil)
 			p.secret = unique("wrong")
 			return request{header: p.headers()}
 		}, reason: authz.ReasonWrongSecret},
@@ -135,9 +135,9 @@ func decisionCases() []decisionCase {
 		{name: "anonymous for want of tokens", policy: "anonymous", make: plain(), reason: authz.ReasonAnonymous, allowed: map[string]string{
 			"x-consumer-id": guestID, "x-consumer-username": "guest", "x-anonymous-consumer": "true",
 		}},
-		{name: "anonymous after a wrong secret", policy: "anonymous", make: func(t *testing.T, w *world) request {
+		{name: "anonymous after a wrong secret", policy: "anonymous", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			p := w.credential(t, aliceID, nil)
+			p := bed.credential(t, aliceID, nil)
 			p.secret = unique("wrong")
 			return request{header: p.headers()}
 		}, reason: authz.ReasonAnonymous, allowed: map[string]string{
@@ -166,24 +166,24 @@ func decisionCases() []decisionCase {
 
 		{name: "a policy that is not configured", policy: unconfiguredPolicy, make: record(aliceID, nil), reason: authz.ReasonNoPolicy},
 		{name: "a policy with an empty name", policy: unnamed, host: parts.PolicyHost(""), make: record(aliceID, nil), reason: authz.ReasonNoPolicy},
-		{name: "a path that may be another", policy: unnamed, host: "other.test", make: func(t *testing.T, w *world) request {
+		{name: "a path that may be another", policy: unnamed, host: "other.test", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			return request{target: "%2f..", header: w.credential(t, aliceID, nil).headers()}
+			return request{target: "%2f..", header: bed.credential(t, aliceID, nil).headers()}
 		}, reason: authz.ReasonAmbiguousPath},
-		{name: "a host that may be another", policy: unnamed, host: "api.hosts.test:1234", make: func(t *testing.T, w *world) request {
+		{name: "a host that may be another", policy: unnamed, host: "api.hosts.test:1234", make: func(t *testing.T, bed *testbed) request {
 			t.Helper()
-			return request{header: w.credential(t, aliceID, nil).headers()}
+			return request{header: bed.credential(t, aliceID, nil).headers()}
 		}, reason: authz.ReasonAmbiguousHost},
 	}
 }
 
 // rotated presents the secret that was good until a time.
-func rotated(until int64) func(*testing.T, *world) request {
-	return func(t *testing.T, w *world) request {
+func rotated(until int64) func(*testing.T, *testbed) request {
+	return func(t *testing.T, bed *testbed) request {
 		t.Helper()
 		t.Helper()
 		previous := unique("previous")
-		p := w.credential(t, aliceID, map[string]any{"previous_secret_token": previous, "previous_expires_at": until})
+		p := bed.credential(t, aliceID, map[string]any{"previous_secret_token": previous, "previous_expires_at": until})
 		p.secret = previous
 		return request{header: p.headers()}
 	}
@@ -217,7 +217,7 @@ func TestEveryReasonHasARequestThatLeadsToIt(t *testing.T) {
 // with headers as a map and raw, on KV version 1 and 2.
 func TestARequestIsDecidedByItsTokenPair(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
+	bed := sharedTestbed(t)
 	for i, c := range decisionCases() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -229,7 +229,7 @@ func TestARequestIsDecidedByItsTokenPair(t *testing.T) {
 				for _, listener := range []string{onHeaders, onRaw} {
 					for j, p := range protocols() {
 						path := fmt.Sprintf("/decided/%d/%s/%s/%d", i, policy, listener, j)
-						c.check(t, w, listener, p, strings.TrimSuffix(policy, unnamed), path)
+						c.check(t, bed, listener, p, strings.TrimSuffix(policy, unnamed), path)
 					}
 				}
 			}
@@ -237,11 +237,11 @@ func TestARequestIsDecidedByItsTokenPair(t *testing.T) {
 	}
 }
 
-func (c *decisionCase) check(t *testing.T, w *world, listener string, p protocol, policy, path string) {
+func (c *decisionCase) check(t *testing.T, bed *testbed, listener string, p protocol, policy, path string) {
 	t.Helper()
-	r := c.make(t, w)
+	r := c.make(t, bed)
 	r.policy, r.host, r.target = policy, c.host, path+r.target
-	a := w.send(t, listener, p, r)
+	a := bed.send(t, listener, p, r)
 	where := fmt.Sprintf("policy %q, listener %s, %s", policy, listener, p.name)
 	if c.allowed == nil {
 		c.checkDenial(t, where, a)
@@ -250,12 +250,12 @@ func (c *decisionCase) check(t *testing.T, w *world, listener string, p protocol
 	}
 	sent, _, _ := strings.Cut(r.target, "?")
 	partstest.Await(t, 10*time.Second, func(context.Context) error {
-		if got := w.metadata(sent).Reason; got != c.reason.String() {
+		if got := bed.metadata(sent).Reason; got != c.reason.String() {
 			return fmt.Errorf("%s: Envoy's access log has the reason %q, want %q", where, got, c.reason)
 		}
 		return nil
 	})
-	if got, denied := w.upstream.Reached(sent), c.allowed == nil; (got == 0) != denied {
+	if got, denied := bed.upstream.Reached(sent), c.allowed == nil; (got == 0) != denied {
 		t.Errorf("%s: the upstream saw %d requests, denied is %t", where, got, denied)
 	}
 }
@@ -309,8 +309,8 @@ type accessLine struct {
 }
 
 // metadata returns what Envoy logged last about a request for a path.
-func (w *world) metadata(path string) (found accessLine) {
-	for line := range strings.SplitSeq(w.envoy.Log(), "\n") {
+func (bed *testbed) metadata(path string) (found accessLine) {
+	for line := range strings.SplitSeq(bed.envoy.Log(), "\n") {
 		if !strings.Contains(line, path) {
 			continue
 		}
@@ -326,8 +326,8 @@ func (w *world) metadata(path string) (found accessLine) {
 // policy.
 func TestAPolicyIsChosenByHostAndPath(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	p := w.credential(t, aliceID, nil)
+	bed := sharedTestbed(t)
+	p := bed.credential(t, aliceID, nil)
 	// The policy for /orders allows a group that nobody is in.
 	tests := []struct {
 		name, host, target string
@@ -360,7 +360,7 @@ func TestAPolicyIsChosenByHostAndPath(t *testing.T) {
 			t.Parallel()
 			header := append(p.headers(), field{"x-forwarded-uri", "/x"}, field{"x-original-url", "/x"})
 			for _, protocol := range protocols() {
-				a := w.send(t, onHeaders, protocol, request{host: test.host, target: test.target, header: header})
+				a := bed.send(t, onHeaders, protocol, request{host: test.host, target: test.target, header: header})
 				if a.status != test.status {
 					t.Errorf("%s: status = %d, want %d; body %s", protocol.name, a.status, test.status, a.body)
 				}
@@ -373,7 +373,7 @@ func TestAPolicyIsChosenByHostAndPath(t *testing.T) {
 // guesses must not learn which access tokens exist.
 func TestUnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
+	bed := sharedTestbed(t)
 	var first, firstName string
 	for _, c := range decisionCases() {
 		switch c.reason {
@@ -382,9 +382,9 @@ func TestUnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
 		default:
 			continue
 		}
-		r := c.make(t, w)
+		r := c.make(t, bed)
 		r.policy, r.target = "realm", "/alike"+r.target
-		a := w.get(t, r)
+		a := bed.get(t, r)
 		for _, name := range []string{"Date", "X-Envoy-Upstream-Service-Time", "X-Request-Id"} {
 			a.header.Del(name)
 		}
@@ -411,7 +411,7 @@ func TestUnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
 // on denials a second: once for each reason, the matrix above is too much.
 func TestEachReasonIsLogged(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
+	bed := sharedTestbed(t)
 	seen := map[authz.Reason]bool{}
 	for i, c := range decisionCases() {
 		if seen[c.reason] {
@@ -419,7 +419,7 @@ func TestEachReasonIsLogged(t *testing.T) {
 		}
 		seen[c.reason] = true
 		t.Run(c.reason.String(), func(t *testing.T) {
-			r := c.make(t, w)
+			r := c.make(t, bed)
 			r.policy, r.host = strings.TrimSuffix(c.policy, unnamed), c.host
 			path := fmt.Sprintf("/logged/%d", i)
 			r.target = path + r.target
@@ -427,13 +427,13 @@ func TestEachReasonIsLogged(t *testing.T) {
 			var line parts.DecisionLine
 			partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 				// Sent again if the line fell to the bound.
-				if _, err := w.try(ctx, onHeaders, protocols()[0], r); err != nil {
+				if _, err := bed.try(ctx, onHeaders, protocols()[0], r); err != nil {
 					return err
 				}
 				ctx, cancel := context.WithTimeout(ctx, time.Second)
 				defer cancel()
 				return parts.Await(ctx, nil, func(context.Context) error {
-					lines := w.service.Decisions(sent)
+					lines := bed.service.Decisions(sent)
 					if len(lines) == 0 {
 						return fmt.Errorf("no decision about %q is logged", sent)
 					}
@@ -456,16 +456,16 @@ func TestEachReasonIsLogged(t *testing.T) {
 // whose check has no HTTP attributes.
 func TestAConnectionThatIsNotHTTPIsDenied(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	a, err := w.try(t.Context(), onTCP, protocols()[0], request{target: "/not-http", header: w.credential(t, aliceID, nil).headers()})
+	bed := sharedTestbed(t)
+	a, err := bed.try(t.Context(), onTCP, protocols()[0], request{target: "/not-http", header: bed.credential(t, aliceID, nil).headers()})
 	if err == nil {
 		t.Fatalf("the connection was let through: %+v", a)
 	}
-	if n := w.upstream.Reached("/not-http"); n != 0 {
+	if n := bed.upstream.Reached("/not-http"); n != 0 {
 		t.Errorf("the upstream saw %d requests", n)
 	}
 	partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
-		n, err := w.envoy.Counter(ctx, "ext_authz.tcp.denied")
+		n, err := bed.envoy.Counter(ctx, "ext_authz.tcp.denied")
 		if err == nil && n == 0 {
 			err = fmt.Errorf("no denial is counted")
 		}
@@ -477,17 +477,17 @@ func TestAConnectionThatIsNotHTTPIsDenied(t *testing.T) {
 // failure_mode_allow would turn into letting through.
 func TestEnvoyCountsADenialAsADenial(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	good := w.credential(t, aliceID, nil)
+	bed := sharedTestbed(t)
+	good := bed.credential(t, aliceID, nil)
 	bad := pair{good.access, unique("wrong")}
 	for range 2 {
-		w.send(t, onStats, protocols()[0], request{policy: "default", target: "/counted", header: good.headers()})
+		bed.send(t, onStats, protocols()[0], request{policy: "default", target: "/counted", header: good.headers()})
 	}
 	for _, header := range [][]field{nil, bad.headers(), append(good.headers(), good.headers()...)} {
-		w.send(t, onStats, protocols()[1], request{policy: "default", target: "/counted", header: header})
+		bed.send(t, onStats, protocols()[1], request{policy: "default", target: "/counted", header: header})
 	}
 	for name, want := range map[string]int{"ok": 2, "denied": 3, "error": 0, "failure_mode_allowed": 0, "invalid": 0} {
-		got, err := w.envoy.Counter(t.Context(), "http."+onStats+".ext_authz."+name)
+		got, err := bed.envoy.Counter(t.Context(), "http."+onStats+".ext_authz."+name)
 		if err != nil || got != want {
 			t.Errorf("ext_authz.%s = %d, %v, want %d", name, got, err, want)
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// The listeners of the worlds that break: without and with failure_mode_allow.
+// The listeners of the testbeds that break: without and with failure_mode_allow.
 const (
 	onClosed = "closed"
 	onOpen   = "open"
@@ -62,85 +62,91 @@ func TestAVaultThatCannotAnswerStaysClosed(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name          string
-		breakIt, mend func(t *testing.T, w *world)
+		breakIt, mend func(t *testing.T, bed *testbed)
 	}{
-		{"stopped", func(_ *testing.T, w *world) { w.vault.Kill() }, func(t *testing.T, w *world) {
+		{"stopped", func(_ *testing.T, bed *testbed) { bed.vault.Kill() }, func(t *testing.T, bed *testbed) {
 			t.Helper()
-			vault, err := w.newVault(t.Context())
+			vault, err := bed.newVault(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.proxy.SetTarget(hostPort(vault.Address))
+			bed.proxy.SetTarget(hostPort(vault.Address))
 		}},
 		{
-			"sealed", func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Seal(t.Context())) },
-			func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Unseal(t.Context())) },
+			"sealed", func(t *testing.T, bed *testbed) { t.Helper(); must(t, bed.vault.Seal(t.Context())) },
+			func(t *testing.T, bed *testbed) { t.Helper(); must(t, bed.vault.Unseal(t.Context())) },
 		},
 		{
-			"slow", func(_ *testing.T, w *world) { w.proxy.SetLatency(2 * time.Second) },
-			func(_ *testing.T, w *world) { w.proxy.SetLatency(0) },
+			"slow", func(_ *testing.T, bed *testbed) { bed.proxy.SetLatency(2 * time.Second) },
+			func(_ *testing.T, bed *testbed) { bed.proxy.SetLatency(0) },
 		},
 		{
-			"hung", func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Signal(syscall.SIGSTOP)) },
-			func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Signal(syscall.SIGCONT)) },
+			"hung", func(t *testing.T, bed *testbed) { t.Helper(); must(t, bed.vault.Signal(syscall.SIGSTOP)) },
+			func(t *testing.T, bed *testbed) { t.Helper(); must(t, bed.vault.Signal(syscall.SIGCONT)) },
 		},
 		{
-			"connections reset", func(_ *testing.T, w *world) { w.proxy.SetReset(true) },
-			func(_ *testing.T, w *world) { w.proxy.SetReset(false) },
+			"connections reset", func(_ *testing.T, bed *testbed) { bed.proxy.SetReset(true) },
+			func(_ *testing.T, bed *testbed) { bed.proxy.SetReset(false) },
 		},
 		{
-			"our token revoked", func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Revoke(t.Context(), w.readerToken(t))) },
-			func(t *testing.T, w *world) { t.Helper(); must(t, w.newReaderToken(t.Context())) },
+			"our token revoked", func(t *testing.T, bed *testbed) {
+				t.Helper()
+				must(t, bed.vault.Revoke(t.Context(), bed.readerToken(t)))
+			},
+			func(t *testing.T, bed *testbed) { t.Helper(); must(t, bed.newReaderToken(t.Context())) },
 		},
 		{
-			"mount missing", func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Unmount(t.Context(), mountV1)) },
-			func(t *testing.T, w *world) { t.Helper(); must(t, w.vault.Mount(t.Context(), mountV1, parts.KVv1)) },
+			"mount missing", func(t *testing.T, bed *testbed) { t.Helper(); must(t, bed.vault.Unmount(t.Context(), mountV1)) },
+			func(t *testing.T, bed *testbed) {
+				t.Helper()
+				must(t, bed.vault.Mount(t.Context(), mountV1, parts.KVv1))
+			},
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w := ownWorld(t, fragileSetup())
-			cached, attacked := w.credential(t, aliceID, nil), w.credential(t, aliceID, nil)
+			bed := ownTestbed(t, fragileSetup())
+			cached, attacked := bed.credential(t, aliceID, nil), bed.credential(t, aliceID, nil)
 			for _, p := range []pair{cached, attacked} {
-				if a := w.send(t, onOpen, protocols()[0], request{policy: "default", target: "/before", header: p.headers()}); a.status != http.StatusOK {
+				if a := bed.send(t, onOpen, protocols()[0], request{policy: "default", target: "/before", header: p.headers()}); a.status != http.StatusOK {
 					t.Fatalf("before: status = %d, body %s", a.status, a.body)
 				}
 			}
-			wrong := w.attack(t, attacked.access)
+			wrong := bed.attack(t, attacked.access)
 			untouched := make([]pair, 0, 16)
 			for range cap(untouched) {
-				untouched = append(untouched, w.credential(t, aliceID, nil))
+				untouched = append(untouched, bed.credential(t, aliceID, nil))
 			}
 
-			test.breakIt(t, w)
-			w.staysClosed(t, untouched)
-			if a := w.send(t, onClosed, protocols()[0], request{policy: "default", target: "/cached", header: cached.headers()}); a.status != http.StatusOK {
+			test.breakIt(t, bed)
+			bed.staysClosed(t, untouched)
+			if a := bed.send(t, onClosed, protocols()[0], request{policy: "default", target: "/cached", header: cached.headers()}); a.status != http.StatusOK {
 				t.Errorf("a credential in the cache: status = %d, want 200; body %s", a.status, a.body)
 			}
 			for _, listener := range []string{onClosed, onOpen} {
 				for name, want := range map[string]bool{"denied": true, "error": false, "failure_mode_allowed": false} {
-					n, err := w.envoy.Counter(t.Context(), "http."+listener+".ext_authz."+name)
+					n, err := bed.envoy.Counter(t.Context(), "http."+listener+".ext_authz."+name)
 					if err != nil || (n > 0) != want {
 						t.Errorf("listener %s: ext_authz.%s = %d, %v, want any: %t", listener, name, n, err, want)
 					}
 				}
 			}
 
-			test.mend(t, w)
+			test.mend(t, bed)
 			partstest.Await(t, reloadLimit, func(ctx context.Context) error {
-				p, err := w.newCredential(ctx)
+				p, err := bed.newCredential(ctx)
 				if err != nil {
 					return err
 				}
-				a, err := w.try(ctx, onOpen, protocols()[0], request{policy: "default", target: "/after", header: p.headers()})
+				a, err := bed.try(ctx, onOpen, protocols()[0], request{policy: "default", target: "/after", header: p.headers()})
 				if err == nil && a.status != http.StatusOK {
 					err = fmt.Errorf("status %d, body %s", a.status, a.body)
 				}
 				return err
 			})
 			wrong()
-			if n := w.upstream.Reached("/attack"); n != 0 {
+			if n := bed.upstream.Reached("/attack"); n != 0 {
 				t.Errorf("%d requests with a wrong secret reached the upstream meanwhile", n)
 			}
 		})
@@ -148,7 +154,7 @@ func TestAVaultThatCannotAnswerStaysClosed(t *testing.T) {
 }
 
 // staysClosed sends requests that need Vault by every way, and expects 503.
-func (w *world) staysClosed(t *testing.T, fresh []pair) {
+func (bed *testbed) staysClosed(t *testing.T, fresh []pair) {
 	t.Helper()
 	next := func() []field {
 		p := fresh[0]
@@ -158,22 +164,22 @@ func (w *world) staysClosed(t *testing.T, fresh []pair) {
 	for _, listener := range []string{onClosed, onOpen} {
 		for _, policy := range []string{"default", "anonymous"} {
 			for _, p := range protocols() {
-				a := w.send(t, listener, p, request{policy: policy, target: "/closed", header: next()})
+				a := bed.send(t, listener, p, request{policy: policy, target: "/closed", header: next()})
 				retry, err := strconv.Atoi(a.header.Get("Retry-After"))
 				if a.status != http.StatusServiceUnavailable || err != nil || retry < 1 {
 					t.Errorf("listener %s, policy %s, %s: status = %d, Retry-After = %q, want 503 and seconds; body %s",
 						listener, policy, p.name, a.status, a.header.Get("Retry-After"), a.body)
 				}
 			}
-			if _, err := w.call(t.Context(), listener, policy, next()); status.Code(err) != codes.Unavailable {
+			if _, err := bed.call(t.Context(), listener, policy, next()); status.Code(err) != codes.Unavailable {
 				t.Errorf("listener %s, policy %s: a gRPC call ends with %v, want Unavailable", listener, policy, err)
 			}
 		}
 	}
-	if n := w.upstream.Reached("/closed"); n != 0 {
+	if n := bed.upstream.Reached("/closed"); n != 0 {
 		t.Errorf("%d requests reached the upstream", n)
 	}
-	logged := w.service.Decisions("/closed")
+	logged := bed.service.Decisions("/closed")
 	if len(logged) == 0 {
 		t.Error("no decision is logged")
 	}
@@ -186,7 +192,7 @@ func (w *world) staysClosed(t *testing.T, fresh []pair) {
 
 // attack sends a wrong secret for an access token all the time, until what it
 // returns is called.
-func (w *world) attack(t *testing.T, access string) (stop func()) {
+func (bed *testbed) attack(t *testing.T, access string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -194,7 +200,7 @@ func (w *world) attack(t *testing.T, access string) (stop func()) {
 	header := pair{access, unique("wrong")}.headers()
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			a, err := w.try(ctx, onOpen, protocols()[1], request{policy: "default", target: "/attack", header: header})
+			a, err := bed.try(ctx, onOpen, protocols()[1], request{policy: "default", target: "/attack", header: header})
 			if err == nil && a.status == http.StatusOK {
 				t.Errorf("a wrong secret is let through")
 			}
@@ -219,9 +225,9 @@ func (w *world) attack(t *testing.T, access string) (stop func()) {
 
 // newCredential is credential for a condition that may not hold yet, in the
 // mount of version 1 only.
-func (w *world) newCredential(ctx context.Context) (pair, error) {
+func (bed *testbed) newCredential(ctx context.Context) (pair, error) {
 	p := pair{access: unique("access"), secret: unique("secret")}
-	return p, w.vault.Put(ctx, mountV1, parts.KVv1, p.access, parts.Record(p.access, p.secret, aliceID))
+	return p, bed.vault.Put(ctx, mountV1, parts.KVv1, p.access, parts.Record(p.access, p.secret, aliceID))
 }
 
 // TestAServiceThatAnswersWithErrorsLeavesItToEnvoy shows the two settings with
@@ -229,10 +235,10 @@ func (w *world) newCredential(ctx context.Context) (pair, error) {
 // and nothing else.
 func TestAServiceThatAnswersWithErrorsLeavesItToEnvoy(t *testing.T) {
 	t.Parallel()
-	w := ownWorld(t, fragileSetup())
-	known := w.credential(t, aliceID, nil)
-	w.send(t, onClosed, protocols()[0], request{policy: "default", target: "/warm", header: known.headers()})
-	w.proxy.SetReset(true)
+	bed := ownTestbed(t, fragileSetup())
+	known := bed.credential(t, aliceID, nil)
+	bed.send(t, onClosed, protocols()[0], request{policy: "default", target: "/warm", header: known.headers()})
+	bed.proxy.SetReset(true)
 	unavailable := func() []field { return pair{unique("access"), unique("secret")}.headers() }
 	tests := []struct {
 		name, policy, listener string
@@ -252,16 +258,16 @@ func TestAServiceThatAnswersWithErrorsLeavesItToEnvoy(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			counter := "http." + test.listener + ".ext_authz." + test.counter
-			before, err := w.envoy.Counter(t.Context(), counter)
+			before, err := bed.envoy.Counter(t.Context(), counter)
 			must(t, err)
-			a := w.send(t, test.listener, protocols()[0], request{policy: test.policy, target: "/on-error", header: test.header})
+			a := bed.send(t, test.listener, protocols()[0], request{policy: test.policy, target: "/on-error", header: test.header})
 			if a.status != test.status {
 				t.Errorf("status = %d, want %d; body %s", a.status, test.status, a.body)
 			}
 			if a.echo != nil && len(a.echo.Headers["x-envoy-auth-failure-mode-allowed"]) == 0 {
 				t.Errorf("the upstream is not told that nobody has decided: %v", a.echo.Headers)
 			}
-			after, err := w.envoy.Counter(t.Context(), counter)
+			after, err := bed.envoy.Counter(t.Context(), counter)
 			if err != nil || after != before+1 {
 				t.Errorf("%s went from %d to %d, %v, want one more", counter, before, after, err)
 			}
@@ -272,15 +278,15 @@ func TestAServiceThatAnswersWithErrorsLeavesItToEnvoy(t *testing.T) {
 // TestAShadowPolicyLetsThroughWhenVaultIsAway holds shadow to its word.
 func TestAShadowPolicyLetsThroughWhenVaultIsAway(t *testing.T) {
 	t.Parallel()
-	w := ownWorld(t, fragileSetup())
-	w.proxy.SetReset(true)
+	bed := ownTestbed(t, fragileSetup())
+	bed.proxy.SetReset(true)
 	header := append(pair{unique("access"), unique("secret")}.headers(), field{"x-consumer-id", aliceID})
-	a := w.send(t, onClosed, protocols()[0], request{policy: "shadow", target: "/shadow", header: header})
+	a := bed.send(t, onClosed, protocols()[0], request{policy: "shadow", target: "/shadow", header: header})
 	if a.echo == nil || len(a.echo.Headers["x-consumer-id"]) != 0 {
 		t.Fatalf("status = %d, echo %+v, want it let through without an identity", a.status, a.echo)
 	}
 	partstest.Await(t, 5*time.Second, func(context.Context) error {
-		lines := w.service.Decisions("/shadow")
+		lines := bed.service.Decisions("/shadow")
 		if len(lines) != 1 || !lines[0].Shadow || lines[0].Reason != "unavailable" || lines[0].Decision != "allow" {
 			return fmt.Errorf("logged %+v, want one shadow decision with the reason unavailable", lines)
 		}
@@ -296,17 +302,17 @@ func TestASlowVaultIsAnsweredWithinEnvoysDefaultTimeout(t *testing.T) {
 	for i := range s.listeners {
 		s.listeners[i].Timeout = 0
 	}
-	w := ownWorld(t, s)
-	p := w.credential(t, aliceID, nil)
-	w.send(t, onClosed, protocols()[0], request{policy: "default", target: "/warm", header: p.headers()})
-	w.proxy.SetLatency(5 * time.Second)
+	bed := ownTestbed(t, s)
+	p := bed.credential(t, aliceID, nil)
+	bed.send(t, onClosed, protocols()[0], request{policy: "default", target: "/warm", header: p.headers()})
+	bed.proxy.SetLatency(5 * time.Second)
 	for i := range 5 {
-		a := w.send(t, onOpen, protocols()[i%2], request{policy: "default", target: "/slow", header: pair{unique("access"), unique("secret")}.headers()})
+		a := bed.send(t, onOpen, protocols()[i%2], request{policy: "default", target: "/slow", header: pair{unique("access"), unique("secret")}.headers()})
 		if a.status != http.StatusServiceUnavailable {
 			t.Errorf("status = %d, want 503; body %s", a.status, a.body)
 		}
 	}
-	if n := w.upstream.Reached("/slow"); n != 0 {
+	if n := bed.upstream.Reached("/slow"); n != 0 {
 		t.Errorf("%d requests reached the upstream", n)
 	}
 }
@@ -315,16 +321,16 @@ func TestASlowVaultIsAnsweredWithinEnvoysDefaultTimeout(t *testing.T) {
 // stands in for a Vault that is away, but only for max_stale.
 func TestACachedCredentialOutlivesVaultForAWhile(t *testing.T) {
 	t.Parallel()
-	w := ownWorld(t, fragileSetup())
-	p := w.credential(t, aliceID, nil)
+	bed := ownTestbed(t, fragileSetup())
+	p := bed.credential(t, aliceID, nil)
 	ask := func(ctx context.Context) (int, error) {
-		a, err := w.try(ctx, onOpen, protocols()[0], request{policy: "brief", target: "/brief", header: p.headers()})
+		a, err := bed.try(ctx, onOpen, protocols()[0], request{policy: "brief", target: "/brief", header: p.headers()})
 		return a.status, err
 	}
 	if got, err := ask(t.Context()); got != http.StatusOK {
 		t.Fatalf("before: status = %d, %v", got, err)
 	}
-	w.vault.Kill()
+	bed.vault.Kill()
 	down := time.Now()
 	// ttl is 1 s, less up to a tenth; max_stale is 3 s.
 	const fresh, most = time.Second, 4 * time.Second
@@ -355,15 +361,15 @@ func TestACachedCredentialOutlivesVaultForAWhile(t *testing.T) {
 // "not found" is never outlived.
 func TestADeletedRecordEndsWithItsTTL(t *testing.T) {
 	t.Parallel()
-	w := ownWorld(t, fragileSetup())
-	p := w.credential(t, aliceID, nil)
+	bed := ownTestbed(t, fragileSetup())
+	p := bed.credential(t, aliceID, nil)
 	r := request{policy: "brief", target: "/deleted", header: p.headers()}
-	if a := w.send(t, onClosed, protocols()[0], r); a.status != http.StatusOK {
+	if a := bed.send(t, onClosed, protocols()[0], r); a.status != http.StatusOK {
 		t.Fatalf("before: status = %d, body %s", a.status, a.body)
 	}
-	must(t, w.vault.Delete(t.Context(), mountV1, parts.KVv1, p.access))
+	must(t, bed.vault.Delete(t.Context(), mountV1, parts.KVv1, p.access))
 	partstest.Await(t, 5*time.Second, func(ctx context.Context) error {
-		a, err := w.try(ctx, onClosed, protocols()[0], r)
+		a, err := bed.try(ctx, onClosed, protocols()[0], r)
 		if err == nil && a.status != http.StatusUnauthorized {
 			err = fmt.Errorf("status %d, want 401", a.status)
 		}
@@ -376,22 +382,22 @@ func TestADeletedRecordEndsWithItsTTL(t *testing.T) {
 func TestAClientThatGoesAwayIsNotLetThrough(t *testing.T) {
 	t.Parallel()
 	s := fragileSetup()
-	w := ownWorld(t, s)
-	p := w.credential(t, aliceID, nil)
-	w.proxy.SetLatency(250 * time.Millisecond)
+	bed := ownTestbed(t, s)
+	p := bed.credential(t, aliceID, nil)
+	bed.proxy.SetLatency(250 * time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if a, err := w.try(ctx, onClosed, protocols()[0], request{policy: "default", target: "/gone", header: p.headers()}); err == nil {
+	if a, err := bed.try(ctx, onClosed, protocols()[0], request{policy: "default", target: "/gone", header: p.headers()}); err == nil {
 		t.Fatalf("the client did not go away: %+v", a)
 	}
 	partstest.Await(t, 10*time.Second, func(context.Context) error {
-		lines := w.service.Decisions("/gone")
+		lines := bed.service.Decisions("/gone")
 		if len(lines) != 1 || lines[0].Reason != "canceled" || lines[0].Decision != "deny" {
 			return fmt.Errorf("logged %+v, want one denial with the reason canceled", lines)
 		}
 		return nil
 	})
-	if n := w.upstream.Reached("/gone"); n != 0 {
+	if n := bed.upstream.Reached("/gone"); n != 0 {
 		t.Errorf("%d requests reached the upstream", n)
 	}
 }
@@ -410,22 +416,22 @@ func TestEnvoyDecidesWhereTheServiceIsGone(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w := ownWorld(t, fragileSetup())
-			p := w.credential(t, aliceID, nil)
+			bed := ownTestbed(t, fragileSetup())
+			p := bed.credential(t, aliceID, nil)
 			r := request{policy: "default", target: "/alone", header: p.headers()}
-			if a := w.send(t, onClosed, protocols()[0], r); a.status != http.StatusOK {
+			if a := bed.send(t, onClosed, protocols()[0], r); a.status != http.StatusOK {
 				t.Fatalf("before: status = %d, body %s", a.status, a.body)
 			}
-			reached := w.upstream.Reached("/alone")
-			must(t, w.service.Signal(test.sig))
-			if a := w.send(t, onClosed, protocols()[0], r); a.status != http.StatusForbidden {
+			reached := bed.upstream.Reached("/alone")
+			must(t, bed.service.Signal(test.sig))
+			if a := bed.send(t, onClosed, protocols()[0], r); a.status != http.StatusForbidden {
 				t.Errorf("status = %d, want Envoy's 403", a.status)
 			}
-			if n := w.upstream.Reached("/alone"); n != reached {
+			if n := bed.upstream.Reached("/alone"); n != reached {
 				t.Errorf("%d more requests reached the upstream", n-reached)
 			}
 			// The reason why docs/how-to/envoy.md advises against failure_mode_allow.
-			a := w.send(t, onOpen, protocols()[0], r)
+			a := bed.send(t, onOpen, protocols()[0], r)
 			if a.echo == nil || len(a.echo.Headers["x-envoy-auth-failure-mode-allowed"]) == 0 {
 				t.Errorf("with failure_mode_allow: status = %d, echo %+v, want it let through and marked", a.status, a.echo)
 			}
@@ -439,12 +445,12 @@ func TestTheServiceListensOnAUnixSocket(t *testing.T) {
 	t.Parallel()
 	s := fragileSetup()
 	s.socket = true
-	w := ownWorld(t, s)
-	p := w.credential(t, aliceID, nil)
-	if a := w.send(t, onClosed, protocols()[0], request{policy: "default", target: "/socket", header: p.headers()}); a.echo == nil {
+	bed := ownTestbed(t, s)
+	p := bed.credential(t, aliceID, nil)
+	if a := bed.send(t, onClosed, protocols()[0], request{policy: "default", target: "/socket", header: p.headers()}); a.echo == nil {
 		t.Errorf("status = %d, want it let through; body %s", a.status, a.body)
 	}
-	if a := w.send(t, onClosed, protocols()[0], request{policy: "default", target: "/socket"}); a.status != http.StatusUnauthorized {
+	if a := bed.send(t, onClosed, protocols()[0], request{policy: "default", target: "/socket"}); a.status != http.StatusUnauthorized {
 		t.Errorf("without tokens: status = %d, want 401", a.status)
 	}
 }

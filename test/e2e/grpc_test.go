@@ -18,8 +18,8 @@ import (
 )
 
 // call makes a gRPC call through Envoy, under a policy.
-func (w *world) call(ctx context.Context, listener, policy string, header []field) (*parts.Echo, error) {
-	conn, err := grpc.NewClient("passthrough:///"+w.envoy.Address(listener),
+func (bed *testbed) call(ctx context.Context, listener, policy string, header []field) (*parts.Echo, error) {
+	conn, err := grpc.NewClient("passthrough:///"+bed.envoy.Address(listener),
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority(parts.PolicyHost(policy)))
 	if err != nil {
 		return nil, err
@@ -43,8 +43,8 @@ func (w *world) call(ctx context.Context, listener, policy string, header []fiel
 // reads neither HTTP statuses nor bodies.
 func TestAGRPCClientSeesTheDecisionAsAStatus(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	alice, bob := w.credential(t, aliceID, nil), w.credential(t, bobID, nil)
+	bed := sharedTestbed(t)
+	alice, bob := bed.credential(t, aliceID, nil), bed.credential(t, bobID, nil)
 	tests := []struct {
 		name, policy string
 		header       []field
@@ -63,7 +63,7 @@ func TestAGRPCClientSeesTheDecisionAsAStatus(t *testing.T) {
 			t.Parallel()
 			for _, listener := range []string{onHeaders, onRaw} {
 				header := append([]field{{"x-consumer-id", bobID}}, test.header...)
-				echo, err := w.call(t.Context(), listener, test.policy, header)
+				echo, err := bed.call(t.Context(), listener, test.policy, header)
 				got := status.Convert(err)
 				if got.Code() != test.code {
 					t.Fatalf("listener %s: status = %v, want %s", listener, err, test.code)

@@ -28,7 +28,7 @@ func spellings(name string) []string {
 // Each identity header is forged in each spelling, and repeated.
 func TestASpoofedIdentityHeaderNeverReachesTheUpstream(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
+	bed := sharedTestbed(t)
 	const forged = "forged-by-the-client"
 	tests := []struct {
 		name, policy string
@@ -48,7 +48,7 @@ func TestASpoofedIdentityHeaderNeverReachesTheUpstream(t *testing.T) {
 			t.Parallel()
 			r := request{method: test.method, policy: test.policy, target: "/spoofed", header: test.header}
 			if test.tokens {
-				r.header = append(r.header, w.credential(t, aliceID, nil).headers()...)
+				r.header = append(r.header, bed.credential(t, aliceID, nil).headers()...)
 			}
 			for _, listener := range []string{onHeaders, onRaw, onValidated} {
 				for i, p := range protocols() {
@@ -63,7 +63,7 @@ func TestASpoofedIdentityHeaderNeverReachesTheUpstream(t *testing.T) {
 						}
 						spoofed.header = append(spoofed.header, field{name, forged + "-again"})
 					}
-					a := w.send(t, listener, p, spoofed)
+					a := bed.send(t, listener, p, spoofed)
 					if a.echo == nil {
 						t.Fatalf("listener %s, %s: status = %d, body %s", listener, p.name, a.status, a.body)
 					}
@@ -80,13 +80,13 @@ func TestASpoofedIdentityHeaderNeverReachesTheUpstream(t *testing.T) {
 
 func TestTheUpstreamGetsEachIdentityHeaderOnce(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	p := w.credential(t, aliceID, nil)
+	bed := sharedTestbed(t)
+	p := bed.credential(t, aliceID, nil)
 	want := asAlice()
 	want["x-credential-identifier"] = p.access
 	for _, listener := range []string{onHeaders, onRaw} {
 		r := request{policy: "default", target: "/once", header: append(p.headers(), field{"X-Consumer-ID", bobID}, field{"x-consumer-id", bobID})}
-		a := w.send(t, listener, protocols()[0], r)
+		a := bed.send(t, listener, protocols()[0], r)
 		if a.echo == nil {
 			t.Fatalf("status = %d, body %s", a.status, a.body)
 		}
@@ -102,7 +102,7 @@ func TestTheUpstreamGetsEachIdentityHeaderOnce(t *testing.T) {
 // the tokens stand, however their names are written, good or bad.
 func TestHiddenCredentialsDoNotReachTheUpstream(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
+	bed := sharedTestbed(t)
 	tests := []struct {
 		name, policy string
 		make         func(p pair) request
@@ -136,7 +136,7 @@ func TestHiddenCredentialsDoNotReachTheUpstream(t *testing.T) {
 			t.Parallel()
 			for _, listener := range []string{onHeaders, onRaw, onValidated} {
 				for i, p := range protocols() {
-					tokens := w.credential(t, aliceID, nil)
+					tokens := bed.credential(t, aliceID, nil)
 					r := test.make(tokens)
 					r.policy, r.target = test.policy, "/hidden"+r.target
 					for j := range r.header {
@@ -144,7 +144,7 @@ func TestHiddenCredentialsDoNotReachTheUpstream(t *testing.T) {
 							r.header[j].name = strings.ToLower(r.header[j].name)
 						}
 					}
-					a := w.send(t, listener, p, r)
+					a := bed.send(t, listener, p, r)
 					if a.echo == nil {
 						t.Fatalf("listener %s, %s: status = %d, body %s", listener, p.name, a.status, a.body)
 					}
@@ -165,11 +165,11 @@ func TestHiddenCredentialsDoNotReachTheUpstream(t *testing.T) {
 
 func TestCredentialsThatAreNotHiddenReachTheUpstream(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	p := w.credential(t, aliceID, nil)
+	bed := sharedTestbed(t)
+	p := bed.credential(t, aliceID, nil)
 	for _, policy := range []string{"visible", "shadow"} {
 		target := "/visible?" + p.query()
-		a := w.get(t, request{policy: policy, target: target, header: p.headers()})
+		a := bed.get(t, request{policy: policy, target: target, header: p.headers()})
 		if a.echo == nil || a.echo.Target != target || !cmp.Equal(a.echo.Headers["secret_token"], []string{p.secret}) {
 			t.Errorf("policy %s: status %d, the upstream got %+v, want %s and the headers", policy, a.status, a.echo, target)
 		}
@@ -180,7 +180,7 @@ func TestCredentialsThatAreNotHiddenReachTheUpstream(t *testing.T) {
 // the values of one name is.
 func TestOtherQueryParametersSurvive(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
+	bed := sharedTestbed(t)
 	const rest = "z=1&a=x%20y&empty=&a=2&plus=a%2Bb&a=x%20y&%66oo=bar&semi=a;b"
 	tests := []struct{ name, target string }{
 		{"before and after", "?z=1&a=x%20y&%s&empty=&a=2&plus=a%2Bb&a=x%20y&%66oo=bar&semi=a;b"},
@@ -190,8 +190,8 @@ func TestOtherQueryParametersSurvive(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			p := w.credential(t, aliceID, nil)
-			a := w.get(t, request{policy: "default", target: "/rest" + strings.Replace(test.target, "%s", p.query(), 1)})
+			p := bed.credential(t, aliceID, nil)
+			a := bed.get(t, request{policy: "default", target: "/rest" + strings.Replace(test.target, "%s", p.query(), 1)})
 			if a.echo == nil {
 				t.Fatalf("status = %d, body %s", a.status, a.body)
 			}
@@ -207,7 +207,7 @@ func TestOtherQueryParametersSurvive(t *testing.T) {
 	}
 	t.Run("untouched where the tokens are in headers", func(t *testing.T) {
 		t.Parallel()
-		a := w.get(t, request{policy: "default", target: "/rest?" + rest, header: w.credential(t, aliceID, nil).headers()})
+		a := bed.get(t, request{policy: "default", target: "/rest?" + rest, header: bed.credential(t, aliceID, nil).headers()})
 		if a.echo == nil || a.echo.Target != "/rest?"+rest {
 			t.Errorf("status %d, the upstream got %+v, want the target /rest?%s", a.status, a.echo, rest)
 		}
@@ -232,8 +232,8 @@ func valuesOf(pairs []string, name string) []string {
 // where Envoy does not take underscores, and that dashes do work.
 func TestUnderscoresInFrontOfTheService(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	p := w.credential(t, aliceID, nil)
+	bed := sharedTestbed(t)
+	p := bed.credential(t, aliceID, nil)
 	dashes := []field{{"access-token", p.access}, {"secret-token", p.secret}}
 	tests := []struct {
 		name, listener string
@@ -248,7 +248,7 @@ func TestUnderscoresInFrontOfTheService(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			a := w.send(t, test.listener, protocols()[0], request{policy: "default", target: "/underscores", header: test.header})
+			a := bed.send(t, test.listener, protocols()[0], request{policy: "default", target: "/underscores", header: test.header})
 			if a.status != test.status {
 				t.Errorf("status = %d, want %d; body %s", a.status, test.status, a.body)
 			}
@@ -259,7 +259,7 @@ func TestUnderscoresInFrontOfTheService(t *testing.T) {
 // TestADenialIsReadableToWhoAsked guards the negotiation by Accept.
 func TestADenialIsReadableToWhoAsked(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
+	bed := sharedTestbed(t)
 	tests := []struct{ name, accept, mediaType, contains string }{
 		{"nothing in particular", "", "application/json", `"message"`},
 		{"a browser", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", "text/html", "<"},
@@ -273,7 +273,7 @@ func TestADenialIsReadableToWhoAsked(t *testing.T) {
 			if test.accept != "" {
 				r.header = []field{{"Accept", test.accept}}
 			}
-			a := w.get(t, r)
+			a := bed.get(t, r)
 			if got := a.header.Get("Content-Type"); a.status != 401 || !strings.HasPrefix(got, test.mediaType) || !strings.Contains(a.body, test.contains) {
 				t.Errorf("%d, %s, %s; want 401, %s, %q in it", a.status, got, a.body, test.mediaType, test.contains)
 			}

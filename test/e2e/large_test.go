@@ -11,17 +11,17 @@ import (
 // client cannot open such a gateway with a large body.
 func TestACheckRequestThatIsTooLargeIsDeniedWhereFailedCallsLetThrough(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
+	bed := sharedTestbed(t)
 	for _, p := range protocols() {
-		good := w.credential(t, aliceID, nil)
+		good := bed.credential(t, aliceID, nil)
 		for _, size := range []int{10 << 20, 70 << 20} {
 			r := request{method: "POST", policy: "default", target: "/too-large", header: good.headers(), body: strings.Repeat("x", size)}
-			if a := w.send(t, onLarge, p, r); a.status != http.StatusForbidden || a.echo != nil {
+			if a := bed.send(t, onLarge, p, r); a.status != http.StatusForbidden || a.echo != nil {
 				t.Errorf("%s, %d bytes: status = %d, want 403; body %.200s", p.name, size, a.status, a.body)
 			}
 			// The connection to vault-authz is as good as before.
 			r.body = "x"
-			if a := w.send(t, onLarge, p, r); a.status != http.StatusOK {
+			if a := bed.send(t, onLarge, p, r); a.status != http.StatusOK {
 				t.Errorf("%s, a small one after %d bytes: status = %d, want 200", p.name, size, a.status)
 			}
 		}
@@ -32,8 +32,8 @@ func TestACheckRequestThatIsTooLargeIsDeniedWhereFailedCallsLetThrough(t *testin
 // than there is room for.
 func TestManyLargeCheckRequestsAtOnceAreEachDecidedOrDenied(t *testing.T) {
 	t.Parallel()
-	w := sharedWorld(t)
-	good := w.credential(t, aliceID, nil)
+	bed := sharedTestbed(t)
+	good := bed.credential(t, aliceID, nil)
 	bad := pair{good.access, unique("wrong")}
 	body := strings.Repeat("x", 8<<20)
 	var all sync.WaitGroup
@@ -44,7 +44,7 @@ func TestManyLargeCheckRequestsAtOnceAreEachDecidedOrDenied(t *testing.T) {
 		}
 		all.Go(func() {
 			r := request{method: "POST", policy: "default", target: "/large", header: tokens.headers(), body: body}
-			a, err := w.try(t.Context(), onLarge, protocols()[i%len(protocols())], r)
+			a, err := bed.try(t.Context(), onLarge, protocols()[i%len(protocols())], r)
 			switch {
 			case err != nil:
 				t.Error(err)

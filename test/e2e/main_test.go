@@ -10,13 +10,13 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// suite is what the tests share: the programs, and one world for all tests that
+// suite is what the tests share: the programs, and one testbed for all tests that
 // break nothing.
 var suite = struct {
 	envoy, vault, bao string
 	dir               string
 	service           partstest.Service
-	world             func() (*world, error)
+	testbed           func() (*testbed, error)
 	secrets           secrets
 }{
 	envoy: os.Getenv("ENVOY_BIN"),
@@ -35,11 +35,11 @@ func runSuite(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	suite.dir = dir
 	defer suite.service.Remove()
-	var shared *world
-	suite.world = sync.OnceValues(func() (*world, error) {
-		w, err := startWorld(context.Background(), dir, sharedSetup())
-		shared = w
-		return w, err
+	var shared *testbed
+	suite.testbed = sync.OnceValues(func() (*testbed, error) {
+		bed, err := startTestbed(context.Background(), dir, sharedSetup())
+		shared = bed
+		return bed, err
 	})
 	code := m.Run()
 	if shared == nil {
@@ -56,33 +56,33 @@ func runSuite(m *testing.M) int {
 	return code
 }
 
-// sharedWorld returns the world that all tests share that break nothing.
-func sharedWorld(t *testing.T) *world {
+// sharedTestbed returns the testbed that all tests share that break nothing.
+func sharedTestbed(t *testing.T) *testbed {
 	t.Helper()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
-	w, err := suite.world()
+	bed, err := suite.testbed()
 	if err != nil {
-		t.Fatalf("starting the shared world: %v", err)
+		t.Fatalf("starting the shared testbed: %v", err)
 	}
-	return w
+	return bed
 }
 
-// ownWorld returns a world that a test may break.
-func ownWorld(t *testing.T, s setup) *world {
+// ownTestbed returns a testbed that a test may break.
+func ownTestbed(t *testing.T, s setup) *testbed {
 	t.Helper()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
-	w, err := startWorld(t.Context(), t.TempDir(), s)
+	bed, err := startTestbed(t.Context(), t.TempDir(), s)
 	if err != nil {
-		t.Fatalf("starting a world: %v", err)
+		t.Fatalf("starting a testbed: %v", err)
 	}
 	t.Cleanup(func() {
-		w.close()
-		if found := suite.secrets.leaks(w.logs()); len(found) > 0 {
+		bed.close()
+		if found := suite.secrets.leaks(bed.logs()); len(found) > 0 {
 			t.Errorf("secrets in the logs: %q", found)
 		}
 		if t.Failed() {
-			w.printLogs(t.Output())
+			bed.printLogs(t.Output())
 		}
 	})
-	return w
+	return bed
 }

@@ -33,12 +33,12 @@ func TestAnswersDoNotTellWhichCredentialsAreCached(t *testing.T) {
 	made := fragileSetup()
 	// A busy machine may take longer than that for an answer of a Vault that is well.
 	made.entities = strings.Replace(made.entities, "timeout: 300ms, ", "", 1)
-	w := ownWorld(t, made)
-	good := w.credential(t, aliceID, nil)
+	bed := ownTestbed(t, made)
+	good := bed.credential(t, aliceID, nil)
 	bad := map[string]pair{
-		"a wrong secret": {w.credential(t, aliceID, nil).access, ""},
-		"disabled":       w.credential(t, aliceID, map[string]any{"disabled": true}),
-		"expired":        w.credential(t, aliceID, map[string]any{"expires_at": time.Now().Add(-time.Hour).Format(time.RFC3339)}),
+		"a wrong secret": {bed.credential(t, aliceID, nil).access, ""},
+		"disabled":       bed.credential(t, aliceID, map[string]any{"disabled": true}),
+		"expired":        bed.credential(t, aliceID, map[string]any{"expires_at": time.Now().Add(-time.Hour).Format(time.RFC3339)}),
 		"unknown":        {unique("unknown"), unique("secret")},
 	}
 	wrong := bad["a wrong secret"]
@@ -50,19 +50,19 @@ func TestAnswersDoNotTellWhichCredentialsAreCached(t *testing.T) {
 		want   int
 	}{
 		{"Vault is well", func() {}, http.StatusUnauthorized},
-		{"Vault is away", func() { w.proxy.SetReset(true) }, http.StatusServiceUnavailable},
-		{"Vault is back", func() { w.proxy.SetReset(false) }, http.StatusUnauthorized},
+		{"Vault is away", func() { bed.proxy.SetReset(true) }, http.StatusServiceUnavailable},
+		{"Vault is back", func() { bed.proxy.SetReset(false) }, http.StatusUnauthorized},
 	} {
 		phase.before()
 		// What was asked for is forgotten, and a server that is back is noticed.
 		time.Sleep(1500 * time.Millisecond)
 		for _, policy := range []string{"default", "brief"} {
-			if a := w.send(t, onClosed, protocols()[0], request{policy: policy, target: "/good", header: good.headers()}); a.status != http.StatusOK {
+			if a := bed.send(t, onClosed, protocols()[0], request{policy: policy, target: "/good", header: good.headers()}); a.status != http.StatusOK {
 				t.Errorf("%s, policy %s: a good credential: status %d, want 200", phase.name, policy, a.status)
 			}
 			answers := map[string][]string{}
 			for name, p := range bad {
-				a := w.send(t, onClosed, protocols()[0], request{policy: policy, target: "/bad", header: p.headers()})
+				a := bed.send(t, onClosed, protocols()[0], request{policy: policy, target: "/bad", header: p.headers()})
 				if a.status != phase.want {
 					t.Errorf("%s, policy %s, %s: status %d, want %d", phase.name, policy, name, a.status, phase.want)
 				}

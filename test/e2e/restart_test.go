@@ -24,10 +24,10 @@ func TestARollingRestartBehindHealthChecksRefusesNobody(t *testing.T) {
 	t.Parallel()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	dir := t.TempDir()
-	w := &world{dir: dir, tokenFile: filepath.Join(dir, "vault-token")}
-	t.Cleanup(w.close)
-	must(t, w.startVault(t.Context()))
-	must(t, w.newReaderToken(t.Context()))
+	bed := &testbed{dir: dir, tokenFile: filepath.Join(dir, "vault-token")}
+	t.Cleanup(bed.close)
+	must(t, bed.startVault(t.Context()))
+	must(t, bed.newReaderToken(t.Context()))
 	binary, err := suite.service.Build()
 	must(t, err)
 	start := func(name, address string) *parts.Service {
@@ -36,28 +36,28 @@ func TestARollingRestartBehindHealthChecksRefusesNobody(t *testing.T) {
 		must(t, os.MkdirAll(own, 0o700))
 		s, err := parts.StartService(t.Context(), parts.ServiceConfig{
 			Binary: binary, Dir: own, GRPC: address, Env: []string{"VAULT_AUTHZ_DRAIN_WAIT=1s"},
-			Entities: strings.NewReplacer("VAULT", w.vault.Address, "TOKENFILE", w.tokenFile).Replace(`
+			Entities: strings.NewReplacer("VAULT", bed.vault.Address, "TOKENFILE", bed.tokenFile).Replace(`
 vaults: [{name: v1, address: VAULT, mount: kong-auth, kv: v1, token: {file: TOKENFILE}}]
 ` + consumers + `
 policies: [{name: default, default: true, vault: v1}]
 `),
 		})
 		must(t, err)
-		w.processes = append(w.processes, s.Process)
+		bed.processes = append(bed.processes, s.Process)
 		return s
 	}
 	replicas := []*parts.Service{start("1", ""), start("2", "")}
-	w.upstream, err = parts.StartUpstream(t.Context(), "127.0.0.1:0")
+	bed.upstream, err = parts.StartUpstream(t.Context(), "127.0.0.1:0")
 	must(t, err)
-	w.envoy, err = parts.StartEnvoy(t.Context(), parts.EnvoyConfig{
-		Binary: suite.envoy, Dir: dir, Upstream: w.upstream.Address(), HealthChecks: 200 * time.Millisecond,
+	bed.envoy, err = parts.StartEnvoy(t.Context(), parts.EnvoyConfig{
+		Binary: suite.envoy, Dir: dir, Upstream: bed.upstream.Address(), HealthChecks: 200 * time.Millisecond,
 		Listeners: []parts.Listener{{Name: onClosed, Authz: replicas[0].GRPC + "," + replicas[1].GRPC, Timeout: time.Second}},
 	})
 	must(t, err)
-	w.processes = append(w.processes, w.envoy.Process)
+	bed.processes = append(bed.processes, bed.envoy.Process)
 
 	ask := func(ctx context.Context) error {
-		a, err := w.try(ctx, onClosed, protocols()[0], request{target: "/"})
+		a, err := bed.try(ctx, onClosed, protocols()[0], request{target: "/"})
 		if err == nil && a.status != http.StatusUnauthorized {
 			err = fmt.Errorf("status = %d, want 401; body %q", a.status, a.body)
 		}

@@ -23,7 +23,7 @@ consumers:
 `
 
 // The timeouts leave room for two cores under the race detector: no test of the
-// shared world is about them.
+// shared testbed is about them.
 const sharedEntities = `
 vaults:
   - {name: v1, address: VAULT, mount: kong-auth, kv: v1, token: {file: TOKENFILE}, timeout: 5s, cache: {ttl: 60s, absent_ttl: 1s, max_stale: 30s}}
@@ -57,7 +57,7 @@ policies:
 // unconfiguredPolicy is named by a route, and by nothing else.
 const unconfiguredPolicy = "unconfigured"
 
-// The listeners of the shared world.
+// The listeners of the shared testbed.
 const (
 	onHeaders   = "headers"
 	onRaw       = "raw"

@@ -34,7 +34,7 @@ func TestVaultObjectsFailAlone(t *testing.T) {
 	file := filepath.Join(dir, "other-token")
 	must(t, os.WriteFile(file, []byte(token), 0o600))
 
-	w := ownWorld(t, setup{
+	bed := ownTestbed(t, setup{
 		entities: fmt.Sprintf(`
 vaults:
   - {name: one, address: VAULT, mount: kong-auth, kv: v1, token: {file: TOKENFILE}, timeout: 500ms}
@@ -50,12 +50,12 @@ policies:
 		policies:  []string{"default", "two", "both"},
 	})
 	fresh := func() pair {
-		p := w.credential(t, aliceID, nil)
+		p := bed.credential(t, aliceID, nil)
 		must(t, other.Put(t.Context(), mountV1, parts.KVv1, p.access, parts.Record(p.access, p.secret, aliceID)))
 		return p
 	}
 	ask := func(policy string, p pair) int {
-		return w.send(t, onClosed, protocols()[0], request{policy: policy, target: "/" + policy, header: p.headers()}).status
+		return bed.send(t, onClosed, protocols()[0], request{policy: policy, target: "/" + policy, header: p.headers()}).status
 	}
 	before, during := fresh(), []pair{fresh(), fresh(), fresh()}
 	for _, policy := range []string{"default", "two"} {
@@ -64,7 +64,7 @@ policies:
 		}
 	}
 
-	w.vault.Kill()
+	bed.vault.Kill()
 	for i, p := range during {
 		if got := ask("default", p); got != http.StatusServiceUnavailable {
 			t.Errorf("one is killed, default: status = %d, want 503", got)
@@ -79,7 +79,7 @@ policies:
 		t.Errorf("one is killed, what it had answered before: status = %d, want 200", got)
 	}
 
-	metrics := w.probe(t, "/metrics")
+	metrics := bed.probe(t, "/metrics")
 	for _, want := range []string{
 		`vault_authz_vault_state{state="unreachable",vault="one"} 1`,
 		`vault_authz_vault_state{state="ok",vault="two"} 1`,
@@ -92,7 +92,7 @@ policies:
 			t.Errorf("the metrics have no line %q", want)
 		}
 	}
-	ready := w.probe(t, "/readyz?verbose")
+	ready := bed.probe(t, "/readyz?verbose")
 	for _, want := range []string{"vault one: ok (state unreachable", "vault two: ok (state ok"} {
 		if !strings.Contains(ready, want) {
 			t.Errorf("/readyz?verbose has no %q:\n%s", want, ready)
@@ -117,9 +117,9 @@ policies:
 }
 
 // probe returns what the service's probe listener says.
-func (w *world) probe(t *testing.T, path string) string {
+func (bed *testbed) probe(t *testing.T, path string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+w.service.Probes+path, http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+bed.service.Probes+path, http.NoBody)
 	must(t, err)
 	resp, err := http.DefaultClient.Do(req)
 	must(t, err)

@@ -35,10 +35,10 @@ vaults:
 `
 
 // A site is a Vault with replicas of vault-authz that share a state in it. It is
-// a world without a service of its own, and without an Envoy until there is a
+// a testbed without a service of its own, and without an Envoy until there is a
 // call for one.
 type site struct {
-	*world
+	*testbed
 	replicas []*replica
 }
 
@@ -60,7 +60,7 @@ func newSiteWith(t *testing.T, replicas int, made setup) *site {
 	t.Helper()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	binary, dir := suite.service.Binary(t), t.TempDir()
-	s := &site{world: &world{dir: dir, setup: made, tokenFile: filepath.Join(dir, "vault-token")}}
+	s := &site{testbed: &testbed{dir: dir, setup: made, tokenFile: filepath.Join(dir, "vault-token")}}
 	t.Cleanup(func() {
 		for _, r := range s.replicas {
 			_ = r.conn.Close()

@@ -27,10 +27,10 @@ const (
 	gatewayName = "spiffe://example.org/gateway"
 )
 
-// A mutual is a world whose Envoy and vault-authz speak mutual TLS with files that are
+// A mutual is a testbed whose Envoy and vault-authz speak mutual TLS with files that are
 // mounted as Kubernetes does it.
 type mutual struct {
-	*world
+	*testbed
 	server, gateway string
 }
 
@@ -52,7 +52,7 @@ func startMutual(t *testing.T, a *parts.Authority) *mutual {
 	mount(t, m.server, issued(t, a, nil, authzName), a)
 	mount(t, m.gateway, issued(t, a, nil, gatewayName), a)
 	file := func(name string) string { return filepath.Join(m.server, name) }
-	m.world = ownWorld(t, setup{
+	m.testbed = ownTestbed(t, setup{
 		entities: fmt.Sprintf("grpc: {cert_file: %q, key_file: %q, client_ca_file: %q, client_names: [%q]}\n", file("tls.crt"), file("tls.key"), file("ca.crt"), gatewayName) + `
 vaults:
   - {name: v1, address: VAULT, mount: kong-auth, kv: v1, token: {file: TOKENFILE}, timeout: 5s}

@@ -89,7 +89,7 @@ func TestEnvoyAsksAsTheOtherTestsBelieve(t *testing.T) {
 			t.Log(envoy.Log())
 		}
 	})
-	w := &world{envoy: envoy}
+	bed := &testbed{envoy: envoy}
 
 	tests := []struct {
 		name, listener string
@@ -116,7 +116,7 @@ func TestEnvoyAsksAsTheOtherTestsBelieve(t *testing.T) {
 			if test.http2 {
 				p = protocols()[1]
 			}
-			a := w.send(t, test.listener, p, test.request)
+			a := bed.send(t, test.listener, p, test.request)
 			if a.status != test.status || (a.echo != nil) != (test.status == http.StatusOK) {
 				t.Fatalf("status = %d, want %d; echo %v", a.status, test.status, a.echo)
 			}

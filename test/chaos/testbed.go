@@ -33,8 +33,8 @@ const (
 	maxStale = 30 * time.Second
 )
 
-// A world is a Vault, the front before it, and the service that asks there.
-type world struct {
+// A testbed is a Vault, the front before it, and the service that asks there.
+type testbed struct {
 	dir         string
 	vaultBinary string
 	durable     bool
@@ -57,24 +57,24 @@ type world struct {
 	life time.Duration
 }
 
-// startWorld starts everything that a fault needs, or nothing.
-func startWorld(ctx context.Context, dir string, b binaries, f fault) (*world, error) {
-	w := &world{
+// startTestbed starts everything that a fault needs, or nothing.
+func startTestbed(ctx context.Context, dir string, b binaries, f fault) (*testbed, error) {
+	bed := &testbed{
 		dir: dir, vaultBinary: b.vault, serviceBinary: b.service, durable: f.durable,
 		tokenFile: filepath.Join(dir, "vault-token"), caFile: filepath.Join(dir, "ca.pem"),
 		http: &http.Client{Timeout: 5 * time.Second}, consumers: consumers(), life: ttl, approle: f.approle,
 	}
 	if f.lifelong {
-		w.life = cache.DefaultConfig().TTL
+		bed.life = cache.DefaultConfig().TTL
 	}
 	if f.named {
-		w.hostsFile = filepath.Join(dir, "hosts")
+		bed.hostsFile = filepath.Join(dir, "hosts")
 	}
-	if err := w.start(ctx, b, f); err != nil {
-		w.close()
+	if err := bed.start(ctx, b, f); err != nil {
+		bed.close()
 		return nil, err
 	}
-	return w, nil
+	return bed, nil
 }
 
 // consumers are their ids. Each credential belongs to one, and an answer that
@@ -87,81 +87,81 @@ func consumers() []string {
 	}
 }
 
-func (w *world) start(ctx context.Context, binaries binaries, f fault) error {
-	if err := w.startVault(ctx, ""); err != nil {
+func (bed *testbed) start(ctx context.Context, binaries binaries, f fault) error {
+	if err := bed.startVault(ctx, ""); err != nil {
 		return err
 	}
-	if err := w.vault.Mount(ctx, mount, parts.KVv1); err != nil {
+	if err := bed.vault.Mount(ctx, mount, parts.KVv1); err != nil {
 		return err
 	}
-	if err := w.newToken(ctx); err != nil {
+	if err := bed.newToken(ctx); err != nil {
 		return err
 	}
-	if w.approle != nil {
-		if err := w.makeRole(ctx); err != nil {
+	if bed.approle != nil {
+		if err := bed.makeRole(ctx); err != nil {
 			return err
 		}
 	}
 	var err error
-	if w.probe, err = w.write(ctx, w.consumers[0], nil); err != nil {
+	if bed.probe, err = bed.write(ctx, bed.consumers[0], nil); err != nil {
 		return err
 	}
 	if f.tls {
-		if err := errors.Join(w.newAuthority(), w.trustAuthority()); err != nil {
+		if err := errors.Join(bed.newAuthority(), bed.trustAuthority()); err != nil {
 			return err
 		}
 	}
-	if err := w.startFront(ctx); err != nil {
+	if err := bed.startFront(ctx); err != nil {
 		return err
 	}
-	if err := w.startService(ctx); err != nil || !f.envoy {
+	if err := bed.startService(ctx); err != nil || !f.envoy {
 		return err
 	}
-	return w.startEnvoy(ctx, binaries.envoy)
+	return bed.startEnvoy(ctx, binaries.envoy)
 }
 
 // startVault starts Vault, on an address where it was before or a free one.
-func (w *world) startVault(ctx context.Context, listen string) error {
-	vault, err := parts.StartVault(ctx, parts.VaultConfig{Binary: w.vaultBinary, Dir: w.dir, Durable: w.durable, Listen: listen})
+func (bed *testbed) startVault(ctx context.Context, listen string) error {
+	vault, err := parts.StartVault(ctx, parts.VaultConfig{Binary: bed.vaultBinary, Dir: bed.dir, Durable: bed.durable, Listen: listen})
 	if err != nil {
 		return err
 	}
-	w.vault, w.processes = vault, append(w.processes, vault.Process)
+	bed.vault, bed.processes = vault, append(bed.processes, vault.Process)
 	return nil
 }
 
 // restartVault starts Vault again on its storage and address.
-func (w *world) restartVault(ctx context.Context) error {
-	return w.startVault(ctx, strings.TrimPrefix(w.vault.Address, "http://"))
+func (bed *testbed) restartVault(ctx context.Context) error {
+	return bed.startVault(ctx, strings.TrimPrefix(bed.vault.Address, "http://"))
 }
 
-func (w *world) startFront(ctx context.Context) error {
-	if w.authority == nil {
+func (bed *testbed) startFront(ctx context.Context) error {
+	if bed.authority == nil {
 		var err error
-		w.front, err = newFront(ctx, w.vault.Address, nil)
+		bed.front, err = newFront(ctx, bed.vault.Address, nil)
 		return err
 	}
-	certificate, err := w.certificate()
+	certificate, err := bed.certificate()
 	if err != nil {
 		return err
 	}
-	w.front, err = newFront(ctx, w.vault.Address, certificate)
+	bed.front, err = newFront(ctx, bed.vault.Address, certificate)
 	return err
 }
 
 // newAuthority creates an authority. The service trusts it once trustAuthority has
 // written its certificate.
-func (w *world) newAuthority() error {
+func (bed *testbed) newAuthority() error {
 	var err error
-	w.authority, err = parts.NewAuthority("chaos authority")
+	bed.authority, err = parts.NewAuthority("chaos authority")
 	return err
 }
 
-func (w *world) trustAuthority() error { return parts.ReplaceFile(w.caFile, w.authority.PEM) }
+func (bed *testbed) trustAuthority() error { return parts.ReplaceFile(bed.caFile, bed.authority.PEM) }
 
 // certificate issues a certificate for Vault's name.
-func (w *world) certificate() (*tls.Certificate, error) {
-	issued, err := w.authority.Issue(nil, vaultHost)
+func (bed *testbed) certificate() (*tls.Certificate, error) {
+	issued, err := bed.authority.Issue(nil, vaultHost)
 	if err != nil {
 		return nil, err
 	}
@@ -171,35 +171,35 @@ func (w *world) certificate() (*tls.Certificate, error) {
 
 // newToken gives the service a new token to ask Vault with, in the way that
 // agents do it.
-func (w *world) newToken(ctx context.Context) error {
-	token, err := w.vault.ReaderToken(ctx, mount)
+func (bed *testbed) newToken(ctx context.Context) error {
+	token, err := bed.vault.ReaderToken(ctx, mount)
 	if err != nil {
 		return err
 	}
-	return parts.ReplaceFile(w.tokenFile, []byte(token+"\n"))
+	return parts.ReplaceFile(bed.tokenFile, []byte(token+"\n"))
 }
 
 // token returns the token that the service asks Vault with.
-func (w *world) token() (string, error) {
-	raw, err := os.ReadFile(w.tokenFile)
+func (bed *testbed) token() (string, error) {
+	raw, err := os.ReadFile(bed.tokenFile)
 	return strings.TrimSpace(string(raw)), err
 }
 
-func (w *world) startService(ctx context.Context) error {
-	c := parts.ServiceConfig{Binary: w.serviceBinary, Dir: w.dir, Entities: w.entities(), Env: []string{"VAULT_AUTHZ_LOG_ALLOW_SAMPLE=0"}}
-	if w.hostsFile != "" {
-		if err := os.WriteFile(w.hostsFile, []byte("127.0.0.1 "+vaultHost+"\n"), 0o600); err != nil {
+func (bed *testbed) startService(ctx context.Context) error {
+	c := parts.ServiceConfig{Binary: bed.serviceBinary, Dir: bed.dir, Entities: bed.entities(), Env: []string{"VAULT_AUTHZ_LOG_ALLOW_SAMPLE=0"}}
+	if bed.hostsFile != "" {
+		if err := os.WriteFile(bed.hostsFile, []byte("127.0.0.1 "+vaultHost+"\n"), 0o600); err != nil {
 			return err
 		}
-		c.Wrap = withHosts(w.hostsFile)
+		c.Wrap = withHosts(bed.hostsFile)
 		// Go's own resolver looks at the file every 5 seconds only.
 		c.Env = append(c.Env, "GODEBUG=netdns=cgo")
 	}
 	var err error
-	if w.service, err = parts.StartService(ctx, c); err != nil {
+	if bed.service, err = parts.StartService(ctx, c); err != nil {
 		return err
 	}
-	w.processes = append(w.processes, w.service.Process)
+	bed.processes = append(bed.processes, bed.service.Process)
 	return nil
 }
 
@@ -214,8 +214,8 @@ func withHosts(file string) []string {
 
 // moveName has the name of Vault lead to another address of the same length.
 // The file stays the same one: it is what is mounted.
-func (w *world) moveName(address string) error {
-	f, err := os.OpenFile(w.hostsFile, os.O_WRONLY, 0)
+func (bed *testbed) moveName(address string) error {
+	f, err := os.OpenFile(bed.hostsFile, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -224,12 +224,12 @@ func (w *world) moveName(address string) error {
 }
 
 // entities is the configuration of the service: the defaults, but for ttl.
-func (w *world) entities() string {
+func (bed *testbed) entities() string {
 	scheme, host, trust := "http", "127.0.0.1", ""
-	if w.authority != nil {
-		scheme, trust = "https", fmt.Sprintf(", ca_file: %q, server_name: %s", w.caFile, vaultHost)
+	if bed.authority != nil {
+		scheme, trust = "https", fmt.Sprintf(", ca_file: %q, server_name: %s", bed.caFile, vaultHost)
 	}
-	if w.hostsFile != "" {
+	if bed.hostsFile != "" {
 		host = vaultHost
 	}
 	var b strings.Builder
@@ -239,29 +239,29 @@ vaults:
 policies:
   - {name: default, default: true, vault: main}
 consumers:
-`, scheme, host, w.front.port, mount, w.credentials(), trust, w.life, maxStale)
-	for i, id := range w.consumers {
+`, scheme, host, bed.front.port, mount, bed.credentials(), trust, bed.life, maxStale)
+	for i, id := range bed.consumers {
 		fmt.Fprintf(&b, "  - {id: %s, username: consumer-%d}\n", id, i)
 	}
 	return b.String()
 }
 
 // write writes a credential into Vault. more is added to the record.
-func (w *world) write(ctx context.Context, consumer string, more map[string]any) (pair, error) {
+func (bed *testbed) write(ctx context.Context, consumer string, more map[string]any) (pair, error) {
 	p := pair{access: token("access"), secret: token("secret"), consumer: consumer}
 	record := p.record()
 	maps.Copy(record, more)
-	return p, w.vault.Put(ctx, mount, parts.KVv1, p.access, record)
+	return p, bed.vault.Put(ctx, mount, parts.KVv1, p.access, record)
 }
 
 // writeMany writes so many credentials.
-func (w *world) writeMany(ctx context.Context, n int, more map[string]any) ([]pair, error) {
+func (bed *testbed) writeMany(ctx context.Context, n int, more map[string]any) ([]pair, error) {
 	pairs := make([]pair, n)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for i := range pairs {
 		g.Go(func() (err error) {
-			pairs[i], err = w.write(ctx, w.consumers[i%len(w.consumers)], more)
+			pairs[i], err = bed.write(ctx, bed.consumers[i%len(bed.consumers)], more)
 			return err
 		})
 	}
@@ -270,32 +270,32 @@ func (w *world) writeMany(ctx context.Context, n int, more map[string]any) ([]pa
 
 // answers waits until Vault answers with the token of the service, asked
 // directly and not through the front.
-func (w *world) answers(ctx context.Context) error {
+func (bed *testbed) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
 	defer cancel()
-	return parts.Await(ctx, w.vault.Process, func(ctx context.Context) error {
-		token, err := w.token()
+	return parts.Await(ctx, bed.vault.Process, func(ctx context.Context) error {
+		token, err := bed.token()
 		if err != nil {
 			return err
 		}
-		reader := parts.NewVaultAPI(w.vault.Address, token)
-		return reader.Do(ctx, "GET", mount+"/"+w.probe.access, nil, nil)
+		reader := parts.NewVaultAPI(bed.vault.Address, token)
+		return reader.Do(ctx, "GET", mount+"/"+bed.probe.access, nil, nil)
 	})
 }
 
 // goroutines asks the service how many it has.
-func (w *world) goroutines(ctx context.Context) (int, error) {
-	n, err := w.metric(ctx, "go_goroutines")
+func (bed *testbed) goroutines(ctx context.Context) (int, error) {
+	n, err := bed.metric(ctx, "go_goroutines")
 	return int(n), err
 }
 
 // metric returns the sum of a metric of the service.
-func (w *world) metric(ctx context.Context, name string) (float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.service.Probes+"/metrics", nil)
+func (bed *testbed) metric(ctx context.Context, name string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+bed.service.Probes+"/metrics", nil)
 	if err != nil {
 		return 0, err
 	}
-	resp, err := w.http.Do(req)
+	resp, err := bed.http.Do(req)
 	if err != nil {
 		return 0, err
 	}
@@ -322,16 +322,16 @@ func (w *world) metric(ctx context.Context, name string) (float64, error) {
 }
 
 // close ends everything.
-func (w *world) close() {
+func (bed *testbed) close() {
 	var all sync.WaitGroup
-	for _, p := range slices.Backward(w.processes) {
+	for _, p := range slices.Backward(bed.processes) {
 		all.Go(func() { p.Stop(5 * time.Second) })
 	}
 	all.Wait()
-	if w.upstream != nil {
-		_ = w.upstream.Close()
+	if bed.upstream != nil {
+		_ = bed.upstream.Close()
 	}
-	if w.front != nil {
-		_ = w.front.close()
+	if bed.front != nil {
+		_ = bed.front.close()
 	}
 }

@@ -22,7 +22,7 @@ const (
 	mountV2 = "kong-auth-v2"
 )
 
-// A setup says what a world is made of.
+// A setup says what a testbed is made of.
 type setup struct {
 	// entities is the configuration of vault-authz with VAULT and TOKENFILE in
 	// place of the address and the file.
@@ -41,9 +41,9 @@ type setup struct {
 	authzTLS *parts.EnvoyTLS
 }
 
-// A world is everything from the client's end of Envoy to the upstream and to
+// A testbed is everything from the client's end of Envoy to the upstream and to
 // Vault. The connection to Vault goes through a proxy.
-type world struct {
+type testbed struct {
 	dir       string
 	setup     setup
 	tokenFile string
@@ -56,102 +56,102 @@ type world struct {
 	processes []*parts.Process
 }
 
-// startWorld starts everything, or nothing.
-func startWorld(ctx context.Context, dir string, s setup) (*world, error) {
-	w := &world{dir: dir, setup: s, tokenFile: filepath.Join(dir, "vault-token")}
-	if err := errors.Join(w.startVault(ctx), w.startRest(ctx)); err != nil {
-		w.close()
+// startTestbed starts everything, or nothing.
+func startTestbed(ctx context.Context, dir string, s setup) (*testbed, error) {
+	bed := &testbed{dir: dir, setup: s, tokenFile: filepath.Join(dir, "vault-token")}
+	if err := errors.Join(bed.startVault(ctx), bed.startRest(ctx)); err != nil {
+		bed.close()
 		return nil, err
 	}
-	return w, nil
+	return bed, nil
 }
 
-func (w *world) startVault(ctx context.Context) error {
-	vault, err := w.newVault(ctx)
+func (bed *testbed) startVault(ctx context.Context) error {
+	vault, err := bed.newVault(ctx)
 	if err != nil {
 		return err
 	}
 	return errors.Join(vault.Mount(ctx, mountV1, parts.KVv1), vault.Mount(ctx, mountV2, parts.KVv2))
 }
 
-func (w *world) newVault(ctx context.Context) (*parts.Vault, error) {
+func (bed *testbed) newVault(ctx context.Context) (*parts.Vault, error) {
 	var vault *parts.Vault
 	var err error
-	if w.setup.openBao {
+	if bed.setup.openBao {
 		// Its log contains the root token, so that one is no secret.
-		vault, err = parts.StartOpenBao(ctx, parts.VaultConfig{Binary: suite.bao, Dir: w.dir})
+		vault, err = parts.StartOpenBao(ctx, parts.VaultConfig{Binary: suite.bao, Dir: bed.dir})
 	} else {
-		vault, err = parts.StartVault(ctx, parts.VaultConfig{Binary: suite.vault, Dir: w.dir, Durable: w.setup.durable})
+		vault, err = parts.StartVault(ctx, parts.VaultConfig{Binary: suite.vault, Dir: bed.dir, Durable: bed.setup.durable})
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !w.setup.openBao {
+	if !bed.setup.openBao {
 		suite.secrets.add(vault.RootToken)
 	}
-	w.vault, w.processes = vault, append(w.processes, vault.Process)
+	bed.vault, bed.processes = vault, append(bed.processes, vault.Process)
 	return vault, nil
 }
 
 // startRest starts what stands before Vault.
-func (w *world) startRest(ctx context.Context) error {
-	if w.vault == nil {
+func (bed *testbed) startRest(ctx context.Context) error {
+	if bed.vault == nil {
 		return errors.New("there is no Vault to start the rest on")
 	}
 	binary, err := suite.service.Build()
 	if err != nil {
 		return err
 	}
-	if err := w.newReaderToken(ctx); err != nil {
+	if err := bed.newReaderToken(ctx); err != nil {
 		return err
 	}
-	if w.proxy, err = parts.NewProxy(ctx, hostPort(w.vault.Address)); err != nil {
+	if bed.proxy, err = parts.NewProxy(ctx, hostPort(bed.vault.Address)); err != nil {
 		return err
 	}
-	if w.upstream, err = parts.StartUpstream(ctx, "127.0.0.1:0"); err != nil {
+	if bed.upstream, err = parts.StartUpstream(ctx, "127.0.0.1:0"); err != nil {
 		return err
 	}
 	service := parts.ServiceConfig{
-		Binary: binary, Dir: w.dir,
-		Entities: strings.NewReplacer("VAULT", "http://"+w.proxy.Address(), "TOKENFILE", w.tokenFile).Replace(w.setup.entities),
+		Binary: binary, Dir: bed.dir,
+		Entities: strings.NewReplacer("VAULT", "http://"+bed.proxy.Address(), "TOKENFILE", bed.tokenFile).Replace(bed.setup.entities),
 	}
-	if w.setup.socket {
-		service.GRPC = "unix:" + filepath.Join(w.dir, "authz.sock")
+	if bed.setup.socket {
+		service.GRPC = "unix:" + filepath.Join(bed.dir, "authz.sock")
 	}
-	if w.service, err = parts.StartService(ctx, service); err != nil {
+	if bed.service, err = parts.StartService(ctx, service); err != nil {
 		return err
 	}
-	w.processes = append(w.processes, w.service.Process)
-	listeners := slices.Clone(w.setup.listeners)
+	bed.processes = append(bed.processes, bed.service.Process)
+	listeners := slices.Clone(bed.setup.listeners)
 	for i := range listeners {
-		listeners[i].Authz = w.service.GRPC
+		listeners[i].Authz = bed.service.GRPC
 	}
-	w.envoy, err = parts.StartEnvoy(ctx, parts.EnvoyConfig{
-		Binary: suite.envoy, Dir: w.dir,
-		Upstream: w.upstream.Address(), Listeners: listeners, Policies: w.setup.policies, AuthzTLS: w.setup.authzTLS,
+	bed.envoy, err = parts.StartEnvoy(ctx, parts.EnvoyConfig{
+		Binary: suite.envoy, Dir: bed.dir,
+		Upstream: bed.upstream.Address(), Listeners: listeners, Policies: bed.setup.policies, AuthzTLS: bed.setup.authzTLS,
 	})
 	if err != nil {
 		return err
 	}
-	w.processes = append(w.processes, w.envoy.Process)
+	bed.processes = append(bed.processes, bed.envoy.Process)
 	return nil
 }
 
 // newReaderToken gives vault-authz a new token to read Vault with, in the way
 // that agents do it: the file is replaced in one step.
-func (w *world) newReaderToken(ctx context.Context) error {
-	token, err := w.vault.ReaderToken(ctx, mountV1, mountV2)
+func (bed *testbed) newReaderToken(ctx context.Context) error {
+	token, err := bed.vault.ReaderToken(ctx, mountV1, mountV2)
 	if err != nil {
 		return err
 	}
 	suite.secrets.add(token)
-	return parts.ReplaceFile(w.tokenFile, []byte(token+"\n"))
+	return parts.ReplaceFile(bed.tokenFile, []byte(token+"\n"))
 }
 
 // readerToken returns the token that vault-authz reads Vault with.
-func (w *world) readerToken(t *testing.T) string {
+func (bed *testbed) readerToken(t *testing.T) string {
 	t.Helper()
-	raw, err := os.ReadFile(w.tokenFile)
+	raw, err := os.ReadFile(bed.tokenFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,29 +159,29 @@ func (w *world) readerToken(t *testing.T) string {
 }
 
 // close ends everything, from the client's end on.
-func (w *world) close() {
-	for _, p := range slices.Backward(w.processes) {
+func (bed *testbed) close() {
+	for _, p := range slices.Backward(bed.processes) {
 		p.Stop(10 * time.Second)
 	}
-	if w.upstream != nil {
-		_ = w.upstream.Close()
+	if bed.upstream != nil {
+		_ = bed.upstream.Close()
 	}
-	if w.proxy != nil {
-		_ = w.proxy.Close()
+	if bed.proxy != nil {
+		_ = bed.proxy.Close()
 	}
 }
 
 // logs returns what each program has written.
-func (w *world) logs() map[string]string {
+func (bed *testbed) logs() map[string]string {
 	logs := map[string]string{}
-	for i, p := range w.processes {
+	for i, p := range bed.processes {
 		logs[fmt.Sprintf("%s (%d)", p.Name(), i)] = p.Log()
 	}
 	return logs
 }
 
-func (w *world) printLogs(to io.Writer) {
-	logs := w.logs()
+func (bed *testbed) printLogs(to io.Writer) {
+	logs := bed.logs()
 	for _, name := range slices.Sorted(maps.Keys(logs)) {
 		fmt.Fprintf(to, "---- %s\n%s\n", name, logs[name])
 	}
