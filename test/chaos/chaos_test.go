@@ -32,8 +32,8 @@ func TestAFewFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("cells: %v", r.cells())
-			if r.shots == 0 || r.during.unavailable == 0 {
-				t.Errorf("%d requests, %d of them unavailable during the fault, want some of both", r.shots, r.during.unavailable)
+			if r.requests == 0 || r.during.unavailable == 0 {
+				t.Errorf("%d requests, %d of them unavailable during the fault, want some of both", r.requests, r.during.unavailable)
 			}
 			for i, c := range r.cells() {
 				// So short a steady state is no measure for what Vault is asked.

@@ -11,17 +11,17 @@ func clientFaults() []fault {
 	long := strings.Repeat("x", 255)
 	return []fault{
 		// On file storage a key of KV v1 is the name of a file, with a byte before it.
-		madeUp(fault{name: "300 tokens/s that Vault answers with 500", durable: true, harmless: true}, 300, func() string {
+		withUnknownTokens(fault{name: "300 tokens/s that Vault answers with 500", durable: true, harmless: true}, 300, func() string {
 			return (token("made-up") + long)[:len(long)]
 		}, "", nil),
-		madeUp(fault{name: "1000 made-up tokens/s use up a quota of 200/s"}, 1000, func() string { return token("made-up") },
+		withUnknownTokens(fault{name: "1000 made-up tokens/s use up a quota of 200/s"}, 1000, func() string { return token("made-up") },
 			"sys/quotas/rate-limit/chaos", map[string]any{"rate": 200, "path": mount}),
 	}
 }
 
 // madeUp is a fault that consists of so many made-up access tokens a second, and of
 // something that is set in Vault, if any.
-func madeUp(f fault, perSecond float64, access func() string, setting string, to map[string]any) fault {
+func withUnknownTokens(f fault, perSecond float64, access func() string, setting string, to map[string]any) fault {
 	stop := func() error { return nil }
 	f.breakIt = func(ctx context.Context, bed *testbed) error {
 		if setting != "" {

@@ -46,7 +46,7 @@ type clusterTestbed struct {
 // A replica is one vault-authz of a [clusterTestbed].
 type replica struct {
 	*parts.Service
-	direct *direct
+	grpcClient *grpcClient
 }
 
 func newClusterTestbed(ctx context.Context, dir string, b binaries) (*clusterTestbed, error) {
@@ -85,7 +85,7 @@ func (bed *clusterTestbed) replicas(ctx context.Context, preferences ...preferen
 		for _, r := range all {
 			ends.Go(func() {
 				r.Stop(5 * time.Second)
-				_ = r.direct.close()
+				_ = r.grpcClient.close()
 			})
 		}
 		ends.Wait()
@@ -117,7 +117,7 @@ func (bed *clusterTestbed) replica(ctx context.Context, p preference) (*replica,
 	if err != nil {
 		return nil, err
 	}
-	d, err := newDirect(s.GRPC)
+	d, err := newGRPCClient(s.GRPC)
 	if err != nil {
 		s.Kill()
 		return nil, err
@@ -129,11 +129,11 @@ func (bed *clusterTestbed) replica(ctx context.Context, p preference) (*replica,
 func (bed *clusterTestbed) makeOwner(ctx context.Context, all []*replica) error {
 	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
 	defer cancel()
-	if _, err := all[0].insist(ctx, []int{201, 409}, "POST", "/consumers", "username="+owner); err != nil {
+	if _, err := all[0].callUntil(ctx, []int{201, 409}, "POST", "/consumers", "username="+owner); err != nil {
 		return err
 	}
 	for _, r := range all {
-		raw, err := r.insist(ctx, []int{200}, "GET", "/consumers/"+owner)
+		raw, err := r.callUntil(ctx, []int{200}, "GET", "/consumers/"+owner)
 		if err != nil {
 			return err
 		}
@@ -145,12 +145,12 @@ func (bed *clusterTestbed) makeOwner(ctx context.Context, all []*replica) error 
 	}
 	// A replica that knows it decides with it only after its next look at the
 	// changes.
-	p, err := bed.makes(ctx, all[0])
+	p, err := bed.createWithRetry(ctx, all[0])
 	if err != nil {
 		return err
 	}
 	for _, r := range all {
-		if _, err := r.until(ctx, p, allowed); err != nil {
+		if _, err := r.awaitOutcome(ctx, p, allowed); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func (bed *clusterTestbed) makeOwner(ctx context.Context, all []*replica) error 
 }
 
 // insist makes an admin call until it answers with one of some statuses.
-func (r *replica) insist(ctx context.Context, statuses []int, method, path string, form ...string) (raw []byte, err error) {
+func (r *replica) callUntil(ctx context.Context, statuses []int, method, path string, form ...string) (raw []byte, err error) {
 	err = parts.Await(ctx, r.Process, func(ctx context.Context) error {
 		var status int
 		if status, raw, err = r.Call(ctx, method, path, form...); err != nil {
@@ -177,7 +177,7 @@ func (r *replica) insist(ctx context.Context, statuses []int, method, path strin
 const credentials = "/vault-auth/" + parts.ReplicaVaultV1 + "/credentials"
 
 // creates makes a credential in one call.
-func (bed *clusterTestbed) creates(ctx context.Context, r *replica) (pair, error) {
+func (bed *clusterTestbed) create(ctx context.Context, r *replica) (pair, error) {
 	p := pair{access: token("access"), secret: token("secret"), consumer: bed.consumer}
 	status, raw, err := r.Call(ctx, "POST", credentials+"/"+owner, "access_token="+p.access, "secret_token="+p.secret)
 	if err == nil && status != http.StatusCreated {
@@ -188,7 +188,7 @@ func (bed *clusterTestbed) creates(ctx context.Context, r *replica) (pair, error
 
 // puts writes a credential directly to a node, and waits until all have it. What
 // was just made through a replica is not in its cache yet.
-func (bed *clusterTestbed) puts(ctx context.Context, leader *parts.Node) (pair, error) {
+func (bed *clusterTestbed) put(ctx context.Context, leader *parts.Node) (pair, error) {
 	p := pair{access: token("access"), secret: token("secret"), consumer: bed.consumer}
 	err := leader.Put(ctx, bed.home.V1, parts.KVv1, p.access, p.record())
 	if err != nil {
@@ -203,16 +203,16 @@ func (bed *clusterTestbed) puts(ctx context.Context, leader *parts.Node) (pair, 
 }
 
 // makes makes a credential however often it must be tried.
-func (bed *clusterTestbed) makes(ctx context.Context, r *replica) (p pair, err error) {
+func (bed *clusterTestbed) createWithRetry(ctx context.Context, r *replica) (p pair, err error) {
 	err = parts.Await(ctx, r.Process, func(ctx context.Context) error {
-		p, err = bed.creates(ctx, r)
+		p, err = bed.create(ctx, r)
 		return err
 	})
 	return p, err
 }
 
 // revokes deletes a credential in one call.
-func (r *replica) revokes(ctx context.Context, p pair) error {
+func (r *replica) revoke(ctx context.Context, p pair) error {
 	status, raw, err := r.Call(ctx, "DELETE", credentials+"/token/"+p.access)
 	if err == nil && status != http.StatusNoContent {
 		err = fmt.Errorf("revoking a credential: status %d: %s", status, raw)
@@ -222,18 +222,18 @@ func (r *replica) revokes(ctx context.Context, p pair) error {
 
 // until asks about a pair until the answer is the one that is wanted, and returns
 // when the last one was asked for that was not.
-func (r *replica) until(ctx context.Context, p pair, want outcome) (time.Time, error) {
+func (r *replica) awaitOutcome(ctx context.Context, p pair, want outcome) (time.Time, error) {
 	last := time.Time{}
 	for {
 		asked := time.Now()
-		got := r.direct.ask(ctx, p)
+		got := r.grpcClient.check(ctx, p)
 		if got == want {
 			return last, nil
 		}
 		if ctx.Err() != nil {
 			return asked, fmt.Errorf("%s, not %s: %w", got, want, ctx.Err())
 		}
-		if last = asked; !until(ctx, asked.Add(10*time.Millisecond)) {
+		if last = asked; !sleepUntil(ctx, asked.Add(10*time.Millisecond)) {
 			return last, ctx.Err()
 		}
 	}
@@ -251,8 +251,8 @@ func breakCluster(ctx context.Context, dir string, b binaries, o options) error 
 	for _, reads := range []bool{true, false} {
 		if !reads {
 			bed.cluster.Heal()
-			if again := bed.cluster.SetStandbyReads(ctx, false); again != nil {
-				err = errors.Join(err, again)
+			if restarted := bed.cluster.SetStandbyReads(ctx, false); restarted != nil {
+				err = errors.Join(err, restarted)
 				break
 			}
 		}
@@ -322,7 +322,7 @@ func (bed *clusterTestbed) tryAll(ctx context.Context, tables *clusterTables, o 
 
 // many does something up to n times, so many at a time, and begins none after a
 // while.
-func many(ctx context.Context, n, width int, while time.Duration, do func(ctx context.Context)) {
+func repeat(ctx context.Context, n, width int, while time.Duration, do func(ctx context.Context)) {
 	end := time.Now().Add(while)
 	// What has begun may take as long again.
 	ctx, cancel := context.WithDeadline(ctx, end.Add(while))

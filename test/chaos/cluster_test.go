@@ -34,7 +34,7 @@ func TestAFewThingsOnACluster(t *testing.T) {
 	if len(tables.races) != 1 || tables.races[0].rounds+tables.races[0].unfinished != o.rounds {
 		t.Errorf("races: %v, want one with %d rounds", lines(tables.races), o.rounds)
 	}
-	if len(tables.faults) != 1 || tables.faults[0].elected == 0 || tables.faults[0].shots == 0 || len(tables.faults[0].held) == 0 {
+	if len(tables.faults) != 1 || tables.faults[0].elected == 0 || tables.faults[0].requests == 0 || len(tables.faults[0].held) == 0 {
 		t.Errorf("faults: %v, want one with an election, requests and revocations", lines(tables.faults))
 	}
 }
@@ -43,30 +43,30 @@ func TestAFewThingsOnACluster(t *testing.T) {
 // the cell must say so and no other.
 func TestAFaultOfAClusterIsJudged(t *testing.T) {
 	t.Parallel()
-	gone := pair{expires: at(5)}
+	expired := pair{expires: at(5)}
 	tests := []struct {
-		name  string
-		shot  shot
-		spoil func(*faultRow)
-		bad   []string
+		name    string
+		request request
+		spoil   func(*faultRow)
+		bad     []string
 	}{
-		{"nothing", shot{class: hot, outcome: allowed}, nil, nil},
-		{"revoked just now", shot{class: expiring, pair: gone, due: at(4), outcome: allowed}, nil, nil},
-		{"revoked before", shot{class: expiring, pair: gone, due: at(5), outcome: allowed}, nil, []string{"wrong allows"}},
-		{"a wrong secret", shot{class: stolen, outcome: allowed}, nil, []string{"wrong allows"}},
-		{"a wrong secret unavailable", shot{class: stolen, outcome: unavailable}, nil, nil},
-		{"a cached one unavailable", shot{class: hot, outcome: unavailable}, nil, []string{"cached lost"}},
-		{"a cached one denied", shot{class: hot, outcome: denied}, nil, []string{"cached lost", "good told 401"}},
-		{"no answer", shot{class: unknown, outcome: silent}, nil, []string{"no answer"}},
-		{"late on B", shot{outcome: denied}, func(r *faultRow) { r.works[1] = 4 * time.Second }, []string{"on B after"}},
-		{"held too long", shot{outcome: denied}, func(r *faultRow) { r.held[1] = 3 * time.Second }, []string{"revoked meanwhile, denied elsewhere after: max (n)"}},
-		{"nothing revoked", shot{outcome: denied}, func(r *faultRow) { r.held = nil }, []string{"revoked meanwhile, denied elsewhere after: max (n)"}},
+		{"nothing", request{class: cached, outcome: allowed}, nil, nil},
+		{"revoked just now", request{class: expiring, pair: expired, due: at(4), outcome: allowed}, nil, nil},
+		{"revoked before", request{class: expiring, pair: expired, due: at(5), outcome: allowed}, nil, []string{"wrong allows"}},
+		{"a wrong secret", request{class: cachedWrongSecret, outcome: allowed}, nil, []string{"wrong allows"}},
+		{"a wrong secret unavailable", request{class: cachedWrongSecret, outcome: unavailable}, nil, nil},
+		{"a cached one unavailable", request{class: cached, outcome: unavailable}, nil, []string{"cached lost"}},
+		{"a cached one denied", request{class: cached, outcome: denied}, nil, []string{"cached lost", "good told 401"}},
+		{"no answer", request{class: unknown, outcome: unanswered}, nil, []string{"no answer"}},
+		{"late on B", request{outcome: denied}, func(r *faultRow) { r.works[1] = 4 * time.Second }, []string{"on B after"}},
+		{"held too long", request{outcome: denied}, func(r *faultRow) { r.held[1] = 3 * time.Second }, []string{"revoked meanwhile, denied elsewhere after: max (n)"}},
+		{"nothing revoked", request{outcome: denied}, func(r *faultRow) { r.held = nil }, []string{"revoked meanwhile, denied elsewhere after: max (n)"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := &faultRow{elects: true, elected: time.Second, works: []time.Duration{time.Second, 3 * time.Second}, held: []time.Duration{0, 2 * time.Second}}
-			r.count([]shot{test.shot}, at(1))
+			r.count([]request{test.request}, at(1))
 			if test.spoil != nil {
 				test.spoil(r)
 			}

@@ -42,7 +42,7 @@ func clusterFaults() []clusterFault {
 	}
 	theLeader := func(leader, _ *parts.Node) *parts.Node { return leader }
 	theStandby := func(_, standby *parts.Node) *parts.Node { return standby }
-	again := func(ctx context.Context, _ *parts.Cluster, leader, _ *parts.Node) error { return leader.Start(ctx) }
+	restart := func(ctx context.Context, _ *parts.Cluster, leader, _ *parts.Node) error { return leader.Start(ctx) }
 	return []clusterFault{
 		{name: "step-down", always: true, elects: true, breakIt: func(ctx context.Context, c *parts.Cluster, _, _ *parts.Node) error {
 			_, err := c.StepDown(ctx)
@@ -51,7 +51,7 @@ func clusterFaults() []clusterFault {
 		{name: "leader killed", always: true, elects: true, breakIt: func(_ context.Context, _ *parts.Cluster, leader, _ *parts.Node) error {
 			leader.Kill()
 			return nil
-		}, mend: again},
+		}, mend: restart},
 		{name: "leader stopped (SIGSTOP)", always: true, elects: true, breakIt: func(_ context.Context, _ *parts.Cluster, leader, _ *parts.Node) error {
 			return leader.Signal(syscall.SIGSTOP)
 		}, mend: func(_ context.Context, _ *parts.Cluster, leader, _ *parts.Node) error {
@@ -59,7 +59,7 @@ func clusterFaults() []clusterFault {
 		}},
 		{name: "leader sealed", elects: true, breakIt: func(ctx context.Context, _ *parts.Cluster, leader, _ *parts.Node) error {
 			return leader.Seal(ctx)
-		}, mend: again},
+		}, mend: restart},
 		{name: "all restarted", always: true, elects: true, breakIt: func(ctx context.Context, c *parts.Cluster, _, _ *parts.Node) error {
 			return c.Restart(ctx)
 		}, mend: none},
@@ -90,8 +90,8 @@ type faultRow struct {
 	// they had been revoked during the fault.
 	held []time.Duration
 	// What became of the requests meanwhile, as in [row].
-	wrongAllows, lost, blamed, silences, shots int
-	stall                                      time.Duration
+	wrongAllows, lost, goodDenied, unanswered, requests int
+	stall                                               time.Duration
 	// wrong tells of the requests that should have ended otherwise, and when
 	// they were due after the fault began.
 	wrong []string
@@ -99,20 +99,20 @@ type faultRow struct {
 
 func (r *faultRow) cells() []cell {
 	zero := func(n int) cell { return cell{fmt.Sprint(n), n != 0} }
-	works := func(i int) cell { return cell{brief(r.works[i]), r.works[i] > r.elected+worksWithin} }
+	works := func(i int) cell { return cell{formatDuration(r.works[i]), r.works[i] > r.elected+worksWithin} }
 	held := quantile(r.held, 1)
 	elected := cell{"", false}
 	if r.elects {
-		elected = cell{brief(r.elected), false}
+		elected = cell{formatDuration(r.elected), false}
 	}
 	return []cell{
 		{r.name, false},
 		{r.reads, false},
 		elected, works(0), works(1),
-		{fmt.Sprintf("%s (%d)", brief(held), len(r.held)), held > revokedWithin || len(r.held) == 0},
-		zero(r.wrongAllows), zero(r.lost), zero(r.blamed), zero(r.silences),
-		{fmt.Sprint(r.shots), r.shots == 0},
-		{brief(r.stall), false},
+		{fmt.Sprintf("%s (%d)", formatDuration(held), len(r.held)), held > revokedWithin || len(r.held) == 0},
+		zero(r.wrongAllows), zero(r.lost), zero(r.goodDenied), zero(r.unanswered),
+		{fmt.Sprint(r.requests), r.requests == 0},
+		{formatDuration(r.stall), false},
 	}
 }
 
@@ -125,20 +125,20 @@ func faultHeads() []string {
 
 // A graveyard is the credentials that must not be good any more, or soon. It is
 // safe for concurrent use.
-type graveyard struct {
+type revokedPairs struct {
 	mu    sync.Mutex
 	pairs []pair
 }
 
 // bury takes a pair that was revoked just now.
-func (g *graveyard) bury(p pair) {
+func (g *revokedPairs) add(p pair) {
 	p.expires = time.Now().Add(revokedWithin)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.pairs = append(g.pairs, p)
 }
 
-func (g *graveyard) pick(i int) (pair, bool) {
+func (g *revokedPairs) pick(i int) (pair, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.pairs[i%len(g.pairs)], true
@@ -157,31 +157,31 @@ func (bed *clusterTestbed) tryFault(ctx context.Context, f clusterFault, logs st
 	}
 	defer stop()
 
-	const hotPairs, doomed = 20, 6
-	pairs := make([]pair, hotPairs+doomed+1)
+	const cachedPairs, toRevoke = 20, 6
+	pairs := make([]pair, cachedPairs+toRevoke+1)
 	for i := range pairs {
-		if pairs[i], err = bed.puts(ctx, leader); err != nil {
+		if pairs[i], err = bed.put(ctx, leader); err != nil {
 			return nil, err
 		}
 		for _, r := range all {
-			if _, err := r.until(ctx, pairs[i], allowed); err != nil {
+			if _, err := r.awaitOutcome(ctx, pairs[i], allowed); err != nil {
 				return nil, err
 			}
 		}
 	}
-	var gone graveyard
-	dead := pairs[hotPairs+doomed]
-	if err := parts.Await(ctx, nil, func(ctx context.Context) error { return all[0].revokes(ctx, dead) }); err != nil {
+	var revokedSoFar revokedPairs
+	revokedBefore := pairs[cachedPairs+toRevoke]
+	if err := parts.Await(ctx, nil, func(ctx context.Context) error { return all[0].revoke(ctx, revokedBefore) }); err != nil {
 		return nil, err
 	}
-	gone.bury(dead)
+	revokedSoFar.add(revokedBefore)
 
 	ctx, watched := watch(ctx)
-	t := &traffic{askers: []asker{all[0].direct, all[1].direct}}
-	flows := clusterTraffic(ctx, t, pairs[:hotPairs], &gone)
+	t := &traffic{checkers: []checker{all[0].grpcClient, all[1].grpcClient}}
+	flows := clusterTraffic(ctx, t, pairs[:cachedPairs], &revokedSoFar)
 	r := &faultRow{name: f.name, elects: f.elects}
 	began := time.Now()
-	broken, err := bed.phases(ctx, f, r, all, pairs[hotPairs:hotPairs+doomed], &gone, leader, standby)
+	broken, err := bed.phases(ctx, f, r, all, pairs[cachedPairs:cachedPairs+toRevoke], &revokedSoFar, leader, standby)
 	heart, errHeart := watched()
 	flows.Wait()
 	r.count(t.made(), broken)
@@ -193,27 +193,27 @@ func (bed *clusterTestbed) tryFault(ctx context.Context, f clusterFault, logs st
 }
 
 // clusterTraffic begins all requests.
-func clusterTraffic(ctx context.Context, t *traffic, pairs []pair, gone *graveyard) *sync.WaitGroup {
+func clusterTraffic(ctx context.Context, t *traffic, pairs []pair, revokedSoFar *revokedPairs) *sync.WaitGroup {
 	var flows sync.WaitGroup
 	flow := func(c class, rate float64, next func(int) (pair, bool)) {
 		flows.Go(func() { t.flow(ctx, c, rate, next) })
 	}
 	// Both are asked about each of them.
-	each := func(i int) (pair, bool) { return pairs[i/len(t.askers)%len(pairs)], true }
-	flow(hot, 60, each)
-	flow(stolen, 6, func(i int) (pair, bool) {
+	each := func(i int) (pair, bool) { return pairs[i/len(t.checkers)%len(pairs)], true }
+	flow(cached, 60, each)
+	flow(cachedWrongSecret, 6, func(i int) (pair, bool) {
 		p, ok := each(i)
 		p.secret = token("wrong")
 		return p, ok
 	})
 	flow(unknown, 6, func(int) (pair, bool) { return pair{access: token("unknown"), secret: token("secret")}, true })
-	flow(expiring, 30, func(i int) (pair, bool) { return gone.pick(i / len(t.askers)) })
+	flow(expiring, 30, func(i int) (pair, bool) { return revokedSoFar.pick(i / len(t.checkers)) })
 	return &flows
 }
 
 // phases goes through a fault, and says when it began.
-func (bed *clusterTestbed) phases(ctx context.Context, f clusterFault, r *faultRow, all []*replica, doomed []pair, gone *graveyard, leader, standby *parts.Node) (broken time.Time, err error) {
-	until(ctx, time.Now().Add(3*time.Second))
+func (bed *clusterTestbed) phases(ctx context.Context, f clusterFault, r *faultRow, all []*replica, toRevoke []pair, revokedSoFar *revokedPairs, leader, standby *parts.Node) (broken time.Time, err error) {
+	sleepUntil(ctx, time.Now().Add(3*time.Second))
 	broken = time.Now()
 	if err := f.breakIt(ctx, bed.cluster, leader, standby); err != nil {
 		return broken, fmt.Errorf("breaking it: %w", err)
@@ -232,19 +232,19 @@ func (bed *clusterTestbed) phases(ctx context.Context, f clusterFault, r *faultR
 	for i, by := range all {
 		both.Go(func() {
 			// Each revokes some, and the other one must hear of it.
-			own := doomed[i*len(doomed)/2 : (i+1)*len(doomed)/2]
-			r.works[i], errs[i] = bed.revokeMeanwhile(limit, r, by, all[1-i], own[1:], gone, broken)
-			if errs[i] == nil && until(limit, broken.Add(f.lasts)) {
-				_, errs[i] = bed.revokeMeanwhile(limit, r, by, all[1-i], own[:1], gone, broken)
+			own := toRevoke[i*len(toRevoke)/2 : (i+1)*len(toRevoke)/2]
+			r.works[i], errs[i] = bed.revokeMeanwhile(limit, r, by, all[1-i], own[1:], revokedSoFar, broken)
+			if errs[i] == nil && sleepUntil(limit, broken.Add(f.lasts)) {
+				_, errs[i] = bed.revokeMeanwhile(limit, r, by, all[1-i], own[:1], revokedSoFar, broken)
 			}
 		})
 	}
 	both.Wait()
-	until(ctx, time.Now().Add(revokedWithin+time.Second))
+	sleepUntil(ctx, time.Now().Add(revokedWithin+time.Second))
 	if err := f.mend(ctx, bed.cluster, leader, standby); err != nil {
 		return broken, fmt.Errorf("mending it: %w", err)
 	}
-	until(ctx, time.Now().Add(4*time.Second))
+	sleepUntil(ctx, time.Now().Add(4*time.Second))
 	for _, err := range errs {
 		// What did not come to pass in time has its figure in the row.
 		if err != nil && limit.Err() == nil {
@@ -256,9 +256,9 @@ func (bed *clusterTestbed) phases(ctx context.Context, f clusterFault, r *faultR
 
 // revokeMeanwhile revokes some pairs through one replica, as soon as it can, and
 // sees how long each is good on the other. It returns when the first was revoked.
-func (bed *clusterTestbed) revokeMeanwhile(ctx context.Context, r *faultRow, by, other *replica, pairs []pair, gone *graveyard, broken time.Time) (works time.Duration, err error) {
+func (bed *clusterTestbed) revokeMeanwhile(ctx context.Context, r *faultRow, by, other *replica, pairs []pair, revokedSoFar *revokedPairs, broken time.Time) (works time.Duration, err error) {
 	for i, p := range pairs {
-		err := parts.Await(ctx, by.Process, func(ctx context.Context) error { return by.revokes(ctx, p) })
+		err := parts.Await(ctx, by.Process, func(ctx context.Context) error { return by.revoke(ctx, p) })
 		if i == 0 {
 			works = time.Since(broken)
 		}
@@ -266,9 +266,9 @@ func (bed *clusterTestbed) revokeMeanwhile(ctx context.Context, r *faultRow, by,
 			return works, err
 		}
 		answered := time.Now()
-		gone.bury(p)
-		patience, cancel := context.WithTimeout(ctx, 3*revokedWithin)
-		last, _ := other.until(patience, p, denied)
+		revokedSoFar.add(p)
+		limit, cancel := context.WithTimeout(ctx, 3*revokedWithin)
+		last, _ := other.awaitOutcome(limit, p, denied)
 		cancel()
 		bed.mu.Lock()
 		r.held = append(r.held, max(0, last.Sub(answered)))
@@ -278,24 +278,24 @@ func (bed *clusterTestbed) revokeMeanwhile(ctx context.Context, r *faultRow, by,
 }
 
 // count takes over what became of the requests.
-func (r *faultRow) count(shots []shot, broken time.Time) {
-	for _, s := range shots {
-		r.shots++
+func (r *faultRow) count(requests []request, broken time.Time) {
+	for _, s := range requests {
+		r.requests++
 		wrong := isWrongAllow(s)
 		if wrong {
 			r.wrongAllows++
 		}
-		if s.outcome == silent {
-			r.silences++
+		if s.outcome == unanswered {
+			r.unanswered++
 		}
-		lost := s.class == hot && s.outcome != allowed
+		lost := s.class == cached && s.outcome != allowed
 		if lost {
 			r.lost++
 		}
 		if lost && s.outcome == denied {
-			r.blamed++
+			r.goodDenied++
 		}
-		if wrong || lost || s.outcome == silent {
+		if wrong || lost || s.outcome == unanswered {
 			r.wrong = append(r.wrong, fmt.Sprintf("%s: %s, due %s after the fault began", s.class, s.outcome, s.due.Sub(broken).Round(time.Millisecond)))
 		}
 	}

@@ -10,26 +10,26 @@ import (
 )
 
 // A direct asks the service as Envoy does.
-type direct struct {
+type grpcClient struct {
 	conn   *grpc.ClientConn
 	client authv3.AuthorizationClient
 }
 
-var _ asker = (*direct)(nil)
+var _ checker = (*grpcClient)(nil)
 
-func newDirect(address string) (*direct, error) {
+func newGRPCClient(address string) (*grpcClient, error) {
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, err
 	}
-	return &direct{conn, authv3.NewAuthorizationClient(conn)}, nil
+	return &grpcClient{conn, authv3.NewAuthorizationClient(conn)}, nil
 }
 
-func (d *direct) ask(ctx context.Context, p pair) outcome {
+func (d *grpcClient) check(ctx context.Context, p pair) outcome {
 	return p.judge(d.client.Check(ctx, p.request()))
 }
 
-func (d *direct) close() error { return d.conn.Close() }
+func (d *grpcClient) close() error { return d.conn.Close() }
 
 func (p pair) request() *authv3.CheckRequest {
 	headers := map[string]string{
@@ -48,13 +48,13 @@ func (p pair) request() *authv3.CheckRequest {
 func (p pair) judge(answer *authv3.CheckResponse, err error) outcome {
 	switch {
 	case err != nil:
-		return silent
+		return unanswered
 	case answer.GetStatus().GetCode() != 0 && answer.GetDeniedResponse().GetStatus().GetCode() == 503:
 		return unavailable
 	case answer.GetStatus().GetCode() != 0:
 		return denied
 	case consumer(answer.GetOkResponse().GetHeaders()) != p.consumer:
-		return mistaken
+		return wrongConsumer
 	}
 	return allowed
 }

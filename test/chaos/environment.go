@@ -11,24 +11,24 @@ import (
 )
 
 // about says what was tried, on what, and when.
-func about(ctx context.Context, to io.Writer, b binaries, p plan) {
+func printEnvironment(ctx context.Context, to io.Writer, b binaries, p plan) {
 	fmt.Fprintf(to, "%s; %s; Envoy %s; traffic × %g, %s before each fault, %s of it, %s after it.\n\n",
-		where(ctx, b), said(ctx, b.vault, "-version"), envoyVersion(said(ctx, b.envoy, "--version")), p.load, p.steady, p.fault, p.recovery)
+		platform(ctx, b), firstLine(ctx, b.vault, "-version"), envoyVersion(firstLine(ctx, b.envoy, "--version")), p.load, p.steady, p.fault, p.recovery)
 }
 
 // aboutCluster is about for a cluster.
-func aboutCluster(ctx context.Context, to io.Writer, b binaries) {
-	fmt.Fprintf(to, "%s; three nodes of %s, performance_multiplier 1.\n\n", where(ctx, b), said(ctx, b.bao, "version"))
+func printClusterEnvironment(ctx context.Context, to io.Writer, b binaries) {
+	fmt.Fprintf(to, "%s; three nodes of %s, performance_multiplier 1.\n\n", platform(ctx, b), firstLine(ctx, b.bao, "version"))
 }
 
-func where(ctx context.Context, b binaries) string {
+func platform(ctx context.Context, b binaries) string {
 	return fmt.Sprintf("%s, %s/%s, %d CPUs, %s; %s at %s",
 		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(),
-		said(ctx, b.service, "version"), said(ctx, "git", "rev-parse", "--short", "HEAD"))
+		firstLine(ctx, b.service, "version"), firstLine(ctx, "git", "rev-parse", "--short", "HEAD"))
 }
 
 // said returns the first line of what a program says.
-func said(ctx context.Context, program string, args ...string) string {
+func firstLine(ctx context.Context, program string, args ...string) string {
 	out, err := exec.CommandContext(ctx, program, args...).Output()
 	if err != nil {
 		return program + " of an unknown version"

@@ -25,7 +25,7 @@ type fault struct {
 	// approle has the service log in by it, nil for a token in a file.
 	approle *approle
 	// lifelong credentials live as long as by default.
-	lifelong bool
+	defaultTTL bool
 	// brief faults end as soon as they can be mended.
 	brief bool
 	// harmless ones must not be felt, but for requests that are under way in
@@ -175,9 +175,9 @@ func networkFaults() []fault {
 	return []fault{
 		{name: "2 s of latency", breakIt: delay(2 * time.Second), mend: delay(0)},
 		{name: "connection resets", breakIt: link(resets), mend: link(passes)},
-		{name: "half-open connections", breakIt: link(vanishes), mend: link(passes)},
-		{name: "half-open connections, TLS and HTTP/2", tls: true, breakIt: link(vanishes), mend: link(passes)},
-		{name: "answers cut in the middle", breakIt: link(cuts), mend: link(passes)},
+		{name: "half-open connections", breakIt: link(blackholes), mend: link(passes)},
+		{name: "half-open connections, TLS and HTTP/2", tls: true, breakIt: link(blackholes), mend: link(passes)},
+		{name: "answers cut in the middle", breakIt: link(truncates), mend: link(passes)},
 	}
 }
 
@@ -242,14 +242,14 @@ func identityFaults() []fault {
 			name: "name moved to another address", named: true,
 			// Who leaves an address does not say goodbye.
 			breakIt: func(_ context.Context, bed *testbed) error {
-				bed.front.link().set(vanishes)
+				bed.front.link().set(blackholes)
 				return nil
 			},
 			mend: func(ctx context.Context, bed *testbed) error {
 				if err := bed.front.accept(ctx, "127.0.0.2"); err != nil {
 					return err
 				}
-				return bed.moveName("127.0.0.2")
+				return bed.moveVaultName("127.0.0.2")
 			},
 		},
 	}
@@ -262,6 +262,6 @@ func (bed *testbed) showCertificate() error {
 		return err
 	}
 	bed.front.certificate.Store(certificate)
-	bed.front.link().drop()
+	bed.front.link().closeConnections()
 	return nil
 }

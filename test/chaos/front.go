@@ -83,10 +83,10 @@ func (f *front) listen(ctx context.Context, host, port string) error {
 func (f *front) link() *link { return f.links[len(f.links)-1] }
 
 // held returns how many connections are open.
-func (f *front) held() int {
+func (f *front) openConnections() int {
 	n := 0
 	for _, l := range f.links {
-		n += l.held()
+		n += l.openConnections()
 	}
 	return n
 }

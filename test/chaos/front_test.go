@@ -22,7 +22,7 @@ func newTestFront(t *testing.T) *front {
 }
 
 // ask asks over a connection of its own unless one is given.
-func (f *front) ask(client *http.Client) error {
+func (f *front) check(client *http.Client) error {
 	resp, err := client.Get("http://127.0.0.1:" + f.port + "/v1/some/path")
 	if err != nil {
 		return err
@@ -52,8 +52,8 @@ func TestAFrontBreaksAndMends(t *testing.T) {
 			}
 		}},
 		{"reset", func(_ *testing.T, f *front) { f.link().set(resets) }, func(_ *testing.T, f *front) { f.link().set(passes) }},
-		{"vanished", func(_ *testing.T, f *front) { f.link().set(vanishes) }, func(_ *testing.T, f *front) { f.link().set(passes) }},
-		{"cut", func(_ *testing.T, f *front) { f.link().set(cuts) }, func(_ *testing.T, f *front) { f.link().set(passes) }},
+		{"vanished", func(_ *testing.T, f *front) { f.link().set(blackholes) }, func(_ *testing.T, f *front) { f.link().set(passes) }},
+		{"cut", func(_ *testing.T, f *front) { f.link().set(truncates) }, func(_ *testing.T, f *front) { f.link().set(passes) }},
 		{"slow", func(_ *testing.T, f *front) { f.link().delay(time.Minute) }, func(_ *testing.T, f *front) { f.link().delay(0) }},
 	}
 	for _, test := range tests {
@@ -61,18 +61,18 @@ func TestAFrontBreaksAndMends(t *testing.T) {
 			t.Parallel()
 			f := newTestFront(t)
 			kept := &http.Client{Transport: &http.Transport{}, Timeout: 300 * time.Millisecond}
-			fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 300 * time.Millisecond}
-			if err := f.ask(kept); err != nil {
+			uncached := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 300 * time.Millisecond}
+			if err := f.check(kept); err != nil {
 				t.Fatalf("before: %v", err)
 			}
 			test.breakIt(t, f)
-			for name, client := range map[string]*http.Client{"kept": kept, "fresh": fresh} {
-				if f.ask(client) == nil {
+			for name, client := range map[string]*http.Client{"kept": kept, "fresh": uncached} {
+				if f.check(client) == nil {
 					t.Errorf("broken: a %s connection got an answer, want none", name)
 				}
 			}
 			test.mend(t, f)
-			if err := f.ask(fresh); err != nil {
+			if err := f.check(uncached); err != nil {
 				t.Errorf("mended: %v", err)
 			}
 			if n := f.count.matching("/some/path", time.Time{}, time.Now()); n < 2 {

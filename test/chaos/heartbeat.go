@@ -10,7 +10,7 @@ import (
 )
 
 // beat is how often a heartbeat goes to another process and back.
-const beat = 20 * time.Millisecond
+const heartbeatInterval = 20 * time.Millisecond
 
 // A heartbeat tells how long the machine itself keeps processes waiting: it
 // sends a line through another process and back all the time. What a service
@@ -18,11 +18,11 @@ const beat = 20 * time.Millisecond
 // is safe for concurrent use.
 type heartbeat struct {
 	mu    sync.Mutex
-	beats []pulse
+	beats []roundTrip
 }
 
 // A pulse is one line that went there and back.
-type pulse struct {
+type roundTrip struct {
 	due  time.Time
 	took time.Duration
 }
@@ -43,14 +43,14 @@ func (h *heartbeat) run(ctx context.Context) error {
 	}
 	defer func() { _ = cmd.Wait() }()
 	lines := bufio.NewReader(out)
-	for due := time.Now(); until(ctx, due); due = time.Now().Add(beat) {
+	for due := time.Now(); sleepUntil(ctx, due); due = time.Now().Add(heartbeatInterval) {
 		if _, err = in.Write([]byte("beat\n")); err == nil {
 			_, err = lines.ReadString('\n')
 		}
 		if err != nil {
 			break
 		}
-		h.add(pulse{due, time.Since(due)})
+		h.add(roundTrip{due, time.Since(due)})
 	}
 	if ctx.Err() != nil {
 		return nil
@@ -58,7 +58,7 @@ func (h *heartbeat) run(ctx context.Context) error {
 	return err
 }
 
-func (h *heartbeat) add(p pulse) {
+func (h *heartbeat) add(p roundTrip) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.beats = append(h.beats, p)

@@ -18,9 +18,9 @@ const (
 	// vanishes swallows what is sent, both ways, and closes nothing, as a
 	// firewall that has forgotten the connection. A connection that this once
 	// happened to stays dead.
-	vanishes
+	blackholes
 	// cuts ends every connection in the middle of an answer.
-	cuts
+	truncates
 )
 
 // A link is a listener whose connections can be broken. It is safe for
@@ -48,9 +48,9 @@ func (l *link) set(s state) {
 		switch s {
 		case resets:
 			abort(c.Conn)
-		case vanishes:
+		case blackholes:
 			c.dead = true
-		case passes, cuts:
+		case passes, truncates:
 		}
 	}
 }
@@ -63,7 +63,7 @@ func (l *link) delay(d time.Duration) {
 }
 
 // drop closes the connections that are open, and nothing else.
-func (l *link) drop() {
+func (l *link) closeConnections() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
@@ -72,7 +72,7 @@ func (l *link) drop() {
 }
 
 // held returns how many connections there are.
-func (l *link) held() int {
+func (l *link) openConnections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.conns)
@@ -85,13 +85,13 @@ func (l *link) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := l.take(raw); c != nil {
+		if c := l.wrap(raw); c != nil {
 			return c, nil
 		}
 	}
 }
 
-func (l *link) take(raw net.Conn) *conn {
+func (l *link) wrap(raw net.Conn) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state == resets {
@@ -99,7 +99,7 @@ func (l *link) take(raw net.Conn) *conn {
 		abort(raw)
 		return nil
 	}
-	c := &conn{Conn: raw, link: l, dead: l.state == vanishes}
+	c := &conn{Conn: raw, link: l, dead: l.state == blackholes}
 	l.conns[c] = true
 	return c
 }
@@ -139,7 +139,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	switch {
 	case dead:
 		return len(p), nil
-	case s == cuts:
+	case s == truncates:
 		n, _ := c.Conn.Write(p[:len(p)/2])
 		_ = c.Conn.Close()
 		return n, errCut

@@ -93,15 +93,15 @@ func run(ctx context.Context, args []string) error {
 	}
 	b := binaries{vault: o.vault, bao: o.bao, service: o.service, envoy: o.envoy}
 	if o.cluster {
-		aboutCluster(ctx, os.Stdout, b)
+		printClusterEnvironment(ctx, os.Stdout, b)
 		return breakCluster(ctx, dir, b, o)
 	}
-	about(ctx, os.Stdout, b, o.plan)
-	return errors.Join(breakEverything(ctx, dir, b, o), revokeLate(ctx, dir, b, o), drown(ctx, dir, b, o))
+	printEnvironment(ctx, os.Stdout, b, o.plan)
+	return errors.Join(breakEverything(ctx, dir, b, o), runRevocations(ctx, dir, b, o), runFlood(ctx, dir, b, o))
 }
 
 // revokeLate revokes while a replica has something else to do.
-func revokeLate(ctx context.Context, dir string, b binaries, o options) error {
+func runRevocations(ctx context.Context, dir string, b binaries, o options) error {
 	if o.records == 0 {
 		return nil
 	}
@@ -122,7 +122,7 @@ func revokeLate(ctx context.Context, dir string, b binaries, o options) error {
 }
 
 // drown floods the service, with nothing else going on.
-func drown(ctx context.Context, dir string, b binaries, o options) error {
+func runFlood(ctx context.Context, dir string, b binaries, o options) error {
 	if o.flood == 0 {
 		return nil
 	}
@@ -209,6 +209,6 @@ func tryAgain(ctx context.Context, dir string, b binaries, o options, f fault) (
 		if err != nil || !r.bad() || r.wrongAllows > 0 || r.stall <= stallLimit || i == o.retries {
 			return r, err
 		}
-		fmt.Fprintf(os.Stderr, "chaos: %s: once more, the machine stalled for %s\n", f.name, brief(r.stall))
+		fmt.Fprintf(os.Stderr, "chaos: %s: once more, the machine stalled for %s\n", f.name, formatDuration(r.stall))
 	}
 }

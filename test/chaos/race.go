@@ -38,26 +38,26 @@ func races() []race {
 // disableThenRotate: what one has changed stays when the other changes something
 // else.
 func disableThenRotate(ctx context.Context, bed *clusterTestbed, a, b *replica) (string, error) {
-	p, err := bed.makes(ctx, a)
+	p, err := bed.createWithRetry(ctx, a)
 	if err != nil {
 		return "", err
 	}
 	// So that both know it.
-	if _, err := b.until(ctx, p, allowed); err != nil {
+	if _, err := b.awaitOutcome(ctx, p, allowed); err != nil {
 		return "", err
 	}
-	if _, err := a.insist(ctx, []int{200}, "PATCH", credentials+"/token/"+p.access, "disabled=true"); err != nil {
+	if _, err := a.callUntil(ctx, []int{200}, "PATCH", credentials+"/token/"+p.access, "disabled=true"); err != nil {
 		return "", err
 	}
 	next := p
 	next.secret = token("secret")
-	if _, err := b.insist(ctx, []int{201}, "POST", credentials+"/token/"+p.access+"/rotate", "secret_token="+next.secret); err != nil {
+	if _, err := b.callUntil(ctx, []int{201}, "POST", credentials+"/token/"+p.access+"/rotate", "secret_token="+next.secret); err != nil {
 		return "", err
 	}
-	until(ctx, time.Now().Add(revokedWithin))
+	sleepUntil(ctx, time.Now().Add(revokedWithin))
 	for _, r := range []*replica{a, b} {
 		for _, is := range []pair{p, next} {
-			if r.direct.ask(ctx, is) == allowed {
+			if r.grpcClient.check(ctx, is) == allowed {
 				return "allowed", nil
 			}
 		}
@@ -76,7 +76,7 @@ func twoCreators(ctx context.Context, vault string, a, b *replica) (string, erro
 			for again := true; again && err == nil; {
 				statuses[i], _, err = r.Call(ctx, "POST", "/vault-auth/"+vault+"/credentials", "access_token="+access, "secret_token=of-"+consumer, "consumer.username="+consumer)
 				// It could not tell, and asks to be called again.
-				again = statuses[i] == http.StatusServiceUnavailable && until(ctx, time.Now().Add(time.Second))
+				again = statuses[i] == http.StatusServiceUnavailable && sleepUntil(ctx, time.Now().Add(time.Second))
 			}
 			return err
 		})
@@ -127,16 +127,16 @@ func (bed *clusterTestbed) race(ctx context.Context, race race, rounds int, whil
 	defer stop()
 	for i := range all {
 		name := fmt.Sprintf("creator-%d", i)
-		if _, err := all[0].insist(ctx, []int{201, 409}, "POST", "/consumers", "username="+name); err != nil {
+		if _, err := all[0].callUntil(ctx, []int{201, 409}, "POST", "/consumers", "username="+name); err != nil {
 			return nil, err
 		}
-		if _, err := all[1].insist(ctx, []int{200}, "GET", "/consumers/"+name); err != nil {
+		if _, err := all[1].callUntil(ctx, []int{200}, "GET", "/consumers/"+name); err != nil {
 			return nil, err
 		}
 	}
 	bed.slow(leader, standby)
 	r := &raceRow{name: race.name, wrong: map[string]int{}}
-	many(ctx, rounds, 16, while, func(ctx context.Context) {
+	repeat(ctx, rounds, 16, while, func(ctx context.Context) {
 		wrong, err := race.run(ctx, bed, all[0], all[1])
 		r.mu.Lock()
 		defer r.mu.Unlock()

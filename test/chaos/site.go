@@ -22,7 +22,7 @@ const stateMount = "vault-authz"
 
 // A site is a Vault and two replicas that share a state in it: one that is looked
 // at, with a front before Vault, and another through which everything is changed.
-type site struct {
+type replicaTestbed struct {
 	vault         *parts.Vault
 	front         *front
 	watched, busy *parts.Service
@@ -33,8 +33,8 @@ type site struct {
 	fillers int
 }
 
-func startSite(ctx context.Context, dir string, b binaries) (*site, error) {
-	s := &site{http: &http.Client{Timeout: 10 * time.Second}}
+func startReplicaTestbed(ctx context.Context, dir string, b binaries) (*replicaTestbed, error) {
+	s := &replicaTestbed{http: &http.Client{Timeout: 10 * time.Second}}
 	if err := s.start(ctx, dir, b); err != nil {
 		s.close()
 		return nil, err
@@ -42,7 +42,7 @@ func startSite(ctx context.Context, dir string, b binaries) (*site, error) {
 	return s, nil
 }
 
-func (s *site) start(ctx context.Context, dir string, b binaries) error {
+func (s *replicaTestbed) start(ctx context.Context, dir string, b binaries) error {
 	var err error
 	if s.vault, err = parts.StartVault(ctx, parts.VaultConfig{Binary: b.vault, Dir: dir}); err != nil {
 		return err
@@ -92,7 +92,7 @@ policies:
 	return s.open(token)
 }
 
-func (s *site) open(token string) error {
+func (s *replicaTestbed) open(token string) error {
 	c := vaultkv.DefaultConfig()
 	c.Name, c.Address, c.Mount, c.KV, c.Token, c.Timeout = "chaos", s.vault.Address, stateMount, vaultkv.KV2, token, 10*time.Second
 	engine, err := vaultkv.New(c, zap.NewNop())
@@ -107,7 +107,7 @@ func (s *site) open(token string) error {
 func consumerID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", n) }
 
 // newConsumers makes consumers, many at a time.
-func (s *site) newConsumers(ctx context.Context, from, to int) error {
+func (s *replicaTestbed) newConsumers(ctx context.Context, from, to int) error {
 	const batch = 500
 	for n := from; n < to; n += batch {
 		if _, err := s.store.Update(ctx, func(tx *sharedstate.Tx) error {
@@ -134,7 +134,7 @@ const segments = 80
 
 // outrun makes so many changes that the log does not go on any more from what it was
 // before.
-func (s *site) outrun(ctx context.Context) error {
+func (s *replicaTestbed) overrunLog(ctx context.Context) error {
 	large := strings.Repeat("x", 20<<10)
 	for range segments {
 		s.fillers++
@@ -148,7 +148,7 @@ func (s *site) outrun(ctx context.Context) error {
 }
 
 // newPairs writes a pair for each of some consumers.
-func (s *site) newPairs(ctx context.Context, from, to int) ([]pair, error) {
+func (s *replicaTestbed) newPairs(ctx context.Context, from, to int) ([]pair, error) {
 	var pairs []pair
 	for n := from; n < to; n++ {
 		p := pair{access: token("access"), secret: token("secret"), consumer: consumerID(n)}
@@ -162,7 +162,7 @@ func (s *site) newPairs(ctx context.Context, from, to int) ([]pair, error) {
 
 // revoke deletes a pair, or its consumer, through the busy replica. As the API asks
 // for, it is repeated while that cannot say whether it holds there.
-func (s *site) revoke(ctx context.Context, p pair, consumer bool) error {
+func (s *replicaTestbed) revoke(ctx context.Context, p pair, consumer bool) error {
 	path := "/vault-auth/main/credentials/token/" + p.access
 	if consumer {
 		path = "/consumers/" + p.consumer
@@ -185,7 +185,7 @@ func (s *site) revoke(ctx context.Context, p pair, consumer bool) error {
 	}
 }
 
-func (s *site) close() {
+func (s *replicaTestbed) close() {
 	for _, p := range s.processes {
 		p.Stop(5 * time.Second)
 	}

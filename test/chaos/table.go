@@ -53,14 +53,14 @@ func (r row) cells() []cell {
 	zero := func(n int) cell { return cell{fmt.Sprint(n), n != 0} }
 	return []cell{
 		r.name(),
-		zero(r.wrongAllows), zero(r.lost), zero(r.blamed), zero(r.silences),
+		zero(r.wrongAllows), zero(r.lost), zero(r.goodDenied), zero(r.unanswered),
 		{fmt.Sprintf("%d / %d", r.during.allowed, r.during.unavailable), r.felt > 0},
-		{fmt.Sprintf("%s / %s", brief(r.during.p50), brief(r.during.p99)), false},
-		{brief(r.recovered), r.recovered > r.recoveryLimit()},
-		{fmt.Sprintf("%.0f / %.0f / %.0f", r.steady, r.duringRate, r.rush), r.rush > stampedeLimit*r.steady},
+		{fmt.Sprintf("%s / %s", formatDuration(r.during.p50), formatDuration(r.during.p99)), false},
+		{formatDuration(r.recovered), r.recovered > r.recoveryLimit()},
+		{fmt.Sprintf("%.0f / %.0f / %.0f", r.steady, r.duringRate, r.peakAfter), r.peakAfter > stampedeLimit*r.steady},
 		{fmt.Sprintf("%d (%d) → %d (%d)", r.before.goroutines, r.before.connections, r.after.goroutines, r.after.connections), leaked(r.before, r.after)},
-		{told(r.states), false},
-		{brief(r.stall), false},
+		{joinStates(r.states), false},
+		{formatDuration(r.stall), false},
 	}
 }
 
@@ -74,7 +74,7 @@ func (r row) name() cell {
 
 // told writes states one after the other, and how often one was told again: a
 // new line about the same state has another reason in it.
-func told(states []string) string {
+func joinStates(states []string) string {
 	var runs []string
 	for i := 0; i < len(states); {
 		n := 1
@@ -140,7 +140,7 @@ func anyBad(rows [][]cell) bool {
 }
 
 // brief writes a duration as people do.
-func brief(d time.Duration) string {
+func formatDuration(d time.Duration) string {
 	switch {
 	case d >= time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())

@@ -64,7 +64,7 @@ func startTestbed(ctx context.Context, dir string, b binaries, f fault) (*testbe
 		tokenFile: filepath.Join(dir, "vault-token"), caFile: filepath.Join(dir, "ca.pem"),
 		http: &http.Client{Timeout: 5 * time.Second}, consumers: consumers(), life: ttl, approle: f.approle,
 	}
-	if f.lifelong {
+	if f.defaultTTL {
 		bed.life = cache.DefaultConfig().TTL
 	}
 	if f.named {
@@ -214,7 +214,7 @@ func withHosts(file string) []string {
 
 // moveName has the name of Vault lead to another address of the same length.
 // The file stays the same one: it is what is mounted.
-func (bed *testbed) moveName(address string) error {
+func (bed *testbed) moveVaultName(address string) error {
 	f, err := os.OpenFile(bed.hostsFile, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -270,7 +270,7 @@ func (bed *testbed) writeMany(ctx context.Context, n int, more map[string]any) (
 
 // answers waits until Vault answers with the token of the service, asked
 // directly and not through the front.
-func (bed *testbed) answers(ctx context.Context) error {
+func (bed *testbed) awaitVault(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
 	defer cancel()
 	return parts.Await(ctx, bed.vault.Process, func(ctx context.Context) error {

@@ -12,7 +12,7 @@ import (
 
 // gate is the name of Envoy's listener. It lets through what the service fails
 // to decide: whatever does reach the upstream then is a wrong allow.
-const gate = "gate"
+const listenerName = "gate"
 
 // startEnvoy puts an Envoy and an upstream before the service.
 func (bed *testbed) startEnvoy(ctx context.Context, binary string) error {
@@ -22,7 +22,7 @@ func (bed *testbed) startEnvoy(ctx context.Context, binary string) error {
 	}
 	bed.envoy, err = parts.StartEnvoy(ctx, parts.EnvoyConfig{
 		Binary: binary, Dir: bed.dir, Upstream: bed.upstream.Address(),
-		Listeners: []parts.Listener{{Name: gate, Authz: bed.service.GRPC, Timeout: patience, FailureModeAllow: true, EncodeRawHeaders: true}},
+		Listeners: []parts.Listener{{Name: listenerName, Authz: bed.service.GRPC, Timeout: envoyTimeout, FailureModeAllow: true, EncodeRawHeaders: true}},
 	})
 	if err != nil {
 		return err
@@ -32,27 +32,27 @@ func (bed *testbed) startEnvoy(ctx context.Context, binary string) error {
 }
 
 // A through asks for something behind Envoy.
-type through struct {
+type envoyClient struct {
 	client *http.Client
 	url    string
 }
 
-var _ asker = (*through)(nil)
+var _ checker = (*envoyClient)(nil)
 
-func newThrough(address string) *through {
-	return &through{
+func newEnvoyClient(address string) *envoyClient {
+	return &envoyClient{
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 		url:    "http://" + address + "/orders/7",
 	}
 }
 
-func (t *through) ask(ctx context.Context, p pair) outcome {
+func (t *envoyClient) check(ctx context.Context, p pair) outcome {
 	// Envoy waits for the service first, and then answers.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*envoyTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url, nil)
 	if err != nil {
-		return silent
+		return unanswered
 	}
 	req.Header.Set("access_token", p.access)
 	req.Header.Set("secret_token", p.secret)
@@ -60,7 +60,7 @@ func (t *through) ask(ctx context.Context, p pair) outcome {
 	req.Header.Set("X-Consumer-Id", consumers()[0])
 	resp, err := t.client.Do(req)
 	if err != nil {
-		return silent
+		return unanswered
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var echo parts.Echo
@@ -71,28 +71,28 @@ func (t *through) ask(ctx context.Context, p pair) outcome {
 	case resp.StatusCode != http.StatusOK:
 		return denied
 	case err != nil || !slices.Equal(echo.Headers["x-consumer-id"], []string{p.consumer}):
-		return mistaken
+		return wrongConsumer
 	}
 	return allowed
 }
 
-func (t *through) close() error {
+func (t *envoyClient) close() error {
 	t.client.CloseIdleConnections()
 	return nil
 }
 
 // askers are those that a testbed is asked by.
-func (bed *testbed) askers() ([]asker, error) {
+func (bed *testbed) checkers() ([]checker, error) {
 	if bed.envoy != nil {
-		return []asker{newThrough(bed.envoy.Address(gate))}, nil
+		return []checker{newEnvoyClient(bed.envoy.Address(listenerName))}, nil
 	}
-	first, err := newDirect(bed.service.GRPC)
+	first, err := newGRPCClient(bed.service.GRPC)
 	if err != nil {
 		return nil, err
 	}
-	second, err := newDirect(bed.service.GRPC)
+	second, err := newGRPCClient(bed.service.GRPC)
 	if err != nil {
 		return nil, errors.Join(err, first.close())
 	}
-	return []asker{first, second}, nil
+	return []checker{first, second}, nil
 }

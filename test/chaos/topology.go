@@ -78,11 +78,11 @@ func (r *topologyRow) call(do func() error) error {
 }
 
 func (r *topologyRow) cells() []cell {
-	promised := func(d, limit time.Duration) cell { return cell{brief(d), d > limit} }
+	promised := func(d, limit time.Duration) cell { return cell{formatDuration(d), d > limit} }
 	return []cell{
 		{r.name, false},
 		{r.reads, false},
-		{fmt.Sprintf("%s / %s", brief(quantile(r.held, 0.5)), brief(quantile(r.held, 0.99))), false},
+		{fmt.Sprintf("%s / %s", formatDuration(quantile(r.held, 0.5)), formatDuration(quantile(r.held, 0.99))), false},
 		promised(quantile(r.held, 1), revokedWithin),
 		{fmt.Sprint(len(r.held)), len(r.held) == 0},
 		{fmt.Sprintf("%d of %d", r.late, len(r.held)), r.late > 0},
@@ -90,7 +90,7 @@ func (r *topologyRow) cells() []cell {
 		promised(r.longest, callWithin),
 		{fmt.Sprintf("%d of %d", r.refused, r.calls), r.refused > 0},
 		{fmt.Sprint(r.unfinished), r.unfinished > 0},
-		{brief(r.stall), false},
+		{formatDuration(r.stall), false},
 	}
 }
 
@@ -119,7 +119,7 @@ func (bed *clusterTestbed) measure(ctx context.Context, t topology, rounds int, 
 	r := &topologyRow{name: t.name, notAllowed: map[outcome]int{}}
 	ctx, watched := watch(ctx)
 	began := time.Now()
-	many(ctx, rounds, 8, while, func(ctx context.Context) { bed.round(ctx, r, all[0], all[1]) })
+	repeat(ctx, rounds, 8, while, func(ctx context.Context) { bed.round(ctx, r, all[0], all[1]) })
 	heart, err := watched()
 	r.stall = heart.worst(began, time.Now())
 	return r, err
@@ -130,13 +130,13 @@ func (bed *clusterTestbed) measure(ctx context.Context, t topology, rounds int, 
 func (bed *clusterTestbed) round(ctx context.Context, r *topologyRow, a, b *replica) {
 	var p pair
 	err := r.call(func() (err error) {
-		p, err = bed.creates(ctx, a)
+		p, err = bed.create(ctx, a)
 		return err
 	})
 	if err != nil {
 		return
 	}
-	first := b.direct.ask(ctx, p)
+	first := b.grpcClient.check(ctx, p)
 	r.note(func() {
 		r.created++
 		if first != allowed {
@@ -144,18 +144,18 @@ func (bed *clusterTestbed) round(ctx context.Context, r *topologyRow, a, b *repl
 		}
 	})
 	for _, by := range []*replica{a, b} {
-		if _, err := by.until(ctx, p, allowed); err != nil {
+		if _, err := by.awaitOutcome(ctx, p, allowed); err != nil {
 			r.note(func() { r.unfinished++ })
 			return
 		}
 	}
-	if err := r.call(func() error { return a.revokes(ctx, p) }); err != nil {
+	if err := r.call(func() error { return a.revoke(ctx, p) }); err != nil {
 		return
 	}
 	answered := time.Now()
-	own := a.direct.ask(ctx, p)
+	own := a.grpcClient.check(ctx, p)
 	// Where it is allowed to the end, that is what is counted.
-	last, _ := b.until(ctx, p, denied)
+	last, _ := b.awaitOutcome(ctx, p, denied)
 	r.note(func() {
 		if own == allowed {
 			r.late++

@@ -11,7 +11,7 @@ import (
 )
 
 // patience is what Envoy waits for an answer.
-const patience = time.Second
+const envoyTimeout = time.Second
 
 // A pair is a credential, as a client has it.
 type pair struct {
@@ -36,13 +36,13 @@ type class string
 const (
 	// hot: good credentials that are in use all the time, so they are cached
 	// and refreshed.
-	hot class = "cached"
+	cached class = "cached"
 	// fresh: good credentials, each asked about once.
-	fresh class = "uncached"
+	uncached class = "uncached"
 	// stolen: hot ones with a wrong secret.
-	stolen class = "cached, wrong secret"
+	cachedWrongSecret class = "cached, wrong secret"
 	// guessed: uncached ones with a wrong secret, each asked about once.
-	guessed class = "uncached, wrong secret"
+	uncachedWrongSecret class = "uncached, wrong secret"
 	// unknown: tokens that there are none of.
 	unknown class = "unknown token"
 	// revoked: hot once, then deleted in Vault, longer ago than they live.
@@ -57,16 +57,16 @@ type outcome string
 const (
 	allowed outcome = "allowed"
 	// mistaken is allowed, as another consumer.
-	mistaken    outcome = "allowed as another consumer"
-	denied      outcome = "denied"
-	unavailable outcome = "unavailable"
+	wrongConsumer outcome = "allowed as another consumer"
+	denied        outcome = "denied"
+	unavailable   outcome = "unavailable"
 	// silent is no answer within patience, or a failed call: Envoy's
 	// failure_mode_allow decides.
-	silent outcome = "no answer"
+	unanswered outcome = "no answer"
 )
 
 // A shot is a request that was made.
-type shot struct {
+type request struct {
 	class   class
 	pair    pair
 	due     time.Time
@@ -76,39 +76,39 @@ type shot struct {
 
 // An asker makes one request, and says what became of it. ctx ends when nobody
 // waits for the answer any more.
-type asker interface {
-	ask(ctx context.Context, p pair) outcome
+type checker interface {
+	check(ctx context.Context, p pair) outcome
 	close() error
 }
 
 // Traffic is requests at fixed rates, each leaving when it is due. It is safe
 // for concurrent use.
 type traffic struct {
-	askers []asker
-	flying sync.WaitGroup
+	checkers []checker
+	inFlight sync.WaitGroup
 
-	mu    sync.Mutex
-	shots []shot
+	mu       sync.Mutex
+	requests []request
 }
 
 // newTraffic connects to what answers in a testbed. It must be closed.
 func newTraffic(ctx context.Context, bed *testbed) (*traffic, error) {
-	askers, err := bed.askers()
+	checkers, err := bed.checkers()
 	if err != nil {
 		return nil, err
 	}
 	// So that no request is the first on its connection.
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for _, a := range askers {
-		a.ask(ctx, pair{})
+	for _, a := range checkers {
+		a.check(ctx, pair{})
 	}
-	return &traffic{askers: askers}, nil
+	return &traffic{checkers: checkers}, nil
 }
 
 func (t *traffic) close() error {
 	var errs []error
-	for _, a := range t.askers {
+	for _, a := range t.checkers {
 		errs = append(errs, a.close())
 	}
 	return errors.Join(errs...)
@@ -120,20 +120,20 @@ func (t *traffic) flow(ctx context.Context, c class, perSecond float64, next fun
 	began := time.Now()
 	for i := 0; ; i++ {
 		due := began.Add(time.Duration(float64(i) / perSecond * float64(time.Second)))
-		if !until(ctx, due) {
+		if !sleepUntil(ctx, due) {
 			return
 		}
 		p, ok := next(i)
 		if !ok {
 			return
 		}
-		by := t.askers[i%len(t.askers)]
-		t.flying.Go(func() { t.fire(context.WithoutCancel(ctx), by, shot{class: c, pair: p, due: due}) })
+		by := t.checkers[i%len(t.checkers)]
+		t.inFlight.Go(func() { t.send(context.WithoutCancel(ctx), by, request{class: c, pair: p, due: due}) })
 	}
 }
 
 // until sleeps until a moment, and says whether ctx has not ended before.
-func until(ctx context.Context, moment time.Time) bool {
+func sleepUntil(ctx context.Context, moment time.Time) bool {
 	timer := time.NewTimer(time.Until(moment))
 	defer timer.Stop()
 	select {
@@ -144,20 +144,20 @@ func until(ctx context.Context, moment time.Time) bool {
 	}
 }
 
-func (t *traffic) fire(ctx context.Context, by asker, s shot) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (t *traffic) send(ctx context.Context, by checker, s request) {
+	ctx, cancel := context.WithTimeout(ctx, envoyTimeout)
 	defer cancel()
-	s.outcome = by.ask(ctx, s.pair)
+	s.outcome = by.check(ctx, s.pair)
 	s.took = time.Since(s.due)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.shots = append(t.shots, s)
+	t.requests = append(t.requests, s)
 }
 
 // made waits for the requests under way and returns all that were made.
-func (t *traffic) made() []shot {
-	t.flying.Wait()
+func (t *traffic) made() []request {
+	t.inFlight.Wait()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.shots
+	return t.requests
 }

@@ -28,14 +28,14 @@ type plan struct {
 // How many requests of each class there are in a second. Hot and expiring pairs
 // are each used once a second, revoked ones every revokedRound.
 const (
-	hotRate      = 200
-	freshRate    = 15
-	stolenRate   = 6
-	guessedRate  = 6
-	unknownRate  = 8
-	revokedRate  = 4
-	expiringRate = 4
-	revokedRound = 3 * time.Second
+	cachedRate              = 200
+	uncachedRate            = 15
+	cachedWrongSecretRate   = 6
+	uncachedWrongSecretRate = 6
+	unknownRate             = 8
+	revokedRate             = 4
+	expiringRate            = 4
+	revokedRound            = 3 * time.Second
 
 	settle = time.Second
 	// mendLimit is how long mending may take: nothing can be written then, so
@@ -54,7 +54,7 @@ func (p plan) pairs(rate float64, d time.Duration) int {
 const warmUp = ttl + settle
 
 // Marks are the moments of a trial.
-type marks struct {
+type timestamps struct {
 	// steady is when the figures begin, broken when the fault began, mending
 	// when its end began, mended when Vault answered again, and over when the
 	// trial ended.
@@ -63,24 +63,24 @@ type marks struct {
 
 // A trial is one fault under traffic.
 type trial struct {
-	fault   fault
-	plan    plan
-	testbed *testbed
-	traffic *traffic
-	marks   marks
+	fault      fault
+	plan       plan
+	testbed    *testbed
+	traffic    *traffic
+	timestamps timestamps
 
-	hot, fresh, guessed, revoked, expiring []pair
+	cached, uncached, uncachedWrongSecret, revoked, expiring []pair
 	// short is set when there are not enough pairs to go on.
 	short  atomic.Bool
-	before census
-	after  census
+	before footprint
+	after  footprint
 
 	heart    heartbeat
 	heartErr error
 }
 
 // A census is what the service holds while nobody asks it.
-type census struct{ goroutines, connections int }
+type footprint struct{ goroutines, connections int }
 
 // try runs one fault and says what came out.
 func try(ctx context.Context, dir string, b binaries, p plan, f fault, logs string) (row, error) {
@@ -107,7 +107,7 @@ func (t *trial) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = t.traffic.close() }()
-	if t.before, err = t.census(ctx); err != nil {
+	if t.before, err = t.footprint(ctx); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -136,9 +136,9 @@ func (t *trial) prepare(ctx context.Context) error {
 		n     int
 		more  map[string]any
 	}{
-		{&t.hot, t.plan.pairs(hotRate, time.Second), nil},
-		{&t.fresh, t.plan.pairs(freshRate, whole), nil},
-		{&t.guessed, t.plan.pairs(guessedRate, whole), nil},
+		{&t.cached, t.plan.pairs(cachedRate, time.Second), nil},
+		{&t.uncached, t.plan.pairs(uncachedRate, whole), nil},
+		{&t.uncachedWrongSecret, t.plan.pairs(uncachedWrongSecretRate, whole), nil},
 		{&t.revoked, t.plan.pairs(revokedRate, revokedRound), nil},
 		{&t.expiring, t.plan.pairs(expiringRate, time.Second), map[string]any{"expires_at": expires.Format(time.RFC3339)}},
 	} {
@@ -181,14 +181,14 @@ func (t *trial) start(ctx context.Context) *sync.WaitGroup {
 		rate  float64
 		next  func(int) (pair, bool)
 	}{
-		{hot, hotRate, func(i int) (pair, bool) {
+		{cached, cachedRate, func(i int) (pair, bool) {
 			// One more of them at a time during the warm-up.
-			n := min(len(t.hot), 1+int(float64(len(t.hot))*float64(time.Since(began))/float64(ttl)))
-			return t.hot[i%n], true
+			n := min(len(t.cached), 1+int(float64(len(t.cached))*float64(time.Since(began))/float64(ttl)))
+			return t.cached[i%n], true
 		}},
-		{fresh, freshRate, once(t.fresh)},
-		{stolen, stolenRate, wrong(each(t.hot))},
-		{guessed, guessedRate, wrong(once(t.guessed))},
+		{uncached, uncachedRate, once(t.uncached)},
+		{cachedWrongSecret, cachedWrongSecretRate, wrong(each(t.cached))},
+		{uncachedWrongSecret, uncachedWrongSecretRate, wrong(once(t.uncachedWrongSecret))},
 		{unknown, unknownRate, func(int) (pair, bool) { return pair{access: token("unknown"), secret: token("secret")}, true }},
 		{revoked, revokedRate, each(t.revoked)},
 		{expiring, expiringRate, each(t.expiring)},
@@ -203,35 +203,35 @@ func (t *trial) start(ctx context.Context) *sync.WaitGroup {
 func (t *trial) phases(ctx context.Context) error {
 	bed := t.testbed
 	// Every one of them has been used once by then.
-	until(ctx, time.Now().Add(revokedRound+settle))
+	sleepUntil(ctx, time.Now().Add(revokedRound+settle))
 	for _, p := range t.revoked {
 		if err := bed.vault.Delete(ctx, mount, parts.KVv1, p.access); err != nil {
 			return err
 		}
 	}
-	until(ctx, time.Now().Add(ttl))
+	sleepUntil(ctx, time.Now().Add(ttl))
 	if err := t.revokedAreGone(ctx); err != nil {
 		return err
 	}
-	t.marks.steady = time.Now()
-	until(ctx, time.Now().Add(t.plan.steady))
-	t.marks.broken = time.Now()
+	t.timestamps.steady = time.Now()
+	sleepUntil(ctx, time.Now().Add(t.plan.steady))
+	t.timestamps.broken = time.Now()
 	if err := t.fault.breakIt(ctx, bed); err != nil {
 		return fmt.Errorf("breaking it: %w", err)
 	}
 	if !t.fault.brief {
-		until(ctx, t.marks.broken.Add(t.plan.fault))
+		sleepUntil(ctx, t.timestamps.broken.Add(t.plan.fault))
 	}
-	t.marks.mending = time.Now()
+	t.timestamps.mending = time.Now()
 	if err := t.fault.mend(ctx, bed); err != nil {
 		return fmt.Errorf("mending it: %w", err)
 	}
-	if err := bed.answers(ctx); err != nil {
+	if err := bed.awaitVault(ctx); err != nil {
 		return fmt.Errorf("mended, and yet no answer from Vault: %w", err)
 	}
-	t.marks.mended = time.Now()
-	until(ctx, time.Now().Add(t.plan.recovery))
-	t.marks.over = time.Now()
+	t.timestamps.mended = time.Now()
+	sleepUntil(ctx, time.Now().Add(t.plan.recovery))
+	t.timestamps.over = time.Now()
 	return ctx.Err()
 }
 
@@ -243,7 +243,7 @@ func (t *trial) revokedAreGone(ctx context.Context) error {
 	defer cancel()
 	for _, p := range t.revoked {
 		err := parts.Await(ctx, t.testbed.service.Process, func(ctx context.Context) error {
-			if got := t.traffic.askers[0].ask(ctx, p); got != denied {
+			if got := t.traffic.checkers[0].check(ctx, p); got != denied {
 				return fmt.Errorf("a revoked credential is %s", got)
 			}
 			return nil
@@ -255,9 +255,9 @@ func (t *trial) revokedAreGone(ctx context.Context) error {
 	return nil
 }
 
-func (t *trial) census(ctx context.Context) (census, error) {
+func (t *trial) footprint(ctx context.Context) (footprint, error) {
 	n, err := t.testbed.goroutines(ctx)
-	return census{n, t.testbed.front.held()}, err
+	return footprint{n, t.testbed.front.openConnections()}, err
 }
 
 // takeStock waits until the service has as few goroutines as before, but not
@@ -265,7 +265,7 @@ func (t *trial) census(ctx context.Context) (census, error) {
 func (t *trial) takeStock(ctx context.Context) error {
 	for range 10 {
 		var err error
-		if t.after, err = t.census(ctx); err != nil || !leaked(t.before, t.after) {
+		if t.after, err = t.footprint(ctx); err != nil || !leaked(t.before, t.after) {
 			return err
 		}
 		time.Sleep(500 * time.Millisecond)
@@ -275,8 +275,8 @@ func (t *trial) takeStock(ctx context.Context) error {
 
 // leaked does not count the two goroutines of each connection that is kept to
 // Vault: more of them are kept after a time when many were needed.
-func leaked(before, after census) bool {
-	own := func(c census) int { return c.goroutines - 2*c.connections }
+func leaked(before, after footprint) bool {
+	own := func(c footprint) int { return c.goroutines - 2*c.connections }
 	return own(after) > own(before)+goroutinesSlack
 }
 

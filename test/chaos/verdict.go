@@ -28,43 +28,43 @@ type row struct {
 	// consumer; lost are those of cached credentials that were not allowed;
 	// blamed are good credentials that were told to be bad; silences are
 	// requests without an answer.
-	wrongAllows, lost, blamed, silences int
+	wrongAllows, lost, goodDenied, unanswered int
 	// What became of uncached good ones during the fault, and how fast.
 	during tally
 	// felt are those of them that were not allowed after the first second of a
 	// harmless fault.
-	felt          int
-	recovered     time.Duration
-	steady, rush  float64
-	duringRate    float64
-	before, after census
-	states        []string
+	felt              int
+	recovered         time.Duration
+	steady, peakAfter float64
+	duringRate        float64
+	before, after     footprint
+	states            []string
 	// stall is the longest that the machine kept a process waiting meanwhile.
 	stall time.Duration
 	// wrong tells of some of the wrong allows.
 	wrong []string
 	// shots are all that were counted, and untried the classes that there was
 	// none of that could have gone wrong.
-	shots   int
-	untried []string
+	requests int
+	untried  []string
 }
 
 // A tally is of requests of one class in one span of time.
 type tally struct {
-	allowed, unavailable, denied, silent int
-	p50, p99                             time.Duration
+	allowed, unavailable, denied, unanswered int
+	p50, p99                                 time.Duration
 }
 
 func (t *trial) row() row {
-	m, shots := t.marks, t.traffic.made()
+	m, requests := t.timestamps, t.traffic.made()
 	r := row{fault: t.fault.name, harmless: t.fault.harmless, before: t.before, after: t.after, stall: t.heart.worst(m.steady, m.over)}
-	var during []shot
+	var during []request
 	tried := map[class]int{}
-	for _, s := range shots {
+	for _, s := range requests {
 		if s.due.Before(m.steady) || !s.due.Before(m.over) {
 			continue
 		}
-		r.shots++
+		r.requests++
 		// One that was never allowed says nothing when it is denied.
 		if s.class != expiring || s.outcome == allowed {
 			tried[s.class]++
@@ -73,16 +73,16 @@ func (t *trial) row() row {
 			r.wrongAllows++
 			r.wrong = append(r.wrong, fmt.Sprintf("%s: %s, sent %s after the fault began", s.class, s.outcome, s.due.Sub(m.broken)))
 		}
-		if s.outcome == silent {
-			r.silences++
+		if s.outcome == unanswered {
+			r.unanswered++
 		}
-		if s.class == hot && s.outcome != allowed {
+		if s.class == cached && s.outcome != allowed {
 			r.lost++
 		}
-		if (s.class == hot || s.class == fresh) && s.outcome == denied {
-			r.blamed++
+		if (s.class == cached || s.class == uncached) && s.outcome == denied {
+			r.goodDenied++
 		}
-		if s.class != fresh {
+		if s.class != uncached {
 			continue
 		}
 		if !s.due.Before(m.broken) && s.due.Before(m.mending) {
@@ -95,7 +95,7 @@ func (t *trial) row() row {
 			r.recovered = max(r.recovered, s.due.Sub(m.mended)+s.took)
 		}
 	}
-	for _, c := range []class{hot, fresh, stolen, guessed, unknown, revoked, expiring} {
+	for _, c := range []class{cached, uncached, cachedWrongSecret, uncachedWrongSecret, unknown, revoked, expiring} {
 		if tried[c] == 0 {
 			r.untried = append(r.untried, string(c))
 		}
@@ -104,42 +104,42 @@ func (t *trial) row() row {
 	asked := &t.testbed.front.count
 	rate := func(from, to time.Time) float64 { return float64(asked.between(from, to)) / to.Sub(from).Seconds() }
 	r.steady, r.duringRate = rate(m.steady, m.broken), rate(m.broken, m.mended)
-	r.rush = float64(asked.worst(m.mended, m.mended.Add(stampedeSpan)))
+	r.peakAfter = float64(asked.worst(m.mended, m.mended.Add(stampedeSpan)))
 	return r
 }
 
 // isWrongAllow says whether a request must not have been allowed.
-func isWrongAllow(s shot) bool {
-	if s.outcome == mistaken {
+func isWrongAllow(s request) bool {
+	if s.outcome == wrongConsumer {
 		return true
 	}
 	if s.outcome != allowed {
 		return false
 	}
 	switch s.class {
-	case stolen, guessed, unknown, revoked:
+	case cachedWrongSecret, uncachedWrongSecret, unknown, revoked:
 		return true
 	case expiring:
 		// It was sent later still.
 		return !s.due.Before(s.pair.expires)
-	case hot, fresh:
+	case cached, uncached:
 	}
 	return false
 }
 
-func count(shots []shot) tally {
+func count(requests []request) tally {
 	var t tally
-	took := make([]time.Duration, 0, len(shots))
-	for _, s := range shots {
+	took := make([]time.Duration, 0, len(requests))
+	for _, s := range requests {
 		took = append(took, s.took)
 		switch s.outcome {
 		case allowed:
 			t.allowed++
 		case unavailable:
 			t.unavailable++
-		case silent:
-			t.silent++
-		case denied, mistaken:
+		case unanswered:
+			t.unanswered++
+		case denied, wrongConsumer:
 			t.denied++
 		}
 	}

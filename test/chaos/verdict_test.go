@@ -16,19 +16,19 @@ import (
 
 // quietTrial is one in which all is as it must be: broken at 10 s, mended from
 // 20 s on, until 30 s. The moments are seconds since the epoch of the trial.
-func quietTrial(shots ...shot) *trial {
+func quietTrial(requests ...request) *trial {
 	t := &trial{
 		fault: fault{name: "some fault"}, testbed: &testbed{front: &front{}}, traffic: &traffic{},
-		marks:  marks{steady: at(5), broken: at(10), mending: at(20), mended: at(21), over: at(30)},
-		before: census{goroutines: 20}, after: census{goroutines: 60, connections: 20},
+		timestamps: timestamps{steady: at(5), broken: at(10), mending: at(20), mended: at(21), over: at(30)},
+		before:     footprint{goroutines: 20}, after: footprint{goroutines: 60, connections: 20},
 	}
-	t.traffic.shots = append(shots, shot{class: hot, due: at(12), outcome: allowed}, shot{class: fresh, due: at(12), outcome: unavailable},
-		shot{class: expiring, pair: pair{expires: at(15)}, due: at(12), outcome: allowed})
-	for _, c := range []class{stolen, guessed, unknown, revoked} {
-		t.traffic.shots = append(t.traffic.shots, shot{class: c, due: at(12), outcome: denied})
+	t.traffic.requests = append(requests, request{class: cached, due: at(12), outcome: allowed}, request{class: uncached, due: at(12), outcome: unavailable},
+		request{class: expiring, pair: pair{expires: at(15)}, due: at(12), outcome: allowed})
+	for _, c := range []class{cachedWrongSecret, uncachedWrongSecret, unknown, revoked} {
+		t.traffic.requests = append(t.traffic.requests, request{class: c, due: at(12), outcome: denied})
 	}
 	for i := 500; i < 3000; i++ {
-		t.testbed.front.count.asks = append(t.testbed.front.count.asks, ask{at: at(float64(i) / 100)})
+		t.testbed.front.count.requests = append(t.testbed.front.count.requests, vaultRequest{at: at(float64(i) / 100)})
 	}
 	return t
 }
@@ -43,35 +43,35 @@ func TestATableShowsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	good := pair{expires: at(15)}
 	tests := []struct {
-		name  string
-		shot  shot
-		spoil func(*trial)
-		bad   []string
+		name    string
+		request request
+		spoil   func(*trial)
+		bad     []string
 	}{
-		{"nothing", shot{class: stolen, due: at(12), outcome: denied}, nil, nil},
-		{"a wrong secret unavailable", shot{class: guessed, due: at(12), outcome: unavailable}, nil, nil},
-		{"a wrong secret allowed", shot{class: stolen, due: at(12), outcome: allowed}, nil, []string{"wrong allows"}},
-		{"an unknown token allowed", shot{class: unknown, due: at(25), outcome: allowed}, nil, []string{"wrong allows"}},
-		{"a revoked one allowed", shot{class: revoked, due: at(12), outcome: allowed}, nil, []string{"wrong allows"}},
-		{"an uncached wrong secret allowed", shot{class: guessed, due: at(6), outcome: allowed}, nil, []string{"wrong allows"}},
-		{"allowed before it expires", shot{class: expiring, pair: good, due: at(14.9), outcome: allowed}, nil, nil},
-		{"allowed when it has expired", shot{class: expiring, pair: good, due: at(15), outcome: allowed}, nil, []string{"wrong allows"}},
-		{"another consumer", shot{class: fresh, due: at(8), outcome: mistaken}, nil, []string{"wrong allows"}},
-		{"a cached one unavailable", shot{class: hot, due: at(19), outcome: unavailable}, nil, []string{"cached lost"}},
-		{"a cached one told to be bad", shot{class: hot, due: at(19), outcome: denied}, nil, []string{"cached lost", "good told 401"}},
-		{"an uncached one told to be bad", shot{class: fresh, due: at(19), outcome: denied}, nil, []string{"good told 401"}},
-		{"no answer", shot{class: guessed, due: at(19), outcome: silent}, nil, []string{"no answer"}},
-		{"unavailable while it recovers", shot{class: fresh, due: at(25.5), took: 100 * time.Millisecond, outcome: unavailable}, nil, nil},
-		{"unavailable later", shot{class: fresh, due: at(26.5), outcome: unavailable}, nil, []string{"recovered after"}},
-		{"before it is measured", shot{class: unknown, due: at(4), outcome: allowed}, nil, nil},
-		{"many reads after the end", shot{class: unknown, due: at(22), outcome: denied}, func(t *trial) {
+		{"nothing", request{class: cachedWrongSecret, due: at(12), outcome: denied}, nil, nil},
+		{"a wrong secret unavailable", request{class: uncachedWrongSecret, due: at(12), outcome: unavailable}, nil, nil},
+		{"a wrong secret allowed", request{class: cachedWrongSecret, due: at(12), outcome: allowed}, nil, []string{"wrong allows"}},
+		{"an unknown token allowed", request{class: unknown, due: at(25), outcome: allowed}, nil, []string{"wrong allows"}},
+		{"a revoked one allowed", request{class: revoked, due: at(12), outcome: allowed}, nil, []string{"wrong allows"}},
+		{"an uncached wrong secret allowed", request{class: uncachedWrongSecret, due: at(6), outcome: allowed}, nil, []string{"wrong allows"}},
+		{"allowed before it expires", request{class: expiring, pair: good, due: at(14.9), outcome: allowed}, nil, nil},
+		{"allowed when it has expired", request{class: expiring, pair: good, due: at(15), outcome: allowed}, nil, []string{"wrong allows"}},
+		{"another consumer", request{class: uncached, due: at(8), outcome: wrongConsumer}, nil, []string{"wrong allows"}},
+		{"a cached one unavailable", request{class: cached, due: at(19), outcome: unavailable}, nil, []string{"cached lost"}},
+		{"a cached one told to be bad", request{class: cached, due: at(19), outcome: denied}, nil, []string{"cached lost", "good told 401"}},
+		{"an uncached one told to be bad", request{class: uncached, due: at(19), outcome: denied}, nil, []string{"good told 401"}},
+		{"no answer", request{class: uncachedWrongSecret, due: at(19), outcome: unanswered}, nil, []string{"no answer"}},
+		{"unavailable while it recovers", request{class: uncached, due: at(25.5), took: 100 * time.Millisecond, outcome: unavailable}, nil, nil},
+		{"unavailable later", request{class: uncached, due: at(26.5), outcome: unavailable}, nil, []string{"recovered after"}},
+		{"before it is measured", request{class: unknown, due: at(4), outcome: allowed}, nil, nil},
+		{"many reads after the end", request{class: unknown, due: at(22), outcome: denied}, func(t *trial) {
 			for range 150 {
-				t.testbed.front.count.asks = slices.Insert(t.testbed.front.count.asks, 1750, ask{at: at(22.5)})
+				t.testbed.front.count.requests = slices.Insert(t.testbed.front.count.requests, 1750, vaultRequest{at: at(22.5)})
 			}
 		}, []string{askedHead}},
 		{
 			"goroutines that stay",
-			shot{class: unknown, due: at(22), outcome: denied},
+			request{class: unknown, due: at(22), outcome: denied},
 			func(t *trial) { t.after.goroutines = 80 },
 			[]string{"goroutines (connections) before → after"},
 		},
@@ -79,7 +79,7 @@ func TestATableShowsWhatIsWrong(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			trial := quietTrial(test.shot)
+			trial := quietTrial(test.request)
 			if test.spoil != nil {
 				test.spoil(trial)
 			}
@@ -121,13 +121,13 @@ func TestAnAnswerIsReadAsEnvoyDoes(t *testing.T) {
 		want   outcome
 	}{
 		{"allowed", ok("alice"), nil, allowed},
-		{"another consumer", ok("bob"), nil, mistaken},
-		{"empty is allow", &authv3.CheckResponse{}, nil, mistaken},
-		{"a denial with status 0 is allow", denial(0, 401), nil, mistaken},
+		{"another consumer", ok("bob"), nil, wrongConsumer},
+		{"empty is allow", &authv3.CheckResponse{}, nil, wrongConsumer},
+		{"a denial with status 0 is allow", denial(0, 401), nil, wrongConsumer},
 		{"401", denial(16, 401), nil, denied},
 		{"503", denial(14, 503), nil, unavailable},
-		{"a failed call", nil, context.DeadlineExceeded, silent},
-		{"a failed call with an answer", ok("alice"), errors.New("failed"), silent},
+		{"a failed call", nil, context.DeadlineExceeded, unanswered},
+		{"a failed call with an answer", ok("alice"), errors.New("failed"), unanswered},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
