@@ -283,41 +283,37 @@ func (bed *clusterTestbed) tryAll(ctx context.Context, tables *clusterTables, o 
 	}
 	for _, t := range topologies() {
 		try(t.name, t.always, func() ([]cell, error) {
-			r, err := bed.measure(ctx, t, o.rounds, o.cap)
-			if err != nil {
-				return nil, err
-			}
-			r.reads = mode
-			tables.topologies = append(tables.topologies, r)
-			return r.cells(), nil
+			r, err := bed.measure(ctx, t, mode, o.rounds, o.cap)
+			return keep(&tables.topologies, r, err)
 		})
 	}
 	for _, race := range races() {
 		try(race.name, race.always, func() ([]cell, error) {
-			r, err := bed.race(ctx, race, o.rounds, o.cap)
-			if err != nil {
-				return nil, err
-			}
-			r.reads = mode
-			tables.races = append(tables.races, r)
-			return r.cells(), nil
+			r, err := bed.race(ctx, race, mode, o.rounds, o.cap)
+			return keep(&tables.races, r, err)
 		})
 	}
 	for _, f := range clusterFaults() {
 		try(f.name, f.always, func() ([]cell, error) {
-			r, err := bed.tryFault(ctx, f, o.logs)
-			if err != nil {
-				return nil, err
+			r, err := bed.tryFault(ctx, f, mode, o.logs)
+			if err == nil {
+				for _, wrong := range r.wrong {
+					fmt.Fprintf(os.Stderr, "chaos: %s: %s\n", f.name, wrong)
+				}
 			}
-			r.reads = mode
-			tables.faults = append(tables.faults, r)
-			for _, wrong := range r.wrong {
-				fmt.Fprintf(os.Stderr, "chaos: %s: %s\n", f.name, wrong)
-			}
-			return r.cells(), nil
+			return keep(&tables.faults, r, err)
 		})
 	}
 	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// keep adds a row to a table unless there is an error, and returns its cells.
+func keep[R line](table *[]R, row R, err error) ([]cell, error) {
+	if err != nil {
+		return nil, err
+	}
+	*table = append(*table, row)
+	return row.cells(), nil
 }
 
 // many does something up to n times, so many at a time, and begins none after a

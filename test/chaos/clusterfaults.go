@@ -145,7 +145,7 @@ func (g *revokedPairs) pick(i int) (pair, bool) {
 }
 
 // tryFault breaks the cluster under traffic, and revokes meanwhile.
-func (bed *clusterTestbed) tryFault(ctx context.Context, f clusterFault, logs string) (*faultRow, error) {
+func (bed *clusterTestbed) tryFault(ctx context.Context, f clusterFault, mode, logs string) (*faultRow, error) {
 	leader, err := bed.settle(ctx)
 	if err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (bed *clusterTestbed) tryFault(ctx context.Context, f clusterFault, logs st
 	ctx, watched := watch(ctx)
 	t := &traffic{checkers: []checker{all[0].grpcClient, all[1].grpcClient}}
 	flows := clusterTraffic(ctx, t, pairs[:cachedPairs], &revokedSoFar)
-	r := &faultRow{name: f.name, elects: f.elects}
+	r := &faultRow{name: f.name, reads: mode, elects: f.elects}
 	began := time.Now()
 	broken, err := bed.phases(ctx, f, r, all, pairs[cachedPairs:cachedPairs+toRevoke], &revokedSoFar, leader, standby)
 	heart, errHeart := watched()

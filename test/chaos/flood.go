@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
 	"github.com/vault-authz/vault-authz/cache"
-	"github.com/vault-authz/vault-authz/test/parts"
 )
 
 const (
@@ -58,19 +56,19 @@ func (p pace) String() string { return formatDuration(p.p50) + " / " + formatDur
 // come once more, somewhat faster than the service reads them, with Vault's part
 // taken over: Vault has a machine of its own in real life, while here it takes the
 // CPUs away from the service, which is what is measured.
-func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond float64) (floodResult, error) {
+func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond float64) (*floodResult, error) {
 	bed, err := startTestbed(ctx, dir, b, fault{defaultTTL: true})
 	if err != nil {
-		return floodResult{}, err
+		return nil, err
 	}
 	defer bed.close()
 	pairs, err := bed.writeMany(ctx, floodPairs, nil)
 	if err != nil {
-		return floodResult{}, err
+		return nil, err
 	}
 	calm, err := newTraffic(ctx, bed)
 	if err != nil {
-		return floodResult{}, err
+		return nil, err
 	}
 	defer func() { _ = calm.close() }()
 	ctx, stop := context.WithCancel(ctx)
@@ -83,11 +81,11 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 	flows.Go(func() {
 		calm.flow(ctx, cached, floodPairRate, func(i int) (pair, bool) { return pairs[i%floodPairs], true })
 	})
-	if err := calm.awaitAllowed(ctx, bed, pairs); err != nil {
-		return floodResult{}, err
+	if err := awaitAllowed(ctx, bed.service, calm.checkers[0], pairs); err != nil {
+		return nil, err
 	}
 	if err := bed.vault.Yield(); err != nil {
-		return floodResult{}, err
+		return nil, err
 	}
 
 	limits := cache.DefaultConfig()
@@ -97,29 +95,29 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 		p.secret = "wrong"
 		return p
 	}
-	d := floodResult{measured: min(perSecond, overflow*limits.MissesPerSecond)}
+	d := &floodResult{measured: min(perSecond, overflow*limits.MissesPerSecond)}
 	d.quiet.from = time.Now()
 	sleepUntil(ctx, d.quiet.from.Add(quiet))
 	d.quiet.to = time.Now()
 	if _, err := sendBurst(ctx, bed, &d.busy, d.measured, int(quiet.Seconds()*d.measured), wrong); err != nil {
-		return floodResult{}, err
+		return nil, err
 	}
 	evicted, err := bed.metric(ctx, "vault_authz_cache_evictions_total")
 	if err != nil {
-		return floodResult{}, err
+		return nil, err
 	}
 	requests, err := sendBurst(ctx, bed, &d.flood, perSecond, tokens, random)
 	if err != nil {
-		return floodResult{}, err
+		return nil, err
 	}
 	bed.front.answerWith(bed.front.withoutFlood)
 	isolated, err := sendBurst(ctx, bed, &d.isolated, d.measured, tokens/2, random)
 	if err != nil {
-		return floodResult{}, err
+		return nil, err
 	}
 	evictedAfter, err := bed.metric(ctx, "vault_authz_cache_evictions_total")
 	if err != nil {
-		return floodResult{}, err
+		return nil, err
 	}
 	stop()
 	flows.Wait()
@@ -138,24 +136,6 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 		p.p50, p.p99 = latency(calm.made(), p.from, p.to)
 	}
 	return d, nil
-}
-
-// hold waits until each pair has been allowed, and so is in the cache.
-func (t *traffic) awaitAllowed(ctx context.Context, bed *testbed, pairs []pair) error {
-	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
-	defer cancel()
-	for _, p := range pairs {
-		err := parts.Await(ctx, bed.service.Process, func(ctx context.Context) error {
-			if got := t.checkers[0].check(ctx, p); got != allowed {
-				return fmt.Errorf("a good credential is %s", got)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // storm makes so many requests at a rate, over connections of its own, and notes
@@ -209,40 +189,25 @@ func (d *floodResult) ratio(p pace) float64 { return float64(p.p99) / float64(d.
 
 func (d *floodResult) paced(p pace) cell { return cell{text: fmt.Sprintf("%s; %.2f", p, d.ratio(p))} }
 
-// lines are what came out, and whether it is as it must be.
-func (d *floodResult) lines() [][2]cell {
-	fact := func(s string) cell { return cell{text: s} }
+// lines are the results, and whether each is as it must be.
+func (d *floodResult) lines() []fact {
 	judged := d.paced(d.isolated)
 	judged.bad = d.quiet.p99 <= 0 || d.isolated.p99 <= 0 || d.ratio(d.isolated) > floodRatio
-	return [][2]cell{
-		{fact("random tokens, and how fast they came"), {fmt.Sprintf("%d, %.0f/s", d.tokens, float64(d.tokens)/d.took.Seconds()), d.tokens == 0}},
-		{fact("of these allowed"), {fmt.Sprint(d.wrongAllows), d.wrongAllows != 0}},
-		{fact("of these answered 401 / 503 / not"), {fmt.Sprintf("%d / %d / %d", d.answered.denied, d.answered.unavailable, d.answered.unanswered), d.unanswered != 0}},
-		{fact("1000 good credentials at 500/s: not allowed"), {fmt.Sprint(d.lost), d.lost != 0}},
-		{fact("good credentials evicted"), {fmt.Sprint(d.evictions), d.evictions != 0}},
-		{fact("good credentials read from Vault again"), {fmt.Sprint(d.rereads), d.rereads != 0}},
-		{fact("cached allows, p50 / p99: quiet"), fact(d.quiet.String())},
-		{fact("… beside denials from the cache; p99 ÷ quiet"), d.paced(d.busy)},
-		{fact(fmt.Sprintf("… beside a flood of %.0f/s, Vault's part taken over; p99 ÷ quiet", d.measured)), judged},
-		{fact("… beside the flood above, Vault on the same CPUs; p99 ÷ quiet"), d.paced(d.flood)},
-		{fact("reads of these from Vault, and what the limiter allows"), {fmt.Sprintf("%d of %d", d.reads, d.allowance), d.reads > d.allowance}},
-		{fact("requests to Vault in the worst second"), fact(fmt.Sprint(d.peak))},
-		{fact("longest stall of the machine"), fact(formatDuration(d.stall))},
+	return []fact{
+		{"random tokens, and how fast they came", cell{fmt.Sprintf("%d, %.0f/s", d.tokens, float64(d.tokens)/d.took.Seconds()), d.tokens == 0}},
+		{"of these allowed", cell{fmt.Sprint(d.wrongAllows), d.wrongAllows != 0}},
+		{"of these answered 401 / 503 / not", cell{fmt.Sprintf("%d / %d / %d", d.answered.denied, d.answered.unavailable, d.answered.unanswered), d.unanswered != 0}},
+		{"1000 good credentials at 500/s: not allowed", cell{fmt.Sprint(d.lost), d.lost != 0}},
+		{"good credentials evicted", cell{fmt.Sprint(d.evictions), d.evictions != 0}},
+		{"good credentials read from Vault again", cell{fmt.Sprint(d.rereads), d.rereads != 0}},
+		{"cached allows, p50 / p99: quiet", cell{text: d.quiet.String()}},
+		{"… beside denials from the cache; p99 ÷ quiet", d.paced(d.busy)},
+		{fmt.Sprintf("… beside a flood of %.0f/s, Vault's part taken over; p99 ÷ quiet", d.measured), judged},
+		{"… beside the flood above, Vault on the same CPUs; p99 ÷ quiet", d.paced(d.flood)},
+		{"reads of these from Vault, and what the limiter allows", cell{fmt.Sprintf("%d of %d", d.reads, d.allowance), d.reads > d.allowance}},
+		{"requests to Vault in the worst second", cell{text: fmt.Sprint(d.peak)}},
+		{"longest stall of the machine", cell{text: formatDuration(d.stall)}},
 	}
 }
 
-func (d *floodResult) bad() bool {
-	for _, l := range d.lines() {
-		if l[1].bad {
-			return true
-		}
-	}
-	return false
-}
-
-func (d *floodResult) print(to io.Writer) {
-	fmt.Fprint(to, "| flood | |\n|---|---|\n")
-	for _, l := range d.lines() {
-		fmt.Fprintf(to, "| %s | %s |\n", l[0], l[1])
-	}
-}
+func (d *floodResult) title() string { return "flood" }

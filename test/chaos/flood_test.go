@@ -34,8 +34,8 @@ func TestAFloodShowsWhatIsWrong(t *testing.T) {
 			even := pace{p99: time.Millisecond}
 			d := floodResult{tokens: 200, took: time.Second, quiet: even, busy: even, flood: even, isolated: even, reads: 10, allowance: 10}
 			test.spoil(&d)
-			if d.bad() != test.bad {
-				t.Errorf("bad = %t, want %t: %v", d.bad(), test.bad, d.lines())
+			if isBad(&d) != test.bad {
+				t.Errorf("bad = %t, want %t: %v", isBad(&d), test.bad, d.lines())
 			}
 		})
 	}

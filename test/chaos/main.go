@@ -100,44 +100,36 @@ func run(ctx context.Context, args []string) error {
 	return errors.Join(breakEverything(ctx, dir, b, o), runRevocations(ctx, dir, b, o), runFlood(ctx, dir, b, o))
 }
 
-// revokeLate revokes while a replica has something else to do.
+// runRevocations revokes while a replica is busy.
 func runRevocations(ctx context.Context, dir string, b binaries, o options) error {
 	if o.records == 0 {
 		return nil
 	}
-	own := filepath.Join(dir, "revocations")
-	if err := os.Mkdir(own, 0o700); err != nil {
-		return err
-	}
-	d, err := revocations(ctx, own, b, o.records, o.outages)
-	if err != nil {
-		return fmt.Errorf("revocations: %w", err)
-	}
-	fmt.Println()
-	d.print(os.Stdout)
-	if d.bad() {
-		return errors.New("revocations: not all is as it must be")
-	}
-	return nil
+	return report(dir, "revocations", func(own string) (result, error) { return revocations(ctx, own, b, o.records, o.outages) })
 }
 
-// drown floods the service, with nothing else going on.
+// runFlood floods the service. Nothing else runs at that time.
 func runFlood(ctx context.Context, dir string, b binaries, o options) error {
 	if o.flood == 0 {
 		return nil
 	}
-	own := filepath.Join(dir, "flood")
+	return report(dir, "flood", func(own string) (result, error) { return flood(ctx, own, b, o.flood, o.floodRate) })
+}
+
+// report measures something in a folder of its own and prints the result.
+func report(dir, name string, measure func(own string) (result, error)) error {
+	own := filepath.Join(dir, name)
 	if err := os.Mkdir(own, 0o700); err != nil {
 		return err
 	}
-	d, err := flood(ctx, own, b, o.flood, o.floodRate)
+	r, err := measure(own)
 	if err != nil {
-		return fmt.Errorf("flood: %w", err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	fmt.Println()
-	d.print(os.Stdout)
-	if d.bad() {
-		return errors.New("flood: not all is as it must be")
+	printResult(os.Stdout, r)
+	if isBad(r) {
+		return fmt.Errorf("%s: a result is not as it must be", name)
 	}
 	return nil
 }

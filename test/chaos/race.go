@@ -114,7 +114,7 @@ func raceHeads() []string {
 	return []string{"race, 300 ms between leader and standby", "standby reads", "wrong", "not finished"}
 }
 
-func (bed *clusterTestbed) race(ctx context.Context, race race, rounds int, while time.Duration) (*raceRow, error) {
+func (bed *clusterTestbed) race(ctx context.Context, race race, mode string, rounds int, while time.Duration) (*raceRow, error) {
 	leader, err := bed.settle(ctx)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (bed *clusterTestbed) race(ctx context.Context, race race, rounds int, whil
 		}
 	}
 	bed.slow(leader, standby)
-	r := &raceRow{name: race.name, wrong: map[string]int{}}
+	r := &raceRow{name: race.name, reads: mode, wrong: map[string]int{}}
 	repeat(ctx, rounds, 16, while, func(ctx context.Context) {
 		wrong, err := race.run(ctx, bed, all[0], all[1])
 		r.mu.Lock()

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/vault-authz/vault-authz/test/parts"
 )
 
 const (
@@ -60,42 +57,42 @@ func (l lag) cell() cell { return cell{l.String(), l.n == 0 || l.max > revocatio
 
 // revocations has a replica read so many records again, and sees so many outages
 // end, while another one revokes what it holds.
-func revocations(ctx context.Context, dir string, b binaries, records, outages int) (revocationResult, error) {
+func revocations(ctx context.Context, dir string, b binaries, records, outages int) (*revocationResult, error) {
 	s, err := startReplicaTestbed(ctx, dir, b)
 	if err != nil {
-		return revocationResult{}, err
+		return nil, err
 	}
 	defer s.close()
 	// So many can be revoked at most.
 	spare := goodPairs + 500
 	if err := s.newConsumers(ctx, 0, max(records, spare)); err != nil {
-		return revocationResult{}, err
+		return nil, err
 	}
 	pairs, err := s.newPairs(ctx, 0, spare)
 	if err != nil {
-		return revocationResult{}, err
+		return nil, err
 	}
 	v := &observer{bed: s, good: pairs[:goodPairs], spare: pairs[goodPairs:]}
 	if v.checker, err = newGRPCClient(s.watched.GRPC); err != nil {
-		return revocationResult{}, err
+		return nil, err
 	}
 	defer func() { _ = v.checker.close() }()
 	ctx, stop := context.WithCancel(ctx)
 	var flows sync.WaitGroup
 	defer flows.Wait()
 	defer stop()
-	d := revocationResult{records: max(records, spare), reloads: reloads, outages: outages}
+	d := &revocationResult{records: max(records, spare), reloads: reloads, outages: outages}
 	if err := v.awaitAllowed(ctx, v.good); err != nil {
-		return revocationResult{}, err
+		return nil, err
 	}
 	var heart heartbeat
 	flows.Go(func() { _ = heart.run(ctx) })
 	began := time.Now()
-	if err := v.reload(ctx, &d); err != nil {
-		return revocationResult{}, fmt.Errorf("a reload: %w", err)
+	if err := v.reload(ctx, d); err != nil {
+		return nil, fmt.Errorf("a reload: %w", err)
 	}
-	if err := v.revokeDuringOutages(ctx, &d); err != nil {
-		return revocationResult{}, fmt.Errorf("an outage: %w", err)
+	if err := v.revokeDuringOutages(ctx, d); err != nil {
+		return nil, fmt.Errorf("an outage: %w", err)
 	}
 	d.stall = heart.worst(began, time.Now())
 	return d, nil
@@ -108,21 +105,9 @@ type observer struct {
 	good, spare []pair
 }
 
-// hold waits until pairs are allowed.
+// awaitAllowed waits until the replica allows pairs.
 func (v *observer) awaitAllowed(ctx context.Context, pairs []pair) error {
-	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
-	defer cancel()
-	for _, p := range pairs {
-		if err := parts.Await(ctx, v.bed.watched.Process, func(ctx context.Context) error {
-			if got := v.checker.check(ctx, p); got != allowed {
-				return fmt.Errorf("a good credential is %s", got)
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return awaitAllowed(ctx, v.bed.watched, v.checker, pairs)
 }
 
 // besides asks about good pairs until what it returns is called.
@@ -265,40 +250,25 @@ func (v *observer) revokeDuringOutages(ctx context.Context, d *revocationResult)
 	return ctx.Err()
 }
 
-// lines are what came out, and whether it is as it must be.
-func (d *revocationResult) lines() [][2]cell {
-	fact := func(s string) cell { return cell{text: s} }
+// lines are the results, and whether each is as it must be.
+func (d *revocationResult) lines() []fact {
 	answered := func(t tally, lost int) cell {
 		return cell{fmt.Sprintf("%d / %d / %d / %d", t.allowed, t.unavailable, t.denied, t.unanswered), t.allowed == 0 || lost > 0}
 	}
-	return [][2]cell{
-		{fact("reloads after a replica fell behind: how many, of how many records; read after, max"), {fmt.Sprintf("%d, %d; %s", d.reloads, d.records, formatDuration(d.reading)), d.reading == 0}},
-		{fact("… revocations meanwhile: how many; held after, p50 / max"), d.reload.cell()},
-		{fact("… good credentials: allowed / 503 / said to be bad / no answer"), answered(d.beside, d.beside.denied+d.beside.unanswered)},
-		{fact("… the last 503 came after"), {formatDuration(d.closed), d.closed > d.reading+revocationLimit}},
-		{fact(fmt.Sprintf("outages of %s that end", formatDuration(outageLasts))), {fmt.Sprint(d.outages), d.outages == 0}},
-		{fact("… revocations during one: how many; held after its end, p50 / max"), d.during.cell()},
-		{fact("… revocations at its end: how many; held after, p50 / max"), d.after.cell()},
-		{fact("… good credentials: allowed / 503 / said to be bad / no answer"), answered(d.outside, d.outside.unavailable+d.outside.denied+d.outside.unanswered)},
-		{fact("longest stall of the machine"), fact(formatDuration(d.stall))},
+	return []fact{
+		{"reloads after a replica fell behind: how many, of how many records; read after, max", cell{fmt.Sprintf("%d, %d; %s", d.reloads, d.records, formatDuration(d.reading)), d.reading == 0}},
+		{"… revocations meanwhile: how many; held after, p50 / max", d.reload.cell()},
+		{"… good credentials: allowed / 503 / said to be bad / no answer", answered(d.beside, d.beside.denied+d.beside.unanswered)},
+		{"… the last 503 came after", cell{formatDuration(d.closed), d.closed > d.reading+revocationLimit}},
+		{fmt.Sprintf("outages of %s that end", formatDuration(outageLasts)), cell{fmt.Sprint(d.outages), d.outages == 0}},
+		{"… revocations during one: how many; held after its end, p50 / max", d.during.cell()},
+		{"… revocations at its end: how many; held after, p50 / max", d.after.cell()},
+		{"… good credentials: allowed / 503 / said to be bad / no answer", answered(d.outside, d.outside.unavailable+d.outside.denied+d.outside.unanswered)},
+		{"longest stall of the machine", cell{text: formatDuration(d.stall)}},
 	}
 }
 
-func (d *revocationResult) bad() bool {
-	for _, l := range d.lines() {
-		if l[1].bad {
-			return true
-		}
-	}
-	return false
-}
-
-func (d *revocationResult) print(to io.Writer) {
-	fmt.Fprint(to, "| revocations through another replica | |\n|---|---|\n")
-	for _, l := range d.lines() {
-		fmt.Fprintf(to, "| %s | %s |\n", l[0], l[1])
-	}
-}
+func (d *revocationResult) title() string { return "revocations through another replica" }
 
 // last returns when something with that in its path was asked for last.
 func (c *counter) last(part string) time.Time {

@@ -122,7 +122,11 @@ func lines[T line](rows []T) [][]cell {
 
 // printCells writes a table in Markdown.
 func printCells(to io.Writer, heads []string, rows [][]cell) {
-	fmt.Fprintf(to, "| %s |\n|%s\n", strings.Join(heads, " | "), strings.Repeat("---|", len(heads)))
+	fmt.Fprint(to, "|")
+	for _, head := range heads {
+		fmt.Fprint(to, strings.TrimRight(" "+head, " "), " |")
+	}
+	fmt.Fprintf(to, "\n|%s\n", strings.Repeat("---|", len(heads)))
 	for _, cells := range rows {
 		fmt.Fprint(to, "|")
 		for _, c := range cells {
@@ -151,3 +155,22 @@ func formatDuration(d time.Duration) string {
 	}
 	return "0"
 }
+
+// A fact is a line of a table with two columns.
+type fact struct {
+	text  string
+	value cell
+}
+
+func (f fact) cells() []cell { return []cell{{text: f.text}, f.value} }
+
+// A result is a table with two columns.
+type result interface {
+	title() string
+	lines() []fact
+}
+
+func printResult(to io.Writer, r result) { printCells(to, []string{r.title(), ""}, lines(r.lines())) }
+
+// isBad says whether any value of a result is not as it must be.
+func isBad(r result) bool { return anyBad(lines(r.lines())) }

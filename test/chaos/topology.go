@@ -102,7 +102,7 @@ func topologyHeads() []string {
 }
 
 // measure makes, uses and revokes credentials.
-func (bed *clusterTestbed) measure(ctx context.Context, t topology, rounds int, while time.Duration) (*topologyRow, error) {
+func (bed *clusterTestbed) measure(ctx context.Context, t topology, mode string, rounds int, while time.Duration) (*topologyRow, error) {
 	leader, err := bed.settle(ctx)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (bed *clusterTestbed) measure(ctx context.Context, t topology, rounds int, 
 	if t.slow {
 		bed.slow(leader, others[0])
 	}
-	r := &topologyRow{name: t.name, notAllowed: map[outcome]int{}}
+	r := &topologyRow{name: t.name, reads: mode, notAllowed: map[outcome]int{}}
 	ctx, watched := watch(ctx)
 	began := time.Now()
 	repeat(ctx, rounds, 8, while, func(ctx context.Context) { bed.round(ctx, r, all[0], all[1]) })

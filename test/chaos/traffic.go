@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -104,6 +105,29 @@ func newTraffic(ctx context.Context, bed *testbed) (*traffic, error) {
 		a.check(ctx, pair{})
 	}
 	return &traffic{checkers: checkers}, nil
+}
+
+// awaitAllowed waits until each of some pairs has been allowed, so that the
+// service has it in its cache.
+func awaitAllowed(ctx context.Context, s *parts.Service, c checker, pairs []pair) error {
+	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
+	defer cancel()
+	for _, p := range pairs {
+		if err := awaitOutcome(ctx, s, c, p, allowed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitOutcome waits until the outcome of a request with a pair is the wanted one.
+func awaitOutcome(ctx context.Context, s *parts.Service, c checker, p pair, want outcome) error {
+	return parts.Await(ctx, s.Process, func(ctx context.Context) error {
+		if got := c.check(ctx, p); got != want {
+			return fmt.Errorf("a credential is %s, want %s", got, want)
+		}
+		return nil
+	})
 }
 
 func (t *traffic) close() error {

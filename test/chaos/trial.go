@@ -242,13 +242,7 @@ func (t *trial) revokedAreGone(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, maxStale)
 	defer cancel()
 	for _, p := range t.revoked {
-		err := parts.Await(ctx, t.testbed.service.Process, func(ctx context.Context) error {
-			if got := t.traffic.checkers[0].check(ctx, p); got != denied {
-				return fmt.Errorf("a revoked credential is %s", got)
-			}
-			return nil
-		})
-		if err != nil {
+		if err := awaitOutcome(ctx, t.testbed.service, t.traffic.checkers[0], p, denied); err != nil {
 			return err
 		}
 	}
