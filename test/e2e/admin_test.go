@@ -15,8 +15,7 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// curl runs the command line client as the announcement does, and returns the
-// status with the body.
+// curl runs curl, as the announcement does, and returns the status and the body.
 func curl(ctx context.Context, args ...string) (int, []byte, error) {
 	cmd := exec.CommandContext(ctx, "curl", append([]string{"--silent", "--show-error", "--max-time", "20", "--write-out", `\n%{http_code}`}, args...)...)
 	var problem strings.Builder
@@ -30,8 +29,8 @@ func curl(ctx context.Context, args ...string) (int, []byte, error) {
 	return status, out[:at], err
 }
 
-// operate is curl for the admin API.
-func operate(t *testing.T, want int, args ...string) reply {
+// adminCurl calls the admin API with curl and expects a status.
+func adminCurl(t *testing.T, want int, args ...string) reply {
 	t.Helper()
 	status, raw, err := curl(t.Context(), args...)
 	if err != nil {
@@ -57,19 +56,19 @@ func TestTheAnnouncementsFiveSteps(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, 1)
+			s := newDeployment(t, 1)
 			s.withEnvoy(t)
 			s.walkTheFiveSteps(t, test.mount, test.kv)
 		})
 	}
 }
 
-func (s *site) walkTheFiveSteps(t *testing.T, mount, kv string) {
+func (s *deployment) walkTheFiveSteps(t *testing.T, mount, kv string) {
 	t.Helper()
 	kong := "http://" + s.replicas[0].Admin
 
-	// 1. Create a Vault Object. The version of the engine is the one field that
-	// the announcement, which is about version 1 only, does not have.
+	// 1. Create a Vault Object. The field kv is ours: the announcement knows version 1
+	// of the engine only.
 	host, port, _ := strings.Cut(s.proxy.Address(), ":")
 	token := s.managerToken(t)
 	step := []string{
@@ -81,37 +80,37 @@ func (s *site) walkTheFiveSteps(t *testing.T, mount, kv string) {
 	if kv != parts.KVv1 {
 		step = append(step, "--data", "kv="+kv)
 	}
-	vault := operate(t, 201, step...)
+	vault := adminCurl(t, 201, step...)
 	if vault.text("name") != "kong-auth" || strings.Contains(vault.raw, token) {
-		t.Errorf("the vault object is shown as %s, want it with its name and without its token", vault.raw)
+		t.Errorf("the vault object is %s, want its name and no token", vault.raw)
 	}
 
 	// 2. Create a Consumer.
-	consumer := operate(t, 201, "-X", "POST", kong+"/consumers/", "--data", "username=jane", "--data", "custom_id=jane-1")
+	consumer := adminCurl(t, 201, "-X", "POST", kong+"/consumers/", "--data", "username=jane", "--data", "custom_id=jane-1")
 
 	// 3. Create an Access/Secret Token Pair.
 	made := s.makePair(t, consumer.text("id"))
 
 	// 4. Integrating Vault objects with Vault-Auth plugins.
-	s.denied(t, "before there is a plugin", made)
-	plugin := operate(t, 201, "-X", "POST", kong+"/plugins", "--data", "name=vault-auth", "--data", "config.vault.id="+vault.text("id"))
+	s.denied(t, "before the plugin is created", made)
+	plugin := adminCurl(t, 201, "-X", "POST", kong+"/plugins", "--data", "name=vault-auth", "--data", "config.vault.id="+vault.text("id"))
 	if got := plugin.text("config.vault.id"); got != vault.text("id") {
 		t.Errorf("config.vault.id = %q, want %q", got, vault.text("id"))
 	}
 
 	// 5. Using Vault credentials.
-	s.use(t, made, consumer.text("id"))
+	s.checkUse(t, made, consumer.text("id"))
 	s.denied(t, "a wrong secret", pair{made.access, unique("wrong")})
 
 	t.Run("deleted", func(t *testing.T) {
 		p := s.makePair(t, consumer.text("id"))
-		s.use(t, p, consumer.text("id"))
-		if gone := operate(t, 204, "-X", "DELETE", kong+"/vaults/kong-auth/credentials/token/"+p.access); gone.raw != "" {
+		s.checkUse(t, p, consumer.text("id"))
+		if gone := adminCurl(t, 204, "-X", "DELETE", kong+"/vaults/kong-auth/credentials/token/"+p.access); gone.raw != "" {
 			t.Errorf("204 with a body: %q", gone.raw)
 		}
 		s.denied(t, "at once after the deletion", p)
-		operate(t, 404, kong+"/vaults/kong-auth/credentials/token/"+p.access)
-		s.use(t, made, consumer.text("id"))
+		adminCurl(t, 404, kong+"/vaults/kong-auth/credentials/token/"+p.access)
+		s.checkUse(t, made, consumer.text("id"))
 	})
 	t.Run("made in Vault", func(t *testing.T) {
 		p := pair{unique("foo"), unique("supersecretvalue")}
@@ -119,39 +118,39 @@ func (s *site) walkTheFiveSteps(t *testing.T, mount, kv string) {
 			"access_token": p.access, "secret_token": p.secret,
 			"consumer": map[string]any{"id": consumer.text("id")}, "ttl": 86400,
 		}))
-		s.use(t, p, consumer.text("id"))
-		read := operate(t, 200, kong+"/vaults/kong-auth/credentials/token/"+p.access)
+		s.checkUse(t, p, consumer.text("id"))
+		read := adminCurl(t, 200, kong+"/vaults/kong-auth/credentials/token/"+p.access)
 		if strings.Contains(read.raw, p.secret) || read.text("data.consumer.id") != consumer.text("id") {
-			t.Errorf("it is shown as %s, want its consumer and no secret", read.raw)
+			t.Errorf("the credential is %s, want its consumer and no secret", read.raw)
 		}
-		operate(t, 204, "-X", "DELETE", kong+"/vaults/kong-auth/credentials/token/"+p.access)
+		adminCurl(t, 204, "-X", "DELETE", kong+"/vaults/kong-auth/credentials/token/"+p.access)
 		s.denied(t, "at once after the deletion", p)
 	})
 	t.Run("with a ttl", func(t *testing.T) {
 		p := s.makePair(t, consumer.text("id"), "--data", "ttl=1")
-		s.use(t, p, consumer.text("id"))
+		s.checkUse(t, p, consumer.text("id"))
 		changed := pair{p.access, unique("changed")}
 		must(t, s.vault.Put(t.Context(), mount, kv, p.access, map[string]any{
 			"access_token": p.access, "secret_token": changed.secret,
 			"consumer": map[string]any{"id": consumer.text("id")}, "ttl": 1,
 		}))
 		partstest.Await(t, 5*time.Second, func(ctx context.Context) error {
-			if status, err := s.knock(ctx, p); err != nil || status != http.StatusUnauthorized {
-				return fmt.Errorf("the secret of before is still answered with %d, %w", status, err)
+			if status, err := s.requestStatus(ctx, p); err != nil || status != http.StatusUnauthorized {
+				return fmt.Errorf("the previous secret is answered with %d, %w, want 401", status, err)
 			}
 			return nil
 		})
-		s.use(t, changed, consumer.text("id"))
+		s.checkUse(t, changed, consumer.text("id"))
 	})
 }
 
-// ofTheAnnouncement is what the tokens look like there.
+// ofTheAnnouncement matches tokens as the announcement shows them.
 var ofTheAnnouncement = regexp.MustCompile(`^[A-Za-z0-9]{32}$`)
 
-// makePair is the announcement's third step.
-func (s *site) makePair(t *testing.T, consumer string, data ...string) pair {
+// makePair does the third step of the announcement.
+func (s *deployment) makePair(t *testing.T, consumer string, data ...string) pair {
 	t.Helper()
-	made := operate(t, 201, append([]string{"-X", "POST", "http://" + s.replicas[0].Admin + "/vaults/kong-auth/credentials/jane"}, data...)...)
+	made := adminCurl(t, 201, append([]string{"-X", "POST", "http://" + s.replicas[0].Admin + "/vaults/kong-auth/credentials/jane"}, data...)...)
 	p := pair{made.text("data.access_token"), made.text("data.secret_token")}
 	suite.secrets.add(p.access, p.secret)
 	if !ofTheAnnouncement.MatchString(p.access) || !ofTheAnnouncement.MatchString(p.secret) || p.access == p.secret {
@@ -163,8 +162,8 @@ func (s *site) makePair(t *testing.T, consumer string, data ...string) pair {
 	return p
 }
 
-// use is the announcement's fifth step, in both its ways.
-func (s *site) use(t *testing.T, p pair, consumer string) {
+// checkUse does the fifth step of the announcement, with the query and with headers.
+func (s *deployment) checkUse(t *testing.T, p pair, consumer string) {
 	t.Helper()
 	gateway := "http://" + s.envoy.Address(onClosed) + "/orders"
 	for name, args := range map[string][]string{
@@ -182,16 +181,16 @@ func (s *site) use(t *testing.T, p pair, consumer string) {
 	}
 }
 
-// denied expects that a pair gets nobody through, now and not a moment later.
-func (s *site) denied(t *testing.T, when string, p pair) {
+// denied expects a denial without any delay.
+func (s *deployment) denied(t *testing.T, when string, p pair) {
 	t.Helper()
-	if status, err := s.knock(t.Context(), p); err != nil || status == http.StatusOK {
+	if status, err := s.requestStatus(t.Context(), p); err != nil || status == http.StatusOK {
 		t.Errorf("%s: status = %d, %v, want a denial", when, status, err)
 	}
 }
 
-// knock is a request with a pair, and returns its status.
-func (s *site) knock(ctx context.Context, p pair) (int, error) {
+// requestStatus sends a request with a pair and returns the status.
+func (s *deployment) requestStatus(ctx context.Context, p pair) (int, error) {
 	status, _, err := curl(ctx, "http://"+s.envoy.Address(onClosed)+"/orders", "-H", "access_token: "+p.access, "-H", "secret_token: "+p.secret)
 	return status, err
 }

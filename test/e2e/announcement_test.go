@@ -7,8 +7,8 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// extraKong is the record of the announcement of Kong's plugin, section
-// "Extra-Kong Token Pairs", as it is piped into `vault write kong-auth/foo -`.
+// extraKong is the record in the section "Extra-Kong Token Pairs" of Kong's
+// announcement, which pipes it into `vault write kong-auth/foo -`.
 const extraKong = `{
 	"access_token": "foo",
 	"secret_token": "supersecretvalue",
@@ -18,15 +18,15 @@ const extraKong = `{
 	"ttl": 86400
 }`
 
-// TestATokenPairMadeOutsideOfKong walks through what the announcement shows: a
-// record made directly in Vault, used by query and by header.
+// TestATokenPairMadeOutsideOfKong writes the record of the announcement directly
+// into Vault and uses it by query and by header.
 func TestATokenPairMadeOutsideOfKong(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
 	bed.walkThroughTheAnnouncement(t, "default", "v2")
 }
 
-// TestATokenPairMadeInOpenBao is the same walk on the fork of Vault.
+// TestATokenPairMadeInOpenBao does the same on OpenBao.
 func TestATokenPairMadeInOpenBao(t *testing.T) {
 	t.Parallel()
 	partstest.Need(t, "BAO_BIN")

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestTheAuthorizationHeaderCarriesTokensWhereThePolicySaysSo: by Basic and Bearer,
-// with headers that Envoy joins and with raw ones, in both versions of HTTP.
+// TestTheAuthorizationHeaderCarriesTokensWhereThePolicySaysSo tries Basic and Bearer,
+// with headers that Envoy joins and with raw headers, in both versions of HTTP.
 func TestTheAuthorizationHeaderCarriesTokensWhereThePolicySaysSo(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -23,7 +23,7 @@ func TestTheAuthorizationHeaderCarriesTokensWhereThePolicySaysSo(t *testing.T) {
 	tests := []struct {
 		name, policy, query string
 		header              []field
-		// challenge is that of the denial, "" for an allow.
+		// challenge is the challenge of the denial, empty if the request is allowed.
 		challenge string
 	}{
 		{name: "basic", policy: "basic", header: []field{basic(p)}},

@@ -17,8 +17,8 @@ import (
 
 const form = "application/x-www-form-urlencoded"
 
-// TestTokensInABody: a body counts when it is of a known type,
-// complete and readable.
+// TestTokensInABody shows that tokens in a body count only if its type is known and
+// the body is complete and valid.
 func TestTokensInABody(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -27,7 +27,7 @@ func TestTokensInABody(t *testing.T) {
 		name, policy string
 		make         func(t *testing.T, p pair) (contentType, body string)
 		extra        []field
-		// status is that of the listeners that pass on a part of a body.
+		// status is the status on the listeners that pass on partial bodies.
 		status int
 	}{
 		{name: "urlencoded", policy: "body", make: func(_ *testing.T, p pair) (string, string) { return form, "a=1&" + p.query() }, status: 200},
@@ -95,9 +95,9 @@ func TestABodyThatEnvoyDoesNotBufferIsRefusedByEnvoy(t *testing.T) {
 	}
 }
 
-// TestABodyThatJustFillsTheBufferIsNotTakenForWhole guards the case in which
-// Envoy calls a body complete that is not: the buffer is full to the byte when
-// it asks, and the rest is still to come. A form cut there is still a form.
+// TestABodyThatJustFillsTheBufferIsNotTakenForWhole covers the case in which Envoy
+// reports an incomplete body as complete: its buffer is exactly full when it asks,
+// and the rest of the body arrives later. A truncated form is still a valid form.
 func TestABodyThatJustFillsTheBufferIsNotTakenForWhole(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -114,7 +114,7 @@ func TestABodyThatJustFillsTheBufferIsNotTakenForWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			// If it were let through, the upstream would wait for the rest.
+			// If the request were allowed, the upstream would wait for the rest.
 			must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
 			length := fmt.Sprintf("content-length: %d\r\n\r\n", bodyLimit+len(rest))
 			if f.name == "chunked" {
@@ -125,7 +125,7 @@ func TestABodyThatJustFillsTheBufferIsNotTakenForWhole(t *testing.T) {
 			must(t, err)
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
-				t.Fatalf("no answer, as if it were let through: %v", err)
+				t.Fatalf("no answer, as if the request were allowed: %v", err)
 			}
 			body, err := io.ReadAll(resp.Body)
 			_ = resp.Body.Close()

@@ -9,11 +9,11 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// A request is what a client sends, exactly as it stands here.
+// A request is what a client sends, without changes.
 type request struct {
 	// method is GET if empty.
 	method string
-	// policy has the route name a policy; host is for the others.
+	// policy selects the route that names this policy. host is used if it is empty.
 	policy, host string
 	// target is path and query.
 	target string
@@ -21,10 +21,10 @@ type request struct {
 	body   string
 }
 
-// A field is one header line. Names go out as they are over HTTP/1.1.
+// A field is one header line. Over HTTP/1.1 its name keeps its case.
 type field struct{ name, value string }
 
-// An answer is what the client gets. Echo is what reached the upstream, nil if
+// An answer is what the client receives. echo is what reached the upstream, nil if
 // nothing did.
 type answer struct {
 	status int
@@ -43,8 +43,8 @@ func protocols() []protocol {
 	return []protocol{{"HTTP/1.1", client(false)}, {"HTTP/2", client(true)}}
 }
 
-// client speaks one version of HTTP without TLS. It keeps no connections, so
-// that a test leaves none behind.
+// client returns a client for one version of HTTP, without TLS. It keeps no idle
+// connections.
 func client(http2 bool) *http.Client {
 	var p http.Protocols
 	p.SetHTTP1(!http2)
@@ -65,7 +65,7 @@ func (bed *testbed) send(t *testing.T, listener string, p protocol, r request) a
 	return a
 }
 
-// get is send over HTTP/1.1 to the listener that most tests use.
+// get sends a request over HTTP/1.1 to the listener that most tests use.
 func (bed *testbed) get(t *testing.T, r request) answer {
 	t.Helper()
 	return bed.send(t, onHeaders, protocols()[0], r)
@@ -94,8 +94,8 @@ func (p pair) headers() []field {
 
 func (p pair) query() string { return "access_token=" + p.access + "&secret_token=" + p.secret }
 
-// credential puts a record for a new pair into both mounts. changes are fields
-// of the record to add, to replace, or to leave out (nil).
+// credential writes a record for a new pair into both mounts. changes are fields of
+// the record to add, to replace, or, with nil, to omit.
 func (bed *testbed) credential(t *testing.T, consumer string, changes map[string]any) pair {
 	t.Helper()
 	p := pair{access: unique("access"), secret: unique("secret")}

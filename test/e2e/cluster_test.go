@@ -17,38 +17,38 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// What is promised on a cluster, beside [within] for a revocation.
+// The limits on a cluster, besides [revocationLimit].
 const (
-	// callLimit bounds an admin call while nothing is broken.
+	// callLimit is the limit for an admin call while nothing is broken.
 	callLimit = 1500 * time.Millisecond
-	// recoveryLimit bounds how long admin calls fail after there is a leader
-	// that can be reached.
+	// recoveryLimit is the time after which admin calls succeed once a leader can
+	// be reached.
 	recoveryLimit = 2 * time.Second
-	// slowLink is how late everything arrives on a slow link.
+	// slowLink is the delay of a slow link.
 	slowLink = 300 * time.Millisecond
 )
 
-// A clusterSite is a cluster with a replica of vault-authz for each order of the
-// nodes that a scenario asks for.
-type clusterSite struct {
-	site
+// A clusterDeployment is a cluster with replicas of vault-authz, each of which has
+// its own order of the nodes.
+type clusterDeployment struct {
+	deployment
 	dir     string
 	cluster *parts.Cluster
 	home    parts.Home
-	// leader and standbys are what the nodes were when the scenario began.
+	// leader and standbys are the roles of the nodes when the scenario began.
 	leader   *parts.Node
 	standbys []*parts.Node
 }
 
-// A scenario is something that happens on a cluster.
+// A scenario is a sequence of events on a cluster.
 type scenario struct {
 	name string
-	run  func(t *testing.T, s *clusterSite)
+	run  func(t *testing.T, s *clusterDeployment)
 }
 
-// TestTheStateHoldsOnACluster has each scenario on one cluster of three nodes
-// whose standbys answer reads, with replicas of its own. They measure, so nothing
-// runs beside them.
+// TestTheStateHoldsOnACluster runs each scenario, with replicas of its own, on one
+// cluster of three nodes whose standbys answer reads. The scenarios measure times, so
+// no test runs in parallel with them.
 func TestTheStateHoldsOnACluster(t *testing.T) {
 	partstest.Need(t, "BAO_BIN")
 	var cluster *parts.Cluster
@@ -61,7 +61,7 @@ func TestTheStateHoldsOnACluster(t *testing.T) {
 		t.Run(sc.name, func(t *testing.T) {
 			if cluster == nil {
 				var err error
-				// It outlives this scenario.
+				// The cluster outlives this scenario.
 				cluster, err = parts.StartCluster(context.Background(), parts.ClusterConfig{Binary: suite.bao, Dir: suite.dir})
 				must(t, err)
 				suite.secrets.add(cluster.RootToken)
@@ -69,17 +69,17 @@ func TestTheStateHoldsOnACluster(t *testing.T) {
 			home, err := cluster.Furnish(t.Context(), "1h")
 			must(t, err)
 			suite.secrets.add(home.SecretID)
-			s := &clusterSite{dir: t.TempDir(), cluster: cluster, home: home}
+			s := &clusterDeployment{dir: t.TempDir(), cluster: cluster, home: home}
 			t.Cleanup(func() { s.end(t) })
-			s.leader = s.leads(t)
+			s.leader = s.awaitLeader(t)
 			s.standbys = cluster.Others(s.leader)
 			sc.run(t, s)
 		})
 	}
 }
 
-// end ends the replicas and mends the cluster.
-func (s *clusterSite) end(t *testing.T) {
+// end stops the replicas and repairs the cluster.
+func (s *clusterDeployment) end(t *testing.T) {
 	t.Helper()
 	logs := map[string]string{}
 	for _, r := range s.replicas {
@@ -96,14 +96,14 @@ func (s *clusterSite) end(t *testing.T) {
 		}
 	}
 	s.cluster.Heal()
-	// The context of the test has ended by now.
+	// The context of the test has ended.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	must(t, s.cluster.Await(ctx))
 }
 
-// leads waits for a node that leads the others.
-func (s *clusterSite) leads(t *testing.T) (leader *parts.Node) {
+// awaitLeader waits until one node leads the others.
+func (s *clusterDeployment) awaitLeader(t *testing.T) (leader *parts.Node) {
 	t.Helper()
 	partstest.Await(t, 30*time.Second, func(ctx context.Context) (err error) {
 		leader, err = s.cluster.Leader(ctx)
@@ -112,15 +112,15 @@ func (s *clusterSite) leads(t *testing.T) (leader *parts.Node) {
 	return leader
 }
 
-// start starts a replica that asks a node before the others.
-func (s *clusterSite) start(t *testing.T, first *parts.Node) *replica {
+// start starts a replica that prefers a node.
+func (s *clusterDeployment) start(t *testing.T, first *parts.Node) *replica {
 	t.Helper()
 	return s.startSplit(t, first, first)
 }
 
-// startSplit starts a replica that asks one node for credentials, and one for the
-// state, before the others.
-func (s *clusterSite) startSplit(t *testing.T, first, firstOfState *parts.Node) *replica {
+// startSplit starts a replica that prefers one node for credentials and one for the
+// state.
+func (s *clusterDeployment) startSplit(t *testing.T, first, firstOfState *parts.Node) *replica {
 	t.Helper()
 	number := strconv.Itoa(len(s.replicas) + 1)
 	own := filepath.Join(s.dir, number)
@@ -132,8 +132,8 @@ func (s *clusterSite) startSplit(t *testing.T, first, firstOfState *parts.Node) 
 	return r
 }
 
-// consumer makes a consumer that all replicas know.
-func (s *clusterSite) consumer(t *testing.T, username string) {
+// consumer creates a consumer and waits until all replicas know it.
+func (s *clusterDeployment) consumer(t *testing.T, username string) {
 	t.Helper()
 	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 		got, err := s.replicas[0].do(ctx, "POST", "/consumers", "username="+username)
@@ -153,31 +153,32 @@ func (s *clusterSite) consumer(t *testing.T, username string) {
 	}
 }
 
-// pairs makes so many pairs through a replica, which all replicas then have in
+// pairs creates n pairs through a replica and waits until all replicas have them in
 // their caches.
-func (s *clusterSite) pairs(t *testing.T, n int, through *replica) []pair {
+func (s *clusterDeployment) pairs(t *testing.T, n int, through *replica) []pair {
 	t.Helper()
 	s.consumer(t, operator)
 	pairs := make([]pair, n)
 	for i := range pairs {
 		pairs[i] = s.newPair(t, through)
 		for _, r := range s.replicas {
-			r.allows(t, pairs[i])
+			r.awaitAllowed(t, pairs[i])
 		}
 	}
 	return pairs
 }
 
-// revokes revokes a pair as soon as a replica can, and returns when it had.
-func (r *replica) revokes(t *testing.T, p pair) time.Time {
+// revokeRetrying revokes a pair, repeats the call until it succeeds, and returns when
+// it succeeded.
+func (r *replica) revokeRetrying(t *testing.T, p pair) time.Time {
 	t.Helper()
 	partstest.Await(t, 20*time.Second, func(ctx context.Context) error { return r.revoke(ctx, p) })
 	return time.Now()
 }
 
-// held says for how long a replica went on to allow a pair after a moment, and
-// gives up after a while.
-func (r *replica) held(t *testing.T, p pair, since time.Time) time.Duration {
+// allowedFor returns for how long after a moment a replica still allowed a pair, at
+// most about 10 seconds.
+func (r *replica) allowedFor(t *testing.T, p pair, since time.Time) time.Duration {
 	t.Helper()
 	const patience = 10 * time.Second
 	for {
@@ -191,19 +192,19 @@ func (r *replica) held(t *testing.T, p pair, since time.Time) time.Duration {
 	}
 }
 
-// denies fails the test unless a replica denies a pair in time.
-func (r *replica) denies(t *testing.T, p pair, since time.Time) {
+// checkDenied fails the test unless a replica denies a pair within the limit.
+func (r *replica) checkDenied(t *testing.T, p pair, since time.Time) {
 	t.Helper()
-	held := r.held(t, p, since)
+	held := r.allowedFor(t, p, since)
 	t.Logf("%s denies %s after the revocation was answered", r.name, held.Round(time.Millisecond))
-	if held > within {
-		t.Errorf("%s allows %s after the revocation, want %s at most", r.name, held, within)
+	if held > revocationLimit {
+		t.Errorf("%s still allows the pair %s after the revocation, want at most %s", r.name, held, revocationLimit)
 	}
 }
 
-// uses uses a pair on all replicas all the time, until what it returns is called:
-// none of them may deny it.
-func (s *clusterSite) uses(t *testing.T, p pair) (stop func()) {
+// keepUsing uses a pair on all replicas until stop is called. A denial fails the
+// test.
+func (s *clusterDeployment) keepUsing(t *testing.T, p pair) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
@@ -226,13 +227,12 @@ func (s *clusterSite) uses(t *testing.T, p pair) (stop func()) {
 		cancel()
 		all.Wait()
 		if lost.Load() > 0 || asked.Load() < 20 {
-			t.Errorf("%d of %d requests with a pair in the cache were not allowed, want none of many", lost.Load(), asked.Load())
+			t.Errorf("%d of %d requests with a cached pair were not allowed, want 0 of at least 20", lost.Load(), asked.Load())
 		}
 	}
 }
 
-// A stopwatch keeps the longest of the calls that it does. It is safe for
-// concurrent use.
+// A stopwatch keeps the duration of the longest call. It is safe for concurrent use.
 type stopwatch struct {
 	mu  sync.Mutex
 	max time.Duration
@@ -246,14 +246,14 @@ func (w *stopwatch) time(call func()) {
 	w.max = max(w.max, time.Since(began))
 }
 
-// recovers returns how long a replica takes to make a consumer.
-func (r *replica) recovers(t *testing.T) time.Duration {
+// recoveryTime returns how long a replica takes to create a consumer.
+func (r *replica) recoveryTime(t *testing.T) time.Duration {
 	t.Helper()
 	began := time.Now()
 	name := "recovered-" + rand.Text()
 	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 		got, err := r.do(ctx, "POST", "/consumers", "username="+name)
-		// A call that may have done its work says 503, and the next one 409.
+		// A call that may have succeeded is answered with 503, and the next one with 409.
 		if err == nil && got.status != http.StatusCreated && got.status != http.StatusConflict {
 			err = fmt.Errorf("%s: status %d: %s", r.name, got.status, got.raw)
 		}

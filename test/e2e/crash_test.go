@@ -19,72 +19,73 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// A blade stands in front of Vault and cuts a replica off after a write: what the
-// replica has not written by then it never writes, like one that has crashed.
-type blade struct {
+// A crashProxy stands in front of Vault and makes a replica appear to crash after a
+// write: it drops all later requests.
+type crashProxy struct {
 	vault http.Handler
 
 	mu sync.Mutex
-	// armed: so many writes more are let through.
+	// armed says that the proxy crashes after left more writes.
 	armed bool
 	left  int
-	// lands: the write that is cut off is done, and its answer is lost.
-	lands bool
-	fell  bool
-	// done is called after each write, before it is answered, if it is set.
+	// lastIsWritten says that Vault does the write at the crash. Its answer is lost
+	// in either case.
+	lastIsWritten bool
+	crashed       bool
+	// done, if it is set, is called after each write and before its answer.
 	done func(path string)
 }
 
-func newBlade(t *testing.T, vault string) (b *blade, address string) {
+func newCrashProxy(t *testing.T, vault string) (b *crashProxy, address string) {
 	t.Helper()
 	target, err := url.Parse(vault)
 	must(t, err)
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
-	b = &blade{vault: proxy}
+	b = &crashProxy{vault: proxy}
 	srv := httptest.NewServer(b)
 	t.Cleanup(srv.Close)
 	return b, hostPort(srv.URL)
 }
 
-// arm lets so many writes through.
-func (b *blade) arm(writes int, lands bool) {
+// crashAfter makes the proxy crash after some more writes.
+func (b *crashProxy) crashAfter(writes int, lastIsWritten bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.armed, b.left, b.lands, b.fell = true, writes, lands, false
+	b.armed, b.left, b.lastIsWritten, b.crashed = true, writes, lastIsWritten, false
 }
 
-// lift lets everything through again, and says whether anything was cut off.
-func (b *blade) lift() (fell bool) {
+// restore ends the crash and says whether there was one.
+func (b *crashProxy) restore() (crashed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.armed, fell, b.fell = false, b.fell, false
-	return fell
+	b.armed, crashed, b.crashed = false, b.crashed, false
+	return crashed
 }
 
-// fate is what becomes of a request.
-func (b *blade) fate(r *http.Request) (forward, answer bool) {
+// decide says whether a request is forwarded and whether it is answered.
+func (b *crashProxy) decide(r *http.Request) (forward, answer bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.fell:
+	case b.crashed:
 		return false, false
 	case !b.armed || r.Method == http.MethodGet:
 		return true, true
 	case b.left == 0:
-		b.fell = true
-		return b.lands, false
+		b.crashed = true
+		return b.lastIsWritten, false
 	}
 	b.left--
 	return true, true
 }
 
 // ServeHTTP implements [http.Handler].
-func (b *blade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	forward, answer := b.fate(r)
+func (b *crashProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	forward, answer := b.decide(r)
 	switch {
 	case forward && answer:
-		b.vault.ServeHTTP(&held{ResponseWriter: w, first: func() { b.isDone(r) }}, r)
+		b.vault.ServeHTTP(&hookedWriter{ResponseWriter: w, first: func() { b.written(r) }}, r)
 		return
 	case forward:
 		b.vault.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
@@ -92,7 +93,7 @@ func (b *blade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-func (b *blade) isDone(r *http.Request) {
+func (b *crashProxy) written(r *http.Request) {
 	b.mu.Lock()
 	done := b.done
 	b.mu.Unlock()
@@ -101,43 +102,44 @@ func (b *blade) isDone(r *http.Request) {
 	}
 }
 
-// watch has done called after each write from now on.
-func (b *blade) watch(done func(path string)) {
+// onWrite sets the function that is called after each write.
+func (b *crashProxy) onWrite(done func(path string)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.done = done
 }
 
-// held does something before an answer begins.
-type held struct {
+// A hookedWriter calls a function before the answer begins.
+type hookedWriter struct {
 	http.ResponseWriter
 	first func()
 }
 
 // WriteHeader implements [http.ResponseWriter].
-func (h *held) WriteHeader(status int) {
+func (h *hookedWriter) WriteHeader(status int) {
 	h.first()
 	h.ResponseWriter.WriteHeader(status)
 }
 
-// A blow is an admin call that is cut off after each of its writes.
-type blow struct {
+// An interruptedCall is an admin call during which the replica crashes, once after
+// each of its writes.
+type interruptedCall struct {
 	name string
-	// prepare makes what the call is about.
+	// prepare creates the entity that the call changes.
 	prepare      func(t *testing.T, r *replica, id string)
 	method, path string
 	form         string
-	// done are the statuses of the call, made again after the crash: it takes
-	// effect, or has.
+	// done are the expected statuses when the call is repeated after the crash: it
+	// takes effect then, or took effect before.
 	done []int
-	// names are names that must be neither blocked nor doubled afterwards.
-	names func(t *testing.T, s *site, id string)
+	// names checks the names that must be neither blocked nor given twice afterwards.
+	names func(t *testing.T, s *deployment, id string)
 }
 
-// vaultOfV2 is a vault object on the mount of version 2.
+// vaultOfV2 is the vault object on the mount of version 2.
 const vaultOfV2 = "tokens-v2"
 
-func blows() []blow {
+func interruptedCalls() []interruptedCall {
 	consumer := func(t *testing.T, r *replica, id string) {
 		t.Helper()
 		r.admin(t, 201, "POST", "/consumers", "username="+id, "custom_id=c-"+id)
@@ -146,29 +148,29 @@ func blows() []blow {
 		t.Helper()
 		r.admin(t, 201, "POST", "/vault-auth/"+vaultName+"/credentials/"+operator, "access_token="+id)
 	}
-	usernames := func(t *testing.T, s *site, id string) {
+	usernames := func(t *testing.T, s *deployment, id string) {
 		t.Helper()
 		for _, form := range []string{"username=" + id, "username=new-" + id, "custom_id=c-" + id} {
-			s.oneHas(t, "/consumers", form)
+			s.checkTaken(t, "/consumers", form)
 		}
 	}
-	access := func(vault string) func(t *testing.T, s *site, id string) {
-		return func(t *testing.T, s *site, id string) { t.Helper(); s.oneHasPair(t, vault, id) }
+	access := func(vault string) func(t *testing.T, s *deployment, id string) {
+		return func(t *testing.T, s *deployment, id string) { t.Helper(); s.checkPairTaken(t, vault, id) }
 	}
 	none := func(*testing.T, *replica, string) {}
 	token := "/vault-auth/" + vaultName + "/credentials/token/ID"
-	return []blow{
+	return []interruptedCall{
 		{"create a consumer", none, "POST", "/consumers", "username=ID&custom_id=c-ID", []int{201, 409}, usernames},
 		{"put a consumer", none, "PUT", "/consumers/ID", "custom_id=c-ID", []int{200}, usernames},
 		{"rename a consumer", consumer, "PATCH", "/consumers/ID", "username=new-ID", []int{200, 404}, usernames},
 		{"delete a consumer", consumer, "DELETE", "/consumers/ID", "", []int{204}, usernames},
-		{"add a group", consumer, "POST", "/consumers/ID/acls", "group=g", []int{201, 409}, func(t *testing.T, s *site, id string) {
+		{"add a group", consumer, "POST", "/consumers/ID/acls", "group=g", []int{201, 409}, func(t *testing.T, s *deployment, id string) {
 			t.Helper()
-			s.oneHas(t, "/consumers/"+id+"/acls", "group=g")
+			s.checkTaken(t, "/consumers/"+id+"/acls", "group=g")
 		}},
-		{"create a policy", none, "POST", "/policies", "name=ID&vault.name=" + vaultName + "&hosts=ID.test", []int{201, 409}, func(t *testing.T, s *site, id string) {
+		{"create a policy", none, "POST", "/policies", "name=ID&vault.name=" + vaultName + "&hosts=ID.test", []int{201, 409}, func(t *testing.T, s *deployment, id string) {
 			t.Helper()
-			s.oneHas(t, "/policies", "name="+id, "vault.name="+vaultName, "hosts="+id+".test")
+			s.checkTaken(t, "/policies", "name="+id, "vault.name="+vaultName, "hosts="+id+".test")
 		}},
 		{"create a pair, v1", none, "POST", "/vault-auth/" + vaultName + "/credentials/" + operator, "access_token=ID&secret_token=of-ID", []int{201}, access(vaultName)},
 		{"create a pair, v2", none, "POST", "/vault-auth/" + vaultOfV2 + "/credentials/" + operator, "access_token=ID&secret_token=of-ID", []int{201}, access(vaultOfV2)},
@@ -177,8 +179,8 @@ func blows() []blow {
 	}
 }
 
-// call makes the call of a blow.
-func (r *replica) call(ctx context.Context, b blow, id string) (reply, error) {
+// call makes the call of an interruptedCall.
+func (r *replica) call(ctx context.Context, b interruptedCall, id string) (reply, error) {
 	var form []string
 	if b.form != "" {
 		form = strings.Split(strings.ReplaceAll(b.form, "ID", id), "&")
@@ -186,79 +188,79 @@ func (r *replica) call(ctx context.Context, b blow, id string) (reply, error) {
 	return r.do(ctx, b.method, strings.ReplaceAll(b.path, "ID", id), form...)
 }
 
-// A wreck is what a call was about that was cut off.
-type wreck struct {
-	blow
+// A crash is an interrupted call with the entity that it was about.
+type crash struct {
+	interruptedCall
 	id, when string
 }
 
-// maxStalls is how many calls may be unavailable that nobody cut off.
+// maxStalls is how many calls may be answered with 503 without a crash.
 const maxStalls = 3
 
-// TestNoCrashBlocksOrDoublesAName cuts admin calls off after each single write,
-// on a real Vault, with the last one done and not.
+// TestNoCrashBlocksOrDoublesAName lets replicas crash after each write of each admin
+// call, on a real Vault, with the last write done and not done.
 func TestNoCrashBlocksOrDoublesAName(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 1)
+	s := newDeployment(t, 1)
 	r := s.replicas[0]
-	blade, address := newBlade(t, s.vault.Address)
+	proxy, address := newCrashProxy(t, s.vault.Address)
 	s.proxy.SetTarget(address)
-	s.furnish(t, mountV1, parts.KVv1)
-	s.furnishV2(t)
+	s.createEntities(t, mountV1, parts.KVv1)
+	s.createVaultV2(t)
 	r.admin(t, 201, "POST", "/consumers", "username=another")
 
-	var wrecks []wreck
+	var crashes []crash
 	stalls := 0
-	for i, b := range blows() {
-		for _, lands := range []bool{false, true} {
+	for i, b := range interruptedCalls() {
+		for _, lastIsWritten := range []bool{false, true} {
 			for writes := 0; ; writes++ {
-				// Its id tells in every message which one it was.
-				w := wreck{b, fmt.Sprintf("blow-%d-after-%d-done-%t-%d", i, writes, lands, stalls), fmt.Sprintf("%s, cut off after %d writes, the next one done: %t", b.name, writes, lands)}
+				// The id identifies the call in every message.
+				w := crash{b, fmt.Sprintf("call-%d-after-%d-done-%t-%d", i, writes, lastIsWritten, stalls), fmt.Sprintf("%s, crash after %d writes, the next one done: %t", b.name, writes, lastIsWritten)}
 				b.prepare(t, r, w.id)
-				blade.arm(writes, lands)
+				proxy.crashAfter(writes, lastIsWritten)
 				got, err := r.call(t.Context(), b, w.id)
-				fell := blade.lift()
+				crashed := proxy.restore()
 				if err != nil || got.status >= 500 && (got.status != http.StatusServiceUnavailable || got.text("message") == "") || got.status == http.StatusConflict {
 					t.Fatalf("%s: status = %d, %v, want success or a 503 with a message; body %s", w.when, got.status, err, got.raw)
 				}
-				if !fell && got.status == http.StatusServiceUnavailable && stalls < maxStalls {
-					// On a busy machine the server itself may be too slow for one.
+				if !crashed && got.status == http.StatusServiceUnavailable && stalls < maxStalls {
+					// On a busy machine the server itself may be too slow.
 					stalls++
 					writes--
-					wrecks = append(wrecks, w)
+					crashes = append(crashes, w)
 					continue
 				}
-				if !fell {
+				if !crashed {
 					if got.status >= 300 || writes == 0 {
-						t.Errorf("%s: status = %d after all %d writes, want success after more; body %s", b.name, got.status, writes, got.raw)
+						t.Errorf("%s: status = %d after all %d writes, want success after at least one; body %s", b.name, got.status, writes, got.raw)
 					}
 					break
 				}
-				wrecks = append(wrecks, w)
+				crashes = append(crashes, w)
 			}
 		}
 	}
-	t.Logf("%d calls were cut off", len(wrecks))
+	t.Logf("%d calls were interrupted by a crash", len(crashes))
 
-	// A name may be blocked for as long as the call may be under way.
+	// A name may be blocked while its call may still be in flight.
 	time.Sleep(10 * time.Second)
-	// Half of them are tried again, of the others the names are taken at once.
-	together(len(wrecks), 16, func(i int) {
-		w := wrecks[i]
+	// Half of the calls are repeated. The names of the others are taken at once.
+	parallel(len(crashes), 16, func(i int) {
+		w := crashes[i]
 		if i%2 == 0 {
-			got, err := patiently(t.Context(), func() (reply, error) { return r.call(t.Context(), w.blow, w.id) })
+			got, err := retryUnavailable(t.Context(), func() (reply, error) { return r.call(t.Context(), w.interruptedCall, w.id) })
 			if err != nil || !slices.Contains(w.done, got.status) {
-				t.Errorf("%s, and tried again: status = %d, %v, want one of %v; body %s", w.when, got.status, err, w.done, got.raw)
+				t.Errorf("%s, repeated: status = %d, %v, want one of %v; body %s", w.when, got.status, err, w.done, got.raw)
 			}
 		}
 		w.names(t, s, w.id)
 	})
-	s.noNameTwice(t)
+	s.checkNamesUnique(t)
 }
 
-// furnishV2 makes a vault object on the mount of version 2, and waits until all
-// replicas have it.
-func (s *site) furnishV2(t *testing.T) {
+// createVaultV2 creates a vault object on the mount of version 2 and waits until all
+// replicas know it.
+func (s *deployment) createVaultV2(t *testing.T) {
 	t.Helper()
 	s.replicas[0].admin(t, 201, "POST", "/vault-auth", s.vaultForm(t, vaultOfV2, mountV2, parts.KVv2)...)
 	for _, r := range s.replicas {
@@ -272,10 +274,9 @@ func (s *site) furnishV2(t *testing.T) {
 	}
 }
 
-// patiently makes a call again for as long as the answer is that Vault did not
-// answer in time, as the Retry-After of such an answer asks: with all of these
-// calls at once, it may not.
-func patiently(ctx context.Context, call func() (reply, error)) (reply, error) {
+// retryUnavailable repeats a call while it is answered with 503, as Retry-After asks.
+// With many calls at once, Vault may be too slow.
+func retryUnavailable(ctx context.Context, call func() (reply, error)) (reply, error) {
 	for end := time.Now().Add(20 * time.Second); ; {
 		got, err := call()
 		if err != nil || got.status != http.StatusServiceUnavailable || time.Now().After(end) {
@@ -289,30 +290,32 @@ func patiently(ctx context.Context, call func() (reply, error)) (reply, error) {
 	}
 }
 
-// oneHas makes an entity, twice: then one has its name, whoever had it before.
-func (s *site) oneHas(t *testing.T, path string, form ...string) {
+// checkTaken creates an entity twice. The second call must be refused, the first one
+// may be.
+func (s *deployment) checkTaken(t *testing.T, path string, form ...string) {
 	t.Helper()
 	r := s.replicas[0]
 	for i := range 2 {
-		got, err := patiently(t.Context(), func() (reply, error) { return r.do(t.Context(), "POST", path, form...) })
+		got, err := retryUnavailable(t.Context(), func() (reply, error) { return r.do(t.Context(), "POST", path, form...) })
 		switch {
 		case err != nil:
 			t.Error(err)
 		case got.status == http.StatusConflict, got.status == http.StatusCreated && i == 0:
-		// A consumer that is gone has no groups.
+		// A consumer that was deleted has no groups.
 		case got.status == http.StatusNotFound && strings.HasSuffix(path, "/acls"):
 		default:
-			t.Errorf("POST %s %q: status = %d, want 201 once and 409 then; body %s", path, form, got.status, got.raw)
+			t.Errorf("POST %s %q: status = %d, want 201 and then 409; body %s", path, form, got.status, got.raw)
 		}
 	}
 }
 
-// oneHasPair makes a pair for another consumer, which is refused if there is one.
-func (s *site) oneHasPair(t *testing.T, vault, access string) {
+// checkPairTaken creates a pair for another consumer, which must be refused if the
+// access token exists.
+func (s *deployment) checkPairTaken(t *testing.T, vault, access string) {
 	t.Helper()
 	r := s.replicas[0]
 	credentials := "/vault-auth/" + vault + "/credentials"
-	before, err := patiently(t.Context(), func() (reply, error) { return r.do(t.Context(), "GET", credentials+"/token/"+access) })
+	before, err := retryUnavailable(t.Context(), func() (reply, error) { return r.do(t.Context(), "GET", credentials+"/token/"+access) })
 	if err != nil {
 		t.Error(err)
 		return
@@ -322,22 +325,22 @@ func (s *site) oneHasPair(t *testing.T, vault, access string) {
 		want = http.StatusConflict
 	}
 	first := true
-	got, err := patiently(t.Context(), func() (reply, error) {
+	got, err := retryUnavailable(t.Context(), func() (reply, error) {
 		got, err := r.do(t.Context(), "POST", credentials+"/another", "access_token="+access)
 		if !first && got.status == http.StatusConflict {
-			// What was answered with 503 had been done.
+			// The call that was answered with 503 had created it.
 			got.status = want
 		}
 		first = false
 		return got, err
 	})
 	if err != nil || got.status != want {
-		t.Errorf("POST of %s, which was answered with %d before: status = %d, %v, want %d; body %s", access, before.status, got.status, err, want, got.raw)
+		t.Errorf("POST of %s, for which GET answered %d before: status = %d, %v, want %d; body %s", access, before.status, got.status, err, want, got.raw)
 	}
 }
 
-// noNameTwice goes through all entities.
-func (s *site) noNameTwice(t *testing.T) {
+// checkNamesUnique compares the names of all entities.
+func (s *deployment) checkNamesUnique(t *testing.T) {
 	t.Helper()
 	for path, fields := range map[string][]string{"/consumers": {"username", "custom_id"}, "/policies": {"name"}} {
 		counts := map[string]int{}
@@ -350,29 +353,29 @@ func (s *site) noNameTwice(t *testing.T) {
 		}
 		for name, n := range counts {
 			if n != 1 {
-				t.Errorf("%s: there are %d of %s, want one", path, n, name)
+				t.Errorf("%s: %d entities have the %s, want 1", path, n, name)
 			}
 		}
 	}
 }
 
-// TestAReplicaThatWasStoppedWithAHoldDoesNotWrite stops a replica when it has announced
-// a change of a pair, on KV v1, has the pair deleted through the other one, and lets the
-// first one go on.
-func TestAReplicaThatWasStoppedWithAHoldDoesNotWrite(t *testing.T) {
+// TestAReplicaThatIsStoppedDuringARotationDoesNotUndoADeletion stops a replica after it
+// has announced a rotation on KV v1, deletes the pair through the other replica, and lets
+// the first one continue.
+func TestAReplicaThatIsStoppedDuringARotationDoesNotUndoADeletion(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 2)
-	blade, address := newBlade(t, s.vault.Address)
+	s := newDeployment(t, 2)
+	proxy, address := newCrashProxy(t, s.vault.Address)
 	s.proxy.SetTarget(address)
-	s.furnish(t, mountV1, parts.KVv1)
+	s.createEntities(t, mountV1, parts.KVv1)
 	stopped, other := s.replicas[0], s.replicas[1]
 	const token = "/vault-auth/" + vaultName + "/credentials/token/stopped"
 	stopped.admin(t, 201, "POST", "/vault-auth/"+vaultName+"/credentials/"+operator, "access_token=stopped")
-	time.Sleep(time.Second) // until the log says that this is done
+	time.Sleep(time.Second) // until the log has the end of this change
 
 	var writes atomic.Int32
 	reached := make(chan struct{})
-	blade.watch(func(path string) {
+	proxy.onWrite(func(path string) {
 		if strings.Contains(path, "/data/log/") && writes.Add(1) == 1 {
 			if err := stopped.Signal(syscall.SIGSTOP); err != nil {
 				t.Error(err)

@@ -14,43 +14,42 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// A decisionCase is a request with what becomes of it.
+// A decisionCase is a request with its expected decision.
 type decisionCase struct {
 	name string
-	// policy is named by the route, unless it is unnamed. Empty stands for
-	// "default" and "v2": those cases run on both versions of KV.
+	// policy is the policy that the route names, or unnamed. Empty means "default"
+	// and "v2": the case runs on both versions of KV.
 	policy, host string
-	// make prepares Vault and returns the request, but for its path.
+	// make prepares Vault and returns the request without its path.
 	make   func(t *testing.T, bed *testbed) request
 	reason authz.Reason
-	// allowed are the identity headers that the upstream gets, nil if the
+	// allowed are the identity headers that the upstream receives, nil if the
 	// request is denied.
 	allowed map[string]string
 }
 
-// unnamed is for the cases whose route names no policy.
+// unnamed is for requests whose route names no policy.
 const unnamed = "-"
 
-// asAlice are the identity headers of alice but for the credential's.
+// asAlice returns the identity headers of alice, without the credential's.
 func asAlice() map[string]string {
 	return map[string]string{
 		"x-consumer-id": aliceID, "x-consumer-custom-id": "c-1", "x-consumer-username": "alice", "x-consumer-groups": "gold, eu",
 	}
 }
 
-// asNobody are the identity headers of a request that nobody vouches for.
-func asNobody() map[string]string { return map[string]string{} }
+// noIdentity is for requests that are allowed without an identity.
+func noIdentity() map[string]string { return map[string]string{} }
 
-// record presents the pair of a record with these changes.
+// record returns a request with the pair of a new record with these changes.
 func record(consumer string, changes map[string]any) func(*testing.T, *testbed) request {
 	return func(t *testing.T, bed *testbed) request {
-		t.Helper()
 		t.Helper()
 		return request{header: bed.credential(t, consumer, changes).headers()}
 	}
 }
 
-// plain sends header lines that need no record.
+// plain returns a request with header lines that need no record.
 func plain(header ...field) func(*testing.T, *testbed) request {
 	return func(*testing.T, *testbed) request { return request{header: header} }
 }
@@ -156,13 +155,13 @@ func decisionCases() []decisionCase {
 			"x-consumer-id": aliceID, "x-consumer-custom-id": "c-1", "x-consumer-username": "alice",
 		}},
 
-		{name: "a preflight", policy: "preflight", make: options(preflight...), reason: authz.ReasonPreflight, allowed: asNobody()},
+		{name: "a preflight", policy: "preflight", make: options(preflight...), reason: authz.ReasonPreflight, allowed: noIdentity()},
 		{name: "OPTIONS that is no preflight", policy: "preflight", make: options(), reason: authz.ReasonMissingToken},
-		{name: "any OPTIONS where that counts", policy: "preflight-any", make: options(), reason: authz.ReasonPreflight, allowed: asNobody()},
+		{name: "any OPTIONS where that counts", policy: "preflight-any", make: options(), reason: authz.ReasonPreflight, allowed: noIdentity()},
 		{name: "a preflight where it is authenticated", make: options(preflight...), reason: authz.ReasonMissingToken},
 
-		{name: "shadow, without tokens", policy: "shadow", make: plain(), reason: authz.ReasonMissingToken, allowed: asNobody()},
-		{name: "shadow, with a good pair", policy: "shadow", make: record(aliceID, nil), reason: authz.ReasonAuthenticated, allowed: asNobody()},
+		{name: "shadow, without tokens", policy: "shadow", make: plain(), reason: authz.ReasonMissingToken, allowed: noIdentity()},
+		{name: "shadow, with a good pair", policy: "shadow", make: record(aliceID, nil), reason: authz.ReasonAuthenticated, allowed: noIdentity()},
 
 		{name: "a policy that is not configured", policy: unconfiguredPolicy, make: record(aliceID, nil), reason: authz.ReasonNoPolicy},
 		{name: "a policy with an empty name", policy: unnamed, host: parts.PolicyHost(""), make: record(aliceID, nil), reason: authz.ReasonNoPolicy},
@@ -177,10 +176,9 @@ func decisionCases() []decisionCase {
 	}
 }
 
-// rotated presents the secret that was good until a time.
+// rotated returns a request with the previous secret, which is valid until a time.
 func rotated(until int64) func(*testing.T, *testbed) request {
 	return func(t *testing.T, bed *testbed) request {
-		t.Helper()
 		t.Helper()
 		previous := unique("previous")
 		p := bed.credential(t, aliceID, map[string]any{"previous_secret_token": previous, "previous_expires_at": until})
@@ -189,15 +187,16 @@ func rotated(until int64) func(*testing.T, *testbed) request {
 	}
 }
 
-// notHere are the reasons without a case in the table above.
-var notHere = map[authz.Reason]string{
-	authz.ReasonUnset:            "the zero value: no request leads there",
+// coveredElsewhere are the reasons without a case in the table, and where they are
+// tested.
+var coveredElsewhere = map[authz.Reason]string{
+	authz.ReasonUnset:            "the zero value: no request leads to it",
 	authz.ReasonNotHTTP:          "TestAConnectionThatIsNotHTTPIsDenied",
 	authz.ReasonUnavailable:      "TestAVaultThatCannotAnswerStaysClosed",
-	authz.ReasonCanceled:         "TestAClientThatGoesAwayIsNotLetThrough",
+	authz.ReasonCanceled:         "TestAClientThatDisconnectsIsDenied",
 	authz.ReasonAmbiguousPolicy:  "refused when the configuration is read, and by the admin API",
 	authz.ReasonAnonymousMissing: "refused when the configuration is read",
-	authz.ReasonInternal:         "a defect: no request is known to lead there",
+	authz.ReasonInternal:         "a defect: no request is known to lead to it",
 }
 
 func TestEveryReasonHasARequestThatLeadsToIt(t *testing.T) {
@@ -207,14 +206,14 @@ func TestEveryReasonHasARequestThatLeadsToIt(t *testing.T) {
 		covered[c.reason] = true
 	}
 	for _, r := range authz.Reasons() {
-		if covered[r] == (notHere[r] != "") {
-			t.Errorf("%s: in the table: %t, elsewhere: %q", r, covered[r], notHere[r])
+		if covered[r] == (coveredElsewhere[r] != "") {
+			t.Errorf("%s: in the table: %t, elsewhere: %q", r, covered[r], coveredElsewhere[r])
 		}
 	}
 }
 
-// TestARequestIsDecidedByItsTokenPair runs every case over HTTP/1.1 and HTTP/2,
-// with headers as a map and raw, on KV version 1 and 2.
+// TestARequestIsDecidedByItsTokenPair runs every case over HTTP/1.1 and HTTP/2, with
+// headers as a map and raw, on KV versions 1 and 2.
 func TestARequestIsDecidedByItsTokenPair(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -283,13 +282,13 @@ func (c *decisionCase) checkDenial(t *testing.T, where string, a answer) {
 func (c *decisionCase) checkAllowed(t *testing.T, where string, a answer) {
 	t.Helper()
 	if a.echo == nil {
-		t.Fatalf("%s: status = %d, body %s, want it let through", where, a.status, a.body)
+		t.Fatalf("%s: status = %d, body %s, want it allowed", where, a.status, a.body)
 	}
 	for _, name := range identityNames {
 		got, want := a.echo.Headers[name], c.allowed[name]
 		switch {
 		case name == "x-credential-identifier":
-			// The access token, of which each request has its own.
+			// The access token differs from request to request.
 			if authenticated := c.reason == authz.ReasonAuthenticated && len(c.allowed) > 0; (len(got) == 1) != authenticated {
 				t.Errorf("%s: %s = %q, want one: %t", where, name, got, authenticated)
 			}
@@ -299,8 +298,8 @@ func (c *decisionCase) checkAllowed(t *testing.T, where string, a answer) {
 	}
 }
 
-// accessLine is one line of Envoy's access log, with what the service put into
-// the dynamic metadata.
+// accessLine is a line of Envoy's access log, with the dynamic metadata of
+// vault-authz.
 type accessLine struct {
 	Path     string `json:"path"`
 	Decision string `json:"decision"`
@@ -308,7 +307,7 @@ type accessLine struct {
 	Policy   string `json:"policy"`
 }
 
-// metadata returns what Envoy logged last about a request for a path.
+// metadata returns the last line in the access log for a path.
 func (bed *testbed) metadata(path string) (found accessLine) {
 	for line := range strings.SplitSeq(bed.envoy.Log(), "\n") {
 		if !strings.Contains(line, path) {
@@ -322,13 +321,12 @@ func (bed *testbed) metadata(path string) (found accessLine) {
 	return found
 }
 
-// TestAPolicyIsChosenByHostAndPath is for gateways whose routes cannot name a
-// policy.
+// TestAPolicyIsChosenByHostAndPath covers gateways whose routes cannot name a policy.
 func TestAPolicyIsChosenByHostAndPath(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
 	p := bed.credential(t, aliceID, nil)
-	// The policy for /orders allows a group that nobody is in.
+	// The policy for /orders allows only a group without members.
 	tests := []struct {
 		name, host, target string
 		status             int
@@ -369,8 +367,8 @@ func TestAPolicyIsChosenByHostAndPath(t *testing.T) {
 	}
 }
 
-// TestUnknownWrongExpiredAndDisabledLookAlike guards against an oracle: who
-// guesses must not learn which access tokens exist.
+// TestUnknownWrongExpiredAndDisabledLookAlike shows that an attacker who guesses cannot
+// learn which access tokens exist.
 func TestUnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -407,8 +405,8 @@ func TestUnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
 	}
 }
 
-// TestEachReasonIsLogged reads the decision log, which has a bound of its own
-// on denials a second: once for each reason, the matrix above is too much.
+// TestEachReasonIsLogged sends one request for each reason: the decision log limits the
+// denials in a second, so the whole table would exceed it.
 func TestEachReasonIsLogged(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -426,7 +424,7 @@ func TestEachReasonIsLogged(t *testing.T) {
 			sent, _, _ := strings.Cut(r.target, "?")
 			var line parts.DecisionLine
 			partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
-				// Sent again if the line fell to the bound.
+				// Repeated in case the limit suppressed the line.
 				if _, err := bed.try(ctx, onHeaders, protocols()[0], r); err != nil {
 					return err
 				}
@@ -452,14 +450,14 @@ func TestEachReasonIsLogged(t *testing.T) {
 	}
 }
 
-// TestAConnectionThatIsNotHTTPIsDenied asks through Envoy's network filter,
-// whose check has no HTTP attributes.
+// TestAConnectionThatIsNotHTTPIsDenied uses Envoy's network filter, whose checks have no
+// HTTP attributes.
 func TestAConnectionThatIsNotHTTPIsDenied(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
 	a, err := bed.try(t.Context(), onTCP, protocols()[0], request{target: "/not-http", header: bed.credential(t, aliceID, nil).headers()})
 	if err == nil {
-		t.Fatalf("the connection was let through: %+v", a)
+		t.Fatalf("the connection was allowed: %+v", a)
 	}
 	if n := bed.upstream.Reached("/not-http"); n != 0 {
 		t.Errorf("the upstream saw %d requests", n)
@@ -467,14 +465,14 @@ func TestAConnectionThatIsNotHTTPIsDenied(t *testing.T) {
 	partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
 		n, err := bed.envoy.Counter(ctx, "ext_authz.tcp.denied")
 		if err == nil && n == 0 {
-			err = fmt.Errorf("no denial is counted")
+			err = fmt.Errorf("Envoy has counted no denial")
 		}
 		return err
 	})
 }
 
-// TestEnvoyCountsADenialAsADenial guards against denying by an error, which
-// failure_mode_allow would turn into letting through.
+// TestEnvoyCountsADenialAsADenial shows that no denial is an error, which
+// failure_mode_allow would turn into an allow.
 func TestEnvoyCountsADenialAsADenial(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)

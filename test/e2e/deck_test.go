@@ -8,13 +8,13 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// decK's exchanges with a service that keeps what it makes in a real Vault, and with the
-// one in memory that people try it on.
+// TestDecKDumpsDiffsSyncsAndResets replays the calls of decK against a replica with a real
+// Vault and against `vault-authz dev`.
 func TestDecKDumpsDiffsSyncsAndResets(t *testing.T) {
 	t.Parallel()
 	t.Run("serve", func(t *testing.T) {
 		t.Parallel()
-		s := newSite(t, 1)
+		s := newDeployment(t, 1)
 		base := "http://" + s.replicas[0].Admin
 		deck.Replay(t, http.DefaultTransport, base, deck.Consumers)
 		deck.Replay(t, http.DefaultTransport, base, deck.Plugin)

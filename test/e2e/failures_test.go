@@ -19,17 +19,18 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// The listeners of the testbeds that break: without and with failure_mode_allow.
+// The listeners of the tests that break something: without and with
+// failure_mode_allow.
 const (
 	onClosed = "closed"
 	onOpen   = "open"
 )
 
-// reloadLimit is how long the service may take to notice that Vault is back.
+// reloadLimit is how long vault-authz may take to notice that Vault answers again.
 const reloadLimit = 30 * time.Second
 
-// fragileSetup is for tests that break things. Vault has 300 ms to answer and
-// the service a second, so that it is the service that answers.
+// fragileSetup is for tests that break something. Vault has 300 ms to answer and
+// vault-authz a second, so that vault-authz answers before Envoy gives up.
 func fragileSetup() setup {
 	return setup{
 		durable: true,
@@ -54,10 +55,9 @@ policies:
 	}
 }
 
-// TestAVaultThatCannotAnswerStaysClosed: whatever is
-// the matter with Vault, a request that needs it is denied with 503, also where
-// Envoy is told to let through what fails; and all is well again without a
-// restart once Vault is.
+// TestAVaultThatCannotAnswerStaysClosed shows that a request which needs Vault is denied
+// with 503 while Vault cannot answer, even with failure_mode_allow, and that requests are
+// allowed again, without a restart, once Vault answers.
 func TestAVaultThatCannotAnswerStaysClosed(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -89,7 +89,7 @@ func TestAVaultThatCannotAnswerStaysClosed(t *testing.T) {
 			func(_ *testing.T, bed *testbed) { bed.proxy.SetReset(false) },
 		},
 		{
-			"our token revoked", func(t *testing.T, bed *testbed) {
+			"token of vault-authz revoked", func(t *testing.T, bed *testbed) {
 				t.Helper()
 				must(t, bed.vault.Revoke(t.Context(), bed.readerToken(t)))
 			},
@@ -147,13 +147,14 @@ func TestAVaultThatCannotAnswerStaysClosed(t *testing.T) {
 			})
 			wrong()
 			if n := bed.upstream.Reached("/attack"); n != 0 {
-				t.Errorf("%d requests with a wrong secret reached the upstream meanwhile", n)
+				t.Errorf("%d requests with a wrong secret reached the upstream", n)
 			}
 		})
 	}
 }
 
-// staysClosed sends requests that need Vault by every way, and expects 503.
+// staysClosed sends requests that need Vault, on all listeners and protocols, and expects
+// 503.
 func (bed *testbed) staysClosed(t *testing.T, fresh []pair) {
 	t.Helper()
 	next := func() []field {
@@ -181,17 +182,16 @@ func (bed *testbed) staysClosed(t *testing.T, fresh []pair) {
 	}
 	logged := bed.service.Decisions("/closed")
 	if len(logged) == 0 {
-		t.Error("no decision is logged")
+		t.Error("the log has no decision")
 	}
 	for _, d := range logged {
 		if d.Reason != "unavailable" || d.Status != http.StatusServiceUnavailable || d.Error == "" {
-			t.Errorf("logged %+v, want unavailable, 503 and what is the matter", d)
+			t.Errorf("logged %+v, want unavailable, 503 and the error", d)
 		}
 	}
 }
 
-// attack sends a wrong secret for an access token all the time, until what it
-// returns is called.
+// attack sends a wrong secret for an access token again and again until stop is called.
 func (bed *testbed) attack(t *testing.T, access string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -202,10 +202,10 @@ func (bed *testbed) attack(t *testing.T, access string) (stop func()) {
 		for ctx.Err() == nil {
 			a, err := bed.try(ctx, onOpen, protocols()[1], request{policy: "default", target: "/attack", header: header})
 			if err == nil && a.status == http.StatusOK {
-				t.Errorf("a wrong secret is let through")
+				t.Errorf("a wrong secret is allowed")
 			}
 			sent.Add(1)
-			// Two cores are shared with everything else.
+			// The machine may have two cores only.
 			select {
 			case <-time.After(10 * time.Millisecond):
 			case <-ctx.Done():
@@ -216,23 +216,22 @@ func (bed *testbed) attack(t *testing.T, access string) (stop func()) {
 		cancel()
 		wg.Wait()
 		if sent.Load() < 2 {
-			t.Errorf("the attack sent %d requests: it shows nothing", sent.Load())
+			t.Errorf("the attack sent %d requests, want at least 2", sent.Load())
 		}
 	}
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	return stop
 }
 
-// newCredential is credential for a condition that may not hold yet, in the
-// mount of version 1 only.
+// newCredential writes a record for a new pair into the mount of version 1, and returns
+// an error if that fails.
 func (bed *testbed) newCredential(ctx context.Context) (pair, error) {
 	p := pair{access: unique("access"), secret: unique("secret")}
 	return p, bed.vault.Put(ctx, mountV1, parts.KVv1, p.access, parts.Record(p.access, p.secret, aliceID))
 }
 
-// TestAServiceThatAnswersWithErrorsLeavesItToEnvoy shows the two settings with
-// which failure_mode_allow counts, and that they are about an unavailable Vault
-// and nothing else.
+// TestAServiceThatAnswersWithErrorsLeavesItToEnvoy shows the two values of on_error with
+// which failure_mode_allow decides, and that they apply only while Vault is unavailable.
 func TestAServiceThatAnswersWithErrorsLeavesItToEnvoy(t *testing.T) {
 	t.Parallel()
 	bed := ownTestbed(t, fragileSetup())
@@ -248,7 +247,7 @@ func TestAServiceThatAnswersWithErrorsLeavesItToEnvoy(t *testing.T) {
 	}{
 		{"error_response, closed", "error-response", onClosed, unavailable(), 503, "error"},
 		{"error_response, open", "error-response", onOpen, unavailable(), 200, "failure_mode_allowed"},
-		// Envoy gives its own status_on_error.
+		// Envoy answers with its status_on_error.
 		{"grpc_error, closed", "grpc-error", onClosed, unavailable(), 403, "error"},
 		{"grpc_error, open", "grpc-error", onOpen, unavailable(), 200, "failure_mode_allowed"},
 		{"a wrong secret is still a denial with error_response", "error-response", onOpen, pair{known.access, unique("wrong")}.headers(), 401, "denied"},
@@ -265,25 +264,24 @@ func TestAServiceThatAnswersWithErrorsLeavesItToEnvoy(t *testing.T) {
 				t.Errorf("status = %d, want %d; body %s", a.status, test.status, a.body)
 			}
 			if a.echo != nil && len(a.echo.Headers["x-envoy-auth-failure-mode-allowed"]) == 0 {
-				t.Errorf("the upstream is not told that nobody has decided: %v", a.echo.Headers)
+				t.Errorf("the request has no header that marks it as undecided: %v", a.echo.Headers)
 			}
 			after, err := bed.envoy.Counter(t.Context(), counter)
 			if err != nil || after != before+1 {
-				t.Errorf("%s went from %d to %d, %v, want one more", counter, before, after, err)
+				t.Errorf("%s went from %d to %d, %v, want an increase by 1", counter, before, after, err)
 			}
 		})
 	}
 }
 
-// TestAShadowPolicyLetsThroughWhenVaultIsAway holds shadow to its word.
-func TestAShadowPolicyLetsThroughWhenVaultIsAway(t *testing.T) {
+func TestAShadowPolicyAllowsWhileVaultIsUnavailable(t *testing.T) {
 	t.Parallel()
 	bed := ownTestbed(t, fragileSetup())
 	bed.proxy.SetReset(true)
 	header := append(pair{unique("access"), unique("secret")}.headers(), field{"x-consumer-id", aliceID})
 	a := bed.send(t, onClosed, protocols()[0], request{policy: "shadow", target: "/shadow", header: header})
 	if a.echo == nil || len(a.echo.Headers["x-consumer-id"]) != 0 {
-		t.Fatalf("status = %d, echo %+v, want it let through without an identity", a.status, a.echo)
+		t.Fatalf("status = %d, echo %+v, want it allowed without an identity", a.status, a.echo)
 	}
 	partstest.Await(t, 5*time.Second, func(context.Context) error {
 		lines := bed.service.Decisions("/shadow")
@@ -294,8 +292,8 @@ func TestAShadowPolicyLetsThroughWhenVaultIsAway(t *testing.T) {
 	})
 }
 
-// Envoy's default timeout is 200 ms, less than Vault may take. The service must say 503
-// before Envoy gives up, or failure_mode_allow would let the request through.
+// Envoy's default timeout is 200 ms, less than Vault may take. vault-authz must answer with
+// 503 before Envoy gives up: otherwise failure_mode_allow would allow the request.
 func TestASlowVaultIsAnsweredWithinEnvoysDefaultTimeout(t *testing.T) {
 	t.Parallel()
 	s := fragileSetup()
@@ -317,9 +315,9 @@ func TestASlowVaultIsAnsweredWithinEnvoysDefaultTimeout(t *testing.T) {
 	}
 }
 
-// TestACachedCredentialOutlivesVaultForAWhile: an expired entry
-// stands in for a Vault that is away, but only for max_stale.
-func TestACachedCredentialOutlivesVaultForAWhile(t *testing.T) {
+// TestAnExpiredEntryIsServedForMaxStale shows that an expired entry is served while Vault is
+// unavailable, but no longer than max_stale.
+func TestAnExpiredEntryIsServedForMaxStale(t *testing.T) {
 	t.Parallel()
 	bed := ownTestbed(t, fragileSetup())
 	p := bed.credential(t, aliceID, nil)
@@ -332,7 +330,7 @@ func TestACachedCredentialOutlivesVaultForAWhile(t *testing.T) {
 	}
 	bed.vault.Kill()
 	down := time.Now()
-	// ttl is 1 s, less up to a tenth; max_stale is 3 s.
+	// ttl is 1 s minus up to a tenth, max_stale is 3 s.
 	const fresh, most = time.Second, 4 * time.Second
 	served := time.Duration(0)
 	partstest.Await(t, reloadLimit, func(ctx context.Context) error {
@@ -348,17 +346,17 @@ func TestACachedCredentialOutlivesVaultForAWhile(t *testing.T) {
 		served = time.Since(down)
 		return errors.New("still served")
 	})
-	// The second on top is for two busy cores.
+	// The additional second is for a busy machine.
 	if served < fresh || served > most+time.Second {
-		t.Errorf("served for %s after Vault went away, want more than its ttl of %s and no more than %s", served, fresh, most)
+		t.Errorf("served for %s after Vault was killed, want at least the ttl of %s and at most %s", served, fresh, most)
 	}
 	if got, err := ask(t.Context()); got != http.StatusServiceUnavailable {
 		t.Errorf("after max_stale: status = %d, %v, want 503", got, err)
 	}
 }
 
-// TestADeletedRecordEndsWithItsTTL is the same for a Vault that is there: its
-// "not found" is never outlived.
+// TestADeletedRecordEndsWithItsTTL shows that no stale entry is served once Vault answers
+// "not found".
 func TestADeletedRecordEndsWithItsTTL(t *testing.T) {
 	t.Parallel()
 	bed := ownTestbed(t, fragileSetup())
@@ -377,9 +375,9 @@ func TestADeletedRecordEndsWithItsTTL(t *testing.T) {
 	})
 }
 
-// TestAClientThatGoesAwayIsNotLetThrough: a check that is canceled
-// midway is no allow, and is told apart in the log.
-func TestAClientThatGoesAwayIsNotLetThrough(t *testing.T) {
+// TestAClientThatDisconnectsIsDenied shows that a canceled check is a denial, with a reason
+// of its own in the log.
+func TestAClientThatDisconnectsIsDenied(t *testing.T) {
 	t.Parallel()
 	s := fragileSetup()
 	bed := ownTestbed(t, s)
@@ -388,7 +386,7 @@ func TestAClientThatGoesAwayIsNotLetThrough(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if a, err := bed.try(ctx, onClosed, protocols()[0], request{policy: "default", target: "/gone", header: p.headers()}); err == nil {
-		t.Fatalf("the client did not go away: %+v", a)
+		t.Fatalf("the client did not disconnect: %+v", a)
 	}
 	partstest.Await(t, 10*time.Second, func(context.Context) error {
 		lines := bed.service.Decisions("/gone")
@@ -402,9 +400,9 @@ func TestAClientThatGoesAwayIsNotLetThrough(t *testing.T) {
 	}
 }
 
-// TestEnvoyDecidesWhereTheServiceIsGone shows what is left to Envoy's own
-// setting: with the service killed, or hung beyond Envoy's timeout.
-func TestEnvoyDecidesWhereTheServiceIsGone(t *testing.T) {
+// TestEnvoyDecidesWithoutTheService shows that failure_mode_allow decides when vault-authz
+// is killed, or does not answer within Envoy's timeout.
+func TestEnvoyDecidesWithoutTheService(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -433,14 +431,13 @@ func TestEnvoyDecidesWhereTheServiceIsGone(t *testing.T) {
 			// The reason why docs/how-to/envoy.md advises against failure_mode_allow.
 			a := bed.send(t, onOpen, protocols()[0], r)
 			if a.echo == nil || len(a.echo.Headers["x-envoy-auth-failure-mode-allowed"]) == 0 {
-				t.Errorf("with failure_mode_allow: status = %d, echo %+v, want it let through and marked", a.status, a.echo)
+				t.Errorf("with failure_mode_allow: status = %d, echo %+v, want it allowed and marked", a.status, a.echo)
 			}
 		})
 	}
 }
 
-// TestTheServiceListensOnAUnixSocket shows a sidecar without a port, whose
-// socket is not for everybody.
+// TestTheServiceListensOnAUnixSocket is the setup of a sidecar.
 func TestTheServiceListensOnAUnixSocket(t *testing.T) {
 	t.Parallel()
 	s := fragileSetup()
@@ -448,7 +445,7 @@ func TestTheServiceListensOnAUnixSocket(t *testing.T) {
 	bed := ownTestbed(t, s)
 	p := bed.credential(t, aliceID, nil)
 	if a := bed.send(t, onClosed, protocols()[0], request{policy: "default", target: "/socket", header: p.headers()}); a.echo == nil {
-		t.Errorf("status = %d, want it let through; body %s", a.status, a.body)
+		t.Errorf("status = %d, want it allowed; body %s", a.status, a.body)
 	}
 	if a := bed.send(t, onClosed, protocols()[0], request{policy: "default", target: "/socket"}); a.status != http.StatusUnauthorized {
 		t.Errorf("without tokens: status = %d, want 401", a.status)

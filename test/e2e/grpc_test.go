@@ -17,7 +17,7 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// call makes a gRPC call through Envoy, under a policy.
+// call makes a gRPC call through Envoy on the route of a policy.
 func (bed *testbed) call(ctx context.Context, listener, policy string, header []field) (*parts.Echo, error) {
 	conn, err := grpc.NewClient("passthrough:///"+bed.envoy.Address(listener),
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority(parts.PolicyHost(policy)))
@@ -39,8 +39,8 @@ func (bed *testbed) call(ctx context.Context, listener, policy string, header []
 	return &e, err
 }
 
-// TestAGRPCClientSeesTheDecisionAsAStatus guards what a gRPC client gets, which
-// reads neither HTTP statuses nor bodies.
+// TestAGRPCClientSeesTheDecisionAsAStatus covers gRPC clients, which read the gRPC status
+// and ignore HTTP statuses and bodies.
 func TestAGRPCClientSeesTheDecisionAsAStatus(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)

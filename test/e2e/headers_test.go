@@ -10,13 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// identityNames are the headers that an upstream goes by.
+// identityNames are the headers that an upstream trusts.
 var identityNames = []string{
 	"x-consumer-id", "x-consumer-custom-id", "x-consumer-username", "x-credential-identifier",
 	"x-anonymous-consumer", "x-consumer-groups", "x-authenticated-groups",
 }
 
-// spellings are ways to write a header that some upstream takes for the same.
+// spellings returns variants of a header name that some upstreams treat as equal.
 func spellings(name string) []string {
 	last := strings.LastIndexByte(name, '-')
 	return []string{
@@ -25,7 +25,7 @@ func spellings(name string) []string {
 	}
 }
 
-// Each identity header is forged in each spelling, and repeated.
+// The client forges each identity header in each spelling, and repeats it.
 func TestASpoofedIdentityHeaderNeverReachesTheUpstream(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -98,8 +98,8 @@ func TestTheUpstreamGetsEachIdentityHeaderOnce(t *testing.T) {
 	}
 }
 
-// TestHiddenCredentialsDoNotReachTheUpstream guards hide_credentials wherever
-// the tokens stand, however their names are written, good or bad.
+// TestHiddenCredentialsDoNotReachTheUpstream covers hide_credentials in all places and
+// spellings of the tokens, valid or invalid.
 func TestHiddenCredentialsDoNotReachTheUpstream(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -148,7 +148,7 @@ func TestHiddenCredentialsDoNotReachTheUpstream(t *testing.T) {
 					if a.echo == nil {
 						t.Fatalf("listener %s, %s: status = %d, body %s", listener, p.name, a.status, a.body)
 					}
-					// The one place where the access token belongs.
+					// This header contains the access token on purpose.
 					delete(a.echo.Headers, "x-credential-identifier")
 					raw, err := json.Marshal(a.echo)
 					if err != nil {
@@ -176,8 +176,8 @@ func TestCredentialsThatAreNotHiddenReachTheUpstream(t *testing.T) {
 	}
 }
 
-// Envoy sorts the parameters when it takes some out, so their order across names is not promised; that of
-// the values of one name is.
+// Envoy sorts the parameters when it removes some of them. Only the order of the values of
+// one name is kept.
 func TestOtherQueryParametersSurvive(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -198,7 +198,7 @@ func TestOtherQueryParametersSurvive(t *testing.T) {
 			_, query, _ := strings.Cut(a.echo.Target, "?")
 			got, want := strings.Split(query, "&"), strings.Split(rest, "&")
 			if diff := cmp.Diff(want, got, cmpopts.SortSlices(func(a, b string) bool { return a < b })); diff != "" {
-				t.Errorf("the parameters that are left (-want +got):\n%s", diff)
+				t.Errorf("the remaining parameters (-want +got):\n%s", diff)
 			}
 			if a, b := valuesOf(got, "a"), valuesOf(want, "a"); !cmp.Equal(a, b) {
 				t.Errorf("the values of a = %q, want %q", a, b)
@@ -228,8 +228,8 @@ func valuesOf(pairs []string, name string) []string {
 	return values
 }
 
-// TestUnderscoresInFrontOfTheService shows what becomes of the default names
-// where Envoy does not take underscores, and that dashes do work.
+// TestUnderscoresInFrontOfTheService shows that the names with dashes work where Envoy
+// refuses or drops headers with underscores.
 func TestUnderscoresInFrontOfTheService(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -256,8 +256,7 @@ func TestUnderscoresInFrontOfTheService(t *testing.T) {
 	}
 }
 
-// TestADenialIsReadableToWhoAsked guards the negotiation by Accept.
-func TestADenialIsReadableToWhoAsked(t *testing.T) {
+func TestADenialHasTheMediaTypeThatTheClientAccepts(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
 	tests := []struct{ name, accept, mediaType, contains string }{

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestACheckRequestThatIsTooLargeIsDeniedWhereFailedCallsLetThrough guards that a
-// client cannot open such a gateway with a large body.
-func TestACheckRequestThatIsTooLargeIsDeniedWhereFailedCallsLetThrough(t *testing.T) {
+// TestATooLargeCheckRequestIsDeniedWithFailureModeAllow shows that a client cannot bypass a
+// gateway with failure_mode_allow by a large body.
+func TestATooLargeCheckRequestIsDeniedWithFailureModeAllow(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
 	for _, p := range protocols() {
@@ -19,7 +19,7 @@ func TestACheckRequestThatIsTooLargeIsDeniedWhereFailedCallsLetThrough(t *testin
 			if a := bed.send(t, onLarge, p, r); a.status != http.StatusForbidden || a.echo != nil {
 				t.Errorf("%s, %d bytes: status = %d, want 403; body %.200s", p.name, size, a.status, a.body)
 			}
-			// The connection to vault-authz is as good as before.
+			// The connection to vault-authz still works.
 			r.body = "x"
 			if a := bed.send(t, onLarge, p, r); a.status != http.StatusOK {
 				t.Errorf("%s, a small one after %d bytes: status = %d, want 200", p.name, size, a.status)
@@ -28,8 +28,8 @@ func TestACheckRequestThatIsTooLargeIsDeniedWhereFailedCallsLetThrough(t *testin
 	}
 }
 
-// TestManyLargeCheckRequestsAtOnceAreEachDecidedOrDenied has more of them at once
-// than there is room for.
+// TestManyLargeCheckRequestsAtOnceAreEachDecidedOrDenied sends more large requests at once
+// than vault-authz accepts.
 func TestManyLargeCheckRequestsAtOnceAreEachDecidedOrDenied(t *testing.T) {
 	t.Parallel()
 	bed := sharedTestbed(t)
@@ -49,9 +49,9 @@ func TestManyLargeCheckRequestsAtOnceAreEachDecidedOrDenied(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 			case a.status != want && a.status != http.StatusServiceUnavailable:
-				t.Errorf("status = %d, want %d, or 503 where there is no room", a.status, want)
+				t.Errorf("status = %d, want %d, or 503 beyond the limit", a.status, want)
 			case a.echo != nil && a.echo.Headers["x-envoy-auth-failure-mode-allowed"] != nil:
-				t.Error("the call failed and the gateway let the request through")
+				t.Error("the call failed and the gateway allowed the request")
 			}
 		})
 	}

@@ -17,7 +17,7 @@ import (
 
 const deployVault = "../../deploy/vault/"
 
-// eachStore runs a test on a real Vault and on a real OpenBao of its own.
+// eachStore runs a test on a real Vault and on a real OpenBao, each of its own.
 func eachStore(t *testing.T, test func(t *testing.T, v *parts.Vault)) {
 	t.Helper()
 	starts := map[string]func(dir string) (*parts.Vault, error){
@@ -42,9 +42,9 @@ func eachStore(t *testing.T, test func(t *testing.T, v *parts.Vault)) {
 	}
 }
 
-// warnsOfVault is in what `config validate --connect` says if a vault object is not quite as
-// it should be. That there are no policies is another warning, and true of these.
-const warnsOfVault = `": warning`
+// vaultWarning is in the output of `config validate --connect` if it warns about a vault
+// object. These configurations also cause a warning that there are no policies.
+const vaultWarning = `": warning`
 
 // connect runs `config validate --connect` for one vault object.
 func connect(t *testing.T, address, kv, settings, more string) (out string, exit int) {
@@ -73,9 +73,9 @@ func indent(text, by string) string {
 	return by + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+by) + "\n"
 }
 
-// sample runs a script of deploy/vault as an operator does. The command line of
-// OpenBao is that of Vault under another name.
-func sample(t *testing.T, v *parts.Vault, script string, environ ...string) {
+// runScript runs a script of deploy/vault as an operator does. The command line of OpenBao
+// takes the place of Vault's.
+func runScript(t *testing.T, v *parts.Vault, script string, environ ...string) {
 	t.Helper()
 	bin := t.TempDir()
 	if err := os.Symlink(suite.bao, filepath.Join(bin, "vault")); err != nil {
@@ -113,16 +113,16 @@ func setPolicy(t *testing.T, v *parts.Vault, policy string) {
 	}
 }
 
-// pathBlock is one path of a policy.
+// pathBlock matches one path of a policy.
 var pathBlock = regexp.MustCompile(`(?m)^path "([^"]+)" \{\n[^}]*\}\n`)
 
-// TestSamplePoliciesAreEnoughAndNothingInThemIsTooMuch: without any one path the
-// message names it.
-func TestSamplePoliciesAreEnoughAndNothingInThemIsTooMuch(t *testing.T) {
+// TestEachPathOfTheSamplePoliciesIsNeeded removes one path at a time: `config validate
+// --connect` must name it.
+func TestEachPathOfTheSamplePoliciesIsNeeded(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
-		sample(t, v, "login-approle.sh")
+		runScript(t, v, "login-approle.sh")
 		login := loginBy(t, v, "vault-authz")
 		if err := v.Mount(t.Context(), "vault-authz", "v2"); err != nil {
 			t.Fatal(err)
@@ -150,18 +150,18 @@ func everyPath(t *testing.T, v *parts.Vault, policy string, connect func() (stri
 		t.Fatalf("%d paths in the policy:\n%s", len(paths), policy)
 	}
 	setPolicy(t, v, policy)
-	if out, exit := connect(); exit != 0 || strings.Contains(out, warnsOfVault) {
+	if out, exit := connect(); exit != 0 || strings.Contains(out, vaultWarning) {
 		t.Errorf("with the whole policy: exit %d\n%s", exit, out)
 	}
 	for _, at := range paths {
 		path := policy[at[2]:at[3]]
 		setPolicy(t, v, policy[:at[0]]+policy[at[1]:])
 		out, exit := connect()
-		// A path with a glob is named with the glob that is right for the request.
+		// The message names the path of the request, so the glob may differ.
 		if !strings.Contains(out, `path "`+strings.TrimSuffix(strings.TrimSuffix(path, "*"), "+")) {
-			t.Errorf("without %s: exit %d, and no word of it:\n%s", path, exit, out)
+			t.Errorf("without %s: exit %d, and the output does not name it:\n%s", path, exit, out)
 		}
-		// Credentials are read without these all the same.
+		// Reading credentials does not need these paths.
 		aside := strings.HasPrefix(path, "auth/token/") || path == "kong-auth/" || path == "kong-auth/metadata/"
 		if aside != (exit == 0) {
 			t.Errorf("without %s: exit %d\n%s", path, exit, out)
@@ -185,14 +185,14 @@ func loginBy(t *testing.T, v *parts.Vault, role string) string {
 	return "login: {approle: {role_id: " + login.RoleID + ", secret_id_file: " + putText(t, filepath.Join(t.TempDir(), "secret-id"), login.SecretID) + "}}"
 }
 
-// TestATokenWithAUseLimitIsAMistake: it reads credentials for a while.
-func TestATokenWithAUseLimitIsAMistake(t *testing.T) {
+// TestATokenWithAUseLimitIsRefused: such a token stops working after some reads.
+func TestATokenWithAUseLimitIsRefused(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		must(t, v.Mount(t.Context(), mountV1, parts.KVv1))
 		writePolicies(t, v)
-		// From the one that the question itself takes to more than any try takes.
+		// From one use, which the check itself consumes, to more than the check needs.
 		for _, uses := range []int{1, 2, 3, 4, 100} {
 			token := tokenWith(t, v, []string{"kv-v1"}, map[string]any{"num_uses": uses})
 			out, exit := connect(t, v.Address, parts.KVv1, "token: {file: "+putText(t, filepath.Join(t.TempDir(), "token"), token)+"}", "")
@@ -203,9 +203,8 @@ func TestATokenWithAUseLimitIsAMistake(t *testing.T) {
 	})
 }
 
-// TestTheOtherVersionIsNamed: a wrong kv looks to Vault like a policy that lacks a
-// line.
-func TestTheOtherVersionIsNamed(t *testing.T) {
+// TestAWrongKVVersionIsNamed: Vault answers a wrong kv as if a policy lacked a path.
+func TestAWrongKVVersionIsNamed(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
@@ -222,9 +221,9 @@ func TestTheOtherVersionIsNamed(t *testing.T) {
 	})
 }
 
-// TestLoginsOfTheDocumentation: each example of docs/how-to/vault.md works with the role
-// that its script makes.
-func TestLoginsOfTheDocumentation(t *testing.T) {
+// TestTheDocumentedLoginsWork tries each example of docs/how-to/vault.md with the role that
+// its script creates.
+func TestTheDocumentedLoginsWork(t *testing.T) {
 	t.Parallel()
 	docs := readText(t, "../../docs/how-to/vault.md")
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
@@ -251,11 +250,11 @@ func TestLoginsOfTheDocumentation(t *testing.T) {
 		ca := file("ca.pem", string(authority.PEM), nil)
 		reviewer, err := issuer.ServiceAccount("kube-system", "reviewer")
 
-		sample(t, v, "login-approle.sh")
-		sample(t, v, "login-kubernetes.sh", "KUBERNETES_HOST="+issuer.URL, "KUBERNETES_CA_FILE="+ca, "REVIEWER_TOKEN_FILE="+file("reviewer", reviewer, err))
-		sample(t, v, "login-jwt.sh", "JWKS_URL="+issuer.URL+"/jwks", "ISSUER="+parts.IssuerName, "SUBJECT=authz")
-		sample(t, v, "login-cert.sh", "CLIENT_CA_FILE="+ca, "CLIENT_NAME=authz.example")
-		sample(t, v, "login-userpass.sh", "PASSWORD_FILE="+file("password", "a password of the test", nil))
+		runScript(t, v, "login-approle.sh")
+		runScript(t, v, "login-kubernetes.sh", "KUBERNETES_HOST="+issuer.URL, "KUBERNETES_CA_FILE="+ca, "REVIEWER_TOKEN_FILE="+file("reviewer", reviewer, err))
+		runScript(t, v, "login-jwt.sh", "JWKS_URL="+issuer.URL+"/jwks", "ISSUER="+parts.IssuerName, "SUBJECT=authz")
+		runScript(t, v, "login-cert.sh", "CLIENT_CA_FILE="+ca, "CLIENT_NAME=authz.example")
+		runScript(t, v, "login-userpass.sh", "PASSWORD_FILE="+file("password", "a password of the test", nil))
 
 		role := appRole(t, v, "vault-authz")
 		file("secret-id", role.SecretID, nil)
@@ -273,14 +272,14 @@ func TestLoginsOfTheDocumentation(t *testing.T) {
 			settings := strings.NewReplacer("/run/secrets/", dir+"/", "ROLE_ID", role.RoleID).Replace(block[1])
 			switch {
 			case strings.Contains(settings, "client_cert_file"):
-				// It needs TLS; the login is tried by the tests of vaultkv.
+				// It needs TLS. The tests of vaultkv try this login.
 				continue
 			case strings.HasPrefix(settings, "vaults:"):
-				// A vault object as a whole, with a folder or an agent, which have tests of their own.
+				// A whole vault object, with a folder or an agent, has tests of its own.
 				continue
 			}
 			tried++
-			if out, exit := connect(t, v.Address, "v1", settings, ""); exit != 0 || strings.Contains(out, warnsOfVault) {
+			if out, exit := connect(t, v.Address, "v1", settings, ""); exit != 0 || strings.Contains(out, vaultWarning) {
 				t.Errorf("exit %d\n%s\nwith\n%s", exit, out, settings)
 			}
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// suite is what the tests share: the programs, and one testbed for all tests that
-// break nothing.
+// suite is shared by all tests: the programs, and one testbed for the tests that break
+// nothing.
 var suite = struct {
 	envoy, vault, bao string
 	dir               string
@@ -50,13 +50,13 @@ func runSuite(m *testing.M) int {
 	}
 	shared.close()
 	if found := suite.secrets.leaks(shared.logs()); len(found) > 0 {
-		fmt.Fprintln(os.Stderr, "FAIL: secrets in the logs of the shared programs:", found)
+		fmt.Fprintln(os.Stderr, "FAIL: secrets in the logs of the shared testbed:", found)
 		return 1
 	}
 	return code
 }
 
-// sharedTestbed returns the testbed that all tests share that break nothing.
+// sharedTestbed returns the testbed of the tests that break nothing.
 func sharedTestbed(t *testing.T) *testbed {
 	t.Helper()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")

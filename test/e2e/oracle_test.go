@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// requestID is what differs between any two answers.
+// requestID matches the part of a body that differs between any two answers.
 var requestID = regexp.MustCompile(`"request_id":"[^"]*"`)
 
-// seen is what a client sees of an answer.
-func seen(a answer) string {
+// clientView returns what a client can compare of an answer.
+func clientView(a answer) string {
 	text := fmt.Sprintln(a.status)
 	for _, name := range slices.Sorted(maps.Keys(a.header)) {
 		if name != "Date" && name != "X-Envoy-Upstream-Service-Time" {
@@ -25,13 +25,13 @@ func seen(a answer) string {
 	return text + requestID.ReplaceAllString(a.body, "")
 }
 
-// TestAnswersDoNotTellWhichCredentialsAreCached: an unknown access token, and one in
-// the cache that is no good or is given with a wrong secret, while Vault is well, while
-// it is away, and when it is back.
+// TestAnswersDoNotTellWhichCredentialsAreCached compares the answers to an unknown access
+// token, to cached ones that are disabled or expired, and to a wrong secret: while Vault
+// answers, while it does not, and afterwards.
 func TestAnswersDoNotTellWhichCredentialsAreCached(t *testing.T) {
 	t.Parallel()
 	made := fragileSetup()
-	// A busy machine may take longer than that for an answer of a Vault that is well.
+	// On a busy machine a healthy Vault may take longer than this.
 	made.entities = strings.Replace(made.entities, "timeout: 300ms, ", "", 1)
 	bed := ownTestbed(t, made)
 	good := bed.credential(t, aliceID, nil)
@@ -49,12 +49,12 @@ func TestAnswersDoNotTellWhichCredentialsAreCached(t *testing.T) {
 		before func()
 		want   int
 	}{
-		{"Vault is well", func() {}, http.StatusUnauthorized},
-		{"Vault is away", func() { bed.proxy.SetReset(true) }, http.StatusServiceUnavailable},
-		{"Vault is back", func() { bed.proxy.SetReset(false) }, http.StatusUnauthorized},
+		{"Vault answers", func() {}, http.StatusUnauthorized},
+		{"Vault does not answer", func() { bed.proxy.SetReset(true) }, http.StatusServiceUnavailable},
+		{"Vault answers again", func() { bed.proxy.SetReset(false) }, http.StatusUnauthorized},
 	} {
 		phase.before()
-		// What was asked for is forgotten, and a server that is back is noticed.
+		// Absent entries expire, and vault-authz notices that Vault answers again.
 		time.Sleep(1500 * time.Millisecond)
 		for _, policy := range []string{"default", "brief"} {
 			if a := bed.send(t, onClosed, protocols()[0], request{policy: policy, target: "/good", header: good.headers()}); a.status != http.StatusOK {
@@ -66,7 +66,7 @@ func TestAnswersDoNotTellWhichCredentialsAreCached(t *testing.T) {
 				if a.status != phase.want {
 					t.Errorf("%s, policy %s, %s: status %d, want %d", phase.name, policy, name, a.status, phase.want)
 				}
-				answers[seen(a)] = append(answers[seen(a)], name)
+				answers[clientView(a)] = append(answers[clientView(a)], name)
 			}
 			if len(answers) != 1 {
 				t.Errorf("%s, policy %s: %d kinds of answers, want one: %q", phase.name, policy, len(answers), answers)

@@ -18,14 +18,14 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// A holder gives a vault object a token that has exactly the named files of
-// deploy/vault, and returns the setting for it.
-type holder struct {
-	name string
-	hold func(t *testing.T, v *parts.Vault, files []string) (setting string)
+// A tokenSource creates a token with exactly the named policies of deploy/vault, and
+// returns the configuration with which a vault object uses it.
+type tokenSource struct {
+	name      string
+	configure func(t *testing.T, v *parts.Vault, files []string) (setting string)
 }
 
-var holders = []holder{
+var tokenSources = []tokenSource{
 	{"given", func(t *testing.T, v *parts.Vault, files []string) string {
 		t.Helper()
 		return "token: {file: " + putText(t, filepath.Join(t.TempDir(), "token"), tokenWith(t, v, files, nil)) + "}"
@@ -40,7 +40,7 @@ var holders = []holder{
 	}},
 }
 
-// tokenWith makes a token that has exactly these policies.
+// tokenWith creates a token with exactly these policies.
 func tokenWith(t *testing.T, v *parts.Vault, policies []string, more map[string]any) string {
 	t.Helper()
 	body := map[string]any{"policies": policies, "no_default_policy": true, "ttl": "1h"}
@@ -57,13 +57,13 @@ func tokenWith(t *testing.T, v *parts.Vault, policies []string, more map[string]
 	return made.Auth.Token
 }
 
-// writePolicies makes a policy of each file of deploy/vault, as it is.
+// writePolicies creates a policy from each file of deploy/vault.
 func writePolicies(t *testing.T, v *parts.Vault) {
 	t.Helper()
 	names, err := filepath.Glob(deployVault + "*.hcl")
 	must(t, err)
 	if len(names) != 5 {
-		t.Fatalf("there are the policies %q, want the five of docs/how-to/vault.md", names)
+		t.Fatalf("policies %q, want the five of docs/how-to/vault.md", names)
 	}
 	for _, name := range names {
 		putPolicy(t, v, strings.TrimSuffix(filepath.Base(name), ".hcl"), readText(t, name))
@@ -75,7 +75,7 @@ func putPolicy(t *testing.T, v *parts.Vault, name, policy string) {
 	must(t, v.Do(t.Context(), "PUT", "sys/policies/acl/"+name, map[string]any{"policy": policy}, nil))
 }
 
-// eachKV runs a test with a mount kong-auth of each version, and one for the state.
+// eachKV runs a test with a mount kong-auth of each version, and a mount for the state.
 func eachKV(t *testing.T, v *parts.Vault, test func(t *testing.T, kv string)) {
 	t.Helper()
 	must(t, v.Mount(t.Context(), mountState, parts.KVv2))
@@ -86,26 +86,26 @@ func eachKV(t *testing.T, v *parts.Vault, test func(t *testing.T, kv string)) {
 	}
 }
 
-// TestThePolicyFilesAreEnoughInEveryCombination: everything that the product does
-// works with tokens that have exactly the files which docs/how-to/vault.md names, however
-// they are spread over tokens, given or got by a login.
+// TestThePolicyFilesAreEnoughInEveryCombination shows that everything works with tokens
+// that have exactly the policies which docs/how-to/vault.md names, in one token or in
+// several, from a file or by a login.
 func TestThePolicyFilesAreEnoughInEveryCombination(t *testing.T) {
 	t.Parallel()
 	combinations := []struct {
 		name string
-		// main are the files for the vault object of the credentials, and home
-		// those for another one that keeps the state, if there is one. N stands
-		// for the version of KV.
+		// main are the policies for the vault object of the credentials, home those
+		// for a separate vault object of the state, if any. N stands for the version
+		// of KV.
 		main, home []string
 	}{
 		{"one token for all", []string{"kv-vN", "manage-vN", "state"}, nil},
-		{"every file there is on one token", []string{"kv-v1", "kv-v2", "manage-v1", "manage-v2", "state"}, nil},
+		{"all policies in one token", []string{"kv-v1", "kv-v2", "manage-v1", "manage-v2", "state"}, nil},
 		{"one token for the state and one for credentials", []string{"kv-vN", "manage-vN"}, []string{"kv-vN", "state"}},
 	}
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		writePolicies(t, v)
-		sample(t, v, "login-approle.sh")
+		runScript(t, v, "login-approle.sh")
 		eachKV(t, v, func(t *testing.T, kv string) {
 			t.Helper()
 			of := func(files []string) []string {
@@ -116,16 +116,16 @@ func TestThePolicyFilesAreEnoughInEveryCombination(t *testing.T) {
 				return files
 			}
 			for _, c := range combinations {
-				for _, h := range holders {
+				for _, h := range tokenSources {
 					t.Run(c.name+", "+h.name, func(t *testing.T) {
-						m := managed{vault: v, kv: kv, main: h.hold(t, v, of(c.main))}
+						m := managedService{vault: v, kv: kv, main: h.configure(t, v, of(c.main))}
 						if c.home != nil {
-							m.home = h.hold(t, v, of(c.home))
+							m.home = h.configure(t, v, of(c.home))
 						}
 						m.validate(t)
 						m.start(t)
-						m.operate(t)
-						m.stopQuietly(t)
+						m.checkAll(t)
+						m.stopWithoutWarnings(t)
 					})
 				}
 			}
@@ -136,18 +136,18 @@ func TestThePolicyFilesAreEnoughInEveryCombination(t *testing.T) {
 					files[i] = "folder-" + name
 					putPolicy(t, v, files[i], inFolder(t, name+".hcl", mountV1, folder))
 				}
-				m := managed{vault: v, kv: kv, prefix: folder, main: holders[0].hold(t, v, append(files, "state"))}
+				m := managedService{vault: v, kv: kv, prefix: folder, main: tokenSources[0].configure(t, v, append(files, "state"))}
 				m.validate(t)
 				m.start(t)
-				m.operate(t)
-				m.stopQuietly(t)
+				m.checkAll(t)
+				m.stopWithoutWarnings(t)
 			})
 		})
 	})
 }
 
-// inFolder is a policy of deploy/vault for a folder in a mount, changed by the command
-// of docs/how-to/vault.md.
+// inFolder returns a policy of deploy/vault for a folder in a mount, changed by the command
+// in docs/how-to/vault.md.
 func inFolder(t *testing.T, file, mount, folder string) string {
 	t.Helper()
 	command := regexp.MustCompile(`sed -E '([^']+)'`).FindStringSubmatch(readText(t, "../../docs/how-to/vault.md"))
@@ -160,8 +160,8 @@ func inFolder(t *testing.T, file, mount, folder string) string {
 	return string(out)
 }
 
-// TestEachPathOfThePolicyFilesForManagingIsNeeded: without it something fails, and
-// the log has the line that is missing.
+// TestEachPathOfThePolicyFilesForManagingIsNeeded removes one path at a time: a call must
+// fail, and the log must name the path.
 func TestEachPathOfThePolicyFilesForManagingIsNeeded(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
@@ -169,7 +169,7 @@ func TestEachPathOfThePolicyFilesForManagingIsNeeded(t *testing.T) {
 		writePolicies(t, v)
 		eachKV(t, v, func(t *testing.T, kv string) {
 			t.Helper()
-			// What kv-vN.hcl has for sweeps may be left out of it.
+			// The paths for sweeps are optional.
 			reading := pathBlock.ReplaceAllStringFunc(readText(t, deployVault+"kv-"+kv+".hcl"), func(block string) string {
 				if strings.Contains(block, `"list"`) {
 					return ""
@@ -178,7 +178,7 @@ func TestEachPathOfThePolicyFilesForManagingIsNeeded(t *testing.T) {
 			})
 			managing := readText(t, deployVault+"manage-"+kv+".hcl")
 			putPolicy(t, v, "reading", reading)
-			m := managed{vault: v, kv: kv, main: holders[0].hold(t, v, []string{"reading", "managing", "state"}), sweep: "0s"}
+			m := managedService{vault: v, kv: kv, main: tokenSources[0].configure(t, v, []string{"reading", "managing", "state"}), sweep: "0s"}
 			putPolicy(t, v, "managing", managing)
 			m.start(t)
 			if err := m.manage(t.Context()); err != nil {
@@ -192,11 +192,11 @@ func TestEachPathOfThePolicyFilesForManagingIsNeeded(t *testing.T) {
 				path := managing[at[2]:at[3]]
 				putPolicy(t, v, "managing", managing[:at[0]]+managing[at[1]:])
 				if err := m.manage(t.Context()); err == nil {
-					t.Errorf("without %s everything works", path)
+					t.Errorf("without %s every call succeeds", path)
 				}
 				partstest.Await(t, 10*time.Second, func(context.Context) error {
 					if !strings.Contains(m.replica.Log(), `path \"`+path+`\" {`) {
-						return fmt.Errorf("no line of the log names %s", path)
+						return fmt.Errorf("the log does not name %s", path)
 					}
 					return nil
 				})
@@ -207,8 +207,8 @@ func TestEachPathOfThePolicyFilesForManagingIsNeeded(t *testing.T) {
 	})
 }
 
-// TestThePolicyFilesAllowNothingElse: what the product does not do is refused, with
-// all files for the version of the mount, and with those for reading alone.
+// TestThePolicyFilesAllowNothingElse shows that Vault refuses what vault-authz does not
+// need, with all policies for the version of the mount and with the ones for reading.
 func TestThePolicyFilesAllowNothingElse(t *testing.T) {
 	t.Parallel()
 	record := map[string]any{"access_token": "x"}
@@ -275,7 +275,7 @@ func TestThePolicyFilesAllowNothingElse(t *testing.T) {
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		writePolicies(t, v)
-		sample(t, v, "login-approle.sh")
+		runScript(t, v, "login-approle.sh")
 		for _, mount := range []string{"other", "kong-auth-of-others"} {
 			must(t, v.Mount(t.Context(), mount, parts.KVv1))
 			must(t, v.Put(t.Context(), mount, parts.KVv1, "x", record))
@@ -305,33 +305,33 @@ func TestThePolicyFilesAllowNothingElse(t *testing.T) {
 					}
 				}
 				if err := as.Do(t.Context(), "GET", "auth/token/lookup-self", nil, nil); err != nil {
-					t.Errorf("with %s, in the end: %v", on.name, err)
+					t.Errorf("with %s, the token at the end: %v", on.name, err)
 				}
 			}
 		})
 	})
 }
 
-// A managed is a vault-authz with an admin API, for one mount of credentials.
-type managed struct {
+// A managedService is a vault-authz with an admin API, for one mount of credentials.
+type managedService struct {
 	vault *parts.Vault
 	kv    string
-	// prefix is the folder of the credentials in the mount, empty for none.
+	// prefix is the folder of the credentials in the mount, empty if there is none.
 	prefix string
-	// main and home are the settings for the tokens of the vault objects; without
-	// home the state is kept by main.
+	// main and home configure the tokens of the vault objects. If home is empty, main
+	// also keeps the state.
 	main, home string
-	// sweep is the interval of sweeps, a second if empty.
+	// sweep is the interval of sweeps, 1s if empty.
 	sweep   string
 	replica *replica
 }
 
-// freshName is a name that there is once, and that logs may have.
+// freshName returns a unique name, which is not a secret.
 func freshName(prefix string) string { return prefix + "-" + strings.ToLower(rand.Text()) }
 
 const managedPolicy = "managed"
 
-func (m *managed) vaults() string {
+func (m *managedService) vaults() string {
 	sweep := m.sweep
 	if sweep == "" {
 		sweep = "1s"
@@ -345,20 +345,20 @@ func (m *managed) vaults() string {
 	return "state: {vault: home, mount: vault-authz, poll: 1s}\nvaults:\n" + object("home", m.home) + object("main", m.main)
 }
 
-func (m *managed) entities() string {
+func (m *managedService) entities() string {
 	return m.vaults() + "admin: {listen: \"127.0.0.1:0\"}\npolicies:\n  - {name: " + managedPolicy + ", vault: main, default: true}\n"
 }
 
-// validate looks at the tokens, renews them, reads, lists, and revokes those that
-// came from a login.
-func (m *managed) validate(t *testing.T) {
+// validate runs `config validate --connect`, which looks up and renews the tokens, reads,
+// lists, and revokes the tokens that came from a login.
+func (m *managedService) validate(t *testing.T) {
 	t.Helper()
 	if out, exit := validate(t, m.entities()); exit != 0 || strings.Contains(out, "warning") {
 		t.Errorf("config validate --connect: exit %d\n%s", exit, out)
 	}
 }
 
-func (m *managed) start(t *testing.T) {
+func (m *managedService) start(t *testing.T) {
 	t.Helper()
 	binary, err := suite.service.Build()
 	must(t, err)
@@ -379,9 +379,8 @@ func (m *managed) start(t *testing.T) {
 	})
 }
 
-// operate does everything that the product does with Vault, but for what validate
-// does.
-func (m *managed) operate(t *testing.T) {
+// checkAll does everything that vault-authz does with Vault, except what validate does.
+func (m *managedService) checkAll(t *testing.T) {
 	t.Helper()
 	r, ctx := m.replica, t.Context()
 	consumer := freshName("consumer")
@@ -395,7 +394,7 @@ func (m *managed) operate(t *testing.T) {
 		t.Error(err)
 	}
 
-	// A deletion behind the back of the product is noticed by a sweep.
+	// A sweep notices a deletion directly in Vault.
 	p := pair{unique("access"), unique("secret")}
 	key := path.Join(m.prefix, p.access)
 	must(t, m.vault.Put(ctx, mountV1, m.kv, key, map[string]any{
@@ -409,7 +408,7 @@ func (m *managed) operate(t *testing.T) {
 }
 
 // answers waits until requests with a pair are answered with a status.
-func (m *managed) answers(t *testing.T, p pair, status int) {
+func (m *managedService) answers(t *testing.T, p pair, status int) {
 	t.Helper()
 	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 		a, err := m.replica.askPolicy(ctx, managedPolicy, p)
@@ -424,9 +423,8 @@ func (m *managed) answers(t *testing.T, p pair, status int) {
 	})
 }
 
-// manage makes a credential, lists, reads, changes and rotates it, lets it in, and
-// deletes it.
-func (m *managed) manage(ctx context.Context) error {
+// manage creates a credential, lists, reads, changes, rotates, uses and deletes it.
+func (m *managedService) manage(ctx context.Context) error {
 	const credentials = "/vault-auth/main/credentials"
 	consumer := freshName("owner")
 	var made reply
@@ -475,14 +473,14 @@ func (m *managed) manage(ctx context.Context) error {
 	return call(204, "DELETE", "/consumers/"+consumer)
 }
 
-// stopQuietly ends the service, which revokes what came from a login, and looks for
-// complaints.
-func (m *managed) stopQuietly(t *testing.T) {
+// stopWithoutWarnings stops the service, which revokes tokens that came from a login, and
+// expects no warnings in the log.
+func (m *managedService) stopWithoutWarnings(t *testing.T) {
 	t.Helper()
 	m.replica.Stop(10 * time.Second)
 	for line := range strings.SplitSeq(m.replica.Log(), "\n") {
 		if strings.Contains(line, `"level":"warn"`) && !strings.Contains(line, "insecure setting") || strings.Contains(line, `"level":"error"`) {
-			t.Errorf("the log complains: %s", line)
+			t.Errorf("a warning in the log: %s", line)
 		}
 	}
 }

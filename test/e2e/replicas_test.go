@@ -18,26 +18,25 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// within is what is promised of a revocation on the other replicas, with a poll
-// of one second.
-const within = 2 * time.Second
+// revocationLimit is the time after which a revocation holds on the other replicas, with
+// a poll interval of one second.
+const revocationLimit = 2 * time.Second
 
-// TestRevocationHoldsOnEveryReplicaWithinTwoSeconds revokes through either of
-// two replicas, under load, and measures from the answer on for how long the
-// pair is still good on the other one. On the replica that took it, it must be
-// over by then.
+// TestRevocationHoldsOnEveryReplicaWithinTwoSeconds revokes pairs through both of two
+// replicas, under load, and measures for how long after the answer the other replica still
+// allows them. The replica that answered must deny them at once.
 //
-// It measures, so it does not run beside the others.
+// It measures times, so no test runs in parallel with it.
 //
 //nolint:paralleltest // see above
 func TestRevocationHoldsOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 	const revocations, batch = 200, 20
-	s := newSite(t, 2)
-	s.furnish(t, mountV1, parts.KVv1)
+	s := newDeployment(t, 2)
+	s.createEntities(t, mountV1, parts.KVv1)
 	pairs := s.putPairs(t, revocations+batch)
 	revoked, spared := pairs[:revocations], pairs[revocations:]
 	for _, r := range s.replicas {
-		together(len(pairs), 8, func(i int) { r.allows(t, pairs[i]) })
+		parallel(len(pairs), 8, func(i int) { r.awaitAllowed(t, pairs[i]) })
 	}
 	if t.Failed() {
 		return
@@ -45,7 +44,7 @@ func TestRevocationHoldsOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 	calls := s.load(t, spared)
 
 	took, held := make([]time.Duration, revocations), make([]time.Duration, revocations)
-	together(revocations, batch, func(i int) {
+	parallel(revocations, batch, func(i int) {
 		p, through, other := revoked[i], s.replicas[i%2], s.replicas[(i+1)%2]
 		began := time.Now()
 		if err := through.revoke(t.Context(), p); err != nil {
@@ -55,7 +54,7 @@ func TestRevocationHoldsOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 		answered := time.Now()
 		took[i] = answered.Sub(began)
 		if a, err := through.ask(t.Context(), p); err != nil || a.Allowed {
-			t.Errorf("%s allows what was revoked through it: %+v, %v", through.name, a, err)
+			t.Errorf("%s allows a pair that was revoked through it: %+v, %v", through.name, a, err)
 		}
 		for {
 			asked := time.Now()
@@ -67,19 +66,19 @@ func TestRevocationHoldsOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 			if held[i] = time.Since(answered); !a.Allowed {
 				return
 			}
-			if late := asked.Sub(answered); late > within {
-				t.Errorf("%s allows, asked %s after the revocation was answered", other.name, late)
+			if late := asked.Sub(answered); late > revocationLimit {
+				t.Errorf("%s still allows a pair %s after the revocation was answered", other.name, late)
 				return
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
 	})
-	// And none comes back, with what was under way by then.
-	time.Sleep(within)
+	// No revoked pair is allowed again by a request that was in flight.
+	time.Sleep(revocationLimit)
 	for _, r := range s.replicas {
-		together(revocations, 8, func(i int) {
+		parallel(revocations, 8, func(i int) {
 			if a, err := r.ask(t.Context(), revoked[i]); err != nil || a.Status != http.StatusUnauthorized {
-				t.Errorf("%s, in the end: %+v, %v, want 401", r.name, a, err)
+				t.Errorf("%s, at the end: %+v, %v, want 401", r.name, a, err)
 			}
 		})
 		for _, p := range spared {
@@ -89,18 +88,18 @@ func TestRevocationHoldsOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 		}
 	}
 	t.Logf("%d revocations through two replicas beside %d requests: answered after %s; denied by the other replica %s after that",
-		revocations, calls(), spread(took), spread(held))
+		revocations, calls(), summary(took), summary(held))
 }
 
-// spread sums up durations.
-func spread(d []time.Duration) string {
+// summary returns the median and the maximum of durations.
+func summary(d []time.Duration) string {
 	slices.Sort(d)
 	return fmt.Sprintf("p50 %s, max %s", d[len(d)/2].Round(time.Millisecond), d[len(d)-1].Round(time.Millisecond))
 }
 
-// load asks all replicas about pairs, all the time, until what it returns is
-// called, which says how often.
-func (s *site) load(t *testing.T, pairs []pair) (stop func() int64) {
+// load asks all replicas about pairs again and again until stop is called, which returns
+// the number of requests.
+func (s *deployment) load(t *testing.T, pairs []pair) (stop func() int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -113,7 +112,7 @@ func (s *site) load(t *testing.T, pairs []pair) (stop func() int64) {
 					return
 				}
 				calls.Add(1)
-				// Two cores are shared with everything else.
+				// The machine may have two cores only.
 				time.Sleep(2 * time.Millisecond)
 			}
 		})
@@ -123,14 +122,14 @@ func (s *site) load(t *testing.T, pairs []pair) (stop func() int64) {
 		cancel()
 		wg.Wait()
 		if calls.Load() < 100 {
-			t.Errorf("the load was %d requests: it shows nothing", calls.Load())
+			t.Errorf("the load was %d requests, want at least 100", calls.Load())
 		}
 		return calls.Load()
 	}
 }
 
-// raceRounds is how often the replicas race for each kind of name: RACE_ROUNDS,
-// or what fits into the time of the suite.
+// raceRounds is how often the replicas race for each kind of name: RACE_ROUNDS, or 25,
+// which fits into the time of the suite.
 func raceRounds(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("RACE_ROUNDS")
@@ -144,16 +143,16 @@ func raceRounds(t *testing.T) int {
 	return n
 }
 
-// TestTwoReplicasNeverCreateTheSameNameTwice creates the same thing through both
-// replicas at the same moment. An access token is made for another consumer by
-// each: for the same one, as in Kong, it would be written over.
+// TestTwoReplicasNeverCreateTheSameNameTwice creates the same entity through both replicas
+// at the same moment. Each creates the access token for a different consumer: for the same
+// consumer it would be overwritten, as in Kong.
 func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 	t.Parallel()
 	rounds := raceRounds(t)
-	// It is about the order of things, not about a disk or a short time limit.
-	s := newSiteWith(t, 2, setup{entities: strings.Replace(nothingButTheState, "timeout: 2s", "timeout: 10s", 1)})
-	s.furnish(t, mountV1, parts.KVv1)
-	s.furnishV2(t)
+	// A slow disk or a short timeout must not decide the race.
+	s := newDeploymentWith(t, 2, setup{entities: strings.Replace(nothingButTheState, "timeout: 2s", "timeout: 10s", 1)})
+	s.createEntities(t, mountV1, parts.KVv1)
+	s.createVaultV2(t)
 	for _, r := range s.replicas {
 		r.admin(t, 201, "POST", "/consumers", "username=owner of "+r.name)
 	}
@@ -176,7 +175,7 @@ func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 		}
 		for i := range rounds {
 			if name := "twin-" + strconv.Itoa(i); counts[name] != 1 {
-				t.Errorf("there are %d consumers %q, want one", counts[name], name)
+				t.Errorf("%d consumers are called %q, want 1", counts[name], name)
 			}
 		}
 		races.report(t)
@@ -193,7 +192,7 @@ func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 				return []string{"name=vault-auth", "config.vault.name=" + vaultName}
 			})
 			if there = s.all(t, "/plugins"); len(there) != 1 || certain && there[0]["id"] != won.text("id") {
-				t.Errorf("there are the plugins %v, want %q alone", there, won.text("id"))
+				t.Errorf("plugins = %v, want only %q", there, won.text("id"))
 			}
 		}
 		races.report(t)
@@ -215,7 +214,7 @@ func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 						owner = got
 					}
 					if got != owner {
-						t.Errorf("%s: the credential is that of %q, want the winner's, %q", r.name, got, owner)
+						t.Errorf("%s: the credential belongs to %q, want the winner %q", r.name, got, owner)
 					}
 				}
 			}
@@ -224,35 +223,35 @@ func TestTwoReplicasNeverCreateTheSameNameTwice(t *testing.T) {
 	}
 }
 
-// races are those for one kind of thing.
+// races are the races for one kind of name.
 type races struct {
-	site *site
-	wins map[string]int
-	took []time.Duration
-	// unclear are rounds in which a replica could not tell at first, since the
-	// server was too slow for it: its first call may have been the one that won.
+	deployment *deployment
+	wins       map[string]int
+	took       []time.Duration
+	// unclear are rounds in which a replica answered with 503 because Vault was too
+	// slow: its first call may have won.
 	unclear int
 }
 
-func newRaces(s *site) *races { return &races{site: s, wins: map[string]int{}} }
+func newRaces(s *deployment) *races { return &races{deployment: s, wins: map[string]int{}} }
 
 func (r *races) report(t *testing.T) {
 	t.Helper()
-	t.Logf("%d rounds, never two winners: %v; %d rounds with a 503; both answered after %s", len(r.took), r.wins, r.unclear, spread(r.took))
+	t.Logf("%d rounds, winners: %v; %d rounds with a 503; both answered after %s", len(r.took), r.wins, r.unclear, summary(r.took))
 	if r.unclear > len(r.took)/2 {
-		t.Errorf("%d of %d rounds had a 503: this shows little", r.unclear, len(r.took))
+		t.Errorf("%d of %d rounds had a 503, want at most half", r.unclear, len(r.took))
 	}
 }
 
-// run posts to all replicas at the same moment, and returns the one success. In
-// an unclear round there may be none to return.
+// run posts to all replicas at the same moment and returns the reply of the winner. An
+// unclear round may have no winner.
 func (r *races) run(t *testing.T, path string, form func(*replica) []string) (won reply, certain bool) {
 	t.Helper()
-	replicas := r.site.replicas
+	replicas := r.deployment.replicas
 	replies, errs := make([]reply, len(replicas)), make([]error, len(replicas))
 	var waits atomic.Int64
 	began := time.Now()
-	together(len(replicas), len(replicas), func(i int) {
+	parallel(len(replicas), len(replicas), func(i int) {
 		for {
 			replies[i], errs[i] = replicas[i].do(t.Context(), "POST", path, form(replicas[i])...)
 			if errs[i] != nil || replies[i].status != http.StatusServiceUnavailable || time.Since(began) > time.Minute {
@@ -279,12 +278,12 @@ func (r *races) run(t *testing.T, path string, form func(*replica) []string) (wo
 		r.unclear++
 	}
 	if winners > 1 || winners == 0 && certain {
-		t.Fatalf("POST %s: %d replicas answered 201, want one; the answers are %v", path, winners, replies)
+		t.Fatalf("POST %s: %d replicas answered 201, want 1; the answers are %v", path, winners, replies)
 	}
 	return won, winners == 1
 }
 
-// insist is do, again and again for as long as a slow server makes it a 503.
+// insist repeats a call while it is answered with 503, and expects a status.
 func (r *replica) insist(t *testing.T, status int, method, path string) (got reply) {
 	t.Helper()
 	partstest.Await(t, time.Minute, func(ctx context.Context) (err error) {
@@ -300,8 +299,8 @@ func (r *replica) insist(t *testing.T, status int, method, path string) (got rep
 	return got
 }
 
-// all lists all entities, page by page, through the first replica.
-func (s *site) all(t *testing.T, path string) []map[string]any {
+// all lists all entities through the first replica, page by page.
+func (s *deployment) all(t *testing.T, path string) []map[string]any {
 	t.Helper()
 	var all []map[string]any
 	for next := path; next != ""; {
@@ -316,25 +315,25 @@ func (s *site) all(t *testing.T, path string) []map[string]any {
 	return all
 }
 
-// TestManyChangesAtOnceAreAllAnswered makes 64 changes through two replicas at one
-// moment, and revokes as much.
+// TestManyChangesAtOnceAreAllAnswered makes 64 changes through two replicas at the same
+// moment, and then 64 revocations.
 func TestManyChangesAtOnceAreAllAnswered(t *testing.T) {
 	t.Parallel()
 	const changes = 64
-	s := newSite(t, 2)
-	s.furnish(t, mountV1, parts.KVv1)
+	s := newDeployment(t, 2)
+	s.createEntities(t, mountV1, parts.KVv1)
 	pairs := s.putPairs(t, changes)
 	measure := func(what string, change func(i int, r *replica) (reply, error), want int) {
 		took := make([]time.Duration, changes)
 		began := time.Now()
-		together(changes, changes, func(i int) {
+		parallel(changes, changes, func(i int) {
 			r := s.replicas[i%2]
 			got, err := change(i, r)
 			if took[i] = time.Since(began); err != nil || got.status != want {
 				t.Errorf("%s: %s: status = %d, %v, want %d; body %s", r.name, what, got.status, err, want, got.raw)
 			}
 		})
-		t.Logf("%d at once of %s: %s", changes, what, spread(took))
+		t.Logf("%d at once of %s: %s", changes, what, summary(took))
 	}
 	measure("POST /consumers", func(i int, r *replica) (reply, error) {
 		return r.do(t.Context(), "POST", "/consumers", "username=one-of-many-"+strconv.Itoa(i))
@@ -344,19 +343,19 @@ func TestManyChangesAtOnceAreAllAnswered(t *testing.T) {
 	}, http.StatusNoContent)
 }
 
-// TestAReplicaThatWasStoppedCatchesUpBeforeItAllows stops a replica for longer
-// than it may go without the log of changes, and asks it about what was revoked
-// meanwhile: the questions are there before it wakes.
+// TestAReplicaThatWasStoppedCatchesUpBeforeItAllows stops a replica for longer than it may
+// decide without the log of changes, and asks it about pairs that were revoked during that
+// time. The requests are waiting when the replica continues.
 func TestAReplicaThatWasStoppedCatchesUpBeforeItAllows(t *testing.T) {
 	t.Parallel()
 	const revocations = 20
 	tests := []struct {
 		name string
-		// meanwhile is what happens after the revocations.
-		meanwhile func(t *testing.T, s *site)
+		// meanwhile is called after the revocations.
+		meanwhile func(t *testing.T, s *deployment)
 	}{
-		{"the log says what it missed", func(*testing.T, *site) {}},
-		{"the log is another one", func(t *testing.T, s *site) {
+		{"the log has the changes", func(*testing.T, *deployment) {}},
+		{"the log was replaced", func(t *testing.T, s *deployment) {
 			t.Helper()
 			for _, entry := range []string{"checkpoint", "log/00"} {
 				must(t, s.vault.Do(t.Context(), "DELETE", mountState+"/metadata/"+entry, nil, nil))
@@ -373,28 +372,28 @@ func TestAReplicaThatWasStoppedCatchesUpBeforeItAllows(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSiteWith(t, 2, setup{durable: true, entities: nothingButTheState})
-			s.furnish(t, mountV1, parts.KVv1)
+			s := newDeploymentWith(t, 2, setup{durable: true, entities: nothingButTheState})
+			s.createEntities(t, mountV1, parts.KVv1)
 			pairs := s.putPairs(t, revocations+1)
 			for _, p := range pairs {
-				s.replicas[0].allows(t, p)
+				s.replicas[0].awaitAllowed(t, p)
 			}
-			s.sleepThroughRevocations(t, pairs[:revocations], func() { test.meanwhile(t, s) })
-			if test.name == "the log says what it missed" {
-				s.replicas[0].allows(t, pairs[revocations])
+			s.revokeWhileStopped(t, pairs[:revocations], func() { test.meanwhile(t, s) })
+			if test.name == "the log has the changes" {
+				s.replicas[0].awaitAllowed(t, pairs[revocations])
 			}
 		})
 	}
 }
 
-// sleepThroughRevocations stops the first replica while pairs are revoked
-// through the second one.
-func (s *site) sleepThroughRevocations(t *testing.T, pairs []pair, meanwhile func()) {
+// revokeWhileStopped stops the first replica while pairs are revoked through the second
+// one.
+func (s *deployment) revokeWhileStopped(t *testing.T, pairs []pair, meanwhile func()) {
 	t.Helper()
 	stopped, other := s.replicas[0], s.replicas[1]
 	must(t, stopped.Signal(syscall.SIGSTOP))
 	began := time.Now()
-	together(len(pairs), 8, func(i int) {
+	parallel(len(pairs), 8, func(i int) {
 		if err := other.revoke(t.Context(), pairs[i]); err != nil {
 			t.Error(err)
 		}
@@ -403,12 +402,12 @@ func (s *site) sleepThroughRevocations(t *testing.T, pairs []pair, meanwhile fun
 	var answers sync.WaitGroup
 	for _, p := range pairs {
 		answers.Go(func() {
-			// The first are there when it wakes, the others come while it
-			// catches up.
+			// The first requests are waiting when it continues, the others arrive
+			// while it catches up.
 			for range 20 {
 				a, err := stopped.ask(t.Context(), p)
 				if err != nil || a.Allowed {
-					t.Errorf("%s allows what was revoked while it was stopped: %+v, %v", stopped.name, a, err)
+					t.Errorf("%s allows a pair that was revoked while it was stopped: %+v, %v", stopped.name, a, err)
 					return
 				}
 			}

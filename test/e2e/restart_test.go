@@ -16,11 +16,10 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// TestARollingRestartBehindHealthChecksRefusesNobody replaces one of two replicas
-// after the other, with Envoy asking them whether they are ready as the example
-// has it. The time between its questions and that of the drain are a fifth of
-// those in the example and of the default.
-func TestARollingRestartBehindHealthChecksRefusesNobody(t *testing.T) {
+// TestARollingRestartBehindHealthChecksRefusesNoRequest restarts two replicas one after the
+// other behind an Envoy with health checks, as in deploy/envoy/replicas.yaml. The intervals
+// and the drain are a fifth of those there and of the default.
+func TestARollingRestartBehindHealthChecksRefusesNoRequest(t *testing.T) {
 	t.Parallel()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	dir := t.TempDir()
@@ -79,17 +78,16 @@ policies: [{name: default, default: true, vault: v1}]
 	})
 	for i, r := range replicas {
 		r.Stop(10 * time.Second)
-		// Without health checks its requests fail from here on.
+		// Without health checks the requests to this replica fail from now on.
 		time.Sleep(time.Second)
 		start(fmt.Sprint(i+1), r.GRPC)
-		// Envoy asks the new one before it sends requests there; the other one must
-		// not go before that.
+		// The other replica must not stop before Envoy has found the new one healthy.
 		time.Sleep(time.Second)
 	}
 	done()
 	asking.Wait()
 	t.Logf("%d requests during two restarts", asked.Load())
 	if asked.Load() < 50 {
-		t.Errorf("%d requests during two restarts show nothing", asked.Load())
+		t.Errorf("%d requests during two restarts, want at least 50", asked.Load())
 	}
 }

@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// secrets remembers every token and secret that a test has used, to look for
-// them where they must not be. It is safe for concurrent use.
+// secrets collects every token and secret of the tests and searches logs for them. It is
+// safe for concurrent use.
 type secrets struct {
 	mu  sync.Mutex
 	all []string
 }
 
-// shortest is the length below which a token is not looked for: the
-// announcement's "foo" is part of many an innocent word.
+// shortest is the minimum length of a secret to search for: the "foo" of the announcement
+// is part of other words.
 const shortest = 8
 
 func (s *secrets) add(values ...string) {
@@ -29,7 +29,7 @@ func (s *secrets) add(values ...string) {
 	}
 }
 
-// leaks names the logs that contain a secret, with the line in question.
+// leaks returns the lines that contain a secret, with the name of the log.
 func (s *secrets) leaks(logs map[string]string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *secrets) leaks(logs map[string]string) []string {
 	return found
 }
 
-// unique returns a token that nothing else uses.
+// unique returns a new token, and remembers it as a secret.
 func unique(prefix string) string {
 	v := prefix + "-" + rand.Text()
 	suite.secrets.add(v)

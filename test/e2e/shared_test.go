@@ -22,8 +22,8 @@ consumers:
   - {id: 7151702a-2168-4a09-81e5-e06187a2384f, custom_id: visitor, groups: [public]}
 `
 
-// The timeouts leave room for two cores under the race detector: no test of the
-// shared testbed is about them.
+// The timeouts are long enough for two cores and the race detector. No test of the shared
+// testbed depends on them.
 const sharedEntities = `
 vaults:
   - {name: v1, address: VAULT, mount: kong-auth, kv: v1, token: {file: TOKENFILE}, timeout: 5s, cache: {ttl: 60s, absent_ttl: 1s, max_stale: 30s}}
@@ -54,7 +54,7 @@ policies:
   - {name: by-host-and-path, vault: v1, hosts: ["*.hosts.test"], paths: [/admin], acl: {allow: [nobody]}}
 `
 
-// unconfiguredPolicy is named by a route, and by nothing else.
+// unconfiguredPolicy is named by a route and does not exist.
 const unconfiguredPolicy = "unconfigured"
 
 // The listeners of the shared testbed.
@@ -72,8 +72,8 @@ const (
 	onTCP       = "tcp"
 )
 
-// bodyLimit is max_request_bytes of the listeners that send bodies along,
-// largeBodyLimit that of the one that sends more than vault-authz takes.
+// bodyLimit is max_request_bytes of the listeners that send bodies, largeBodyLimit that of
+// the listener that sends more than vault-authz accepts.
 const (
 	bodyLimit      = 4096
 	largeBodyLimit = 80 << 20

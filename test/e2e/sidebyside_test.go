@@ -16,9 +16,9 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// TestVaultObjectsFailAlone: of two vault objects, each on a Vault of its own, one
-// is killed. The other answers as before, and the figures tell them apart. With a
-// third, nothing listens at the first of its addresses.
+// TestVaultObjectsFailAlone kills one of two Vaults, each with a vault object of its own.
+// The other vault object answers as before, and the metrics distinguish them. A third vault
+// object has a first address at which nothing listens.
 func TestVaultObjectsFailAlone(t *testing.T) {
 	t.Parallel()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
@@ -76,7 +76,7 @@ policies:
 		}
 	}
 	if got := ask("default", before); got != http.StatusOK {
-		t.Errorf("one is killed, what it had answered before: status = %d, want 200", got)
+		t.Errorf("one is killed, a cached credential: status = %d, want 200", got)
 	}
 
 	metrics := bed.probe(t, "/metrics")
@@ -102,7 +102,7 @@ policies:
 	must(t, other.Signal(syscall.SIGSTOP))
 	t.Cleanup(func() { _ = other.Signal(syscall.SIGCONT) })
 	if got := ask("two", during[0]); got != http.StatusOK {
-		t.Errorf("two hangs, what it had answered before: status = %d, want 200", got)
+		t.Errorf("two hangs, a cached credential: status = %d, want 200", got)
 	}
 	if got := ask("two", pair{unique("access"), unique("secret")}); got != http.StatusServiceUnavailable {
 		t.Errorf("two hangs, an unknown token: status = %d, want 503", got)
@@ -110,13 +110,13 @@ policies:
 	must(t, other.Signal(syscall.SIGCONT))
 	partstest.Await(t, 5*time.Second, func(context.Context) error {
 		if got := ask("two", pair{unique("access"), unique("secret")}); got != http.StatusUnauthorized {
-			return fmt.Errorf("two goes on, an unknown token: status = %d, want 401", got)
+			return fmt.Errorf("two continues, an unknown token: status = %d, want 401", got)
 		}
 		return nil
 	})
 }
 
-// probe returns what the service's probe listener says.
+// probe returns the answer of the probe listener.
 func (bed *testbed) probe(t *testing.T, path string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+bed.service.Probes+path, http.NoBody)

@@ -17,7 +17,7 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-const sweptEntities = `
+const sweepEntities = `
 vaults:
   - {name: v1, address: VAULT, mount: kong-auth, kv: v1, token: {file: TOKENFILE}, timeout: 5s, cache: {ttl: 1h, sweep: 1s}}
   - {name: v2, address: VAULT, mount: kong-auth-v2, kv: v2, token: {file: TOKENFILE}, timeout: 5s, cache: {ttl: 1h, sweep: 1s}}
@@ -27,12 +27,12 @@ policies:
   - {name: v2, vault: v2}
 `
 
-// TestADeletionInVaultHoldsAfterASweep: a cached credential whose record says an
-// hour is denied seconds after it was deleted by Vault's own API; with exactly
-// the policies of deploy/vault, and not without their last line.
+// TestADeletionInVaultHoldsAfterASweep deletes a cached credential, with a ttl of an hour,
+// directly in Vault: it is denied after seconds with the policies of deploy/vault, and still
+// allowed without their capability list.
 func TestADeletionInVaultHoldsAfterASweep(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 0)
+	s := newDeployment(t, 0)
 	var whole, blind []string
 	for mount, file := range map[string]string{mountV1: "kv-v1.hcl", mountV2: "kv-v2.hcl"} {
 		raw, err := os.ReadFile(filepath.Join("..", "..", "deploy", "vault", file))
@@ -41,8 +41,8 @@ func TestADeletionInVaultHoldsAfterASweep(t *testing.T) {
 		whole = append(whole, policy)
 		blind = append(blind, strings.ReplaceAll(policy, `["list"]`, `["deny"]`))
 	}
-	sees := s.startSwept(t, "sees", whole...)
-	sleeps := s.startSwept(t, "sleeps", blind...)
+	sees := s.startWithPolicies(t, "sees", whole...)
+	sleeps := s.startWithPolicies(t, "sleeps", blind...)
 
 	ctx := t.Context()
 	tests := []struct {
@@ -82,8 +82,7 @@ func TestADeletionInVaultHoldsAfterASweep(t *testing.T) {
 			t.Errorf("%s: without the list: %+v, %v, want it allowed still", test.name, a, err)
 		}
 	}
-	// What is missing is said once for each vault object, however often it is
-	// missed.
+	// The missing capability is logged once for each vault object.
 	partstest.Await(t, 10*time.Second, func(context.Context) error {
 		if got := strings.Count(sleeps.Log(), "sweep failed"); got != 2 {
 			return fmt.Errorf("%d lines about failed sweeps, want 2", got)
@@ -92,16 +91,16 @@ func TestADeletionInVaultHoldsAfterASweep(t *testing.T) {
 	})
 	for _, path := range []string{mountV1 + "/", mountV2 + "/metadata/"} {
 		if want := fmt.Sprintf(`path \"%s\" { capabilities = [\"list\"] }`, path); !strings.Contains(sleeps.Log(), want) {
-			t.Errorf("no line names %s", want)
+			t.Errorf("the log does not name %s", want)
 		}
 	}
 	if strings.Contains(sees.Log(), "sweep failed") || strings.Contains(sleeps.Log(), `"state":"forbidden"`) {
-		t.Error("the sweeps failed where they may not, or made the state worse")
+		t.Error("a permitted sweep failed, or a refused one changed the state")
 	}
 }
 
-// startSwept starts a service whose token has policies of its own.
-func (s *site) startSwept(t *testing.T, name string, policies ...string) *replica {
+// startWithPolicies starts a service whose token has these policies.
+func (s *deployment) startWithPolicies(t *testing.T, name string, policies ...string) *replica {
 	t.Helper()
 	ctx := t.Context()
 	var names []string
@@ -115,13 +114,13 @@ func (s *site) startSwept(t *testing.T, name string, policies ...string) *replic
 	must(t, errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(file, []byte(token), 0o600)))
 	service, err := parts.StartService(ctx, parts.ServiceConfig{
 		Binary: suite.service.Binary(t), Dir: dir,
-		Entities: strings.NewReplacer("VAULT", s.vault.Address, "TOKENFILE", file).Replace(sweptEntities),
+		Entities: strings.NewReplacer("VAULT", s.vault.Address, "TOKENFILE", file).Replace(sweepEntities),
 	})
 	must(t, err)
 	return s.add(t, name, service)
 }
 
-// askPolicy is ask for a policy by name.
+// askPolicy asks for a decision by a policy.
 func (r *replica) askPolicy(ctx context.Context, policy string, p pair) (envoy.Answer, error) {
 	return envoy.Ask(ctx, r.conn, envoy.Question{
 		Method: http.MethodGet, URL: "http://swept.test/", Policy: policy,

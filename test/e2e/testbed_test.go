@@ -22,27 +22,27 @@ const (
 	mountV2 = "kong-auth-v2"
 )
 
-// A setup says what a testbed is made of.
+// A setup configures a testbed.
 type setup struct {
-	// entities is the configuration of vault-authz with VAULT and TOKENFILE in
-	// place of the address and the file.
+	// entities is the configuration of vault-authz. VAULT and TOKENFILE stand for the
+	// address and the file.
 	entities string
-	// listeners are Envoy's; Authz is filled in.
+	// listeners are the listeners of Envoy, without Authz.
 	listeners []parts.Listener
-	// policies get a host of their own in Envoy.
+	// policies are those with a host of their own in Envoy.
 	policies []string
-	// durable lets Vault be started again.
+	// durable keeps the storage, so that Vault can be restarted.
 	durable bool
-	// openBao takes OpenBao for Vault.
+	// openBao runs OpenBao instead of Vault.
 	openBao bool
-	// socket has vault-authz listen on a Unix socket.
+	// socket makes vault-authz listen on a Unix socket.
 	socket bool
-	// authzTLS is the TLS that Envoy asks vault-authz with, nil for none.
+	// authzTLS is the TLS between Envoy and vault-authz, nil for plain text.
 	authzTLS *parts.EnvoyTLS
 }
 
-// A testbed is everything from the client's end of Envoy to the upstream and to
-// Vault. The connection to Vault goes through a proxy.
+// A testbed is an Envoy, an upstream, a vault-authz and a Vault, with a proxy between
+// vault-authz and Vault.
 type testbed struct {
 	dir       string
 	setup     setup
@@ -52,7 +52,7 @@ type testbed struct {
 	service   *parts.Service
 	upstream  *parts.Upstream
 	envoy     *parts.Envoy
-	// processes are all that ever ran here.
+	// processes are all processes so far, also those that have ended.
 	processes []*parts.Process
 }
 
@@ -93,10 +93,10 @@ func (bed *testbed) newVault(ctx context.Context) (*parts.Vault, error) {
 	return vault, nil
 }
 
-// startRest starts what stands before Vault.
+// startRest starts everything except Vault.
 func (bed *testbed) startRest(ctx context.Context) error {
 	if bed.vault == nil {
-		return errors.New("there is no Vault to start the rest on")
+		return errors.New("Vault did not start")
 	}
 	binary, err := suite.service.Build()
 	if err != nil {
@@ -137,8 +137,7 @@ func (bed *testbed) startRest(ctx context.Context) error {
 	return nil
 }
 
-// newReaderToken gives vault-authz a new token to read Vault with, in the way
-// that agents do it: the file is replaced in one step.
+// newReaderToken gives vault-authz a new Vault token.
 func (bed *testbed) newReaderToken(ctx context.Context) error {
 	token, err := bed.vault.ReaderToken(ctx, mountV1, mountV2)
 	if err != nil {
@@ -148,7 +147,7 @@ func (bed *testbed) newReaderToken(ctx context.Context) error {
 	return parts.ReplaceFile(bed.tokenFile, []byte(token+"\n"))
 }
 
-// readerToken returns the token that vault-authz reads Vault with.
+// readerToken returns the Vault token of vault-authz.
 func (bed *testbed) readerToken(t *testing.T) string {
 	t.Helper()
 	raw, err := os.ReadFile(bed.tokenFile)
@@ -158,7 +157,7 @@ func (bed *testbed) readerToken(t *testing.T) string {
 	return strings.TrimSpace(string(raw))
 }
 
-// close ends everything, from the client's end on.
+// close stops everything, Envoy first.
 func (bed *testbed) close() {
 	for _, p := range slices.Backward(bed.processes) {
 		p.Stop(10 * time.Second)
@@ -171,7 +170,7 @@ func (bed *testbed) close() {
 	}
 }
 
-// logs returns what each program has written.
+// logs returns the output of each program.
 func (bed *testbed) logs() map[string]string {
 	logs := map[string]string{}
 	for i, p := range bed.processes {

@@ -27,9 +27,9 @@ const (
 	gatewayName = "spiffe://example.org/gateway"
 )
 
-// A mutual is a testbed whose Envoy and vault-authz speak mutual TLS with files that are
-// mounted as Kubernetes does it.
-type mutual struct {
+// An mtlsTestbed is a testbed with mutual TLS between Envoy and vault-authz. The files are
+// mounted as in Kubernetes.
+type mtlsTestbed struct {
 	*testbed
 	server, gateway string
 }
@@ -46,9 +46,9 @@ func issued(t *testing.T, a *parts.Authority, edit func(*x509.Certificate), name
 	return i
 }
 
-func startMutual(t *testing.T, a *parts.Authority) *mutual {
+func startMTLSTestbed(t *testing.T, a *parts.Authority) *mtlsTestbed {
 	t.Helper()
-	m := &mutual{server: t.TempDir(), gateway: t.TempDir()}
+	m := &mtlsTestbed{server: t.TempDir(), gateway: t.TempDir()}
 	mount(t, m.server, issued(t, a, nil, authzName), a)
 	mount(t, m.gateway, issued(t, a, nil, gatewayName), a)
 	file := func(name string) string { return filepath.Join(m.server, name) }
@@ -66,9 +66,9 @@ policies:
 	return m
 }
 
-// served waits until new connections get a certificate that an authority issued, and says
-// how a client of it fares with the service.
-func (m *mutual) served(t *testing.T, by *parts.Authority, shown *parts.Issued) error {
+// served waits until new connections get a certificate of an authority, and returns the
+// error of a call by a client with the certificate shown, nil for none.
+func (m *mtlsTestbed) served(t *testing.T, by *parts.Authority, shown *parts.Issued) error {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(by.PEM)
@@ -92,9 +92,9 @@ func (m *mutual) served(t *testing.T, by *parts.Authority, shown *parts.Issued) 
 	return err
 }
 
-// settle waits until both sides have read what was mounted, and Envoy has made some
-// connections with it.
-func (m *mutual) settle(t *testing.T, reads, updates int) {
+// settle waits until both sides have read the mounted files and Envoy has made new
+// connections.
+func (m *mtlsTestbed) settle(t *testing.T, reads, updates int) {
 	t.Helper()
 	partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 		if n := strings.Count(m.service.Log(), `"TLS files read again"`); n < reads {
@@ -117,8 +117,8 @@ func (m *mutual) settle(t *testing.T, reads, updates int) {
 	})
 }
 
-// load sends requests until it is told to stop, and then tells how many there were.
-func (m *mutual) load(t *testing.T, p pair) (stop func() int64) {
+// load sends requests until stop is called, which returns their number.
+func (m *mtlsTestbed) load(t *testing.T, p pair) (stop func() int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var sent atomic.Int64
@@ -142,7 +142,7 @@ func (m *mutual) load(t *testing.T, p pair) (stop func() int64) {
 	}
 }
 
-func (m *mutual) counters(t *testing.T, want map[string]int) {
+func (m *mtlsTestbed) counters(t *testing.T, want map[string]int) {
 	t.Helper()
 	for name, value := range want {
 		if got, err := m.envoy.Counter(t.Context(), name); err != nil || got != value {
@@ -151,8 +151,8 @@ func (m *mutual) counters(t *testing.T, want map[string]int) {
 	}
 }
 
-// TestCertificatesAndAuthorityAreReplacedUnderLoad replaces all that mutual TLS is made
-// of, step by step, while requests go through, and then offers files that cannot be used.
+// TestCertificatesAndAuthorityAreReplacedUnderLoad replaces all certificates and the
+// authority step by step under load, and then mounts files that cannot be used.
 func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 	t.Parallel()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
@@ -160,7 +160,7 @@ func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 	must(t, err)
 	after, err := parts.NewAuthority("after")
 	must(t, err)
-	m := startMutual(t, before)
+	m := startMTLSTestbed(t, before)
 	alice := m.credential(t, aliceID, nil)
 	old := issued(t, before, nil, gatewayName)
 	if err := m.served(t, before, &old); err != nil {
@@ -170,8 +170,8 @@ func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 	must(t, err)
 	stop := m.load(t, alice)
 
-	// Both authorities are believed, then the new one's certificates are shown, then the
-	// old one is believed no more.
+	// First both sides trust both authorities, then they use certificates of the new one,
+	// then they no longer trust the old one.
 	mount(t, m.server, issued(t, before, nil, authzName), before, after)
 	mount(t, m.gateway, issued(t, before, nil, gatewayName), before, after)
 	m.settle(t, 1, updates+1)
@@ -192,7 +192,7 @@ func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 
 	refused := `vault_authz_tls_files_refused{use="grpc",vault=""} `
 	if !strings.Contains(m.probe(t, "/metrics"), refused+"0") {
-		t.Errorf("the metric is not 0 while all is well:\n%s", m.probe(t, "/metrics"))
+		t.Errorf("the metric is not 0 while the files are valid:\n%s", m.probe(t, "/metrics"))
 	}
 	for what, broken := range map[string]map[string][]byte{
 		"expired at":               {"tls.crt": nil, "tls.key": nil, "ca.crt": after.PEM},
@@ -206,7 +206,7 @@ func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 		must(t, parts.MountSecret(m.server, broken))
 		partstest.Await(t, 30*time.Second, func(context.Context) error {
 			if !strings.Contains(m.service.Log(), what) || !strings.Contains(m.probe(t, "/metrics"), refused+"1") {
-				return fmt.Errorf("no word of %q, or no metric", what)
+				return fmt.Errorf("%q is not in the log, or the metric is not 1", what)
 			}
 			return nil
 		})
@@ -223,7 +223,7 @@ func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 	mount(t, m.server, good, after)
 	partstest.Await(t, 30*time.Second, func(context.Context) error {
 		if !strings.Contains(m.probe(t, "/metrics"), refused+"0") {
-			return errors.New("the metric stays")
+			return errors.New("the metric is still 1")
 		}
 		return nil
 	})
@@ -233,15 +233,15 @@ func TestCertificatesAndAuthorityAreReplacedUnderLoad(t *testing.T) {
 	must(t, err)
 	t.Logf("%d requests over %d connections, none failed", sent, handshakes)
 	if sent < 100 || handshakes < 15 {
-		t.Errorf("%d requests over %d connections show nothing", sent, handshakes)
+		t.Errorf("%d requests over %d connections, want at least 100 and 15", sent, handshakes)
 	}
 	m.counters(t, map[string]int{
 		"http.headers.ext_authz.error": 0, "http.headers.ext_authz.denied": 0, "cluster.authz.upstream_cx_connect_fail": 0,
 	})
 }
 
-// TestAGatewayWithAForeignNameGetsNoAnswer gives Envoy a certificate of the right
-// authority that was issued to somebody else.
+// TestAGatewayWithAForeignNameGetsNoAnswer gives Envoy a certificate that the right
+// authority issued for another name.
 func TestAGatewayWithAForeignNameGetsNoAnswer(t *testing.T) {
 	t.Parallel()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
@@ -249,7 +249,7 @@ func TestAGatewayWithAForeignNameGetsNoAnswer(t *testing.T) {
 	must(t, err)
 	theirs, err := parts.NewAuthority("theirs")
 	must(t, err)
-	m := startMutual(t, ours)
+	m := startMTLSTestbed(t, ours)
 	alice := m.credential(t, aliceID, nil)
 	ask := func() answer {
 		return m.get(t, request{target: "/names", header: alice.headers()})
@@ -265,11 +265,11 @@ func TestAGatewayWithAForeignNameGetsNoAnswer(t *testing.T) {
 		updates, err := m.envoy.Counter(t.Context(), "cluster.authz.client_ssl_socket_factory.ssl_context_update_by_sds")
 		must(t, err)
 		mount(t, m.gateway, i, ours)
-		// The connection that is there may be used for some more requests.
+		// Envoy may use the existing connection for some more requests.
 		partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 			n, err := m.envoy.Counter(ctx, "cluster.authz.client_ssl_socket_factory.ssl_context_update_by_sds")
 			if err != nil || n == updates {
-				return errors.Join(errors.New("not read yet"), err)
+				return errors.Join(errors.New("Envoy has not read the files yet"), err)
 			}
 			if a := ask(); a.status == http.StatusOK {
 				return errors.New("an old connection is in use")

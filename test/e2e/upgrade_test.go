@@ -16,17 +16,17 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// TestVersionsRunSideBySideDuringAnUpgrade replaces a replica of the version that had a
-// record in an entry of its own. EARLIER_VAULT_AUTHZ names that binary; without it the
-// test is skipped.
+// TestVersionsRunSideBySideDuringAnUpgrade replaces a replica of the version that kept each
+// record in an entry of its own. EARLIER_VAULT_AUTHZ names its binary; without it the test
+// is skipped.
 //
-// It measures, so it does not run beside the others.
+// It measures times, so no test runs in parallel with it.
 //
 //nolint:paralleltest // see above
 func TestVersionsRunSideBySideDuringAnUpgrade(t *testing.T) {
 	earlier := os.Getenv("EARLIER_VAULT_AUTHZ")
 	if earlier == "" {
-		t.Skip("EARLIER_VAULT_AUTHZ names no binary of the earlier version")
+		t.Skip("EARLIER_VAULT_AUTHZ is not set: `make upgrade` builds the earlier version and runs this")
 	}
 	for _, bao := range []bool{false, true} {
 		name := "Vault"
@@ -35,15 +35,15 @@ func TestVersionsRunSideBySideDuringAnUpgrade(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			partstest.Need(t, "BAO_BIN")
-			upgrade(t, earlier, newSiteWith(t, 0, setup{durable: !bao, openBao: bao, entities: nothingButTheState}))
+			upgrade(t, earlier, newDeploymentWith(t, 0, setup{durable: !bao, openBao: bao, entities: nothingButTheState}))
 		})
 	}
 }
 
-func upgrade(t *testing.T, earlier string, s *site) {
+func upgrade(t *testing.T, earlier string, s *deployment) {
 	t.Helper()
 	old := s.start(t, earlier)
-	s.furnish(t, mountV1, parts.KVv1)
+	s.createEntities(t, mountV1, parts.KVv1)
 	for i := range 100 {
 		old.admin(t, 201, "POST", "/consumers", fmt.Sprintf("username=user-%d", i), "tags=all")
 	}
@@ -59,7 +59,7 @@ func upgrade(t *testing.T, earlier string, s *site) {
 	}
 	pairs := s.putPairs(t, 60)
 	for _, r := range []*replica{old, now} {
-		together(len(pairs), 8, func(i int) { r.allows(t, pairs[i]) })
+		parallel(len(pairs), 8, func(i int) { r.awaitAllowed(t, pairs[i]) })
 	}
 	s.revocations(t, "old to new", old, now, pairs[:25])
 	s.revocations(t, "new to old", now, old, pairs[25:50])
@@ -69,28 +69,28 @@ func upgrade(t *testing.T, earlier string, s *site) {
 	}
 	s.folder(t, now, old, kept)
 
-	// The last old one is stopped, another new one started, and the old one put back.
+	// The last old replica stops, another new one starts, and the old one starts again.
 	old.Stop(5 * time.Second)
 	now.admin(t, 201, "POST", "/consumers", "username=after the old one")
 	other := s.start(t, binary)
-	other.allows(t, kept)
+	other.awaitAllowed(t, kept)
 	other.admin(t, 200, "GET", "/consumers/after%20the%20old%20one")
 	s.revocations(t, "new to new", now, other, pairs[51:55])
 	back := s.start(t, earlier)
 	back.admin(t, 200, "GET", "/consumers/after%20the%20old%20one")
-	back.allows(t, kept)
+	back.awaitAllowed(t, kept)
 	s.revocations(t, "new to old that was put back", other, back, pairs[55:])
 }
 
-// revocations revokes pairs through one replica and measures for how long they are good
-// on another one.
-func (s *site) revocations(t *testing.T, name string, through, on *replica, pairs []pair) {
+// revocations revokes pairs through one replica and measures for how long another one still
+// allows them.
+func (s *deployment) revocations(t *testing.T, name string, through, on *replica, pairs []pair) {
 	t.Helper()
 	held := make([]time.Duration, len(pairs))
 	for i, p := range pairs {
-		on.allows(t, p)
+		on.awaitAllowed(t, p)
 		must(t, through.revoke(t.Context(), p))
-		held[i] = measured(t, fmt.Sprintf("%s: a revoked pair is denied", name), func(ctx context.Context) bool {
+		held[i] = awaitWithinLimit(t, fmt.Sprintf("%s: a revoked pair is denied", name), func(ctx context.Context) bool {
 			a, err := on.ask(ctx, p)
 			return err == nil && !a.Allowed
 		})
@@ -99,13 +99,13 @@ func (s *site) revocations(t *testing.T, name string, through, on *replica, pair
 	t.Logf("%s: %d revocations hold after %s (median), %s at the latest", name, len(held), held[len(held)/2].Round(time.Millisecond), held[len(held)-1].Round(time.Millisecond))
 }
 
-// entities changes consumers, groups and policies through one replica, and measures when
-// another one goes by them.
-func (s *site) entities(t *testing.T, name string, through, on *replica, p pair) {
+// entities changes consumers, groups and policies through one replica and measures when
+// another one knows the changes.
+func (s *deployment) entities(t *testing.T, name string, through, on *replica, p pair) {
 	t.Helper()
 	var worst time.Duration
 	holds := func(what string, is func(ctx context.Context) bool) {
-		worst = max(worst, measured(t, name+": "+what, is))
+		worst = max(worst, awaitWithinLimit(t, name+": "+what, is))
 	}
 	answers := func(path string, status int) func(context.Context) bool {
 		return func(ctx context.Context) bool {
@@ -124,9 +124,9 @@ func (s *site) entities(t *testing.T, name string, through, on *replica, p pair)
 	holds("a consumer is there", answers("/consumers/"+user, 200))
 	through.admin(t, 200, "PATCH", "/consumers/"+id, "username="+user+"-renamed")
 	holds("a renamed consumer is there", answers("/consumers/"+user+"-renamed", 200))
-	// The one who was told of a name may not be given it twice.
+	// The other replica must refuse the name.
 	if got, err := on.do(t.Context(), "POST", "/consumers", "username="+user+"-renamed"); err != nil || got.status != http.StatusConflict {
-		t.Errorf("%s: a name of the other version was given again: %d, %v", name, got.status, err)
+		t.Errorf("%s: a name that is taken is not refused: %d, %v", name, got.status, err)
 	}
 	through.admin(t, 204, "DELETE", "/consumers/"+id)
 	holds("a deleted consumer is gone", answers("/consumers/"+id, 404))
@@ -134,7 +134,7 @@ func (s *site) entities(t *testing.T, name string, through, on *replica, p pair)
 	plugin := through.admin(t, 201, "POST", "/plugins", "name=acl", "config.allow=chiefs").text("id")
 	holds("a group is required", status(403))
 	group := on.admin(t, 201, "POST", "/consumers/"+operator+"/acls", "group=chiefs").text("id")
-	through.allows(t, p)
+	through.awaitAllowed(t, p)
 	through.admin(t, 204, "DELETE", "/consumers/"+operator+"/acls/"+group)
 	holds("a group was taken away", status(403))
 	through.admin(t, 200, "PATCH", "/plugins/"+plugin, "config.allow=staff")
@@ -144,15 +144,15 @@ func (s *site) entities(t *testing.T, name string, through, on *replica, p pair)
 	t.Logf("%s: changes of consumers, groups and policies hold after %s at the latest", name, worst.Round(time.Millisecond))
 }
 
-// folder makes a vault object with a folder of a mount, and asks the earlier version, which
-// knows of no folders, about a pair that is in the mount beside it.
-func (s *site) folder(t *testing.T, now, old *replica, beside pair) {
+// folder creates a vault object with a folder of a mount, and asks both versions about a pair
+// outside of the folder. The earlier version does not know folders.
+func (s *deployment) folder(t *testing.T, now, old *replica, beside pair) {
 	t.Helper()
 	now.admin(t, 201, "POST", "/vault-auth", append(s.vaultForm(t, "folder", mountV1, parts.KVv1), "prefix=team-a")...)
 	now.admin(t, 201, "POST", "/policies", "name=folder", "hosts=folder.test", "vault=folder")
 	for _, r := range []*replica{now, old} {
 		var got envoy.Answer
-		measured(t, r.name+": a policy is there", func(ctx context.Context) bool {
+		awaitWithinLimit(t, r.name+": a policy is there", func(ctx context.Context) bool {
 			a, err := envoy.Ask(ctx, r.conn, envoy.Question{
 				Method: http.MethodGet, URL: "http://folder.test/",
 				Headers: []authz.Header{{Name: "access_token", Value: beside.access}, {Name: "secret_token", Value: beside.secret}},
@@ -160,26 +160,27 @@ func (s *site) folder(t *testing.T, now, old *replica, beside pair) {
 			got = a
 			return err == nil && a.Policy == "folder"
 		})
-		t.Logf("%s: a pair beside the folder: allowed is %t, reason %s", r.name, got.Allowed, got.Reason)
+		t.Logf("%s: a pair outside of the folder: allowed is %t, reason %s", r.name, got.Allowed, got.Reason)
 		if got.Allowed {
-			t.Errorf("%s: a pair beside the folder is allowed", r.name)
+			t.Errorf("%s: a pair outside of the folder is allowed", r.name)
 		}
 	}
 }
 
-// measured waits until something is so, and fails where that takes longer than promised.
-func measured(t *testing.T, what string, is func(context.Context) bool) time.Duration {
+// awaitWithinLimit waits until a condition holds, and fails the test if that takes longer
+// than [revocationLimit].
+func awaitWithinLimit(t *testing.T, what string, is func(context.Context) bool) time.Duration {
 	t.Helper()
 	began := time.Now()
 	for !is(t.Context()) {
 		if time.Since(began) > 10*time.Second {
-			t.Fatalf("%s: not after 10 s", what)
+			t.Fatalf("%s: not within 10 s", what)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	took := time.Since(began)
-	if took > within {
-		t.Errorf("%s after %s, want at most %s", what, took, within)
+	if took > revocationLimit {
+		t.Errorf("%s after %s, want at most %s", what, took, revocationLimit)
 	}
 	return took
 }

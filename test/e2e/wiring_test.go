@@ -20,13 +20,13 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// wire is an authorizer that decides by the path and tells what it was asked.
-type wire struct {
+// A stubAuthorizer decides by the path and reports the request in a header.
+type stubAuthorizer struct {
 	authv3.UnimplementedAuthorizationServer
 }
 
 // Check implements [authv3.AuthorizationServer].
-func (wire) Check(_ context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+func (stubAuthorizer) Check(_ context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 	r := in.GetAttributes().GetRequest().GetHttp()
 	switch {
 	case strings.HasPrefix(r.GetPath(), "/error"):
@@ -35,7 +35,7 @@ func (wire) Check(_ context.Context, in *authv3.CheckRequest) (*authv3.CheckResp
 		return &authv3.CheckResponse{
 			Status: &statuspb.Status{Code: int32(codes.Unauthenticated)},
 			HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
-				Status: &typev3.HttpStatus{Code: typev3.StatusCode_Unauthorized}, Body: "denied by the wire",
+				Status: &typev3.HttpStatus{Code: typev3.StatusCode_Unauthorized}, Body: "denied by the stub",
 			}},
 		}, nil
 	}
@@ -54,9 +54,8 @@ func (wire) Check(_ context.Context, in *authv3.CheckRequest) (*authv3.CheckResp
 	}, nil
 }
 
-// TestEnvoyAsksAsTheOtherTestsBelieve holds the harness to what it says: each
-// listener differs in what its name promises, with no vault-authz involved.
-func TestEnvoyAsksAsTheOtherTestsBelieve(t *testing.T) {
+// TestEachListenerAsksAsItsNamePromises tests the harness, without vault-authz.
+func TestEachListenerAsksAsItsNamePromises(t *testing.T) {
 	t.Parallel()
 	partstest.Need(t, "ENVOY_BIN")
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -64,7 +63,7 @@ func TestEnvoyAsksAsTheOtherTestsBelieve(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := grpc.NewServer()
-	authv3.RegisterAuthorizationServer(srv, wire{})
+	authv3.RegisterAuthorizationServer(srv, stubAuthorizer{})
 	go func() { _ = srv.Serve(ln) }()
 	t.Cleanup(srv.Stop)
 	upstream, err := parts.StartUpstream(t.Context(), "127.0.0.1:0")
@@ -99,12 +98,12 @@ func TestEnvoyAsksAsTheOtherTestsBelieve(t *testing.T) {
 		told           string
 	}{
 		{"headers come as a map", onHeaders, false, request{policy: "gold", target: "/x"}, 200, "map|gold|HTTP/1.1|"},
-		{"HTTP/2 is taken on the same port", onHeaders, true, request{policy: "gold", target: "/x"}, 200, "map|gold|HTTP/2|"},
+		{"HTTP/2 works on the same port", onHeaders, true, request{policy: "gold", target: "/x"}, 200, "map|gold|HTTP/2|"},
 		{"raw headers come as a list", onRaw, false, request{policy: "gold", target: "/x"}, 200, "raw|gold|HTTP/1.1|"},
 		{"another host names no policy", onHeaders, false, request{host: "other.test", target: "/x"}, 200, "map||HTTP/1.1|"},
 		{"a body comes along", onBody, false, request{method: "POST", target: "/x", body: "b=1"}, 200, "map||HTTP/1.1|b=1"},
 		{"a body comes along as bytes", onBodyBytes, true, request{method: "POST", target: "/x", body: "b=1"}, 200, "raw||HTTP/2|b=1"},
-		{"a body that is too long is not asked about", onWholeBody, false, request{method: "POST", target: "/x", body: strings.Repeat("b", bodyLimit+1)}, 413, ""},
+		{"Envoy refuses a body that is too long", onWholeBody, false, request{method: "POST", target: "/x", body: strings.Repeat("b", bodyLimit+1)}, 413, ""},
 		{"underscores are refused", onRejecting, false, request{target: "/x", header: []field{{"a_b", "1"}}}, 400, ""},
 		{"a denial is a denial", onHeaders, false, request{target: "/deny"}, 401, ""},
 		{"an error is closed", onHeaders, false, request{target: "/error"}, 403, ""},
@@ -124,7 +123,7 @@ func TestEnvoyAsksAsTheOtherTestsBelieve(t *testing.T) {
 				return
 			}
 			if got := strings.Join(a.echo.Headers["x-told"], ", "); got != test.told {
-				t.Errorf("the authorizer was told %q, want %q", got, test.told)
+				t.Errorf("the authorizer received %q, want %q", got, test.told)
 			}
 		})
 	}

@@ -22,11 +22,11 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// mountState is where replicas keep what is made through their admin API.
+// mountState is the mount of the state, which replicas share.
 const mountState = "vault-authz"
 
-// nothingButTheState is a configuration in which every entity is still to be
-// made through the admin API. The vault object is the home of the state.
+// nothingButTheState is a configuration without entities, except the vault object of the
+// state.
 const nothingButTheState = `
 state: {vault: home, mount: vault-authz, poll: 1s}
 admin: {listen: "127.0.0.1:0", vaults_path: true}
@@ -34,10 +34,9 @@ vaults:
   - {name: home, address: VAULT, mount: kong-auth, token: {file: TOKENFILE}, timeout: 2s}
 `
 
-// A site is a Vault with replicas of vault-authz that share a state in it. It is
-// a testbed without a service of its own, and without an Envoy until there is a
-// call for one.
-type site struct {
+// A deployment is a Vault and replicas of vault-authz that share a state. It has an Envoy
+// only after withEnvoy.
+type deployment struct {
 	*testbed
 	replicas []*replica
 }
@@ -49,18 +48,18 @@ type replica struct {
 	conn *grpc.ClientConn
 }
 
-// newSite starts a Vault and so many replicas, and ends them with the test.
-func newSite(t *testing.T, replicas int) *site {
+// newDeployment starts a Vault and replicas, and stops them at the end of the test.
+func newDeployment(t *testing.T, replicas int) *deployment {
 	t.Helper()
-	return newSiteWith(t, replicas, setup{durable: true, entities: nothingButTheState})
+	return newDeploymentWith(t, replicas, setup{durable: true, entities: nothingButTheState})
 }
 
-// newSiteWith is newSite with a configuration of its own.
-func newSiteWith(t *testing.T, replicas int, made setup) *site {
+// newDeploymentWith is newDeployment with its own configuration.
+func newDeploymentWith(t *testing.T, replicas int, made setup) *deployment {
 	t.Helper()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	binary, dir := suite.service.Binary(t), t.TempDir()
-	s := &site{testbed: &testbed{dir: dir, setup: made, tokenFile: filepath.Join(dir, "vault-token")}}
+	s := &deployment{testbed: &testbed{dir: dir, setup: made, tokenFile: filepath.Join(dir, "vault-token")}}
 	t.Cleanup(func() {
 		for _, r := range s.replicas {
 			_ = r.conn.Close()
@@ -85,8 +84,8 @@ func newSiteWith(t *testing.T, replicas int, made setup) *site {
 	return s
 }
 
-// start starts one more replica.
-func (s *site) start(t *testing.T, binary string) *replica {
+// start starts another replica.
+func (s *deployment) start(t *testing.T, binary string) *replica {
 	t.Helper()
 	number := strconv.Itoa(len(s.replicas) + 1)
 	own := filepath.Join(s.dir, number)
@@ -100,7 +99,7 @@ func (s *site) start(t *testing.T, binary string) *replica {
 }
 
 // add adds a running service to the replicas.
-func (s *site) add(t *testing.T, name string, service *parts.Service) *replica {
+func (s *deployment) add(t *testing.T, name string, service *parts.Service) *replica {
 	t.Helper()
 	s.processes = append(s.processes, service.Process)
 	r := newReplica(t, name, service)
@@ -116,8 +115,8 @@ func newReplica(t *testing.T, name string, service *parts.Service) *replica {
 	return &replica{Service: service, name: name, conn: conn}
 }
 
-// managerToken makes a token for Vault that can manage credentials and state.
-func (s *site) managerToken(t *testing.T) string {
+// managerToken creates a Vault token that can manage credentials and the state.
+func (s *deployment) managerToken(t *testing.T) string {
 	t.Helper()
 	token, err := s.vault.ManagerToken(t.Context(), mountV1, mountV2, mountState)
 	must(t, err)
@@ -126,7 +125,7 @@ func (s *site) managerToken(t *testing.T) string {
 }
 
 // withEnvoy puts an Envoy in front of the first replica.
-func (s *site) withEnvoy(t *testing.T) {
+func (s *deployment) withEnvoy(t *testing.T) {
 	t.Helper()
 	var err error
 	s.upstream, err = parts.StartUpstream(t.Context(), "127.0.0.1:0")
@@ -146,7 +145,7 @@ type reply struct {
 	body   map[string]any
 }
 
-// text returns a text of the body, by its path with dots.
+// text returns a string in the body, by its path with dots.
 func (r reply) text(path string) string {
 	var v any = r.body
 	for name := range strings.SplitSeq(path, ".") {
@@ -171,7 +170,7 @@ func newReply(status int, raw []byte) (reply, error) {
 	return r, nil
 }
 
-// do makes one call to the admin API, with fields of a form as name=value.
+// do makes a call to the admin API. The fields of the form have the form name=value.
 func (r *replica) do(ctx context.Context, method, path string, form ...string) (reply, error) {
 	status, raw, err := r.Call(ctx, method, path, form...)
 	if err != nil {
@@ -186,7 +185,7 @@ func (r *replica) openAPI(ctx context.Context) ([]byte, error) {
 	return raw, err
 }
 
-// admin is do for a call that must end with a status.
+// admin makes a call to the admin API and expects a status.
 func (r *replica) admin(t *testing.T, status int, method, path string, form ...string) reply {
 	t.Helper()
 	got, err := r.do(t.Context(), method, path, form...)
@@ -199,16 +198,16 @@ func (r *replica) admin(t *testing.T, status int, method, path string, form ...s
 	return got
 }
 
-// ask asks for a decision about a request with a pair, as Envoy would.
+// ask asks for a decision about a request with a pair, as Envoy does.
 func (r *replica) ask(ctx context.Context, p pair) (envoy.Answer, error) {
 	return envoy.Ask(ctx, r.conn, envoy.Question{
-		Method: http.MethodGet, URL: "http://site.test/",
+		Method: http.MethodGet, URL: "http://deployment.test/",
 		Headers: []authz.Header{{Name: "access_token", Value: p.access}, {Name: "secret_token", Value: p.secret}},
 	})
 }
 
-// allows waits until a replica allows a pair.
-func (r *replica) allows(t *testing.T, p pair) {
+// awaitAllowed waits until a replica allows a pair.
+func (r *replica) awaitAllowed(t *testing.T, p pair) {
 	t.Helper()
 	partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
 		a, err := r.ask(ctx, p)
@@ -219,34 +218,34 @@ func (r *replica) allows(t *testing.T, p pair) {
 	})
 }
 
-// The entities that most tests of the admin API begin with.
+// The names of the entities of most tests of the admin API.
 const (
 	vaultName = "tokens"
 	operator  = "alice"
 )
 
-// furnish makes a vault object on a mount, a consumer, and a plugin for every
-// request, through the first replica, and waits until all replicas have them.
-func (s *site) furnish(t *testing.T, mount, kv string) {
+// createEntities creates a vault object, a consumer, and a plugin for all requests through
+// the first replica, and waits until all replicas know them.
+func (s *deployment) createEntities(t *testing.T, mount, kv string) {
 	t.Helper()
 	r := s.replicas[0]
 	r.admin(t, 201, "POST", "/vault-auth", s.vaultForm(t, vaultName, mount, kv)...)
 	r.admin(t, 201, "POST", "/consumers", "username="+operator)
 	r.admin(t, 201, "POST", "/plugins", "name=vault-auth", "config.vault.name="+vaultName)
 	for _, r := range s.replicas {
-		r.allows(t, s.newPair(t, r))
+		r.awaitAllowed(t, s.newPair(t, r))
 	}
 }
 
-// vaultForm describes the Vault of the site as a vault object.
-func (s *site) vaultForm(t *testing.T, name, mount, kv string) []string {
+// vaultForm describes the Vault of the deployment as a vault object.
+func (s *deployment) vaultForm(t *testing.T, name, mount, kv string) []string {
 	t.Helper()
 	host, port, _ := strings.Cut(s.proxy.Address(), ":")
 	return []string{"name=" + name, "mount=" + mount, "protocol=http", "host=" + host, "port=" + port, "token=" + s.managerToken(t), "kv=" + kv}
 }
 
-// newPair makes a pair through a replica, as soon as that knows the vault object.
-func (s *site) newPair(t *testing.T, r *replica) pair {
+// newPair creates a pair through a replica, as soon as the replica knows the vault object.
+func (s *deployment) newPair(t *testing.T, r *replica) pair {
 	t.Helper()
 	var p pair
 	partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
@@ -261,9 +260,8 @@ func (s *site) newPair(t *testing.T, r *replica) pair {
 	return p
 }
 
-// putPairs writes so many pairs of the operator directly into the mount of
-// version 1.
-func (s *site) putPairs(t *testing.T, n int) []pair {
+// putPairs writes n pairs of the operator directly into the mount of version 1.
+func (s *deployment) putPairs(t *testing.T, n int) []pair {
 	t.Helper()
 	consumer := s.replicas[0].admin(t, 200, "GET", "/consumers/"+operator).text("id")
 	pairs := make([]pair, n)
@@ -284,8 +282,8 @@ func (r *replica) revoke(ctx context.Context, p pair) error {
 	return err
 }
 
-// together does n things, so many at a time.
-func together(n, width int, do func(i int)) {
+// parallel calls do n times, width calls at a time.
+func parallel(n, width int, do func(i int)) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, width)
 	for i := range n {
