@@ -14,14 +14,13 @@ const (
 	approleID   = "role-of-vault-authz"
 )
 
-// An approle is how the service logs in where it has to keep its Vault token
-// alive itself.
+// An approle is the login of a service that has to keep its Vault token alive itself.
 type approle struct {
-	// ttl is that of its Vault token, in Vault's way of writing it.
+	// ttl is the ttl of its Vault token, in Vault's notation.
 	ttl string
 }
 
-// makeRole makes a role for the service, with a new secret id in its file.
+// makeRole creates the role of the service and writes a new secret id into its file.
 func (bed *testbed) makeRole(ctx context.Context) error {
 	role, err := bed.vault.CreateAppRole(ctx, approleName, map[string]any{
 		"token_policies": []string{"vault-authz-reader"}, "token_ttl": bed.approle.ttl, "token_no_default_policy": false,
@@ -42,7 +41,7 @@ func (bed *testbed) revokeLogins(ctx context.Context) error {
 
 func (bed *testbed) secretIDFile() string { return filepath.Join(bed.dir, "secret-id") }
 
-// credentials is how the service gets its Vault token, in its configuration.
+// credentials configures how the service gets its Vault token.
 func (bed *testbed) credentials() string {
 	if bed.approle == nil {
 		return fmt.Sprintf("token: {file: %q}", bed.tokenFile)
@@ -50,7 +49,7 @@ func (bed *testbed) credentials() string {
 	return fmt.Sprintf("login: {approle: {role_id: %s, secret_id_file: %q}}", approleID, bed.secretIDFile())
 }
 
-// loginFaults take away the token that the service got by logging in.
+// loginFaults revoke the token that the service got by a login.
 func loginFaults() []fault {
 	return []fault{
 		{
@@ -61,7 +60,7 @@ func loginFaults() []fault {
 		{
 			name: "AppRole: role deleted, made anew later", approle: &approle{ttl: "1h"},
 			breakIt: func(ctx context.Context, bed *testbed) error {
-				// Its tokens outlive a role.
+				// Tokens outlive their role.
 				if err := bed.vault.Do(ctx, "DELETE", approleRole, nil, nil); err != nil {
 					return err
 				}

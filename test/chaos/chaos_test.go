@@ -15,8 +15,8 @@ var service partstest.Service
 
 func TestMain(m *testing.M) { os.Exit(service.Main(m)) }
 
-// TestAFewFaults keeps the program able to run, and tries briefly what it tries
-// at length. What depends on time counts only where the machine did not stall.
+// TestAFewFaults runs some faults briefly. Results that depend on time count only if the
+// machine did not stall.
 func TestAFewFaults(t *testing.T) {
 	t.Parallel()
 	b := binaries{vault: partstest.Binary(t, "VAULT_BIN"), service: service.Binary(t)}
@@ -25,7 +25,7 @@ func TestAFewFaults(t *testing.T) {
 		if !slices.Contains([]string{"killed", "policy removed"}, f.name) {
 			continue
 		}
-		// One after the other: they share the machine with all other tests.
+		// Not in parallel: other tests use the machine, too.
 		t.Run(f.name, func(t *testing.T) {
 			r, err := tryAgain(t.Context(), t.TempDir(), b, o, f)
 			if err != nil {
@@ -33,10 +33,10 @@ func TestAFewFaults(t *testing.T) {
 			}
 			t.Logf("cells: %v", r.cells())
 			if r.requests == 0 || r.during.unavailable == 0 {
-				t.Errorf("%d requests, %d of them unavailable during the fault, want some of both", r.requests, r.during.unavailable)
+				t.Errorf("%d requests, %d of them unavailable during the fault, want at least one of each", r.requests, r.during.unavailable)
 			}
 			for i, c := range r.cells() {
-				// So short a steady state is no measure for what Vault is asked.
+				// The steady state is too short to measure the requests to Vault.
 				if c.bad && columns()[i].head != askedHead && (!columns()[i].timed || r.stall <= stallLimit) {
 					t.Errorf("%s: %s (longest stall of the machine: %s)", columns()[i].head, c, r.stall)
 				}
@@ -48,8 +48,8 @@ func TestAFewFaults(t *testing.T) {
 	}
 }
 
-// TestTheDocumentHasEveryFault holds docs/explanation/chaos.md, which keeps the table, to
-// what there is.
+// TestTheDocumentHasEveryFault compares the table in docs/explanation/chaos.md with the
+// faults.
 func TestTheDocumentHasEveryFault(t *testing.T) {
 	t.Parallel()
 	document, err := os.ReadFile("../../docs/explanation/chaos.md")

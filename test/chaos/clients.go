@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// clientFaults are what one client can do to all others.
+// clientFaults are things that one client can do to all others.
 func clientFaults() []fault {
 	long := strings.Repeat("x", 255)
 	return []fault{
-		// On file storage a key of KV v1 is the name of a file, with a byte before it.
+		// On file storage a key of KV v1 becomes a file name, with a byte in front.
 		withUnknownTokens(fault{name: "300 tokens/s that Vault answers with 500", durable: true, harmless: true}, 300, func() string {
 			return (token("made-up") + long)[:len(long)]
 		}, "", nil),
@@ -19,8 +19,8 @@ func clientFaults() []fault {
 	}
 }
 
-// madeUp is a fault that consists of so many made-up access tokens a second, and of
-// something that is set in Vault, if any.
+// withUnknownTokens makes a fault of perSecond requests with unknown access tokens, and of
+// a setting in Vault unless that is empty.
 func withUnknownTokens(f fault, perSecond float64, access func() string, setting string, to map[string]any) fault {
 	stop := func() error { return nil }
 	f.breakIt = func(ctx context.Context, bed *testbed) error {
@@ -44,7 +44,7 @@ func withUnknownTokens(f fault, perSecond float64, access func() string, setting
 			<-ended
 			for _, s := range t.made() {
 				if s.outcome == allowed {
-					return errors.Join(errors.New("a made-up access token was allowed"), t.close())
+					return errors.Join(errors.New("an unknown access token was allowed"), t.close())
 				}
 			}
 			return t.close()

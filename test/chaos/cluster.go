@@ -15,30 +15,30 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// What is promised on a cluster.
+// The limits on a cluster.
 const (
-	// revokedWithin is how long a revocation through one replica may take to
-	// hold on another.
+	// revokedWithin is the time after which a revocation through one replica holds
+	// on another.
 	revokedWithin = 2 * time.Second
-	// callWithin bounds an admin call while nothing is broken.
+	// callWithin is the limit for an admin call while nothing is broken.
 	callWithin = 1500 * time.Millisecond
-	// worksWithin bounds how long admin calls fail after there is a leader that
-	// can be reached.
+	// worksWithin is the time after which admin calls succeed once a leader can be
+	// reached.
 	worksWithin = 2 * time.Second
-	// slowLink is how late everything arrives on a slow link.
+	// slowLink is the delay of a slow link.
 	slowLink = 300 * time.Millisecond
-	// owner is the consumer whose credentials they are.
+	// owner is the consumer of all credentials.
 	owner = "alice"
 )
 
-// A clusterTestbed is a cluster, and replicas before it that share a state.
+// A clusterTestbed is a cluster and replicas of vault-authz that share a state.
 type clusterTestbed struct {
 	dir      string
 	binary   string
 	cluster  *parts.Cluster
 	home     parts.Home
 	consumer string
-	// started is how many replicas there were so far.
+	// started counts the replicas so far.
 	started int
 	mu      sync.Mutex
 }
@@ -57,7 +57,7 @@ func newClusterTestbed(ctx context.Context, dir string, b binaries) (*clusterTes
 	return &clusterTestbed{dir: dir, binary: b.service, cluster: c}, nil
 }
 
-// settle mends everything and makes empty mounts, and says which node leads.
+// settle repairs everything, creates empty mounts, and returns the leader.
 func (bed *clusterTestbed) settle(ctx context.Context) (leader *parts.Node, err error) {
 	bed.cluster.Heal()
 	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
@@ -71,14 +71,12 @@ func (bed *clusterTestbed) settle(ctx context.Context) (leader *parts.Node, err 
 	return bed.cluster.Leader(ctx)
 }
 
-// A preference is which nodes a replica asks before the others, for credentials
-// and for the state.
+// A preference is the nodes that a replica asks first, for credentials and for the state.
 type preference struct{ credentials, state *parts.Node }
 
 func prefers(n *parts.Node) preference { return preference{n, n} }
 
-// replicas starts one for each preference, and makes the owner of all
-// credentials.
+// replicas starts a replica for each preference and creates the owner of all credentials.
 func (bed *clusterTestbed) replicas(ctx context.Context, preferences ...preference) (all []*replica, stop func(), err error) {
 	stop = func() {
 		var ends sync.WaitGroup
@@ -125,7 +123,7 @@ func (bed *clusterTestbed) replica(ctx context.Context, p preference) (*replica,
 	return &replica{s, d}, nil
 }
 
-// makeOwner makes the consumer, and waits until all replicas know it.
+// makeOwner creates the consumer and waits until all replicas know it.
 func (bed *clusterTestbed) makeOwner(ctx context.Context, all []*replica) error {
 	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
 	defer cancel()
@@ -143,8 +141,7 @@ func (bed *clusterTestbed) makeOwner(ctx context.Context, all []*replica) error 
 		}
 		bed.consumer = c.ID
 	}
-	// A replica that knows it decides with it only after its next look at the
-	// changes.
+	// A replica uses the consumer for decisions only after its next poll of the log.
 	p, err := bed.createWithRetry(ctx, all[0])
 	if err != nil {
 		return err
@@ -157,7 +154,7 @@ func (bed *clusterTestbed) makeOwner(ctx context.Context, all []*replica) error 
 	return nil
 }
 
-// insist makes an admin call until it answers with one of some statuses.
+// callUntil repeats an admin call until it is answered with one of the statuses.
 func (r *replica) callUntil(ctx context.Context, statuses []int, method, path string, form ...string) (raw []byte, err error) {
 	err = parts.Await(ctx, r.Process, func(ctx context.Context) error {
 		var status int
@@ -176,7 +173,7 @@ func (r *replica) callUntil(ctx context.Context, statuses []int, method, path st
 
 const credentials = "/vault-auth/" + parts.ReplicaVaultV1 + "/credentials"
 
-// creates makes a credential in one call.
+// create creates a credential with one call.
 func (bed *clusterTestbed) create(ctx context.Context, r *replica) (pair, error) {
 	p := pair{access: token("access"), secret: token("secret"), consumer: bed.consumer}
 	status, raw, err := r.Call(ctx, "POST", credentials+"/"+owner, "access_token="+p.access, "secret_token="+p.secret)
@@ -186,8 +183,8 @@ func (bed *clusterTestbed) create(ctx context.Context, r *replica) (pair, error)
 	return p, err
 }
 
-// puts writes a credential directly to a node, and waits until all have it. What
-// was just made through a replica is not in its cache yet.
+// put writes a credential directly to a node and waits until all nodes have it. Unlike a
+// credential that a replica creates, it is in no cache.
 func (bed *clusterTestbed) put(ctx context.Context, leader *parts.Node) (pair, error) {
 	p := pair{access: token("access"), secret: token("secret"), consumer: bed.consumer}
 	err := leader.Put(ctx, bed.home.V1, parts.KVv1, p.access, p.record())
@@ -202,7 +199,7 @@ func (bed *clusterTestbed) put(ctx context.Context, leader *parts.Node) (pair, e
 	return p, err
 }
 
-// makes makes a credential however often it must be tried.
+// createWithRetry creates a credential and repeats the call until it succeeds.
 func (bed *clusterTestbed) createWithRetry(ctx context.Context, r *replica) (p pair, err error) {
 	err = parts.Await(ctx, r.Process, func(ctx context.Context) error {
 		p, err = bed.create(ctx, r)
@@ -211,7 +208,7 @@ func (bed *clusterTestbed) createWithRetry(ctx context.Context, r *replica) (p p
 	return p, err
 }
 
-// revokes deletes a credential in one call.
+// revoke deletes a credential with one call.
 func (r *replica) revoke(ctx context.Context, p pair) error {
 	status, raw, err := r.Call(ctx, "DELETE", credentials+"/token/"+p.access)
 	if err == nil && status != http.StatusNoContent {
@@ -220,8 +217,8 @@ func (r *replica) revoke(ctx context.Context, p pair) error {
 	return err
 }
 
-// until asks about a pair until the answer is the one that is wanted, and returns
-// when the last one was asked for that was not.
+// awaitOutcome asks about a pair until the outcome is the wanted one. It returns when the
+// last request with another outcome was sent, the zero time if there was none.
 func (r *replica) awaitOutcome(ctx context.Context, p pair, want outcome) (time.Time, error) {
 	last := time.Time{}
 	for {
@@ -239,8 +236,8 @@ func (r *replica) awaitOutcome(ctx context.Context, p pair, want outcome) (time.
 	}
 }
 
-// breakCluster tries everything on clusters, first with standbys that answer
-// reads and then without.
+// breakCluster runs everything on a cluster, first with standbys that answer reads, then
+// with standbys that do not.
 func breakCluster(ctx context.Context, dir string, b binaries, o options) error {
 	bed, err := newClusterTestbed(ctx, dir, b)
 	if err != nil {
@@ -260,13 +257,12 @@ func breakCluster(ctx context.Context, dir string, b binaries, o options) error 
 	}
 	tables.print(os.Stdout)
 	if tables.bad() {
-		err = errors.Join(err, errors.New("cluster: not all is as it must be"))
+		err = errors.Join(err, errors.New("cluster: a result is not as it must be"))
 	}
 	return err
 }
 
-// tryAll tries everything that was chosen, also where something before came to
-// nothing.
+// tryAll runs everything that was chosen, also after errors.
 func (bed *clusterTestbed) tryAll(ctx context.Context, tables *clusterTables, o options, reads bool) error {
 	mode := map[bool]string{true: "on", false: "off"}[reads]
 	var errs []error
@@ -316,11 +312,10 @@ func keep[R line](table *[]R, row R, err error) ([]cell, error) {
 	return row.cells(), nil
 }
 
-// many does something up to n times, so many at a time, and begins none after a
-// while.
+// repeat calls do up to n times, width calls at a time, and starts no call after a while.
 func repeat(ctx context.Context, n, width int, while time.Duration, do func(ctx context.Context)) {
 	end := time.Now().Add(while)
-	// What has begun may take as long again.
+	// Calls that have started may take as long again.
 	ctx, cancel := context.WithDeadline(ctx, end.Add(while))
 	defer cancel()
 	var all sync.WaitGroup

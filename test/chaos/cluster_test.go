@@ -10,8 +10,8 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// TestAFewThingsOnACluster keeps the program able to run: what must come out is
-// for the program to say, and for the end-to-end tests on a cluster.
+// TestAFewThingsOnACluster checks that the program runs. The limits are checked by the
+// program itself and by the end-to-end tests on a cluster.
 func TestAFewThingsOnACluster(t *testing.T) {
 	t.Parallel()
 	b := binaries{bao: partstest.Binary(t, "BAO_BIN"), service: service.Binary(t)}
@@ -39,8 +39,7 @@ func TestAFewThingsOnACluster(t *testing.T) {
 	}
 }
 
-// TestAFaultOfAClusterIsJudged has each thing go wrong that a cell is about, and
-// the cell must say so and no other.
+// TestAFaultOfAClusterIsJudged changes one result at a time: only its cell must be bad.
 func TestAFaultOfAClusterIsJudged(t *testing.T) {
 	t.Parallel()
 	expired := pair{expires: at(5)}

@@ -11,21 +11,20 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// A clusterFault is one way for a cluster to go wrong. Replica A asks the leader
-// first, and B the standby.
+// A clusterFault is a fault of a cluster. Replica A prefers the leader, B a standby.
 type clusterFault struct {
 	name   string
 	always bool
-	// elects ones make the nodes choose another leader.
+	// elects says that the fault leads to an election.
 	elects bool
-	// lasts is how long it does at least.
+	// lasts is the minimum duration.
 	lasts time.Duration
-	// breakIt and mend do it, and undo it.
+	// breakIt causes the fault, mend ends it.
 	breakIt, mend func(ctx context.Context, c *parts.Cluster, leader, standby *parts.Node) error
 }
 
-// healthLooks is longer than the time between two looks at the health of the
-// address that a replica has left.
+// healthLooks is longer than the interval at which a replica checks the health of an
+// address that it has left.
 const healthLooks = 18 * time.Second
 
 func clusterFaults() []clusterFault {
@@ -34,9 +33,9 @@ func clusterFaults() []clusterFault {
 		return nil
 	}
 	none := func(context.Context, *parts.Cluster, *parts.Node, *parts.Node) error { return nil }
-	isolate := func(whom func(leader, standby *parts.Node) *parts.Node, how func(*parts.Link)) func(context.Context, *parts.Cluster, *parts.Node, *parts.Node) error {
+	isolate := func(which func(leader, standby *parts.Node) *parts.Node, how func(*parts.Link)) func(context.Context, *parts.Cluster, *parts.Node, *parts.Node) error {
 		return func(_ context.Context, c *parts.Cluster, leader, standby *parts.Node) error {
-			c.Isolate(whom(leader, standby), how)
+			c.Isolate(which(leader, standby), how)
 			return nil
 		}
 	}
@@ -78,22 +77,22 @@ func clusterFaults() []clusterFault {
 	}
 }
 
-// A faultRow is what came out of one.
+// A faultRow is the result of a clusterFault.
 type faultRow struct {
 	name, reads string
 	elects      bool
-	// elected is when there was another leader, and works when admin calls did
-	// again on each replica, both since the fault began.
+	// elected is when the cluster had another leader, and works when admin calls
+	// succeeded again on each replica, both since the beginning of the fault.
 	elected time.Duration
 	works   []time.Duration
-	// held is for how long credentials were good on the other replica after
-	// they had been revoked during the fault.
+	// held is for how long the other replica allowed each credential after it was
+	// revoked during the fault.
 	held []time.Duration
-	// What became of the requests meanwhile, as in [row].
+	// The outcomes of the requests during the fault, as in [row].
 	wrongAllows, lost, goodDenied, unanswered, requests int
 	stall                                               time.Duration
-	// wrong tells of the requests that should have ended otherwise, and when
-	// they were due after the fault began.
+	// wrong lists the requests with a wrong outcome, and when they were due after the
+	// beginning of the fault.
 	wrong []string
 }
 
@@ -123,14 +122,14 @@ func faultHeads() []string {
 	}
 }
 
-// A graveyard is the credentials that must not be good any more, or soon. It is
+// revokedPairs are credentials that must be denied, now or within [revokedWithin]. It is
 // safe for concurrent use.
 type revokedPairs struct {
 	mu    sync.Mutex
 	pairs []pair
 }
 
-// bury takes a pair that was revoked just now.
+// add adds a pair that was revoked now.
 func (g *revokedPairs) add(p pair) {
 	p.expires = time.Now().Add(revokedWithin)
 	g.mu.Lock()
@@ -144,7 +143,7 @@ func (g *revokedPairs) pick(i int) (pair, bool) {
 	return g.pairs[i%len(g.pairs)], true
 }
 
-// tryFault breaks the cluster under traffic, and revokes meanwhile.
+// tryFault breaks the cluster under traffic and revokes credentials during the fault.
 func (bed *clusterTestbed) tryFault(ctx context.Context, f clusterFault, mode, logs string) (*faultRow, error) {
 	leader, err := bed.settle(ctx)
 	if err != nil {
@@ -192,13 +191,13 @@ func (bed *clusterTestbed) tryFault(ctx context.Context, f clusterFault, mode, l
 	return r, errors.Join(err, errHeart)
 }
 
-// clusterTraffic begins all requests.
+// clusterTraffic starts all traffic.
 func clusterTraffic(ctx context.Context, t *traffic, pairs []pair, revokedSoFar *revokedPairs) *sync.WaitGroup {
 	var flows sync.WaitGroup
 	flow := func(c class, rate float64, next func(int) (pair, bool)) {
 		flows.Go(func() { t.flow(ctx, c, rate, next) })
 	}
-	// Both are asked about each of them.
+	// Both replicas are asked about each pair.
 	each := func(i int) (pair, bool) { return pairs[i/len(t.checkers)%len(pairs)], true }
 	flow(cached, 60, each)
 	flow(cachedWrongSecret, 6, func(i int) (pair, bool) {
@@ -211,12 +210,12 @@ func clusterTraffic(ctx context.Context, t *traffic, pairs []pair, revokedSoFar 
 	return &flows
 }
 
-// phases goes through a fault, and says when it began.
+// phases runs the phases of a fault and returns when the fault began.
 func (bed *clusterTestbed) phases(ctx context.Context, f clusterFault, r *faultRow, all []*replica, toRevoke []pair, revokedSoFar *revokedPairs, leader, standby *parts.Node) (broken time.Time, err error) {
 	sleepUntil(ctx, time.Now().Add(3*time.Second))
 	broken = time.Now()
 	if err := f.breakIt(ctx, bed.cluster, leader, standby); err != nil {
-		return broken, fmt.Errorf("breaking it: %w", err)
+		return broken, fmt.Errorf("causing the fault: %w", err)
 	}
 	limit, cancel := context.WithTimeout(ctx, 45*time.Second)
 	defer cancel()
@@ -231,7 +230,7 @@ func (bed *clusterTestbed) phases(ctx context.Context, f clusterFault, r *faultR
 	})
 	for i, by := range all {
 		both.Go(func() {
-			// Each revokes some, and the other one must hear of it.
+			// Each replica revokes some pairs, and the other one must deny them.
 			own := toRevoke[i*len(toRevoke)/2 : (i+1)*len(toRevoke)/2]
 			r.works[i], errs[i] = bed.revokeMeanwhile(limit, r, by, all[1-i], own[1:], revokedSoFar, broken)
 			if errs[i] == nil && sleepUntil(limit, broken.Add(f.lasts)) {
@@ -242,11 +241,11 @@ func (bed *clusterTestbed) phases(ctx context.Context, f clusterFault, r *faultR
 	both.Wait()
 	sleepUntil(ctx, time.Now().Add(revokedWithin+time.Second))
 	if err := f.mend(ctx, bed.cluster, leader, standby); err != nil {
-		return broken, fmt.Errorf("mending it: %w", err)
+		return broken, fmt.Errorf("ending the fault: %w", err)
 	}
 	sleepUntil(ctx, time.Now().Add(4*time.Second))
 	for _, err := range errs {
-		// What did not come to pass in time has its figure in the row.
+		// The row shows what did not happen in time.
 		if err != nil && limit.Err() == nil {
 			return broken, err
 		}
@@ -254,8 +253,8 @@ func (bed *clusterTestbed) phases(ctx context.Context, f clusterFault, r *faultR
 	return broken, ctx.Err()
 }
 
-// revokeMeanwhile revokes some pairs through one replica, as soon as it can, and
-// sees how long each is good on the other. It returns when the first was revoked.
+// revokeMeanwhile revokes pairs through one replica, as soon as that succeeds, and measures
+// for how long the other one allows them. It returns when the first pair was revoked.
 func (bed *clusterTestbed) revokeMeanwhile(ctx context.Context, r *faultRow, by, other *replica, pairs []pair, revokedSoFar *revokedPairs, broken time.Time) (works time.Duration, err error) {
 	for i, p := range pairs {
 		err := parts.Await(ctx, by.Process, func(ctx context.Context) error { return by.revoke(ctx, p) })
@@ -277,7 +276,7 @@ func (bed *clusterTestbed) revokeMeanwhile(ctx context.Context, r *faultRow, by,
 	return works, nil
 }
 
-// count takes over what became of the requests.
+// count counts the outcomes of the requests.
 func (r *faultRow) count(requests []request, broken time.Time) {
 	for _, s := range requests {
 		r.requests++

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// ClusterTables are what came out on a cluster.
+// clusterTables are the results on a cluster.
 type clusterTables struct {
 	topologies []*topologyRow
 	races      []*raceRow
@@ -34,7 +34,7 @@ func (c *clusterTables) bad() bool {
 	return anyBad(slices.Concat(lines(c.topologies), lines(c.races), lines(c.faults)))
 }
 
-// ofMany writes how many of all went wrong, and how.
+// ofMany formats how many of all went wrong, with the reasons.
 func ofMany[K ~string](wrong map[K]int, all int) string {
 	sum, how := 0, ""
 	for _, what := range slices.Sorted(maps.Keys(wrong)) {

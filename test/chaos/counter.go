@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A counter keeps when Vault was asked, and for what. It is safe for concurrent
-// use, and the zero value is ready.
+// A counter records the requests to Vault. The zero value is ready. It is safe for
+// concurrent use.
 type counter struct {
 	mu       sync.Mutex
 	requests []vaultRequest
@@ -26,13 +26,12 @@ func (c *counter) add(path string) {
 	c.requests = append(c.requests, vaultRequest{time.Now(), path})
 }
 
-// between returns how often Vault was asked from one moment on until before
-// another.
+// between returns the number of requests in [from, until).
 func (c *counter) between(from, sleepUntil time.Time) int {
 	return c.matching("", from, sleepUntil)
 }
 
-// matching counts only the paths that have a part.
+// matching returns the number of requests in [from, until) whose path contains part.
 func (c *counter) matching(part string, from, sleepUntil time.Time) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +44,7 @@ func (c *counter) matching(part string, from, sleepUntil time.Time) int {
 	return n
 }
 
-// worst returns the most in any second that begins in a span of time.
+// worst returns the maximum number in a second that begins in a period.
 func (c *counter) worst(from, sleepUntil time.Time) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

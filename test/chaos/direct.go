@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// A direct asks the service as Envoy does.
+// A grpcClient asks the service as Envoy does.
 type grpcClient struct {
 	conn   *grpc.ClientConn
 	client authv3.AuthorizationClient
@@ -44,7 +44,7 @@ func (p pair) request() *authv3.CheckRequest {
 	}}
 }
 
-// judge reads an answer as Envoy does: status 0 is allow, whatever else it says.
+// judge interprets an answer as Envoy does: status 0 is an allow, whatever the rest is.
 func (p pair) judge(answer *authv3.CheckResponse, err error) outcome {
 	switch {
 	case err != nil:

@@ -1,15 +1,15 @@
-// Command chaos breaks a real Vault, and the way to it, in every manner that its
-// operators know, while requests keep coming at a fixed rate. `make chaos` runs it and prints a table in Markdown; docs/explanation/chaos.md keeps
-// one. It exits with an error when a cell of the table is not as it must be.
+// Command chaos breaks a real Vault, and the network to it, in every way that operators
+// know, while requests arrive at a fixed rate. `make chaos` runs it and prints a table in
+// Markdown, which docs/explanation/chaos.md contains. It exits with an error if a cell is
+// not as it must be.
 //
-// Between vault-authz and Vault stands a [front]. It counts what Vault is asked,
-// so that no figure comes from the service that is being judged, and breaks the
-// network. Requests leave when they are due, whatever became of those before
-// them (an open loop), and their latency counts from when they were due: a
-// service that stalls cannot make the figures better by asking for less.
+// A [front] is between vault-authz and Vault. It counts the requests to Vault, so that no
+// figure depends on vault-authz, and breaks the network. Requests are sent when they are
+// due, whatever the outcome of earlier ones (an open loop), and their latency counts from
+// then: a service that stalls does not get fewer requests.
 //
-// With -cluster there are three nodes of OpenBao instead, with links between them
-// that can be cut and delayed, and replicas that ask them in different orders:
-// how long a revocation through one takes to hold on another, who wins races, and
-// what becomes of requests and admin calls while nodes and links fail.
+// With -cluster it uses three nodes of OpenBao instead, with links between them that can
+// be cut and delayed, and replicas that prefer different nodes. It measures how long a
+// revocation through one replica takes to hold on another, whether races have one winner,
+// and the outcomes of requests and admin calls while nodes and links fail.
 package main

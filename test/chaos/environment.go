@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// about says what was tried, on what, and when.
+// printEnvironment prints the date, the machine, the versions and the plan.
 func printEnvironment(ctx context.Context, to io.Writer, b binaries, p plan) {
 	fmt.Fprintf(to, "%s; %s; Envoy %s; traffic × %g, %s before each fault, %s of it, %s after it.\n\n",
 		platform(ctx, b), firstLine(ctx, b.vault, "-version"), envoyVersion(firstLine(ctx, b.envoy, "--version")), p.load, p.steady, p.fault, p.recovery)
 }
 
-// aboutCluster is about for a cluster.
+// printClusterEnvironment does the same for a cluster.
 func printClusterEnvironment(ctx context.Context, to io.Writer, b binaries) {
 	fmt.Fprintf(to, "%s; three nodes of %s, performance_multiplier 1.\n\n", platform(ctx, b), firstLine(ctx, b.bao, "version"))
 }
@@ -27,7 +27,7 @@ func platform(ctx context.Context, b binaries) string {
 		firstLine(ctx, b.service, "version"), firstLine(ctx, "git", "rev-parse", "--short", "HEAD"))
 }
 
-// said returns the first line of what a program says.
+// firstLine returns the first line of the output of a program.
 func firstLine(ctx context.Context, program string, args ...string) string {
 	out, err := exec.CommandContext(ctx, program, args...).Output()
 	if err != nil {
@@ -37,7 +37,7 @@ func firstLine(ctx context.Context, program string, args ...string) string {
 	return line
 }
 
-// envoyVersion takes the number out of "PATH version: COMMIT/NUMBER/STATE/…".
+// envoyVersion returns the number in "PATH version: COMMIT/NUMBER/STATE/…".
 func envoyVersion(line string) string {
 	_, version, _ := strings.Cut(line, "version: ")
 	if parts := strings.Split(version, "/"); len(parts) > 1 {

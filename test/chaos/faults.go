@@ -14,28 +14,28 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// A fault is one way for things to go wrong.
+// A fault is something that goes wrong.
 type fault struct {
 	name string
-	// durable Vaults can be started again; tls has the service ask over TLS
-	// (and HTTP/2), and named by a name of its own.
+	// durable keeps the storage, so that Vault can be restarted. tls makes the service
+	// use TLS (and HTTP/2), and named a host name.
 	durable, tls, named bool
-	// envoy puts an Envoy in front.
+	// envoy sends the requests through an Envoy.
 	envoy bool
-	// approle has the service log in by it, nil for a token in a file.
+	// approle is the login of the service, nil for a token in a file.
 	approle *approle
-	// lifelong credentials live as long as by default.
+	// defaultTTL caches credentials for the default ttl instead of [ttl].
 	defaultTTL bool
-	// brief faults end as soon as they can be mended.
+	// brief ends the fault as soon as possible.
 	brief bool
-	// harmless ones must not be felt, but for requests that are under way in
-	// the first second.
+	// harmless says that no request may fail because of the fault after its first
+	// second.
 	harmless bool
-	// breakIt and mend do it, and undo it.
+	// breakIt causes the fault, mend ends it.
 	breakIt, mend func(ctx context.Context, bed *testbed) error
 }
 
-// faults are all of them, in the order of the table.
+// faults returns all faults, in the order of the table.
 func faults() []fault {
 	var all []fault
 	all = append(all, processFaults()...)
@@ -47,7 +47,7 @@ func faults() []fault {
 	return append(all, clientFaults()...)
 }
 
-// processFaults happen to Vault itself.
+// processFaults are faults of the Vault process.
 func processFaults() []fault {
 	kill := func(ctx context.Context, bed *testbed) error { return bed.kill(ctx) }
 	revive := func(ctx context.Context, bed *testbed) error { return bed.revive(ctx) }
@@ -75,14 +75,14 @@ func processFaults() []fault {
 	}
 }
 
-// kill ends Vault without a goodbye; its port is closed.
+// kill kills Vault and closes its port.
 func (bed *testbed) kill(context.Context) error {
 	bed.vault.Kill()
 	bed.front.refuse()
 	return nil
 }
 
-// revive starts Vault again on its storage.
+// revive restarts Vault with its storage.
 func (bed *testbed) revive(ctx context.Context) error {
 	if err := bed.restartVault(ctx); err != nil {
 		return err
@@ -90,10 +90,10 @@ func (bed *testbed) revive(ctx context.Context) error {
 	return bed.front.accept(ctx, "127.0.0.1")
 }
 
-// policyName is that of the reader token of parts.
+// policyName is the path of the policy of [parts.VaultAPI.ReaderToken].
 const policyName = "sys/policies/acl/vault-authz-reader"
 
-// permissionFaults take away what the service may do in Vault.
+// permissionFaults remove permissions of the service in Vault.
 func permissionFaults() []fault {
 	var policy struct {
 		Data struct {
@@ -132,7 +132,7 @@ func permissionFaults() []fault {
 	}
 }
 
-// moveMount moves a mount and waits until Vault has done it.
+// moveMount moves a mount and waits until it is moved.
 func (bed *testbed) moveMount(ctx context.Context, from, to string) error {
 	var move struct {
 		Data struct {
@@ -158,7 +158,7 @@ func (bed *testbed) moveMount(ctx context.Context, from, to string) error {
 	})
 }
 
-// networkFaults happen on the way to Vault.
+// networkFaults are faults of the network to Vault.
 func networkFaults() []fault {
 	link := func(s state) func(context.Context, *testbed) error {
 		return func(_ context.Context, bed *testbed) error {
@@ -181,7 +181,7 @@ func networkFaults() []fault {
 	}
 }
 
-// answerFaults are answers of Vault, or of what stands before it.
+// answerFaults are errors that Vault or a load balancer answers.
 func answerFaults() []fault {
 	mend := func(_ context.Context, bed *testbed) error {
 		bed.front.answerWith(nil)
@@ -208,7 +208,7 @@ func answerFaults() []fault {
 	}
 }
 
-// serverErrors are 500 as Vault says it, and 502, 503 and 504 as balancers do.
+// serverErrors answers 500 as Vault does, and 502, 503 and 504 as load balancers do.
 func serverErrors() http.HandlerFunc {
 	var n atomic.Int64
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -223,7 +223,7 @@ func serverErrors() http.HandlerFunc {
 	}
 }
 
-// identityFaults change who Vault is and where.
+// identityFaults change the certificate or the address of Vault.
 func identityFaults() []fault {
 	return []fault{
 		{
@@ -240,7 +240,7 @@ func identityFaults() []fault {
 		},
 		{
 			name: "name moved to another address", named: true,
-			// Who leaves an address does not say goodbye.
+			// The old address does not close its connections.
 			breakIt: func(_ context.Context, bed *testbed) error {
 				bed.front.link().set(blackholes)
 				return nil
@@ -255,7 +255,7 @@ func identityFaults() []fault {
 	}
 }
 
-// showCertificate has the front begin anew with a new certificate.
+// showCertificate makes the front use a new certificate on new connections.
 func (bed *testbed) showCertificate() error {
 	certificate, err := bed.certificate()
 	if err != nil {

@@ -11,21 +11,22 @@ import (
 )
 
 const (
-	// crowd is how many good credentials are in use during the flood, and
-	// crowdRate how often one of them is used in a second.
+	// floodPairs is the number of good credentials in use during the flood,
+	// floodPairRate the requests with them per second.
 	floodPairs, floodPairRate = 1000, 500
-	// floodRatio is by how much cached allows may become slower.
+	// floodRatio is the limit for the p99 of cached allows during the flood, relative
+	// to the p99 before.
 	floodRatio = 1.5
-	// floodPrefix is how the access tokens of a flood begin.
+	// floodPrefix is the prefix of the access tokens of the flood.
 	floodPrefix = "flood"
-	// overflow is by how much a flood that is measured exceeds what the service
-	// reads of it: enough for some to be refused.
+	// overflow is the rate of the flood during a measurement, relative to the rate at
+	// which the service reads unknown tokens: some requests must be refused.
 	overflow = 1.1
-	// quiet is how long cached allows are measured before.
+	// quiet is how long cached allows are measured before the flood.
 	quiet = 10 * time.Second
 )
 
-// A deluge is what came out of a flood.
+// A floodResult is the result of a flood.
 type floodResult struct {
 	tokens                 int
 	wrongAllows, lost      int
@@ -36,14 +37,14 @@ type floodResult struct {
 	took                   time.Duration
 	stall                  time.Duration
 
-	// What cached allows took: with nothing else going on, with as many denials
-	// from the cache, in the flood, and in one that costs no CPU in a Vault.
+	// The latencies of cached allows: alone, with as many denials from the cache, during
+	// the flood, and during a flood that uses no CPU in Vault.
 	quiet, busy, flood, isolated pace
-	// measured is how many came in a second of the last one, and of the denials.
+	// measured is the rate of the last flood and of the denials, per second.
 	measured float64
 }
 
-// A pace is how fast cached allows were in a span of time.
+// A pace is the latency of cached allows in a period.
 type pace struct {
 	from, to time.Time
 	p50, p99 time.Duration
@@ -51,11 +52,10 @@ type pace struct {
 
 func (p pace) String() string { return formatDuration(p.p50) + " / " + formatDuration(p.p99) }
 
-// flood has so many random tokens come, so many a second, while a thousand good
-// credentials are in use. The limits are the service's defaults. Then half as many
-// come once more, somewhat faster than the service reads them, with Vault's part
-// taken over: Vault has a machine of its own in real life, while here it takes the
-// CPUs away from the service, which is what is measured.
+// flood sends requests with random tokens while a thousand good credentials are in use.
+// The service has its default limits. Then half as many random tokens follow, somewhat
+// faster than the service reads them, and the front answers for Vault: in production Vault
+// runs on another machine, but here it would take CPU from the service that is measured.
 func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond float64) (*floodResult, error) {
 	bed, err := startTestbed(ctx, dir, b, fault{defaultTTL: true})
 	if err != nil {
@@ -126,7 +126,7 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 	d.unanswered = d.answered.unanswered + count(isolated).unanswered
 	d.reads, d.peak = bed.front.count.matching("/"+floodPrefix, d.flood.from, d.flood.to), bed.front.count.worst(d.flood.from, d.flood.to)
 	d.took, d.stall = d.flood.to.Sub(d.flood.from), heart.worst(d.flood.from, d.flood.to)
-	// It may save up two seconds of them.
+	// The limiter may save up two seconds.
 	d.allowance = int(limits.MissesPerSecond * (2 + d.took.Seconds()))
 	for _, p := range pairs {
 		d.rereads += bed.front.count.matching("/"+p.access, d.flood.from, d.isolated.to)
@@ -138,8 +138,8 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 	return d, nil
 }
 
-// storm makes so many requests at a rate, over connections of its own, and notes
-// from when to when. It ends when what came late is over.
+// sendBurst sends n requests at a rate over its own connections and records the period in
+// p. It returns one second after the last answer.
 func sendBurst(ctx context.Context, bed *testbed, p *pace, perSecond float64, n int, next func(i int) pair) ([]request, error) {
 	t, err := newTraffic(ctx, bed)
 	if err != nil {
@@ -158,7 +158,7 @@ func sendBurst(ctx context.Context, bed *testbed, p *pace, perSecond float64, n 
 	return requests, errors.Join(ctx.Err(), t.close())
 }
 
-// judge counts what must not be, of the good ones since all were held.
+// judge counts the wrong outcomes: of good requests since a moment, and of bad ones.
 func (d *floodResult) judge(good, bad []request, since time.Time) {
 	for _, s := range good {
 		if !s.due.Before(since) && s.outcome != allowed {
@@ -172,7 +172,7 @@ func (d *floodResult) judge(good, bad []request, since time.Time) {
 	}
 }
 
-// latency returns that of the requests in a span of time.
+// latency returns the latency of the requests that were due in [from, to).
 func latency(requests []request, from, to time.Time) (p50, p99 time.Duration) {
 	var chosen []request
 	for _, s := range requests {
@@ -184,12 +184,12 @@ func latency(requests []request, from, to time.Time) (p50, p99 time.Duration) {
 	return t.p50, t.p99
 }
 
-// ratio is by how much cached allows became slower.
+// ratio is the p99 of a pace relative to the p99 before the flood.
 func (d *floodResult) ratio(p pace) float64 { return float64(p.p99) / float64(d.quiet.p99) }
 
 func (d *floodResult) paced(p pace) cell { return cell{text: fmt.Sprintf("%s; %.2f", p, d.ratio(p))} }
 
-// lines are the results, and whether each is as it must be.
+// lines returns the results.
 func (d *floodResult) lines() []fact {
 	judged := d.paced(d.isolated)
 	judged.bad = d.quiet.p99 <= 0 || d.isolated.p99 <= 0 || d.ratio(d.isolated) > floodRatio

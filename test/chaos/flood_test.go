@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestAFloodShowsWhatIsWrong has each thing go wrong that a line is about.
+// TestAFloodShowsWhatIsWrong changes one result at a time: its line must be bad.
 func TestAFloodShowsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -23,7 +23,7 @@ func TestAFloodShowsWhatIsWrong(t *testing.T) {
 		{"read again", func(d *floodResult) { d.rereads = 1 }, true},
 		{"slower", func(d *floodResult) { d.isolated.p99 = 2 * d.quiet.p99 }, true},
 		{"slower where Vault takes the CPUs", func(d *floodResult) { d.flood.p99 = 9 * d.quiet.p99 }, false},
-		{"a token without an answer", func(d *floodResult) { d.unanswered = 1 }, true},
+		{"a token that is not answered", func(d *floodResult) { d.unanswered = 1 }, true},
 		{"nothing measured", func(d *floodResult) { d.isolated.p99 = 0 }, true},
 		{"nothing to compare with", func(d *floodResult) { d.quiet.p99, d.isolated.p99 = 0, 0 }, true},
 		{"more reads than the limiter allows", func(d *floodResult) { d.reads = d.allowance + 1 }, true},

@@ -17,24 +17,24 @@ import (
 	"time"
 )
 
-// A front stands before Vault as a load balancer does: it ends the connections
-// of vault-authz, and TLS if there is any, and passes requests on to Vault.
+// A front is in front of Vault like a load balancer: it terminates the connections of
+// vault-authz, also with TLS, and forwards requests to Vault.
 type front struct {
 	count  counter
 	server *http.Server
 	proxy  *httputil.ReverseProxy
-	// answer takes the place of Vault's if it is set.
+	// answer, if it is set, answers instead of Vault.
 	answer atomic.Pointer[http.HandlerFunc]
-	// certificate is what is shown from now on.
+	// certificate is the certificate of new connections.
 	certificate atomic.Pointer[tls.Certificate]
 	port        string
-	// links are what it has listened on, the last one being that which it does
-	// now. They are changed by whoever breaks things, one step after the other.
+	// links are its listeners so far. The last one is in use. Only one goroutine
+	// changes them.
 	links []*link
 }
 
-// newFront listens on a free port of loopback, with TLS if there is a
-// certificate. It must be closed.
+// newFront listens on a free loopback port, with TLS if certificate is not nil. It must
+// be closed.
 func newFront(ctx context.Context, vault string, certificate *tls.Certificate) (*front, error) {
 	target, err := url.Parse(vault)
 	if err != nil {
@@ -45,7 +45,7 @@ func newFront(ctx context.Context, vault string, certificate *tls.Certificate) (
 	f.proxy.ErrorLog = quiet
 	f.proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 256, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
 	f.proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) {
-		// What stands before a dead server and knows nothing of HTTP.
+		// A TCP load balancer in front of a dead server closes the connection.
 		panic(http.ErrAbortHandler)
 	}
 	f.server = &http.Server{Handler: f, ErrorLog: quiet, ReadHeaderTimeout: time.Minute}
@@ -73,16 +73,16 @@ func (f *front) listen(ctx context.Context, host, port string) error {
 		serve = func() error { return f.server.ServeTLS(l, "", "") }
 	}
 	go func() {
-		// It ends with the listener.
+		// Serve ends when the listener is closed.
 		_ = serve()
 	}()
 	return nil
 }
 
-// link is what it listens on now.
+// link returns the listener in use.
 func (f *front) link() *link { return f.links[len(f.links)-1] }
 
-// held returns how many connections are open.
+// openConnections returns the number of open connections.
 func (f *front) openConnections() int {
 	n := 0
 	for _, l := range f.links {
@@ -101,13 +101,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.proxy.ServeHTTP(w, r)
 }
 
-// refuse closes the port, so that connections are refused, until [front.accept].
+// refuse closes the port until [front.accept], so that connections are refused.
 func (f *front) refuse() {
 	_ = f.link().Close()
 	f.link().set(resets)
 }
 
-// accept opens the port again, on this address.
+// accept opens the port again, on a host.
 func (f *front) accept(ctx context.Context, host string) error {
 	if err := f.listen(ctx, host, f.port); err != nil {
 		return fmt.Errorf("opening the port before Vault again: %w", err)
@@ -115,8 +115,7 @@ func (f *front) accept(ctx context.Context, host string) error {
 	return nil
 }
 
-// withoutFlood answers for Vault where the tokens of a flood are looked for, which
-// it does not have.
+// withoutFlood answers "not found" for the tokens of a flood, and forwards other requests.
 func (f *front) withoutFlood(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(path.Base(r.URL.Path), floodPrefix) {
 		w.WriteHeader(http.StatusNotFound)
@@ -126,7 +125,7 @@ func (f *front) withoutFlood(w http.ResponseWriter, r *http.Request) {
 	f.proxy.ServeHTTP(w, r)
 }
 
-// answerWith answers in place of Vault, nil to stop that.
+// answerWith sets the handler that answers instead of Vault, nil for none.
 func (f *front) answerWith(answer http.HandlerFunc) {
 	if answer == nil {
 		f.answer.Store(nil)

@@ -21,7 +21,7 @@ func newTestFront(t *testing.T) *front {
 	return f
 }
 
-// ask asks over a connection of its own unless one is given.
+// check sends a request with a client.
 func (f *front) check(client *http.Client) error {
 	resp, err := client.Get("http://127.0.0.1:" + f.port + "/v1/some/path")
 	if err != nil {
@@ -68,7 +68,7 @@ func TestAFrontBreaksAndMends(t *testing.T) {
 			test.breakIt(t, f)
 			for name, client := range map[string]*http.Client{"kept": kept, "fresh": uncached} {
 				if f.check(client) == nil {
-					t.Errorf("broken: a %s connection got an answer, want none", name)
+					t.Errorf("broken: a %s connection got an answer, want an error", name)
 				}
 			}
 			test.mend(t, f)
@@ -76,7 +76,7 @@ func TestAFrontBreaksAndMends(t *testing.T) {
 				t.Errorf("mended: %v", err)
 			}
 			if n := f.count.matching("/some/path", time.Time{}, time.Now()); n < 2 {
-				t.Errorf("counted %d requests that got an answer, want 2 or more", n)
+				t.Errorf("counted %d requests, want at least 2", n)
 			}
 		})
 	}

@@ -9,19 +9,18 @@ import (
 	"time"
 )
 
-// beat is how often a heartbeat goes to another process and back.
+// heartbeatInterval is the interval of a [heartbeat].
 const heartbeatInterval = 20 * time.Millisecond
 
-// A heartbeat tells how long the machine itself keeps processes waiting: it
-// sends a line through another process and back all the time. What a service
-// does while the machine is busy with something else says nothing about it. It
-// is safe for concurrent use.
+// A heartbeat measures how long the machine keeps processes waiting: it sends a line to
+// another process and back again and again. Results from a time when the machine was busy
+// say nothing about the service. It is safe for concurrent use.
 type heartbeat struct {
 	mu    sync.Mutex
 	beats []roundTrip
 }
 
-// A pulse is one line that went there and back.
+// A roundTrip is one line to the other process and back.
 type roundTrip struct {
 	due  time.Time
 	took time.Duration
@@ -64,7 +63,7 @@ func (h *heartbeat) add(p roundTrip) {
 	h.beats = append(h.beats, p)
 }
 
-// worst returns the longest that a line took in a span of time.
+// worst returns the longest round trip that began in a period.
 func (h *heartbeat) worst(from, to time.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()

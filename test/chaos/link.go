@@ -7,19 +7,18 @@ import (
 	"time"
 )
 
-// A state is what a link does to the connections that cross it.
+// A state is what a link does to its connections.
 type state int
 
 const (
-	// passes: everything is passed on.
+	// passes forwards everything.
 	passes state = iota
 	// resets aborts every connection, new and old.
 	resets
-	// vanishes swallows what is sent, both ways, and closes nothing, as a
-	// firewall that has forgotten the connection. A connection that this once
-	// happened to stays dead.
+	// blackholes drops all data in both directions and closes nothing, like a firewall
+	// that has forgotten the connection. An affected connection stays dead.
 	blackholes
-	// cuts ends every connection in the middle of an answer.
+	// truncates closes every connection in the middle of an answer.
 	truncates
 )
 
@@ -39,7 +38,7 @@ func newLink(ln net.Listener, count *counter) *link {
 	return &link{Listener: ln, count: count, conns: map[*conn]bool{}}
 }
 
-// set changes what happens from now on, also to connections that are open.
+// set changes the state, also for open connections.
 func (l *link) set(s state) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,14 +54,14 @@ func (l *link) set(s state) {
 	}
 }
 
-// delay holds up each answer by that much.
+// delay delays each answer.
 func (l *link) delay(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.latency = d
 }
 
-// drop closes the connections that are open, and nothing else.
+// closeConnections closes the open connections.
 func (l *link) closeConnections() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,7 +70,7 @@ func (l *link) closeConnections() {
 	}
 }
 
-// held returns how many connections there are.
+// openConnections returns the number of open connections.
 func (l *link) openConnections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +103,7 @@ func (l *link) wrap(raw net.Conn) *conn {
 	return c
 }
 
-// A conn is a connection that crosses a link.
+// A conn is a connection of a link.
 type conn struct {
 	net.Conn
 	link *link
@@ -112,7 +111,7 @@ type conn struct {
 	dead bool
 }
 
-var errCut = errors.New("cut in the middle of an answer")
+var errCut = errors.New("closed in the middle of an answer")
 
 // Read implements [net.Conn].
 func (c *conn) Read(p []byte) (int, error) {
@@ -124,7 +123,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		if dead, _, _ := c.look(); !dead {
 			return n, nil
 		}
-		// Whoever sent this has asked, even if nobody heard it.
+		// The service sent a request, even if it did not arrive.
 		c.link.count.add("")
 	}
 }
@@ -161,7 +160,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// abort closes a connection so that the other end sees a reset.
+// abort closes a connection with a reset.
 func abort(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)

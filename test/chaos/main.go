@@ -27,8 +27,8 @@ type options struct {
 	flood                            int
 	floodRate                        float64
 	plan                             plan
-	// cluster tries a cluster instead; rounds is how often each thing is
-	// measured there, unless cap ends it before.
+	// cluster tests a cluster instead. There each measurement is repeated rounds
+	// times, or until cap has passed.
 	cluster          bool
 	rounds           int
 	cap              time.Duration
@@ -38,7 +38,7 @@ type options struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// What the load stands still for its own garbage would be counted as latency.
+	// Pauses of this process for garbage collection would count as latency.
 	debug.SetGCPercent(800)
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
@@ -51,23 +51,23 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("chaos", flag.ExitOnError)
 	only := flags.String("run", "", "only the faults whose names match this expression")
 	flags.StringVar(&o.vault, "vault", os.Getenv("VAULT_BIN"), "the Vault to break, as made by make tools")
-	flags.StringVar(&o.bao, "bao", os.Getenv("BAO_BIN"), "the OpenBao to make a cluster of")
-	flags.BoolVar(&o.cluster, "cluster", false, "break a cluster of three nodes instead; about ten minutes")
-	flags.IntVar(&o.rounds, "rounds", 100, "how often each thing is measured on a cluster")
-	flags.DurationVar(&o.cap, "cap", 25*time.Second, "how long that may take")
-	flags.StringVar(&o.service, "service", "", "the vault-authz to try, built from here if empty")
-	flags.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY_BIN"), "the Envoy to look through")
-	flags.StringVar(&o.logs, "logs", "", "folder to keep the logs of the services in")
-	flags.IntVar(&o.flood, "flood", 200_000, "random tokens to flood the service with at the end, 0 for none")
-	flags.Float64Var(&o.floodRate, "flood-rate", 2000, "how many of these come in a second")
-	flags.IntVar(&o.records, "records", 100_000, "records to read again while credentials are revoked, 0 for neither that nor outages")
-	flags.IntVar(&o.outages, "outages", 8, "how many outages end while credentials are revoked")
-	flags.IntVar(&o.parallel, "parallel", 2, "faults at a time, each with a Vault and a service of its own")
-	flags.IntVar(&o.retries, "retries", 1, "how often a trial is repeated because the machine stalled")
-	flags.DurationVar(&o.plan.steady, "steady", o.plan.steady, "how long before a fault is measured")
-	flags.DurationVar(&o.plan.fault, "fault", o.plan.fault, "how long a fault lasts")
-	flags.DurationVar(&o.plan.recovery, "recovery", o.plan.recovery, "how long after a fault is measured")
-	flags.Float64Var(&o.plan.load, "load", o.plan.load, "how many times the traffic, see trial.go")
+	flags.StringVar(&o.bao, "bao", os.Getenv("BAO_BIN"), "the OpenBao of the cluster")
+	flags.BoolVar(&o.cluster, "cluster", false, "break a cluster of three nodes instead (ten minutes)")
+	flags.IntVar(&o.rounds, "rounds", 100, "repetitions of each measurement on a cluster")
+	flags.DurationVar(&o.cap, "cap", 25*time.Second, "time limit of each measurement on a cluster")
+	flags.StringVar(&o.service, "service", "", "the vault-authz to test, built from this module if empty")
+	flags.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY_BIN"), "the Envoy in front of vault-authz")
+	flags.StringVar(&o.logs, "logs", "", "folder for the logs of vault-authz")
+	flags.IntVar(&o.flood, "flood", 200_000, "number of random tokens in the flood at the end, 0 to skip the flood")
+	flags.Float64Var(&o.floodRate, "flood-rate", 2000, "random tokens per second")
+	flags.IntVar(&o.records, "records", 100_000, "records that a replica reads again during revocations, 0 to skip the revocations")
+	flags.IntVar(&o.outages, "outages", 8, "number of outages during revocations")
+	flags.IntVar(&o.parallel, "parallel", 2, "faults in parallel, each with its own Vault and vault-authz")
+	flags.IntVar(&o.retries, "retries", 1, "repetitions of a fault during which the machine stalled")
+	flags.DurationVar(&o.plan.steady, "steady", o.plan.steady, "measured time before a fault")
+	flags.DurationVar(&o.plan.fault, "fault", o.plan.fault, "duration of a fault")
+	flags.DurationVar(&o.plan.recovery, "recovery", o.plan.recovery, "measured time after a fault")
+	flags.Float64Var(&o.plan.load, "load", o.plan.load, "factor for the traffic, see trial.go")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -76,10 +76,10 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if o.cluster && o.bao == "" {
-		return errors.New("there is no OpenBao to make a cluster of: run `make chaos-cluster`, or set BAO_BIN to what `make tools` made")
+		return errors.New("no OpenBao for the cluster: run `make chaos-cluster`, or set BAO_BIN to the binary of `make tools`")
 	}
 	if !o.cluster && (o.vault == "" || o.envoy == "") {
-		return errors.New("there is no Vault to break or no Envoy to look through: run `make chaos`, or set VAULT_BIN and ENVOY_BIN to what `make tools` made")
+		return errors.New("no Vault or no Envoy: run `make chaos`, or set VAULT_BIN and ENVOY_BIN to the binaries of `make tools`")
 	}
 	dir, err := os.MkdirTemp("", "vault-authz-chaos-")
 	if err != nil {
@@ -148,14 +148,14 @@ func breakEverything(ctx context.Context, dir string, b binaries, o options) err
 	printTable(os.Stdout, rows)
 	for _, r := range rows {
 		if r.bad() {
-			err = errors.Join(err, fmt.Errorf("%s: not all is as it must be", r.fault))
+			err = errors.Join(err, fmt.Errorf("%s: a result is not as it must be", r.fault))
 		}
 	}
 	return err
 }
 
-// tryAll tries some faults, a few at a time, and returns those rows that came
-// out.
+// tryAll tries some faults, a few in parallel, and returns the rows of those without an
+// error.
 func tryAll(ctx context.Context, dir string, b binaries, o options, chosen []fault) ([]row, error) {
 	rows, errs := make([]row, len(chosen)), make([]error, len(chosen))
 	var g errgroup.Group
@@ -189,8 +189,8 @@ func tryAll(ctx context.Context, dir string, b binaries, o options, chosen []fau
 	return out, errors.Join(append(errs, err)...)
 }
 
-// tryAgain repeats a trial in which the machine stalled and something is not as
-// it must be, unless that is a wrong allow: nothing excuses one.
+// tryAgain repeats a trial with a bad result if the machine stalled. It does not repeat a
+// trial with a wrong allow.
 func tryAgain(ctx context.Context, dir string, b binaries, o options, f fault) (row, error) {
 	for i := 0; ; i++ {
 		own := filepath.Join(dir, strconv.Itoa(i))
@@ -201,6 +201,6 @@ func tryAgain(ctx context.Context, dir string, b binaries, o options, f fault) (
 		if err != nil || !r.bad() || r.wrongAllows > 0 || r.stall <= stallLimit || i == o.retries {
 			return r, err
 		}
-		fmt.Fprintf(os.Stderr, "chaos: %s: once more, the machine stalled for %s\n", f.name, formatDuration(r.stall))
+		fmt.Fprintf(os.Stderr, "chaos: %s: repeated, because the machine stalled for %s\n", f.name, formatDuration(r.stall))
 	}
 }

@@ -12,14 +12,13 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// A race is two changes through two replicas. One asks the leader first, the
-// other does so for the state, and for credentials a standby that hears of
-// everything late.
+// A race is two changes through two replicas. One prefers the leader. The other prefers the
+// leader for the state, and for credentials a standby behind a slow link.
 type race struct {
 	name   string
 	always bool
-	// run says what was wrong in one round, nothing if all was right, and err
-	// where a round came to nothing.
+	// run runs one round and returns what was wrong, empty if everything was right. An
+	// error means that the round did not finish.
 	run func(ctx context.Context, bed *clusterTestbed, a, b *replica) (wrong string, err error)
 }
 
@@ -35,14 +34,14 @@ func races() []race {
 	}
 }
 
-// disableThenRotate: what one has changed stays when the other changes something
-// else.
+// disableThenRotate checks that a change through one replica does not undo a change through
+// the other.
 func disableThenRotate(ctx context.Context, bed *clusterTestbed, a, b *replica) (string, error) {
 	p, err := bed.createWithRetry(ctx, a)
 	if err != nil {
 		return "", err
 	}
-	// So that both know it.
+	// Both replicas must know it.
 	if _, err := b.awaitOutcome(ctx, p, allowed); err != nil {
 		return "", err
 	}
@@ -65,7 +64,7 @@ func disableThenRotate(ctx context.Context, bed *clusterTestbed, a, b *replica) 
 	return "", nil
 }
 
-// twoCreators: of two that take one access token, one gets it.
+// twoCreators checks that only one of two replicas creates the same access token.
 func twoCreators(ctx context.Context, vault string, a, b *replica) (string, error) {
 	access := token("twin")
 	statuses := make([]int, 2)
@@ -75,7 +74,7 @@ func twoCreators(ctx context.Context, vault string, a, b *replica) (string, erro
 			consumer := fmt.Sprintf("creator-%d", i)
 			for again := true; again && err == nil; {
 				statuses[i], _, err = r.Call(ctx, "POST", "/vault-auth/"+vault+"/credentials", "access_token="+access, "secret_token=of-"+consumer, "consumer.username="+consumer)
-				// It could not tell, and asks to be called again.
+				// The replica does not know yet, and asks for a repetition.
 				again = statuses[i] == http.StatusServiceUnavailable && sleepUntil(ctx, time.Now().Add(time.Second))
 			}
 			return err
@@ -90,14 +89,14 @@ func twoCreators(ctx context.Context, vault string, a, b *replica) (string, erro
 	return fmt.Sprint(statuses), nil
 }
 
-// A raceRow is what came out of one. It is safe for concurrent use.
+// A raceRow is the result of a race. It is safe for concurrent use.
 type raceRow struct {
 	name, reads string
 
 	mu     sync.Mutex
 	rounds int
 	wrong  map[string]int
-	// unfinished rounds came to nothing in time.
+	// unfinished counts the rounds that did not finish in time.
 	unfinished int
 }
 

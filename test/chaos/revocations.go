@@ -10,36 +10,35 @@ import (
 )
 
 const (
-	// lateLimit is how long after it was answered, or after Vault is back, a
-	// revocation may take to hold on another replica.
+	// revocationLimit is the time after which a revocation holds on another replica,
+	// since its answer or since Vault answers again.
 	revocationLimit = 2500 * time.Millisecond
-	// goodRate is how often one of goodPairs is asked about in a second.
+	// goodRate is the number of requests per second with one of goodPairs.
 	goodPairs, goodRate = 100, 200
-	// revocationPause is between two revocations.
+	// revocationPause is the pause between two revocations.
 	revocationPause = 250 * time.Millisecond
-	// outageLasts is an outage, longer than a replica goes without the log.
+	// outageLasts is the duration of an outage, longer than a replica decides without the
+	// log.
 	outageLasts = 6 * time.Second
-	// reloads is how often the replica falls behind.
+	// reloads is how often the replica falls behind the log.
 	reloads = 5
 )
 
-// A lateness is what came out of revocations on a replica that is busy with
-// something else.
+// A revocationResult is the result of revocations while a replica is busy.
 type revocationResult struct {
 	records, reloads, outages int
-	// reload are those beside the reading of all records, during those beside an
-	// outage, and after those right after one.
+	// reload covers revocations while the replica reads all records, during those in an
+	// outage, and after those at the end of one.
 	reload, during, after lag
-	// reading is how long all records were read at most, and closed when the last 503
-	// came, both after Vault was back.
+	// reading is the longest time until all records were read, and closed the time of
+	// the last 503, both since Vault answered again.
 	reading, closed time.Duration
-	// beside are the good requests meanwhile, outside those while Vault was away
-	// and came back.
+	// beside are the good requests during reloads, outside those during outages.
 	beside, outside tally
 	stall           time.Duration
 }
 
-// A lag is for how long revocations did not hold.
+// A lag is the time until revocations held.
 type lag struct {
 	n        int
 	p50, max time.Duration
@@ -55,15 +54,15 @@ func (l lag) String() string {
 
 func (l lag) cell() cell { return cell{l.String(), l.n == 0 || l.max > revocationLimit} }
 
-// revocations has a replica read so many records again, and sees so many outages
-// end, while another one revokes what it holds.
+// revocations makes a replica read all records again, and go through outages, while another
+// one revokes credentials that it has in its cache.
 func revocations(ctx context.Context, dir string, b binaries, records, outages int) (*revocationResult, error) {
 	s, err := startReplicaTestbed(ctx, dir, b)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	// So many can be revoked at most.
+	// This many pairs can be revoked at most.
 	spare := goodPairs + 500
 	if err := s.newConsumers(ctx, 0, max(records, spare)); err != nil {
 		return nil, err
@@ -98,7 +97,7 @@ func revocations(ctx context.Context, dir string, b binaries, records, outages i
 	return d, nil
 }
 
-// A vigil looks at one replica while another one revokes.
+// An observer asks one replica while another one revokes.
 type observer struct {
 	bed         *replicaTestbed
 	checker     checker
@@ -110,7 +109,7 @@ func (v *observer) awaitAllowed(ctx context.Context, pairs []pair) error {
 	return awaitAllowed(ctx, v.bed.watched, v.checker, pairs)
 }
 
-// besides asks about good pairs until what it returns is called.
+// sendGood asks about good pairs until stop is called.
 func (v *observer) sendGood(ctx context.Context) (stop func() []request) {
 	ctx, cancel := context.WithCancel(ctx)
 	t := &traffic{checkers: []checker{v.checker}}
@@ -125,7 +124,7 @@ func (v *observer) sendGood(ctx context.Context) (stop func() []request) {
 	}
 }
 
-// next takes a pair that has not been revoked, and waits until it is allowed.
+// next returns a pair that was not revoked, and waits until it is allowed.
 func (v *observer) next(ctx context.Context) (pair, error) {
 	if len(v.spare) == 0 {
 		return pair{}, errors.New("ran out of credentials to revoke")
@@ -135,8 +134,8 @@ func (v *observer) next(ctx context.Context) (pair, error) {
 	return p, v.awaitAllowed(ctx, []pair{p})
 }
 
-// gone waits until a pair is not allowed, and returns how long after a moment it was
-// asked about last and still allowed.
+// awaitDenied waits until a pair is denied, and returns when the last allowed request was
+// sent, since a moment.
 func (v *observer) awaitDenied(ctx context.Context, p pair, since time.Time) (held time.Duration, err error) {
 	for {
 		asked := time.Now()
@@ -153,7 +152,7 @@ func (v *observer) awaitDenied(ctx context.Context, p pair, since time.Time) (he
 	}
 }
 
-// reload has the replica fall behind the log a few times, so that it reads everything
+// reload makes the replica fall behind the log a few times, so that it reads everything
 // again, while pairs are revoked.
 func (v *observer) reload(ctx context.Context, d *revocationResult) error {
 	var held []time.Duration
@@ -192,21 +191,21 @@ func (v *observer) reload(ctx context.Context, d *revocationResult) error {
 			}
 		}
 		if took <= 0 {
-			return errors.New("the replica did not read everything again: it did not fall behind")
+			return errors.New("the replica did not fall behind the log, so it did not read everything again")
 		}
 	}
 	d.reload, d.beside = newLag(held), count(requests)
 	return ctx.Err()
 }
 
-// blackouts takes Vault away from the replica, a few times, while the other one
+// revokeDuringOutages disconnects the replica from Vault a few times while the other one
 // revokes.
 func (v *observer) revokeDuringOutages(ctx context.Context, d *revocationResult) error {
 	var during, after []time.Duration
 	var requests []request
 	for i := range d.outages {
-		// All is dropped once more some time after everything was read, and entries are
-		// not read again all at once after an outage.
+		// The cache is emptied again some time after a reload. Spread the reads after that,
+		// so that entries do not expire all at once.
 		calm := v.sendGood(ctx)
 		sleepUntil(ctx, time.Now().Add(ttl+2*time.Second))
 		calm()
@@ -250,7 +249,7 @@ func (v *observer) revokeDuringOutages(ctx context.Context, d *revocationResult)
 	return ctx.Err()
 }
 
-// lines are the results, and whether each is as it must be.
+// lines returns the results.
 func (d *revocationResult) lines() []fact {
 	answered := func(t tally, lost int) cell {
 		return cell{fmt.Sprintf("%d / %d / %d / %d", t.allowed, t.unavailable, t.denied, t.unanswered), t.allowed == 0 || lost > 0}
@@ -270,7 +269,7 @@ func (d *revocationResult) lines() []fact {
 
 func (d *revocationResult) title() string { return "revocations through another replica" }
 
-// last returns when something with that in its path was asked for last.
+// last returns the time of the last request whose path contains part.
 func (c *counter) last(part string) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

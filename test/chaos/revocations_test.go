@@ -10,8 +10,8 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// TestLatenessShowsWhatIsWrong has each thing go wrong that a line is about.
-func TestLatenessShowsWhatIsWrong(t *testing.T) {
+// TestARevocationResultShowsWhatIsWrong changes one result at a time: its line must be bad.
+func TestARevocationResultShowsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	late := lag{n: 1, max: revocationLimit + 1}
 	tests := []struct {
@@ -32,7 +32,7 @@ func TestLatenessShowsWhatIsWrong(t *testing.T) {
 		{"no answer beside a reload", func(d *revocationResult) { d.beside.unanswered = 1 }, true},
 		{"503 in an outage", func(d *revocationResult) { d.outside.unavailable = 1 }, true},
 		{"a good one denied in an outage", func(d *revocationResult) { d.outside.denied = 1 }, true},
-		{"nobody was asked about", func(d *revocationResult) { d.outside.allowed = 0 }, true},
+		{"no good request in an outage", func(d *revocationResult) { d.outside.allowed = 0 }, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestLatenessShowsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// TestTheDocumentHasEveryLineOfRevocations holds docs/explanation/chaos.md to what there is.
+// TestTheDocumentHasEveryLineOfRevocations compares docs/explanation/chaos.md with the lines.
 func TestTheDocumentHasEveryLineOfRevocations(t *testing.T) {
 	t.Parallel()
 	document, err := os.ReadFile("../../docs/explanation/chaos.md")
@@ -65,8 +65,7 @@ func TestTheDocumentHasEveryLineOfRevocations(t *testing.T) {
 	}
 }
 
-// TestRevocationsBesideAReloadAndAnOutage keeps the program able to run, with few
-// records and one outage.
+// TestRevocationsBesideAReloadAndAnOutage runs with few records and one outage.
 func TestRevocationsBesideAReloadAndAnOutage(t *testing.T) {
 	t.Parallel()
 	b := binaries{vault: partstest.Binary(t, "VAULT_BIN"), service: service.Binary(t)}

@@ -17,18 +17,18 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// stateMount is where replicas keep what is made through their admin API.
+// stateMount is the mount of the state.
 const stateMount = "vault-authz"
 
-// A site is a Vault and two replicas that share a state in it: one that is looked
-// at, with a front before Vault, and another through which everything is changed.
+// A replicaTestbed is a Vault and two replicas that share a state. One is watched and reaches
+// Vault through a front. The other, busy, makes all changes.
 type replicaTestbed struct {
 	vault         *parts.Vault
 	front         *front
 	watched, busy *parts.Service
 	processes     []*parts.Process
 	http          *http.Client
-	// store is as a third replica has it, which only makes records.
+	// store writes records like a third replica.
 	store   *sharedstate.Store
 	fillers int
 }
@@ -106,7 +106,7 @@ func (s *replicaTestbed) open(token string) error {
 // consumerID is the id of the nth consumer.
 func consumerID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", n) }
 
-// newConsumers makes consumers, many at a time.
+// newConsumers creates consumers in batches.
 func (s *replicaTestbed) newConsumers(ctx context.Context, from, to int) error {
 	const batch = 500
 	for n := from; n < to; n += batch {
@@ -129,11 +129,10 @@ func (s *replicaTestbed) newConsumers(ctx context.Context, from, to int) error {
 	return nil
 }
 
-// segments is more than the log has.
+// segments is larger than the number of segments of the log.
 const segments = 80
 
-// outrun makes so many changes that the log does not go on any more from what it was
-// before.
+// overrunLog makes so many changes that the log no longer continues from its earlier state.
 func (s *replicaTestbed) overrunLog(ctx context.Context) error {
 	large := strings.Repeat("x", 20<<10)
 	for range segments {
@@ -147,7 +146,7 @@ func (s *replicaTestbed) overrunLog(ctx context.Context) error {
 	return nil
 }
 
-// newPairs writes a pair for each of some consumers.
+// newPairs writes a pair for each of some consumers into Vault.
 func (s *replicaTestbed) newPairs(ctx context.Context, from, to int) ([]pair, error) {
 	var pairs []pair
 	for n := from; n < to; n++ {
@@ -160,8 +159,8 @@ func (s *replicaTestbed) newPairs(ctx context.Context, from, to int) ([]pair, er
 	return pairs, nil
 }
 
-// revoke deletes a pair, or its consumer, through the busy replica. As the API asks
-// for, it is repeated while that cannot say whether it holds there.
+// revoke deletes a pair, or its consumer, through the busy replica. It repeats the call while
+// it is answered with 503, as the API asks.
 func (s *replicaTestbed) revoke(ctx context.Context, p pair, consumer bool) error {
 	path := "/vault-auth/main/credentials/token/" + p.access
 	if consumer {

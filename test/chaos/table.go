@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A cell is a figure and whether it is as it must be.
+// A cell is a figure, and whether it is bad.
 type cell struct {
 	text string
 	bad  bool
@@ -21,17 +21,17 @@ func (c cell) String() string {
 	return c.text
 }
 
-// A column is the head of one, and whether its figures say nothing about the
-// service on a machine that stalled.
+// A column has a head. The figures of a timed column say nothing about the service if the
+// machine stalled.
 type column struct {
 	head  string
 	timed bool
 }
 
-// askedHead is the head of what Vault is asked.
+// askedHead is the head of the column with the requests to Vault.
 const askedHead = "Vault asked per s: steady / during / worst after"
 
-// columns are those of the table of faults.
+// columns are the columns of the table of faults.
 func columns() []column {
 	return []column{
 		{"fault", false},
@@ -64,7 +64,7 @@ func (r row) cells() []cell {
 	}
 }
 
-// name is that of the fault, bad if something was not tried.
+// name returns the name of the fault. It is bad if a class of requests was not tried.
 func (r row) name() cell {
 	if len(r.untried) > 0 {
 		return cell{r.fault + " (not tried: " + strings.Join(r.untried, ", ") + ")", true}
@@ -72,8 +72,8 @@ func (r row) name() cell {
 	return cell{r.fault, false}
 }
 
-// told writes states one after the other, and how often one was told again: a
-// new line about the same state has another reason in it.
+// joinStates joins states, and counts repetitions: a state is logged again with a new
+// reason.
 func joinStates(states []string) string {
 	var runs []string
 	for i := 0; i < len(states); {
@@ -90,7 +90,7 @@ func joinStates(states []string) string {
 	return strings.Join(runs, ", ")
 }
 
-// recoveryLimit is a second for what should not be felt at all.
+// recoveryLimit is one second for harmless faults.
 func (r row) recoveryLimit() time.Duration {
 	if r.harmless {
 		return time.Second
@@ -98,7 +98,7 @@ func (r row) recoveryLimit() time.Duration {
 	return recoveryLimit
 }
 
-// bad says whether any cell is not as it must be.
+// bad says whether a cell is bad.
 func (r row) bad() bool { return anyBad(lines([]row{r})) }
 
 func printTable(to io.Writer, rows []row) {
@@ -109,7 +109,7 @@ func printTable(to io.Writer, rows []row) {
 	printCells(to, heads, lines(rows))
 }
 
-// A line is one row of any table.
+// A line is a row of a table.
 type line interface{ cells() []cell }
 
 func lines[T line](rows []T) [][]cell {
@@ -136,14 +136,14 @@ func printCells(to io.Writer, heads []string, rows [][]cell) {
 	}
 }
 
-// anyBad says whether any cell is not as it must be.
+// anyBad says whether a cell is bad.
 func anyBad(rows [][]cell) bool {
 	return slices.ContainsFunc(rows, func(cells []cell) bool {
 		return slices.ContainsFunc(cells, func(c cell) bool { return c.bad })
 	})
 }
 
-// brief writes a duration as people do.
+// formatDuration formats a duration with a unit and few digits.
 func formatDuration(d time.Duration) string {
 	switch {
 	case d >= time.Second:
@@ -172,5 +172,5 @@ type result interface {
 
 func printResult(to io.Writer, r result) { printCells(to, []string{r.title(), ""}, lines(r.lines())) }
 
-// isBad says whether any value of a result is not as it must be.
+// isBad says whether a value of a result is bad.
 func isBad(r result) bool { return anyBad(lines(r.lines())) }

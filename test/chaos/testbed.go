@@ -24,16 +24,16 @@ import (
 
 const (
 	mount = "kong-auth"
-	// vaultHost is Vault's name, for what depends on one. Only the service of
-	// a fault about names can resolve it.
+	// vaultHost is the host name of Vault for faults that need one. Only the service of
+	// a fault with named can resolve it.
 	vaultHost = "vault.chaos.test"
-	// ttl is how long a credential is fresh: short, so that many become due
-	// while Vault is away. maxStale is the default.
+	// ttl is short, so that many credentials expire during a fault. maxStale is the
+	// default.
 	ttl      = 6 * time.Second
 	maxStale = 30 * time.Second
 )
 
-// A testbed is a Vault, the front before it, and the service that asks there.
+// A testbed is a Vault, a front, and a vault-authz.
 type testbed struct {
 	dir         string
 	vaultBinary string
@@ -41,7 +41,7 @@ type testbed struct {
 	vault       *parts.Vault
 	front       *front
 	service     *parts.Service
-	// envoy and upstream are nil unless the fault is watched through them.
+	// envoy and upstream are nil unless the requests go through Envoy.
 	envoy             *parts.Envoy
 	upstream          *parts.Upstream
 	authority         *parts.Authority
@@ -53,11 +53,11 @@ type testbed struct {
 	consumers         []string
 	serviceBinary     string
 	approle           *approle
-	// life is how long a credential is fresh.
+	// life is the ttl of credentials in the cache.
 	life time.Duration
 }
 
-// startTestbed starts everything that a fault needs, or nothing.
+// startTestbed starts the programs that a fault needs. After an error none of them runs.
 func startTestbed(ctx context.Context, dir string, b binaries, f fault) (*testbed, error) {
 	bed := &testbed{
 		dir: dir, vaultBinary: b.vault, serviceBinary: b.service, durable: f.durable,
@@ -77,8 +77,8 @@ func startTestbed(ctx context.Context, dir string, b binaries, f fault) (*testbe
 	return bed, nil
 }
 
-// consumers are their ids. Each credential belongs to one, and an answer that
-// names another is as bad as a wrong allow.
+// consumers returns the ids of the consumers. Each credential belongs to one of them. An
+// answer with another one is as bad as a wrong allow.
 func consumers() []string {
 	return []string{
 		"ce67c25e-2168-4a09-81e5-e06187a2384f",
@@ -120,7 +120,7 @@ func (bed *testbed) start(ctx context.Context, binaries binaries, f fault) error
 	return bed.startEnvoy(ctx, binaries.envoy)
 }
 
-// startVault starts Vault, on an address where it was before or a free one.
+// startVault starts Vault on an address, a free one if listen is empty.
 func (bed *testbed) startVault(ctx context.Context, listen string) error {
 	vault, err := parts.StartVault(ctx, parts.VaultConfig{Binary: bed.vaultBinary, Dir: bed.dir, Durable: bed.durable, Listen: listen})
 	if err != nil {
@@ -130,7 +130,7 @@ func (bed *testbed) startVault(ctx context.Context, listen string) error {
 	return nil
 }
 
-// restartVault starts Vault again on its storage and address.
+// restartVault starts Vault again with its storage and address.
 func (bed *testbed) restartVault(ctx context.Context) error {
 	return bed.startVault(ctx, strings.TrimPrefix(bed.vault.Address, "http://"))
 }
@@ -169,8 +169,7 @@ func (bed *testbed) certificate() (*tls.Certificate, error) {
 	return &certificate, err
 }
 
-// newToken gives the service a new token to ask Vault with, in the way that
-// agents do it.
+// newToken gives the service a new Vault token.
 func (bed *testbed) newToken(ctx context.Context) error {
 	token, err := bed.vault.ReaderToken(ctx, mount)
 	if err != nil {
@@ -179,7 +178,7 @@ func (bed *testbed) newToken(ctx context.Context) error {
 	return parts.ReplaceFile(bed.tokenFile, []byte(token+"\n"))
 }
 
-// token returns the token that the service asks Vault with.
+// token returns the Vault token of the service.
 func (bed *testbed) token() (string, error) {
 	raw, err := os.ReadFile(bed.tokenFile)
 	return strings.TrimSpace(string(raw)), err
@@ -192,7 +191,7 @@ func (bed *testbed) startService(ctx context.Context) error {
 			return err
 		}
 		c.Wrap = withHosts(bed.hostsFile)
-		// Go's own resolver looks at the file every 5 seconds only.
+		// Go's own resolver reads the file only every 5 seconds.
 		c.Env = append(c.Env, "GODEBUG=netdns=cgo")
 	}
 	var err error
@@ -203,8 +202,8 @@ func (bed *testbed) startService(ctx context.Context) error {
 	return nil
 }
 
-// withHosts runs a command with its own /etc/hosts, in a namespace of its own,
-// so that a name can be moved without touching the machine.
+// withHosts returns a command that runs another one in a namespace with its own /etc/hosts,
+// so that a host name can be changed without a change to the machine.
 func withHosts(file string) []string {
 	return []string{
 		"unshare", "--user", "--map-root-user", "--mount",
@@ -212,8 +211,8 @@ func withHosts(file string) []string {
 	}
 }
 
-// moveName has the name of Vault lead to another address of the same length.
-// The file stays the same one: it is what is mounted.
+// moveVaultName changes the address of Vault's name to another one of the same length. It
+// writes into the mounted file, which must not be replaced.
 func (bed *testbed) moveVaultName(address string) error {
 	f, err := os.OpenFile(bed.hostsFile, os.O_WRONLY, 0)
 	if err != nil {
@@ -223,7 +222,7 @@ func (bed *testbed) moveVaultName(address string) error {
 	return errors.Join(err, f.Close())
 }
 
-// entities is the configuration of the service: the defaults, but for ttl.
+// entities returns the configuration of the service: the defaults, except for the ttl.
 func (bed *testbed) entities() string {
 	scheme, host, trust := "http", "127.0.0.1", ""
 	if bed.authority != nil {
@@ -246,7 +245,7 @@ consumers:
 	return b.String()
 }
 
-// write writes a credential into Vault. more is added to the record.
+// write writes a new credential into Vault. more are additional fields.
 func (bed *testbed) write(ctx context.Context, consumer string, more map[string]any) (pair, error) {
 	p := pair{access: token("access"), secret: token("secret"), consumer: consumer}
 	record := p.record()
@@ -254,7 +253,7 @@ func (bed *testbed) write(ctx context.Context, consumer string, more map[string]
 	return p, bed.vault.Put(ctx, mount, parts.KVv1, p.access, record)
 }
 
-// writeMany writes so many credentials.
+// writeMany writes n credentials.
 func (bed *testbed) writeMany(ctx context.Context, n int, more map[string]any) ([]pair, error) {
 	pairs := make([]pair, n)
 	g, ctx := errgroup.WithContext(ctx)
@@ -268,8 +267,7 @@ func (bed *testbed) writeMany(ctx context.Context, n int, more map[string]any) (
 	return pairs, g.Wait()
 }
 
-// answers waits until Vault answers with the token of the service, asked
-// directly and not through the front.
+// awaitVault waits until Vault itself, without the front, accepts the token of the service.
 func (bed *testbed) awaitVault(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, parts.StartLimit)
 	defer cancel()
@@ -283,13 +281,13 @@ func (bed *testbed) awaitVault(ctx context.Context) error {
 	})
 }
 
-// goroutines asks the service how many it has.
+// goroutines returns the number of goroutines of the service.
 func (bed *testbed) goroutines(ctx context.Context) (int, error) {
 	n, err := bed.metric(ctx, "go_goroutines")
 	return int(n), err
 }
 
-// metric returns the sum of a metric of the service.
+// metric returns the sum of all series of a metric.
 func (bed *testbed) metric(ctx context.Context, name string) (float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+bed.service.Probes+"/metrics", nil)
 	if err != nil {
@@ -321,7 +319,7 @@ func (bed *testbed) metric(ctx context.Context, name string) (float64, error) {
 	return sum, nil
 }
 
-// close ends everything.
+// close stops everything.
 func (bed *testbed) close() {
 	var all sync.WaitGroup
 	for _, p := range slices.Backward(bed.processes) {

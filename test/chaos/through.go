@@ -10,11 +10,11 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// gate is the name of Envoy's listener. It lets through what the service fails
-// to decide: whatever does reach the upstream then is a wrong allow.
+// listenerName is the name of Envoy's listener. It has failure_mode_allow, so an undecided
+// request reaches the upstream, which counts as a wrong allow.
 const listenerName = "gate"
 
-// startEnvoy puts an Envoy and an upstream before the service.
+// startEnvoy starts an upstream, and an Envoy that asks the service.
 func (bed *testbed) startEnvoy(ctx context.Context, binary string) error {
 	var err error
 	if bed.upstream, err = parts.StartUpstream(ctx, "127.0.0.1:0"); err != nil {
@@ -31,7 +31,7 @@ func (bed *testbed) startEnvoy(ctx context.Context, binary string) error {
 	return nil
 }
 
-// A through asks for something behind Envoy.
+// An envoyClient sends requests through Envoy.
 type envoyClient struct {
 	client *http.Client
 	url    string
@@ -47,7 +47,7 @@ func newEnvoyClient(address string) *envoyClient {
 }
 
 func (t *envoyClient) check(ctx context.Context, p pair) outcome {
-	// Envoy waits for the service first, and then answers.
+	// Envoy answers after it has waited for the service.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*envoyTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url, nil)
@@ -56,7 +56,7 @@ func (t *envoyClient) check(ctx context.Context, p pair) outcome {
 	}
 	req.Header.Set("access_token", p.access)
 	req.Header.Set("secret_token", p.secret)
-	// A client may say who it would like to be.
+	// The client forges an identity.
 	req.Header.Set("X-Consumer-Id", consumers()[0])
 	resp, err := t.client.Do(req)
 	if err != nil {
@@ -81,7 +81,7 @@ func (t *envoyClient) close() error {
 	return nil
 }
 
-// askers are those that a testbed is asked by.
+// checkers returns the clients of a testbed.
 func (bed *testbed) checkers() ([]checker, error) {
 	if bed.envoy != nil {
 		return []checker{newEnvoyClient(bed.envoy.Address(listenerName))}, nil

@@ -9,15 +9,15 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// A topology is which nodes two replicas ask first: A, through which credentials
-// are made and revoked, and B, where they are used.
+// A topology is the nodes that two replicas prefer. Credentials are created and revoked
+// through A, and used on B.
 type topology struct {
 	name string
-	// a and b choose among the leader, a standby and another one.
+	// a and b choose among the leader, a standby and the other standby.
 	a, b func(leader, standby, other *parts.Node) *parts.Node
-	// slow has everything between the leader and the standby arrive late.
+	// slow delays everything between the leader and the standby.
 	slow bool
-	// always ones are also tried without reads by standbys.
+	// always says that it also runs without reads by standbys.
 	always bool
 }
 
@@ -35,24 +35,24 @@ func topologies() []topology {
 	}
 }
 
-// A topologyRow is what came out of one. It is safe for concurrent use.
+// A topologyRow is the result of a topology. It is safe for concurrent use.
 type topologyRow struct {
 	name, reads string
 
 	mu sync.Mutex
-	// held is for how long each credential was good on B after its revocation
-	// was answered, and late how many were good on A then.
+	// held is for how long B allowed each credential after its revocation was
+	// answered, and late how many credentials A allowed then.
 	held []time.Duration
 	late int
-	// created were made, and used at once on B; notAllowed says what became of
-	// those that were not allowed there.
+	// created counts the credentials that were used on B at once, and notAllowed the
+	// outcomes of those that B did not allow.
 	created    int
 	notAllowed map[outcome]int
-	// longest is that of all admin calls, and refused how many failed.
+	// longest is the longest of calls admin calls, and refused how many of them failed.
 	longest time.Duration
 	calls   int
 	refused int
-	// unfinished rounds had a credential that was never allowed.
+	// unfinished counts the rounds whose credential was never allowed.
 	unfinished int
 	stall      time.Duration
 }
@@ -101,7 +101,7 @@ func topologyHeads() []string {
 	}
 }
 
-// measure makes, uses and revokes credentials.
+// measure creates, uses and revokes credentials.
 func (bed *clusterTestbed) measure(ctx context.Context, t topology, mode string, rounds int, while time.Duration) (*topologyRow, error) {
 	leader, err := bed.settle(ctx)
 	if err != nil {
@@ -125,8 +125,7 @@ func (bed *clusterTestbed) measure(ctx context.Context, t topology, mode string,
 	return r, err
 }
 
-// round makes a credential, uses it at once, and revokes it when both have it.
-// What goes wrong is counted.
+// round creates a credential, uses it at once, and revokes it once both replicas allow it.
 func (bed *clusterTestbed) round(ctx context.Context, r *topologyRow, a, b *replica) {
 	var p pair
 	err := r.call(func() (err error) {
@@ -154,7 +153,7 @@ func (bed *clusterTestbed) round(ctx context.Context, r *topologyRow, a, b *repl
 	}
 	answered := time.Now()
 	own := a.grpcClient.check(ctx, p)
-	// Where it is allowed to the end, that is what is counted.
+	// If it is allowed until ctx ends, that time counts.
 	last, _ := b.awaitOutcome(ctx, p, denied)
 	r.note(func() {
 		if own == allowed {
@@ -164,13 +163,13 @@ func (bed *clusterTestbed) round(ctx context.Context, r *topologyRow, a, b *repl
 	})
 }
 
-// slow has everything between two nodes arrive late.
+// slow delays everything between two nodes.
 func (bed *clusterTestbed) slow(one, other *parts.Node) {
 	bed.cluster.Link(one, other).SetDelay(slowLink)
 	bed.cluster.Link(other, one).SetDelay(slowLink)
 }
 
-// watch runs a heartbeat until what it returns is called.
+// watch runs a heartbeat until the returned function is called.
 func watch(ctx context.Context) (context.Context, func() (*heartbeat, error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	var h heartbeat

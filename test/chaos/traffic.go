@@ -11,62 +11,61 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// patience is what Envoy waits for an answer.
+// envoyTimeout is how long Envoy waits for an answer.
 const envoyTimeout = time.Second
 
-// A pair is a credential, as a client has it.
+// A pair is the credential of a client.
 type pair struct {
 	access, secret string
-	// consumer is whose it is.
+	// consumer is the id of its consumer.
 	consumer string
-	// expires is when it must not be taken any more, zero for never.
+	// expires is when it must no longer be allowed, zero for never.
 	expires time.Time
 }
 
-// record is what Vault has of it.
+// record returns its record in Vault.
 func (p pair) record() map[string]any {
 	return parts.Record(p.access, p.secret, p.consumer)
 }
 
-// token returns a token that there was never before.
+// token returns a new token.
 func token(prefix string) string { return prefix + "-" + rand.Text() }
 
 // A class is a kind of request.
 type class string
 
 const (
-	// hot: good credentials that are in use all the time, so they are cached
-	// and refreshed.
+	// cached: good credentials in constant use, so that they are cached and refreshed.
 	cached class = "cached"
-	// fresh: good credentials, each asked about once.
+	// uncached: good credentials, each used once.
 	uncached class = "uncached"
-	// stolen: hot ones with a wrong secret.
+	// cachedWrongSecret: cached credentials with a wrong secret.
 	cachedWrongSecret class = "cached, wrong secret"
-	// guessed: uncached ones with a wrong secret, each asked about once.
+	// uncachedWrongSecret: uncached credentials with a wrong secret, each used once.
 	uncachedWrongSecret class = "uncached, wrong secret"
-	// unknown: tokens that there are none of.
+	// unknown: access tokens that do not exist.
 	unknown class = "unknown token"
-	// revoked: hot once, then deleted in Vault, longer ago than they live.
+	// revoked: cached once, then deleted in Vault, longer ago than the ttl.
 	revoked class = "revoked"
-	// expiring: hot, with an expires_at that passes while Vault is away.
+	// expiring: cached, with an expires_at that passes during the fault.
 	expiring class = "expiring"
 )
 
-// An outcome is what became of a request.
+// An outcome is the result of a request.
 type outcome string
 
 const (
 	allowed outcome = "allowed"
-	// mistaken is allowed, as another consumer.
+	// wrongConsumer is allowed, but as another consumer.
 	wrongConsumer outcome = "allowed as another consumer"
 	denied        outcome = "denied"
 	unavailable   outcome = "unavailable"
-	// silent is no answer within patience, or a failed call: Envoy's
+	// unanswered is no answer within envoyTimeout, or a failed call: Envoy's
 	// failure_mode_allow decides.
 	unanswered outcome = "no answer"
 )
 
-// A shot is a request that was made.
+// A request is a request that was sent.
 type request struct {
 	class   class
 	pair    pair
@@ -75,15 +74,13 @@ type request struct {
 	outcome outcome
 }
 
-// An asker makes one request, and says what became of it. ctx ends when nobody
-// waits for the answer any more.
+// A checker sends a request and returns the outcome. It waits until ctx ends.
 type checker interface {
 	check(ctx context.Context, p pair) outcome
 	close() error
 }
 
-// Traffic is requests at fixed rates, each leaving when it is due. It is safe
-// for concurrent use.
+// traffic sends requests at fixed rates, each when it is due. It is safe for concurrent use.
 type traffic struct {
 	checkers []checker
 	inFlight sync.WaitGroup
@@ -92,13 +89,13 @@ type traffic struct {
 	requests []request
 }
 
-// newTraffic connects to what answers in a testbed. It must be closed.
+// newTraffic connects to a testbed. It must be closed.
 func newTraffic(ctx context.Context, bed *testbed) (*traffic, error) {
 	checkers, err := bed.checkers()
 	if err != nil {
 		return nil, err
 	}
-	// So that no request is the first on its connection.
+	// No measured request is the first on its connection.
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for _, a := range checkers {
@@ -138,8 +135,8 @@ func (t *traffic) close() error {
 	return errors.Join(errs...)
 }
 
-// flow makes requests of one class at a rate until ctx ends or next, which is
-// called for each in turn, has no more. Requests under way are not given up.
+// flow sends requests of one class at a rate until ctx ends or next, which is called for
+// each request in turn, has no more. Requests in flight are not canceled.
 func (t *traffic) flow(ctx context.Context, c class, perSecond float64, next func(i int) (pair, bool)) {
 	began := time.Now()
 	for i := 0; ; i++ {
@@ -156,7 +153,7 @@ func (t *traffic) flow(ctx context.Context, c class, perSecond float64, next fun
 	}
 }
 
-// until sleeps until a moment, and says whether ctx has not ended before.
+// sleepUntil sleeps until a moment. It returns false if ctx ends before.
 func sleepUntil(ctx context.Context, moment time.Time) bool {
 	timer := time.NewTimer(time.Until(moment))
 	defer timer.Stop()
@@ -178,7 +175,7 @@ func (t *traffic) send(ctx context.Context, by checker, s request) {
 	t.requests = append(t.requests, s)
 }
 
-// made waits for the requests under way and returns all that were made.
+// made waits for the requests in flight and returns all requests.
 func (t *traffic) made() []request {
 	t.inFlight.Wait()
 	t.mu.Lock()

@@ -15,18 +15,17 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// Binaries are the programs that are tried.
+// binaries are the programs of a test.
 type binaries struct{ vault, bao, service, envoy string }
 
-// A plan says how long things take, and by how much there is more traffic than
-// the rates below.
+// A plan has the durations of a trial, and the factor for the rates below.
 type plan struct {
 	steady, fault, recovery time.Duration
 	load                    float64
 }
 
-// How many requests of each class there are in a second. Hot and expiring pairs
-// are each used once a second, revoked ones every revokedRound.
+// The requests of each class per second. Each cached or expiring pair is used once a
+// second, each revoked one every revokedRound.
 const (
 	cachedRate              = 200
 	uncachedRate            = 15
@@ -38,26 +37,26 @@ const (
 	revokedRound            = 3 * time.Second
 
 	settle = time.Second
-	// mendLimit is how long mending may take: nothing can be written then, so
-	// there must be enough uncached pairs.
+	// mendLimit is how long ending a fault may take. Nothing can be written during that
+	// time, so there must be enough uncached pairs.
 	mendLimit       = 20 * time.Second
 	goroutinesSlack = 10
 )
 
-// pairs returns how many pairs a flow of a rate uses in some time, at least one.
+// pairs returns how many pairs a flow uses in a time, at least one.
 func (p plan) pairs(rate float64, d time.Duration) int {
 	return max(1, int(rate*p.load*d.Seconds()))
 }
 
-// warmUp spreads the first use of the hot pairs over a life, so that they do
-// not all come due at once, and lets those that are revoked die.
+// warmUp spreads the first use of the cached pairs over a ttl, so that they do not expire
+// all at once, and is long enough for revoked pairs to expire.
 const warmUp = ttl + settle
 
-// Marks are the moments of a trial.
+// timestamps are the moments of a trial.
 type timestamps struct {
-	// steady is when the figures begin, broken when the fault began, mending
-	// when its end began, mended when Vault answered again, and over when the
-	// trial ended.
+	// steady is when the measurement began, broken when the fault began, mending when
+	// it was being ended, mended when Vault answered again, and over when the trial
+	// ended.
 	steady, broken, mending, mended, over time.Time
 }
 
@@ -70,7 +69,7 @@ type trial struct {
 	timestamps timestamps
 
 	cached, uncached, uncachedWrongSecret, revoked, expiring []pair
-	// short is set when there are not enough pairs to go on.
+	// short is set if there were not enough pairs.
 	short  atomic.Bool
 	before footprint
 	after  footprint
@@ -79,10 +78,10 @@ type trial struct {
 	heartErr error
 }
 
-// A census is what the service holds while nobody asks it.
+// A footprint is what an idle service uses.
 type footprint struct{ goroutines, connections int }
 
-// try runs one fault and says what came out.
+// try runs one fault and returns the result.
 func try(ctx context.Context, dir string, b binaries, p plan, f fault, logs string) (row, error) {
 	bed, err := startTestbed(ctx, dir, b, f)
 	if err != nil {
@@ -129,7 +128,7 @@ func (t *trial) run(ctx context.Context) error {
 // prepare writes the credentials.
 func (t *trial) prepare(ctx context.Context) error {
 	whole := warmUp + revokedRound + t.plan.steady + t.plan.fault + mendLimit + t.plan.recovery
-	// Their second is so late in the fault that they are sure to be cached.
+	// Late enough in the fault for them to be cached.
 	expires := time.Now().Add(warmUp + revokedRound + t.plan.steady + t.plan.fault/2).Truncate(time.Second).Add(time.Second)
 	for _, wanted := range []struct {
 		pairs *[]pair
@@ -153,7 +152,7 @@ func (t *trial) prepare(ctx context.Context) error {
 	return nil
 }
 
-// start begins all traffic.
+// start starts all traffic.
 func (t *trial) start(ctx context.Context) *sync.WaitGroup {
 	var flows sync.WaitGroup
 	began := time.Now()
@@ -182,7 +181,7 @@ func (t *trial) start(ctx context.Context) *sync.WaitGroup {
 		next  func(int) (pair, bool)
 	}{
 		{cached, cachedRate, func(i int) (pair, bool) {
-			// One more of them at a time during the warm-up.
+			// During the warm-up pairs are added one by one.
 			n := min(len(t.cached), 1+int(float64(len(t.cached))*float64(time.Since(began))/float64(ttl)))
 			return t.cached[i%n], true
 		}},
@@ -199,10 +198,10 @@ func (t *trial) start(ctx context.Context) *sync.WaitGroup {
 	return &flows
 }
 
-// phases goes through the trial.
+// phases runs the phases of a trial.
 func (t *trial) phases(ctx context.Context) error {
 	bed := t.testbed
-	// Every one of them has been used once by then.
+	// By then each revoked pair has been used once.
 	sleepUntil(ctx, time.Now().Add(revokedRound+settle))
 	for _, p := range t.revoked {
 		if err := bed.vault.Delete(ctx, mount, parts.KVv1, p.access); err != nil {
@@ -217,17 +216,17 @@ func (t *trial) phases(ctx context.Context) error {
 	sleepUntil(ctx, time.Now().Add(t.plan.steady))
 	t.timestamps.broken = time.Now()
 	if err := t.fault.breakIt(ctx, bed); err != nil {
-		return fmt.Errorf("breaking it: %w", err)
+		return fmt.Errorf("causing the fault: %w", err)
 	}
 	if !t.fault.brief {
 		sleepUntil(ctx, t.timestamps.broken.Add(t.plan.fault))
 	}
 	t.timestamps.mending = time.Now()
 	if err := t.fault.mend(ctx, bed); err != nil {
-		return fmt.Errorf("mending it: %w", err)
+		return fmt.Errorf("ending the fault: %w", err)
 	}
 	if err := bed.awaitVault(ctx); err != nil {
-		return fmt.Errorf("mended, and yet no answer from Vault: %w", err)
+		return fmt.Errorf("no answer from Vault after the end of the fault: %w", err)
 	}
 	t.timestamps.mended = time.Now()
 	sleepUntil(ctx, time.Now().Add(t.plan.recovery))
@@ -235,9 +234,8 @@ func (t *trial) phases(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// revokedAreGone waits until each that was revoked has been denied: on a slow
-// machine an old record may stand in for a read that takes long. After that
-// nothing excuses an allow.
+// revokedAreGone waits until each revoked pair has been denied: on a slow machine a stale
+// entry may be served while a read takes long. After that every allow is wrong.
 func (t *trial) revokedAreGone(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, maxStale)
 	defer cancel()
@@ -254,8 +252,7 @@ func (t *trial) footprint(ctx context.Context) (footprint, error) {
 	return footprint{n, t.testbed.front.openConnections()}, err
 }
 
-// takeStock waits until the service has as few goroutines as before, but not
-// long.
+// takeStock waits up to 5 seconds until the service has as few goroutines as before.
 func (t *trial) takeStock(ctx context.Context) error {
 	for range 10 {
 		var err error
@@ -267,14 +264,14 @@ func (t *trial) takeStock(ctx context.Context) error {
 	return nil
 }
 
-// leaked does not count the two goroutines of each connection that is kept to
-// Vault: more of them are kept after a time when many were needed.
+// leaked ignores the two goroutines of each idle connection to Vault, of which more are kept
+// after a peak.
 func leaked(before, after footprint) bool {
 	own := func(c footprint) int { return c.goroutines - 2*c.connections }
 	return own(after) > own(before)+goroutinesSlack
 }
 
-// stateLines returns what the service has said of Vault.
+// stateLines returns the log lines about the state of Vault.
 func stateLines(log string) []string {
 	var lines []string
 	for line := range strings.SplitSeq(log, "\n") {
@@ -285,7 +282,7 @@ func stateLines(log string) []string {
 	return lines
 }
 
-// states returns the states in the order in which they were told.
+// states returns the states in the order of the log.
 func states(log string) []string {
 	var found []string
 	for _, line := range stateLines(log) {
@@ -299,7 +296,7 @@ func states(log string) []string {
 	return found
 }
 
-// keepLog writes a log into a folder, none if that is empty.
+// keepLog writes a log into a folder, unless dir is empty.
 func keepLog(dir, name, log string) error {
 	if dir == "" {
 		return nil

@@ -6,50 +6,47 @@ import (
 	"time"
 )
 
-// What a trial must not exceed.
+// The limits of a trial.
 const (
 	recoveryLimit = 5 * time.Second
-	// stampedeLimit is by how much more Vault may be asked after a fault than
-	// before it.
+	// stampedeLimit is the limit for the rate of requests to Vault after a fault,
+	// relative to the rate before it.
 	stampedeLimit = 2.0
-	// stampedeSpan is when after its end that is looked at: the worst second
-	// that begins then.
+	// stampedeSpan is the time after a fault for which that limit holds.
 	stampedeSpan = 2 * time.Second
-	// stallLimit is how long the machine may keep a process waiting for the
-	// trial to say something about the service.
+	// stallLimit is the longest stall of the machine with which timed results count.
 	stallLimit = 150 * time.Millisecond
 )
 
-// A row is what came out of a trial.
+// A row is the result of a trial.
 type row struct {
 	fault    string
 	harmless bool
-	// wrongAllows are allows of a request that must not be, or as another
-	// consumer; lost are those of cached credentials that were not allowed;
-	// blamed are good credentials that were told to be bad; silences are
-	// requests without an answer.
+	// wrongAllows counts requests that were allowed wrongly or as another consumer, lost
+	// requests with cached credentials that were not allowed, goodDenied good credentials
+	// that were denied, and unanswered requests without an answer.
 	wrongAllows, lost, goodDenied, unanswered int
-	// What became of uncached good ones during the fault, and how fast.
+	// during has the outcomes and latencies of uncached requests during the fault.
 	during tally
-	// felt are those of them that were not allowed after the first second of a
-	// harmless fault.
+	// felt counts the uncached requests that were not allowed after the first second of
+	// a harmless fault.
 	felt              int
 	recovered         time.Duration
 	steady, peakAfter float64
 	duringRate        float64
 	before, after     footprint
 	states            []string
-	// stall is the longest that the machine kept a process waiting meanwhile.
+	// stall is the longest stall of the machine.
 	stall time.Duration
-	// wrong tells of some of the wrong allows.
+	// wrong describes the wrong allows.
 	wrong []string
-	// shots are all that were counted, and untried the classes that there was
-	// none of that could have gone wrong.
+	// requests counts all requests, and untried are the classes without a request that
+	// could have failed.
 	requests int
 	untried  []string
 }
 
-// A tally is of requests of one class in one span of time.
+// A tally has the outcomes of requests of one class in a period.
 type tally struct {
 	allowed, unavailable, denied, unanswered int
 	p50, p99                                 time.Duration
@@ -65,7 +62,7 @@ func (t *trial) row() row {
 			continue
 		}
 		r.requests++
-		// One that was never allowed says nothing when it is denied.
+		// A denial of a pair that was never allowed says nothing.
 		if s.class != expiring || s.outcome == allowed {
 			tried[s.class]++
 		}
@@ -108,7 +105,7 @@ func (t *trial) row() row {
 	return r
 }
 
-// isWrongAllow says whether a request must not have been allowed.
+// isWrongAllow says whether a request was allowed wrongly.
 func isWrongAllow(s request) bool {
 	if s.outcome == wrongConsumer {
 		return true
@@ -120,7 +117,7 @@ func isWrongAllow(s request) bool {
 	case cachedWrongSecret, uncachedWrongSecret, unknown, revoked:
 		return true
 	case expiring:
-		// It was sent later still.
+		// It was sent when it was due, or later.
 		return !s.due.Before(s.pair.expires)
 	case cached, uncached:
 	}
@@ -147,8 +144,7 @@ func count(requests []request) tally {
 	return t
 }
 
-// quantile returns the smallest value that at least that part of them does not
-// exceed, 0 if there are none.
+// quantile returns the quantile of values, 0 if there are none. It sorts values.
 func quantile(values []time.Duration, part float64) time.Duration {
 	if len(values) == 0 {
 		return 0

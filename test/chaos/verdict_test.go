@@ -14,8 +14,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/status"
 )
 
-// quietTrial is one in which all is as it must be: broken at 10 s, mended from
-// 20 s on, until 30 s. The moments are seconds since the epoch of the trial.
+// quietTrial returns a trial without bad results: the fault lasts from 10 s to 20 s, the
+// trial until 30 s.
 func quietTrial(requests ...request) *trial {
 	t := &trial{
 		fault: fault{name: "some fault"}, testbed: &testbed{front: &front{}}, traffic: &traffic{},
@@ -37,8 +37,7 @@ func at(seconds float64) time.Time {
 	return time.Unix(1_000_000, 0).Add(time.Duration(seconds * float64(time.Second)))
 }
 
-// TestATableShowsWhatIsWrong has each thing go wrong that a cell is about, and
-// the cell must say so and no other.
+// TestATableShowsWhatIsWrong changes one result at a time: only its cell must be bad.
 func TestATableShowsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	good := pair{expires: at(15)}
@@ -58,8 +57,8 @@ func TestATableShowsWhatIsWrong(t *testing.T) {
 		{"allowed when it has expired", request{class: expiring, pair: good, due: at(15), outcome: allowed}, nil, []string{"wrong allows"}},
 		{"another consumer", request{class: uncached, due: at(8), outcome: wrongConsumer}, nil, []string{"wrong allows"}},
 		{"a cached one unavailable", request{class: cached, due: at(19), outcome: unavailable}, nil, []string{"cached lost"}},
-		{"a cached one told to be bad", request{class: cached, due: at(19), outcome: denied}, nil, []string{"cached lost", "good told 401"}},
-		{"an uncached one told to be bad", request{class: uncached, due: at(19), outcome: denied}, nil, []string{"good told 401"}},
+		{"a cached one denied", request{class: cached, due: at(19), outcome: denied}, nil, []string{"cached lost", "good told 401"}},
+		{"an uncached one denied", request{class: uncached, due: at(19), outcome: denied}, nil, []string{"good told 401"}},
 		{"no answer", request{class: uncachedWrongSecret, due: at(19), outcome: unanswered}, nil, []string{"no answer"}},
 		{"unavailable while it recovers", request{class: uncached, due: at(25.5), took: 100 * time.Millisecond, outcome: unavailable}, nil, nil},
 		{"unavailable later", request{class: uncached, due: at(26.5), outcome: unavailable}, nil, []string{"recovered after"}},
