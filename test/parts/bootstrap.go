@@ -14,35 +14,36 @@ import (
 	"time"
 )
 
-// EnvoyConfig says how an Envoy is set up.
+// EnvoyConfig configures an Envoy.
 type EnvoyConfig struct {
-	// Binary is the Envoy to run, and Dir an existing folder for its files.
+	// Binary is the program, and Dir an existing folder for its files.
 	Binary, Dir string
-	// Upstream is the host:port behind it.
+	// Upstream is the host:port of the upstream.
 	Upstream  string
 	Listeners []Listener
-	// Policies each get a virtual host, [PolicyHost], whose routes name the
-	// policy in context_extensions. Requests for all other hosts go upstream
-	// without a policy being named.
+	// Policies are the policies with a virtual host of their own, [PolicyHost], whose
+	// routes name the policy in context_extensions. The routes of other hosts name no
+	// policy.
 	Policies []string
-	// HealthChecks asks each authorizer whether it is ready, so often.
+	// HealthChecks is the interval of gRPC health checks, 0 for none.
 	HealthChecks time.Duration
-	// AuthzTLS is the TLS that the authorizers are asked with, nil for none.
+	// AuthzTLS is the TLS to the authorizers, nil for plain text.
 	AuthzTLS *EnvoyTLS
 }
 
-// EnvoyTLS is the client's side of mutual TLS.
+// EnvoyTLS is the client side of mutual TLS.
 type EnvoyTLS struct {
-	// Dir has tls.crt, tls.key and ca.crt, and is watched for the swap of ..data.
+	// Dir contains tls.crt, tls.key and ca.crt. Envoy reads them again when ..data is
+	// replaced.
 	Dir string
-	// ServerName is the DNS name that the other side has.
+	// ServerName is the DNS name of the authorizer.
 	ServerName string
 }
 
-// Secret is the file that tells Envoy of the others, of which there is one for each secret.
+// Secret returns the file with the configuration of a secret (SDS).
 func (t *EnvoyTLS) Secret(name string) string { return filepath.Join(t.Dir, name+".yaml") }
 
-// write writes these files.
+// write writes the configuration of all secrets.
 func (t *EnvoyTLS) write() error {
 	for name, content := range map[string]string{
 		"certificate": "tls_certificate: {certificate_chain: {filename: %[1]s/tls.crt}, private_key: {filename: %[1]s/tls.key}, watched_directory: {path: %[1]s}}",
@@ -56,24 +57,22 @@ func (t *EnvoyTLS) write() error {
 	return nil
 }
 
-// A Listener is one listener, with its own ext_authz filter. Its name is also
-// its stat prefix.
+// A Listener is a listener with its own ext_authz filter. Its name is also its stat prefix.
 type Listener struct {
 	Name string
-	// Port is 0 for a free one.
+	// Port is the port, 0 for a free one.
 	Port int
-	// Authz is where the filter asks: host:port or unix:/path, or several of
+	// Authz is the address of the authorizer: host:port or unix:/path, or several of
 	// them, separated by commas.
 	Authz string
-	// TCP takes the network filter instead of the HTTP one.
+	// TCP uses the network filter instead of the HTTP filter.
 	TCP bool
-	// Timeout is that of one check; 0 is Envoy's default of 200 ms.
+	// Timeout is the timeout of a check, 0 for Envoy's default of 200 ms.
 	Timeout                                               time.Duration
 	EncodeRawHeaders, FailureModeAllow, ValidateMutations bool
-	// Body sends the request's body along, nil does not.
+	// Body sends the request body to the authorizer, unless it is nil.
 	Body *Body
-	// Underscores is headers_with_underscores_action: ALLOW if empty,
-	// REJECT_REQUEST or DROP_HEADER.
+	// Underscores is headers_with_underscores_action, ALLOW if empty.
 	Underscores string
 }
 
@@ -83,14 +82,13 @@ type Body struct {
 	AllowPartial, PackAsBytes bool
 }
 
-// PolicyHost returns the host under which a policy is named by the route. The
-// empty name is one, too.
+// PolicyHost returns the host whose routes name a policy. The empty name has a host, too.
 func PolicyHost(policy string) string { return cmp.Or(policy, "nothing") + ".policy.test" }
 
 //go:embed bootstrap.yaml.tmpl
 var bootstrapTemplate string
 
-// bootstrap writes the configuration file.
+// bootstrap returns the configuration.
 func (c *EnvoyConfig) bootstrap() ([]byte, error) {
 	t, err := template.New("bootstrap").Funcs(template.FuncMap{
 		"json":       quote,
@@ -115,7 +113,7 @@ func (c *EnvoyConfig) bootstrap() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// quote writes a string as JSON, which YAML reads alike whatever is in it.
+// quote returns a string as JSON, which is also YAML.
 func quote(s string) (string, error) {
 	b, err := json.Marshal(s)
 	return string(b), err
@@ -130,7 +128,7 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%.3fs", d.Seconds())
 }
 
-// socketAddresses writes each of several addresses as Envoy does.
+// socketAddresses returns addresses, separated by commas, in Envoy's notation.
 func socketAddresses(all string) ([]string, error) {
 	var out []string
 	for one := range strings.SplitSeq(all, ",") {
@@ -143,7 +141,7 @@ func socketAddresses(all string) ([]string, error) {
 	return out, nil
 }
 
-// socketAddress writes host:port or unix:/path as Envoy does.
+// socketAddress returns host:port or unix:/path in Envoy's notation.
 func socketAddress(address string) (string, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		quoted, err := quote(path)

@@ -14,24 +14,24 @@ import (
 	"time"
 )
 
-// ClusterConfig says how a cluster is set up.
+// ClusterConfig configures a cluster.
 type ClusterConfig struct {
-	// Binary is the OpenBao to run, and Dir an existing folder for the nodes.
+	// Binary is the program (bao), and Dir an existing folder for the nodes.
 	Binary, Dir string
 	// NoStandbyReads is disable_standby_reads.
 	NoStandbyReads bool
-	// Patience is performance_multiplier: how slowly a leader is given up, 1 to
-	// 10. At 1, which is what 0 stands for, an election takes two seconds or
-	// three; 5 is the default of the server.
+	// Patience is performance_multiplier, 1 to 10: the larger, the later the nodes
+	// elect another leader. With 1, the default here, an election takes two or three
+	// seconds. The default of the server is 5.
 	Patience int
 }
 
-// A Cluster is three OpenBao servers that share a storage (raft), with a link
-// each way between any two of them, and one to each for clients. It is safe for
-// concurrent use.
+// A Cluster is three OpenBao servers with a common storage (raft). There are links
+// between any two of them, one for each direction, and a proxy for the clients of each.
+// It is safe for concurrent use.
 type Cluster struct {
 	RootToken string
-	// Nodes are its servers, in no order.
+	// Nodes are its servers, in no particular order.
 	Nodes []*Node
 
 	mu      sync.Mutex
@@ -39,17 +39,16 @@ type Cluster struct {
 	sealKey string
 	links   map[way]*Link
 	ran     []*Process
-	// homes is how many were furnished.
+	// homes counts the calls of Furnish.
 	homes int
 }
 
-// A way is from one node to another.
+// A way is a direction between two nodes.
 type way struct{ from, to *Node }
 
 const clusterSize = 3
 
-// StartCluster starts a cluster and waits until all of its nodes answer. It must
-// be closed.
+// StartCluster starts a cluster and waits until all its nodes answer. It must be closed.
 func StartCluster(ctx context.Context, config ClusterConfig) (*Cluster, error) {
 	if config.Patience == 0 {
 		config.Patience = 1
@@ -63,7 +62,7 @@ func StartCluster(ctx context.Context, config ClusterConfig) (*Cluster, error) {
 			return c, nil
 		}
 		c.Close()
-		// A port that was free when it was chosen may not be any more.
+		// Another program may have taken a port since it was chosen.
 		if attempt == 3 || !strings.Contains(err.Error(), "address already in use") {
 			return nil, err
 		}
@@ -73,7 +72,7 @@ func StartCluster(ctx context.Context, config ClusterConfig) (*Cluster, error) {
 func (c *Cluster) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, StartLimit)
 	defer cancel()
-	// The same key for all: that is how each unseals itself.
+	// With the same key each node unseals itself.
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
 	if err := os.Mkdir(c.config.Dir, 0o700); err != nil {
@@ -100,7 +99,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.found(ctx, first); err != nil {
 		return err
 	}
-	// The others join as they start: they find one that is there.
+	// The other nodes join the first one when they start.
 	for _, n := range c.Nodes[1:] {
 		if err := n.launch(); err != nil {
 			return err
@@ -109,7 +108,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.Await(ctx)
 }
 
-// found starts the first node and makes it a cluster of one.
+// found starts the first node and initializes the cluster.
 func (c *Cluster) found(ctx context.Context, n *Node) error {
 	if err := n.launch(); err != nil {
 		return err
@@ -130,7 +129,7 @@ func (c *Cluster) found(ctx context.Context, n *Node) error {
 	return n.Ready(ctx)
 }
 
-// Await waits until all nodes answer, and one of them leads the others.
+// Await waits until all nodes answer and one of them leads.
 func (c *Cluster) Await(ctx context.Context) error {
 	for _, n := range c.Nodes {
 		if err := n.Ready(ctx); err != nil {
@@ -141,7 +140,7 @@ func (c *Cluster) Await(ctx context.Context) error {
 	return err
 }
 
-// Close ends all nodes and links.
+// Close stops all nodes and closes the links.
 func (c *Cluster) Close() {
 	var all sync.WaitGroup
 	for _, n := range c.Nodes {
@@ -150,15 +149,14 @@ func (c *Cluster) Close() {
 	all.Wait()
 }
 
-// Processes returns all that ever ran here.
+// Processes returns all processes so far, also those that have ended.
 func (c *Cluster) Processes() []*Process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]*Process(nil), c.ran...)
 }
 
-// Leader waits until exactly one node leads, of those that the others can reach,
-// and returns it.
+// Leader waits until exactly one of the nodes that are not isolated leads, and returns it.
 func (c *Cluster) Leader(ctx context.Context) (*Node, error) {
 	var leader *Node
 	err := Await(ctx, nil, func(ctx context.Context) error {
@@ -171,7 +169,7 @@ func (c *Cluster) Leader(ctx context.Context) (*Node, error) {
 		leader = nil
 		for i, n := range c.Nodes {
 			if active[i] && leader != nil {
-				return fmt.Errorf("%s and %s both say that they lead", leader.Name, n.Name)
+				return fmt.Errorf("both %s and %s report that they lead", leader.Name, n.Name)
 			}
 			if active[i] {
 				leader = n
@@ -185,7 +183,7 @@ func (c *Cluster) Leader(ctx context.Context) (*Node, error) {
 	return leader, err
 }
 
-// Others returns all nodes but one.
+// Others returns all nodes except one.
 func (c *Cluster) Others(than *Node) []*Node {
 	var others []*Node
 	for _, n := range c.Nodes {
@@ -196,10 +194,10 @@ func (c *Cluster) Others(than *Node) []*Node {
 	return others
 }
 
-// From returns all nodes in an order that begins with one.
+// From returns all nodes, beginning with first.
 func (c *Cluster) From(first *Node) []*Node { return append([]*Node{first}, c.Others(first)...) }
 
-// StepDown has the leader give up its place, and returns which node that was.
+// StepDown makes the leader step down, and returns it.
 func (c *Cluster) StepDown(ctx context.Context) (*Node, error) {
 	n, err := c.Leader(ctx)
 	if err != nil {
@@ -208,11 +206,11 @@ func (c *Cluster) StepDown(ctx context.Context) (*Node, error) {
 	return n, n.Do(ctx, "PUT", "sys/step-down", nil, nil)
 }
 
-// Link returns what one node sends to another.
+// Link returns the link from one node to another.
 func (c *Cluster) Link(from, to *Node) *Link { return c.links[way{from, to}] }
 
-// Isolate does something to all links of a node to and from the others, such as
-// (*Link).Cut or (*Link).Silence. Clients still reach it.
+// Isolate applies a method such as (*Link).Cut or (*Link).Silence to all links between a
+// node and the others. Clients still reach it.
 func (c *Cluster) Isolate(n *Node, do func(*Link)) {
 	for _, other := range c.Others(n) {
 		do(c.Link(n, other))
@@ -220,7 +218,7 @@ func (c *Cluster) Isolate(n *Node, do func(*Link)) {
 	}
 }
 
-// Heal restores all links between nodes and to them.
+// Heal restores all links and proxies.
 func (c *Cluster) Heal() {
 	for _, l := range c.links {
 		l.Restore()
@@ -243,8 +241,7 @@ func (c *Cluster) isolated(n *Node) bool {
 	return true
 }
 
-// SetStandbyReads says whether standbys answer reads themselves, and starts all
-// nodes again with that.
+// SetStandbyReads sets whether standbys answer reads themselves, and restarts all nodes.
 func (c *Cluster) SetStandbyReads(ctx context.Context, on bool) error {
 	c.mu.Lock()
 	c.config.NoStandbyReads = !on
@@ -252,7 +249,7 @@ func (c *Cluster) SetStandbyReads(ctx context.Context, on bool) error {
 	return c.Restart(ctx)
 }
 
-// Restart ends all nodes and starts them again.
+// Restart kills all nodes and starts them again.
 func (c *Cluster) Restart(ctx context.Context) error {
 	for _, n := range c.Nodes {
 		n.Kill()
@@ -265,7 +262,7 @@ func (c *Cluster) Restart(ctx context.Context) error {
 	return c.Await(ctx)
 }
 
-// routes tells where a connection to a node comes from.
+// routes returns the links of a connection to a node.
 func (c *Cluster) routes(to *Node) func(net.Conn) (there, back *Link) {
 	return func(client net.Conn) (there, back *Link) {
 		from, ok := client.RemoteAddr().(*net.TCPAddr)
@@ -294,6 +291,5 @@ func (c *Cluster) hasRun(p *Process) {
 	c.ran = append(c.ran, p)
 }
 
-// healthLimit bounds how long a node may take to say how it is: one that is
-// stopped never does.
+// healthLimit is the timeout of a health request: a stopped process never answers.
 const healthLimit = time.Second

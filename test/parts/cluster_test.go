@@ -24,12 +24,12 @@ func startTestCluster(t *testing.T) (*parts.Cluster, parts.Home) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("the cluster is there after %s", time.Since(began).Round(100*time.Millisecond))
+	t.Logf("the cluster started within %s", time.Since(began).Round(100*time.Millisecond))
 	return c, h
 }
 
-// The steps build on each other, and share one cluster.
-func TestAClusterIsWhatItIsSetTo(t *testing.T) {
+// The steps depend on each other and use one cluster.
+func TestAClusterBreaksAndRecoversAsAsked(t *testing.T) {
 	t.Parallel()
 	c, home := startTestCluster(t)
 	ctx := t.Context()
@@ -40,8 +40,7 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 		defer cancel()
 		return through.Put(ctx, home.V1, parts.KVv1, key, map[string]any{"is": "there"})
 	}
-	// written writes through the leader, however often that changes meanwhile, and
-	// returns it.
+	// written writes through the leader, also if that changes, and returns it.
 	written := func(key string) (by *parts.Node) {
 		t.Helper()
 		eventually(t, "a write, "+key, func(ctx context.Context) error {
@@ -63,10 +62,10 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 		c.Isolate(standby, cut)
 		written(name)
 		if err := put(standby, name); err == nil {
-			t.Errorf("%s: an isolated standby passed a write on", name)
+			t.Errorf("%s: an isolated standby forwarded a write", name)
 		}
 		if has(standby, name)(ctx) == nil {
-			t.Errorf("%s: an isolated standby knows what was written elsewhere", name)
+			t.Errorf("%s: an isolated standby has a write of another node", name)
 		}
 		if err := standby.Do(ctx, "GET", "sys/health?standbyok=true", nil, nil); err != nil {
 			t.Errorf("%s: clients do not reach an isolated standby: %v", name, err)
@@ -75,7 +74,7 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 		eventually(t, name+": the standby catches up", has(standby, name))
 	}
 
-	// A standby that comes back may ask for an election.
+	// A standby that recovers may start an election.
 	leader = written("before the late one")
 	standby = c.Others(leader)[0]
 	const delay = 300 * time.Millisecond
@@ -97,7 +96,7 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 	}
 	written("under the next leader")
 	c.Heal()
-	eventually(t, "the leader of before catches up", has(leader, "under the next leader"))
+	eventually(t, "the previous leader catches up", has(leader, "under the next leader"))
 
 	if _, err := c.StepDown(ctx); err != nil {
 		t.Fatal(err)
@@ -115,7 +114,7 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 	}
 	eventually(t, "the node that was stopped catches up", has(leader, "while the leader is stopped"))
 
-	// The one that comes back may ask for an election, and a standby cannot be sealed.
+	// The recovered node may start an election, and a standby cannot be sealed.
 	next = leads(t, c)
 	if err := next.Seal(ctx); err != nil {
 		t.Fatal(err)
@@ -134,10 +133,10 @@ func TestAClusterIsWhatItIsSetTo(t *testing.T) {
 	}
 	leader = leads(t, c)
 	standby = c.Others(leader)[0]
-	eventually(t, "a standby passes a read on", has(standby, "while one is dead"))
+	eventually(t, "a standby forwards a read", has(standby, "while one is dead"))
 	c.Isolate(standby, (*parts.Link).Cut)
 	if err := has(standby, "late")(ctx); err == nil {
-		t.Error("an isolated standby that does not read itself answers")
+		t.Error("an isolated standby that forwards reads answers")
 	}
 }
 

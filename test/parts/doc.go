@@ -1,9 +1,8 @@
-// Package parts starts the real programs that vault-authz stands between: an
-// Envoy, a Vault or OpenBao, an upstream that tells what reached it, a proxy
-// that makes Vault slow, and vault-authz itself. The end-to-end tests and the
-// demo share it.
+// Package parts starts vault-authz and the real programs around it: Envoy, Vault,
+// OpenBao and clusters of it, an upstream that echoes requests, and proxies that
+// break the network. All tests on real programs, the demo and the benchmarks use it.
 //
-// Everything listens on loopback, on ports that the system picks unless one is
-// asked for. Each program runs in a process group of its own and is killed with
-// it. Nothing here depends on the testing package.
+// Everything listens on loopback, by default on free ports. Each program runs in a
+// process group of its own, and is killed with it. The package does not depend on
+// the testing package; partstest does.
 package parts

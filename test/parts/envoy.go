@@ -38,9 +38,8 @@ func StartEnvoy(ctx context.Context, c EnvoyConfig) (*Envoy, error) {
 	return RunEnvoy(ctx, c.Binary, c.Dir, bootstrap, len(c.Listeners))
 }
 
-// RunEnvoy starts an Envoy with a bootstrap as it stands, but for its admin
-// interface, which gets a free loopback port, and waits until so many listeners
-// are open.
+// RunEnvoy starts an Envoy with a bootstrap, whose admin interface it moves to a free
+// loopback port, and waits until the given number of listeners is open.
 func RunEnvoy(ctx context.Context, binary, dir string, bootstrap []byte, listeners int) (*Envoy, error) {
 	file := func(name string) string { return filepath.Join(dir, name) }
 	if err := os.WriteFile(file("envoy.yaml"), bootstrap, 0o600); err != nil {
@@ -48,13 +47,13 @@ func RunEnvoy(ctx context.Context, binary, dir string, bootstrap []byte, listene
 	}
 	p, err := Start(Command{Name: "envoy", Path: binary, Dir: dir, Args: []string{
 		"--config-path", file("envoy.yaml"),
-		// It is merged into the file.
+		// Envoy merges it into the file.
 		"--config-yaml", "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}",
-		// Several may run on one machine, and nobody knows the others.
+		// Several may run on one machine.
 		"--use-dynamic-base-id", "--base-id-path", file("envoy.base-id"),
 		"--admin-address-path", file("envoy.admin"),
 		"--concurrency", "1", "--log-level", "warning",
-		// The access log is read while it is written; the default is 10 s.
+		// Tests read the access log at once. The default is 10 s.
 		"--file-flush-interval-msec", "50",
 		"--drain-time-s", "1", "--parent-shutdown-time-s", "2",
 	}})
@@ -85,8 +84,8 @@ func RunEnvoy(ctx context.Context, binary, dir string, bootstrap []byte, listene
 // Address returns the host:port of a listener.
 func (e *Envoy) Address(listener string) string { return e.listeners[listener] }
 
-// Counter returns a counter, such as http.<listener>.ext_authz.denied. One that
-// Envoy has not made yet is 0.
+// Counter returns a counter, such as http.<listener>.ext_authz.denied. A counter that
+// Envoy has not created yet is 0.
 func (e *Envoy) Counter(ctx context.Context, name string) (int, error) {
 	text, err := e.get(ctx, "/stats?filter=^"+strings.ReplaceAll(name, ".", `\.`)+"$")
 	if err != nil {
@@ -143,7 +142,7 @@ func (e *Envoy) get(ctx context.Context, path string) ([]byte, error) {
 	return fetch(e.http, req)
 }
 
-// fetch returns the body of a good answer.
+// fetch returns the body of a successful answer.
 func fetch(client *http.Client, req *http.Request) ([]byte, error) {
 	resp, err := client.Do(req)
 	if err != nil {

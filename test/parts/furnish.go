@@ -10,18 +10,18 @@ import (
 	"strings"
 )
 
-// A Home is what vault-authz finds on a [Cluster]: the mounts of its own, one for
-// credentials in each version of the KV engine and that of the state, and a login.
+// A Home is what a vault-authz needs on a [Cluster]: mounts for credentials in both
+// versions of the KV engine, a mount for the state, and a login.
 type Home struct {
 	V1, V2, State string
 	AppRole
 }
 
-// An AppRole is what logs in to Vault.
+// An AppRole is the login with a role.
 type AppRole struct{ RoleID, SecretID string }
 
-// Furnish makes a home with empty mounts, whose role has the policies of
-// deploy/vault and tokens that live for ttl. All nodes know it when it returns.
+// Furnish creates a home with empty mounts. Its role has the policies of deploy/vault and
+// tokens with the given ttl. When it returns, all nodes have the home.
 func (c *Cluster) Furnish(ctx context.Context, ttl string) (Home, error) {
 	leader, err := c.Leader(ctx)
 	if err != nil {
@@ -29,7 +29,7 @@ func (c *Cluster) Furnish(ctx context.Context, ttl string) (Home, error) {
 	}
 	c.mu.Lock()
 	c.homes++
-	// Mounts take long to empty, and little room.
+	// New mounts are faster than emptying the old ones.
 	suffix := "-" + strconv.Itoa(c.homes)
 	c.mu.Unlock()
 	h := Home{V1: "kong-auth" + suffix, V2: "kong-auth-v2" + suffix, State: "vault-authz" + suffix}
@@ -62,7 +62,7 @@ func (h *Home) mount(ctx context.Context, leader *Node) error {
 	return leader.Do(ctx, "POST", h.State+"/config", map[string]any{"max_versions": 1}, nil)
 }
 
-// spread waits until every node has what the leader has now.
+// spread waits until every node has what the leader has.
 func (c *Cluster) spread(ctx context.Context, leader *Node, mount string) error {
 	const key = "spread-check"
 	if err := leader.Put(ctx, mount, KVv1, key, map[string]any{"at": leader.Name}); err != nil {
@@ -79,7 +79,7 @@ func (c *Cluster) spread(ctx context.Context, leader *Node, mount string) error 
 	return leader.Delete(ctx, mount, KVv1, key)
 }
 
-// shippedPolicies returns what deploy/vault grants, for these mounts.
+// shippedPolicies returns the policies of deploy/vault for these mounts.
 func (h *Home) shippedPolicies(ctx context.Context) (string, error) {
 	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {

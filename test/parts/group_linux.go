@@ -2,8 +2,8 @@ package parts
 
 import "syscall"
 
-// ownGroup also has the kernel end the process when we are killed without a
-// chance to do it, as by the time limit of go test.
+// ownGroup also makes the kernel kill the process when this one is killed, for example by
+// the time limit of go test.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// An Issuer signs tokens, publishes its key, and reviews the tokens of service
-// accounts as Kubernetes does: all that logins by JWT and Kubernetes need.
+// An Issuer signs tokens, publishes its key, and reviews the tokens of service accounts as
+// Kubernetes does, for logins by JWT and Kubernetes.
 type Issuer struct {
-	// URL is where it is reached. Its key is at /jwks.
+	// URL is its address. Its key is at /jwks.
 	URL string
 
 	key    *ecdsa.PrivateKey
 	server *httptest.Server
 }
 
-// The claims that the tokens of an [Issuer] have.
+// Claims in the tokens of an [Issuer].
 const (
 	IssuerName = "https://issuer.example"
 	Audience   = "vault"
@@ -77,7 +77,7 @@ func (i *Issuer) ServiceAccount(namespace, name string) (string, error) {
 
 func uid(name string) string { return "uid-of-" + name }
 
-// sign makes a token with the claims (RFC 7515, ES256).
+// sign returns a token with the claims (RFC 7515, ES256).
 func (i *Issuer) sign(claims map[string]any) (string, error) {
 	header, err := json.Marshal(map[string]string{"alg": "ES256", "typ": "JWT", "kid": "1"})
 	if err != nil {
@@ -99,7 +99,7 @@ func (i *Issuer) sign(claims map[string]any) (string, error) {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
-// reviewToken believes every token that looks like one.
+// reviewToken accepts every token with the syntax of a JWT.
 func reviewToken(w http.ResponseWriter, r *http.Request) {
 	var asked struct{ Spec struct{ Token string } }
 	_ = json.NewDecoder(r.Body).Decode(&asked)

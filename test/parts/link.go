@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// A Link is one way between two programs: what one of them sends to the other.
-// It can be slow, silent or cut. The zero value passes everything on at once. It
-// is safe for concurrent use.
+// A Link is one direction between two programs. It can be slow, silent or cut. The zero
+// value forwards everything at once. It is safe for concurrent use.
 type Link struct {
 	mu    sync.Mutex
 	state linkState
 	delay time.Duration
-	// changed is closed when the state changes, nil if nobody waits for it.
+	// changed is closed when the state changes, nil if no goroutine waits for it.
 	changed chan struct{}
 	open    map[*crossing]bool
 }
@@ -27,7 +26,7 @@ const (
 	linkCut
 )
 
-// A crossing is a connection through a [Proxy], seen from both of its ends.
+// A crossing is a connection through a [Proxy], with both of its ends.
 type crossing struct{ client, server net.Conn }
 
 func (c *crossing) abort() {
@@ -38,15 +37,14 @@ func (c *crossing) abort() {
 // Cut resets every connection, new and old, until [Link.Restore].
 func (l *Link) Cut() { l.set(linkCut) }
 
-// Silence holds back everything until [Link.Restore], and neither end is told: so
-// a network loses packets. What was held back arrives then, as if it had been
-// sent again.
+// Silence holds back all data until [Link.Restore], without a signal to either end, like
+// a network that loses packets. Then the data arrives, as if it had been sent again.
 func (l *Link) Silence() { l.set(linkSilent) }
 
 // Restore ends [Link.Cut] and [Link.Silence].
 func (l *Link) Restore() { l.set(linkPasses) }
 
-// SetDelay has everything arrive that much later.
+// SetDelay delays all data.
 func (l *Link) SetDelay(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,7 +66,8 @@ func (l *Link) set(s linkState) {
 	}
 }
 
-// keep has the connection end when the link is cut, and says whether it is not.
+// keep registers a connection, to end it when the link is cut. It returns false if the link
+// is cut already.
 func (l *Link) keep(c *crossing) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,15 +87,14 @@ func (l *Link) forget(c *crossing) {
 	delete(l.open, c)
 }
 
-// A parcel is what was read at once, and when it is to arrive. The last one of a
-// connection is empty.
+// A parcel is the data of one read, and when it must arrive. The last parcel of a connection
+// is empty.
 type parcel struct {
 	content []byte
 	due     time.Time
 }
 
-// carry passes on what one end sends until it ends or done is closed, and then
-// ends the other.
+// carry forwards data until the sender closes or done is closed, and then closes both ends.
 func (l *Link) carry(to, from net.Conn, done <-chan struct{}) {
 	parcels := make(chan parcel, 64)
 	var reader sync.WaitGroup
@@ -116,7 +114,7 @@ func (l *Link) carry(to, from net.Conn, done <-chan struct{}) {
 	reader.Wait()
 }
 
-// collect reads until the end.
+// collect reads until the sender closes.
 func (l *Link) collect(parcels chan<- parcel, from net.Conn) {
 	defer close(parcels)
 	buf := make([]byte, 32<<10)
@@ -135,7 +133,7 @@ func (l *Link) collect(parcels chan<- parcel, from net.Conn) {
 	}
 }
 
-// pass waits until what is due may arrive, and says whether it may at all.
+// pass waits until data that is due at a time may arrive. It returns false if it must not.
 func (l *Link) pass(due time.Time, done <-chan struct{}) bool {
 	for {
 		state, changed := l.look()

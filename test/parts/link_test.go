@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// echoes answers everything with itself.
+// echoes starts a server that echoes all data.
 func echoes(t *testing.T) (address string) {
 	t.Helper()
 	return serve(t, func(c net.Conn) { _, _ = io.Copy(c, c) })
 }
 
-// linked connects to an echo over two links; nil is a connection that ended at
-// once.
+// linked returns a function that connects to an echo server over two links. It returns nil
+// if the connection is reset at once.
 func linked(t *testing.T, there, back *Link) (dial func() net.Conn) {
 	t.Helper()
 	p, err := newRoutedProxy(t.Context(), echoes(t), func(net.Conn) (*Link, *Link) { return there, back })
@@ -38,7 +38,7 @@ func linked(t *testing.T, there, back *Link) (dial func() net.Conn) {
 	}
 }
 
-// heard returns what comes back within some time.
+// heard returns up to n bytes that arrive within a time.
 func heard(t *testing.T, c net.Conn, n int, within time.Duration) (string, error) {
 	t.Helper()
 	if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
@@ -75,7 +75,7 @@ func TestASilentLinkHoldsBackAndLosesNothing(t *testing.T) {
 			say(t, another, "new")
 			for _, c := range []net.Conn{c, another} {
 				if got, err := heard(t, c, 1, 50*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
-					t.Errorf("silent: got %q, %v, want nothing and no end", got, err)
+					t.Errorf("silent: got %q, %v, want a timeout", got, err)
 				}
 			}
 			silent.Restore()
@@ -83,7 +83,7 @@ func TestASilentLinkHoldsBackAndLosesNothing(t *testing.T) {
 				t.Errorf("restored: got %q, %v", got, err)
 			}
 			if got, err := heard(t, another, 3, 5*time.Second); got != "new" || err != nil {
-				t.Errorf("restored, a connection of meanwhile: got %q, %v", got, err)
+				t.Errorf("restored, a new connection: got %q, %v", got, err)
 			}
 		})
 	}
@@ -98,14 +98,14 @@ func TestALinkThatIsCutEndsConnections(t *testing.T) {
 	if got, err := heard(t, c, 6, 5*time.Second); got != "before" || err != nil {
 		t.Fatalf("before: got %q, %v", got, err)
 	}
-	// One way is enough: a connection needs both.
+	// Cutting one direction ends the connection.
 	back.Cut()
 	for name, c := range map[string]net.Conn{"open": c, "new": dial()} {
 		if c == nil {
 			continue
 		}
 		if got, err := heard(t, c, 1, 5*time.Second); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: got %q, %v, want the end of it", name, got, err)
+			t.Errorf("%s: got %q, %v, want a closed connection", name, got, err)
 		}
 	}
 	back.Restore()
@@ -116,7 +116,7 @@ func TestALinkThatIsCutEndsConnections(t *testing.T) {
 	}
 }
 
-func TestAnythingIsLateOnASlowLinkButNoSlower(t *testing.T) {
+func TestASlowLinkDelaysDataAndKeepsItsRate(t *testing.T) {
 	t.Parallel()
 	const delay = 100 * time.Millisecond
 	var there, back Link

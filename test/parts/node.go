@@ -10,17 +10,16 @@ import (
 	"time"
 )
 
-// A Node is one server of a [Cluster]. Its VaultAPI reaches it whatever becomes
-// of the links.
+// A Node is a server of a [Cluster]. Its VaultAPI does not depend on the links.
 type Node struct {
 	VaultAPI
 	Name string
-	// Clients is the way to it for everybody else.
+	// Clients is the proxy for clients.
 	Clients *Proxy
 
 	cluster *Cluster
 	dir     string
-	// listens are where it listens itself, for clients and for the other nodes.
+	// listens and listensToNodes are its own addresses, for clients and other nodes.
 	listens, listensToNodes string
 	peers                   *Proxy
 
@@ -28,8 +27,8 @@ type Node struct {
 	run *Process
 }
 
-// open chooses where it listens and opens the ways to it. All nodes are known by
-// then: anyone may connect from here on.
+// open chooses its addresses and starts the proxies in front of them. All nodes must be in
+// the cluster, because connections may arrive from now on.
 func (n *Node) open(ctx context.Context) error {
 	if err := os.Mkdir(n.dir, 0o700); err != nil {
 		return err
@@ -49,10 +48,10 @@ func (n *Node) open(ctx context.Context) error {
 	return err
 }
 
-// ClientURL returns where clients reach it.
+// ClientURL returns the URL for clients.
 func (n *Node) ClientURL() string { return "http://" + n.Clients.Address() }
 
-// Active says whether it takes itself for the leader.
+// Active says whether it reports to be the leader.
 func (n *Node) Active(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
@@ -72,8 +71,8 @@ func (n *Node) Ready(ctx context.Context) error {
 	return p.failed(err)
 }
 
-// Start starts it again after [Node.Kill] or [Node.Seal], and waits until it
-// leads or follows.
+// Start restarts it, for example after [Node.Kill] or [Node.Seal], and waits until it leads
+// or follows.
 func (n *Node) Start(ctx context.Context) error {
 	n.Kill()
 	if err := n.launch(); err != nil {
@@ -82,7 +81,7 @@ func (n *Node) Start(ctx context.Context) error {
 	return n.Ready(ctx)
 }
 
-// Kill ends it at once.
+// Kill kills it.
 func (n *Node) Kill() {
 	if p := n.process(); p != nil {
 		p.Kill()
@@ -92,10 +91,10 @@ func (n *Node) Kill() {
 // Signal sends it a signal, such as SIGSTOP.
 func (n *Node) Signal(sig syscall.Signal) error { return n.process().Signal(sig) }
 
-// Seal makes it refuse everything until [Node.Start].
+// Seal makes it refuse all requests until [Node.Start].
 func (n *Node) Seal(ctx context.Context) error { return n.Do(ctx, "PUT", "sys/seal", nil, nil) }
 
-// Log returns what it has written since it was started.
+// Log returns its output since its last start.
 func (n *Node) Log() string { return n.process().Log() }
 
 func (n *Node) process() *Process {
@@ -113,7 +112,7 @@ func (n *Node) launch() error {
 	p, err := Start(Command{
 		Name: n.Name, Path: n.cluster.config.Binary, Dir: n.dir,
 		Args: []string{"server", "-config=" + file},
-		// Autopilot would let a node that has joined vote only after 15 seconds.
+		// With autopilot a new node may vote only after 15 seconds.
 		Env: append(os.Environ(), "HOME="+n.dir, "BAO_RAFT_AUTOPILOT_DISABLE=1"),
 	})
 	if err != nil {
@@ -126,7 +125,7 @@ func (n *Node) launch() error {
 	return nil
 }
 
-// settings is its configuration. What others are told of it are its proxies.
+// settings returns its configuration. The addresses for others are those of its proxies.
 func (n *Node) settings() string {
 	c := n.cluster
 	c.mu.Lock()

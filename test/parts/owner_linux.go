@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// owner returns which of some processes has the loopback connection that begins
-// at a port, 0 for none of them.
+// owner returns which of some processes has the loopback connection with a local port, 0
+// if none has it.
 func owner(port int, pids []int) int {
 	raw, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
@@ -30,7 +30,7 @@ func owner(port int, pids []int) int {
 	return 0
 }
 
-// holds says whether a process has something open.
+// holds says whether a process has a file open.
 func holds(pid int, what string) bool {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	files, err := os.ReadDir(dir)

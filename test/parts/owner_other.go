@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// owner returns which of some processes has the loopback connection that begins
-// at a port, 0 for none of them.
+// owner returns which of some processes has the loopback connection with a local port, 0
+// if none has it.
 func owner(port int, pids []int) int {
 	// -Fn writes p and the process, then n and from->to for each connection.
 	out, _ := exec.Command("lsof", "-nP", fmt.Sprintf("-iTCP:%d", port), "-Fpn").Output()

@@ -11,11 +11,11 @@ import (
 
 // A Command is a program to start.
 type Command struct {
-	// Name stands for it in messages.
+	// Name is its name in messages.
 	Name string
 	Path string
 	Args []string
-	// Env is the whole environment, nil for that of this process.
+	// Env is the whole environment, nil for the environment of this process.
 	Env []string
 	Dir string
 	// Output receives the standard output and the standard error of the program;
@@ -23,8 +23,7 @@ type Command struct {
 	Output io.Writer
 }
 
-// A Process is a program that was started, in a process group of its own. It
-// is safe for concurrent use.
+// A Process is a program in a process group of its own. It is safe for concurrent use.
 type Process struct {
 	name   string
 	cmd    *exec.Cmd
@@ -32,9 +31,8 @@ type Process struct {
 	exited chan struct{}
 }
 
-// Start starts a program and collects what it writes. It must be ended with
-// [Process.Stop] or [Process.Kill]; a context would end the program alone, and
-// not what that has started.
+// Start starts a program and collects its output. It must be ended with [Process.Stop] or
+// [Process.Kill]: a context would end the program, but not its children.
 func Start(c Command) (*Process, error) {
 	p := &Process{name: c.Name, exited: make(chan struct{})}
 	p.cmd = exec.Command(c.Path, c.Args...)
@@ -43,10 +41,10 @@ func Start(c Command) (*Process, error) {
 	if out == nil {
 		out = &p.log
 	}
-	// One writer for both makes one pipe, and so one writer at a time.
+	// The same writer for both makes os/exec use one pipe.
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = ownGroup()
-	// Whoever inherits the output must not keep us waiting for its end.
+	// Do not wait for children that inherit the output.
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.Name, err)
@@ -58,20 +56,19 @@ func Start(c Command) (*Process, error) {
 	return p, nil
 }
 
-// Name returns what the process is called in messages.
+// Name returns its name in messages.
 func (p *Process) Name() string { return p.name }
 
-// PID returns the id of the process.
+// PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Log returns what the process has written so far, to both outputs, unless that
-// goes elsewhere.
+// Log returns the output so far, empty if [Command.Output] is set.
 func (p *Process) Log() string { return p.log.String() }
 
 // Exited is closed once the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Signal sends a signal to the process and all that it started.
+// Signal sends a signal to the process and its children.
 func (p *Process) Signal(sig syscall.Signal) error {
 	if err := syscall.Kill(-p.cmd.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("sending %s to %s: %w", sig, p.name, err)
@@ -79,7 +76,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Yield lets all other programs on the machine go first.
+// Yield gives the process the lowest priority.
 func (p *Process) Yield() error {
 	const lowest = 19
 	if err := syscall.Setpriority(syscall.PRIO_PGRP, p.cmd.Process.Pid, lowest); err != nil {
@@ -88,10 +85,10 @@ func (p *Process) Yield() error {
 	return nil
 }
 
-// Stop asks the process to end and kills it if it has not after grace.
+// Stop asks the process to end, and kills it if it runs longer than grace.
 func (p *Process) Stop(grace time.Duration) {
 	_ = p.Signal(syscall.SIGTERM)
-	// One that is stopped would not hear of it.
+	// A stopped process does not handle SIGTERM.
 	_ = p.Signal(syscall.SIGCONT)
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
@@ -102,14 +99,14 @@ func (p *Process) Stop(grace time.Duration) {
 	p.Kill()
 }
 
-// Kill ends the process and all that it started, and waits for it. Also one
-// that is stopped by a signal ends.
+// Kill kills the process and its children, also if they are stopped by a signal, and waits
+// for the process.
 func (p *Process) Kill() {
 	_ = p.Signal(syscall.SIGKILL)
 	<-p.exited
 }
 
-// failed adds what is known of the process to an error.
+// failed adds the name and the output of the process to an error.
 func (p *Process) failed(err error) error {
 	if err == nil {
 		return nil

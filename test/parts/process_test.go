@@ -18,7 +18,7 @@ func TestEndingAProcessEndsWhatItStarted(t *testing.T) {
 	}{
 		{"killed", "sleep 1000 & echo $!; wait", (*Process).Kill},
 		{"asked", "sleep 1000 & echo $!; wait", func(p *Process) { p.Stop(10 * time.Second) }},
-		{"asked, but deaf", "trap '' TERM; sleep 1000 & echo $!; wait", func(p *Process) { p.Stop(10 * time.Millisecond) }},
+		{"asked, but it ignores the signal", "trap '' TERM; sleep 1000 & echo $!; wait", func(p *Process) { p.Stop(10 * time.Millisecond) }},
 		{"stopped by a signal", "sleep 1000 & echo $!; kill -STOP $$; wait", func(p *Process) { p.Stop(10 * time.Second) }},
 	}
 	for _, test := range tests {
@@ -41,7 +41,7 @@ func TestEndingAProcessEndsWhatItStarted(t *testing.T) {
 			}
 			test.end(p)
 			err = Await(ctx, nil, func(context.Context) error {
-				// Whoever adopts the child has to collect it first.
+				// A zombie counts as ended.
 				if err := syscall.Kill(child, 0); !errors.Is(err, syscall.ESRCH) && !zombie(child) {
 					return errors.New("the child still runs")
 				}
@@ -62,7 +62,7 @@ func TestAwaitReportsWhyAProcessEnded(t *testing.T) {
 	}
 	t.Cleanup(p.Kill)
 	err = p.failed(Await(t.Context(), p, func(context.Context) error { return errors.New("not ready") }))
-	for _, want := range []string{"shell", "it ended", "not ready", "no such thing"} {
+	for _, want := range []string{"shell", "the process ended", "not ready", "no such thing"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error = %v, want %q in it", err, want)
 		}

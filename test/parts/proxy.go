@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// A Proxy stands in front of a TCP server and can make it slow, unreachable or
-// another one. It is safe for concurrent use.
+// A Proxy is in front of a TCP server. It can delay or drop connections, or send them to
+// another server. It is safe for concurrent use.
 type Proxy struct {
 	ln   net.Listener
 	wg   sync.WaitGroup
 	done chan struct{}
-	// route says which links a connection crosses, there and back, nil for one
-	// that is refused.
+	// route returns the links of a connection to the server and back, nil if it is
+	// refused.
 	route func(client net.Conn) (there, back *Link)
-	// there and back are the links where all connections cross the same.
+	// there and back are the default links.
 	there, back Link
 
 	mu     sync.Mutex
@@ -26,14 +26,12 @@ type Proxy struct {
 	closed bool
 }
 
-// NewProxy listens on a free loopback port and passes on to target. It must be
-// closed.
+// NewProxy listens on a free loopback port and forwards to target. It must be closed.
 func NewProxy(ctx context.Context, target string) (*Proxy, error) {
 	return newRoutedProxy(ctx, target, nil)
 }
 
-// newRoutedProxy is NewProxy with links that depend on where a connection comes
-// from.
+// newRoutedProxy returns a proxy whose links depend on the client of a connection.
 func newRoutedProxy(ctx context.Context, target string, route func(net.Conn) (there, back *Link)) (*Proxy, error) {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,11 +45,10 @@ func newRoutedProxy(ctx context.Context, target string, route func(net.Conn) (th
 	return p, nil
 }
 
-// Address returns the host:port that the proxy listens on.
+// Address returns its host:port.
 func (p *Proxy) Address() string { return p.ln.Addr().String() }
 
-// SetTarget passes later connections on to another server, and drops those to
-// the one before.
+// SetTarget forwards new connections to another server and drops the open ones.
 func (p *Proxy) SetTarget(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -59,10 +56,10 @@ func (p *Proxy) SetTarget(target string) {
 	p.dropLocked()
 }
 
-// SetLatency has what the server says arrive that much later.
+// SetLatency delays the data from the server.
 func (p *Proxy) SetLatency(d time.Duration) { p.back.SetDelay(d) }
 
-// SetReset drops every connection, new and old, for as long as it is set.
+// SetReset drops all connections, open and new, while it is on.
 func (p *Proxy) SetReset(on bool) {
 	if on {
 		p.there.Cut()
@@ -71,7 +68,7 @@ func (p *Proxy) SetReset(on bool) {
 	p.there.Restore()
 }
 
-// Close ends all connections and waits for them.
+// Close closes all connections and waits for them.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	if !p.closed {

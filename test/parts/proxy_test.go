@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// serve listens until the test ends, and ends a connection when do returns.
+// serve listens until the test ends. It closes a connection when do returns.
 func serve(t *testing.T, do func(net.Conn)) (address string) {
 	t.Helper()
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -30,7 +30,7 @@ func serve(t *testing.T, do func(net.Conn)) (address string) {
 	return ln.Addr().String()
 }
 
-// hello greets whoever connects.
+// hello sends a greeting to every client.
 func hello(t *testing.T, greeting string) (address string) {
 	t.Helper()
 	return serve(t, func(c net.Conn) { _, _ = io.WriteString(c, greeting) })
@@ -48,7 +48,7 @@ func greeted(t *testing.T, address string) (string, time.Duration, error) {
 	return string(b), time.Since(start), err
 }
 
-func TestAProxyIsWhatItIsSetTo(t *testing.T) {
+func TestAProxyBreaksAndRecoversAsAsked(t *testing.T) {
 	t.Parallel()
 	first, second := hello(t, "first"), hello(t, "second")
 	p, err := NewProxy(t.Context(), first)

@@ -8,28 +8,28 @@ import (
 	"strings"
 )
 
-// The vault objects of a replica for credentials, one for each version of the KV
-// engine, and the host whose requests the second one decides.
+// The vault objects of a replica, one for each version of the KV engine, and the host whose
+// requests use the second one.
 const (
 	ReplicaVaultV1 = "tokens"
 	ReplicaVaultV2 = "tokens-v2"
 	ReplicaHostV2  = "v2.test"
 )
 
-// A ReplicaConfig says how a vault-authz before a [Cluster] is set up.
+// A ReplicaConfig configures a vault-authz with a [Cluster].
 type ReplicaConfig struct {
 	// Binary is what [BuildService] made, and Dir an existing folder for its
 	// files.
 	Binary, Dir string
-	// Home is where its records are.
+	// Home has its mounts and its login.
 	Home Home
-	// Nodes are those it asks for credentials, in the order in which it knows
-	// them, and StateNodes those that it asks for the state.
+	// Nodes are the nodes for credentials in order of preference, and StateNodes
+	// those for the state.
 	Nodes, StateNodes []*Node
 }
 
-// StartReplica starts a vault-authz with an admin API, whose credentials and
-// state are on some nodes of a cluster.
+// StartReplica starts a vault-authz with an admin API, and with credentials and state on a
+// cluster.
 func StartReplica(ctx context.Context, c ReplicaConfig) (*Service, error) {
 	secret := filepath.Join(c.Dir, "secret-id")
 	if err := os.WriteFile(secret, []byte(c.Home.SecretID+"\n"), 0o600); err != nil {

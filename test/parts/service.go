@@ -17,38 +17,36 @@ import (
 	"time"
 )
 
-// ServiceConfig says how vault-authz is started.
+// ServiceConfig configures a vault-authz.
 type ServiceConfig struct {
 	// Binary is what [BuildService] made, and Dir an existing folder for its
 	// files.
 	Binary, Dir string
-	// GRPC and Probes are where it listens: host:port or unix:/path, a free
-	// loopback port if empty.
+	// GRPC and Probes are its addresses: host:port or unix:/path, a free loopback port
+	// if empty.
 	GRPC, Probes string
 	// Entities are the vaults, consumers and policies, in YAML.
 	Entities string
-	// Config is a whole configuration in place of GRPC, Probes and Entities.
+	// Config is a whole configuration. It replaces GRPC, Probes and Entities.
 	Config string
 	// Env is added to the environment of this process.
 	Env []string
-	// Wrap is a command that runs the one which is put after it, in its own
-	// place, empty for none.
+	// Wrap is a command that executes its arguments, here vault-authz. It may be empty.
 	Wrap []string
 }
 
 // A Service is a running vault-authz.
 type Service struct {
 	*Process
-	// GRPC is where Envoy asks, Probes where readiness is told, and Admin where
-	// operators call, empty without a state.
+	// GRPC, Probes and Admin are its addresses. Admin is empty without a state.
 	GRPC, Probes, Admin string
 	http                *http.Client
-	// operators make the calls to the admin API, which may take long.
+	// operators is the client for the admin API, whose calls may be slow.
 	operators *http.Client
 }
 
-// BuildService builds vault-authz from the module that the working directory
-// belongs to, and returns the binary.
+// BuildService builds vault-authz from the module of the working directory and returns the
+// binary.
 func BuildService(ctx context.Context, dir string, race bool) (string, error) {
 	binary := filepath.Join(dir, "vault-authz")
 	args := []string{"build", "-buildvcs=false", "-o", binary}
@@ -62,7 +60,7 @@ func BuildService(ctx context.Context, dir string, race bool) (string, error) {
 	return binary, nil
 }
 
-// StartService starts vault-authz and waits until it says that it is ready.
+// StartService starts vault-authz and waits until it is ready.
 func StartService(ctx context.Context, c ServiceConfig) (*Service, error) {
 	addresses := filepath.Join(c.Dir, "addresses.json")
 	config := filepath.Join(c.Dir, "vault-authz.yaml")
@@ -120,7 +118,7 @@ func startService(ctx context.Context, addresses string, c Command) (*Service, e
 	return s, nil
 }
 
-// preamble is the part of the configuration that is the same for all.
+// preamble returns the configuration before the entities.
 func (c *ServiceConfig) preamble() string {
 	or := func(address string) string {
 		if address == "" {
@@ -144,7 +142,7 @@ func (s *Service) Ready(ctx context.Context) error {
 	return err
 }
 
-// Call makes one call to the admin API, with fields of a form as name=value.
+// Call makes a call to the admin API. The fields of the form have the form name=value.
 func (s *Service) Call(ctx context.Context, method, path string, form ...string) (status int, body []byte, err error) {
 	values := url.Values{}
 	for _, f := range form {
@@ -168,7 +166,7 @@ func (s *Service) Call(ctx context.Context, method, path string, form ...string)
 	return resp.StatusCode, body, errors.Join(err, resp.Body.Close())
 }
 
-// A DecisionLine is one line of the service's decision log.
+// A DecisionLine is a line of the decision log.
 type DecisionLine struct {
 	Message    string `json:"message"`
 	Decision   string `json:"decision"`
@@ -186,8 +184,7 @@ type DecisionLine struct {
 	Error      string `json:"error"`
 }
 
-// Decisions returns the decisions about requests for a path that were logged so
-// far.
+// Decisions returns the logged decisions about requests for a path.
 func (s *Service) Decisions(path string) []DecisionLine {
 	var lines []DecisionLine
 	for line := range strings.SplitSeq(s.Log(), "\n") {

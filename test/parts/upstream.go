@@ -18,8 +18,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// An Echo is what reached the upstream: its answer to every HTTP request, as
-// JSON, and to every gRPC call, in the header [EchoHeader].
+// An Echo describes a request that reached the upstream. The upstream answers every HTTP
+// request with it, as JSON, and every gRPC call in the header [EchoHeader].
 type Echo struct {
 	Protocol string `json:"protocol"`
 	Method   string `json:"method"`
@@ -34,9 +34,9 @@ type Echo struct {
 // EchoHeader carries the [Echo] of a gRPC call.
 const EchoHeader = "x-upstream-echo"
 
-// An Upstream is a server that tells what reached it: over HTTP/1.1 and HTTP/2
-// without TLS on one port, with the standard gRPC health service as its gRPC
-// API. A connection that is upgraded gets back what it sends. It is safe for concurrent use.
+// An Upstream is a server that echoes requests, over HTTP/1.1 and HTTP/2 without TLS on the
+// same port. Its gRPC API is the standard health service. An upgraded connection echoes all
+// data. It is safe for concurrent use.
 type Upstream struct {
 	ln     net.Listener
 	server *http.Server
@@ -45,8 +45,7 @@ type Upstream struct {
 	targets map[string]int
 }
 
-// StartUpstream starts an upstream on a port, 0 for a free one. It must be
-// closed.
+// StartUpstream starts an upstream on an address. It must be closed.
 func StartUpstream(ctx context.Context, address string) (*Upstream, error) {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -76,14 +75,14 @@ func StartUpstream(ctx context.Context, address string) (*Upstream, error) {
 // Address returns the host:port of the upstream.
 func (u *Upstream) Address() string { return u.ln.Addr().String() }
 
-// Reached returns how many requests for a path got here.
+// Reached returns the number of requests for a path.
 func (u *Upstream) Reached(path string) int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.targets[path]
 }
 
-// Close ends the upstream and its connections.
+// Close stops the upstream and closes its connections.
 func (u *Upstream) Close() error { return u.server.Close() }
 
 func (u *Upstream) count(path string) {
@@ -112,8 +111,7 @@ func (u *Upstream) echo(w http.ResponseWriter, r *http.Request) {
 	_ = enc.Encode(e)
 }
 
-// upgrade says yes to whatever protocol is asked for, and then sends back the
-// bytes that come.
+// upgrade accepts an upgrade to any protocol and echoes all data.
 func upgrade(w http.ResponseWriter, protocol string) {
 	conn, both, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// VaultConfig says how a Vault is set up.
+// VaultConfig configures a Vault or OpenBao.
 type VaultConfig struct {
 	// Binary is the server: what test/vaultserver builds for [StartVault], bao
 	// for [StartOpenBao]. Dir is an existing folder for its files.
@@ -19,7 +19,7 @@ type VaultConfig struct {
 	// Durable keeps the storage in Dir, so that another Vault with the same Dir
 	// continues with it. Otherwise the storage is in memory. OpenBao ignores it.
 	Durable bool
-	// Listen is where to listen, a free loopback port if empty.
+	// Listen is its address, a free loopback port if empty.
 	Listen string
 }
 
@@ -98,7 +98,7 @@ func StartOpenBao(ctx context.Context, c VaultConfig) (*Vault, error) {
 	return v, nil
 }
 
-// await waits until the server is located and active.
+// await waits until locate succeeds and the server is active.
 func (v *Vault) await(ctx context.Context, locate func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, StartLimit)
 	defer cancel()
@@ -115,12 +115,12 @@ func (v *Vault) await(ctx context.Context, locate func() error) error {
 	return nil
 }
 
-// Seal makes the Vault refuse every read until [Vault.Unseal].
+// Seal makes the Vault refuse all requests until [Vault.Unseal].
 func (v *Vault) Seal(ctx context.Context) error {
 	return v.Do(ctx, "PUT", "sys/seal", nil, nil)
 }
 
-// Unseal ends what Seal began.
+// Unseal reverses [Vault.Seal].
 func (v *Vault) Unseal(ctx context.Context) error {
 	return v.Do(ctx, "PUT", "sys/unseal", map[string]any{"key": v.unsealKey}, nil)
 }

@@ -17,24 +17,23 @@ const (
 	KVv2 = "v2"
 )
 
-// A VaultAPI is what an operator of Vault does, over its HTTP API and without
-// its client library, so that the tests do not lean on what they test.
+// A VaultAPI makes the calls of an operator to Vault's HTTP API. It does not use the client
+// library, which is part of what the tests test.
 type VaultAPI struct {
 	Address, RootToken string
 	http               *http.Client
 }
 
-// NewVaultAPI returns the API at an address (http://host:port), used with the
-// root token.
+// NewVaultAPI returns the API at an address (http://host:port) with a token.
 func NewVaultAPI(address, rootToken string) VaultAPI {
 	return VaultAPI{Address: address, RootToken: rootToken, http: &http.Client{
 		Timeout: 10 * time.Second,
-		// What another server would have answered is not what this one did.
+		// The answer must come from this server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
-// Do makes one call. path is what follows /v1/; body and into may be nil.
+// Do makes a call. path is the path after /v1/. body and into may be nil.
 func (v *VaultAPI) Do(ctx context.Context, method, path string, body, into any) error {
 	var raw []byte
 	if body != nil {
@@ -50,7 +49,7 @@ func (v *VaultAPI) Do(ctx context.Context, method, path string, body, into any) 
 	return v.send(req, into)
 }
 
-// Wrapped makes a call whose answer is wrapped for a minute.
+// Wrapped makes a POST call whose answer is wrapped for a minute.
 func (v *VaultAPI) Wrapped(ctx context.Context, path string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, "POST", v.Address+"/v1/"+path, strings.NewReader("{}"))
 	if err != nil {
@@ -70,8 +69,8 @@ func (v *VaultAPI) send(req *http.Request, into any) error {
 	return json.Unmarshal(answer, into)
 }
 
-// Mount mounts a KV engine, and waits until it can be written to: version 2
-// takes a moment after it says that it is mounted.
+// Mount mounts a KV engine and waits until it accepts writes: version 2 needs a moment
+// after the call.
 func (v *VaultAPI) Mount(ctx context.Context, mount, kv string) error {
 	err := v.Do(ctx, "POST", "sys/mounts/"+mount, map[string]any{
 		"type": "kv", "options": map[string]string{"version": kv[1:]},
@@ -86,7 +85,7 @@ func (v *VaultAPI) Mount(ctx context.Context, mount, kv string) error {
 	})
 }
 
-// Unmount drops an engine with all that is in it.
+// Unmount deletes a mount with all its records.
 func (v *VaultAPI) Unmount(ctx context.Context, mount string) error {
 	return v.Do(ctx, "DELETE", "sys/mounts/"+mount, nil, nil)
 }
@@ -104,7 +103,7 @@ func (v *VaultAPI) Put(ctx context.Context, mount, kv, key string, record map[st
 	return v.Do(ctx, "POST", mount+"/"+key, record, nil)
 }
 
-// Delete deletes a record: in version 2 its newest version, which leaves the
+// Delete deletes a record. In version 2 it deletes the newest version and keeps the
 // metadata.
 func (v *VaultAPI) Delete(ctx context.Context, mount, kv, key string) error {
 	if kv == KVv2 {
@@ -113,14 +112,13 @@ func (v *VaultAPI) Delete(ctx context.Context, mount, kv, key string) error {
 	return v.Do(ctx, "DELETE", mount+"/"+key, nil, nil)
 }
 
-// ReaderToken makes a token that can do what vault-authz needs, and nothing
-// else: read the records of these mounts.
+// ReaderToken creates a token that can only read and list the records of these mounts.
 func (v *VaultAPI) ReaderToken(ctx context.Context, mounts ...string) (string, error) {
 	return v.token(ctx, "vault-authz-reader", []string{"read", "list"}, mounts)
 }
 
-// ManagerToken makes a token for a vault-authz with an admin API: it also writes
-// and deletes in these mounts.
+// ManagerToken creates a token for a vault-authz with an admin API. It can also write and
+// delete in these mounts.
 func (v *VaultAPI) ManagerToken(ctx context.Context, mounts ...string) (string, error) {
 	return v.token(ctx, "vault-authz-manager", []string{"create", "read", "update", "delete", "list"}, mounts)
 }

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// StartLimit bounds how long any of the programs may take to be ready. It is
-// generous because tests share two cores with a race detector.
+// StartLimit is how long a program may take to be ready. It is long enough for the race
+// detector on two cores.
 const StartLimit = 45 * time.Second
 
-// pollInterval is how often a condition is looked at.
+// pollInterval is the interval at which a condition is checked.
 const pollInterval = 20 * time.Millisecond
 
-// Await looks at a condition until it holds, ctx ends, or the process that is
-// to bring it about ends (nil for none). The error is the condition's last one.
+// Await checks a condition until it holds, ctx ends, or the process p ends, which may be
+// nil. The error wraps the last error of the condition.
 func Await(ctx context.Context, p *Process, condition func(context.Context) error) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
@@ -32,16 +32,16 @@ func Await(ctx context.Context, p *Process, condition func(context.Context) erro
 		select {
 		case <-ticker.C:
 		case <-exited:
-			return fmt.Errorf("it ended: %w", err)
+			return fmt.Errorf("the process ended: %w", err)
 		case <-ctx.Done():
-			return fmt.Errorf("gave up waiting: %w", err)
+			return fmt.Errorf("timed out: %w", err)
 		}
 	}
 }
 
-// Address returns a free loopback address, with the preferred port if that is
-// free. Somebody else may take it before it is used, so programs that can
-// report a port of their own are not given one.
+// Address returns a free loopback address, with the preferred port if that is free. Another
+// program may take it before it is used: let programs choose their port if they can report
+// it.
 func Address(ctx context.Context, preferredPort int) (string, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", preferredPort))

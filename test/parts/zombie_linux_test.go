@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// zombie says whether a process has ended and is not collected yet.
+// zombie says whether a process has ended and was not waited for.
 func zombie(pid int) bool {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(raw), ") Z ")
