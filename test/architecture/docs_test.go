@@ -27,7 +27,7 @@ var (
 
 // A page is one Markdown file.
 type page struct {
-	// name is its path from the root of the repository, with slashes.
+	// name is its path in the repository, with slashes.
 	name string
 	// links are the targets of its links, without code.
 	links []string
@@ -56,8 +56,8 @@ func parse(name, text string) page {
 	return p
 }
 
-// anchor is what a heading is linked by: lower case, dashes for blanks, no
-// punctuation, and a number where an earlier heading is the same.
+// anchor returns the anchor of a heading: lower case, dashes for blanks, no punctuation,
+// and a number if an earlier heading is the same.
 func (p page) anchor(heading string) string {
 	heading = target.ReplaceAllString(heading, "$1")
 	slug := strings.Map(func(r rune) rune {
@@ -76,7 +76,7 @@ func (p page) anchor(heading string) string {
 	return slug
 }
 
-// pages are the documents that people read.
+// pages returns the documents.
 func pages(t *testing.T) []string {
 	t.Helper()
 	names := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
@@ -103,7 +103,7 @@ func (p page) resolve(link string) (name, anchor string, err error) {
 	}
 	name = filepath.ToSlash(filepath.Join(filepath.Dir(p.name), name))
 	if strings.HasPrefix(name, "..") {
-		return "", "", errors.New("leads out of the repository")
+		return "", "", errors.New("it leads out of the repository")
 	}
 	_, err = os.Stat(filepath.Join(root, name))
 	return name, anchor, err
@@ -132,7 +132,7 @@ func TestLinksOfTheDocumentsResolve(t *testing.T) {
 		}
 	}
 	if followed < 100 {
-		t.Errorf("%d links were followed, want 100 or more", followed)
+		t.Errorf("%d links, want at least 100", followed)
 	}
 }
 
@@ -203,7 +203,7 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 }
 
 // Errors, help, comments and examples name pages in their text.
-func TestPagesThatOtherFilesNameAreThere(t *testing.T) {
+func TestPagesThatOtherFilesNameExist(t *testing.T) {
 	t.Parallel()
 	found := 0
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
@@ -234,11 +234,11 @@ func TestPagesThatOtherFilesNameAreThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	if found < 10 {
-		t.Errorf("%d pages are named, want 10 or more", found)
+		t.Errorf("%d named pages, want at least 10", found)
 	}
 }
 
-func TestAnchorsAreThoseOfTheWeb(t *testing.T) {
+func TestAnchorsEqualThoseOfTheWeb(t *testing.T) {
 	t.Parallel()
 	got := parse("a.md", "# One: two, three?\n## `on_error`\n## What [it](b.md) does\n## Again\n## Again\n```\n# not a heading\n```\n").anchors
 	want := []string{"one-two-three", "on_error", "what-it-does", "again", "again-1"}

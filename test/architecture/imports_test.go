@@ -1,5 +1,5 @@
-// Package architecture holds the house to its plan: which package may know
-// which.
+// Package architecture tests which package may import which, and that documents and
+// links are complete.
 package architecture
 
 import (
@@ -35,7 +35,7 @@ func mayImport() map[string][]string {
 	}
 }
 
-// only lists who may import a library directly.
+// only lists the packages that may import a library directly.
 func only() map[string][]string {
 	return map[string][]string{
 		"github.com/envoyproxy/":      {"envoy"},
@@ -81,7 +81,7 @@ func TestImportsPointInward(t *testing.T) {
 		}
 	}
 	if seen < len(mayImport()) {
-		t.Errorf("go list named %d packages, expected at least %d", seen, len(mayImport()))
+		t.Errorf("go list named %d packages, want at least %d", seen, len(mayImport()))
 	}
 }
 
@@ -107,7 +107,7 @@ func TestTheCoreDependsOnNeitherEnvoyNorVault(t *testing.T) {
 	}
 }
 
-// Package state would make two services in one process one.
+// Package state would be shared by two services in one process.
 func TestNoInitFunctions(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "git", "grep", "-nE", `^func init\(\)`, "--", "../../*.go").CombinedOutput()

@@ -1,4 +1,4 @@
-// Package deck replays what decK asks a Kong, as far as this project has what it asks
-// for: the requests of its commands, in their order, with what must be in the answers
-// for it to go on. decK itself cannot be had from the registries that the tests use.
+// Package deck replays the requests of decK to a Kong, as far as this project supports
+// them: the requests of its commands in their order, and the parts of the answers that
+// decK needs. decK itself is not in the registries that the tests use.
 package deck

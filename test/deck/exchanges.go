@@ -21,15 +21,15 @@ var testdata embed.FS
 
 // The sets of exchanges.
 const (
-	// Consumers is about consumers, their groups and the acl plugin, all with the tag
-	// deck. Whatever else the service has does not matter.
+	// Consumers covers consumers, their groups and the acl plugin, all with the tag
+	// deck. Other entities do not matter.
 	Consumers = "consumers"
-	// Plugin is about a global vault-auth plugin for the vault object home, which the
-	// configuration file declares; it wants a service without a default policy.
+	// Plugin covers a global vault-auth plugin for the vault object home, which the
+	// configuration file must declare. It needs a service without a default policy.
 	Plugin = "plugin"
 )
 
-// A Set is what decK asks, command by command.
+// A Set is the requests of decK, command by command.
 type Set struct {
 	Headers map[string]string `yaml:"headers"`
 	// Lists are exchanges that several commands have.
@@ -37,24 +37,24 @@ type Set struct {
 	Runs  []Run                `yaml:"runs"`
 }
 
-// A Run is one command of decK's.
+// A Run is a command of decK.
 type Run struct {
 	Command   string    `yaml:"command"`
 	Exchanges exchanges `yaml:"exchanges"`
 }
 
-// An Exchange is a request, and what must be in its answer.
+// An Exchange is a request, and what its answer must contain.
 type Exchange struct {
 	// Call is the method and the path with its query.
 	Call   string `yaml:"call"`
 	Send   any    `yaml:"send"`
 	Status int    `yaml:"status"`
-	// Body is in the answer's body: a record may have more fields there, a list no
+	// Body must be in the body of the answer: objects may have more fields, lists no
 	// more elements.
 	Body any `yaml:"body"`
 }
 
-// exchanges may have lists of exchanges in them, for which an alias stands.
+// exchanges may contain lists of exchanges, by YAML aliases.
 type exchanges []Exchange
 
 func (e *exchanges) UnmarshalYAML(node *yaml.Node) error {
@@ -92,8 +92,8 @@ func Read(name string) (*Set, error) {
 	return set, nil
 }
 
-// Replay makes the requests of a set at the service that a transport leads to, and
-// reports each answer that decK would not go on with.
+// Replay sends the requests of a set to a service and reports each answer that decK would
+// not accept.
 func Replay(t *testing.T, to http.RoundTripper, base, name string) {
 	t.Helper()
 	set, err := Read(name)
@@ -102,7 +102,7 @@ func Replay(t *testing.T, to http.RoundTripper, base, name string) {
 	}
 	for _, run := range set.Runs {
 		if len(run.Exchanges) == 0 {
-			t.Errorf("%s: there is nothing to replay", run.Command)
+			t.Errorf("%s: no exchanges", run.Command)
 		}
 		for _, e := range run.Exchanges {
 			status, raw, err := e.ask(t, to, base, set.Headers)
@@ -156,18 +156,18 @@ func (e *Exchange) ask(t *testing.T, to http.RoundTripper, base string, headers 
 	return resp.StatusCode, raw, err
 }
 
-// plain is what JSON makes of a value.
+// plain returns a value after a round trip through JSON.
 func plain(v any) any {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return err.Error()
 	}
 	var out any
-	_ = json.Unmarshal(raw, &out) // it was encoded just now
+	_ = json.Unmarshal(raw, &out) // raw is valid JSON
 	return out
 }
 
-// lacks says what of want is not in got, "" if all of it is.
+// lacks describes what of want is missing in got, "" if nothing is.
 func lacks(got, want any, path string) string {
 	switch want := want.(type) {
 	case map[string]any:

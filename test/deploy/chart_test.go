@@ -21,18 +21,18 @@ import (
 
 const (
 	chart = "../../deploy/chart/vault-authz"
-	// Helm without a cluster has to be told for which it renders.
+	// Without a cluster Helm needs the version of Kubernetes.
 	kubernetes = "1.37.2"
 )
 
-// example returns one of the values files beside the chart.
+// example returns a values file of the chart.
 func example(name string) string { return filepath.Join(chart, "ci", name+"-values.yaml") }
 
-// helm runs Helm, and returns what it printed also when that failed.
+// helm runs Helm and returns its output, also after an error.
 func helm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), partstest.Binary(t, "HELM_BIN"), args...)
-	// Nothing of the user's own Helm has a say.
+	// Do not use the configuration of the user's Helm.
 	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+t.TempDir(), "HELM_CONFIG_HOME="+t.TempDir(), "HELM_DATA_HOME="+t.TempDir())
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -44,11 +44,11 @@ func render(t *testing.T, args ...string) (string, error) {
 	return helm(t, append([]string{"template", "va", chart, "--namespace", "edge", "--kube-version", kubernetes}, args...)...)
 }
 
-// An object is one of Kubernetes.
+// An object is a Kubernetes object.
 type object map[string]any
 
-// at returns what is at a path with dots, nil for nothing. A number is an index of
-// a list.
+// at returns the value at a path with dots, nil if there is none. A number is an index
+// of a list.
 func (o object) at(path string) any {
 	var v any = map[string]any(o)
 	for name := range strings.SplitSeq(path, ".") {
@@ -68,7 +68,8 @@ func (o object) at(path string) any {
 	return v
 }
 
-// objects renders the chart, by kind. Each is there once at the most.
+// objects renders the chart and returns the objects by kind, of which there is at most one
+// each.
 func objects(t *testing.T, args ...string) map[string]object {
 	t.Helper()
 	text, err := render(t, args...)
@@ -87,13 +88,13 @@ func objects(t *testing.T, args ...string) map[string]object {
 		o := object(document)
 		kind, _ := o.at("kind").(string)
 		if kind == "" || found[kind] != nil {
-			t.Fatalf("kind %q is there twice, or an object has none", kind)
+			t.Fatalf("there are two objects of kind %q, or an object has no kind", kind)
 		}
 		found[kind] = o
 	}
 }
 
-// configuration returns what the ConfigMap gives to vault-authz.
+// configuration returns the configuration in the ConfigMap.
 func configuration(all map[string]object) string {
 	data, _ := all["ConfigMap"].at("data").(map[string]any)
 	text, _ := data["config.yaml"].(string)
@@ -105,7 +106,7 @@ func values(t *testing.T) []string {
 	files, err := filepath.Glob(example("*"))
 	must(t, err)
 	if len(files) < 3 {
-		t.Fatalf("%d files of values, want 3 or more", len(files))
+		t.Fatalf("%d values files, want at least 3", len(files))
 	}
 	return files
 }
@@ -122,7 +123,7 @@ func TestTheChartPassesItsLintWithEveryExample(t *testing.T) {
 	}
 }
 
-func TestTheChartMakesWhatItIsAskedFor(t *testing.T) {
+func TestTheChartRendersWhatTheValuesAskFor(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]string{
 		"minimal":    {"ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
@@ -146,7 +147,7 @@ func TestTheChartMakesWhatItIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestTheChartRefusesWhatWouldNotWork(t *testing.T) {
+func TestTheChartRefusesValuesThatCannotWork(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, says string
@@ -173,7 +174,7 @@ func TestTheChartRefusesWhatWouldNotWork(t *testing.T) {
 	}
 }
 
-// What Pod Security "restricted" asks for, and what an authorizer needs on top.
+// The pod meets the Pod Security level "restricted", and more that an authorizer needs.
 func TestThePodOfTheChartIsRestricted(t *testing.T) {
 	t.Parallel()
 	for _, file := range values(t) {
@@ -204,7 +205,7 @@ func TestThePodOfTheChartIsRestricted(t *testing.T) {
 				}
 			}
 			if all["ServiceAccount"].at("automountServiceAccountToken") != false {
-				t.Error("the service account gives its token to every pod")
+				t.Error("the service account mounts its token into every pod")
 			}
 			volumes, _ := workload.at("spec.template.spec.volumes").([]any)
 			for _, v := range volumes {
@@ -238,12 +239,12 @@ func TestAChangedConfigurationReplacesThePods(t *testing.T) {
 	}
 }
 
-func TestTheNetworkPolicyLetsInOnlyWhoIsNamed(t *testing.T) {
+func TestTheNetworkPolicyAdmitsOnlyTheNamedPeers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
 		args []string
-		// peers has the number of peers for each port; a port that is not here has no rule.
+		// peers has the number of peers for each port. Other ports have no rule.
 		peers map[string]int
 	}{
 		{"the pods of the namespace ask, by default", nil, map[string]int{"grpc": 1}},
@@ -257,14 +258,14 @@ func TestTheNetworkPolicyLetsInOnlyWhoIsNamed(t *testing.T) {
 			got := map[string]int{}
 			rules, isList := policy.at("spec.ingress").([]any)
 			if !isList || policy.at("spec.policyTypes.0") != "Ingress" {
-				t.Fatalf("no rules for what comes in: %v", policy.at("spec"))
+				t.Fatalf("no ingress rules: %v", policy.at("spec"))
 			}
 			for _, r := range rules {
 				rule := object(r.(map[string]any))
 				from, _ := rule.at("from").([]any)
 				got[fmt.Sprint(rule.at("ports.0.port"))] = len(from)
 				if rule.at("ports.1") != nil || len(from) == 0 {
-					t.Errorf("a rule has more than one port, or no peers and so all: %v", rule)
+					t.Errorf("a rule has more than one port, or no peers, which admits all: %v", rule)
 				}
 			}
 			if fmt.Sprint(got) != fmt.Sprint(test.peers) {
@@ -274,7 +275,7 @@ func TestTheNetworkPolicyLetsInOnlyWhoIsNamed(t *testing.T) {
 	}
 }
 
-func TestTheServiceIsWhatGatewaysNeed(t *testing.T) {
+func TestTheServiceSpeaksHTTP2ToEachPod(t *testing.T) {
 	t.Parallel()
 	headless := objects(t, "--values", example("minimal"))["Service"]
 	local := objects(t, "--values", example("daemonset"))["Service"]
@@ -303,7 +304,7 @@ func TestTheServiceRunsOnTheConfigMapOfTheChart(t *testing.T) {
 	s, err := parts.StartService(t.Context(), parts.ServiceConfig{
 		Binary: service.Binary(t), Dir: t.TempDir(),
 		Config: with(t, configuration(all), "https://vault.vault.svc:8200", vault, "/run/secrets/vault/token", token),
-		// The ports of the pod may be taken here.
+		// The ports of the pod may be taken on this machine.
 		Env: []string{"VAULT_AUTHZ_LISTEN_GRPC=127.0.0.1:0", "VAULT_AUTHZ_LISTEN_PROBES=127.0.0.1:0", "VAULT_AUTHZ_DRAIN_WAIT=0s"},
 	})
 	must(t, err)
@@ -333,7 +334,7 @@ func TestTheConfigMapOfEachExampleIsValid(t *testing.T) {
 	}
 }
 
-func TestTheAlertsOfTheChartNameMetricsThatThereAre(t *testing.T) {
+func TestTheAlertsOfTheChartNameExistingMetrics(t *testing.T) {
 	t.Parallel()
 	documented, err := os.ReadFile("../../docs/reference/metrics.md")
 	must(t, err)
@@ -341,7 +342,7 @@ func TestTheAlertsOfTheChartNameMetricsThatThereAre(t *testing.T) {
 	must(t, err)
 	named := regexp.MustCompile(`vault_authz_[a-z_]+`).FindAll(groups, -1)
 	if len(named) < 5 {
-		t.Fatalf("the alerts name %d metrics, want 5 or more", len(named))
+		t.Fatalf("the alerts name %d metrics, want at least 5", len(named))
 	}
 	for _, metric := range named {
 		if !bytes.Contains(documented, []byte("`"+string(metric)+"`")) {
@@ -350,13 +351,13 @@ func TestTheAlertsOfTheChartNameMetricsThatThereAre(t *testing.T) {
 	}
 }
 
-func TestThePlainManifestsAreThoseOfTheChart(t *testing.T) {
+func TestThePlainManifestsEqualTheChart(t *testing.T) {
 	t.Parallel()
 	want, err := helm(t, "template", "vault-authz", chart, "--namespace", "vault-authz", "--kube-version", kubernetes, "--values", example("minimal"))
 	must(t, err)
-	// Helm 3 and 4 put different blank lines between the objects.
+	// Helm 3 and Helm 4 separate objects by different blank lines.
 	blank := regexp.MustCompile(`(?m)^\s*\n`)
 	if got := shipped(t, "kubernetes/vault-authz.yaml"); blank.ReplaceAllString(got, "") != blank.ReplaceAllString(want, "") {
-		t.Error("deploy/kubernetes/vault-authz.yaml is not what the chart makes: run `make manifests`")
+		t.Error("deploy/kubernetes/vault-authz.yaml differs from the chart: run `make manifests`")
 	}
 }

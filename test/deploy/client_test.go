@@ -24,7 +24,7 @@ type answer struct {
 	echo   parts.Echo
 }
 
-// ask sends a request as it stands to host:port.
+// ask sends a request to host:port.
 func ask(t *testing.T, address string, r request) answer {
 	t.Helper()
 	a, err := try(t, address, r)

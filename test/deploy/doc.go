@@ -1,4 +1,4 @@
-// Package deploy runs what is in the folder deploy as a reader would: the
-// examples on a real Envoy, the packages in a root folder of their own, and the
-// chart's configuration in the real binary.
+// Package deploy tests the folder deploy: it runs the examples on a real Envoy, the
+// packages in a root folder of their own, and vault-authz with the configuration of
+// the chart.
 package deploy

@@ -22,23 +22,23 @@ func shipped(t *testing.T, name string) string {
 	return string(raw)
 }
 
-// with returns a text with parts of it changed, given in pairs. Each must be in it once:
-// what the test changes beyond that would not be tested.
+// with returns a text after replacements, given as pairs. Each old part must be in the text
+// exactly once, so that a test changes no more than it says.
 func with(t *testing.T, text string, pairs ...string) string {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
 		if n := strings.Count(text, pairs[i]); n != 1 {
-			t.Fatalf("%q is %d times in what is shipped, want once", pairs[i], n)
+			t.Fatalf("%q occurs %d times in the file, want 1", pairs[i], n)
 		}
 		text = strings.Replace(text, pairs[i], pairs[i+1], 1)
 	}
 	return text
 }
 
-// socketDir returns a folder with a short name: the path of a socket has little room.
+// socketDir returns a folder with a short name: the path of a socket has at most 107 bytes.
 func socketDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "va") //nolint:usetesting // Its folders have the name of the test.
+	dir, err := os.MkdirTemp("", "va") //nolint:usetesting // t.TempDir contains the name of the test, which is too long.
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir

@@ -17,7 +17,7 @@ import (
 
 const unitFile = "usr/lib/systemd/system/vault-authz.service"
 
-// pack makes a package of one kind and returns its file.
+// pack builds a package (deb or rpm) and returns its file.
 func pack(t *testing.T, kind string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "vault-authz."+kind)
@@ -30,8 +30,7 @@ func pack(t *testing.T, kind string) string {
 	return file
 }
 
-// tool runs a program of the system. Without it the test is skipped: not every
-// system has it.
+// tool runs a program of the system. The test is skipped on systems without it.
 func tool(t *testing.T, name string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -44,18 +43,18 @@ func tool(t *testing.T, name string, args ...string) {
 	}
 }
 
-// setting returns a setting of a unit that is there once.
+// setting returns a setting of a unit, which must occur once.
 func setting(t *testing.T, unit, name string) string {
 	t.Helper()
 	_, after, found := strings.Cut(unit, "\n"+name+"=")
 	if !found || strings.Contains(after, "\n"+name+"=") {
-		t.Fatalf("%s is not in the unit once", name)
+		t.Fatalf("%s does not occur exactly once in the unit", name)
 	}
 	value, _, _ := strings.Cut(after, "\n")
 	return value
 }
 
-func TestThePackagesHoldWhatTheUnitStarts(t *testing.T) {
+func TestThePackagesContainWhatTheUnitStarts(t *testing.T) {
 	t.Parallel()
 	for kind, unpack := range map[string]func(t *testing.T, file, root string){
 		"deb": func(t *testing.T, file, root string) { t.Helper(); tool(t, "dpkg-deb", "--extract", file, root) },
@@ -73,8 +72,8 @@ func TestThePackagesHoldWhatTheUnitStarts(t *testing.T) {
 	}
 }
 
-// startAsInstalled starts what a package put below root, as its unit says, but for
-// the addresses and the Vault, and asks it.
+// startAsInstalled starts the files of a package below root as the unit does, with other
+// addresses and another Vault, and asks it.
 func startAsInstalled(t *testing.T, root string) {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(root, unitFile))
@@ -114,18 +113,18 @@ func startAsInstalled(t *testing.T, root string) {
 	}
 }
 
-func TestThePackagedUnitIsValidAndClosed(t *testing.T) {
+func TestThePackagedUnitIsValidAndHardened(t *testing.T) {
 	t.Parallel()
 	unit := shipped(t, "package/vault-authz.service")
 	file := filepath.Join(t.TempDir(), "vault-authz.service")
-	// The program must be where the unit says.
+	// systemd-analyze needs the program at the path in the unit.
 	must(t, os.WriteFile(file, []byte(with(t, unit, "ExecStart=/usr/bin/vault-authz", "ExecStart="+service.Binary(t))), 0o600))
 	tool(t, "systemd-analyze", "verify", "--man=no", file)
-	// In tenths, from 0 (nothing is open) to 100.
+	// In tenths, from 0 (best) to 100.
 	tool(t, "systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", file)
 }
 
-func TestThePackageMakesTheUserOfTheUnit(t *testing.T) {
+func TestThePackageCreatesTheUserOfTheUnit(t *testing.T) {
 	t.Parallel()
 	unit := shipped(t, "package/vault-authz.service")
 	file, err := filepath.Abs("../../deploy/package/sysusers.conf")

@@ -19,7 +19,7 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// The consumers of deploy/envoy/vault-authz.yaml, with a pair each.
+// The consumers in deploy/envoy/vault-authz.yaml, each with a pair.
 const (
 	aliceID, aliceAccess, aliceSecret = "ce67c25e-2168-4a09-81e5-e06187a2384f", "access-of-alice", "secret-of-alice"
 	bobID, bobAccess, bobSecret       = "3b1f6a5e-9a0c-4c83-9d8e-2f6f3a4d5b6c", "access-of-bob", "secret-of-bob"
@@ -33,8 +33,8 @@ func bob() map[string]string {
 	return map[string]string{"access_token": bobAccess, "secret_token": bobSecret}
 }
 
-// A site is the example for production, with a real Vault behind it.
-type site struct {
+// A production is the example for production with a real Vault.
+type production struct {
 	envoy    *parts.Envoy
 	service  *parts.Service
 	config   parts.ServiceConfig
@@ -58,12 +58,12 @@ func startVault(t *testing.T) (address, tokenFile string) {
 	return vault.Address, file
 }
 
-func startProduction(t *testing.T) *site {
+func startProduction(t *testing.T) *production {
 	t.Helper()
 	partstest.Need(t, "ENVOY_BIN")
 	vault, token := startVault(t)
 	socket := filepath.Join(socketDir(t), "authz.sock")
-	s := &site{upstream: startUpstream(t)}
+	s := &production{upstream: startUpstream(t)}
 	s.config = parts.ServiceConfig{
 		Binary: service.Binary(t), Dir: t.TempDir(),
 		Config: with(t, shipped(t, "envoy/vault-authz.yaml"),
@@ -86,8 +86,8 @@ func startProduction(t *testing.T) *site {
 	return s
 }
 
-// start starts vault-authz, also once more.
-func (s *site) start(t *testing.T) {
+// start starts vault-authz, also for a restart.
+func (s *production) start(t *testing.T) {
 	t.Helper()
 	var err error
 	s.service, err = parts.StartService(t.Context(), s.config)
@@ -95,8 +95,8 @@ func (s *site) start(t *testing.T) {
 	partstest.StopWith(t, s.service.Process)
 }
 
-// healthy waits until Envoy takes so many authorizers for healthy.
-func (s *site) healthy(t *testing.T, want int) {
+// healthy waits until Envoy has the given number of healthy authorizers.
+func (s *production) healthy(t *testing.T, want int) {
 	t.Helper()
 	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 		checks, err := s.envoy.Counter(ctx, "cluster.authz.health_check.attempt")
@@ -111,7 +111,7 @@ func (s *site) healthy(t *testing.T, want int) {
 	})
 }
 
-// plus returns headers with more of them.
+// plus adds headers.
 func plus(header map[string]string, more ...string) map[string]string {
 	for i := 0; i < len(more); i += 2 {
 		header[more[i]] = more[i+1]
@@ -139,15 +139,15 @@ func TestTheProductionEnvoyDecidesEachRouteByItsPolicy(t *testing.T) {
 		{"a pair in the query", request{path: "/?" + inBody}, 200, "alice"},
 		{"no tokens", request{path: "/anything"}, 401, ""},
 		{"a wrong secret", request{path: "/anything", header: plus(alice(), "secret-token", "wrong")}, 401, ""},
-		{"the identity of somebody else", request{path: "/anything", header: plus(bob(), "X-Consumer-Username", "admin", "x_consumer_username", "admin")}, 200, "bob"},
+		{"the identity of another consumer", request{path: "/anything", header: plus(bob(), "X-Consumer-Username", "admin", "x_consumer_username", "admin")}, 200, "bob"},
 		{"a route that names a policy, with its group", request{path: "/orders/7", header: alice()}, 200, "alice"},
 		{"a route that names a policy, without its group", request{path: "/orders/7", header: bob()}, 403, ""},
-		{"the same route by way of another", request{path: "/anything/../orders/7", header: bob()}, 403, ""},
+		{"the same route with a dot segment", request{path: "/anything/../orders/7", header: bob()}, 403, ""},
 		{"the same route with an encoded slash", request{path: "/anything%2f..%2forders", header: bob()}, 400, ""},
 		{"tokens in the body where they may be", request{method: "POST", path: "/forms", body: inBody, header: map[string]string{"Content-Type": form}}, 200, "alice"},
 		{"tokens in the body elsewhere", request{method: "POST", path: "/anything", body: inBody, header: map[string]string{"Content-Type": form}}, 401, ""},
-		{"a body that is too large to look at", request{method: "POST", path: "/forms", body: inBody + "&x=" + strings.Repeat("x", 1<<16), header: map[string]string{"Content-Type": form}}, 413, ""},
-		{"a large body where none is looked at", request{method: "POST", path: "/anything", body: strings.Repeat("x", 1<<17), header: alice()}, 200, "alice"},
+		{"a body larger than the limit", request{method: "POST", path: "/forms", body: inBody + "&x=" + strings.Repeat("x", 1<<16), header: map[string]string{"Content-Type": form}}, 413, ""},
+		{"a large body on a route without tokens in the body", request{method: "POST", path: "/anything", body: strings.Repeat("x", 1<<17), header: alice()}, 200, "alice"},
 		{"too many headers", request{path: "/anything", header: many}, 431, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -165,10 +165,10 @@ func TestTheProductionEnvoyDecidesEachRouteByItsPolicy(t *testing.T) {
 			t.Errorf("status = %d, headers %v, and the upstream got %d requests", got.status, got.header, s.upstream.Reached("/orders"))
 		}
 	})
-	t.Run("the access log says whom and why, and no token", s.testAccessLog)
+	t.Run("the access log has consumer and reason, and no token", s.testAccessLog)
 }
 
-func (s *site) testAccessLog(t *testing.T) {
+func (s *production) testAccessLog(t *testing.T) {
 	type line struct{ Path, Decision, Reason, Policy, Consumer, Credential string }
 	want := map[line]bool{
 		{Path: "/orders/7", Decision: "allow", Reason: "authenticated", Policy: "orders", Consumer: "alice"}: true,
@@ -185,7 +185,7 @@ func (s *site) testAccessLog(t *testing.T) {
 				continue
 			}
 			if l.Decision == "allow" && l.Credential == "" {
-				return fmt.Errorf("no fingerprint in %s", raw)
+				return fmt.Errorf("the line has no fingerprint: %s", raw)
 			}
 			if l.Credential = ""; want[l] && !seen[l] {
 				seen[l] = true
@@ -251,8 +251,8 @@ func TestTheProductionEnvoyUpgradesAWebSocketOnlyWithAPair(t *testing.T) {
 	}
 }
 
-// grpcWeb makes a call as a browser does.
-func (s *site) grpcWeb(t *testing.T, header map[string]string) answer {
+// grpcWeb makes a gRPC-Web call as a browser does.
+func (s *production) grpcWeb(t *testing.T, header map[string]string) answer {
 	t.Helper()
 	return ask(t, s.address, request{
 		method: "POST", path: "/grpc.health.v1.Health/Check", body: "\x00\x00\x00\x00\x00", // one empty message
@@ -263,7 +263,7 @@ func (s *site) grpcWeb(t *testing.T, header map[string]string) answer {
 func TestTheProductionEnvoyAnswersGRPCWebClientsWithAGRPCStatus(t *testing.T) {
 	t.Parallel()
 	s := startProduction(t)
-	// The message SERVING, and behind it the status.
+	// The message SERVING. The status follows it.
 	const serving = "\x00\x00\x00\x00\x02\x08\x01"
 	if got := s.grpcWeb(t, alice()); got.status != 200 || !strings.HasPrefix(got.body, serving) || !strings.Contains(got.body, "grpc-status:0") {
 		t.Errorf("with a good pair: status = %d, body %q", got.status, got.body)
@@ -280,7 +280,7 @@ func TestTheProductionEnvoyAnswersGRPCWebClientsWithAGRPCStatus(t *testing.T) {
 func TestTheProductionEnvoyLimitsEachConsumerOnItsOwn(t *testing.T) {
 	t.Parallel()
 	s := startProduction(t)
-	// The bucket has 50 and gets 50 a minute, which may come meanwhile.
+	// The bucket has 50 tokens and gets another 50 each minute, also during the test.
 	const limit = 50
 	sent, got := 0, answer{status: 200}
 	for ; got.status == http.StatusOK && sent <= 3*limit; sent++ {
@@ -306,6 +306,6 @@ func TestTheProductionEnvoyFailsClosedWithoutVaultAuthzAndRecovers(t *testing.T)
 	s.start(t)
 	s.healthy(t, 1)
 	if got := ask(t, s.address, request{path: "/", header: alice()}); got.status != http.StatusOK {
-		t.Errorf("once it is back: status = %d, want 200", got.status)
+		t.Errorf("after the restart: status = %d, want 200", got.status)
 	}
 }

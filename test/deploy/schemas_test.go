@@ -14,10 +14,10 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// kubernetesModule has the OpenAPI document of all that Kubernetes takes.
+// kubernetesModule contains the OpenAPI document of Kubernetes.
 const kubernetesModule = "k8s.io/kubernetes@v" + kubernetes
 
-// extensions are the files that define the kinds which others add to Kubernetes.
+// extensions are the files with the custom resource definitions of other projects.
 func extensions() map[string][]string {
 	return map[string][]string{
 		"github.com/cert-manager/cert-manager@v1.21.2": {"deploy/crds/cert-manager.io_certificates.yaml"},
@@ -28,9 +28,9 @@ func extensions() map[string][]string {
 	}
 }
 
-// schemas writes a schema for each kind of Kubernetes, as kubeconform looks for
-// them, and returns its pattern for their names. A field that Kubernetes does not
-// know is an error in them, which it is not in the document.
+// schemas writes a schema for each kind of Kubernetes in the layout of kubeconform, and
+// returns the pattern of the names. The schemas refuse unknown fields, which the document
+// does not.
 func schemas(t *testing.T) string {
 	t.Helper()
 	var document struct {
@@ -54,7 +54,7 @@ func schemas(t *testing.T) string {
 	for defined, schema := range document.Definitions {
 		definitions[defined] = strict(schema)
 		if strings.HasSuffix(defined, ".resource.Quantity") || strings.HasSuffix(defined, ".intstr.IntOrString") {
-			// The document calls these strings.
+			// In the document these are strings.
 			definitions[defined] = map[string]any{"type": []string{"string", "number"}}
 		}
 		of, _ := schema["x-kubernetes-group-version-kind"].([]any)
@@ -65,7 +65,7 @@ func schemas(t *testing.T) string {
 		}
 	}
 	if kinds < 100 {
-		t.Fatalf("%s has %d kinds, want 100 or more", kubernetesModule, kinds)
+		t.Fatalf("%s has %d kinds, want at least 100", kubernetesModule, kinds)
 	}
 	write("definitions.json", map[string]any{"definitions": definitions})
 	for of, files := range extensions() {
@@ -84,7 +84,7 @@ func schemas(t *testing.T) string {
 	return filepath.Join(dir, "{{.ResourceKind}}{{.KindSuffix}}.json")
 }
 
-// strict returns a schema that refuses fields which it does not name.
+// strict returns a schema that refuses fields without a definition.
 func strict(v any) any {
 	in, ok := v.(map[string]any)
 	if !ok {
@@ -94,9 +94,9 @@ func strict(v any) any {
 	for key, value := range in {
 		switch {
 		case key == "description", key == "default", key == "format", strings.HasPrefix(key, "x-kubernetes-"):
-			// They only inform, or are not JSON Schema.
+			// These do not validate, or are not JSON Schema.
 		case key == "properties":
-			// What a property is called is no keyword.
+			// The name of a property is not a keyword.
 			properties := map[string]any{}
 			for name, property := range value.(map[string]any) {
 				properties[name] = strict(property)
@@ -115,11 +115,11 @@ func strict(v any) any {
 	return out
 }
 
-// module returns the folder of a module, which is downloaded if need be.
+// module returns the folder of a module, and downloads the module if necessary.
 func module(t *testing.T, version string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", version)
-	// In no module, so that ours has no say.
+	// Outside of our module, whose requirements must not matter.
 	cmd.Dir = t.TempDir()
 	out, err := cmd.Output()
 	var m struct{ Dir, Error string }
@@ -129,7 +129,7 @@ func module(t *testing.T, version string) string {
 	return m.Dir
 }
 
-// conform runs kubeconform on objects, and returns what it found.
+// conform runs kubeconform on objects and returns its output.
 func conform(t *testing.T, pattern, text string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), partstest.Binary(t, "KUBECONFORM_BIN"), "-strict", "-summary", "-schema-location", pattern)
@@ -154,7 +154,7 @@ func TestKubernetesKnowsEveryFieldOfTheChartAndTheManifests(t *testing.T) {
 			if out, err := conform(t, pattern, text); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
-			// The schemas must be able to refuse something.
+			// The schemas must refuse an unknown field.
 			misspelt := strings.Replace(text, "automountServiceAccountToken", "automountServiceAccountTokn", 1)
 			if out, err := conform(t, pattern, misspelt); err == nil || !strings.Contains(out, "automountServiceAccountTokn") {
 				t.Errorf("a field that does not exist: err = %v\n%s", err, out)

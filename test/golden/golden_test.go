@@ -1,6 +1,6 @@
-// Package golden holds whole cases: a configuration, the records in the store
-// and a request, and the answer byte for byte. Each is run directly and over
-// gRPC, with raw headers and with joined ones.
+// Package golden tests whole cases: a configuration, records and a request, with the
+// exact answer. Each case runs directly and over gRPC, with raw and with joined
+// headers.
 package golden
 
 import (
@@ -32,7 +32,7 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-var update = flag.Bool("update", false, "write the answers that come out into testdata")
+var update = flag.Bool("update", false, "write the answers into testdata")
 
 // The parts of a case.
 const (
@@ -83,7 +83,7 @@ func TestGoldenCasesDirectlyAndOverGRPC(t *testing.T) {
 
 type check func(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse, error)
 
-// answer asks and returns the answer in its JSON form.
+// answer returns the answer to a request as JSON.
 func answer(t *testing.T, ask check, r request, raw bool) string {
 	t.Helper()
 	q := envoy.Question{Method: r.Method, URL: r.URL, Policy: r.Policy, RawHeaders: raw}
@@ -108,7 +108,7 @@ func answer(t *testing.T, ask check, r request, raw bool) string {
 	if form, err = protojson.Marshal(out); err != nil {
 		t.Fatal(err)
 	}
-	// protojson varies its white space on purpose.
+	// The white space of protojson is not stable.
 	var text bytes.Buffer
 	if err := json.Indent(&text, form, "", "  "); err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func serviceOf(t *testing.T, configuration, records []byte) *envoy.Service {
 	return envoy.NewService(authz.New(snapshot, digester, c.Grammar), envoy.Options{})
 }
 
-// overGRPC serves as the product does and returns a client's Check.
+// overGRPC starts a gRPC server and returns the Check method of a client.
 func overGRPC(t *testing.T, service *envoy.Service) check {
 	t.Helper()
 	srv := envoy.NewServer(service, 1<<20, prometheus.NewRegistry(), server.GRPCOptions()...)

@@ -25,8 +25,8 @@ import (
 	"github.com/vault-authz/vault-authz/envoy"
 )
 
-// scribbling is a pool of buffers that writes over what it gets back: whoever
-// still reads it reads garbage.
+// scribbling is a pool that overwrites the buffers which it gets back: code that still reads
+// one reads garbage.
 type scribbling struct{ pool sync.Pool }
 
 func (s *scribbling) Get(length int) *[]byte {
@@ -49,9 +49,9 @@ const (
 	rounds    = 200
 )
 
-// The request is not copied out of the buffer that it came in, so whatever is
-// kept beyond the call (the key of a cache, of a load under way) must be.
-func TestNothingOutlivesTheCallThatItCameWith(t *testing.T) {
+// A request is not copied out of the receive buffer. What outlives the call, such as the key
+// of a cache entry or of a load in flight, must be copied.
+func TestNoPartOfARequestOutlivesItsCall(t *testing.T) {
 	t.Parallel()
 	digester := authz.NewDigester()
 	credentials, err := cache.New(smallCache(), func(_ context.Context, token string) (authz.Credential, error) {
@@ -92,12 +92,12 @@ func TestNothingOutlivesTheCallThatItCameWith(t *testing.T) {
 	all.Wait()
 	for _, key := range credentials.Keys() {
 		if !strings.HasPrefix(key, "token-") {
-			t.Errorf("the cache holds %q, which is no access token", key)
+			t.Errorf("the cache has the key %q, which is not an access token", key)
 		}
 	}
 }
 
-// ask sends a request that is large enough for its buffer to be used again.
+// ask sends a request that is large enough for a pooled buffer.
 func ask(ctx context.Context, client authv3.AuthorizationClient, n int, good bool) (allowed bool, consumer string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -128,8 +128,8 @@ func ask(ctx context.Context, client authv3.AuthorizationClient, n int, good boo
 	return out.GetOkResponse() != nil && out.GetStatus().GetCode() == 0, consumer, nil
 }
 
-// smallCache holds fewer than there are, so that there is always something to
-// load, to throw out and to refresh.
+// smallCache has room for fewer entries than there are credentials, so that entries are
+// loaded, evicted and refreshed all the time.
 func smallCache() cache.Config {
 	c := cache.DefaultConfig()
 	c.Capacity, c.AbsentCapacity, c.TTL, c.MinTTL, c.AbsentTTL = consumers/2, 2, time.Millisecond, time.Millisecond, time.Millisecond

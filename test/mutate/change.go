@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// A change is one place of the code that can be made wrong in one way.
+// A change is a mutation of one place in the code.
 type change struct {
 	at       token.Position
 	from, to string
-	// line is the source line, without the blanks around it.
+	// line is the source line without surrounding blanks.
 	line string
-	// nth counts changes of a file that are alike, from 1.
+	// nth numbers equal changes of a file, from 1.
 	nth int
 }
 
@@ -26,25 +26,25 @@ func (c change) String() string {
 	return fmt.Sprintf("%s: %s becomes %s\n\t%s", c.at, c.from, c.to, c.key())
 }
 
-// key names a change whatever is added above it in the file.
+// key identifies a change. It does not depend on the line number.
 func (c change) key() string {
 	return strings.Join([]string{filepath.ToSlash(c.at.Filename), c.line, c.from, c.to, strconv.Itoa(c.nth)}, separator)
 }
 
-// separator is that of the fields of a key.
+// separator separates the fields of a key.
 const separator = " | "
 
 // An edit of a source text, at an offset.
 type edit struct {
 	at, remove int
 	insert     string
-	// order is that of edits at one offset. What ends there comes first, the
-	// innermost first; then what begins there, the outermost first.
+	// order is the order of edits at the same offset: first the ends of nodes, the
+	// innermost first, then the beginnings, the outermost first.
 	order int
 }
 
-// A changer finds the changes of a file, and edits its source so that each can be
-// made when the program runs.
+// A changer finds the changes of a file and edits its source so that each of them can be
+// activated at run time.
 type changer struct {
 	*code
 	source  []byte
@@ -53,8 +53,7 @@ type changer struct {
 	parents []ast.Node
 }
 
-// changed returns the source of a file with every change in it, each of which next
-// gives a number.
+// changed returns the source of a file with all changes. next returns the number of a change.
 func (c *code) changed(file *ast.File, source []byte, next func(change) int) []byte {
 	w := &changer{code: c, source: source, next: next}
 	ast.PreorderStack(file, nil, func(n ast.Node, parents []ast.Node) bool {
@@ -98,7 +97,7 @@ func (w *changer) visit(n ast.Node) bool {
 	return true
 }
 
-// add makes a change known and returns its number.
+// add registers a change and returns its number.
 func (w *changer) add(at token.Pos, from, to string) int {
 	position := w.files.Position(at)
 	line := string(w.source[w.offset(at)-position.Column+1:])
@@ -112,14 +111,14 @@ func (w *changer) replace(at token.Pos, old, text string) {
 	w.edits = append(w.edits, edit{at: w.offset(at), remove: len(old), insert: text, order: len(w.edits)})
 }
 
-// enclose puts text before and after a node, inside of what was put there before.
+// enclose puts text before and after a node, inside of earlier texts.
 func (w *changer) enclose(n ast.Node, before, after string) {
 	w.edits = append(w.edits,
 		edit{at: w.offset(n.Pos()), insert: before, order: len(w.edits)},
 		edit{at: w.offset(n.End()), insert: after, order: -len(w.edits) - 1})
 }
 
-// call makes an expression with an operator a call with a number and its operands.
+// call turns an expression with an operator into a call with a number and the operands.
 func (w *changer) call(id int, function string, n *ast.BinaryExpr) {
 	w.enclose(n, fmt.Sprintf("%s(%d, ", function, id), ")")
 	w.replace(n.OpPos, n.Op.String(), ",")
@@ -144,8 +143,7 @@ func (w *changer) binary(n *ast.BinaryExpr) {
 	}
 }
 
-// kindOf says what an expression is of: numbers, strings, truth values, or 0 for
-// anything else.
+// kindOf returns the kind of an expression: number, string, boolean, or 0 for other kinds.
 func (w *changer) kindOf(e ast.Expr) types.BasicInfo {
 	of := w.info.Types[e].Type
 	if _, generic := of.(*types.TypeParam); generic || of == nil {
@@ -217,7 +215,7 @@ func (w *changer) addressable(e ast.Expr) bool {
 	return is.Addressable() && !generic
 }
 
-// branch makes a break a continue and the other way round, where both are allowed.
+// branch exchanges break and continue where both are allowed.
 func (w *changer) branch(n *ast.BranchStmt) {
 	if n.Label != nil || n.Tok != token.BREAK && n.Tok != token.CONTINUE {
 		return
@@ -226,7 +224,7 @@ func (w *changer) branch(n *ast.BranchStmt) {
 		switch p := p.(type) {
 		case *ast.ForStmt:
 			if p.Cond == nil && n.Tok == token.CONTINUE {
-				return // nothing need follow a loop that only a break would end
+				return // no statement need follow a loop that only a break ends
 			}
 		case *ast.RangeStmt:
 		case *ast.FuncLit, *ast.FuncDecl:
@@ -243,7 +241,7 @@ func (w *changer) branch(n *ast.BranchStmt) {
 	w.replace(n.TokPos, n.Tok.String(), fmt.Sprintf("{ if mutantOn(%d) { %s }; %s }", w.add(n.TokPos, n.Tok.String(), to.String()), to, n.Tok))
 }
 
-// An operator with what it becomes, and the function that does either.
+// An operator, its replacement, and the function for both.
 type operator struct{ function, to, boundary string }
 
 func operators() map[token.Token]operator {

@@ -1,14 +1,13 @@
-// Command mutate says whether the tests of a package notice when its code is
-// wrong. It changes the code in one place at a time (== becomes !=, && becomes ||,
-// true becomes false, a break becomes a continue, and so on), runs the tests of the
-// package, and lists the changes that no test fails with.
+// Command mutate checks whether the tests of a package notice wrong code (mutation
+// testing). It changes one place at a time (== becomes !=, && becomes ||, true
+// becomes false, break becomes continue, and so on), runs the tests of the package,
+// and lists the changes with which no test fails.
 //
 //	go run ./test/mutate authz envoy/denial.go
 //
-// All changes are compiled into one test binary, which is told by a variable of its
-// environment which of them to make: a build for each would take ten times as long.
-// Constants, which a variable cannot change, stay as they are.
+// One test binary contains all changes, and an environment variable activates one of
+// them: a build for each change would take ten times as long. Constants are not
+// changed.
 //
-// A change that makes no difference that a test could see is named in
-// equivalent.txt, with the reason.
+// equivalent.txt lists the changes that no test can notice, with the reasons.
 package main

@@ -12,12 +12,11 @@ var runtimeSource string
 //go:embed equivalent.txt
 var equivalentList string
 
-// equivalents are the keys of changes that make no difference that a test could
-// see.
+// equivalents are the keys of changes that no test can notice.
 type equivalents map[string]bool
 
-// readEquivalents reads blocks of a reason, in lines that begin with #, and the
-// changes that it holds for, each as the program prints it.
+// readEquivalents reads blocks of a reason, in lines that begin with #, and its changes, as
+// the program prints them.
 func readEquivalents(list string) (equivalents, error) {
 	e, reason := equivalents{}, false
 	for i, line := range strings.Split(list, "\n") {

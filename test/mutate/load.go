@@ -25,7 +25,7 @@ type code struct {
 	info      *types.Info
 }
 
-// load reads and checks the package in a folder, without its tests.
+// load parses and type-checks the package in a folder, without its tests.
 func load(ctx context.Context, dir string) (*code, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-export", "-deps", "-json=Dir,ImportPath,Export,GoFiles,DepOnly", "./"+dir)
 	cmd.Stderr = os.Stderr

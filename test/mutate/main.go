@@ -25,8 +25,8 @@ func main() {
 	}
 }
 
-// mutate makes every change of a package, or of one of its files, and writes down
-// those that no test fails with and that are not in the list of equivalent ones.
+// mutate tries every change of a package, or of one of its files, and prints those with
+// which no test fails and that are not equivalent.
 func mutate(ctx context.Context, out io.Writer, target, list string) error {
 	dir, only := target, ""
 	if strings.HasSuffix(target, ".go") {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// every is code with every kind of change.
+// every is a program with every kind of change.
 const every = `package p
 
 type flag bool
@@ -59,7 +59,7 @@ func module(t *testing.T, code, test string) {
 	}
 }
 
-// told is what is written about p/p.go, without the summary's time.
+// told returns the output for p/p.go, without the time in the summary.
 func told(t *testing.T, list string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -70,7 +70,7 @@ func told(t *testing.T, list string) string {
 	return text
 }
 
-func TestChangesThatNoTestNoticesAreToldApart(t *testing.T) {
+func TestOnlyChangesThatNoTestNoticesAreListed(t *testing.T) {
 	code := "package p\n\nfunc AtLeast(x, least int) bool {\n\treturn x >= least && true\n}\n"
 	module(t, code, "func TestAtLeast(t *testing.T) {\n\tif AtLeast(1, 2) || !AtLeast(3, 2) {\n\t\tt.Fail()\n\t}\n}\n")
 	const key = "p/p.go | return x >= least && true | >= | > | 1\n"
@@ -84,7 +84,7 @@ func TestChangesThatNoTestNoticesAreToldApart(t *testing.T) {
 	}
 }
 
-func TestChangesThatAreAlikeAreNumbered(t *testing.T) {
+func TestEqualChangesAreNumbered(t *testing.T) {
 	module(t, "package p\n\nfunc Twice() {\n\tprint(true)\n\tprint(true)\n}\n", "func TestNothing(*testing.T) {}\n")
 	got := told(t, "# No matter.\np/p.go | print(true) | true | false | 1\n")
 	if want := "p/p.go:5:8: true becomes false\n\tp/p.go | print(true) | true | false | 2\np/p.go: 0 of 1 "; !strings.HasPrefix(got, want) {
@@ -100,7 +100,7 @@ func TestALoopThatDoesNotEndIsNoticed(t *testing.T) {
 	}
 }
 
-// A test that looks at nothing notices nothing, so that every change is told.
+// With a test that checks nothing, every change is printed.
 func TestEveryKindOfChangeIsMade(t *testing.T) {
 	module(t, every, "func TestNothing(*testing.T) {}\n")
 	got := told(t, "")
@@ -111,7 +111,7 @@ func TestEveryKindOfChangeIsMade(t *testing.T) {
 		"<< becomes >>", ">> becomes <<", "+= becomes -=", "+= becomes =", "-= becomes +=", "++ becomes --", "-- becomes ++", "break becomes continue",
 	} {
 		if !strings.Contains(got, ": "+want+"\n") {
-			t.Errorf("%s is not made", want)
+			t.Errorf("the change %s is missing", want)
 		}
 	}
 	if t.Failed() {
@@ -126,9 +126,9 @@ func TestAChangeThatOnlyASlowTestNoticesIsNoticed(t *testing.T) {
 	}
 }
 
-func TestTestsThatFailWithoutAnyChangeAreTold(t *testing.T) {
+func TestTestsThatFailWithoutAChangeAreReported(t *testing.T) {
 	module(t, "package p\n\nfunc Yes() bool { return true }\n", "import \"os\"\n\nfunc TestTwice(t *testing.T) {\n\tif os.Mkdir(\"once\", 0o700) != nil && os.Mkdir(\"twice\", 0o700) != nil {\n\t\tt.Fail()\n\t}\n}\n")
-	if got, want := told(t, ""), "p/p.go: the tests failed 1 of 1 times without any change"; !strings.HasPrefix(got, want) {
+	if got, want := told(t, ""), "p/p.go: the tests failed 1 of 1 times without a change"; !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -141,15 +141,15 @@ func TestATestIsSlowIfASubtestIs(t *testing.T) {
 	}
 }
 
-func TestNothingIsLeftOfTestsThatFail(t *testing.T) {
+func TestFilesOfFailedTestsAreRemoved(t *testing.T) {
 	module(t, "package p\n\nfunc Yes() bool { return true }\n", "import \"os\"\n\nfunc TestYes(t *testing.T) {\n\tif !Yes() {\n\t\t_ = os.MkdirAll(\"testdata/new\", 0o700)\n\t\t_ = os.WriteFile(\"testdata/new/input\", nil, 0o600)\n\t\tt.Fail()\n\t}\n}\n")
 	told(t, "")
 	if _, err := os.Stat("p/testdata"); !os.IsNotExist(err) {
-		t.Errorf("testdata: %v, want it gone", err)
+		t.Errorf("testdata: %v, want it removed", err)
 	}
 }
 
-func TestAChangeIsNamedWithItsReason(t *testing.T) {
+func TestAnEquivalentChangeNeedsAReason(t *testing.T) {
 	if _, err := readEquivalents("# A reason.\nx\n\ny\n"); err == nil || !strings.Contains(err.Error(), "equivalent.txt:4") {
 		t.Errorf("got %v", err)
 	}

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// A trial is a test binary with changes to make. The first has the number 1.
+// A trial is a test binary with its changes. The first change has the number 1.
 type trial struct {
 	binary, dir string
 	changes     []change
@@ -54,7 +54,7 @@ func (c *code) build(ctx context.Context, work, only string) (*trial, error) {
 		}
 	}
 	if len(t.changes) == 0 {
-		return nil, errors.New("there is nothing to change")
+		return nil, errors.New("the code has no place to change")
 	}
 	runtime := strings.Replace(runtimeSource, "PACKAGE", c.syntax[0].Name.Name, 1)
 	if err := put("mutant_runtime.go", []byte(runtime)); err != nil {
@@ -76,7 +76,7 @@ func (c *code) build(ctx context.Context, work, only string) (*trial, error) {
 	return t, nil
 }
 
-// An outcome is what became of a change.
+// An outcome is the result of a change.
 type outcome int
 
 const (
@@ -85,7 +85,7 @@ const (
 	timedOut
 )
 
-// try runs the tests with a change made, 0 for none.
+// try runs the tests with a change, 0 for none.
 func (t *trial) try(ctx context.Context, number int, limit time.Duration, flags ...string) (outcome, []byte) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -104,24 +104,24 @@ func (t *trial) try(ctx context.Context, number int, limit time.Duration, flags 
 	}
 }
 
-// changesPerCheck is after how many changes the tests run without any, to see whether
-// they fail for another reason, such as a busy machine.
+// changesPerCheck is the number of changes after which the tests run without a change, to
+// detect other reasons for failures, such as a busy machine.
 const changesPerCheck = 25
 
-// run makes one change after the other and prints those that no test fails with.
+// run tries one change after the other and prints those with which no test fails.
 func (t *trial) run(ctx context.Context, out io.Writer, target string, named equivalents) error {
 	began := time.Now()
 	tidy := t.keepTidy()
 	defer tidy()
 	result, output := t.try(ctx, 0, 5*time.Minute, "-test.v")
 	if result != survived {
-		return fmt.Errorf("the tests fail without any change:\n%s", output)
+		return fmt.Errorf("the tests fail without a change:\n%s", output)
 	}
 	took := time.Since(began)
 	limit, slow := limitFor(took), slowTests(string(output), took/20)
 	again := time.Now()
 	if result, output := t.try(ctx, 0, limit, "-test.skip", slow); result != survived {
-		return fmt.Errorf("the tests fail without any change:\n%s", output)
+		return fmt.Errorf("the tests fail without a change:\n%s", output)
 	}
 	quick := limitFor(time.Since(again))
 	var counted [3]int
@@ -151,7 +151,7 @@ func (t *trial) run(ctx context.Context, out io.Writer, target string, named equ
 	}
 	noticed := counted[killed] + counted[timedOut]
 	if failed > 0 {
-		fmt.Fprintf(out, "%s: the tests failed %d of %d times without any change, so that some changes may only seem to be noticed\n", target, failed, checks)
+		fmt.Fprintf(out, "%s: the tests failed %d of %d times without a change: some changes may only seem to be noticed\n", target, failed, checks)
 	}
 	fmt.Fprintf(out, "%s: %d of %d changes are noticed (%.1f %%), %d of them by a timeout; %d more make no difference; %s\n",
 		target, noticed, noticed+counted[survived], 100*float64(noticed)/float64(max(1, noticed+counted[survived])),
@@ -159,11 +159,11 @@ func (t *trial) run(ctx context.Context, out io.Writer, target string, named equ
 	return nil
 }
 
-// limitFor is how long tests may take that took so long without a change.
+// limitFor returns the time limit of tests with a change, from their time without one.
 func limitFor(took time.Duration) time.Duration { return 3*time.Second + 5*took }
 
-// slowTests returns a pattern of the tests that took longer than that, or a subtest of
-// which did. Few changes need them to be noticed.
+// slowTests returns a pattern for the tests that took longer than a limit, or with such a
+// subtest. Few changes are noticed only by them.
 func slowTests(output string, limit time.Duration) string {
 	names := []string{"nothing"}
 	for _, m := range regexp.MustCompile(`(?m)^ *--- PASS: ([^/\s]+)\S* \((\S+)\)$`).FindAllStringSubmatch(output, -1) {
@@ -174,8 +174,8 @@ func slowTests(output string, limit time.Duration) string {
 	return "^(" + strings.Join(names, "|") + ")$"
 }
 
-// keepTidy returns a function that removes what tests that failed have left in the
-// package's testdata, such as the inputs that they failed with.
+// keepTidy returns a function that removes the files of failed tests from testdata, such as
+// the inputs with which fuzz tests failed.
 func (t *trial) keepTidy() func() {
 	folder := filepath.Join(t.dir, "testdata")
 	known := map[string]bool{}
@@ -191,7 +191,7 @@ func (t *trial) keepTidy() func() {
 	}
 }
 
-// paths lists a folder with all that is in it, each folder before its content.
+// paths lists a folder and its content recursively, each folder before its content.
 func paths(folder string) (all []string) {
 	_ = filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil {

@@ -1,4 +1,4 @@
-// Package openapi holds a running service to the document that it serves at
-// /openapi.yaml. It is a module of its own, so that the validator and what that needs
-// are no dependencies of the product.
+// Package openapi compares a running service with the document that it serves at
+// /openapi.yaml. It is a module of its own, so that the validator does not become a
+// dependency of the product.
 package openapi

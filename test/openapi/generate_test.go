@@ -12,10 +12,10 @@ import (
 // A schema is a node of the document.
 type schema = map[string]any
 
-// A generator makes values that the document allows.
+// A generator generates values that the document allows.
 type generator struct{ doc schema }
 
-// at follows references.
+// at resolves references.
 func (g generator) at(node any) schema {
 	s, _ := node.(schema)
 	for {
@@ -36,7 +36,7 @@ func (g generator) at(node any) schema {
 	}
 }
 
-// flat brings what a schema composes into one, with one of its alternatives.
+// flat merges the parts of a schema (allOf) and one of its alternatives.
 func (g generator) flat(t *rapid.T, node any) schema {
 	s := maps.Clone(g.at(node))
 	var more []any
@@ -69,7 +69,7 @@ func (g generator) flat(t *rapid.T, node any) schema {
 	return s
 }
 
-// The words that texts are made of: names that there are, and what is odd.
+// The words in generated texts: names of existing entities, and unusual text.
 var words = []string{
 	"alice", "demo", "memory", "gold", "partners", "default", "edge", "vault-auth", "acl", "x", "a b", "a+b", "ü", "100%", "\"",
 	"*.example.com", "example.com", "/v1", "127.0.0.1", "access_token", "consumers", "plugins", "validate", "garbage",

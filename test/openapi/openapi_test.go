@@ -46,7 +46,7 @@ func TestTheDocumentIsValid(t *testing.T) {
 	}
 }
 
-// An operation is one method of one path.
+// An operation is a method of a path.
 type operation struct {
 	method, path string
 	schema       schema
@@ -71,9 +71,9 @@ func operations(g generator) []operation {
 	return all
 }
 
-// Whatever the document allows to be sent is answered as the document says, and is never
-// refused for its form.
-func TestTheServiceIsWhatTheDocumentSays(t *testing.T) {
+// A request that the document allows is answered as the document says, and never refused
+// for its form.
+func TestTheServiceBehavesAsTheDocumentSays(t *testing.T) {
 	raw := document(t)
 	g := generator{}
 	if err := yaml.Unmarshal(raw, &g.doc); err != nil {
@@ -92,8 +92,8 @@ func TestTheServiceIsWhatTheDocumentSays(t *testing.T) {
 	}
 }
 
-// furnish makes what the words of the generator name, as calls before may have deleted
-// it.
+// furnish creates the entities that the words of the generator name, because earlier calls
+// may have deleted them.
 func furnish(t *testing.T) {
 	t.Helper()
 	for path, body := range map[string]string{
@@ -131,7 +131,7 @@ func (op operation) try(t *rapid.T, g generator, v validator.Validator) {
 		name, _ := p["name"].(string)
 		switch {
 		case p["in"] == "path":
-			// The validator takes no path with a slash in a segment.
+			// The validator does not accept a slash in a segment.
 			value := strings.ReplaceAll(rapid.SampledFrom(slices.Concat(words, ids)).Draw(t, name), "/", "")
 			path = strings.ReplaceAll(path, "{"+name+"}", strings.ReplaceAll(url.PathEscape(value), "+", "%2B"))
 		case rapid.IntRange(0, 3).Draw(t, "has "+name) == 0:
@@ -178,23 +178,23 @@ func (op operation) try(t *rapid.T, g generator, v validator.Validator) {
 	}
 	if resp.StatusCode == http.StatusBadRequest && op.isTyped(contentType) {
 		if problem := badForm(answer); problem != "" {
-			t.Fatalf("the document allows what is refused for its form: %s: %s", problem, said)
+			t.Fatalf("the service refuses a form that the document allows: %s: %s", problem, said)
 		}
 	}
 }
 
-// isTyped says whether the document has the whole form of the body. It does not where the
-// path names a plugin, which decides, or any entity, nor for forms, whose names are in
+// isTyped says whether the document defines the whole form of the body. It does not where
+// the path names a plugin or any entity, and for HTML forms, whose fields are described in
 // the text.
 func (op operation) isTyped(contentType string) bool {
 	untyped := []any{"putPlugin", "patchPlugin", "validate"}
 	return !slices.Contains(untyped, op.schema["operationId"]) && contentType != "application/x-www-form-urlencoded"
 }
 
-// form is what the service says of a field that has another type than the schema.
+// form matches the message about a field whose type differs from the schema.
 var form = regexp.MustCompile(`^(unknown field|expected an? (string|integer|boolean|array|record)|expected one of|length must be|value should be between)`)
 
-// badForm returns what a schema violation says of the form of a field.
+// badForm returns the message of a schema violation about the form of a field.
 func badForm(answer []byte) string {
 	var p struct {
 		Message string
@@ -261,8 +261,8 @@ func encoded(value any) url.Values {
 	return out
 }
 
-// inParts makes parts as the specification has it: a record or a list is JSON, all else
-// is text. null cannot be said.
+// inParts encodes a multipart form as the specification does: objects and lists as JSON,
+// other values as text. It omits null.
 func inParts(t *rapid.T, value any) (contentType string, body []byte) {
 	var out bytes.Buffer
 	w := multipart.NewWriter(&out)

@@ -15,16 +15,16 @@ import (
 	"time"
 )
 
-// service is the base URL of what the tests call: everything in memory, on loopback.
+// service is the base URL of `vault-authz dev`.
 var service string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// For each operation of the document, of which there are more than two hundred.
+	// For each of more than two hundred operations.
 	if !isSet("rapid.checks") {
 		_ = flag.Set("rapid.checks", "20")
 	}
-	// The same calls at each run; another seed (-rapid.seed) makes others.
+	// The same calls in each run. Another seed (-rapid.seed) gives other calls.
 	if !isSet("rapid.seed") {
 		_ = flag.Set("rapid.seed", "1")
 	}
@@ -42,7 +42,7 @@ func isSet(name string) (set bool) {
 	return set
 }
 
-// withService builds vault-authz, runs it in memory, and runs the tests.
+// withService builds vault-authz, starts `vault-authz dev`, and runs the tests.
 func withService(run func() int) (int, error) {
 	dir, err := os.MkdirTemp("", "vault-authz-openapi-")
 	if err != nil {
@@ -82,7 +82,7 @@ func awaitAdmin(addresses string, ended <-chan error) (string, error) {
 		case err := <-ended:
 			return "", fmt.Errorf("vault-authz dev ended: %w", err)
 		case <-limit:
-			return "", errors.New("vault-authz dev did not say where it listens")
+			return "", errors.New("vault-authz dev did not write its addresses")
 		case <-tick.C:
 		}
 		var at struct{ Admin string }
@@ -93,7 +93,7 @@ func awaitAdmin(addresses string, ended <-chan error) (string, error) {
 	}
 }
 
-// document fetches what the service says of itself.
+// document fetches the OpenAPI document.
 func document(t *testing.T) []byte {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, service+"/openapi.yaml", http.NoBody)
