@@ -1,5 +1,5 @@
-// Package clientcert says which client certificates may call, by the names in them.
-// The common name is never one of them.
+// Package clientcert decides which client certificates are admitted, by the names in them.
+// It ignores the common name.
 package clientcert
 
 import (
@@ -14,9 +14,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 )
 
-// A Name stands for the certificates that have it as a subject alternative name: a
-// DNS name, a URI, all SPIFFE ids of a trust domain, or any certificate. The zero
-// Name stands for none.
+// A Name matches certificates by a subject alternative name: a DNS name, a URI, all SPIFFE
+// ids of a trust domain, or any certificate. The zero Name matches no certificate.
 type Name struct {
 	text   string
 	kind   kind
@@ -46,12 +45,12 @@ func Parse(text string) (Name, error) {
 	case strings.EqualFold(scheme, "spiffe"):
 		return parseSPIFFE(text)
 	case isURI && strings.Trim(rest, "0123456789") == "":
-		// It would be read as a URI, which no certificate has.
-		return Name{}, fmt.Errorf("%q has a port, and the names in a certificate have none; leave it out", text)
+		// Otherwise it would parse as a URI that no certificate has.
+		return Name{}, fmt.Errorf("%q has a port, which names in a certificate do not have; omit the port", text)
 	case isURI:
 		u, err := url.Parse(text)
 		if err != nil || !u.IsAbs() || u.String() != text || strings.Contains(text, "*") {
-			return Name{}, fmt.Errorf("%q is not a URI that a certificate can have; give it as it stands there, without a wildcard", text)
+			return Name{}, fmt.Errorf("%q is not a URI that a certificate can have; copy it from the certificate, without a wildcard", text)
 		}
 		return Name{text: text, kind: uri}, nil
 	}
@@ -70,12 +69,12 @@ func parseSPIFFE(text string) (Name, error) {
 	case !all:
 		return Name{text: text, kind: spiffeID}, nil
 	case id.Path() != "":
-		return Name{}, fmt.Errorf("%q: only a whole trust domain can be given by *, like spiffe://%s/*", text, id.TrustDomain().Name())
+		return Name{}, fmt.Errorf("%q: * can only stand for a whole trust domain, like spiffe://%s/*", text, id.TrustDomain().Name())
 	}
 	return Name{text: text, kind: trustDomain, domain: id.TrustDomain()}, nil
 }
 
-// isDNSName wants what can stand in a certificate as the name of one host.
+// isDNSName says whether a certificate can contain a text as the name of a single host.
 func isDNSName(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil || len(s) > 253 {
 		return false
@@ -94,17 +93,17 @@ func isDNSName(s string) bool {
 	return true
 }
 
-// String is the name as it was given.
+// String returns the name as it was parsed.
 func (n Name) String() string { return n.text }
 
-// Any says whether every certificate is meant.
+// Any says whether the name matches every certificate.
 func (n Name) Any() bool { return n.kind == anyCertificate }
 
-// Precision is greater for a name that stands for fewer certificates.
+// Precision is larger for a name that matches fewer certificates.
 func (n Name) Precision() int { return min(int(n.kind), int(spiffeID)) }
 
-// Match says whether a certificate is meant, and by which name of its own. The
-// certificate must have been verified.
+// Match says whether the name matches a certificate, and returns the matching name in the
+// certificate, which must have been verified.
 func (n Name) Match(c *x509.Certificate) (as string, ok bool) {
 	switch n.kind {
 	case anyCertificate:
@@ -122,7 +121,7 @@ func (n Name) Match(c *x509.Certificate) (as string, ok bool) {
 		}
 	case dns:
 		for _, name := range c.DNSNames {
-			// Both are ASCII, so nothing else folds into it.
+			// Both are ASCII, so only letters of the other case are equal.
 			if strings.EqualFold(name, n.text) {
 				return name, true
 			}
@@ -132,7 +131,7 @@ func (n Name) Match(c *x509.Certificate) (as string, ok bool) {
 	return "", false
 }
 
-// idOf is the SPIFFE id of a certificate, which must be its only URI (X.509-SVID,
+// idOf returns the SPIFFE id of a certificate, which must be its only URI (X.509-SVID,
 // section 2).
 func idOf(c *x509.Certificate) (spiffeid.ID, bool) {
 	if len(c.URIs) != 1 {
@@ -142,8 +141,8 @@ func idOf(c *x509.Certificate) (spiffeid.ID, bool) {
 	return id, err == nil
 }
 
-// Identity is what to call a certificate in a log: its first URI, else its first
-// DNS name, else the beginning of its fingerprint.
+// Identity returns a name of a certificate for logs: the first URI, otherwise the first DNS
+// name, otherwise the beginning of the fingerprint.
 func Identity(c *x509.Certificate) string {
 	switch {
 	case len(c.URIs) > 0:
@@ -154,10 +153,10 @@ func Identity(c *x509.Certificate) string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256(c.Raw))[:len("sha256:")+16]
 }
 
-// Names are those of which a certificate has to have one.
+// Names admit a certificate if one of them matches.
 type Names []Name
 
-// ParseNames reads names in the form that [Parse] takes, and reports every mistake.
+// ParseNames parses names as [Parse] does, and reports every mistake.
 func ParseNames(texts []string) (Names, error) {
 	var names Names
 	var errs []error
@@ -171,7 +170,7 @@ func ParseNames(texts []string) (Names, error) {
 	return names, errors.Join(errs...)
 }
 
-// Admit says why a verified certificate is not one of those that are meant.
+// Admit returns an error if no name matches a verified certificate.
 func (l Names) Admit(c *x509.Certificate) error {
 	for _, n := range l {
 		if _, ok := n.Match(c); ok {

@@ -45,7 +45,7 @@ func TestANameMatchesTheAlternativeNamesOfACertificate(t *testing.T) {
 		{id, nil, []string{"spiffe://example.org/ops"}, ""},
 		{id, nil, []string{"spiffe://example.com/ops/olga"}, ""},
 		{id, []string{id}, nil, ""},
-		{id, nil, []string{id, "spiffe://example.org/other"}, ""}, // no SVID
+		{id, nil, []string{id, "spiffe://example.org/other"}, ""}, // not an SVID
 		{id, nil, []string{"spiffe://example.org/ops/../ops/olga"}, ""},
 		{id, nil, []string{id + "?x=y"}, ""},
 
@@ -102,14 +102,14 @@ func TestOneOfTheNamesIsEnough(t *testing.T) {
 		}
 	}
 	if err := (Names{}).Admit(certificate(t, []string{"ops.example.com"})); err == nil {
-		t.Error("no names let a certificate in")
+		t.Error("an empty list of names admits a certificate")
 	}
 	if _, err := ParseNames([]string{"ops.example.com", "*.example.com", ""}); err == nil || !strings.Contains(err.Error(), "client_names[1]: ") || !strings.Contains(err.Error(), "client_names[2]: ") {
 		t.Errorf("got %v, want both mistakes", err)
 	}
 }
 
-func TestWhatIsNoNameIsRefused(t *testing.T) {
+func TestInvalidNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"", "*.example.com", "ops.*", "**", "10.0.0.1", "::1", "[::1]", "ops example", "-ops", "ops..example", "ops.", "öps.example", "CN=ops", "ops@example.com",
@@ -143,8 +143,8 @@ func TestPreciseNamesComeBeforeWideOnes(t *testing.T) {
 	}
 }
 
-// What is taken for a name is never a wildcard by accident: it matches the
-// certificate that has it, and none that has no name.
+// A valid name is never a wildcard by accident: it matches the certificate that has it, and
+// no certificate without names.
 func FuzzANameMatchesOnlyWhatItSays(f *testing.F) {
 	for _, text := range []string{"ops.example.com", "spiffe://example.org/ops", "spiffe://example.org/*", "*", "https://x/y", "a*b", "urn:x", "*.x"} {
 		f.Add(text)

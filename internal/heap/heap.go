@@ -1,10 +1,9 @@
-// Package heap decides how much garbage may gather before it is collected.
+// Package heap decides how large the heap may become before a garbage collection.
 //
-// Go collects when the heap has doubled. The service keeps a few megabytes alive,
-// and at thousands of checks a second it would collect dozens of times a second:
-// a fifth of the CPU that a check costs, and a pause of its neighbours each time.
-// So the heap may reach a floor first. Once what is alive has half of that, the
-// floor has no effect any more.
+// Go collects when the heap has doubled. The live heap of the service is a few megabytes,
+// so with thousands of checks a second it would collect dozens of times a second. That is
+// a fifth of the CPU of a check, and delays other checks each time. Therefore the heap may
+// reach a floor first. The floor has no effect once the live heap is half of it.
 package heap
 
 import (
@@ -21,23 +20,22 @@ import (
 )
 
 const (
-	// Floor is the size in bytes that the heap may reach, whatever is alive.
-	// Measured, the cost of a check falls up to about a third of this; the rest
-	// makes the collections under a flood of misses rare enough not to show in
-	// the 99th percentile.
+	// Floor is the size in bytes that the heap may always reach. In measurements the cost
+	// of a check falls up to about a third of this value. The rest makes collections
+	// during a flood of misses so rare that the 99th percentile does not show them.
 	Floor = 64 << 20
-	// share is the part of the memory limit that the floor may take at most.
+	// share is the maximum part of the memory limit for the floor.
 	share = 4
-	// usual is Go's own percentage, and least the heap that Go allows for with
-	// it, whatever is alive. Both grow with the percentage.
+	// usual is Go's default percentage (GOGC), and least the heap that Go allows with it
+	// however small the live heap is. Go scales least with the percentage.
 	usual, least = 100, 4 << 20
-	// interval is how often the percentage is made to fit what is alive, at the least.
+	// interval is the longest time between two adjustments of the percentage.
 	interval = time.Second
 )
 
-// Limit makes the collector respect the memory limit of the container, less a
-// tenth for what is not heap, as if GOMEMLIMIT had been set to it. A GOMEMLIMIT
-// that is set stands. Without a limit, or a way to know it, nothing changes.
+// Limit sets the memory limit of Go to the limit of the container, minus a tenth for memory
+// outside of the heap, like GOMEMLIMIT. It changes nothing if GOMEMLIMIT is set, or if the
+// container has no limit or its limit is unknown.
 func Limit() error {
 	_, err := memlimit.Set()
 	if err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {
@@ -46,15 +44,15 @@ func Limit() error {
 	return nil
 }
 
-// Tend lets the heap reach about [Floor], or a quarter of the memory limit of Go if
-// that is less, until ctx ends. A process has one heap: it must not run twice at once.
+// Tend lets the heap reach about [Floor], or a quarter of Go's memory limit if that is less,
+// until ctx ends. A process has one heap: Tend must not run twice at the same time.
 func Tend(ctx context.Context) {
 	collected := make(chan struct{}, 1)
 	signalCollections(ctx, collected)
 	tend(ctx, collected)
 }
 
-// tend looks each interval, and when it is told of a collection.
+// tend adjusts the percentage at each interval and after each collection.
 func tend(ctx context.Context, collected <-chan struct{}) {
 	before := debug.SetGCPercent(usual)
 	defer debug.SetGCPercent(before)
@@ -76,12 +74,12 @@ func tend(ctx context.Context, collected <-chan struct{}) {
 	}
 }
 
-// signalCollections sends to a channel after each collection until ctx ends. What is
-// alive may grow fast, as when much is read at a start: with a percentage for little of
-// it the heap would become many times as large as the floor before the next look.
+// signalCollections sends to a channel after each collection until ctx ends. The live heap
+// may grow fast, for example when much is read at a start: with the percentage for a small
+// live heap it would become many times as large as the floor before the next interval.
 func signalCollections(ctx context.Context, collected chan<- struct{}) {
-	// Nobody holds it, so that each collection finds it dead. It has a pointer, lest it
-	// share its memory with something that lives.
+	// It is unreachable, so each collection frees it. Its pointer keeps Go from placing it
+	// in a block with reachable objects.
 	sentinel := &struct{ self *int }{new(int)}
 	runtime.AddCleanup(sentinel, func(struct{}) {
 		if ctx.Err() != nil {
@@ -95,8 +93,8 @@ func signalCollections(ctx context.Context, collected chan<- struct{}) {
 	}, struct{}{})
 }
 
-// A use is what the last collection found in use, in bytes: the heap, and the
-// stacks and globals, for which garbage may gather too.
+// A use is what the last collection found in use, in bytes: the heap, and the stacks and
+// globals, which also count for the size of the next collection.
 type use struct{ live, roots uint64 }
 
 func look() use {
@@ -110,15 +108,14 @@ func look() use {
 	return use{live: found[0].Value.Uint64(), roots: found[1].Value.Uint64() + found[2].Value.Uint64()}
 }
 
-// bounded returns the floor under a memory limit.
+// bounded returns the floor with a memory limit.
 func bounded(floor uint64, limit int64) uint64 {
 	return min(floor, uint64(max(0, limit))/share)
 }
 
-// percent returns how much garbage may gather, as a percentage of what is in use,
-// so that it and the live heap make the floor. It is never more than makes the
-// floor the least heap: that bounds what the heap may become if what is alive grows
-// between two looks at it.
+// percent returns the percentage with which the heap may grow to the floor. It is at most
+// the percentage with which Go's least heap equals the floor: that limits the heap if the
+// live heap grows between two adjustments.
 func percent(u use, floor uint64) int {
 	if u.live >= floor/2 {
 		return usual
@@ -127,8 +124,8 @@ func percent(u use, floor uint64) int {
 	return int(max(usual, min(most, (floor-u.live)*usual/max(1, u.live+u.roots)))) //nolint:gosec // at most usual * floor / least
 }
 
-// differs says whether a percentage is worth stopping the process for, which
-// setting it does for some microseconds.
+// differs says whether a new percentage differs enough: setting it stops the process for
+// some microseconds.
 func differs(p, set int) bool {
 	return p != set && (p == usual || p > set+set/8 || p < set-set/8)
 }

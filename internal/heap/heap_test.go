@@ -65,7 +65,7 @@ func TestTheFloorLeavesRoomInASmallContainer(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatMattersIsSet(t *testing.T) {
+func TestOnlyARelevantChangeIsSet(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -90,16 +90,16 @@ func TestOnlyWhatMattersIsSet(t *testing.T) {
 	}
 }
 
-// goal is what the heap may reach before the next collection.
+// goal returns the size of the heap at which the next collection begins.
 func goal() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
 
-// TestTendFollowsWhatIsAlive changes the percentage of the whole process, so it
-// is not parallel.
-func TestTendFollowsWhatIsAlive(t *testing.T) {
+// TestTendFollowsTheLiveHeap changes the percentage of the whole process, so it is not
+// parallel.
+func TestTendFollowsTheLiveHeap(t *testing.T) {
 	before := debug.SetGCPercent(usual)
 	defer debug.SetGCPercent(before)
 	synctest.Test(t, func(t *testing.T) {
@@ -141,9 +141,9 @@ func TestTendFollowsWhatIsAlive(t *testing.T) {
 	})
 }
 
-// TestTendLooksWhenItIsToldOfACollection changes the percentage of the whole process, so
-// it is not parallel.
-func TestTendLooksWhenItIsToldOfACollection(t *testing.T) {
+// TestTendAdjustsAfterACollection changes the percentage of the whole process, so it is not
+// parallel.
+func TestTendAdjustsAfterACollection(t *testing.T) {
 	before := debug.SetGCPercent(usual)
 	defer debug.SetGCPercent(before)
 	synctest.Test(t, func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestTendLooksWhenItIsToldOfACollection(t *testing.T) {
 		runtime.GC()
 		collected <- struct{}{}
 		synctest.Wait()
-		// A collection with the percentage that is set makes the goal.
+		// The goal follows from the next collection with the new percentage.
 		runtime.GC()
 		if got := goal(); got > Floor+Floor/4 {
 			t.Errorf("with %d MiB alive, the heap may reach %d MiB, want about %d", len(held)>>20, got>>20, Floor>>20)

@@ -1,4 +1,4 @@
-// Package logging makes the logger that everything else is given.
+// Package logging creates the logger of the program.
 package logging
 
 import (
@@ -19,7 +19,7 @@ const (
 	FormatConsole = "console"
 )
 
-// Config says what is logged and how.
+// Config configures the log.
 type Config struct {
 	// Level is debug, info, warn or error.
 	Level string
@@ -42,8 +42,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// New returns a logger that writes to w. Times are RFC 3339 in UTC, keys are in
-// snake case.
+// New returns a logger that writes to w. Times are in RFC 3339 and UTC, keys in snake case.
 func New(c Config, w io.Writer) (*zap.Logger, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("log: %w", err)

@@ -44,9 +44,9 @@ func TestMistakesAreNamed(t *testing.T) {
 	}
 }
 
-// A request must not wait for whoever reads the log: a gateway that gets no
-// answer in time decides for itself.
-func TestAReaderThatStallsHoldsNobodyUp(t *testing.T) {
+// A request must not wait for a slow reader of the log: a gateway without a timely answer
+// decides itself.
+func TestAStalledReaderDoesNotDelayWriters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reader, writer := io.Pipe()
@@ -73,7 +73,7 @@ func TestAReaderThatStallsHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// writes counts them, and keeps the longest.
+// writes counts writes and keeps the length of the longest one.
 type writes struct {
 	bytes.Buffer
 	count, longest int
@@ -85,7 +85,7 @@ func (w *writes) Write(p []byte) (int, error) {
 	return w.Buffer.Write(p)
 }
 
-func TestLinesThatWaitAreWrittenTogether(t *testing.T) {
+func TestQueuedLinesAreWrittenTogether(t *testing.T) {
 	t.Parallel()
 	const length, lines = 1024, 100
 	out, want := &writes{}, bytes.Buffer{}
@@ -98,7 +98,7 @@ func TestLinesThatWaitAreWrittenTogether(t *testing.T) {
 	go s.Run()
 	s.Close(time.Minute)
 	if !bytes.Equal(out.Bytes(), want.Bytes()) {
-		t.Error("what was written is not what was logged")
+		t.Error("the written lines differ from the logged ones")
 	}
 	if fewest := lines * length / batchSize; out.count > fewest+1 || out.longest > batchSize+length {
 		t.Errorf("%d lines were written in %d pieces of up to %d bytes", lines, out.count, out.longest)

@@ -8,19 +8,18 @@ import (
 	"time"
 )
 
-// queueLength is how many lines wait for a slow reader of the log.
+// queueLength is the number of lines that wait for a slow reader of the log.
 const queueLength = 4096
 
-// A Sink takes lines and writes them behind the back of who logs: whoever reads
-// the log may stall, and no request must wait for them. Lines that find the
-// queue full are dropped and counted. It is safe for concurrent use.
+// A Sink writes log lines asynchronously, so that no request waits for a stalled reader of
+// the log. If the queue is full, it drops and counts lines. It is safe for concurrent use.
 type Sink struct {
 	out     io.Writer
 	lines   chan *[]byte
 	dropped atomic.Uint64
-	// spare has the buffers of lines that were written.
+	// spare has free buffers.
 	spare sync.Pool
-	// ended is closed when the last line is written.
+	// ended is closed after the last line was written.
 	ended chan struct{}
 
 	mu     sync.RWMutex
@@ -41,19 +40,19 @@ func (s *Sink) Run() {
 	var batch []byte
 	for line := range s.lines {
 		batch = s.take(batch[:0], line)
-		// Whoever has a line ready may add it: a system call for each line is a
-		// tenth of what a denial costs.
+		// Let other goroutines add their lines first: a system call for each line is a
+		// tenth of the cost of a denial.
 		runtime.Gosched()
 		batch = s.gather(batch)
-		// There is nobody left to tell.
+		// An error of the log cannot be logged.
 		_, _ = s.out.Write(batch)
 	}
 }
 
-// batchSize is about how many bytes are written at once.
+// batchSize is the approximate size of a write.
 const batchSize = 32 << 10
 
-// gather adds the lines that wait.
+// gather appends the queued lines.
 func (s *Sink) gather(batch []byte) []byte {
 	for len(batch) < batchSize {
 		select {
@@ -94,8 +93,7 @@ func (s *Sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// maxSpare bounds the buffers that are kept: a stack trace must not take up
-// memory for good.
+// maxSpare is the limit for buffers that are kept: the buffer of a stack trace is not.
 const maxSpare = 4 << 10
 
 func (s *Sink) recycle(line *[]byte) {
@@ -104,11 +102,10 @@ func (s *Sink) recycle(line *[]byte) {
 	}
 }
 
-// Dropped is how many lines nobody will read.
+// Dropped returns the number of dropped lines.
 func (s *Sink) Dropped() uint64 { return s.dropped.Load() }
 
-// Close lets what is queued be written, for up to patience, and drops what comes
-// after.
+// Close waits up to patience until the queued lines are written. Later lines are dropped.
 func (s *Sink) Close(patience time.Duration) {
 	s.mu.Lock()
 	if !s.closed {

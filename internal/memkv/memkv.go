@@ -1,6 +1,5 @@
-// Package memkv is a KV secrets engine in memory: what `vault-authz dev` runs
-// on, and the test double of a real one. It forgets everything when the process
-// ends.
+// Package memkv is a KV secrets engine in memory, for `vault-authz dev` and for tests. It
+// loses everything at the end of the process.
 package memkv
 
 import (
@@ -12,9 +11,8 @@ import (
 	"sync"
 )
 
-// An Engine keeps one JSON object per key, or per path of several segments, and
-// counts the writes of each. It is safe for concurrent use; the zero Engine is
-// empty and ready.
+// An Engine stores a JSON object per key, or per path with several segments, and counts the
+// writes of each. The zero Engine is empty and ready. It is safe for concurrent use.
 type Engine struct {
 	mu      sync.RWMutex
 	objects map[string]object
@@ -29,16 +27,16 @@ type object struct {
 // New returns an empty Engine.
 func New() *Engine { return &Engine{} }
 
-// Fail makes every operation fail with err, like a store that is down; nil ends
-// that. The objects stay.
+// Fail makes every operation fail with err, like a server that is down. A nil err ends that.
+// The objects stay.
 func (e *Engine) Fail(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.failure = err
 }
 
-// Put is Write for set-up code: it works whatever Fail says, and takes documents
-// that are no JSON objects.
+// Put writes a document for set-up code: it ignores Fail, and accepts documents that are not
+// JSON objects.
 func (e *Engine) Put(key string, document []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -63,8 +61,8 @@ func (e *Engine) Read(ctx context.Context, key string) (document []byte, found b
 	return bytes.Clone(o.document), found, nil
 }
 
-// ReadVersion is Read with the number of writes since the object came to be, 0
-// where there is none.
+// ReadVersion returns the object under key and its version, which is the number of its writes
+// and 0 if there is no object.
 func (e *Engine) ReadVersion(ctx context.Context, path string) (document []byte, version int, found bool, err error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -75,7 +73,7 @@ func (e *Engine) ReadVersion(ctx context.Context, path string) (document []byte,
 	return bytes.Clone(o.document), o.version, found, nil
 }
 
-// Write puts an object under key, over the one that may be there.
+// Write writes an object under key, and replaces an existing one.
 func (e *Engine) Write(ctx context.Context, key string, document []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -89,8 +87,8 @@ func (e *Engine) Write(ctx context.Context, key string, document []byte) error {
 	return nil
 }
 
-// WriteVersion is Write if the object is of version cas, 0 for none; ok says
-// whether it was.
+// WriteVersion writes an object if the version of the existing one is cas, 0 for no object.
+// ok says whether it was.
 func (e *Engine) WriteVersion(ctx context.Context, path string, document []byte, cas int) (version int, ok bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -124,11 +122,10 @@ func (e *Engine) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// List returns the keys in no particular order. Paths of several segments are
-// left out.
+// List returns the keys in no particular order, without paths of several segments.
 func (e *Engine) List(ctx context.Context) ([]string, error) { return e.list(ctx, "") }
 
-// EachKey calls each with every key that List returns.
+// EachKey calls each with every key of List.
 func (e *Engine) EachKey(ctx context.Context, each func(key string)) error {
 	keys, err := e.list(ctx, "")
 	for _, key := range keys {
@@ -157,14 +154,14 @@ func (e *Engine) list(ctx context.Context, prefix string) ([]string, error) {
 	return names, nil
 }
 
-// Sync returns nil: what was written is there for everybody.
+// Sync returns nil: all writes are visible at once.
 func (e *Engine) Sync(ctx context.Context) error {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.err(ctx)
 }
 
-// err is why an operation must fail. The caller holds mu.
+// err returns the error of an operation, if any. The caller must hold mu.
 func (e *Engine) err(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

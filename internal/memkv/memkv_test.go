@@ -10,8 +10,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/memkv"
 )
 
-// What an engine must do is in the conformance suite of vaultkv; here is what
-// only this one does.
+// The conformance suite of vaultkv tests what every engine must do. These tests cover only
+// what is specific to this one.
 
 func TestFailMakesEveryOperationFailAndForgetsNothing(t *testing.T) {
 	t.Parallel()

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// socketPrefix begins the address of a socket.
+// socketPrefix is the prefix of the address of a Unix socket.
 const socketPrefix = "unix:"
 
-// maxSocketPath is what the kernel has room for.
+// maxSocketPath is the limit of the kernel, without the final NUL byte.
 const maxSocketPath = 107
 
-// ValidateAddress says why [Listen] could listen on an address on no machine.
+// ValidateAddress returns an error if [Listen] can never accept the address, on any machine.
 func ValidateAddress(address string) error {
 	if path, isSocket := strings.CutPrefix(address, socketPrefix); isSocket {
 		switch {
@@ -37,7 +37,7 @@ func ValidateAddress(address string) error {
 	return nil
 }
 
-// isHost says whether a host can be an address or a name.
+// isHost says whether a host is an IP address or a possible name.
 func isHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil || host == "" {
 		return true
@@ -51,7 +51,7 @@ func isHost(host string) bool {
 	})
 }
 
-// Collide says whether no machine can listen on both of two addresses.
+// Collide says whether a machine can never listen on both addresses at the same time.
 func Collide(a, b string) bool {
 	pathA, socketA := strings.CutPrefix(a, socketPrefix)
 	pathB, socketB := strings.CutPrefix(b, socketPrefix)
@@ -73,7 +73,7 @@ func Collide(a, b string) bool {
 	return knownA && knownB && (ipA == ipB || covers(ipA, ipB) || covers(ipB, ipA))
 }
 
-// ipOf is the address that a host stands for, where that is known without asking.
+// ipOf returns the IP address of a host, if it is known without a lookup.
 func ipOf(host string) (netip.Addr, bool) {
 	switch strings.ToLower(host) {
 	case "":
@@ -85,8 +85,8 @@ func ipOf(host string) (netip.Addr, bool) {
 	return ip, err == nil
 }
 
-// covers says whether listening on one address takes the port of the other too. What is
-// unspecified of IPv6 is IPv4 as well.
+// covers says whether listening on one address also takes the port of the other. The
+// unspecified address of IPv6 includes IPv4.
 func covers(one, other netip.Addr) bool {
 	return one.IsUnspecified() && (one.Is6() || other.Is4())
 }

@@ -1,4 +1,3 @@
-// Package server is the life cycle of the listeners: the gRPC server and its
-// limits, the probes, and the order in which they start and stop. It knows
-// nothing of what is served.
+// Package server is the life cycle of the listeners: the gRPC server and its limits, the
+// probes, and the order in which they start and stop. It does not depend on the services.
 package server

@@ -7,38 +7,38 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
-// Limits of the gRPC server. Each has a reason that does not change from one
-// installation to the next, so none is an option.
+// Limits of the gRPC server. Their reasons are the same in every installation, so they are
+// not options.
 const (
-	// maxStreams bounds concurrent calls on one connection. grpc-go's own
-	// default is no bound, on which rapid reset (CVE-2023-44487) feeds. Envoy
-	// opens a connection per worker and stays below it.
+	// maxStreams is the limit of concurrent calls on a connection. grpc-go has no limit
+	// by default, which rapid reset (CVE-2023-44487) exploits. Envoy opens a connection
+	// per worker and stays below this limit.
 	maxStreams = 1024
-	// maxHeaderList bounds the metadata of one call, in bytes. The client has a
-	// hand in it: a tracer of Envoy's copies its tracestate. A call that goes
-	// beyond it fails before anything can deny it, so this is far above the
-	// headers that Envoy takes from clients (60 KiB unless configured).
+	// maxHeaderList is the limit of the metadata of a call, in bytes. Clients influence
+	// it: a tracer of Envoy copies their tracestate. A call above the limit fails before
+	// vault-authz can deny it, so the limit is far above the size of the headers that
+	// Envoy accepts from clients (60 KiB by default).
 	maxHeaderList = 1 << 20
-	// maxMessage bounds one message of the services beside Envoy's, which reads
-	// its own: health and reflection are asked in a few bytes.
+	// maxMessage is the limit of a message to the health and reflection services, whose
+	// requests are small. The service for Envoy has its own limit.
 	maxMessage = 64 << 10
-	// streamWorkers is how many goroutines are kept to serve calls; when all are
-	// busy, further calls get one of their own, as without. A kept one has the
-	// stack that a call needs, which a new one grows step by step: a tenth to a
-	// fifth of what a call costs at 2 × 8 and 2 × 32 in flight.
+	// streamWorkers is the number of goroutines that are kept for calls. When all are
+	// busy, a further call gets a new one. A kept goroutine already has the stack that a
+	// call needs. A new one grows it step by step, which is a tenth to a fifth of the
+	// cost of a call with 2 × 8 and 2 × 32 in flight.
 	streamWorkers = 32
-	// handshakeTimeout bounds how long a connection may take to get going.
+	// handshakeTimeout is the limit for the handshake of a connection.
 	handshakeTimeout = 10 * time.Second
 )
 
-// Connections are closed at this age, give or take a tenth, so that gateways
-// spread over new replicas: HTTP/2 connections live as long as they are let.
+// Connections are closed at this age, plus or minus a tenth, so that gateways also use new
+// replicas: otherwise HTTP/2 connections live forever.
 const (
 	maxConnectionAge      = 10 * time.Minute
 	maxConnectionAgeGrace = 30 * time.Second
 )
 
-// GRPCOptions returns what a gRPC server with our limits is made with.
+// GRPCOptions returns the options of a gRPC server with these limits.
 func GRPCOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(maxStreams),
@@ -52,8 +52,8 @@ func GRPCOptions() []grpc.ServerOption {
 			Time:                  time.Minute,
 			Timeout:               10 * time.Second,
 		}),
-		// grpc-go's default of five minutes answers Envoy's usual
-		// connection_keepalive with GOAWAY "too many pings".
+		// With grpc-go's default of five minutes the usual connection_keepalive of
+		// Envoy leads to GOAWAY "too many pings".
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
 			MinTime:             10 * time.Second,
 			PermitWithoutStream: true,

@@ -13,23 +13,24 @@ import (
 	"strings"
 )
 
-// A Socket says who may connect to a Unix socket: whoever may write to its file.
+// A Socket has the permissions of a Unix socket: a process may connect if it may write to
+// the file.
 type Socket struct {
-	// Mode is that of the file, whatever the umask.
+	// Mode is the mode of the file. It does not depend on the umask.
 	Mode fs.FileMode
-	// Group is the name or number of a group, empty for the one that the system
-	// gives: that of the folder where its setgid bit is set, else our own.
+	// Group is the name or number of a group. If it is empty, the system chooses: the
+	// group of the folder if its setgid bit is set, otherwise that of the process.
 	Group string
 }
 
-// DefaultSocket lets the owner and its group connect: whoever reaches the socket
-// can try credentials.
+// DefaultSocket lets only the owner and the group connect: a client of the socket can try
+// credentials.
 func DefaultSocket() Socket { return Socket{Mode: 0o660} }
 
-// Listen opens a TCP address ("127.0.0.1:9191", port 0 for any) or a Unix
-// socket ("unix:/run/vault-authz.sock"). 0.0.0.0 is IPv4 only; [::], or no host at all
-// (":9191"), is IPv4 and IPv6, as clusters with both write it. A socket that was left behind by a process that is gone is
-// replaced; one that answers is not.
+// Listen opens a TCP address ("127.0.0.1:9191", port 0 for a free one) or a Unix socket
+// ("unix:/run/vault-authz.sock"). 0.0.0.0 is IPv4 only. [::], and an address without a host
+// (":9191"), is IPv4 and IPv6, as dual-stack clusters expect. Listen replaces the socket of
+// a process that has ended, but not a socket that another process answers on.
 func Listen(ctx context.Context, address string, s Socket) (net.Listener, error) {
 	path, isSocket := strings.CutPrefix(address, "unix:")
 	var lc net.ListenConfig
@@ -53,8 +54,8 @@ func Listen(ctx context.Context, address string, s Socket) (net.Listener, error)
 	return ln, nil
 }
 
-// admit opens a socket that is its owner's alone. The group comes before the mode:
-// nobody else is let in meanwhile.
+// admit sets the group and the mode of a new socket. It sets the group first, so that no
+// other group ever has access.
 func (s Socket) admit(path string) error {
 	if s.Group != "" {
 		gid, err := groupID(s.Group)
@@ -62,27 +63,27 @@ func (s Socket) admit(path string) error {
 			return err
 		}
 		if err := os.Lchown(path, -1, gid); err != nil {
-			return fmt.Errorf("giving it to the group %q: %w; only a member of the group can do that, so start vault-authz as one", s.Group, err)
+			return fmt.Errorf("changing its group to %q: %w; run vault-authz as a member of that group", s.Group, err)
 		}
 	}
 	return os.Chmod(path, s.Mode)
 }
 
-// groupID is the number of a group. A name is looked for in the files of the system,
-// which containers often lack.
+// groupID returns the number of a group. It looks up a name in the files of the system,
+// which many containers do not have.
 func groupID(group string) (int, error) {
 	if gid, err := strconv.Atoi(group); err == nil {
 		return gid, nil
 	}
 	g, err := user.LookupGroup(group)
 	if err != nil {
-		return 0, fmt.Errorf("there is no group %q here; give its number instead", group)
+		return 0, fmt.Errorf("the system has no group %q; give its number instead", group)
 	}
 	return strconv.Atoi(g.Gid)
 }
 
-// network is the network of a TCP address. Go's "tcp" takes 0.0.0.0 for IPv6, too,
-// which opens more than was asked for.
+// network returns the network of a TCP address. With "tcp", Go also listens on IPv6 for
+// 0.0.0.0, which opens more than was asked for.
 func network(address string) string {
 	host, _, _ := net.SplitHostPort(address)
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
@@ -100,7 +101,7 @@ func removeStaleSocket(ctx context.Context, path string) error {
 		return fmt.Errorf("listening on socket %q: %w", path, err)
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("listening on socket %q: there is a file of that name that is no socket; remove it or choose another name", path)
+		return fmt.Errorf("listening on socket %q: a file with that name exists and is not a socket; remove it or choose another name", path)
 	}
 	var d net.Dialer
 	if conn, err := d.DialContext(ctx, "unix", path); err == nil {
@@ -110,7 +111,7 @@ func removeStaleSocket(ctx context.Context, path string) error {
 	return os.Remove(path)
 }
 
-// Address returns where ln listens, in the form that Listen takes.
+// Address returns the address of ln in the form of Listen.
 func Address(ln net.Listener) string {
 	if ln.Addr().Network() == "unix" {
 		return "unix:" + ln.Addr().String()

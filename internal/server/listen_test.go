@@ -29,7 +29,7 @@ func TestAnIPv4AddressIsNotListenedOnWithIPv6(t *testing.T) {
 		{address: ":0", ipv4: true, ipv6: true},
 	}
 	for _, test := range tests {
-		// One at a time: another may have the same port of the other version.
+		// Not in parallel: another test may use the port with the other version.
 		t.Run(test.address, func(t *testing.T) {
 			ln, err := Listen(t.Context(), test.address, DefaultSocket())
 			if err != nil {
@@ -49,7 +49,7 @@ func TestAnIPv4AddressIsNotListenedOnWithIPv6(t *testing.T) {
 	}
 }
 
-func TestANameAndAPortAloneAreListenedOnAsTheSystemResolvesThem(t *testing.T) {
+func TestANameOrAPortListensAsTheSystemResolvesIt(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"localhost:0", ":0", ":http", "nonsense", "[::1"} {
 		if got := network(address); got != "tcp" {
@@ -78,11 +78,11 @@ func answers(t *testing.T, address string) bool {
 	return true
 }
 
-func TestASocketHasTheModeAndTheGroupThatWereAskedFor(t *testing.T) {
+func TestASocketHasTheConfiguredModeAndGroup(t *testing.T) {
 	t.Parallel()
 	group := os.Getegid()
 	if os.Geteuid() == 0 {
-		group = 54321 // one that is not ours
+		group = 54321 // not a group of this process
 	}
 	for _, test := range []struct {
 		name string
@@ -117,8 +117,8 @@ func TestASocketHasTheModeAndTheGroupThatWereAskedFor(t *testing.T) {
 	}
 }
 
-// A folder with the setgid bit is what fsGroup of Kubernetes makes.
-func TestASocketHasTheGroupOfAFolderThatGivesItsOwn(t *testing.T) {
+// fsGroup of Kubernetes sets the setgid bit of a folder.
+func TestASocketHasTheGroupOfASetgidFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	group := os.Getegid()
@@ -143,13 +143,13 @@ func TestASocketHasTheGroupOfAFolderThatGivesItsOwn(t *testing.T) {
 	}
 }
 
-func TestASocketWhoseGroupThereIsNotIsNotOpened(t *testing.T) {
+func TestASocketWithAnUnknownGroupIsNotOpened(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
-	if _, err := Listen(t.Context(), "unix:"+path, Socket{Mode: 0o660, Group: "no such group"}); err == nil || !strings.Contains(err.Error(), `there is no group "no such group" here; give its number`) {
+	if _, err := Listen(t.Context(), "unix:"+path, Socket{Mode: 0o660, Group: "no such group"}); err == nil || !strings.Contains(err.Error(), `the system has no group "no such group"; give its number`) {
 		t.Errorf("got %v, want an error that names the group", err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the socket is left behind: %v", err)
+		t.Errorf("the socket still exists: %v", err)
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"syscall"
 )
 
-// pacing lets the goroutines that have an answer ready run after each write on a
-// connection. grpc-go gathers small answers into one write by the same means, but
-// writes at once what is above 1 KB, as an allow is with the headers to remove: a
-// system call for each. Measured with 2 × 32 calls in flight, it takes a tenth off
-// the CPU that a check costs, and nothing is slower for it.
+// pacing yields after each write on a connection, so that other goroutines can add their
+// answers to the next one. grpc-go does the same for small answers. It writes answers above
+// 1 KB at once, with a system call each, and an allow with the headers to remove is larger.
+// With 2 × 32 calls in flight, pacing saves a tenth of the CPU of a check. No measured load
+// became slower.
 type pacing struct{ net.Listener }
 
 // Accept implements [net.Listener].
@@ -26,8 +26,8 @@ func (l pacing) Accept() (net.Conn, error) {
 	return pacedConn{raw}, nil
 }
 
-// rawConn is what grpc-go asks for: it reads by itself as soon as there is
-// something to read.
+// A rawConn lets grpc-go wait for data by itself, so that it needs no buffer for an idle
+// connection.
 type rawConn interface {
 	net.Conn
 	syscall.Conn

@@ -28,9 +28,9 @@ func TestPacedConnectionsCarryWhatIsWrittenAndCanBeReadRaw(t *testing.T) {
 					return
 				}
 				defer func() { _ = conn.Close() }()
-				// Without it, grpc-go keeps a buffer for every idle connection.
+				// Otherwise grpc-go keeps a buffer for every idle connection.
 				if _, ok := conn.(syscall.Conn); !ok {
-					t.Errorf("%T is no syscall.Conn", conn)
+					t.Errorf("%T is not a syscall.Conn", conn)
 				}
 				if _, err := conn.Write([]byte("answer")); err != nil {
 					t.Error(err)

@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// A Check reports one thing that readiness depends on, nil when it is ready.
-// Its error is shown to whoever asks and holds no secret.
+// A Check reports something that readiness depends on. Its error, which is nil when it is
+// ready, is visible to every client of the probes and must not contain a secret.
 type Check struct {
 	Name string
 	Func func() error
-	// Detail, if not nil, says more about what is ready, in one line for people.
+	// Detail, if it is not nil, returns one more line about a ready check.
 	Detail func() string
-	// More, if not nil, is about what readiness does not depend on, a line each.
+	// More, if it is not nil, returns lines about things that readiness does not depend
+	// on.
 	More func() []string
 }
 
-// probes serves /livez, /readyz and what else hangs on the probe listener.
+// probes serves /livez, /readyz and the other handlers of the probe listener.
 func (s *Server) probes(metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -30,8 +31,8 @@ func (s *Server) probes(metrics http.Handler) http.Handler {
 	return mux
 }
 
-// readyz answers 200 when every check passes and the server is not draining,
-// else 503. With ?verbose it lists each check.
+// readyz answers 200 when every check passes and the server is not draining, and otherwise
+// 503. With ?verbose it lists each check.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, verbose := r.URL.Query()["verbose"]
@@ -72,7 +73,7 @@ func (s *Server) ready() bool {
 	return !s.draining.Load()
 }
 
-// newHTTP returns an HTTP server with bounds on what a client may take.
+// newHTTP returns an HTTP server with limits for clients.
 func newHTTP(handler http.Handler, problems io.Writer) *http.Server {
 	if problems == nil {
 		problems = io.Discard

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// The mode is looked at as bind leaves it, before any chmod. The umask of the
-// process only takes bits away.
-func TestASocketIsItsOwnersAloneUntilItIsGivenAGroupAndAMode(t *testing.T) {
+// The test checks the mode after bind and before chmod. The umask of the process can only
+// remove bits.
+func TestOnlyTheOwnerMayUseASocketBeforeItsGroupAndModeAreSet(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "authz.sock")
 	ln, err := reserved().Listen(t.Context(), "unix", path)
@@ -21,6 +21,6 @@ func TestASocketIsItsOwnersAloneUntilItIsGivenAGroupAndAMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if open := info.Mode().Perm() &^ 0o600; open != 0 {
-		t.Errorf("the mode is %s, want nothing for others", info.Mode().Perm())
+		t.Errorf("the mode is %s, want no permission for group and others", info.Mode().Perm())
 	}
 }

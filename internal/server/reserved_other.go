@@ -4,6 +4,6 @@ package server
 
 import "net"
 
-// reserved would make Unix sockets that are never open to everybody, but here a
-// socket has no mode before it is bound.
+// reserved cannot restrict a Unix socket before bind on this system, where a socket has no
+// mode before.
 func reserved() *net.ListenConfig { return &net.ListenConfig{} }

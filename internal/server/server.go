@@ -27,8 +27,8 @@ type Server struct {
 	log    *zap.Logger
 	grpc   *grpc.Server
 	health *health.Server
-	// served are the names that the health service is asked about: that of each
-	// service, and the empty one for all of them.
+	// served are the names in the health service: the name of each service, and the
+	// empty name for all of them.
 	served []string
 	checks []Check
 	drain  Drain
@@ -36,18 +36,17 @@ type Server struct {
 	draining atomic.Bool
 }
 
-// Drain is how long a stop takes at the most.
+// Drain has the durations of a stop.
 type Drain struct {
-	// Wait is the time between reporting "not ready" and refusing new calls,
-	// so that gateways and load balancers look elsewhere first.
+	// Wait is the time between reporting "not ready" and refusing new calls, so that
+	// gateways and load balancers can change to other replicas.
 	Wait time.Duration
-	// Timeout bounds the wait for calls under way after that.
+	// Timeout is the limit for calls in flight after that.
 	Timeout time.Duration
 }
 
-// New returns a Server for a gRPC server whose services are registered already.
-// It adds the health service, which knows each of them by its name. It is ready
-// when every check passes.
+// New returns a Server for a gRPC server with registered services. It adds the health
+// service, which has an entry for each of them. The Server is ready when every check passes.
 func New(log *zap.Logger, srv *grpc.Server, checks []Check, drain Drain) *Server {
 	s := &Server{
 		log: log, grpc: srv, health: health.NewServer(), checks: checks, drain: drain,
@@ -64,18 +63,18 @@ func (s *Server) tellHealth(status healthpb.HealthCheckResponse_ServingStatus) {
 	}
 }
 
-// Listeners are where the server is reached.
+// Listeners are the listeners of the server.
 type Listeners struct {
 	GRPC, Probes net.Listener
-	// ProbesTLS, if not nil, is the TLS of the probes. That of the gRPC server is one of
-	// its options.
+	// ProbesTLS is the TLS of the probes, nil for plain text. The TLS of the gRPC server
+	// is one of its options.
 	ProbesTLS *tlsfiles.Server
-	// ProbesLog takes the lines of the HTTP server of the probes, nil for nobody.
+	// ProbesLog receives the log of the HTTP server of the probes. It may be nil.
 	ProbesLog io.Writer
 }
 
-// Run serves until ctx ends, then drains, and returns once everything it
-// started has stopped. It closes the listeners.
+// Run serves until ctx ends, then drains, and returns when all its goroutines have ended. It
+// closes the listeners.
 func (s *Server) Run(ctx context.Context, l Listeners, metrics http.Handler) error {
 	handler := s.probes(metrics)
 	if l.ProbesTLS != nil {
@@ -83,7 +82,7 @@ func (s *Server) Run(ctx context.Context, l Listeners, metrics http.Handler) err
 		l.Probes = tls.NewListener(l.Probes, l.ProbesTLS.Config("h2", "http/1.1"))
 	}
 	probes := newHTTP(handler, l.ProbesLog)
-	// The listeners outlive ctx: they serve until the drain is over.
+	// The listeners serve until the end of the drain, so longer than ctx.
 	g, running := errgroup.WithContext(context.WithoutCancel(ctx))
 	g.Go(func() error {
 		if err := s.grpc.Serve(pacing{l.GRPC}); err != nil {
@@ -105,10 +104,10 @@ func (s *Server) Run(ctx context.Context, l Listeners, metrics http.Handler) err
 	return g.Wait()
 }
 
-// healthInterval is how often readiness is carried over to the health service.
+// healthInterval is the interval at which the health service is updated.
 const healthInterval = 250 * time.Millisecond
 
-// reportHealth keeps the health service up to date until either context ends.
+// reportHealth updates the health service until one of the contexts ends.
 func (s *Server) reportHealth(ctx, running context.Context) {
 	tick := time.NewTicker(healthInterval)
 	defer tick.Stop()
@@ -133,8 +132,8 @@ func (s *Server) reportHealth(ctx, running context.Context) {
 	}
 }
 
-// stop drains: not ready first, then no new calls, then the calls under way,
-// then the end.
+// stop drains: it reports "not ready", waits, refuses new calls, and waits for the calls in
+// flight.
 func (s *Server) stop(running context.Context, probes *http.Server) {
 	s.log.Info("draining", zap.Duration("wait", s.drain.Wait), zap.Duration("timeout", s.drain.Timeout))
 	s.draining.Store(true)

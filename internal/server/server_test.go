@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// running is a server on ports of its own.
+// running is a server on free ports.
 type running struct {
 	health healthpb.HealthClient
 	probes string
@@ -32,7 +32,7 @@ type running struct {
 	ended  chan error
 }
 
-// servedName is the service that the server is there for.
+// servedName is the name of the registered service.
 const servedName = "test.Authorization"
 
 func start(t *testing.T, checks []Check, drain Drain) *running {
@@ -77,7 +77,7 @@ func (r *running) get(t *testing.T, path string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-// eventually waits for what another goroutine does.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for range 500 {
@@ -102,7 +102,7 @@ func (r *running) condition(t *testing.T, service string) (healthpb.HealthCheckR
 	return res.GetStatus(), err
 }
 
-// Load balancers ask by the name of the service that they send calls to.
+// Load balancers ask for the health of the service that they use.
 func TestTheHealthServiceAnswersForEachServiceByItsName(t *testing.T) {
 	var up atomic.Bool
 	r := start(t, []Check{{Name: "vault x", Func: func() error {
@@ -124,7 +124,7 @@ func TestTheHealthServiceAnswersForEachServiceByItsName(t *testing.T) {
 	up.Store(true)
 	expect(healthpb.HealthCheckResponse_SERVING)
 	if _, err := r.condition(t, "test.Other"); status.Code(err) != codes.NotFound {
-		t.Errorf("a service that there is not: got %v, want NOT_FOUND", err)
+		t.Errorf("an unknown service: got %v, want NOT_FOUND", err)
 	}
 	r.stop()
 	expect(healthpb.HealthCheckResponse_NOT_SERVING)
@@ -182,7 +182,7 @@ func TestStopReportsNotReadyBeforeItRefusesCalls(t *testing.T) {
 	}
 }
 
-// What asks for health could else take up the memory that check requests may not.
+// Without this limit health requests could use memory that check requests may not.
 func TestALargeMessageToTheHealthServiceIsRefused(t *testing.T) {
 	r := start(t, nil, Drain{Timeout: time.Second})
 	eventually(t, "serves", func() bool { return r.serving(t) })
@@ -214,7 +214,7 @@ func TestSocketThatWasLeftBehindIsReplaced(t *testing.T) {
 	_ = ln.Close()
 	again, err := Listen(t.Context(), "unix:"+path, DefaultSocket())
 	if err != nil {
-		t.Fatalf("after the other process is gone: %v", err)
+		t.Fatalf("after the end of the other process: %v", err)
 	}
 	_ = again.Close()
 	file := filepath.Join(dir, "file")
@@ -222,6 +222,6 @@ func TestSocketThatWasLeftBehindIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Listen(t.Context(), "unix:"+file, DefaultSocket()); err == nil {
-		t.Error("a file that is no socket was replaced")
+		t.Error("a file that is not a socket was replaced")
 	}
 }

@@ -16,17 +16,17 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
-// Handshakes counts those of TLS that failed, and logs some of them: whoever is refused
-// must not be able to fill the log.
+// Handshakes counts failed TLS handshakes and logs some of them: a client must not be able
+// to fill the log.
 type Handshakes struct {
 	log     *zap.Logger
 	refused *prometheus.CounterVec
 }
 
-// NewHandshakes registers the count, which begins at 0 for each of the listeners.
+// NewHandshakes registers the counter, with 0 for each of the listeners.
 func NewHandshakes(log *zap.Logger, reg prometheus.Registerer, listeners ...string) (*Handshakes, error) {
 	h := &Handshakes{
-		// One line a second; the count has the others.
+		// One line a second. The counter includes the others.
 		log: log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 			return zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)
 		})),
@@ -41,18 +41,18 @@ func NewHandshakes(log *zap.Logger, reg prometheus.Registerer, listeners ...stri
 	return h, reg.Register(h.refused)
 }
 
-// maxProblem bounds what a client can have put into a line.
+// maxProblem is the limit of the text in a line that a client influences.
 const maxProblem = 256
 
 func (h *Handshakes) note(listener, from, problem string) {
 	if problem == "EOF" {
-		return // a load balancer has looked whether the port is open
+		return // a load balancer has only checked that the port is open
 	}
 	h.refused.WithLabelValues(listener).Inc()
 	h.log.Warn("TLS handshake refused", zap.String("listener", listener), zap.String("from", from), zap.String("problem", problem[:min(len(problem), maxProblem)]))
 }
 
-// GRPC returns the option for a gRPC server that speaks TLS and nothing else.
+// GRPC returns the option for a gRPC server that accepts only TLS.
 func (h *Handshakes) GRPC(listener string, s *tlsfiles.Server) grpc.ServerOption {
 	return grpc.Creds(watchedCredentials{credentials.NewTLS(s.Config("h2")), func(from net.Addr, err error) {
 		h.note(listener, from.String(), err.Error())
@@ -73,8 +73,8 @@ func (c watchedCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials
 	return conn, info, err
 }
 
-// Log takes the lines of an HTTP server. It is the only one to know of a client that has
-// no certificate, or none of the right authority.
+// Log returns the log for an HTTP server. Only this log shows a client without a certificate
+// or with a certificate of another authority.
 func (h *Handshakes) Log(listener string) io.Writer { return httpLog{h, listener} }
 
 type httpLog struct {
@@ -82,7 +82,7 @@ type httpLog struct {
 	listener string
 }
 
-// Write implements [io.Writer] for the log of net/http, which writes a line at a time.
+// Write implements [io.Writer] for the log of net/http, which writes single lines.
 func (l httpLog) Write(raw []byte) (int, error) {
 	text := strings.TrimSpace(string(raw))
 	if of, is := strings.CutPrefix(text, "http: TLS handshake error from "); is {
@@ -94,9 +94,8 @@ func (l httpLog) Write(raw []byte) (int, error) {
 	return len(raw), nil
 }
 
-// Trusting refuses calls on a connection whose client would be let in no more: HTTP keeps
-// connections open for as long as they are used, longer than a certificate or an authority
-// may be good for.
+// Trusting refuses calls on a connection whose client certificate is no longer accepted: an
+// HTTP connection may be used for longer than a certificate or an authority is valid.
 func Trusting(s *tlsfiles.Server, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.Trusts(r.TLS); err != nil {

@@ -1,7 +1,6 @@
-// Package tlsfiles reads the files that TLS is spoken with: a certificate with its key,
-// and the authorities that are believed. It keeps up with files that change while they
-// are in use, for listeners and for connections to others alike.
+// Package tlsfiles reads the files of TLS: a certificate with its key, and the trusted
+// authorities. It notices changes of files in use, for listeners and for clients.
 //
-// It reads by content every [Interval], so it does not matter how a file is replaced: by
-// a write, a rename, or the swap of a symbolic link on the way to it, as Kubernetes does.
+// It compares the content every [Interval], so it does not matter how a file is replaced:
+// by a write, a rename, or a change of a symbolic link in its path, as in Kubernetes.
 package tlsfiles

@@ -12,32 +12,32 @@ import (
 	"time"
 )
 
-// A File is one PEM file, and the setting that names it. It is not used if Path is empty.
+// A File is a PEM file, with the setting that names it. It is not used if Path is empty.
 type File struct{ Setting, Path string }
 
-// Files are what TLS is spoken with.
+// Files are the files of one side of TLS.
 type Files struct {
-	// Certificate is a chain that begins with our certificate, and Key its private key.
-	// Both are used, or neither.
+	// Certificate is the certificate chain of this side, and Key the private key. Set
+	// both or neither.
 	Certificate, Key File
-	// Authorities are those that are believed about the other side.
+	// Authorities are the trusted authorities for the certificate of the other side.
 	Authorities File
-	// Server says that the certificate is shown to clients.
+	// Server says that this side is a server.
 	Server bool
 }
 
-// A Material is what the files held at one time. It never changes.
+// A Material is the content of the files at one time. It is immutable.
 type Material struct {
-	// Certificate is nil where none is used.
+	// Certificate is nil if no certificate is used.
 	Certificate *tls.Certificate
-	// Authorities is nil where no file is used.
+	// Authorities is nil if no file is used.
 	Authorities *x509.CertPool
 
 	authorities []*x509.Certificate
 	raw         [3][]byte
 }
 
-// Read reads the files. What it returns can be used now.
+// Read reads the files, and returns an error if their content cannot be used now.
 func (f *Files) Read() (*Material, error) {
 	raw, err := f.contents()
 	if err != nil {
@@ -67,9 +67,9 @@ func (f *Files) parse(raw [3][]byte) (*Material, error) {
 	if f.Certificate.Path != "" {
 		pair, err := tls.X509KeyPair(raw[0], raw[1])
 		if err != nil {
-			// The text of crypto/tls is about the form of the files and the kinds of
-			// keys, not what is in them.
-			return nil, fmt.Errorf("%s: %q and %q are no certificate with its key: %w", f.Certificate.Setting, f.Certificate.Path, f.Key.Path, err)
+			// The message of crypto/tls contains formats and kinds of keys, but no
+			// part of a key.
+			return nil, fmt.Errorf("%s: %q and %q are not a certificate with its key: %w", f.Certificate.Setting, f.Certificate.Path, f.Key.Path, err)
 		}
 		m.Certificate = &pair
 	}
@@ -86,9 +86,8 @@ func (f *Files) parse(raw [3][]byte) (*Material, error) {
 	return m, nil
 }
 
-// certificates reads all certificates of a file. One that cannot be read makes all of the
-// file bad: it may be half written, and whoever has a certificate of that authority would
-// be refused.
+// certificates reads all certificates of a file. If one is invalid, the whole file is: it may
+// be incomplete, and clients with a certificate of a missing authority would be refused.
 func certificates(raw []byte) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	begun := bytes.Count(raw, []byte("-----BEGIN CERTIFICATE-----"))
@@ -110,13 +109,13 @@ func certificates(raw []byte) ([]*x509.Certificate, error) {
 	case begun == 0:
 		return nil, errors.New("there is no PEM certificate")
 	case len(all) != begun:
-		// What is no PEM is passed over by the decoder.
+		// The decoder ignores text that is not PEM.
 		return nil, fmt.Errorf("%d of %d certificates are cut off or damaged", begun-len(all), begun)
 	}
 	return all, nil
 }
 
-// usable says what keeps a Material from being used at a time.
+// usable returns an error if a Material cannot be used at a time.
 func (f *Files) usable(m *Material, now time.Time) error {
 	if m.Certificate != nil {
 		leaf := m.Certificate.Leaf
@@ -124,7 +123,7 @@ func (f *Files) usable(m *Material, now time.Time) error {
 			return fmt.Errorf("%s: the certificate in %q %w", f.Certificate.Setting, f.Certificate.Path, err)
 		}
 		if f.Server && !serves(leaf) {
-			return fmt.Errorf("%s: the certificate in %q is not for servers: it has extended key usages, and serverAuth is none of them", f.Certificate.Setting, f.Certificate.Path)
+			return fmt.Errorf("%s: the certificate in %q is not for servers: its extended key usages do not include serverAuth", f.Certificate.Setting, f.Certificate.Path)
 		}
 	}
 	var problem error
@@ -134,31 +133,31 @@ func (f *Files) usable(m *Material, now time.Time) error {
 		}
 	}
 	if problem != nil {
-		return fmt.Errorf("%s: no authority in %q is good now: the last one %w", f.Authorities.Setting, f.Authorities.Path, problem)
+		return fmt.Errorf("%s: no authority in %q is valid now: the last one %w", f.Authorities.Setting, f.Authorities.Path, problem)
 	}
 	return nil
 }
 
-// current says why a certificate is not good at a time.
+// current returns an error if a certificate is not valid at a time.
 func current(c *x509.Certificate, now time.Time) error {
 	switch {
 	case now.After(c.NotAfter):
 		return fmt.Errorf("expired at %s", c.NotAfter.UTC().Format(time.RFC3339))
 	case now.Before(c.NotBefore):
-		return fmt.Errorf("is not good before %s", c.NotBefore.UTC().Format(time.RFC3339))
+		return fmt.Errorf("is not valid before %s", c.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
-// serves says whether clients take a certificate for that of a server.
+// serves says whether clients accept a certificate from a server.
 func serves(c *x509.Certificate) bool {
 	return len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 ||
 		slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
-// Client returns what a new connection to a server uses. Without Authorities those of the
-// system are believed; serverName, if not empty, is expected in the server's certificate
-// in place of the host.
+// Client returns the TLS configuration of a new connection to a server. Without Authorities
+// it trusts those of the system. serverName, if it is not empty, replaces the host as the
+// name that the certificate of the server must have.
 func (m *Material) Client(serverName string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -166,7 +165,7 @@ func (m *Material) Client(serverName string) *tls.Config {
 		RootCAs:    m.Authorities,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			if m.Certificate == nil {
-				// Nothing to show; the server says what it thinks of that.
+				// No certificate. The server decides whether it needs one.
 				return &tls.Certificate{}, nil
 			}
 			return m.Certificate, nil
@@ -174,7 +173,7 @@ func (m *Material) Client(serverName string) *tls.Config {
 	}
 }
 
-// equal says whether the files hold what they held.
+// equal says whether two Materials have the same content.
 func (m *Material) equal(raw [3][]byte) bool {
 	for i := range raw {
 		if !bytes.Equal(m.raw[i], raw[i]) {
@@ -184,5 +183,5 @@ func (m *Material) equal(raw [3][]byte) bool {
 	return true
 }
 
-// First returns the first of the authorities.
+// First returns the first authority.
 func (m *Material) First() *x509.Certificate { return m.authorities[0] }

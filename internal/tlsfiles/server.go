@@ -9,29 +9,29 @@ import (
 	"go.uber.org/zap"
 )
 
-// A Listener says which TLS a listener speaks. The zero Listener speaks none.
+// A Listener configures the TLS of a listener. The zero Listener is plain text.
 type Listener struct {
-	// CertFile and KeyFile are the server's certificate, both or neither.
+	// CertFile and KeyFile are the certificate of the server. Set both or neither.
 	CertFile, KeyFile string
-	// ClientCAFile makes the listener demand a client certificate that these
-	// authorities issued.
+	// ClientCAFile has the authorities for client certificates, which the listener then
+	// requires.
 	ClientCAFile string
-	// MinTLSVersion is the lowest version, [TLS12] or [TLS13]; empty for TLS 1.3.
+	// MinTLSVersion is the minimum version, [TLS12] or [TLS13], TLS 1.3 if empty.
 	MinTLSVersion string
 }
 
-// The versions of TLS that a listener may begin with.
+// The minimum versions of TLS.
 const (
 	TLS12 = "1.2"
 	TLS13 = "1.3"
 )
 
-// Encrypted says whether TLS is asked for.
+// Encrypted says whether the listener uses TLS.
 func (l Listener) Encrypted() bool {
 	return l.CertFile != "" || l.KeyFile != "" || l.ClientCAFile != ""
 }
 
-// Validate reports every mistake that shows without reading a file.
+// Validate reports every mistake that it can find without the files.
 func (l Listener) Validate() error {
 	var errs []error
 	if l.CertFile != "" && l.KeyFile == "" {
@@ -59,8 +59,8 @@ func (l Listener) minVersion() (uint16, error) {
 	return 0, fmt.Errorf("min_tls_version: %q is neither %s nor %s", l.MinTLSVersion, TLS12, TLS13)
 }
 
-// strongSuites are those of TLS 1.2 with forward secrecy and authenticated encryption.
-// TLS 1.3 has no others.
+// strongSuites are the suites of TLS 1.2 with forward secrecy and authenticated encryption.
+// All suites of TLS 1.3 have both.
 func strongSuites() []uint16 {
 	return []uint16{
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -77,9 +77,9 @@ type Server struct {
 	admit      func(*x509.Certificate) error
 }
 
-// NewServer reads the files of a listener that is encrypted. The settings are called by
-// their names below section. admit, if not nil, says why a client whose certificate is
-// good is refused all the same.
+// NewServer reads the files of a listener with TLS. Errors name the settings below section.
+// admit, if it is not nil, returns an error for a client with a valid certificate that is
+// refused nevertheless.
 func NewServer(section string, l Listener, admit func(*x509.Certificate) error, log *zap.Logger) (*Server, error) {
 	if err := l.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", section, err)
@@ -101,8 +101,8 @@ func NewServer(section string, l Listener, admit func(*x509.Certificate) error, 
 	return s, err
 }
 
-// Config returns the TLS of a listener for the protocols, as ALPN calls them. Each
-// handshake uses what the files held last.
+// Config returns the TLS configuration of a listener for some protocols (ALPN). Each
+// handshake uses the newest valid content of the files.
 func (s *Server) Config(protocols ...string) *tls.Config {
 	c := s.now(protocols)
 	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.now(protocols), nil }
@@ -116,15 +116,15 @@ func (s *Server) now(protocols []string) *tls.Config {
 		CipherSuites: strongSuites(),
 		NextProtos:   protocols,
 		Certificates: []tls.Certificate{*m.Certificate},
-		// A session that is resumed is not verified as a new one is, and would outlive
-		// an authority that was replaced. Gateways hold their connections for minutes.
+		// A resumed session is not verified like a new one, so it would outlive an
+		// authority that was replaced. Gateways keep their connections for minutes.
 		SessionTicketsDisabled: true,
 	}
 	if s.clients {
 		c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, m.Authorities
 		c.VerifyConnection = func(state tls.ConnectionState) error {
 			if len(state.VerifiedChains) == 0 {
-				return errors.New("a client certificate is needed")
+				return errors.New("a client certificate is required")
 			}
 			return s.admits(state.VerifiedChains[0][0])
 		}
@@ -139,14 +139,14 @@ func (s *Server) admits(leaf *x509.Certificate) error {
 	return s.admit(leaf)
 }
 
-// Trusts says why the client of an open connection would be refused now: its certificate
-// may have ended since, or its authority may have been replaced.
+// Trusts returns an error if the client of an open connection would be refused now: its
+// certificate may have expired, or its authority may have been replaced.
 func (s *Server) Trusts(state *tls.ConnectionState) error {
 	if !s.clients {
 		return nil
 	}
 	if state == nil || len(state.PeerCertificates) == 0 {
-		return errors.New("a client certificate is needed")
+		return errors.New("a client certificate is required")
 	}
 	options := x509.VerifyOptions{
 		Roots: s.Current().Authorities, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},

@@ -15,12 +15,12 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// A listener is one that speaks the TLS of a Server, and says "hello" to who gets in.
+// A listener uses the TLS of a Server and sends "hello" to every client that it accepts.
 type listener struct {
 	folder
 	*tlsfiles.Server
 	address string
-	// accepted has the connection of the last client, and how its handshake went.
+	// accepted receives the connection of each client and the error of its handshake.
 	accepted chan accepted
 }
 
@@ -75,7 +75,7 @@ func listen(t *testing.T, files map[string][]byte, edit func(*tlsfiles.Listener)
 	return l
 }
 
-// call returns what a client reads, and how the server saw it.
+// call returns what a client reads, and the result on the server.
 func (l *listener) call(t *testing.T, config *tls.Config) (got string, state tls.ConnectionState, server accepted) {
 	t.Helper()
 	raw, err := net.Dial("tcp", l.address)
@@ -89,7 +89,7 @@ func (l *listener) call(t *testing.T, config *tls.Config) (got string, state tls
 	return string(hello[:n]), client.ConnectionState(), <-l.accepted
 }
 
-// client shows the certificate whatever authorities are asked for.
+// client presents the certificate, whatever authorities the server asks for.
 func client(t *testing.T, server *parts.Authority, shown *parts.Issued) *tls.Config {
 	t.Helper()
 	roots := x509.NewCertPool()
@@ -152,7 +152,7 @@ func TestOnlyAClientWithACertificateAndANameGetsAnAnswer(t *testing.T) {
 	}
 }
 
-func TestTLS12IsSpokenOnRequestAndWithStrongSuitesOnly(t *testing.T) {
+func TestTLS12NeedsASettingAndUsesStrongSuitesOnly(t *testing.T) {
 	t.Parallel()
 	ours := authority(t, "ours")
 	l := listen(t, set(issue(t, ours, nil, "authz"), ours), func(c *tlsfiles.Listener) { c.MinTLSVersion = tlsfiles.TLS12 })
@@ -176,8 +176,8 @@ func TestTLS12IsSpokenOnRequestAndWithStrongSuitesOnly(t *testing.T) {
 	}
 }
 
-// A client that got in once must not get in again by what it remembers.
-func TestAReplacedAuthorityLetsNobodyInAnyMore(t *testing.T) {
+// A client must not be accepted again because of a resumed session.
+func TestClientsOfAReplacedAuthorityAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
 		before, after := authority(t, "before"), authority(t, "after")
@@ -218,12 +218,12 @@ func TestAReplacedAuthorityLetsNobodyInAnyMore(t *testing.T) {
 		in("the old one after it was replaced", withNewRoots, false)
 		in("the new one after it", client(t, after, &renewed), true)
 		if err := l.Trusts(&state); err == nil {
-			t.Error("an open connection of the old authority is trusted")
+			t.Error("an open connection of the old authority is still trusted")
 		}
 	}
 }
 
-func TestClientCertificatesWithoutAServersAreNoReasonToSpeakPlainText(t *testing.T) {
+func TestAClientCAWithoutAServerCertificateIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, l := range []tlsfiles.Listener{{ClientCAFile: "ca"}, {KeyFile: "key"}, {CertFile: "cert"}} {
 		if !l.Encrypted() || l.Validate() == nil {

@@ -9,21 +9,21 @@ import (
 	"go.uber.org/zap"
 )
 
-// Interval is how often the files are looked at.
+// Interval is the interval at which the files are read.
 const Interval = 5 * time.Second
 
-// A Watch is files that are in use. It is safe for concurrent use.
+// A Watch is a set of files in use. It is safe for concurrent use.
 type Watch struct {
 	files   Files
 	log     *zap.Logger
 	current atomic.Pointer[Material]
 
 	mu sync.Mutex
-	// problem is what keeps the files from being used now, logged once.
+	// problem is why the files cannot be used now. It is logged once.
 	problem string
 }
 
-// Open reads the files, which must be good.
+// Open reads the files, and returns an error if they cannot be used.
 func Open(f Files, log *zap.Logger) (*Watch, error) {
 	m, err := f.Read()
 	if err != nil {
@@ -34,7 +34,7 @@ func Open(f Files, log *zap.Logger) (*Watch, error) {
 	return w, nil
 }
 
-// Current returns what to use.
+// Current returns the Material to use.
 func (w *Watch) Current() *Material { return w.current.Load() }
 
 // Run reads the files again whenever they change, until ctx ends. It returns nil.
@@ -51,8 +51,8 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// Reload reads the files now. What was read last stays in use unless all of them are
-// good: files that are being replaced one after the other do not match for a moment.
+// Reload reads the files now. The previous content stays in use unless all files are valid:
+// files that are replaced one after the other do not match for a moment.
 func (w *Watch) Reload() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,7 +75,7 @@ func (w *Watch) Reload() {
 	}
 }
 
-// read returns before if the files hold what they held.
+// read returns before if the content of the files is unchanged.
 func (w *Watch) read(before *Material) (*Material, error) {
 	raw, err := w.files.contents()
 	if err != nil {
@@ -90,16 +90,17 @@ func (w *Watch) read(before *Material) (*Material, error) {
 	return m, w.files.usable(m, time.Now())
 }
 
-// A Status says how files that are in use are doing.
+// A Status is the status of files in use.
 type Status struct {
-	// Certificate is when ours ends, and Authorities when the first of them does; zero
-	// where there is none.
+	// Certificate is when the certificate expires, and Authorities when the first
+	// authority does. Each is zero if it is not used.
 	Certificate, Authorities time.Time
-	// Refused says that the files hold what cannot be used, so what was read before is.
+	// Refused says that the files cannot be used now, so that their previous content is
+	// in use.
 	Refused bool
 }
 
-// Status returns how the files are doing.
+// Status returns the status of the files.
 func (w *Watch) Status() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -41,7 +41,7 @@ func issue(t *testing.T, a *parts.Authority, edit func(*x509.Certificate), names
 	return issued
 }
 
-// A folder holds the files of a listener.
+// A folder contains the files of a listener.
 type folder struct {
 	t   *testing.T
 	dir string
@@ -49,7 +49,7 @@ type folder struct {
 
 func (f folder) path(name string) string { return filepath.Join(f.dir, name) }
 
-// put writes files one after the other; nil removes one.
+// put writes files one after the other. A nil content removes a file.
 func (f folder) put(files map[string][]byte) {
 	f.t.Helper()
 	for name, content := range files {
@@ -72,7 +72,7 @@ func (f folder) files() tlsfiles.Files {
 	}
 }
 
-// set is what a folder holds.
+// set returns the files of a folder.
 func set(i parts.Issued, authorities ...*parts.Authority) map[string][]byte {
 	return map[string][]byte{"cert": i.Certificate, "key": i.Key, "ca": parts.Bundle(authorities...)}
 }
@@ -87,7 +87,7 @@ func open(t *testing.T, f tlsfiles.Files) (*tlsfiles.Watch, *observer.ObservedLo
 	return w, logs
 }
 
-func TestWhatCannotBeUsedLeavesWhatWasReadLast(t *testing.T) {
+func TestInvalidFilesLeaveThePreviousContentInUse(t *testing.T) {
 	t.Parallel()
 	ours, other := authority(t, "ours"), authority(t, "other")
 	first, second := issue(t, ours, nil, "authz"), issue(t, ours, nil, "authz")
@@ -112,7 +112,7 @@ func TestWhatCannotBeUsedLeavesWhatWasReadLast(t *testing.T) {
 		{"an empty certificate", map[string][]byte{"cert": {}}, "no certificate with its key"},
 		{"no certificate", map[string][]byte{"cert": nil}, "cert_file: open"},
 		{"an expired pair", set(expired, ours), "expired at"},
-		{"a pair that is not good yet", set(early, ours), "is not good before"},
+		{"a pair that is not valid yet", set(early, ours), "is not valid before"},
 		{"a pair for clients only", set(clients, ours), "not for servers"},
 		{"no authorities", map[string][]byte{"ca": nil}, "client_ca_file: open"},
 		{"an empty file of authorities", map[string][]byte{"ca": {}}, "there is no PEM certificate"},
@@ -132,7 +132,7 @@ func TestWhatCannotBeUsedLeavesWhatWasReadLast(t *testing.T) {
 			w.Reload()
 			w.Reload()
 			if w.Current() != before {
-				t.Error("what cannot be used is in use")
+				t.Error("invalid files are in use")
 			}
 			if !w.Status().Refused {
 				t.Error("the status does not say that the files are refused")
@@ -145,9 +145,9 @@ func TestWhatCannotBeUsedLeavesWhatWasReadLast(t *testing.T) {
 			f.put(set(second, ours, other))
 			w.Reload()
 			if s := w.Status(); w.Current() == before || s.Refused {
-				t.Errorf("good files are not in use after %s: %+v", slices.Sorted(maps.Keys(bad)), s)
+				t.Errorf("valid files are not in use after %s: %+v", slices.Sorted(maps.Keys(bad)), s)
 			}
-			// At a start there is nothing to go on with.
+			// At a start there is no previous content.
 			f.put(set(first, ours))
 			f.put(test.replace)
 			if _, err := tlsfiles.Open(f.files(), zap.NewNop()); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -189,7 +189,7 @@ func TestFilesAreReadAgainInWhateverWayTheyAreReplaced(t *testing.T) {
 			f := folder{t, t.TempDir()}
 			synctest.Test(t, func(t *testing.T) {
 				ours := authority(t, "ours")
-				// Kubernetes has the files from the start.
+				// In Kubernetes the links exist from the beginning.
 				if first := set(issue(t, ours, nil, "authz"), ours); test.name == "swapped by Kubernetes" {
 					test.replace(t, f, first)
 				} else {
@@ -200,23 +200,23 @@ func TestFilesAreReadAgainInWhateverWayTheyAreReplaced(t *testing.T) {
 				go func() { _ = w.Run(t.Context()) }()
 				time.Sleep(3 * tlsfiles.Interval)
 				if w.Current() != before || logs.Len() != 0 {
-					t.Errorf("files that did not change are read anew: %v", logs.All())
+					t.Errorf("unchanged files are replaced: %v", logs.All())
 				}
 				test.replace(t, f, set(issue(t, ours, nil, "authz"), ours))
 				time.Sleep(tlsfiles.Interval)
 				synctest.Wait()
 				if w.Current() == before {
-					t.Error("what the files hold now is not in use")
+					t.Error("the new content is not in use")
 				}
 				if n := logs.FilterMessage("TLS files read again").Len(); n != 1 {
-					t.Errorf("got %d lines about it, want one", n)
+					t.Errorf("%d log lines, want 1", n)
 				}
 			})
 		})
 	}
 }
 
-func TestTheEndOfACertificateShowsAndTheNextOneIsTakenWhenItIsGood(t *testing.T) {
+func TestAnExpiredCertificateStaysInUseUntilTheNextOneIsValid(t *testing.T) {
 	t.Parallel()
 	f := folder{t, t.TempDir()}
 	synctest.Test(t, func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestTheEndOfACertificateShowsAndTheNextOneIsTakenWhenItIsGood(t *testing.T)
 		}
 		time.Sleep(15 * time.Minute)
 		if s := w.Status(); !s.Refused || time.Until(s.Certificate) != -5*time.Minute || w.Current() != before {
-			t.Errorf("after the end: got %+v, want it refused and in use", s)
+			t.Errorf("after it expired: got %+v, want it refused and in use", s)
 		}
 		if lines := logs.FilterMessageSnippet("not read again").All(); len(lines) != 1 || !strings.Contains(lines[0].ContextMap()["error"].(string), "expired at") {
 			t.Errorf("got %v, want one line", lines)
@@ -238,17 +238,17 @@ func TestTheEndOfACertificateShowsAndTheNextOneIsTakenWhenItIsGood(t *testing.T)
 		f.put(set(issue(t, ours, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(5 * time.Minute) }, "authz"), ours))
 		time.Sleep(4 * time.Minute)
 		if w.Current() != before {
-			t.Error("a certificate is in use before it is good")
+			t.Error("a certificate is in use before it is valid")
 		}
 		time.Sleep(2 * time.Minute)
 		if s := w.Status(); s.Refused || w.Current() == before {
-			t.Errorf("once the next one is good: got %+v, want it in use", s)
+			t.Errorf("once the next one is valid: got %+v, want it in use", s)
 		}
 	})
 }
 
-// Whatever stands between the certificates of a file, none of them is passed over in
-// silence: clients of that authority would be refused.
+// No text between the certificates of a file may hide one of them without an error: clients
+// of that authority would be refused.
 func FuzzNoAuthorityOfAFileIsPassedOver(f *testing.F) {
 	ours, err := parts.NewAuthority("ours")
 	if err != nil {

@@ -70,7 +70,10 @@ func TestGoldenCasesDirectlyAndOverGRPC(t *testing.T) {
 				writeAnswer(t, name, archive, answer(t, service.Answer, r, true))
 			}
 			want := string(part(t, archive, partAnswer))
-			for transport, check := range map[string]check{"directly": service.Answer, "over gRPC": overGRPC(t, service)} {
+			client := overGRPC(t, service, server.GRPCOptions()...)
+			for transport, check := range map[string]check{"directly": service.Answer, "over gRPC": func(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+				return client.Check(ctx, in)
+			}} {
 				for _, raw := range []bool{true, false} {
 					if diff := cmp.Diff(want, answer(t, check, r, raw)); diff != "" {
 						t.Errorf("%s, raw headers %t (-want +got):\n%s", transport, raw, diff)
@@ -145,10 +148,10 @@ func serviceOf(t *testing.T, configuration, records []byte) *envoy.Service {
 	return envoy.NewService(authz.New(snapshot, digester, c.Grammar), envoy.Options{})
 }
 
-// overGRPC starts a gRPC server and returns the Check method of a client.
-func overGRPC(t *testing.T, service *envoy.Service) check {
+// overGRPC starts a gRPC server and returns a client of it.
+func overGRPC(t *testing.T, service *envoy.Service, options ...grpc.ServerOption) authv3.AuthorizationClient {
 	t.Helper()
-	srv := envoy.NewServer(service, 1<<20, prometheus.NewRegistry(), server.GRPCOptions()...)
+	srv := envoy.NewServer(service, 1<<20, prometheus.NewRegistry(), options...)
 	ln := bufconn.Listen(1 << 20)
 	go func() { _ = srv.Serve(ln) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -160,10 +163,7 @@ func overGRPC(t *testing.T, service *envoy.Service) check {
 		_ = conn.Close()
 		srv.Stop()
 	})
-	client := authv3.NewAuthorizationClient(conn)
-	return func(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
-		return client.Check(ctx, in)
-	}
+	return authv3.NewAuthorizationClient(conn)
 }
 
 func part(t *testing.T, a *txtar.Archive, name string) []byte {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -14,11 +13,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/experimental"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
@@ -72,7 +67,7 @@ func TestNoPartOfARequestOutlivesItsCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := authv3.NewAuthorizationClient(overScribbled(t, envoy.NewService(authz.New(snapshot, digester, authz.DefaultGrammar()), envoy.Options{})))
+	client := overGRPC(t, envoy.NewService(authz.New(snapshot, digester, authz.DefaultGrammar()), envoy.Options{}), experimental.BufferPool(&scribbling{}))
 
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -152,20 +147,3 @@ func everybody() []authz.Consumer {
 }
 
 func consumerID(n int) string { return fmt.Sprintf("c0ffee00-0000-4000-8000-%012d", n) }
-
-func overScribbled(t *testing.T, service *envoy.Service) *grpc.ClientConn {
-	t.Helper()
-	srv := envoy.NewServer(service, 1<<20, prometheus.NewRegistry(), experimental.BufferPool(&scribbling{}))
-	ln := bufconn.Listen(1 << 20)
-	go func() { _ = srv.Serve(ln) }()
-	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return ln.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = conn.Close()
-		srv.Stop()
-	})
-	return conn
-}
