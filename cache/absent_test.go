@@ -29,7 +29,7 @@ func TestAbsentKeyIsRememberedForItsTTL(t *testing.T) {
 	})
 }
 
-func TestAbsentKeyThatIsMadeIsFoundAfterInvalidate(t *testing.T) {
+func TestAbsentKeyThatIsCreatedIsFoundAfterInvalidate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore()
@@ -41,7 +41,7 @@ func TestAbsentKeyThatIsMadeIsFoundAfterInvalidate(t *testing.T) {
 	})
 }
 
-// Nothing but a definite "not found" is remembered.
+// Only a definite "not found" is remembered.
 func TestOtherErrorsAreNotRemembered(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -75,18 +75,18 @@ func TestAbsentTTLOfZeroRemembersNothing(t *testing.T) {
 		c := open(t, cfg, s.load)
 		wantError(t, c, "alice", errAbsent)
 		if got := c.Stats().AbsentEntries; got != 0 {
-			t.Errorf("AbsentEntries = %d, want none", got)
+			t.Errorf("AbsentEntries = %d, want 0", got)
 		}
 		s.set("alice", answer{record: record{version: 1}})
 		wantVersion(t, c, "alice", 1)
 		deny(t, c, "alice")
 		if got := c.Stats().AbsentEntries; got != 0 {
-			t.Errorf("AbsentEntries = %d after a denial, want none", got)
+			t.Errorf("AbsentEntries = %d after a denial, want 0", got)
 		}
 	})
 }
 
-// Absence is jittered as well.
+// The lifetime of absent keys has jitter, too.
 func TestAbsenceIsShortenedByJitter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -105,16 +105,16 @@ func TestAbsenceIsShortenedByJitter(t *testing.T) {
 		visit()
 		time.Sleep(2500*time.Millisecond - 1)
 		if got := visit(); got != 0 {
-			t.Errorf("%d of %d absences ended before half of their time", got, keys)
+			t.Errorf("%d of %d absent keys expired before half of AbsentTTL, want 0", got, keys)
 		}
 		time.Sleep(1250 * time.Millisecond)
 		if got := visit(); got < keys/4 || got > keys*3/4 {
-			t.Errorf("%d of %d absences ended by three quarters of their time, want about half", got, keys)
+			t.Errorf("%d of %d absent keys expired by three quarters of AbsentTTL, want about half", got, keys)
 		}
 	})
 }
 
-// What does not exist takes no room from what does.
+// Absent keys do not evict values.
 func TestRandomTokenFloodEvictsNoGoodEntry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestRandomTokenFloodEvictsNoGoodEntry(t *testing.T) {
 		}
 		got := c.Stats()
 		if got.Loads != loads || got.Evictions != 0 {
-			t.Errorf("%d good entries were evicted and %d loaded again, want none", got.Evictions, got.Loads-loads)
+			t.Errorf("%d good entries were evicted and %d loaded again, want 0 of both", got.Evictions, got.Loads-loads)
 		}
 		if got.AbsentEntries != cfg.AbsentCapacity || got.AbsentEvictions != uint64(flood-cfg.AbsentCapacity) {
 			t.Errorf("AbsentEntries = %d, AbsentEvictions = %d; want %d, %d", got.AbsentEntries, got.AbsentEvictions, cfg.AbsentCapacity, flood-cfg.AbsentCapacity)
@@ -151,7 +151,7 @@ func TestRandomTokenFloodEvictsNoGoodEntry(t *testing.T) {
 	})
 }
 
-// The store sees no more than the limit, keys that are held are not affected.
+// The store gets loads up to the limit. Keys that are held are not affected.
 func TestRandomTokenFloodIsLimitedAndHeldKeysAreNot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestRandomTokenFloodIsLimitedAndHeldKeysAreNot(t *testing.T) {
 				busy++
 			}
 		}
-		// Two seconds' worth of them at once.
+		// Two seconds of the rate at once.
 		if got := s.total() - before; got != 50 || busy != tries-50 {
 			t.Errorf("loads = %d, busy = %d; want 50, %d", got, busy, tries-50)
 		}
@@ -179,7 +179,7 @@ func TestRandomTokenFloodIsLimitedAndHeldKeysAreNot(t *testing.T) {
 			t.Errorf("Stats().Busy = %d, want %d", got, busy)
 		}
 		s.set("alice", answer{record: record{version: 2}})
-		wantVersion(t, c, "alice", 2) // expired, but no stranger
+		wantVersion(t, c, "alice", 2) // expired, but still held
 		time.Sleep(time.Second / 25)
 		wantError(t, c, "one more", errAbsent)
 		wantError(t, c, "two more", cache.ErrBusy)

@@ -2,32 +2,31 @@ package cache
 
 import "sync/atomic"
 
-// A purpose is what a load is for. It decides how many load slots it may find
-// taken and still get one.
+// A purpose is the reason of a load. It decides how many load slots may be taken for the load
+// to get one.
 type purpose uint8
 
 const (
-	// forMiss: somebody waits for a key that is not held. Anybody can cause
-	// these.
+	// forMiss: a caller waits for a key that is not held. Any client can cause these.
 	forMiss purpose = iota
-	// forRecentlyRefused: the same, and the key was refused before.
+	// forRecentlyRefused: the same for a key that was refused before.
 	forRecentlyRefused
-	// forReload: somebody waits for a key that is held but has expired.
+	// forReload: a caller waits for a key that is held and has expired.
 	forReload
-	// forStale: the same, and there is a stale value to answer with.
+	// forStale: the same, and a stale value can be served.
 	forStale
-	// forRefresh: nobody waits.
+	// forRefresh: no caller waits.
 	forRefresh
 	purposes
 )
 
-// unheld says whether a load is of a key that is not held, or is treated as if it were
-// not. Anybody can cause these, for keys of their choice.
+// unheld says whether a load is for a key that is not held, or is treated like one. Any client
+// can cause these for keys of its choice.
 func (p purpose) unheld() bool { return p == forMiss || p == forRecentlyRefused }
 
-// An admission hands out load slots. Loads of one purpose cannot starve those of
-// another: refreshes leave room for lookups, and misses for keys that are held,
-// and a little for keys that are not but have been here before.
+// An admission gives load slots to loads. Loads of one purpose cannot starve those of another:
+// refreshes leave slots for lookups, and misses leave slots for keys that are held and a few
+// for keys that were refused before.
 type admission struct {
 	taken  atomic.Int64
 	byUse  [purposes]atomic.Int64
@@ -40,7 +39,7 @@ func newAdmission(slots int) *admission {
 	return &admission{limit: n, limits: [purposes]int64{forMiss: n - n/4, forRecentlyRefused: n / 8, forReload: n, forStale: n, forRefresh: n / 2}}
 }
 
-// enter takes a slot if there is one. It never waits.
+// enter takes a slot if one is free. It never waits.
 func (g *admission) enter(p purpose) bool {
 	if g.taken.Add(1) > g.limit {
 		g.taken.Add(-1)

@@ -11,7 +11,7 @@ import (
 	"github.com/vault-authz/vault-authz/cache"
 )
 
-// A credential has the size of what the cache is there for.
+// A credential has the size of the values of vault-authz.
 type credential struct {
 	AccessToken       string
 	Secret, Previous  [33]byte
@@ -29,9 +29,8 @@ func loadCredential(_ context.Context, key string) (credential, error) {
 
 func token(i int) string { return fmt.Sprintf("%032d", i) }
 
-// A caller asks for tokens in an order of no locality, as from a request that
-// has just been read: the token is in a buffer that is in the CPU's caches, and
-// not in memory beside the cache's own copy.
+// A caller asks for tokens in an order without locality. As with a request that was just read,
+// the token is in a buffer in the CPU's caches, and not beside the cache's copy.
 type caller struct {
 	buffer []byte
 	n, at  int
@@ -39,9 +38,9 @@ type caller struct {
 
 func newCaller(n int) *caller { return &caller{buffer: []byte(token(0)), n: n} }
 
-// next is good until the next call.
+// next returns a token, which is valid until the next call.
 func (c *caller) next() string {
-	// A prime, so that each token comes once in n and none next to the last.
+	// A prime, so that each token comes once in n, and never next to the previous one.
 	c.at = (c.at + 7_368_787) % c.n
 	for i, rest := len(c.buffer)-1, c.at; i >= len(c.buffer)-7; i-- {
 		c.buffer[i], rest = byte('0'+rest%10), rest/10
@@ -49,7 +48,7 @@ func (c *caller) next() string {
 	return unsafe.String(&c.buffer[0], len(c.buffer))
 }
 
-// filled returns a cache of n credentials, token(0) to token(n-1).
+// filled returns a cache with the credentials token(0) to token(n-1).
 func filled(tb testing.TB, n int) *cache.Cache[credential] {
 	tb.Helper()
 	cfg := cache.DefaultConfig()
@@ -100,11 +99,10 @@ func BenchmarkHit(b *testing.B) {
 	}
 }
 
-// BenchmarkScale is what a hit costs as the cache grows. "all" goes over all
-// entries in turn; with a million that is the worst case, since none is in the
-// CPU's caches when it is asked for. "few" asks for the same thousand again and
-// again, since most clients are few. It fills caches of a million, so it is
-// nothing to run often.
+// BenchmarkScale measures a hit in caches of different sizes. "all" asks for all entries in
+// turn, which is the worst case with a million, because no entry is in the CPU's caches. "few"
+// asks for the same thousand entries, like a small number of clients. It is slow, because it
+// fills caches of a million.
 func BenchmarkScale(b *testing.B) {
 	const few = 1_000
 	for _, n := range []int{1_000, 10_000, 100_000, 1_000_000} {
@@ -151,7 +149,7 @@ func BenchmarkAbsentHit(b *testing.B) {
 	}
 }
 
-// BenchmarkMiss is what the cache adds to a load.
+// BenchmarkMiss measures the cost of the cache in a load.
 func BenchmarkMiss(b *testing.B) {
 	c := filled(b, 1)
 	ctx, i := b.Context(), 0
@@ -164,8 +162,8 @@ func BenchmarkMiss(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory reports the bytes that a held credential takes, with its
-// token and consumer id. It fills the cache once, however often it is to run.
+// BenchmarkMemory reports the bytes per credential, with its token and consumer id. It fills
+// the cache once, whatever b.N is.
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
@@ -181,7 +179,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkKeys is how long lookups wait for a snapshot of a million keys.
+// BenchmarkKeys measures how long lookups wait while Keys copies a million keys.
 func BenchmarkKeys(b *testing.B) {
 	const n = 1_000_000
 	c := filled(b, n)

@@ -11,9 +11,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A Cache answers lookups from memory and fills itself through a Loader. Make
-// one with [New] and end it with [Cache.Close]. It is safe for
-// concurrent use.
+// A Cache answers lookups from memory and loads missing values with a Loader. Create it with
+// [New] and end it with [Cache.Close]. It is safe for concurrent use.
 type Cache[V any] struct {
 	cfg   Config
 	load  Loader[V]
@@ -21,31 +20,31 @@ type Cache[V any] struct {
 
 	table     *table[V]
 	admission *admission
-	// misses is nil if loads of keys that are not held are not limited in
-	// rate.
+	// misses limits the rate of loads for keys that are not held, nil for no limit.
 	misses *rate.Limiter
-	// reserve is what keys that were refused lately have on top of it, nil like misses.
+	// reserve is the additional rate for keys that were refused recently, nil like misses.
 	reserve         *rate.Limiter
 	recentlyRefused recentlyRefused
-	// missesFrom is until when no such loads begin, because the store limits
-	// those of keys that are held. The lock of the table guards it.
+	// missesFrom is when such loads may begin again after the store limited loads for keys
+	// that are held. The lock of the table guards it.
 	missesFrom moment
 	slowStart  slowStart
-	// waiting is how many callers wait for a load.
+	// waiting is the number of callers that wait for a load.
 	waiting atomic.Int64
-	// epoch is where the cache's own clock begins.
+	// epoch is the zero of the cache's clock.
 	epoch time.Time
 
-	// ctx is that of all loads. They belong to the cache, not to a caller.
+	// ctx is the context of all loads, which belong to the cache and not to a caller.
 	ctx   context.Context
 	stop  context.CancelFunc
 	loads sync.WaitGroup
 }
 
 const (
-	// reserveShare is the part of MissesPerSecond that keys which were refused lately have on top.
+	// reserveShare is the additional part of MissesPerSecond for keys that were refused
+	// recently.
 	reserveShare = 4
-	// burstTime is how long it takes to save up what may begin at once.
+	// burstTime is the time for which unused rate is saved.
 	burstTime = 2 * time.Second
 )
 
@@ -53,11 +52,10 @@ func newLimiter(perSecond float64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond*burstTime.Seconds())))
 }
 
-// New returns an empty Cache. It starts nothing: loads run when lookups need
-// them.
+// New returns an empty Cache. It starts no goroutine: loads run when lookups need them.
 func New[V any](cfg Config, load Loader[V], rules Rules[V]) (*Cache[V], error) {
 	if load == nil {
-		return nil, errors.New("cache: a loader is needed")
+		return nil, errors.New("cache: a loader is required")
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
@@ -76,9 +74,9 @@ func New[V any](cfg Config, load Loader[V], rules Rules[V]) (*Cache[V], error) {
 
 func (c *Cache[V]) now() moment { return time.Since(c.epoch) }
 
-// Invalidate forgets key, whether it has a value or is known to be absent. Once
-// it has returned, no lookup that begins is answered with what was read before:
-// neither from memory nor by a load that is under way.
+// Invalidate removes key, whether it has a value or is known to be absent. A lookup that
+// begins after Invalidate has returned is never answered with what was read before, neither
+// from memory nor by a load in flight.
 func (c *Cache[V]) Invalidate(key string) {
 	t := c.table
 	t.mu.Lock()
@@ -89,20 +87,19 @@ func (c *Cache[V]) Invalidate(key string) {
 	t.void(key, errVoid)
 }
 
-// InvalidateAll is Invalidate for every key.
+// InvalidateAll invalidates every key.
 func (c *Cache[V]) InvalidateAll() {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.empty(c.cfg.Capacity, c.cfg.AbsentCapacity)
-	for key := range t.flights {
+	for key := range t.calls {
 		t.void(key, errVoid)
 	}
 }
 
-// Keys returns the keys of the values held, at most Capacity of them, the least
-// recently used first. Lookups wait while they are copied, which takes about 0.1 seconds
-// for a million.
+// Keys returns the keys of all values, at most Capacity, the least recently used first.
+// Lookups wait while it copies them, about 0.1 seconds for a million.
 func (c *Cache[V]) Keys() []string {
 	t := c.table
 	t.mu.Lock()
@@ -110,15 +107,14 @@ func (c *Cache[V]) Keys() []string {
 	return t.entries.Keys()
 }
 
-// Close ends all loads, waits until the loader has returned from them, and lets
-// no new ones begin; who waits for one gets [ErrClosed]. Values that are held
-// are answered on until they expire, so that lookups under way elsewhere can
-// end well.
+// Close cancels all loads, waits until the loader has returned, and starts no new ones.
+// Callers that wait for a load get [ErrClosed]. Values in the cache are still served until
+// they expire, so that lookups in flight can succeed.
 func (c *Cache[V]) Close() {
 	t := c.table
 	t.mu.Lock()
 	t.closed = true
-	for key := range t.flights {
+	for key := range t.calls {
 		t.void(key, ErrClosed)
 	}
 	t.mu.Unlock()

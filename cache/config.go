@@ -6,62 +6,59 @@ import (
 	"time"
 )
 
-// Config says how much a Cache holds, for how long, and how hard it may work the
-// store. The zero Config is not valid: begin with [DefaultConfig].
+// Config configures the size of a Cache, the lifetime of values, and the load on the store.
+// The zero Config is not valid: begin with [DefaultConfig].
 type Config struct {
-	// Capacity is how many values are held, default 100 000. Beyond it one
-	// goes that has not been used for long.
+	// Capacity is the maximum number of values, default 100 000. When it is reached, the
+	// least recently used value is evicted.
 	Capacity int
-	// AbsentCapacity is how many absent keys are remembered, default 10 000,
-	// apart from Capacity.
+	// AbsentCapacity is the maximum number of absent keys, default 10 000. They do not
+	// count for Capacity.
 	AbsentCapacity int
 
-	// TTL is how long a value is fresh that does not say so itself, default
-	// 5 minutes.
+	// TTL is how long a value is fresh if its lifetime is not known, default 5 minutes.
 	TTL time.Duration
-	// MinTTL and MaxTTL bound what values say, defaults 1 second and 1 hour.
-	// MaxTTL + MaxStale is the longest time for which a value is used that has
+	// MinTTL and MaxTTL are limits for the lifetime of values, defaults 1 second and
+	// 1 hour. MaxTTL + MaxStale is the longest time for which a value is served that has
 	// changed in the store without an Invalidate.
 	MinTTL, MaxTTL time.Duration
-	// Jitter is the part of a life, 0 to 0.5, by which it is shortened at
-	// random at most, default 0.1: lives are 90 % to 100 % of what they could
-	// be, MinTTL and AbsentTTL included. 0 turns it off.
+	// Jitter is the maximum part of a lifetime, 0 to 0.5, by which it is shortened at
+	// random, default 0.1: lifetimes are 90 % to 100 % of the configured ones, also of
+	// MinTTL and AbsentTTL. 0 disables it.
 	Jitter float64
-	// RefreshAhead is the last part of a life, 0 to 0.9, in which a value that
-	// is used is read again in the background, default 0.2. 0 turns it off:
-	// somebody then waits for each reload.
+	// RefreshAhead is the last part of a lifetime, 0 to 0.9, in which a used value is
+	// loaded again in the background, default 0.2. With 0 a caller waits for each reload.
 	RefreshAhead float64
 
-	// MaxStale is how long after its expiry a value may stand in for a store
-	// that is unavailable, default 30 seconds. 0 turns it off.
+	// MaxStale is how long after its expiry a value may be served while the store is
+	// unavailable, default 30 seconds. 0 disables it.
 	MaxStale time.Duration
-	// StaleWait is how long a load may take before a stale value stands in for
-	// it, counted from the beginning of the load, default 100 milliseconds. It
-	// should be well below the time that the gateway waits for us. With 0
-	// nobody waits for the reload of a stale value.
+	// StaleWait is how long a load may take before a stale value is served instead,
+	// counted from the beginning of the load, default 100 milliseconds. It should be well
+	// below the timeout of the gateway. With 0 no caller waits for the reload of a stale
+	// value.
 	StaleWait time.Duration
-	// RetryInterval is the time between two background loads of a value whose
-	// store is unavailable, default 1 second.
+	// RetryInterval is the time between two background loads of a value while the store is
+	// unavailable, default 1 second.
 	RetryInterval time.Duration
 
-	// AbsentTTL is how long an absent key is remembered, default 5 seconds, at
-	// most 10. A value that is made in the store without an Invalidate is seen
-	// that much later. 0 turns it off.
+	// AbsentTTL is how long an absent key is remembered, default 5 seconds, at most 10. It
+	// is the delay until a value is found that is created in the store without an
+	// Invalidate. 0 disables it.
 	AbsentTTL time.Duration
 
-	// LoadTimeout bounds one load, default 2 seconds. It is independent of how
+	// LoadTimeout is the timeout of a load, default 2 seconds. It does not depend on how
 	// long callers wait.
 	LoadTimeout time.Duration
-	// MaxLoads bounds the loads in flight, default 128, at least 4. Background
-	// loads take up no more than half of it, loads of keys that are not held
-	// no more than three quarters.
+	// MaxLoads is the maximum number of loads in flight, default 128, at least 4. Background
+	// loads use at most half of it, loads for keys that are not held at most three
+	// quarters.
 	MaxLoads int
-	// MissesPerSecond bounds the loads of keys that are not held, default
-	// 1000. It is what a flood of made-up keys can cost the store, and how
-	// fast an empty cache fills. After a quiet time two seconds' worth of them
-	// may begin at once. Keys that come again after they were refused have a
-	// quarter of all that on top, so that a flood does not keep them out. 0
-	// means no bound.
+	// MissesPerSecond is the maximum rate of loads for keys that are not held, default
+	// 1000. It limits what a flood of random keys can cost the store, and how fast an
+	// empty cache fills. Up to two seconds of unused rate are saved. Keys that are
+	// requested again after they were refused have an additional quarter of the rate, so
+	// that a flood does not lock them out. 0 means no limit.
 	MissesPerSecond float64
 }
 
@@ -85,8 +82,8 @@ func DefaultConfig() Config {
 	}
 }
 
-// Bounds on the configuration. Beyond them a setting is a mistake in its unit,
-// or gives up what the cache promises.
+// Limits of the configuration. A setting beyond them has the wrong unit, or breaks a guarantee
+// of the cache.
 const (
 	maxTTL       = 7 * 24 * time.Hour
 	maxStale     = time.Hour
@@ -106,7 +103,7 @@ func (c Config) Validate() error {
 		check(c.MinTTL <= c.TTL, "ttl: %s is below min_ttl %s", c.TTL, c.MinTTL),
 		check(c.TTL <= c.MaxTTL, "ttl: %s is above max_ttl %s", c.TTL, c.MaxTTL),
 		check(c.MaxTTL <= maxTTL, "max_ttl: %s is above the limit of %s", c.MaxTTL, maxTTL),
-		// Written so that NaN is refused as well.
+		// This form also refuses NaN.
 		check(c.Jitter >= 0 && c.Jitter <= maxJitter, "jitter: %g is not in 0 to %g", c.Jitter, maxJitter),
 		check(c.RefreshAhead >= 0 && c.RefreshAhead <= maxAhead, "refresh_ahead: %g is not in 0 to %g", c.RefreshAhead, maxAhead),
 		check(c.MaxStale >= 0 && c.MaxStale <= maxStale, "max_stale: %s is not in 0 to %s", c.MaxStale, maxStale),

@@ -69,7 +69,7 @@ func TestAllConfigMistakesShowAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhatIsOffIsValid(t *testing.T) {
+func TestDisabledSettingsAreValid(t *testing.T) {
 	t.Parallel()
 	cfg := cache.DefaultConfig()
 	cfg.Jitter, cfg.RefreshAhead, cfg.MaxStale, cfg.StaleWait, cfg.AbsentTTL = 0, 0, 0, 0, 0
@@ -79,7 +79,7 @@ func TestWhatIsOffIsValid(t *testing.T) {
 	}
 }
 
-func TestBoundsOfTheConfigAreValidThemselves(t *testing.T) {
+func TestLimitsOfTheConfigAreValid(t *testing.T) {
 	t.Parallel()
 	low := cache.DefaultConfig()
 	low.Capacity, low.AbsentCapacity, low.MaxLoads = 1, 1, 4
@@ -102,8 +102,8 @@ func TestNewNeedsALoader(t *testing.T) {
 	}
 }
 
-// Rules that were forgotten must not make a stale value stand in, or keep other keys out.
-func TestZeroRulesTakeNoErrorForAnOutage(t *testing.T) {
+// Missing Rules must not serve stale values or refuse other keys.
+func TestZeroRulesTreatNoErrorAsAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
@@ -128,8 +128,8 @@ func TestZeroRulesTakeNoErrorForAnOutage(t *testing.T) {
 	})
 }
 
-// Rules that were forgotten must not make anything last.
-func TestZeroRulesKeepNothingThatIsNotFresh(t *testing.T) {
+// Missing Rules must not extend a lifetime.
+func TestZeroRulesServeOnlyFreshValues(t *testing.T) {
 	t.Parallel()
 	for _, fail := range []error{errAbsent, errDown} {
 		s := newStore()

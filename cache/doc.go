@@ -1,57 +1,53 @@
-// Package cache is a read-through cache for values that must not be believed
-// for longer than allowed. It knows nothing of what it holds: a [Loader] reads a
-// value from where it lives, and [Rules] say how long the value may be used and
-// what the loader's errors mean.
+// Package cache is a read-through cache for values that must not be used for longer than
+// allowed. It does not depend on the kind of value: a [Loader] reads a value from the store,
+// and [Rules] define its lifetime and the meaning of the loader's errors.
 //
-// # The life of a value
+// # The lifetime of a value
 //
 //	load begins      refresh ahead        expiry           expiry + MaxStale
 //	|---- fresh ---------|---- fresh ---------|---- stale ---------|
 //	  answered at once     answered at once,    answered only while  gone
-//	                       and read again in    the store cannot
-//	                       the background       be asked
+//	                       and loaded again     the store is
+//	                       in the background    unavailable
 //
-// A value is fresh for what [Rules.Lifetime] asks for, clamped, or else for the
-// configured TTL; never for ever. Lives are counted from the beginning of the
-// load, so a slow store does not lengthen them, and are shortened at random so
-// that values that were read together are not read again together. A value that
-// is used is read again ahead of its expiry; one that is not used just expires.
+// A value is fresh for the time that [Rules.Lifetime] returns, within limits, otherwise for
+// the configured TTL, and never forever. The lifetime begins with the load, so a slow store
+// does not extend it. It is shortened at random, so that values that were loaded together
+// are not loaded again together. A value in use is loaded again before it expires. An unused
+// value expires.
 //
-// Past its expiry a value may stand in for the store, for as long as MaxStale,
-// while the store is unavailable, slow, or kept from being asked by the limits
-// below. Two things always win over that: a definite answer of the store, and
-// [Cache.Invalidate].
+// After its expiry a value may be served for up to MaxStale while the store is unavailable
+// or slow, or while the limits below do not allow a load. A definite answer of the store and
+// [Cache.Invalidate] always end that.
 //
 // # Absent keys
 //
-// A definite "not found" is remembered for seconds, in a place of its own: no
-// number of absent keys takes room from values. No other error is remembered.
+// A definite "not found" is remembered for seconds, in a separate table: absent keys never
+// evict values. Other errors are not remembered.
 //
-// # Who may know what is held
+// # No oracle
 //
-// Somebody who is shown no value must not find out by asking which keys there are.
-// [Cache.Recheck] tells them about a key that is held what they would be told about one
-// that there is no value of.
+// A client with a wrong secret must not be able to find out which keys are in the cache. For
+// it, [Cache.Recheck] gives the answer that a key without a value would have.
 //
 // # Loads
 //
-// There is one load of a key at a time, however many wait for it, and it belongs
-// to the cache: a caller who gives up does not end it, so a second try finds its
-// result. A load that began before an Invalidate is never kept and never
-// answers anybody. Loads are bounded in number, and those of keys that are not
-// held in rate; beyond that, a lookup fails at once with [ErrBusy]. A part of
-// the loads is set aside for keys that are held, so that a flood of made-up keys
-// does not keep good values from being read again, and a smaller one for keys that
-// come again after they were refused and are not known as absent: a client with a good
-// key does that, most floods of made-up ones do not.
+// A key has one load at a time, however many callers wait for it. The load belongs to the
+// cache: it continues when a caller gives up, so that the next lookup finds its result. The
+// result of a load that began before an Invalidate is never stored and never returned. The
+// number of loads is limited, and so is the rate of loads for keys that are not held. Beyond
+// the limits a lookup fails at once with [ErrBusy]. A part of the limit is reserved for keys
+// that are held, so that a flood of random keys does not stop good values from being loaded
+// again. A smaller part is reserved for keys that are requested again after they were
+// refused and are not known as absent: clients with a good key do that, most floods do not.
 //
-// When the store is back after it was unavailable, what can wait is read again at
-// the rate that was usual before, then at a rising one: not all at once. When it limits
-// loads ([Rules.Limited]), those of keys that are held go first. Both are learned from
-// loads of keys that are held only: anybody may ask for others, and a store may fail at
-// some keys and be well.
+// After an outage of the store, loads that can wait begin at the usual rate and then at a
+// rising one, not all at once (slow start). While the store limits loads ([Rules.Limited]),
+// loads for keys that are held come first. The cache learns about both only from loads for
+// keys that are held: any client can request other keys, and a healthy store may fail for
+// some of them.
 //
 // # Isolation
 //
-// Keys of two stores are kept apart by having a Cache for each.
+// Use a Cache for each store: the keys of a Cache are those of one store.
 package cache

@@ -13,9 +13,9 @@ import (
 	"github.com/vault-authz/vault-authz/cache"
 )
 
-// TestStoreThatComesBackIsNotMetByAllAtOnce: values in use that could not be read
-// again for a while do not want to be all at the same moment.
-func TestStoreThatComesBackIsNotMetByAllAtOnce(t *testing.T) {
+// TestLoadsAfterAnOutageAreSpread shows that the values in use are not loaded again all at the
+// same moment after an outage.
+func TestLoadsAfterAnOutageAreSpread(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 200
@@ -30,8 +30,8 @@ func TestStoreThatComesBackIsNotMetByAllAtOnce(t *testing.T) {
 		}
 		answerAll(answer{record: record{version: 1}})
 		c := open(t, cfg, s.load)
-		// use looks every key up, four times a second, and returns the loads in the
-		// busiest second.
+		// use looks up every key four times a second and returns the loads in the busiest
+		// second.
 		use := func(d time.Duration) (most int) {
 			for range int(d / time.Second) {
 				before := s.total()
@@ -53,24 +53,23 @@ func TestStoreThatComesBackIsNotMetByAllAtOnce(t *testing.T) {
 		use(20 * time.Second)
 		answerAll(answer{record: record{version: 2}})
 		if got := use(time.Second); got > 2*steady {
-			t.Errorf("%d loads in the first second after the store came back, want at most twice the %d of before", got, steady)
+			t.Errorf("%d loads in the first second after the outage, want at most twice the %d before", got, steady)
 		}
 		use(12 * time.Second)
 		for i := range keys {
 			wantVersion(t, c, name(i), 2)
 		}
-		// And all is as before.
+		// Later the rate is as before.
 		use(20 * time.Second)
 		if got := use(30 * time.Second); got > 2*steady {
-			t.Errorf("%d loads in a second, a while after the store came back; before there were %d", got, steady)
+			t.Errorf("%d loads in a second, some time after the outage; before it there were %d", got, steady)
 		}
 	})
 }
 
-// TestStoreThatComesBackHasRoomForWhatCannotWait: keys that are not held are read
-// all the time, beside the values that want to be read again. The figures are those
-// of the failure suite.
-func TestStoreThatComesBackHasRoomForWhatCannotWait(t *testing.T) {
+// TestSlowStartLeavesRoomForLoadsThatCannotWait shows that keys that are not held are loaded
+// during a slow start. The figures are those of test/chaos.
+func TestSlowStartLeavesRoomForLoadsThatCannotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const keys, tick, missesPerTick = 200, 50 * time.Millisecond, 2
@@ -87,8 +86,8 @@ func TestStoreThatComesBackHasRoomForWhatCannotWait(t *testing.T) {
 		answerAll(answer{record: record{version: 1}})
 		c := open(t, cfg, s.load)
 		asked, n := 0, 0
-		// use looks up a tenth of the keys in each tick of a half second, and
-		// returns the loads of each tick.
+		// use looks up a tenth of the keys in each tick of half a second and returns the
+		// loads of each tick.
 		use := func(d time.Duration) (loads []int) {
 			for range int(d / tick) {
 				before := s.total()
@@ -129,7 +128,7 @@ func TestStoreThatComesBackHasRoomForWhatCannotWait(t *testing.T) {
 			worst = max(worst, sum(back[i:i+20]))
 		}
 		if worst*10 > steady*17 {
-			t.Errorf("%d loads in the worst second after the store came back, want at most 1.7 times the %d of before", worst, steady)
+			t.Errorf("%d loads in the worst second after the outage, want at most 1.7 times the %d before", worst, steady)
 		}
 		for i := range keys {
 			wantVersion(t, c, fmt.Sprint("key", i), 2)
@@ -138,9 +137,9 @@ func TestStoreThatComesBackHasRoomForWhatCannotWait(t *testing.T) {
 	})
 }
 
-// TestOneBadRecordSlowsNoOtherDown: that a store is unavailable for one key again
-// and again is no outage.
-func TestOneBadRecordSlowsNoOtherDown(t *testing.T) {
+// TestOneBadRecordDoesNotDelayOthers shows that repeated failures for one key are not an
+// outage.
+func TestOneBadRecordDoesNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 50
@@ -160,25 +159,24 @@ func TestOneBadRecordSlowsNoOtherDown(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if got := c.Stats().RefreshesSkipped; got != 0 {
-			t.Errorf("%d refreshes were skipped, want none", got)
+			t.Errorf("%d refreshes were skipped, want 0", got)
 		}
 	})
 }
 
-// A flood is how somebody makes up keys: the n-th of all requests is for the key that
-// it returns.
+// A flood of random keys. key returns the number of the key of the n-th request.
 type flood struct {
 	name      string
 	perSecond int
 	key       func(n int) int
-	// want is how many of a hundred good keys must come through.
+	// want is how many of a hundred good keys must be found.
 	want int
 }
 
-// TestFloodDoesNotKeepKeysOutThatComeAgain is for good keys that are not held: after a
-// restart, say. Each is tried five times, once a second, beside made-up ones, with the
+// TestFloodDoesNotLockOutKeysThatAreRetried covers good keys that are not held, for example
+// after a restart. Each is requested five times, once a second, during a flood, with the
 // default limits. The figures are those of docs/explanation/cache.md.
-func TestFloodDoesNotKeepKeysOutThatComeAgain(t *testing.T) {
+func TestFloodDoesNotLockOutKeysThatAreRetried(t *testing.T) {
 	t.Parallel()
 	for _, f := range []flood{
 		{"each key once", 5000, func(n int) int { return n }, 100},
@@ -197,7 +195,7 @@ func TestFloodDoesNotKeepKeysOutThatComeAgain(t *testing.T) {
 	}
 }
 
-// shuffled has each key so many times, at random among 1200 requests.
+// shuffled returns a flood that repeats keys in random order.
 func shuffled(times int) func(n int) int {
 	const block = 1200
 	order := rand.New(rand.NewPCG(3, 4)).Perm(block)
@@ -219,7 +217,7 @@ func (f flood) try(t *testing.T) {
 	c := open(t, cfg, s.load)
 	in, chance := map[int]bool{}, rand.New(rand.NewPCG(1, 2))
 	for tick := range ticks * (before + tries) {
-		// Two good ones come somewhere among the others.
+		// Two good keys are among the others.
 		at := [good / ticks]int{chance.IntN(f.perSecond / ticks), chance.IntN(f.perSecond / ticks)}
 		for i := range f.perSecond / ticks {
 			for j, here := range at {
@@ -233,14 +231,14 @@ func (f flood) try(t *testing.T) {
 			}
 			_, err := c.Lookup(t.Context(), fmt.Sprint("made up ", f.key(tick*(f.perSecond/ticks)+i)))
 			if !errors.Is(err, cache.ErrBusy) && !errors.Is(err, errAbsent) {
-				t.Fatalf("a made-up key: %v", err)
+				t.Fatalf("a random key: %v", err)
 			}
 		}
 		time.Sleep(time.Second / ticks)
 	}
-	t.Logf("%s: %d of %d good keys came through", f.name, len(in), good)
+	t.Logf("%s: %d of %d good keys were found", f.name, len(in), good)
 	if len(in) < f.want {
-		t.Errorf("%d of %d good keys came through, want at least %d", len(in), good, f.want)
+		t.Errorf("%d of %d good keys were found, want at least %d", len(in), good, f.want)
 	}
 	limit := int(cfg.MissesPerSecond * (2 + before + tries) * 5 / 4)
 	if got := s.total(); got > limit {
@@ -248,8 +246,9 @@ func (f flood) try(t *testing.T) {
 	}
 }
 
-// TestKeyThatMadeRoomIsLikeAnyOther: to tell them apart would tell which keys there are.
-func TestKeyThatMadeRoomIsLikeAnyOther(t *testing.T) {
+// TestEvictedKeyIsTreatedLikeAnyOther shows that a client cannot find out which keys were in
+// the cache.
+func TestEvictedKeyIsTreatedLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
@@ -262,13 +261,12 @@ func TestKeyThatMadeRoomIsLikeAnyOther(t *testing.T) {
 		}
 		wantError(t, c, "unknown", cache.ErrBusy)
 		wantError(t, c, "alice", cache.ErrBusy)
-		wantVersion(t, c, "alice", 1) // it comes again
+		wantVersion(t, c, "alice", 1) // the retry
 	})
 }
 
-// TestFailingLoadsOfMadeUpKeysSlowNoRefreshDown: the store fails at them, and at them
-// alone.
-func TestFailingLoadsOfMadeUpKeysSlowNoRefreshDown(t *testing.T) {
+// TestFailingLoadsOfRandomKeysDelayNoRefresh: the store fails only for random keys.
+func TestFailingLoadsOfRandomKeysDelayNoRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 300
@@ -284,7 +282,7 @@ func TestFailingLoadsOfMadeUpKeysSlowNoRefreshDown(t *testing.T) {
 			for i := range min(keys, 3*tick) {
 				wantVersion(t, c, fmt.Sprint("key", i), 1)
 			}
-			// Outages and recoveries, if they counted.
+			// These would be outages and recoveries, if they counted.
 			for i := range 20 {
 				n++
 				key := fmt.Sprint("made up ", n)
@@ -296,13 +294,13 @@ func TestFailingLoadsOfMadeUpKeysSlowNoRefreshDown(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if got := c.Stats(); got.RefreshesSkipped != 0 || got.StaleHits != 0 {
-			t.Errorf("RefreshesSkipped = %d, StaleHits = %d, want none", got.RefreshesSkipped, got.StaleHits)
+			t.Errorf("RefreshesSkipped = %d, StaleHits = %d, want 0 of both", got.RefreshesSkipped, got.StaleHits)
 		}
 	})
 }
 
-// TestFloodDoesNotUseUpTheQuotaOfTheStore: the store answers so many loads a second,
-// fewer than a flood may begin, and keys that are held need some of them.
+// TestFloodDoesNotUseUpTheQuotaOfTheStore: the quota of the store is lower than the rate of a
+// flood, and keys that are held need a part of it.
 func TestFloodDoesNotUseUpTheQuotaOfTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -345,7 +343,7 @@ func TestFloodDoesNotUseUpTheQuotaOfTheStore(t *testing.T) {
 			time.Sleep(time.Second / ticks)
 		}
 		if lost > 0 {
-			t.Errorf("%d lookups of keys that were held failed, want none", lost)
+			t.Errorf("%d lookups of keys that were held failed, want 0", lost)
 		}
 	})
 }

@@ -46,8 +46,8 @@ func TestInvalidateForgetsTheValue(t *testing.T) {
 	}
 }
 
-// Revocation wins over staleness.
-func TestInvalidatedValueNeverStandsInForAnUnavailableStore(t *testing.T) {
+// An invalidated value is never served as a stale one.
+func TestInvalidatedValueIsNotServedWhileTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, test := range invalidations {
 		t.Run(test.name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestInvalidateWhileWaitingForASlowReloadBeatsStaleness(t *testing.T) {
 	}
 }
 
-// A load that began before the invalidation read what is no longer true.
+// A load that began before the invalidation may have read an old value.
 func TestInvalidateBeatsALoadInFlight(t *testing.T) {
 	t.Parallel()
 	for _, test := range invalidations {
@@ -97,9 +97,9 @@ func TestInvalidateBeatsALoadInFlight(t *testing.T) {
 				time.Sleep(500 * time.Millisecond)
 				s.set("alice", answer{record: record{version: 2}, latency: 100 * time.Millisecond})
 				test.do(c)
-				// Who waited looks up again, at once and together.
+				// The waiting callers look up again, with one load.
 				wantTook(t, 100*time.Millisecond, wg.Wait)
-				// The overtaken load ends, and changes nothing.
+				// The result of the first load is dropped.
 				time.Sleep(time.Second)
 				synctest.Wait()
 				wantVersion(t, c, "alice", 2)
@@ -137,8 +137,8 @@ func TestInvalidateBeatsARefreshInFlight(t *testing.T) {
 	}
 }
 
-// An answer that was true before the key was made must not hide it.
-func TestAbsentAnswerOfALoadThatWasOvertakenIsNotRemembered(t *testing.T) {
+// A "not found" from before the creation of the key must not be remembered.
+func TestNotFoundOfAVoidLoadIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore()
@@ -173,8 +173,8 @@ func TestLookupThatIsInvalidatedAgainAndAgainGivesUp(t *testing.T) {
 	})
 }
 
-// Who has gone by the time of the invalidation must not cause another load.
-func TestCallerWhoHasLeftDoesNotLookUpAgain(t *testing.T) {
+// A caller that has left before the invalidation must not cause another load.
+func TestCallerThatHasLeftDoesNotLookUpAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -209,9 +209,9 @@ func TestInvalidateOfOneKeyLeavesOthers(t *testing.T) {
 	})
 }
 
-// The same with real concurrency: once Invalidate has returned, nobody sees
-// what was there before.
-func TestWhatWasInvalidatedIsNeverSeenAgainUnderConcurrency(t *testing.T) {
+// The same with real concurrency: after Invalidate has returned, no lookup returns an older
+// value.
+func TestConcurrentLookupsNeverReturnAnInvalidatedValue(t *testing.T) {
 	t.Parallel()
 	var versions [4]atomic.Int64
 	keys := []string{"0", "1", "2", "3"}
@@ -219,7 +219,7 @@ func TestWhatWasInvalidatedIsNeverSeenAgainUnderConcurrency(t *testing.T) {
 	cfg.Capacity, cfg.MinTTL, cfg.TTL = 3, time.Microsecond, 100*time.Microsecond
 	c := open(t, cfg, func(_ context.Context, key string) (record, error) {
 		version := versions[key[0]-'0'].Load()
-		runtime.Gosched() // so that an invalidation can come in between
+		runtime.Gosched() // lets an invalidation happen here
 		return record{version: int(version)}, nil
 	})
 	look := func(i int) {
@@ -254,6 +254,6 @@ func TestWhatWasInvalidatedIsNeverSeenAgainUnderConcurrency(t *testing.T) {
 	}
 	wg.Wait()
 	if got := c.Stats(); got.Hits == 0 || got.VoidLoads == 0 {
-		t.Errorf("Hits = %d, VoidLoads = %d: the test did not get to what it is about", got.Hits, got.VoidLoads)
+		t.Errorf("Hits = %d, VoidLoads = %d, want some of both", got.Hits, got.VoidLoads)
 	}
 }

@@ -7,9 +7,8 @@ import (
 	"unsafe"
 )
 
-// TestKeysOfAnyLengthAreHeld goes along the length up to which a key lies in its
-// entry, with the caller's own buffer written to after each lookup, and the keys
-// read back after others came and went.
+// TestKeysOfAnyLengthAreHeld overwrites the buffer of the caller after each lookup, and reads
+// the keys again after evictions.
 func TestKeysOfAnyLengthAreHeld(t *testing.T) {
 	t.Parallel()
 	s := newStore()
@@ -39,6 +38,6 @@ func TestKeysOfAnyLengthAreHeld(t *testing.T) {
 	held := c.Keys()
 	slices.SortFunc(held, func(a, b string) int { return len(a) - len(b) })
 	if !slices.Equal(held, keys) {
-		t.Errorf("held are %q", held)
+		t.Errorf("Keys() = %q", held)
 	}
 }

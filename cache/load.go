@@ -11,15 +11,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A verdict is what a load means for what is held.
+// A verdict is the meaning of an outcome for the table.
 type verdict uint8
 
 const (
-	// failed: nothing can be said, so nothing is held.
+	// failed: nothing is known, so the entry is removed.
 	failed verdict = iota
 	found
 	absent
-	// unavailable: what is held stays.
+	// unavailable: the entry stays.
 	unavailable
 )
 
@@ -29,13 +29,13 @@ type outcome[V any] struct {
 	value    V
 	err      error
 	lifetime time.Duration
-	// limited says that the store wants to be asked less.
+	// limited says that the store limits loads.
 	limited bool
 }
 
-// begin starts a load of key, or returns an error that wraps [ErrBusy] or
-// [ErrClosed]. The lock of the table is held.
-func (c *Cache[V]) begin(key string, why purpose, now moment) (*flight[V], error) {
+// begin starts a load of key, or returns an error that wraps [ErrBusy] or [ErrClosed]. The
+// caller must hold the lock of the table.
+func (c *Cache[V]) begin(key string, why purpose, now moment) (*call[V], error) {
 	t := c.table
 	if t.closed {
 		return nil, ErrClosed
@@ -50,19 +50,19 @@ func (c *Cache[V]) begin(key string, why purpose, now moment) (*flight[V], error
 	if why.canWait() {
 		c.slowStart.began(now)
 	}
-	// The caller's key may point into a buffer that is reused.
-	f := &flight[V]{key: strings.Clone(key), purpose: why, began: now, done: make(chan struct{})}
-	t.flights[f.key] = f
+	// The memory of the caller's key may be reused.
+	f := &call[V]{key: strings.Clone(key), purpose: why, began: now, done: make(chan struct{})}
+	t.calls[f.key] = f
 	t.stats.Loads++
 	if why == forRefresh {
 		t.stats.Refreshes++
 	}
-	// Under the lock, so that Close cannot be waiting already.
+	// Under the lock, so that it happens before the Wait in Close.
 	c.loads.Go(func() { c.run(f) })
 	return f, nil
 }
 
-// admit applies the limits, and returns what the load may be taken for. A key that
+// admit applies the limits and returns the purpose with which the load is admitted. A key that
 // is refused counts as recently refused the next time.
 func (c *Cache[V]) admit(key string, why purpose, now moment) (purpose, error) {
 	switch {
@@ -82,8 +82,8 @@ func (c *Cache[V]) admit(key string, why purpose, now moment) (purpose, error) {
 	return why, err
 }
 
-// enter takes a slot, and then what there is of the rate: a lookup that is refused
-// a slot does not use up the rate.
+// enter takes a slot first and then a token of the rate, so that a lookup without a slot does
+// not use up the rate.
 func (c *Cache[V]) enter(why purpose, limit *rate.Limiter) error {
 	if !c.admission.enter(why) {
 		return errNoSlot
@@ -95,16 +95,15 @@ func (c *Cache[V]) enter(why purpose, limit *rate.Limiter) error {
 	return nil
 }
 
-func (c *Cache[V]) run(f *flight[V]) {
-	// What stays if the loader does not return: it panics, or ends its
-	// goroutine.
+func (c *Cache[V]) run(f *call[V]) {
+	// The outcome if the loader does not return, because it panics or ends its goroutine.
 	o := outcome[V]{verdict: failed, err: ErrPanic}
 	defer func() { c.settle(f, o) }()
 	c.attempt(f.key, &o)
 }
 
 func (c *Cache[V]) attempt(key string, o *outcome[V]) {
-	// What was panicked with may hold the key: it goes no further.
+	// The panic value may contain the key, so it is dropped.
 	defer func() { _ = recover() }()
 	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.LoadTimeout)
 	defer cancel()
@@ -133,7 +132,7 @@ func (c *Cache[V]) lifetime(value V) time.Duration {
 	return c.shorten(min(max(life, c.cfg.MinTTL), c.cfg.MaxTTL))
 }
 
-// shorten takes up to the jitter's part off a life.
+// shorten shortens a lifetime by a random part, up to Jitter.
 func (c *Cache[V]) shorten(life time.Duration) time.Duration {
 	var b [8]byte
 	// crypto/rand.Read never fails. It is not needed for its strength, but it
@@ -143,9 +142,9 @@ func (c *Cache[V]) shorten(life time.Duration) time.Duration {
 	return life - time.Duration(fraction*c.cfg.Jitter*float64(life))
 }
 
-// settle ends a load: it gives back the slot, stores the result and wakes who
-// waits for it. All of that is one step for everybody else.
-func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
+// settle ends a load: in one step under the lock it returns the slot, stores the result and
+// wakes the waiting callers.
+func (c *Cache[V]) settle(f *call[V], o outcome[V]) {
 	now := c.now()
 	t := c.table
 	t.mu.Lock()
@@ -160,18 +159,18 @@ func (c *Cache[V]) settle(f *flight[V], o outcome[V]) {
 	if errors.Is(o.err, ErrPanic) {
 		t.stats.LoadPanics++
 	}
-	if t.flights[f.key] != f {
+	if t.calls[f.key] != f {
 		t.stats.VoidLoads++
 		return
 	}
-	delete(t.flights, f.key)
+	delete(t.calls, f.key)
 	c.store(f, &o, now)
 	f.unavailable = o.verdict == unavailable
 	f.finish(o.value, o.err)
 }
 
-// learn draws conclusions for other keys from a load of one that is held. None are
-// drawn from the others: anybody chooses their keys, and a store may fail at some.
+// learn updates the limits for other keys after a load for a key that is held. It ignores other
+// loads: any client chooses their keys, and the store may fail for some of them.
 func (c *Cache[V]) learn(key string, o *outcome[V], now moment) {
 	c.slowStart.ended(key, o.verdict != unavailable, now)
 	if o.limited {
@@ -179,16 +178,16 @@ func (c *Cache[V]) learn(key string, o *outcome[V], now moment) {
 	}
 }
 
-// limitedPause is how long loads of keys that are not held pause when the store limits
-// those of keys that are: long enough for these to be read again meanwhile.
+// limitedPause is how long loads for keys that are not held pause when the store limits loads
+// for keys that are held. It is long enough for these to be loaded again.
 const limitedPause = 2 * time.Second
 
-// store brings what is held in line with an outcome.
-func (c *Cache[V]) store(f *flight[V], o *outcome[V], now moment) {
+// store updates the table after an outcome.
+func (c *Cache[V]) store(f *call[V], o *outcome[V], now moment) {
 	t := c.table
 	switch o.verdict {
 	case found:
-		// The key is not known as absent: no load begins while it is.
+		// The key is not in the table of absent keys, because then no load would have begun.
 		if t.entries.Add(f.key, c.newEntry(f, o, now)) {
 			t.stats.Evictions++
 		}
@@ -209,9 +208,9 @@ func (c *Cache[V]) store(f *flight[V], o *outcome[V], now moment) {
 	}
 }
 
-// newEntry counts the life from the beginning of the load: that is how old the
-// value may be.
-func (c *Cache[V]) newEntry(f *flight[V], o *outcome[V], now moment) *entry[V] {
+// newEntry counts the lifetime from the beginning of the load, because the value may be that
+// old.
+func (c *Cache[V]) newEntry(f *call[V], o *outcome[V], now moment) *entry[V] {
 	ahead := time.Duration(c.cfg.RefreshAhead * float64(o.lifetime))
 	return &entry[V]{
 		value:        o.value,

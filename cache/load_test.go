@@ -39,7 +39,7 @@ func TestStampedeOfTenThousandIsOneLoad(t *testing.T) {
 	})
 }
 
-// The same when the value has expired, and when the answer is an error.
+// The same with an expired value, and with an error.
 func TestStampedeOnAnExpiredOrFailingKeyIsOneLoad(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -71,7 +71,7 @@ func TestStampedeOnAnExpiredOrFailingKeyIsOneLoad(t *testing.T) {
 	}
 }
 
-// Whoever asks first must not spoil it for the others by leaving.
+// A caller that leaves must not cancel the load of the others.
 func TestLoadOutlivesTheCallerSoThatTheRetryHits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -90,8 +90,7 @@ func TestLoadOutlivesTheCallerSoThatTheRetryHits(t *testing.T) {
 	})
 }
 
-// A gateway that gets no answer in time decides for itself, perhaps to let the
-// request through.
+// A gateway without a timely answer decides itself, and may allow the request.
 func TestSlowLoadLeavesTheCallerTimeToAnswer(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ budget, latest time.Duration }{
@@ -121,9 +120,8 @@ func TestSlowLoadLeavesTheCallerTimeToAnswer(t *testing.T) {
 	}
 }
 
-// Envoy has a bound on calls in flight, and decides for itself about those that
-// go beyond it.
-func TestACrowdDoesNotWaitForAStoreThatHangs(t *testing.T) {
+// Envoy has a limit of calls in flight, and decides itself about further calls.
+func TestManyCallersDoNotWaitForAStoreThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore()
@@ -149,12 +147,12 @@ func TestACrowdDoesNotWaitForAStoreThatHangs(t *testing.T) {
 		}
 		wg.Wait()
 		if patient.Load() != 256 || hasty.Load() != 744 {
-			t.Errorf("got %d that waited and %d that did not, want 256 and 744", patient.Load(), hasty.Load())
+			t.Errorf("%d callers waited and %d did not, want 256 and 744", patient.Load(), hasty.Load())
 		}
 	})
 }
 
-func TestLoadHasNothingOfTheCallersContext(t *testing.T) {
+func TestLoadDoesNotUseTheContextOfTheCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
@@ -186,9 +184,8 @@ func TestLoadIsCancelledAtItsTimeout(t *testing.T) {
 	})
 }
 
-// A panic is an error for everybody who waits, and does not tell what
-// it was about.
-func TestPanicInTheLoaderIsAnErrorForAllAndSaysNothing(t *testing.T) {
+// A panic is an error for all waiting callers, and the error does not contain the key.
+func TestPanicInTheLoaderIsAnErrorWithoutTheKey(t *testing.T) {
 	t.Parallel()
 	ok := func(context.Context, string) (record, error) { return record{version: 1}, nil }
 	for _, test := range []struct {
@@ -223,7 +220,7 @@ func TestPanicInTheLoaderIsAnErrorForAllAndSaysNothing(t *testing.T) {
 					wg.Go(func() {
 						_, err := c.Lookup(t.Context(), "s3cr3t")
 						if !errors.Is(err, cache.ErrPanic) || strings.Contains(fmt.Sprintf("%+v", err), "s3cr3t") {
-							t.Errorf("Lookup = %v, want ErrPanic and no word of the key", err)
+							t.Errorf("Lookup = %v, want ErrPanic without the key", err)
 						}
 					})
 				}
@@ -236,7 +233,7 @@ func TestPanicInTheLoaderIsAnErrorForAllAndSaysNothing(t *testing.T) {
 	}
 }
 
-// Loads in flight are bounded, and beyond that the answer is fast.
+// Beyond the limit of loads in flight, lookups fail at once.
 func TestLookupsBeyondTheLoadsInFlightFailAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -267,7 +264,7 @@ func TestLookupsBeyondTheLoadsInFlightFailAtOnce(t *testing.T) {
 	})
 }
 
-// Misses leave room for keys that are held, up to the limit on all.
+// Misses leave slots for keys that are held.
 func TestFloodOfMissesLeavesSlotsForKeysThatAreHeld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -305,7 +302,7 @@ func TestFloodOfMissesLeavesSlotsForKeysThatAreHeld(t *testing.T) {
 	})
 }
 
-// Refreshes take half of the slots, and one without a slot is skipped.
+// Refreshes use at most half of the slots. A refresh without a slot is skipped.
 func TestRefreshesLeaveSlotsForMisses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -332,7 +329,7 @@ func TestRefreshesLeaveSlotsForMisses(t *testing.T) {
 		wantError(t, c, "stranger", errAbsent)
 		time.Sleep(time.Second)
 		synctest.Wait()            // the slots are free again
-		wantVersion(t, c, "19", 1) // skipped, so tried again
+		wantVersion(t, c, "19", 1) // it was skipped, so it is tried again
 		time.Sleep(time.Second)
 		synctest.Wait()
 		wantVersion(t, c, "19", 2)
@@ -381,16 +378,16 @@ func TestCloseEndsLoadsAndWaitsForThem(t *testing.T) {
 		wg.Wait()
 		s.mu.Lock()
 		if s.running != 0 {
-			t.Errorf("%d loads run after Close, want none", s.running)
+			t.Errorf("%d loads run after Close, want 0", s.running)
 		}
 		s.mu.Unlock()
 		wantVersion(t, c, "alice", 1)
 		wantError(t, c, "slow", cache.ErrClosed)
 		time.Sleep(50 * time.Second)
-		wantVersion(t, c, "alice", 1) // would set off a refresh
+		wantVersion(t, c, "alice", 1) // would begin a refresh
 		time.Sleep(time.Minute)
 		wantError(t, c, "alice", cache.ErrClosed)
 		wantLoads(t, s, "alice", 1)
-		c.Close() // once more does no harm
+		c.Close() // a second call has no effect
 	})
 }

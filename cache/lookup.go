@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// maxAttempts is how often one lookup begins anew because its key was
-// invalidated while it waited.
+// maxAttempts is how often a lookup starts again because its key was invalidated while it
+// waited.
 const maxAttempts = 4
 
-// Lookup returns the value of key: from memory, or by waiting for a load. Its
-// error is the loader's as it is, an error of this package, or wraps that of
-// ctx. When ctx is done it returns no value. key may point into memory that is
-// reused after the call.
+// Lookup returns the value of key from memory, or waits for a load. Its error is the error of
+// the loader, an error of this package, or wraps the error of ctx. When ctx is done it returns
+// no value. The memory of key may be reused after the call.
 func (c *Cache[V]) Lookup(ctx context.Context, key string) (V, error) {
 	var none V
 	for range maxAttempts {
@@ -36,10 +35,9 @@ func (c *Cache[V]) Lookup(ctx context.Context, key string) (V, error) {
 	return none, ErrContended
 }
 
-// consult finds out what to do about key. It returns an entry to answer with, or
-// a load to wait for, together with the stale entry, if any, that may stand in
-// for its result; or an error to answer with.
-func (c *Cache[V]) consult(key string) (*entry[V], *flight[V], error) {
+// consult decides how to answer a lookup. It returns an entry to answer with, a load to wait
+// for, or an error. With a load it may also return a stale entry that can be served instead.
+func (c *Cache[V]) consult(key string) (*entry[V], *call[V], error) {
 	now := c.now()
 	t := c.table
 	t.mu.Lock()
@@ -66,14 +64,13 @@ func (c *Cache[V]) consult(key string) (*entry[V], *flight[V], error) {
 		t.absent.Remove(key)
 	}
 	t.stats.Misses++
-	if f := t.flights[key]; f != nil {
+	if f := t.calls[key]; f != nil {
 		t.stats.CoalescedWaits++
 		return e, f, nil
 	}
 	why := forMiss
 	if held {
-		// Only a key that had a value counts as held, so a flood of made-up
-		// keys cannot pass for it.
+		// Only a key with a value counts as held, so random keys do not.
 		why = forReload
 		if e != nil {
 			why = forStale
@@ -84,18 +81,17 @@ func (c *Cache[V]) consult(key string) (*entry[V], *flight[V], error) {
 	case err == nil:
 		return e, f, nil
 	case e != nil:
-		// What keeps us from asking the store is as good a reason to go by
-		// the stale value as the store not answering.
+		// A refused load is a reason to serve a stale value, like an unavailable store.
 		t.stats.StaleHits++
 		return e, nil, nil
 	}
 	return nil, nil, err
 }
 
-// refresh begins a background load of an entry that has just been used, if it is
-// time and there is a slot. The lock of the table is held.
+// refresh begins a background load of an entry in use, if it is due and a slot is free. The
+// caller must hold the lock of the table.
 func (c *Cache[V]) refresh(e *entry[V], key string, now moment) {
-	if now < e.nextLoad || c.table.flights[key] != nil {
+	if now < e.nextLoad || c.table.calls[key] != nil {
 		return
 	}
 	if _, err := c.begin(key, forRefresh, now); errors.Is(err, ErrBusy) {
@@ -103,19 +99,18 @@ func (c *Cache[V]) refresh(e *entry[V], key string, now moment) {
 	}
 }
 
-// waiting is how somebody waits for a load.
+// waiting configures the wait for a load.
 type waiting struct {
-	// stale says that there is a stale entry to stand in for its result.
+	// stale says that a stale entry can be served instead of the result.
 	stale bool
-	// anew says that nothing else may stand in for it.
+	// anew says that only the result of the load may be returned.
 	anew bool
 	// for how long there was something else to wait for before.
 	already time.Duration
 }
 
-// await waits for a load, but no longer than StaleWait if there is a stale entry
-// to stand in for it.
-func (c *Cache[V]) await(ctx context.Context, f *flight[V], how waiting) (V, error) {
+// await waits for a load, at most StaleWait if a stale entry can be served instead.
+func (c *Cache[V]) await(ctx context.Context, f *call[V], how waiting) (V, error) {
 	var none V
 	tooManyWaiting := c.waiting.Add(1) > manyWaiting
 	defer c.waiting.Add(-1)
@@ -147,26 +142,24 @@ func (c *Cache[V]) await(ctx context.Context, f *flight[V], how waiting) (V, err
 	}
 }
 
-// The time before its deadline that a caller is left with to say that there is
-// no answer: a quarter of what it had, no less than minReserve, and no more
-// than half.
+// A caller gets an error some time before its deadline, so that it can still answer: a quarter
+// of its time, at least minReserve, and at most half of its time.
 const (
 	reservePart = 4
 	minReserve  = 20 * time.Millisecond
 )
 
-// Beyond so many waiting callers, further ones with a deadline wait no longer
-// than manyWait. A gateway has a bound on calls in flight, 1024 in Envoy, and
-// decides for itself about what goes beyond it: a store that hangs must not fill
-// it up with waiting. A store that works has answered by then.
+// If more callers than this wait, further ones with a deadline wait at most manyWait. A gateway
+// has a limit of calls in flight, 1024 in Envoy, and decides itself about calls beyond it: a
+// store that hangs must not fill this limit with waiting calls. A healthy store answers within
+// manyWait.
 const (
 	manyWaiting = 256
 	manyWait    = 50 * time.Millisecond
 )
 
-// lastMoment fires when waiting longer would leave the caller no time to answer
-// for itself. A gateway whose deadline passes makes its own decision, which may
-// be to let the request through.
+// lastMoment fires when the caller must stop waiting to be able to answer. A gateway whose
+// deadline passes decides itself, and may allow the request.
 func lastMoment(ctx context.Context, tooManyWaiting bool, already time.Duration) (<-chan time.Time, func()) {
 	deadline, bounded := ctx.Deadline()
 	if !bounded {
@@ -181,8 +174,8 @@ func lastMoment(ctx context.Context, tooManyWaiting bool, already time.Duration)
 	return timer.C, func() { timer.Stop() }
 }
 
-// arrive returns what became of a load that is done.
-func (c *Cache[V]) arrive(ctx context.Context, f *flight[V], how waiting) (V, error) {
+// arrive returns the result of a load that is done.
+func (c *Cache[V]) arrive(ctx context.Context, f *call[V], how waiting) (V, error) {
 	var none V
 	if err := ctx.Err(); err != nil {
 		return none, fmt.Errorf("waiting for a load: %w", err)
@@ -195,8 +188,8 @@ func (c *Cache[V]) arrive(ctx context.Context, f *flight[V], how waiting) (V, er
 	return f.value, f.err
 }
 
-// serveStale returns the value held of key in place of a load that did not come to
-// a result, if there still is one that may be used.
+// serveStale returns the stale value of key, if it may still be served, after a load without a
+// result.
 func (c *Cache[V]) serveStale(key string, how waiting) (V, bool) {
 	var none V
 	if how.anew {

@@ -29,8 +29,8 @@ func TestFreshValueIsAnsweredWithoutALoad(t *testing.T) {
 	})
 }
 
-// A ttl of 0, a negative and a huge one are all bounded.
-func TestLifeIsWhatTheValueAsksForWithinBounds(t *testing.T) {
+// Zero, negative and huge lifetimes are clamped.
+func TestLifetimeOfAValueIsClamped(t *testing.T) {
 	t.Parallel()
 	cfg := config()
 	cfg.TTL, cfg.MinTTL, cfg.MaxTTL = time.Minute, 10*time.Second, time.Hour
@@ -65,7 +65,7 @@ func TestLifeIsWhatTheValueAsksForWithinBounds(t *testing.T) {
 	}
 }
 
-func TestLifeIsCountedFromTheBeginningOfTheLoad(t *testing.T) {
+func TestLifetimeBeginsWithTheLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
@@ -82,9 +82,8 @@ func TestLifeIsCountedFromTheBeginningOfTheLoad(t *testing.T) {
 	})
 }
 
-// Values that were loaded together do not expire together, and none
-// lives longer than it may.
-func TestJitterShortensLivesAndSpreadsThem(t *testing.T) {
+// Values that were loaded together do not expire together, and no value exceeds its lifetime.
+func TestJitterShortensLifetimes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
@@ -108,24 +107,23 @@ func TestJitterShortensLivesAndSpreadsThem(t *testing.T) {
 		time.Sleep(90*time.Second - 1)
 		visit()
 		if got := expired(); got != 0 {
-			t.Errorf("%d of %d values expired before 90%% of their life", got, keys)
+			t.Errorf("%d of %d values expired before 90%% of their lifetime, want 0", got, keys)
 		}
 		time.Sleep(5 * time.Second)
 		visit()
 		if got := expired(); got < keys/4 || got > keys*3/4 {
-			t.Errorf("%d of %d values expired by 95%% of their life, want about half", got, keys)
+			t.Errorf("%d of %d values expired by 95%% of their lifetime, want about half", got, keys)
 		}
 		time.Sleep(5*time.Second + 1)
 		visit()
 		if got := expired(); got != keys {
-			t.Errorf("%d of %d values expired by the end of their life, want all", got, keys)
+			t.Errorf("%d of %d values expired by the end of their lifetime, want all", got, keys)
 		}
 	})
 }
 
-// What is used is read ahead of its expiry, by one load, and nobody
-// waits for it.
-func TestRefreshAheadHappensOnceAndNobodyWaits(t *testing.T) {
+// A value in use is loaded before it expires, by one load for which no caller waits.
+func TestRefreshAheadIsOneLoadWithoutAWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore()
@@ -183,7 +181,7 @@ func TestRefreshThatFindsTheStoreDownIsRetriedAtIntervals(t *testing.T) {
 		wantVersion(t, c, "alice", 1)
 		s.set("alice", answer{err: errDown})
 		time.Sleep(50 * time.Second)
-		for range 50 { // five seconds, still fresh
+		for range 50 { // five seconds, the value is still fresh
 			wantVersion(t, c, "alice", 1)
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -192,7 +190,7 @@ func TestRefreshThatFindsTheStoreDownIsRetriedAtIntervals(t *testing.T) {
 	})
 }
 
-// Nothing is answered once the caller has gone.
+// A caller with a canceled context gets no value.
 func TestCancelledLookupReturnsAnErrorNeverAValue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -217,7 +215,7 @@ func TestCancelledLookupReturnsAnErrorNeverAValue(t *testing.T) {
 	})
 }
 
-// lateContext is over once err is set, without telling anybody.
+// A lateContext has an error once err is set, but its Done channel stays open.
 type lateContext struct {
 	context.Context
 	over atomic.Bool
@@ -230,8 +228,8 @@ func (c *lateContext) Err() error {
 	return nil
 }
 
-// The load and the end of the context come together.
-func TestValueThatArrivesAfterTheCallerHasGoneIsNotReturned(t *testing.T) {
+// The load ends and the context is canceled at the same moment.
+func TestValueOfACanceledLookupIsNotReturned(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := &lateContext{Context: context.Background()}
@@ -245,7 +243,7 @@ func TestValueThatArrivesAfterTheCallerHasGoneIsNotReturned(t *testing.T) {
 	})
 }
 
-func TestValueThatIsNotUsedMakesRoom(t *testing.T) {
+func TestLeastRecentlyUsedValueIsEvicted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
@@ -268,7 +266,7 @@ func TestValueThatIsNotUsedMakesRoom(t *testing.T) {
 	})
 }
 
-// The caller's key may be a window on a receive buffer.
+// The caller's key may be a part of a receive buffer.
 func TestKeyIsCopiedBeforeItIsKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -288,14 +286,14 @@ func TestKeyIsCopiedBeforeItIsKept(t *testing.T) {
 		if got := strings.Join(c.Keys(), " "); got != "alice" {
 			t.Errorf("Keys() = %q, want %q", got, "alice")
 		}
-		// Not the store's own count, which would be by the same broken key.
+		// The store counts by the same overwritten key, so its count would not show it.
 		if got := c.Stats(); got.Loads != 1 || got.VoidLoads != 0 {
 			t.Errorf("Loads = %d, VoidLoads = %d; want 1, 0", got.Loads, got.VoidLoads)
 		}
 	})
 }
 
-func TestStatsTellWhatHappened(t *testing.T) {
+func TestStatsCountEachKindOfLookup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore()

@@ -14,7 +14,7 @@ import (
 	"github.com/vault-authz/vault-authz/cache"
 )
 
-// A step is one thing that happens, to the store, the clock or the cache.
+// A step is an event of the store, the clock or the cache.
 type step struct {
 	kind    string
 	key     string
@@ -41,9 +41,8 @@ func steps() *rapid.Generator[[]step] {
 	}), 10, 120)
 }
 
-// A sighting is a value of the model: what was true of a key, and when it was
-// read.
-type sighting struct {
+// An observation is a value of the model: the version of a key, and when it was read.
+type observation struct {
 	key  string
 	read time.Time
 	ttl  time.Duration
@@ -51,21 +50,21 @@ type sighting struct {
 	generation int
 }
 
-// truth is what the model knows of one key.
+// truth is the state of a key in the model.
 type truth struct {
 	answer     answer
 	generation int
-	// settled is when the last definite answer was read that counted.
+	// settled is when the last definite answer that counts was read.
 	settled time.Time
 	// absent is when the last definite "not found" was read.
 	absent time.Time
-	// trouble is when the store last did not answer, or took its time.
+	// trouble is when the store last failed or was slow.
 	trouble time.Time
-	// loading counts loads that began in this generation and run.
+	// loading counts the running loads of this generation.
 	loading int
 }
 
-// A model is a store that knows what the cache may say.
+// A model is a store that knows which answers of the cache are correct.
 type model struct {
 	cfg      cache.Config
 	mu       sync.Mutex
@@ -82,9 +81,9 @@ func newModel(cfg cache.Config) *model {
 	return m
 }
 
-func (m *model) rules() cache.Rules[sighting] {
-	return cache.Rules[sighting]{
-		Lifetime:    func(s sighting) time.Duration { return s.ttl },
+func (m *model) rules() cache.Rules[observation] {
+	return cache.Rules[observation]{
+		Lifetime:    func(s observation) time.Duration { return s.ttl },
 		Absent:      func(err error) bool { return errors.Is(err, errAbsent) },
 		Unavailable: func(err error) bool { return errors.Is(err, errDown) },
 	}
@@ -94,8 +93,8 @@ func (m *model) wrong(format string, args ...any) {
 	m.mistakes = append(m.mistakes, fmt.Sprintf(format, args...))
 }
 
-// load answers with what was true when it began.
-func (m *model) load(ctx context.Context, key string) (sighting, error) {
+// load returns the state at its beginning.
+func (m *model) load(ctx context.Context, key string) (observation, error) {
 	m.mu.Lock()
 	k, read := m.keys[key], time.Now()
 	a, generation := k.answer, k.generation
@@ -133,30 +132,30 @@ func (m *model) load(ctx context.Context, key string) (sighting, error) {
 		k.absent = read
 	}
 	if err != nil {
-		return sighting{}, err
+		return observation{}, err
 	}
-	return sighting{key: key, read: read, ttl: a.record.ttl, generation: generation}, nil
+	return observation{key: key, read: read, ttl: a.record.ttl, generation: generation}, nil
 }
 
-// maxAttempts is after how many invalidations a lookup gives up.
+// maxAttempts is the number of invalidations after which a lookup gives up.
 const maxAttempts = 4
 
-// generation is how often a key was invalidated.
+// generation counts the invalidations of a key.
 func (m *model) generation(key string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.keys[key].generation
 }
 
-// judge says what is wrong with what a lookup returned just now that began in
-// some generation of its key.
-func (m *model) judge(key string, began int, s sighting, err error) {
+// judge returns what is wrong with the result of a lookup that began in a generation of its
+// key.
+func (m *model) judge(key string, began int, s observation, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k, now := m.keys[key], time.Now()
 	if err != nil {
 		switch {
-		case s != (sighting{}):
+		case s != (observation{}):
 			m.wrong("lookup of %q: a value beside the error %v", key, err)
 		case errors.Is(err, errAbsent) && now.Sub(k.absent) > m.cfg.AbsentTTL:
 			m.wrong("lookup of %q: absent, but that was read %s ago", key, now.Sub(k.absent))
@@ -186,20 +185,20 @@ func (m *model) judge(key string, began int, s sighting, err error) {
 	}
 }
 
-// judgeNews says what is wrong with what Recheck returned beyond what is wrong with any
-// value: it must not be from before it was asked for.
-func (m *model) judgeNews(key string, news bool, s sighting, began time.Time) {
+// judgeNews returns what is wrong with the result of Recheck, in addition to judge: the value
+// must not be older than the request.
+func (m *model) judgeNews(key string, news bool, s observation, began time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case !news && s != (sighting{}):
+	case !news && s != (observation{}):
 		m.wrong("recheck of %q: a value that is no news", key)
 	case news && began.Sub(s.read) > m.cfg.LoadTimeout:
 		m.wrong("recheck of %q: a value that was read %s before", key, began.Sub(s.read))
 	}
 }
 
-// invalidate tells the model that the loads so far do not count.
+// invalidate makes the loads so far not count.
 func (m *model) invalidate(keys ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -217,7 +216,7 @@ func (m *model) set(key string, a answer) {
 	m.keys[key].answer = a
 }
 
-// play runs the steps against a cache over the model.
+// play runs the steps on a cache with the model as its store.
 func (m *model) play(t *testing.T, steps []step) {
 	t.Helper()
 	c, err := cache.New(m.cfg, m.load, m.rules())
@@ -277,10 +276,10 @@ func (m *model) play(t *testing.T, steps []step) {
 	}
 }
 
-// Whatever happens in whatever order: no value from before an
-// invalidation, older than its life and max_stale, older than the last definite
-// answer, or stale while the store answers; one load of a key at a time.
-func TestWhateverHappensNothingIsAnsweredThatMustNotBe(t *testing.T) {
+// In every order of events a value is never from before an invalidation, never older than its
+// lifetime plus MaxStale or than the last definite answer, and never stale while the store
+// answers. A key never has two loads at a time.
+func TestNoOrderOfEventsLeadsToAWrongAnswer(t *testing.T) {
 	t.Parallel()
 	cfg := cache.Config{
 		Capacity: 3, AbsentCapacity: 2,

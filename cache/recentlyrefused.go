@@ -6,36 +6,35 @@ import (
 	"sync/atomic"
 )
 
-// refusedSlots is how many keys are remembered at most, and refusedWays how many
-// of those that share a place; powers of two. With one way, two good keys that share
-// a place would make each other forgotten for as long as a flood lasts.
+// refusedSlots is the maximum number of keys, and refusedWays the number of keys with the same
+// place (set associativity). Both are powers of two. With one way, two good keys with the same
+// place would replace each other during a whole flood.
 const (
 	refusedSlots = 1 << 16
 	refusedWays  = 4
 )
 
-// recentlyRefused remembers keys that were refused a load, and deserve a second chance: a
-// client with a good key asks again, and most floods of made-up keys do not. A key
-// that a load found absent does not deserve one, for as long as that is remembered.
+// recentlyRefused remembers keys whose load was refused. They get a second chance: a client with
+// a good key asks again, and most floods of random keys do not. A key that a load found absent
+// gets no second chance while that is remembered.
 //
-// It remembers by a hash, and the newest key goes over the oldest of its place, so it
-// is as large at the end of a flood as at its beginning. The zero value is empty;
-// it is safe for concurrent use.
+// It stores hashes, and a new key replaces the oldest one of its place, so its size is constant.
+// The zero value is empty. It is safe for concurrent use.
 type recentlyRefused struct {
 	once  sync.Once
 	seed  maphash.Seed
 	slots []atomic.Uint32
 }
 
-// What is known of a key, beside its hash. No mark is 0.
+// The state of a key, beside its hash. No state is 0.
 const (
 	wasRefused uint32 = 1
 	wasAbsent  uint32 = 2
 	kindBits          = wasRefused | wasAbsent
 )
 
-// place returns where a key is remembered, the newest first, and by what. The seed
-// is random: nobody can choose keys that pass for each other.
+// place returns the slots of a key, the newest first, and its mark. The seed is random, so that
+// clients cannot choose keys with the same mark.
 func (f *recentlyRefused) place(key string) (ways []atomic.Uint32, mark uint32) {
 	f.once.Do(func() {
 		f.seed = maphash.MakeSeed()
@@ -46,8 +45,8 @@ func (f *recentlyRefused) place(key string) (ways []atomic.Uint32, mark uint32) 
 	return f.slots[at : at+refusedWays], uint32(sum>>32) &^ kindBits
 }
 
-// refused remembers a key unless something is known of it. It may forget another key
-// of the same place where two come at once.
+// refused remembers a key, unless it is known already. Two concurrent calls with the same place
+// may lose a third key.
 func (f *recentlyRefused) refused(key string) {
 	ways, mark := f.place(key)
 	if find(ways, mark) == nil {
@@ -55,7 +54,7 @@ func (f *recentlyRefused) refused(key string) {
 	}
 }
 
-// absent remembers that a key has no second chance coming.
+// absent remembers that a key gets no second chance.
 func (f *recentlyRefused) absent(key string) {
 	ways, mark := f.place(key)
 	if way := find(ways, mark); way != nil {
@@ -65,14 +64,14 @@ func (f *recentlyRefused) absent(key string) {
 	push(ways, mark|wasAbsent)
 }
 
-// forget drops what is known of a key.
+// forget removes a key.
 func (f *recentlyRefused) forget(key string) {
 	if way := find(f.place(key)); way != nil {
 		way.Store(0)
 	}
 }
 
-// deserves says whether a key has a second chance coming.
+// deserves says whether a key gets a second chance.
 func (f *recentlyRefused) deserves(key string) bool {
 	way := find(f.place(key))
 	return way != nil && way.Load()&wasRefused != 0

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestKeysThatShareAPlaceAreAllRemembered: as many as there are ways; of more, the
-// oldest is forgotten.
+// TestKeysThatShareAPlaceAreAllRemembered, up to the number of ways. With one more the oldest
+// is forgotten.
 func TestKeysThatShareAPlaceAreAllRemembered(t *testing.T) {
 	t.Parallel()
 	var f recentlyRefused
@@ -31,16 +31,16 @@ func TestKeysThatShareAPlaceAreAllRemembered(t *testing.T) {
 			f.refused(key)
 		}
 		if got := remembered(); got != refusedWays {
-			t.Fatalf("%d of %d keys of one place are known", got, refusedWays)
+			t.Fatalf("%d of %d keys of a place are remembered", got, refusedWays)
 		}
 	}
 	f.refused(together[refusedWays])
 	if !f.deserves(together[refusedWays]) || f.deserves(together[0]) || remembered() != refusedWays {
-		t.Errorf("with one more, %d are known, the oldest %t", remembered(), f.deserves(together[0]))
+		t.Errorf("with one more, %d are remembered, the oldest %t", remembered(), f.deserves(together[0]))
 	}
 }
 
-// TestKeyThatWasAbsentDeservesNoSecondChance: until that is forgotten.
+// TestKeyThatWasAbsentDeservesNoSecondChance, until that is forgotten.
 func TestKeyThatWasAbsentDeservesNoSecondChance(t *testing.T) {
 	t.Parallel()
 	var f recentlyRefused

@@ -8,16 +8,15 @@ import (
 	"time"
 )
 
-// Recheck is called after a Lookup whose value came to nothing, as with a credential
-// whose secret is not the one that was given. The caller is then told just what it
-// would be told of a key that there is no value of, in every state of the cache and of
-// the store, so that the answer does not tell which keys there are.
+// Recheck is called after a Lookup whose value did not help, for example if the secret of the
+// credential differs from the one in the request. The caller then gets the same answer as for a
+// key without a value, in every state of the cache and of the store, so that the answer does not
+// reveal which keys exist.
 //
-// It does what a Lookup of a key does that is not held: the value is read within the
-// limits for such keys, nothing stale stands in for it, and after that it is not read
-// again for AbsentTTL; until then Recheck has no news. since is when the caller's
-// request began: what was read for it after that is not read twice. The errors are
-// those of Lookup.
+// It behaves like a Lookup of a key that is not held: it loads the value within the limits for
+// such keys, serves no stale value, and does not load the key again for AbsentTTL. During that
+// time it returns no news. since is the beginning of the caller's request: a value that was
+// loaded after that is not loaded twice. The errors are those of Lookup.
 func (c *Cache[V]) Recheck(ctx context.Context, key string, since time.Time) (value V, news bool, err error) {
 	var none V
 	began := since.Sub(c.epoch)
@@ -46,10 +45,9 @@ func (c *Cache[V]) Recheck(ctx context.Context, key string, since time.Time) (va
 	return none, false, ErrContended
 }
 
-// reconsider finds out what to do about a key for Recheck. It returns the entry that
-// was read for this request already, or a load to wait for, or an error to answer with;
-// none of them if there is no news.
-func (c *Cache[V]) reconsider(key string, since moment) (*entry[V], *flight[V], error) {
+// reconsider decides how Recheck answers. It returns the entry that was loaded for this request,
+// a load to wait for, or an error, or none of them if there is no news.
+func (c *Cache[V]) reconsider(key string, since moment) (*entry[V], *call[V], error) {
 	now := c.now()
 	t := c.table
 	t.mu.Lock()
@@ -58,14 +56,14 @@ func (c *Cache[V]) reconsider(key string, since moment) (*entry[V], *flight[V], 
 		return nil, nil, a.err
 	}
 	e, held := t.entries.Peek(key)
-	read, f := held && e.read > since, t.flights[key]
+	read, f := held && e.read > since, t.calls[key]
 	if !read && f == nil {
 		t.stats.Misses++
 		f, err := c.begin(key, forMiss, now)
 		return nil, f, err
 	}
 	if read && !e.readAsUnheld || !read && !f.purpose.unheld() {
-		// The load itself was not, or is not, subject to the limits.
+		// That load was not subject to the limits for keys that are not held.
 		why, err := c.admit(key, forMiss, now)
 		if err != nil {
 			t.stats.Busy++
@@ -89,8 +87,8 @@ func (c *Cache[V]) rechecked(key string) {
 	c.remember(key, c.now())
 }
 
-// remember keeps a key from being read again for each caller that its value is of no
-// use to. The lock of the table is held.
+// remember keeps a key from being loaded for each denied caller. The caller must hold the lock of
+// the table.
 func (c *Cache[V]) remember(key string, now moment) {
 	c.recentlyRefused.absent(key)
 	if c.cfg.AbsentTTL > 0 && c.table.absent.Add(strings.Clone(key), absence{until: now + c.shorten(c.cfg.AbsentTTL)}) {

@@ -12,8 +12,8 @@ import (
 	"github.com/vault-authz/vault-authz/cache"
 )
 
-// deny asks for a key as somebody does who has no use for any value of it. It returns
-// what becomes known to them, and how long that takes.
+// deny looks up and rechecks a key like a client with a wrong secret. It returns what the client
+// can observe, with the time.
 func deny(t *testing.T, c *cache.Cache[record], key string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -30,9 +30,9 @@ func deny(t *testing.T, c *cache.Cache[record], key string) string {
 	return fmt.Sprintf("%s after %s", outcome, time.Since(began))
 }
 
-// TestWhoeverIsDeniedLearnsNothingOfWhatIsHeld: what a key is answered with that there
-// is a value of is what a key is answered with that there is none of, at the same speed.
-func TestWhoeverIsDeniedLearnsNothingOfWhatIsHeld(t *testing.T) {
+// TestDeniedClientCannotTellWhichKeysAreHeld compares a key with a value and a key without one:
+// the answers and their times must be equal.
+func TestDeniedClientCannotTellWhichKeysAreHeld(t *testing.T) {
 	t.Parallel()
 	const latency = 10 * time.Millisecond
 	drain := func(t *testing.T, c *cache.Cache[record], _ *store) {
@@ -49,7 +49,7 @@ func TestWhoeverIsDeniedLearnsNothingOfWhatIsHeld(t *testing.T) {
 		name string
 		cfg  func(*cache.Config)
 		to   func(*testing.T, *cache.Cache[record], *store)
-		// want are the answers of three tries, a second apart.
+		// want are the answers to three requests, a second apart.
 		want []string
 	}{
 		{
@@ -126,9 +126,9 @@ func TestWhoeverIsDeniedLearnsNothingOfWhatIsHeld(t *testing.T) {
 	}
 }
 
-// TestWhatIsReadAnywayDoesNotGetRoundTheLimits: a value that is due, or has expired, is
-// read for good clients whatever the limits say.
-func TestWhatIsReadAnywayDoesNotGetRoundTheLimits(t *testing.T) {
+// TestRecheckObeysTheLimitsDuringALoad: a load for good clients, which is not subject to these
+// limits, must not help a denied one.
+func TestRecheckObeysTheLimitsDuringALoad(t *testing.T) {
 	t.Parallel()
 	for name, age := range map[string]time.Duration{
 		"refreshed": 50 * time.Second, "stale": 70 * time.Second, "expired": 100 * time.Second,
@@ -158,9 +158,8 @@ func TestWhatIsReadAnywayDoesNotGetRoundTheLimits(t *testing.T) {
 	}
 }
 
-// TestWhatWasReadForThisRequestIsNotReadTwice: be it that nothing was held, or what was
-// had expired.
-func TestWhatWasReadForThisRequestIsNotReadTwice(t *testing.T) {
+// TestValueThatWasLoadedForARequestIsNotLoadedTwice, whether no value was held or an expired one.
+func TestValueThatWasLoadedForARequestIsNotLoadedTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore()
@@ -182,7 +181,7 @@ func TestWhatWasReadForThisRequestIsNotReadTwice(t *testing.T) {
 	})
 }
 
-func TestRecheckBringsWhatHasChanged(t *testing.T) {
+func TestRecheckReturnsAChangedValue(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
@@ -205,7 +204,7 @@ func TestRecheckBringsWhatHasChanged(t *testing.T) {
 				if !errors.Is(err, test.want) || news != (err == nil) || value != test.then.record {
 					t.Errorf("Recheck = %+v, news %t, %v, want %+v, %v", value, news, err, test.then.record, test.want)
 				}
-				// The same for everybody else.
+				// Other lookups get the same.
 				if test.want == nil {
 					wantVersion(t, c, "alice", 2)
 				} else {
@@ -251,7 +250,7 @@ func TestRecheckReadsAgainOnceTheDenialIsForgotten(t *testing.T) {
 	})
 }
 
-func TestRecheckThatFailsBringsNoNews(t *testing.T) {
+func TestRecheckThatFailsReturnsNoNews(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
@@ -283,15 +282,15 @@ func TestRecheckThatFailsBringsNoNews(t *testing.T) {
 				})
 				value, news, err := c.Recheck(ctx, "alice", time.Now())
 				if news || value != (record{}) || !errors.Is(err, test.want) {
-					t.Errorf("Recheck = %+v, news %t, %v, want %v and nothing beside it", value, news, err, test.want)
+					t.Errorf("Recheck = %+v, news %t, %v, want only %v", value, news, err, test.want)
 				}
 			})
 		})
 	}
 }
 
-// TestDeniedRequestsDoNotHarmTheValue: somebody asks again and again without a use for
-// it, while the store is well or not.
+// TestDeniedRequestsDoNotHarmTheValue repeats denied requests while the store answers and while
+// it does not.
 func TestDeniedRequestsDoNotHarmTheValue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -316,8 +315,8 @@ func TestDeniedRequestsDoNotHarmTheValue(t *testing.T) {
 	})
 }
 
-// TestMemoryOfADenialIsNoValue: it outlives the value that it is about.
-func TestMemoryOfADenialIsNoValue(t *testing.T) {
+// TestRememberedDenialIsNotAValue shows that it is not served after its value was evicted.
+func TestRememberedDenialIsNotAValue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
@@ -329,7 +328,7 @@ func TestMemoryOfADenialIsNoValue(t *testing.T) {
 		c := open(t, cfg, s.load)
 		wantVersion(t, c, "alice", 1)
 		deny(t, c, "alice")
-		wantVersion(t, c, "bob", 1) // in place of alice
+		wantVersion(t, c, "bob", 1) // evicts alice
 		wantVersion(t, c, "alice", 1)
 		deny(t, c, "alice")
 		c.Invalidate("alice")

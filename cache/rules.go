@@ -5,30 +5,26 @@ import (
 	"time"
 )
 
-// A Loader reads the value of key from where it lives. It must return soon after
-// ctx is done; what it returns is shared between callers and must not change
-// afterwards. It may keep key.
+// A Loader reads the value of key from the store. It must return soon after ctx is done. The
+// value is shared between callers and must not change afterwards. The Loader may keep key.
 type Loader[V any] func(ctx context.Context, key string) (V, error)
 
-// Rules say what values and errors mean. All of them are optional and must be
-// pure and quick. With the zero Rules every value lives for the configured TTL,
-// no error is remembered, and nothing stale is ever returned.
+// Rules define the meaning of values and errors. They are optional, and must be pure and fast.
+// With the zero Rules every value has the configured TTL, no error is remembered, and no stale
+// value is served.
 type Rules[V any] struct {
-	// Lifetime returns for how long a value asks to be used before it is read
-	// again: 0 if it does not say, in which case the configured TTL applies.
-	// Anything else is clamped to MinTTL and MaxTTL, a negative lifetime thus
-	// to MinTTL.
+	// Lifetime returns the lifetime of a value, 0 for the configured TTL. Other results,
+	// also negative ones, are clamped to MinTTL and MaxTTL.
 	Lifetime func(V) time.Duration
-	// Absent says whether an error of the loader is a definite "there is no
-	// such value". It is asked first.
+	// Absent says whether an error of the loader is a definite "not found". It is called
+	// first.
 	Absent func(error) bool
-	// Unavailable says whether an error of the loader means that the store
-	// could not answer, so that a stale value may stand in. A load that ran
-	// into LoadTimeout counts as that unasked. After any other error the value
-	// is dropped.
+	// Unavailable says whether an error of the loader means that the store could not
+	// answer, so that a stale value may be served. A load that exceeds LoadTimeout always
+	// counts as unavailable. After any other error the value is removed.
 	Unavailable func(error) bool
-	// Limited says whether an error for which Unavailable is true means that the
-	// store wants to be asked less. Keys that are held are then read first.
+	// Limited says whether an error for which Unavailable is true means that the store
+	// limits loads. Loads for keys that are held then come first.
 	Limited func(error) bool
 }
 

@@ -6,49 +6,46 @@ import (
 	"time"
 )
 
-// How a slow start goes.
+// The parameters of a slow start.
 const (
-	// slowStartFloor is the least rate, in loads a second.
+	// slowStartFloor is the minimum rate, in loads per second.
 	slowStartFloor = 10
-	// slowStartShare is the part of the usual rate that a slow start begins with: what
-	// nobody can put off comes on top.
+	// slowStartShare is the part of the usual rate with which a slow start begins. Loads
+	// that cannot wait add to it.
 	slowStartShare = 0.8
 	// slowStartDoubling is the time in which the rate doubles.
 	slowStartDoubling = 2 * time.Second
-	// slowStartTime is how long a slow start is.
+	// slowStartTime is the duration of a slow start.
 	slowStartTime = 20 * time.Second
-	// outageAfter is how many loads in a row, of different keys, must find the
-	// store unavailable: a single record that it fails at is no outage.
+	// outageAfter is how many consecutive loads of different keys must find the store
+	// unavailable for an outage: failures for a single record are not an outage.
 	outageAfter = 5
-	// usualWeight is the weight of the last second in what is usual.
+	// usualWeight is the weight of the last second in the usual rate.
 	usualWeight = 0.2
 )
 
-// A slowStart spreads the loads that have piled up while the store was unavailable.
-// All values that are in use want to be read again when it is back: a store that
-// just came up would meet all of them in its first second. Loads that somebody
-// else than a stale value has to wait for are not held up. It is safe for
-// concurrent use.
+// A slowStart spreads the loads after an outage of the store. Without it all values in use would
+// be loaded again in the first second after the outage. It does not delay loads for which a
+// caller has no stale value. It is safe for concurrent use.
 type slowStart struct {
 	mu sync.Mutex
-	// usual is how many loads that can wait begin a second while all is well.
+	// usual is the rate of loads that can wait, per second, without an outage.
 	usual float64
-	// second is the one that count is of.
+	// second is the second of count.
 	second int64
 	count  float64
-	// failures counts the loads in a row that found the store unavailable.
+	// failures counts the consecutive loads that found the store unavailable.
 	failures int
 	// failed is the key of the last of them.
 	failed string
-	// up is when it came back last, 0 for never.
+	// up is the end of the last outage, 0 if there was none.
 	up time.Duration
-	// tokens is how many loads may begin, as of at.
+	// tokens is the number of loads that may begin at the time at.
 	tokens float64
 	at     time.Duration
 }
 
-// canWait says whether nobody has to wait for a load, as there is a value to
-// answer with.
+// canWait says whether a load can wait, because its callers have a value.
 func (p purpose) canWait() bool { return p == forRefresh || p == forStale }
 
 // began counts a load that can wait.
@@ -73,7 +70,7 @@ func (r *slowStart) down() bool { return r.failures >= outageAfter }
 
 func (r *slowStart) climbing(now time.Duration) bool { return r.up > 0 && now-r.up < slowStartTime }
 
-// ended takes note of whether the load of key found the store able to answer.
+// ended records whether the store was available for the load of key.
 func (r *slowStart) ended(key string, able bool, now time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// usual is how many loads a second there are before an outage.
+// usual is the rate of loads before an outage, per second.
 const usual = 100
 
-// outage takes a slow start through an outage that so many different keys found. It
-// returns when the store is back.
+// outage runs a slow start through an outage that loads of the given number of keys find. It
+// returns the end of the outage.
 func outage(r *slowStart, keys int) (back time.Duration) {
 	for second := range 60 {
 		for i := range usual {
@@ -25,7 +25,7 @@ func outage(r *slowStart, keys int) (back time.Duration) {
 	return back
 }
 
-// allowed counts the loads that may begin at one moment, of more than could be usual.
+// allowed counts how many of many loads may begin at the same moment.
 func allowed(r *slowStart, now time.Duration) (n int) {
 	for range manyLoads {
 		if r.allows(now) {
@@ -37,7 +37,7 @@ func allowed(r *slowStart, now time.Duration) (n int) {
 
 const manyLoads = 100_000
 
-func TestSlowStartHoldsNothingUpWithoutAnOutage(t *testing.T) {
+func TestSlowStartDelaysNothingWithoutAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, now := range []time.Duration{0, time.Second, time.Hour} {
 		var r slowStart
@@ -47,29 +47,29 @@ func TestSlowStartHoldsNothingUpWithoutAnOutage(t *testing.T) {
 	}
 }
 
-func TestSlowStartTakesFailuresOfSeveralKeysForAnOutage(t *testing.T) {
+func TestFailuresForSeveralKeysAreAnOutage(t *testing.T) {
 	t.Parallel()
 	for keys, want := range map[int]bool{1: false, outageAfter - 1: false, outageAfter: true} {
 		var r slowStart
 		if got := allowed(&r, outage(&r, keys)) < manyLoads; got != want {
-			t.Errorf("after failures of %d keys: held up %t, want %t", keys, got, want)
+			t.Errorf("after failures of %d keys: delayed %t, want %t", keys, got, want)
 		}
 	}
 }
 
-func TestSlowStartBeginsWithOneLoadAndIsOverAfterItsTime(t *testing.T) {
+func TestSlowStartBeginsWithOneLoadAndEnds(t *testing.T) {
 	t.Parallel()
 	var r slowStart
 	back := outage(&r, outageAfter)
 	if got := allowed(&r, back); got != 1 {
-		t.Errorf("when the store is back: %d loads may begin at once, want 1", got)
+		t.Errorf("at the end of the outage: %d loads may begin at once, want 1", got)
 	}
 	if got := allowed(&r, back+slowStartTime); got != manyLoads {
 		t.Errorf("after the slow start: %d of %d loads may begin, want all", got, manyLoads)
 	}
 }
 
-// What a quiet time saves up is not asked for at once.
+// Unused rate does not add up to a burst.
 func TestSlowStartAllowsNoBurstAfterAPause(t *testing.T) {
 	t.Parallel()
 	var r slowStart
@@ -79,11 +79,11 @@ func TestSlowStartAllowsNoBurstAfterAPause(t *testing.T) {
 	}
 }
 
-// A slow start is about as slow after a second outage as after the first.
-func TestSlowStartRemembersWhatWasUsualOverAnOutage(t *testing.T) {
+// The usual rate from before the first outage also applies after a second one.
+func TestUsualRateOutlastsAnOutage(t *testing.T) {
 	t.Parallel()
 	var r slowStart
-	// spread counts the loads that may begin from a moment on, tried every millisecond.
+	// spread counts the loads that may begin in a second, tried every millisecond.
 	spread := func(from, length time.Duration) (n int) {
 		for now := from; now < from+length; now += time.Millisecond {
 			if r.allows(now) {

@@ -9,8 +9,8 @@ import (
 	"github.com/vault-authz/vault-authz/cache"
 )
 
-// stale returns a cache that holds alice in version 1, expired just now, and a
-// store that will say what then is.
+// stale returns a cache in which version 1 of alice has just expired, and a store that answers
+// with then.
 func stale(t *testing.T, cfg cache.Config, then answer) (*cache.Cache[record], *store) {
 	t.Helper()
 	s := newStore()
@@ -22,8 +22,8 @@ func stale(t *testing.T, cfg cache.Config, then answer) (*cache.Cache[record], *
 	return c, s
 }
 
-// A stale value is answered only while the store is unavailable.
-func TestExpiredValueIsLoadedAgainBeforeItIsAnswered(t *testing.T) {
+// A stale value is served only while the store is unavailable.
+func TestExpiredValueIsLoadedAgainBeforeItIsServed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, s := stale(t, config(), answer{record: record{version: 2}, latency: 50 * time.Millisecond})
@@ -32,8 +32,8 @@ func TestExpiredValueIsLoadedAgainBeforeItIsAnswered(t *testing.T) {
 	})
 }
 
-// A stale value is answered only for max_stale.
-func TestStaleValueStandsInForAnUnavailableStoreUntilMaxStale(t *testing.T) {
+// A stale value is served only for MaxStale.
+func TestStaleValueIsServedWhileTheStoreIsUnavailableUntilMaxStale(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, s := stale(t, config(), answer{err: errDown})
@@ -58,7 +58,7 @@ func TestStaleValueIsGoneAtMaxStaleWithoutUse(t *testing.T) {
 	})
 }
 
-func TestMaxStaleOfZeroTurnsStaleValuesOff(t *testing.T) {
+func TestMaxStaleOfZeroDisablesStaleValues(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
@@ -68,7 +68,7 @@ func TestMaxStaleOfZeroTurnsStaleValuesOff(t *testing.T) {
 	})
 }
 
-// An answer of the store ends staleness, in the middle of it.
+// A definite answer of the store removes a stale value.
 func TestDefiniteAnswerDropsTheStaleValueAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -86,11 +86,11 @@ func TestDefiniteAnswerDropsTheStaleValueAtOnce(t *testing.T) {
 				wantVersion(t, c, "alice", 1)
 				s.set("alice", answer{err: test.err})
 				time.Sleep(time.Second)
-				wantVersion(t, c, "alice", 1) // sets off the retry
+				wantVersion(t, c, "alice", 1) // begins the retry
 				synctest.Wait()
 				wantError(t, c, "alice", test.err)
 				s.set("alice", answer{err: errDown})
-				time.Sleep(5 * time.Second) // beyond the memory of absence
+				time.Sleep(5 * time.Second) // longer than AbsentTTL
 				wantError(t, c, "alice", errDown)
 			})
 		})
@@ -124,7 +124,7 @@ func TestDefiniteAnswerOfARefreshDropsTheFreshValue(t *testing.T) {
 	}
 }
 
-func TestWhileTheStoreIsUnavailableNobodyWaitsAndRetriesAreSpaced(t *testing.T) {
+func TestRetriesDuringAnOutageAreSpacedAndDelayNoLookup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, s := stale(t, config(), answer{err: errDown, latency: 50 * time.Millisecond})
@@ -142,7 +142,7 @@ func TestWhileTheStoreIsUnavailableNobodyWaitsAndRetriesAreSpaced(t *testing.T) 
 	})
 }
 
-// The first of them waits for a load, and the others do not.
+// Only the first lookup waits for a load.
 func TestStaleAnswersAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestStaleAnswersAreCounted(t *testing.T) {
 	})
 }
 
-func TestRecoveredStoreIsNoticedByTheNextRetry(t *testing.T) {
+func TestNextRetryNoticesThatTheStoreRecovered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, s := stale(t, config(), answer{err: errDown})
@@ -169,7 +169,7 @@ func TestRecoveredStoreIsNoticedByTheNextRetry(t *testing.T) {
 	})
 }
 
-// "Unavailable" is not believed for longer than it is being looked after.
+// After a pause in use it is not known whether the store is still unavailable.
 func TestStoreIsAskedAgainAfterAPauseInUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -182,12 +182,12 @@ func TestStoreIsAskedAgainAfterAPauseInUse(t *testing.T) {
 	})
 }
 
-func TestSlowLoadIsWaitedForOnlyShortlyAndItsResultIsKept(t *testing.T) {
+func TestSlowLoadIsWaitedForBrieflyAndItsResultIsStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, s := stale(t, config(), answer{record: record{version: 2}, latency: time.Second})
 		wantTook(t, 100*time.Millisecond, func() { wantVersion(t, c, "alice", 1) })
-		// The load is known to be slow by now: who comes later does not wait.
+		// The load is known to be slow, so later lookups do not wait.
 		wantTook(t, 0, func() { wantVersion(t, c, "alice", 1) })
 		time.Sleep(900 * time.Millisecond)
 		synctest.Wait()
@@ -206,7 +206,7 @@ func TestSlowLoadOfAKeyThatIsNotHeldIsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestStaleTimeThatEndsWhileWaitingIsNotStretched(t *testing.T) {
+func TestMaxStaleThatPassesDuringAWaitIsNotExtended(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
@@ -217,7 +217,7 @@ func TestStaleTimeThatEndsWhileWaitingIsNotStretched(t *testing.T) {
 	})
 }
 
-// The loader need not classify the cache's own timeout.
+// A load timeout counts as unavailable without a rule.
 func TestLoadThatTimesOutCountsAsUnavailable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -234,9 +234,8 @@ func TestLoadThatTimesOutCountsAsUnavailable(t *testing.T) {
 	})
 }
 
-// A flood must not turn good clients away, and cannot stretch
-// staleness either.
-func TestStaleValueStandsInWhenLimitsForbidALoad(t *testing.T) {
+// A flood does not deny good clients, and does not extend MaxStale.
+func TestStaleValueIsServedWhenLimitsRefuseALoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()

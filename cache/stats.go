@@ -2,48 +2,45 @@ package cache
 
 import "time"
 
-// Stats is what a Cache has done and holds, for metrics. The counters only ever
-// grow; taken together they are of one moment.
+// Stats are the counters and sizes of a Cache, for metrics. Counters only grow. All values are
+// from the same moment.
 type Stats struct {
 	// Hits counts lookups answered by a fresh value.
 	Hits uint64
 	// StaleHits counts lookups answered by a stale one.
 	StaleHits uint64
-	// AbsentHits counts lookups answered by the memory of an absent key.
+	// AbsentHits counts lookups answered from the table of absent keys.
 	AbsentHits uint64
-	// Misses counts lookups that found nothing to answer with at once. Those of
-	// them that a stale value answered in the end are StaleHits as well.
+	// Misses counts lookups that could not be answered at once. A miss that a stale value
+	// answers later also counts in StaleHits.
 	Misses uint64
-	// CoalescedWaits counts those Misses that joined a load already running.
+	// CoalescedWaits counts the Misses that joined a load in flight.
 	CoalescedWaits uint64
-	// Busy counts loads that were refused by a limit with somebody waiting.
+	// Busy counts refused loads for which a caller waited.
 	Busy uint64
 
-	// Loads counts all loads that began, Refreshes those of them in the
-	// background.
+	// Loads counts all loads, Refreshes the background loads among them.
 	Loads, Refreshes uint64
-	// RefreshesSkipped counts background loads for which there was no slot.
+	// RefreshesSkipped counts background loads that got no slot.
 	RefreshesSkipped uint64
-	// LoadErrors counts loads that ended in an error other than a definite
-	// "absent", LoadPanics those of them that panicked.
+	// LoadErrors counts loads with an error other than a definite "not found", LoadPanics
+	// the panics among them.
 	LoadErrors, LoadPanics uint64
-	// VoidLoads counts loads whose result came too late: after an Invalidate
-	// or Close.
+	// VoidLoads counts loads whose result was dropped because of an Invalidate or Close.
 	VoidLoads uint64
 
-	// Evictions counts values that made room for others, AbsentEvictions the
-	// same of absent keys.
+	// Evictions counts evicted values, AbsentEvictions evicted absent keys.
 	Evictions, AbsentEvictions uint64
 
-	// Entries and AbsentEntries are how many there are, expired ones that have
-	// not been noticed included; LoadsInFlight is how many loads run.
+	// Entries and AbsentEntries are the numbers of values and absent keys, including
+	// expired ones that were not removed yet. LoadsInFlight is the number of running loads.
 	Entries, AbsentEntries, LoadsInFlight int
-	// WorstStaleness is the longest time for which a value is used that has
-	// changed in the store without an Invalidate: MaxTTL + MaxStale.
+	// WorstStaleness is the longest time for which a value is served that has changed in
+	// the store without an Invalidate: MaxTTL + MaxStale.
 	WorstStaleness time.Duration
 }
 
-// Stats returns the figures of now.
+// Stats returns the current values.
 func (c *Cache[V]) Stats() Stats {
 	t := c.table
 	t.mu.Lock()

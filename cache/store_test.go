@@ -18,7 +18,7 @@ var (
 	errQuota  = fmt.Errorf("%w: too many requests", errDown)
 )
 
-// A record is what the tests cache.
+// A record is the value in these tests.
 type record struct {
 	version int
 	ttl     time.Duration
@@ -33,16 +33,15 @@ func rules() cache.Rules[record] {
 	}
 }
 
-// An answer is what the store says about a key.
+// An answer is the answer of the store for a key.
 type answer struct {
 	record record
 	err    error
-	// latency is how long it takes to say so.
+	// latency is the time of the answer.
 	latency time.Duration
 }
 
-// A store is a fake one whose answers the test decides. Keys without an answer
-// are absent.
+// A store is a fake with configured answers. Keys without an answer are absent.
 type store struct {
 	mu      sync.Mutex
 	answers map[string]answer
@@ -61,7 +60,7 @@ func (s *store) set(key string, a answer) {
 	s.answers[key] = a
 }
 
-// loaded returns how many loads of key there have been.
+// loaded returns the number of loads of key.
 func (s *store) loaded(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +77,7 @@ func (s *store) total() int {
 	return n
 }
 
-// load answers with what was true when it began, as a slow store would.
+// load returns the answer at its beginning, like a slow store.
 func (s *store) load(ctx context.Context, key string) (record, error) {
 	s.mu.Lock()
 	a, known := s.answers[key]
@@ -104,7 +103,7 @@ func (s *store) load(ctx context.Context, key string) (record, error) {
 	return a.record, a.err
 }
 
-// config is the default without randomness and rate limit.
+// config returns the default without jitter and rate limit.
 func config() cache.Config {
 	cfg := cache.DefaultConfig()
 	cfg.Jitter = 0
@@ -123,8 +122,8 @@ func open(tb testing.TB, cfg cache.Config, load cache.Loader[record]) *cache.Cac
 	return c
 }
 
-// wantVersion looks key up and reports it unless it has that version. Like
-// wantError it may be used in any goroutine.
+// wantVersion looks up key and expects a version. Like wantError it may be used in any
+// goroutine.
 func wantVersion(t *testing.T, c *cache.Cache[record], key string, version int) {
 	t.Helper()
 	got, err := c.Lookup(t.Context(), key)
@@ -133,8 +132,7 @@ func wantVersion(t *testing.T, c *cache.Cache[record], key string, version int) 
 	}
 }
 
-// wantError looks key up and reports it unless the error is want and there is no
-// value beside it.
+// wantError looks up key and expects an error without a value.
 func wantError(t *testing.T, c *cache.Cache[record], key string, want error) {
 	t.Helper()
 	got, err := c.Lookup(t.Context(), key)
@@ -150,7 +148,7 @@ func wantLoads(t *testing.T, s *store, key string, want int) {
 	}
 }
 
-// wantTook fails unless do takes the given time on the fake clock.
+// wantTook expects that do takes the given time on the fake clock.
 func wantTook(t *testing.T, want time.Duration, do func()) {
 	t.Helper()
 	begin := time.Now()
