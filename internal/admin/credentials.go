@@ -17,6 +17,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/kvpath"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -92,7 +93,7 @@ func (a *API) place(c *call) (place, error) {
 // existing is place for a credential that the path names.
 func (a *API) existing(c *call) (place, error) {
 	p, err := a.place(c)
-	if err == nil && !isKey(p.key) {
+	if err == nil && !kvpath.IsSegment(p.key) {
 		err = authz.ErrNotFound
 	}
 	return p, err
@@ -478,7 +479,7 @@ func (a *API) listCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	w, err := c.window(isKey)
+	w, err := c.window(kvpath.IsSegment)
 	if err != nil {
 		return reply{}, err
 	}
@@ -517,7 +518,7 @@ func sortedKeys(ctx context.Context, store CredentialStore) ([]string, error) {
 		return nil, unavailable(err)
 	}
 	// Folders, which end with a slash, are no credentials.
-	keys = slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !isKey(k) })
+	keys = slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !kvpath.IsSegment(k) })
 	slices.Sort(keys)
 	return keys, nil
 }
@@ -599,7 +600,7 @@ func (p *place) position() string { return p.vault.id() + "/" + p.key }
 // isPlace says whether an offset is the position of a credential.
 func isPlace(s string) bool {
 	vault, key, _ := strings.Cut(s, "/")
-	return authz.IsUUID(vault) && isKey(key)
+	return authz.IsUUID(vault) && kvpath.IsSegment(key)
 }
 
 // scan returns the credentials after a position, and whether there are more.

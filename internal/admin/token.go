@@ -55,23 +55,3 @@ func checkSecretToken(g authz.Grammar, s string) string {
 	}
 	return "only visible ASCII without ',' and '!' is allowed, as no request can present others"
 }
-
-const (
-	maxKey = 4096 // the most that a grammar allows
-	// noKey are the characters that mean something in a path or in Vault's own.
-	noKey = "/\\%?#;\"<>^{|}`[],!"
-)
-
-// isKey says whether an access token in a path can be the key of a credential.
-// It is wider than the grammar: what was put into Vault by hand can be deleted.
-func isKey(s string) bool {
-	if s == "" || len(s) > maxKey || s == "." || strings.Contains(s, "..") {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(noKey, c) >= 0 {
-			return false
-		}
-	}
-	return true
-}

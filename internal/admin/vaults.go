@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/kvpath"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -73,7 +74,7 @@ func checkHost(s string) string {
 // checkMount wants plain segments: the mount becomes part of a URL's path.
 func checkMount(s string) string {
 	for segment := range strings.SplitSeq(s, "/") {
-		if !isKey(segment) {
+		if !kvpath.IsSegment(segment) {
 			return "expected plain segments without a slash at either end"
 		}
 	}
