@@ -14,31 +14,31 @@ import (
 )
 
 const (
-	// lookInterval is how often the health of all addresses is asked for, and
-	// loneLookInterval the same where there is nothing to choose from: then it is
-	// only about which cluster it is.
-	lookInterval     = time.Second
-	loneLookInterval = 15 * time.Second
-	// awayFor is how long an address that was left is not gone back to while the
-	// one in use answers.
+	// observeInterval is the time between two requests for the health of all nodes, and
+	// observeLoneInterval the same for a single address, which is asked only for the id
+	// of its cluster.
+	observeInterval     = time.Second
+	observeLoneInterval = 15 * time.Second
+	// awayFor is the least time before requests return to a node that they left, while
+	// the current node answers.
 	awayFor = 15 * time.Second
-	// activeFor is how long a node is taken for the active one after it said so.
-	activeFor = 2 * lookInterval
+	// activeFor is how long a node counts as active after it said so.
+	activeFor = 2 * observeInterval
 )
 
-// A node is what is known of the node at an address. The zero node is unknown. It
-// is safe for concurrent use.
+// A node is what is known of the node at an address. The zero node is unknown. It is
+// safe for concurrent use.
 type node struct {
 	mu    sync.Mutex
 	state nodeState
 }
 
 type nodeState struct {
-	// answers says that it answers and is unsealed, active that it says that it
-	// is the active node. at is when it was asked for that.
+	// answers is set if the node answers and is unsealed, active if it says that it is
+	// the active node. asked is when it was asked.
 	answers, active bool
-	at              time.Time
-	// left is when requests last went elsewhere.
+	asked           time.Time
+	// left is when requests last switched to another node, zero if they did not.
 	left time.Time
 }
 
@@ -48,23 +48,24 @@ func (n *node) now() nodeState {
 	return n.state
 }
 
-// said takes note of what the node answered when it was asked for its health.
-func (n *node) said(h *nodeHealth, answers bool, asked time.Time) {
+// observed records the health of the node as of the time it was asked.
+func (n *node) observed(h *nodeHealth, answers bool, asked time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.state.answers = answers && !h.Sealed
 	n.state.active = n.state.answers && h.Initialized && !h.Standby && !h.PerfStandby && h.DR != "secondary"
-	n.state.at = asked
+	n.state.asked = asked
 }
 
-// leave takes note of when requests last went elsewhere, zero for here.
-func (n *node) leave(at time.Time) {
+// setLeft records when requests switched to another node. The zero time means that they
+// have switched to this one.
+func (n *node) setLeft(at time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.state.left = at
 }
 
-// A nodeHealth is what sys/health answers.
+// A nodeHealth is an answer of sys/health.
 type nodeHealth struct {
 	Initialized bool   `json:"initialized"`
 	Sealed      bool   `json:"sealed"`
@@ -74,12 +75,12 @@ type nodeHealth struct {
 	ClusterID   string `json:"cluster_id"`
 }
 
-// watch looks at the nodes until ctx ends.
+// watch observes the nodes until ctx ends.
 func (c *connection) watch(ctx context.Context) {
 	for {
-		wait := lookInterval
-		if c.look(ctx); len(c.endpoints) == 1 {
-			wait = loneLookInterval
+		wait := observeInterval
+		if c.observe(ctx); len(c.endpoints) == 1 {
+			wait = observeLoneInterval
 		}
 		if backoff.Sleep(ctx, wait) != nil {
 			return
@@ -87,16 +88,16 @@ func (c *connection) watch(ctx context.Context) {
 	}
 }
 
-// look asks every node for its health, and lets requests go to the active one.
-func (c *connection) look(ctx context.Context) {
-	inUse := c.good.Load()
+// observe asks every node for its health, and lets requests go to the active one.
+func (c *connection) observe(ctx context.Context) {
+	inUse := c.current.Load()
 	all := make([]nodeHealth, len(c.endpoints))
 	var asking sync.WaitGroup
 	for i, e := range c.endpoints {
 		asking.Go(func() {
 			asked := time.Now()
 			answers := c.ask(ctx, e, "sys/health?standbyok=true&perfstandbyok=true", &all[i])
-			e.node.said(&all[i], answers, asked)
+			e.node.observed(&all[i], answers, asked)
 		})
 	}
 	asking.Wait()
@@ -108,19 +109,20 @@ func (c *connection) look(ctx context.Context) {
 	for i, e := range c.endpoints {
 		states[i] = e.node.now()
 	}
-	c.leaveFor(int(inUse), choose(states, int(inUse), time.Now()))
+	c.switchTo(int(inUse), choose(states, int(inUse), time.Now()))
 }
 
-// ask asks a node without a token, and says whether it got an answer.
+// ask sends a request without a token to a node, decodes the answer into into, and
+// reports whether that succeeded.
 func (c *connection) ask(ctx context.Context, e *endpoint, what string, into any) bool {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url.String()+"/v1/"+what, http.NoBody)
 	if err != nil {
 		return false
 	}
-	// Some servers are set to pass on what has no such header, and then answer for
-	// another node.
+	// Without this header a server may be configured to forward the request and answer
+	// for another node.
 	r.Header.Set(inconsistentHeader, failInstead)
-	resp, err := e.send(r, nil, min(c.timeout, lookInterval))
+	resp, err := e.send(r, nil, min(c.timeout, observeInterval))
 	if err != nil {
 		return false
 	}
@@ -128,8 +130,8 @@ func (c *connection) ask(ctx context.Context, e *endpoint, what string, into any
 	return resp.StatusCode == http.StatusOK && json.NewDecoder(resp.Body).Decode(into) == nil
 }
 
-// join enters the cluster of the node in use, or of another one while that does
-// not tell. The addresses must be of one cluster.
+// join enters the cluster of the current node, or of another node while the current one
+// does not tell its cluster. All addresses must belong to one cluster.
 func (c *connection) join(all []nodeHealth, inUse int) {
 	id := all[inUse].ClusterID
 	for i := range all {
@@ -142,13 +144,13 @@ func (c *connection) join(all []nodeHealth, inUse int) {
 	}
 }
 
-// leave says that the connection is used no longer.
+// leave leaves the cluster when the connection is no longer used.
 func (c *connection) leave() { c.clusters.leave(c.cluster.Load()) }
 
-// choose returns the node to ask first: the one in use while it is active, else
-// the first that is active, else the one in use while it answers, else the first
-// that does. An active node that was left a moment ago is not gone back to while
-// the one in use answers: it may not be able to reach the others.
+// choose returns the node to ask first: the one in use while it is active, else the
+// first active one, else the one in use while it answers, else the first that answers.
+// While the one in use answers, an active node that was left a moment ago is not chosen:
+// it may not be able to reach the other nodes.
 func choose(nodes []nodeState, inUse int, now time.Time) int {
 	if nodes[inUse].active {
 		return inUse
@@ -166,24 +168,23 @@ func choose(nodes []nodeState, inUse int, now time.Time) int {
 	return to
 }
 
-// leaveFor lets requests go to another address, unless they left the one that is
-// to be left already: what a request learned long ago must not undo what is
-// known now.
-func (c *connection) leaveFor(from, to int) {
-	if from == to || !c.good.CompareAndSwap(int32(from), int32(to)) { //nolint:gosec // there are few addresses
+// switchTo lets requests go to another address, unless they have already left from:
+// what a request learned earlier must not undo what is known now.
+func (c *connection) switchTo(from, to int) {
+	if from == to || !c.current.CompareAndSwap(int32(from), int32(to)) { //nolint:gosec // there are few addresses
 		return
 	}
-	c.endpoints[from].node.leave(time.Now())
-	c.endpoints[to].node.leave(time.Time{})
+	c.endpoints[from].node.setLeft(time.Now())
+	c.endpoints[to].node.setLeft(time.Time{})
 	c.log.Info("vault address changed", zap.String("address", c.endpoints[to].text), zap.String("was", c.endpoints[from].text))
 }
 
-// knownActive says whether an answer came from what a moment ago said that it is
-// the active node. Behind a lone address there may be many nodes.
+// knownActive reports whether an answer came from a node that was active a moment ago.
+// It is false for a single address, behind which there may be many nodes.
 func (c *connection) knownActive(e *endpoint) bool {
 	if e == nil || len(c.endpoints) == 1 {
 		return false
 	}
 	n := e.node.now()
-	return n.active && time.Since(n.at) <= activeFor
+	return n.active && time.Since(n.asked) <= activeFor
 }

@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// socketScheme begins the address of a server that listens on a Unix socket.
+// socketScheme is the beginning of the address of a Unix socket.
 const socketScheme = "unix:"
 
-// An address is one place at which the server is asked.
+// An address is where a server listens.
 type address struct {
-	// text is the address as it was configured, for people.
+	// text is the address as configured, for texts.
 	text string
-	// url is what a request begins with: scheme and host, nothing else.
+	// url consists of scheme and host.
 	url url.URL
 	// socket is the path of a Unix socket, empty for TCP.
 	socket string
 }
 
-// parseAddresses takes a list of addresses, separated by commas, apart.
+// parseAddresses splits and parses a list of addresses separated by commas.
 func parseAddresses(list string) ([]address, error) {
 	if list == "" {
 		return nil, errors.New("must be set, like https://vault.example.com:8200")
@@ -36,7 +36,7 @@ func parseAddresses(list string) ([]address, error) {
 			return nil, err
 		}
 		if seen[a.origin()] {
-			return nil, fmt.Errorf("%q is there twice", a.text)
+			return nil, fmt.Errorf("%q is given twice", a.text)
 		}
 		seen[a.origin()] = true
 		all = append(all, a)
@@ -46,7 +46,7 @@ func parseAddresses(list string) ([]address, error) {
 
 func parseAddress(text string) (address, error) {
 	if socket, ok := strings.CutPrefix(text, socketScheme); ok {
-		// unix:///run/vault.sock is how Vault's own tools write it.
+		// Vault's own tools write unix:///run/vault.sock.
 		socket = strings.TrimPrefix(socket, "//")
 		if !strings.HasPrefix(socket, "/") || strings.HasSuffix(socket, "/") {
 			return address{}, errors.New("must have the absolute path of a socket behind unix:, like unix:/run/vault/vault.sock")
@@ -56,25 +56,25 @@ func parseAddress(text string) (address, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		// What does not parse is not quoted: it may hold a password.
+		// The text is not quoted: it may contain a password.
 		return address{}, errors.New("must be http:// or https:// with a host, like https://vault.example.com:8200, or unix: with the path of a socket")
 	case u.User != nil:
-		return address{}, errors.New("must not hold a user or password; give the Vault token by file or environment")
+		return address{}, errors.New("must not contain a user or password; give the Vault token by file or environment")
 	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return address{}, errors.New("must end after host and port; the mount goes into mount")
 	case !isPort(u.Port()):
-		return address{}, fmt.Errorf("%q has no port from 1 to 65535 behind the colon", u.Host)
+		return address{}, fmt.Errorf("%q has no port from 1 to 65535 after the colon", u.Host)
 	}
 	return address{text: strings.TrimSuffix(text, "/"), url: url.URL{Scheme: u.Scheme, Host: u.Host}}, nil
 }
 
-// isPort says whether a port can be one, or is left out.
+// isPort reports whether port is empty or a port number.
 func isPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return port == "" || err == nil && n > 0
 }
 
-// origin is the same for two addresses that lead to the same place.
+// origin is equal for two addresses of the same place.
 func (a *address) origin() string {
 	if a.socket != "" {
 		return a.text
@@ -82,7 +82,7 @@ func (a *address) origin() string {
 	return originOf(&a.url)
 }
 
-// originOf returns scheme, host and port of a URL in one way of writing.
+// originOf returns scheme, host and port of a URL in a canonical form.
 func originOf(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -91,7 +91,7 @@ func originOf(u *url.URL) string {
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// named says whether the address has to be resolved.
+// named reports whether the address has a host name that has to be resolved.
 func (a *address) named() bool {
 	_, err := netip.ParseAddr(a.url.Hostname())
 	return a.socket == "" && err != nil
@@ -99,7 +99,7 @@ func (a *address) named() bool {
 
 func (a *address) secure() bool { return a.url.Scheme == "https" }
 
-// inTheClear says whether what is sent there can be read on a network.
+// inTheClear reports whether requests cross a network unencrypted.
 func (a *address) inTheClear() bool {
 	return !a.secure() && a.socket == "" && !isLoopback(a.url.Hostname())
 }
@@ -111,7 +111,7 @@ func isLoopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// parseProxy takes the address of a proxy; empty for none.
+// parseProxy parses the URL of a proxy. It returns nil for an empty text.
 func parseProxy(text string) (*url.URL, error) {
 	if text == "" {
 		return nil, nil
@@ -121,7 +121,7 @@ func parseProxy(text string) (*url.URL, error) {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return nil, errors.New("must be http:// or https:// with a host, like http://proxy.example.com:3128")
 	case u.User != nil:
-		return nil, errors.New("must not hold a user or password: they would be in the configuration; let the proxy know this host")
+		return nil, errors.New("must not contain a user or password, since the configuration is no place for secrets; let the proxy authorise this host")
 	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return nil, errors.New("must end after host and port")
 	}

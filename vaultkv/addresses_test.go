@@ -316,7 +316,7 @@ func TestUnixSocket(t *testing.T) {
 	srv.Listener = ln
 	srv.Start()
 	t.Cleanup(srv.Close)
-	v.EndHold()
+	v.CloseBreaker()
 	if _, err := s.Lookup(t.Context(), accessToken); !errors.Is(err, authz.ErrNotFound) {
 		t.Errorf("Lookup = %v, want %v", err, authz.ErrNotFound)
 	}

@@ -125,7 +125,7 @@ func TestAnAgentOnRealServers(t *testing.T) {
 			}
 			madeUp := func(c *vaultkv.Config) { c.Token, c.Mount, c.Timeout = "made-up", "one", 20*time.Second }
 			_, other, otherLogs := open(t, "http://"+address, madeUp)
-			wantLookup(t, other, otherLogs, authz.ErrUnavailable, "the server does not take the Vault token")
+			wantLookup(t, other, otherLogs, authz.ErrUnavailable, "the server does not accept the Vault token")
 
 			forced := "http://" + startAgent(t, agent, srv, dir, `"force"`)
 			w, _, _ := open(t, forced, func(c *vaultkv.Config) { byAgent(c); c.Mount, c.Timeout = "one", 20*time.Second })

@@ -16,27 +16,26 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
-// An answer is what the server said, whatever its status.
+// An answer is what the server answered, whatever its status.
 type answer struct {
 	login.Answer
-	// where is the address that it came from.
+	// where is the address that answered.
 	where string
-	// html and wantsTLS say what kind of body it is that does not come from
-	// Vault's API.
+	// html and wantsTLS classify a body that does not come from Vault's API.
 	html, wantsTLS bool
-	// from is the endpoint that it came from, nil if that is not known.
+	// from is the endpoint that answered, nil if that is not known.
 	from *endpoint
-	// index is how far that server had got.
+	// index is the index that the answer named.
 	index index
-	// method and path are of the request: GET, PUT, … or LIST, and what follows
+	// method and path are those of the request: GET, PUT, … or LIST, and what follows
 	// /v1/.
 	method, path string
 
 	Warnings []string `json:"warnings"`
 }
 
-// ask sends one request. Answers of any status are answers; the error is for
-// when there was none.
+// ask sends one request and returns the answer, whatever its status. It returns an error
+// only if there was no answer.
 func (v *Vault) ask(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
 	began := time.Now()
 	resp, err := send(ctx)
@@ -44,8 +43,8 @@ func (v *Vault) ask(ctx context.Context, send func(context.Context) (*api.Respon
 		return nil, v.transportError(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	// vault/api makes an error of each status from 400 on; anything else is
-	// about a body that it could not read.
+	// vault/api returns an error for each status from 400 on; any other error is about a
+	// body that it could not read.
 	var status *api.ResponseError
 	if err != nil && !errors.As(err, &status) {
 		return nil, v.transportError(ctx, err)
@@ -66,14 +65,14 @@ func (v *Vault) ask(ctx context.Context, send func(context.Context) (*api.Respon
 	}
 	a := known
 	if json.Unmarshal(body, &a) != nil {
-		// Nothing of what is not understood as a whole is used.
+		// A body that cannot be decoded as a whole is not used at all.
 		known.html, known.wantsTLS = isHTML(body), wantsTLS(known.Status, body)
 		return &known, nil
 	}
 	return &a, nil
 }
 
-// endpointOf returns where an answer came from.
+// endpointOf returns the endpoint that answered, nil if that is not known.
 func endpointOf(resp *http.Response) *endpoint {
 	if resp.Request == nil {
 		return nil
@@ -82,22 +81,22 @@ func endpointOf(resp *http.Response) *endpoint {
 	return e
 }
 
-// writes says whether the request was to change something.
+// writes reports whether the request was a write.
 func (a *answer) writes() bool {
 	return a.method != "" && a.method != http.MethodGet && a.method != methodList
 }
 
 func isHTML(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
 
-// wantsTLS recognises what Go's server (and so Vault) and nginx say to plain HTTP
-// on a port for TLS.
+// wantsTLS recognises the answers of Go's server (and so of Vault) and of nginx to plain
+// HTTP on a port for TLS.
 func wantsTLS(status int, body []byte) bool {
 	return status == http.StatusBadRequest &&
 		(bytes.Contains(body, []byte("HTTP request to an HTTPS server")) || bytes.Contains(body, []byte("HTTP request was sent to HTTPS port")))
 }
 
-// unsupported says that the engine at the mount has no such path, or does not do
-// this with it.
+// unsupported reports whether the engine at the mount lacks the path, or the operation on
+// it.
 func (a *answer) unsupported() bool {
 	return (a.Status == 404 || a.Status == 405) && (a.Says("unsupported path") || a.Says("unsupported operation"))
 }
@@ -109,8 +108,7 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 		return nil
 	case a.Status == 404:
 		if (v.layout.v2 || a.unsupported()) && !v.mount.asked.Load() {
-			// It may be what a KV v1 mount answers, whatever it holds, or an engine
-			// of another type.
+			// A KV v1 mount or an engine of another type may answer so for every key.
 			v.askMount(ctx)
 		}
 		return nil
@@ -145,7 +143,7 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 	return fail(StateFailing, a.Status, "the server answers with status %d; see its log", a.Status)
 }
 
-// absent is nil if a 404 says for certain that there is no such object.
+// absent returns nil if a 404 definitely says that the object does not exist.
 func (v *Vault) absent(a *answer) *Error {
 	_, other := v.otherVersion()
 	switch {
@@ -163,7 +161,7 @@ func (v *Vault) absent(a *answer) *Error {
 	case other:
 		return v.wrongVersion(a.Status)
 	case v.layout.v2 && a.Data == nil && !v.mount.asked.Load():
-		return fail(StateFailing, a.Status, "it is not known yet whether mount %q is KV v2, so \"not found\" may mean anything; see why the server does not say what the mount is", v.cfg.Mount)
+		return fail(StateFailing, a.Status, "it is not known yet whether mount %q is KV v2, so \"not found\" proves nothing; see why the server does not say what the mount is", v.cfg.Mount)
 	}
 	return nil
 }
@@ -175,7 +173,7 @@ func (v *Vault) notVault(a *answer) *Error {
 	return fail(StateFailing, a.Status, "what answers at %s (status %d) does not answer like Vault; check address, and what stands in front of the server", a.where, a.Status)
 }
 
-// document returns the object in an answer, nil if there is certainly none.
+// document returns the object in an answer, nil if the object definitely does not exist.
 func (v *Vault) document(a *answer) ([]byte, *Error) {
 	if a.Status == 404 {
 		return nil, v.absent(a)
@@ -186,7 +184,7 @@ func (v *Vault) document(a *answer) ([]byte, *Error) {
 			Data     json.RawMessage
 			Metadata *struct{}
 		}
-		// A v1 mount may hold an object at data/…, which has no metadata.
+		// A v1 mount may contain an object at data/…, which has no metadata.
 		if json.Unmarshal(a.Data, &versioned) != nil || versioned.Metadata == nil {
 			return nil, v.notVault(a)
 		}
@@ -201,7 +199,7 @@ func (v *Vault) document(a *answer) ([]byte, *Error) {
 	return nil, v.notVault(a)
 }
 
-// written is for operations whose answer has nothing to read.
+// written checks the answer to an operation that returns nothing.
 func (v *Vault) written(a *answer) *Error {
 	if a.Status == 404 {
 		return v.absent(a)

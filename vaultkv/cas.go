@@ -10,16 +10,16 @@ import (
 	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
-// casMismatch is how KV v2 answers a write that names another version, with
-// status 400; casMissing how it answers one that names none where it has to.
+// Answers of KV v2 with status 400: casMismatch to a write that names another version,
+// casMissing to a write without a version where one is required.
 const (
 	casMismatch = "check-and-set parameter did not match"
 	casMissing  = "check-and-set parameter required"
 )
 
-// ReadVersion returns the object at a path of the mount and its version, which must be
-// KV v2: the number that WriteVersion has to be given. Where there is no object, found
-// is false, and the version is more than 0 after a deletion.
+// ReadVersion returns the object at a path of the mount, which must be KV v2, and its
+// version: the number to pass to WriteVersion. If there is no object, found is false;
+// the version is greater than 0 after a deletion.
 func (v *Vault) ReadVersion(ctx context.Context, p string) (document []byte, version int, found bool, err error) {
 	document, version, found, problem := v.readVersion(ctx, p)
 	if problem != nil {
@@ -65,19 +65,17 @@ func (v *Vault) readVersion(ctx context.Context, p string) (document []byte, ver
 }
 
 // WriteVersion writes an object at a path of the mount, which must be KV v2, if its
-// version is still cas. ok is false where it is not; a node that lags behind its cluster
-// may say so wrongly, and never the other way round. After an error the write may have
-// happened, or may yet.
+// version is still cas. If it is not, ok is false.
 //
-// A refusal (ok is false) may come from a standby that goes by its own old data,
-// or follow a redirect of a standby that had passed the write on and lost the
-// answer. So it is no proof of what is there: the caller syncs, reads, looks for
-// its own document there, and then tries again.
+// ok may be false by mistake: the answer may come from a standby with old data, or
+// follow a redirect of a standby that had forwarded the write and lost the answer. So
+// the caller calls Sync, reads the entry, looks for its own document, and then tries
+// again. ok is never true by mistake.
 //
-// After an error the outcome is unknown: the write may have been done, or may be
-// done within the time that the server gives it. The caller looks for it in the
-// same way. What is certain not to have been done (no connection, a server that is
-// sealed, a node that knows no active one) is tried at the other addresses first.
+// After an error the outcome is unknown: the write may have been done, or may still be
+// done within the server's own time limit. The caller proceeds in the same way. A write
+// that certainly has not been done (no connection, a sealed server, a node without an
+// active one) is first tried at the other addresses.
 func (v *Vault) WriteVersion(ctx context.Context, p string, document []byte, cas int) (version int, ok bool, err error) {
 	full, problem := v.versionedPath(v.layout.data, p)
 	if problem != nil {
@@ -96,12 +94,12 @@ func (v *Vault) WriteVersion(ctx context.Context, p string, document []byte, cas
 	switch {
 	case problem != nil:
 	case a.Status == 400 && a.Says(casMismatch):
-		v.learn(nil)
+		v.record(nil)
 		return 0, false, nil
 	default:
 		version, problem = v.writtenVersion(ctx, a)
 	}
-	v.learn(problem)
+	v.record(problem)
 	if problem != nil {
 		return 0, false, problem
 	}
@@ -109,8 +107,7 @@ func (v *Vault) WriteVersion(ctx context.Context, p string, document []byte, cas
 }
 
 // ListUnder returns the last segments of the paths directly under a folder of the mount,
-// which must be KV v2. The answer names
-// every path and has to fit into Config.MaxResponseBytes.
+// which must be KV v2. The whole answer has to fit into 1 MiB.
 func (v *Vault) ListUnder(ctx context.Context, folder string) (names []string, err error) {
 	full, problem := v.versionedPath(v.layout.metadata, folder)
 	if problem != nil {
@@ -128,8 +125,8 @@ type casOptions struct {
 	CAS int `json:"cas"`
 }
 
-// exchange sends a request, once more with another token after a 403, and takes
-// note of how far the cluster has got with a write.
+// exchange sends a request, once more with another token after a 403, and records the
+// index of an answered write.
 func (v *Vault) exchange(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
@@ -142,7 +139,7 @@ func (v *Vault) exchange(ctx context.Context, send func(context.Context) (*api.R
 		a, problem = v.ask(ctx, send)
 	}
 	if problem == nil && a.writes() && a.Status < 300 {
-		v.conn.cluster.Load().answered(a.index)
+		v.conn.cluster.Load().advance(a.index)
 	}
 	return a, problem
 }
@@ -163,7 +160,7 @@ func (v *Vault) writtenVersion(ctx context.Context, a *answer) (int, *Error) {
 	return data.Version, nil
 }
 
-// versionedPath is join for paths of several segments.
+// versionedPath is join for paths of several segments in a mount of KV v2.
 func (v *Vault) versionedPath(prefix, p string) (string, *Error) {
 	full := prefix + p
 	switch {

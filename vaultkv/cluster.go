@@ -7,17 +7,17 @@ import (
 	"go.uber.org/zap"
 )
 
-// DefaultProofAge is a good age for [NewClusters]: two polls of the state and a
-// bit.
+// DefaultProofAge is a good age for [NewClusters]: a little more than two polls of the
+// state.
 const DefaultProofAge = 2500 * time.Millisecond
 
-// Clusters are what the vault objects of one process know of the clusters that
-// they belong to: how far each has got, and when that was last proved. It is safe
-// for concurrent use.
+// Clusters holds what the vault objects of one process know about the clusters of their
+// servers: the newest index, and when a cluster was last proved to be current. It is
+// safe for concurrent use.
 //
-// Which cluster a server belongs to is asked without a token (`cluster_id` of
-// sys/health). Until that is known, and where it is not told, a vault object
-// shares with nobody but the engines that were made with [Vault.Beside].
+// A server is asked without a token which cluster it belongs to (`cluster_id` of
+// sys/health). Until the server has told it, a vault object shares its knowledge only
+// with the engines made by its [Vault.WithMount].
 type Clusters struct {
 	proofAge time.Duration
 
@@ -25,18 +25,18 @@ type Clusters struct {
 	byID map[string]*cluster
 }
 
-// NewClusters returns an empty set. proofAge is how long after the last proof a
-// cluster still counts as current, see [Vault.Sync].
+// NewClusters returns an empty set. proofAge is how long a cluster counts as current
+// after the last proof, see [Vault.Sync].
 func NewClusters(proofAge time.Duration) *Clusters {
 	return &Clusters{proofAge: proofAge, byID: map[string]*cluster{}}
 }
 
-// New is the function New for vault objects of one process that share what is
-// known of their clusters.
+// New is like the function [New], for a vault object that shares what is known about
+// its cluster with the others of cs.
 func (cs *Clusters) New(c Config, log *zap.Logger) (*Vault, error) { return open(cs, c, log) }
 
-// enter returns the cluster with an id, in place of the one that it was before,
-// which may be the same. It ends with leave.
+// enter returns the cluster with the given id in place of before, which may be the same.
+// Each cluster that was entered has to be left.
 func (cs *Clusters) enter(id string, before *cluster) *cluster {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -62,40 +62,40 @@ func (cs *Clusters) leave(c *cluster) {
 	cs.drop(c)
 }
 
-// drop forgets a cluster that no vault object belongs to. The caller holds mu.
+// drop removes a member, and forgets a cluster without members. The caller holds mu.
 func (cs *Clusters) drop(c *cluster) {
 	if c.members--; c.members == 0 && cs.byID[c.id] == c {
 		delete(cs.byID, c.id)
 	}
 }
 
-// A cluster is what is known of one cluster of servers, which may be a single
-// one. It is safe for concurrent use.
+// A cluster is what is known about one cluster of servers, or about a single server. It
+// is safe for concurrent use.
 type cluster struct {
 	// id is empty until it is known.
 	id       string
 	proofAge time.Duration
-	// members counts the connections to it. It belongs to Clusters.
+	// members counts the connections to it. Clusters.mu guards it.
 	members int
 
 	mu    sync.Mutex
 	index index
-	// syncer proves that the cluster is current, nil if nobody asked for that;
-	// since is when that began, and proof the beginning of the last success.
+	// syncer proves that the cluster is current. It is nil if no proof is required. since
+	// is when the syncer began, and proof when its last successful sync began.
 	syncer       *syncer
 	since, proof time.Time
-	// alone is until when the server is known to have no standbys.
-	alone time.Time
+	// standaloneUntil is until when the server is known to have no standbys.
+	standaloneUntil time.Time
 }
 
-// inherit takes over what was known before the id was.
+// inherit takes over what was known before the id was known.
 func (c *cluster) inherit(before *cluster) {
 	before.mu.Lock()
 	index, s, since, proof := before.index, before.syncer, before.since, before.proof
 	before.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.index.take(index)
+	c.index.merge(index)
 	if s != nil && c.syncer == nil {
 		c.syncer, c.since = s, since
 	}
@@ -104,8 +104,8 @@ func (c *cluster) inherit(before *cluster) {
 	}
 }
 
-// usedBy takes note of who proves that the cluster is current.
-func (c *cluster) usedBy(s *syncer) {
+// attach sets the syncer that proves that the cluster is current.
+func (c *cluster) attach(s *syncer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.syncer == nil {
@@ -114,8 +114,8 @@ func (c *cluster) usedBy(s *syncer) {
 	c.syncer = s
 }
 
-// releasedBy takes note that somebody does so no longer.
-func (c *cluster) releasedBy(s *syncer) {
+// detach removes a syncer, if it is the one that is set.
+func (c *cluster) detach(s *syncer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.syncer == s {
@@ -123,7 +123,7 @@ func (c *cluster) releasedBy(s *syncer) {
 	}
 }
 
-// proved takes note of a proof that began at a moment.
+// proved records a successful proof by the time that it began.
 func (c *cluster) proved(began time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,18 +132,17 @@ func (c *cluster) proved(began time.Time) {
 	}
 }
 
-// current says whether what the cluster answers is known to be current. Where
-// nobody proves it nobody asks for that.
+// current reports whether the answers of the cluster count as current. They always do
+// if no proof is required.
 func (c *cluster) current() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.syncer == nil || time.Since(later(c.since, c.proof)) <= c.proofAge
 }
 
-// doubtful returns who can confirm that there is nothing under a key, nil where
-// a definite answer needs no confirmation: the nodes that answer stale are those
-// that name an index.
-func (c *cluster) doubtful() *syncer {
+// confirmer returns the syncer that has to confirm a "not found". It is nil if the
+// answer needs no confirmation: only nodes that name an index may answer stale.
+func (c *cluster) confirmer() *syncer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.index.value == "" {

@@ -399,7 +399,7 @@ func (c *fakeCluster) replica(clusters *vaultkv.Clusters, nodes ...int) (v, stat
 	}
 	v.SetDial(c.dial)
 	c.t.Cleanup(v.CloseIdle)
-	if state, err = v.Beside("state", "state", vaultkv.KV2, log); err != nil {
+	if state, err = v.WithMount("state", "state", vaultkv.KV2, log); err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(state.CloseSync)

@@ -14,80 +14,74 @@ const (
 	KV2 = "v2"
 )
 
-// Config says how one vault object is reached. The zero Config is not usable;
-// start from [DefaultConfig]. No part of it is read from VAULT_* variables.
+// Config is the configuration of one vault object. The zero Config is not usable; start
+// from [DefaultConfig]. VAULT_* variables have no effect.
 type Config struct {
-	// Name is the name of the vault object. It is in log lines and errors, and
-	// the digests of secrets depend on it.
+	// Name is the name of the vault object. Log lines and errors contain it, and the
+	// digests of secrets depend on it.
 	Name string
-	// Address is the URL of the server: http or https, host, port; or unix: and
-	// the path of a socket. Several, separated by commas, are tried in turn: they
-	// must be nodes of one cluster.
+	// Address is the URL of the server: http or https, host, port; or unix: and the path
+	// of a socket. Several URLs, separated by commas, are tried in turn; they must be
+	// nodes of one cluster.
 	Address string
-	// Proxy is the URL of an HTTP proxy on the way to the server, empty for none.
-	// The proxies of the environment are not used.
+	// Proxy is the URL of an HTTP proxy to the server. Empty means no proxy, whatever the
+	// environment says.
 	Proxy string
 	// Namespace of Vault Enterprise or OpenBao, empty for the root.
 	Namespace string
 	// Mount is the path of the KV mount without slashes around it.
 	Mount string
-	// Prefix is a folder in the mount, without slashes around it, for a mount that
-	// is shared with others: all credentials are in it, and nothing beside it is
-	// read or written. Empty for the mount itself.
+	// Prefix is the folder in the mount that contains all credentials, without slashes
+	// around it. Nothing outside of it is read or written, so that the mount can be shared
+	// with others. Empty means the mount itself.
 	Prefix string
-	// KV is the version of the mount, [KV1] (the default, as in Kong) or
-	// [KV2]. It is never guessed.
+	// KV is the version of the mount: [KV1], which is the default as in Kong, or [KV2].
 	KV string
 
-	// TokenFile holds the Vault token and is read again when it changes.
-	// Exactly one of it, Token, Login and Agent must be set.
+	// TokenFile contains the Vault token and is read again when it changes. Exactly one of
+	// TokenFile, Token, Login and Agent must be set.
 	TokenFile string
 	// Token is the Vault token itself, never logged.
 	Token string
-	// Login gets a Vault token, and another one when that ends.
+	// Login is the auth method that gives the Vault token.
 	Login login.Method
-	// Agent says that what answers at Address adds a Vault token of its own to
-	// requests that have none, as Vault Agent and the proxy of OpenBao do. It looks
-	// after that token, and we send none.
+	// Agent declares that the server at Address adds a Vault token of its own to requests
+	// without one, as Vault Agent and the proxy of OpenBao do. Then requests carry no
+	// token.
 	Agent bool
 
-	// CAFile is a PEM file with the certificates to trust instead of the
-	// system's. It is read again when it changes.
+	// CAFile is a PEM file with the authorities to trust instead of those of the system.
+	// It is read again when it changes.
 	CAFile string
-	// ClientCertFile and ClientKeyFile are the PEM files of the certificate that
-	// we show the server, both or neither. They are read again when they change.
+	// ClientCertFile and ClientKeyFile are the PEM files of our client certificate. Both
+	// or neither must be set. They are read again when they change.
 	ClientCertFile, ClientKeyFile string
-	// TLSServerName is the name to expect in the server's certificate instead
-	// of the host of Address.
+	// TLSServerName is the name to expect in the server's certificate instead of the host
+	// of Address.
 	TLSServerName string
 
-	// Timeout bounds one operation from dialling to the last byte of the
-	// answer, retries included. Default 2s.
+	// Timeout bounds one operation from dialling to the last byte of the answer, including
+	// retries. Default 2s.
 	Timeout time.Duration
-	// MaxRetries is 0 or 1: how often a read is tried again after a connection
-	// error or a 5xx, within Timeout. Writes never are. Default 0.
+	// MaxRetries is how often a read is tried again after a connection error or a 5xx,
+	// within Timeout: 0 (the default) or 1. A write is never tried again.
 	MaxRetries int
-	// MaxConnections is how many idle connections are kept open. It should not
-	// be below the number of reads in flight, lest busy times pay for a
-	// handshake per read. Default 128.
+	// MaxConnections is how many idle connections are kept open. With fewer than the reads
+	// in flight, a busy service makes a handshake per read. Default 128.
 	MaxConnections int
-	// MaxResponseBytes bounds the body of an answer. Default 1 MiB.
-	MaxResponseBytes int64
 }
 
-// DefaultConfig returns the defaults. Name, Address, Mount and a token are left
-// to set.
+// DefaultConfig returns the defaults. Name, Address, Mount and the source of a token
+// remain to be set.
 func DefaultConfig() Config {
 	return Config{
-		KV:               KV1,
-		Timeout:          2 * time.Second,
-		MaxConnections:   128,
-		MaxResponseBytes: 1 << 20,
+		KV:             KV1,
+		Timeout:        2 * time.Second,
+		MaxConnections: 128,
 	}
 }
 
-// Validate reports every mistake that shows without reading a file or asking
-// the server.
+// Validate reports every mistake that shows without reading a file or asking the server.
 func (c *Config) Validate() error {
 	session := c.session()
 	errs := []error{c.validateAddress(), c.validateConnection(), session.Validate()}
@@ -115,9 +109,6 @@ func (c *Config) Validate() error {
 	if c.MaxConnections < 1 || c.MaxConnections > 65536 {
 		errs = append(errs, fmt.Errorf("max_connections: %d is not between 1 and 65536", c.MaxConnections))
 	}
-	if c.MaxResponseBytes < 4<<10 || c.MaxResponseBytes > 64<<20 {
-		errs = append(errs, fmt.Errorf("max_response_bytes: %d is not between 4096 and 67108864", c.MaxResponseBytes))
-	}
 	return errors.Join(errs...)
 }
 
@@ -140,7 +131,7 @@ func (c *Config) validateAddress() error {
 			return fmt.Errorf("address: %q is not https, so ca_file, client_cert_file, client_key_file and server_name would have no effect", all[i].text)
 		}
 		if all[i].socket != "" && c.Proxy != "" {
-			return fmt.Errorf("address: %q is a socket, which no proxy can be in front of; remove proxy", all[i].text)
+			return fmt.Errorf("address: %q is a socket, which cannot be behind a proxy; remove proxy", all[i].text)
 		}
 	}
 	return nil
@@ -157,8 +148,8 @@ func (c *Config) validateConnection() error {
 	case err != nil:
 		errs = append(errs, fmt.Errorf("proxy: %w", err))
 	case proxy != nil && proxy.Scheme == "https" && (c.TLSServerName != "" || c.ClientCertFile != ""):
-		// net/http has one TLS configuration for the proxy and what is behind it.
-		errs = append(errs, errors.New("proxy: with https:// the proxy would be expected to have the certificate of server_name, and be shown client_cert_file; use http:// for the proxy (what goes through it to an https address is TLS all the same), or remove these"))
+		// net/http uses one TLS configuration for the proxy and the server behind it.
+		errs = append(errs, errors.New("proxy: an https:// proxy would have to present the certificate of server_name, and would receive client_cert_file; use http:// for the proxy (the connection through it to an https address is encrypted all the same), or remove these settings"))
 	}
 	if c.ClientCertFile != "" && c.ClientKeyFile == "" {
 		errs = append(errs, errors.New("client_cert_file: goes together with client_key_file; give both or neither"))
@@ -169,8 +160,8 @@ func (c *Config) validateConnection() error {
 	return errors.Join(errs...)
 }
 
-// InsecureSettings describes each setting that is allowed and yet worth a
-// warning at start-up.
+// InsecureSettings describes each setting that is allowed but deserves a warning at the
+// start.
 func (c *Config) InsecureSettings() []string {
 	var all []string
 	addresses, err := parseAddresses(c.Address)
@@ -179,7 +170,7 @@ func (c *Config) InsecureSettings() []string {
 	}
 	for i := range addresses {
 		if a := &addresses[i]; a.inTheClear() || !a.secure() && c.Proxy != "" {
-			all = append(all, fmt.Sprintf("address: %q is not https: the Vault token and every secret cross the network in clear", a.text))
+			all = append(all, fmt.Sprintf("address: %q is not https: the Vault token and every secret cross the network unencrypted", a.text))
 		}
 	}
 	return all

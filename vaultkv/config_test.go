@@ -48,14 +48,14 @@ func TestConfigValidate(t *testing.T) {
 		}, "no effect"},
 		{"a proxy", func(c *vaultkv.Config) { c.Proxy = "http://proxy:3128" }, ""},
 		{"a proxy over TLS", func(c *vaultkv.Config) { c.Proxy = "https://proxy:3128" }, ""},
-		{"a proxy that would have to be the server", func(c *vaultkv.Config) { c.Proxy, c.TLSServerName = "https://proxy:3128", "vault" }, "proxy: with https://"},
+		{"a proxy that would have to be the server", func(c *vaultkv.Config) { c.Proxy, c.TLSServerName = "https://proxy:3128", "vault" }, "proxy: an https:// proxy"},
 		{"a proxy that would see our certificate", func(c *vaultkv.Config) {
 			c.Proxy, c.ClientCertFile, c.ClientKeyFile = "https://proxy:3128", "c", "k"
-		}, "proxy: with https://"},
+		}, "proxy: an https:// proxy"},
 		{"a proxy before TLS", func(c *vaultkv.Config) { c.Proxy, c.TLSServerName = "http://proxy:3128", "vault" }, ""},
 		{"a proxy of another kind", func(c *vaultkv.Config) { c.Proxy = "socks5://proxy:1080" }, "proxy: must be http"},
-		{"a proxy with a password", func(c *vaultkv.Config) { c.Proxy = "http://u:hvs.secret@proxy:3128" }, "proxy: must not hold"},
-		{"address with a user", func(c *vaultkv.Config) { c.Address = "https://u:p@vault" }, "address: must not hold a user"},
+		{"a proxy with a password", func(c *vaultkv.Config) { c.Proxy = "http://u:hvs.secret@proxy:3128" }, "proxy: must not contain"},
+		{"address with a user", func(c *vaultkv.Config) { c.Address = "https://u:p@vault" }, "address: must not contain a user"},
 		{"address with a path", func(c *vaultkv.Config) { c.Address += "/v1" }, "address: must end after host and port"},
 		{"address with a query", func(c *vaultkv.Config) { c.Address += "?a=b" }, "address: must end after host and port"},
 		{"http with a CA", func(c *vaultkv.Config) { c.Address, c.CAFile = "http://127.0.0.1:8200", "ca.pem" }, "no effect"},
@@ -95,7 +95,6 @@ func TestConfigValidate(t *testing.T) {
 		{"no timeout", func(c *vaultkv.Config) { c.Timeout = 0 }, "timeout:"},
 		{"many retries", func(c *vaultkv.Config) { c.MaxRetries = 2 }, "max_retries:"},
 		{"no connections", func(c *vaultkv.Config) { c.MaxConnections = 0 }, "max_connections:"},
-		{"no response", func(c *vaultkv.Config) { c.MaxResponseBytes = 0 }, "max_response_bytes:"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

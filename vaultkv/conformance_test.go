@@ -144,7 +144,7 @@ func conformanceInAFolder(t *testing.T, srv *server, kv string) {
 		all, _, _ := open(t, srv.address, func(c *vaultkv.Config) {
 			c.Token, c.Mount, c.Prefix, c.KV, c.Timeout = srv.rootToken, mount, folder, kv, 20*time.Second
 		})
-		state, err := all.Beside("state", "state", vaultkv.KV2, zap.NewNop())
+		state, err := all.WithMount("state", "state", vaultkv.KV2, zap.NewNop())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,7 +379,7 @@ func TestRealServer(t *testing.T) {
 				}()} {
 					v, _, _ := open(t, srv.address, with("two", "v2", token))
 					log, _ := newLog()
-					state, err := v.Beside("state", "one", vaultkv.KV2, log)
+					state, err := v.WithMount("state", "one", vaultkv.KV2, log)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -390,7 +390,7 @@ func TestRealServer(t *testing.T) {
 			})
 			t.Run("a token that is not known is unavailable", func(t *testing.T) {
 				v, s, logs := open(t, srv.address, with("one", "v1", vaultToken))
-				wantLookup(t, s, logs, authz.ErrUnavailable, "does not take the Vault token")
+				wantLookup(t, s, logs, authz.ErrUnavailable, "does not accept the Vault token")
 				wantState(t, v, vaultkv.StateTokenRejected)
 				if v.Ready() {
 					t.Error("Ready() = true with a token that is not taken")

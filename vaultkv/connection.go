@@ -2,6 +2,7 @@ package vaultkv
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -17,26 +18,26 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
-// lagRetries is how often a node that lags, and does not forward, is asked again.
+// lagRetries is how often a node that lags and does not forward is asked again.
 const lagRetries = 4
 
-// A connection is the way to a server: it sends a request to one of its addresses
-// after the other until there is an answer that another could not better. It is
-// an [http.RoundTripper], safe for concurrent use.
+// A connection sends requests to the addresses of a server, one after the other, until
+// an answer comes that another address could not improve. It is an [http.RoundTripper]
+// and safe for concurrent use.
 type connection struct {
 	endpoints []*endpoint
 	files     *tlsfiles.Watch
 	timeout   time.Duration
 	retries   int
 	log       *zap.Logger
-	// good is the endpoint that is asked first. It changes by what is known of all
-	// of them (look), or by a request that had to leave it (leaveFor).
-	good atomic.Int32
-	// cluster is the one that the addresses are nodes of.
+	// current is the index of the endpoint that is asked first. It changes when the health
+	// of all nodes is known (observe), or when a request failed there and was answered
+	// elsewhere (switchTo).
+	current atomic.Int32
+	// cluster is the cluster that the addresses belong to.
 	clusters *Clusters
 	cluster  atomic.Pointer[cluster]
-	// noForwarding is set once a server has said that it does not forward where
-	// a client asks for it.
+	// noForwarding is set once a server has refused to forward at a client's request.
 	noForwarding atomic.Bool
 	// withStandbys is set once the server has said that it may have standbys.
 	withStandbys atomic.Bool
@@ -63,14 +64,14 @@ func newConnection(c Config, clusters *Clusters, log *zap.Logger) (*connection, 
 	return conn, nil
 }
 
-// maintain is to be called now and then: it keeps up with the files, and closes
-// what is no longer used.
+// maintain follows changes of the files and closes connections that are no longer used.
+// It has to be called regularly.
 func (c *connection) maintain() {
 	c.files.Reload()
 	for _, e := range c.endpoints {
-		// A pool that has had its time is given up even if nobody asks.
+		// This retires a pool that is too old, even without a request.
 		e.connections()
-		e.sweep()
+		e.closeRetired()
 	}
 }
 
@@ -80,9 +81,9 @@ func (c *connection) closeIdle() {
 	}
 }
 
-// RoundTrip implements [http.RoundTripper]. All tries together take no longer
-// than the deadline of the request, and no try but the last one more than half of
-// what is left: a server that hangs must not use up the time of the others.
+// RoundTrip implements [http.RoundTripper]. All attempts together end by the deadline of
+// the request, and each but the last takes at most half of the time that is left: a
+// server that hangs must not use up the time of the others.
 func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := requestBody(r)
 	if err != nil {
@@ -90,8 +91,8 @@ func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	ctx := r.Context()
 	read := r.Method == http.MethodGet || isRepeatable(ctx)
-	r = c.stamped(r)
-	first, tries := int(c.good.Load()), len(c.endpoints)
+	r = c.withIndex(r)
+	first, tries := int(c.current.Load()), len(c.endpoints)
 	if read {
 		tries += c.retries
 	}
@@ -100,31 +101,31 @@ func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 		at := (first + i) % len(c.endpoints)
 		e := c.endpoints[at]
 		resp, problem := c.try(e, r, body, i == tries-1)
-		hope := judge(resp, problem, read)
+		class := classify(resp, problem, read)
 		if resp != nil {
 			best = resp
 		}
 		if lags(r, resp) && lagged < lagRetries {
-			if backoff.Sleep(ctx, backoff.Jitter(60*time.Millisecond, 40*time.Millisecond)) != nil {
+			if c.waitForRetry(ctx) != nil {
 				break
 			}
 			lagged++
-			i-- // the same one again
+			i-- // Ask the same one again.
 			continue
 		}
 		err = problem
-		if hope == retryNever {
+		if class == retryNever {
 			if problem == nil {
-				c.leaveFor(first, at)
+				c.switchTo(first, at)
 			}
 			break
 		}
-		// What helps elsewhere only does not help at an address that has had
-		// its turn.
-		if i == tries-1 || ctx.Err() != nil || hope == retryElsewhere && i >= len(c.endpoints)-1 {
+		// After each address has been asked once, only a failure that the same address
+		// may recover from is retried.
+		if i == tries-1 || ctx.Err() != nil || class == retryElsewhere && i >= len(c.endpoints)-1 {
 			break
 		}
-		if i >= len(c.endpoints)-1 && backoff.Sleep(ctx, backoff.Jitter(60*time.Millisecond, 40*time.Millisecond)) != nil {
+		if i >= len(c.endpoints)-1 && c.waitForRetry(ctx) != nil {
 			break
 		}
 	}
@@ -132,6 +133,11 @@ func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 		return best, nil
 	}
 	return nil, err
+}
+
+// waitForRetry waits before an address is asked again.
+func (*connection) waitForRetry(ctx context.Context) error {
+	return backoff.Sleep(ctx, backoff.Jitter(60*time.Millisecond, 40*time.Millisecond))
 }
 
 func requestBody(r *http.Request) ([]byte, error) {
@@ -142,8 +148,8 @@ func requestBody(r *http.Request) ([]byte, error) {
 	return io.ReadAll(r.Body)
 }
 
-// try sends a request to one server, and once more if that redirects to an
-// address that the operator named.
+// try sends a request to one endpoint, and once more if the answer redirects to another
+// configured address.
 func (c *connection) try(e *endpoint, r *http.Request, body []byte, last bool) (*http.Response, error) {
 	var bound time.Duration
 	if !last && len(c.endpoints) > 1 {
@@ -177,9 +183,9 @@ func (c *connection) try(e *endpoint, r *http.Request, body []byte, last bool) (
 	return resp, nil
 }
 
-// redirect returns where an answer redirects to, nil for nowhere that we follow:
-// the Vault token goes along, so it has to be one of our addresses. A standby
-// redirects to the active node where it cannot forward.
+// redirect returns the endpoint that an answer redirects to, nil if the redirect is not
+// followed: the Vault token goes along, so the target has to be a configured address. A
+// standby that cannot forward redirects to the active node.
 func (c *connection) redirect(resp *http.Response, method string) (*endpoint, *url.URL) {
 	switch resp.StatusCode {
 	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -195,8 +201,8 @@ func (c *connection) redirect(resp *http.Response, method string) (*endpoint, *u
 		return nil, nil
 	}
 	if asked := resp.Request.URL; target.EscapedPath() != asked.EscapedPath() || target.RawQuery != asked.RawQuery {
-		// A node sends us elsewhere for the same thing. What is at another path
-		// is no answer to what was asked.
+		// A node redirects to the same path on another node. Another path would be the
+		// answer to another request.
 		return nil, nil
 	}
 	for _, e := range c.endpoints {
@@ -207,21 +213,21 @@ func (c *connection) redirect(resp *http.Response, method string) (*endpoint, *u
 	return nil, nil
 }
 
-// A retryClass says what another try could bring.
+// A retryClass says where another attempt may succeed.
 type retryClass uint8
 
 const (
-	// retryNever: nothing else. The zero class.
+	// retryNever is the zero class: nowhere, or the request succeeded.
 	retryNever retryClass = iota
-	// retryElsewhere: another server may do better, this one will not so soon.
+	// retryElsewhere: at another address, but not at this one so soon.
 	retryElsewhere
-	// retryAnywhere: this server may do better as well.
+	// retryAnywhere: at another address or at this one.
 	retryAnywhere
 )
 
-// judge says whether to try again. A write is tried again only where it has
-// certainly not been done; read stands for what may be done twice.
-func judge(resp *http.Response, err error, read bool) retryClass {
+// classify says where to try again. A write is tried again only if it certainly has not
+// been done; read is set for every request that may be done twice.
+func classify(resp *http.Response, err error, read bool) retryClass {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op) && op.Op == "dial" && !read:
@@ -237,7 +243,7 @@ func judge(resp *http.Response, err error, read bool) retryClass {
 	case 472, 473, 474, http.StatusNotImplemented:
 		return retryElsewhere
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		// A standby that lags or cannot pass it on, and leads to where we do not go.
+		// A standby that lags or cannot forward, and redirects to a foreign address.
 		if read {
 			return retryElsewhere
 		}
@@ -246,13 +252,13 @@ func judge(resp *http.Response, err error, read bool) retryClass {
 			return retryElsewhere
 		}
 	case http.StatusTooManyRequests:
-		// A quota holds on every node; a standby says that it is one, and one
-		// that lags says nothing.
+		// A quota holds on every node. A standby says so in its answer, and one that lags
+		// answers without an error text.
 		if body := peek(resp); bytes.Contains(body, []byte(`"standby":true`)) || bytes.Contains(body, []byte(`"errors":[]`)) {
 			return retryElsewhere
 		}
 	case http.StatusPreconditionFailed:
-		// It lags, and has done nothing.
+		// It lags and has not done the write.
 		return retryAnywhere
 	case http.StatusInternalServerError:
 		if !read && bytes.Contains(peek(resp), []byte("active cluster node not found")) {
@@ -269,9 +275,9 @@ func judge(resp *http.Response, err error, read bool) retryClass {
 	return retryNever
 }
 
-// peek returns the body of an answer and leaves it to be read.
+// peek returns the body of an answer, which can be read again afterwards.
 func peek(resp *http.Response) []byte {
-	// It is in memory, so reading it does not fail.
+	// The body is in memory, so reading it does not fail.
 	body, _ := io.ReadAll(resp.Body)
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return body

@@ -14,8 +14,8 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// The fields of a credential document: first Kong's, then ours, which Kong
-// ignores. All others are ignored here too.
+// The fields of a credential document: first Kong's, then ours, which Kong ignores. All
+// other fields are ignored.
 const (
 	fieldAccessToken = "access_token"
 	fieldSecretToken = "secret_token"
@@ -33,18 +33,18 @@ const (
 )
 
 const (
-	// maxTTL bounds a ttl, which the cache bounds further, so that no number of
-	// seconds overflows.
+	// maxTTL bounds a ttl, so that no number of seconds overflows. The cache bounds it
+	// further.
 	maxTTL = 10 * 365 * 24 * time.Hour
 	// maxSecretLength is the longest secret token that a grammar of authz can
 	// allow.
 	maxSecretLength = 4096
-	// maxTime is the end of the year 9999, the last that RFC 3339 can write.
-	// Milliseconds given for seconds lie beyond it.
+	// maxTime is the end of the year 9999, the last year of RFC 3339. Times in
+	// milliseconds instead of seconds are beyond it.
 	maxTime = 253402300799
 )
 
-// A document is a credential record as it is stored, secrets in clear.
+// A document is a credential record as it is stored, with its secrets in clear text.
 type document struct {
 	AccessToken          string
 	Secret, Previous     plain
@@ -56,7 +56,7 @@ type document struct {
 	CreatedAt, UpdatedAt time.Time
 }
 
-// plain is a secret in clear. It prints as "[redacted]".
+// plain is a secret in clear text. It prints as "[redacted]".
 type plain string
 
 // Format hides the secret from every verb.
@@ -65,8 +65,8 @@ func (plain) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]"
 // MarshalText hides the secret from encoders, JSON and log fields among them.
 func (plain) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
-// A mistake is what is wrong with a document. Its text is made of this file's
-// own words: it names the field and never what is in it.
+// A mistake is an error in a document. Its text names the field and never contains its
+// value.
 type mistake struct{ field, problem string }
 
 // Error implements error.
@@ -77,9 +77,8 @@ func (m mistake) Error() string {
 	return m.field + ": " + m.problem
 }
 
-// decode reads a document. What is missing but optional is zero; what is there
-// but cannot be understood is a mistake: no value ever stands for something
-// else, and no limit is dropped for being misspelt.
+// decode decodes a document. A missing optional field is zero. A field whose value cannot
+// be decoded is a mistake, so that a misspelt limit is never ignored.
 func decode(raw []byte) (document, error) {
 	fields, err := object(raw, "")
 	if err != nil {
@@ -99,7 +98,7 @@ func decode(raw []byte) (document, error) {
 	d.NotBefore, errs[6] = fields.time(fieldNotBefore)
 	d.ExpiresAt, errs[7] = fields.time(fieldExpiresAt)
 	d.Disabled, errs[8] = fields.disabled()
-	// These two only inform; a record that cannot tell its age is still good.
+	// These two are for information only; the record is valid without them.
 	d.CreatedAt, _ = fields.time(fieldCreatedAt)
 	d.UpdatedAt, _ = fields.time(fieldUpdatedAt)
 	for _, err := range errs {
@@ -110,10 +109,12 @@ func decode(raw []byte) (document, error) {
 	return d, nil
 }
 
-// fields are the members of a JSON object by their exact names: encoding/json
-// would take Secret_Token for secret_token.
+// fields are the members of a JSON object by their exact names. encoding/json would accept
+// Secret_Token as secret_token.
 type fields map[string]json.RawMessage
 
+// object splits a JSON object into its members. A name that is given twice is a mistake:
+// which of the two counts would depend on the reader.
 func object(raw []byte, field string) (fields, error) {
 	if k := kind(raw); k != kindObject {
 		return nil, mistake{field, "is " + k + ", must be a JSON object"}
@@ -180,7 +181,7 @@ func kind(raw []byte) string {
 	return kindNumber
 }
 
-// given says whether a field has a value; null is none.
+// given reports whether a field has a value other than null.
 func (f fields) given(name string) bool {
 	k := kind(f[name])
 	return k != kindMissing && k != kindNull
@@ -206,8 +207,8 @@ func (f fields) accessToken() (string, error) {
 	return s, err
 }
 
-// secret refuses what no request can present: it would be a record that looks
-// good and never works. Why these characters: see authz.Grammar.
+// secret refuses a value that no request can present: the record would look valid and
+// never work. authz.Grammar explains the characters.
 func (f fields) secret(name string) (plain, error) {
 	s, err := f.text(name)
 	if err != nil {
@@ -218,7 +219,7 @@ func (f fields) secret(name string) (plain, error) {
 	}
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7f || c == ',' || c == '!' {
-			return "", mistake{name, "holds a character that no request can present: only visible ASCII without ',' and '!' can be"}
+			return "", mistake{name, "contains a character that no request can present: only visible ASCII without ',' and '!' can be"}
 		}
 	}
 	return plain(s), nil
@@ -251,7 +252,7 @@ func (f fields) consumerID() (string, error) {
 	return id, nil
 }
 
-// disabled takes "true" and "false" too, which is what `vault write` makes.
+// disabled also accepts the strings "true" and "false", which `vault write` makes.
 func (f fields) disabled() (bool, error) {
 	if !f.given(fieldDisabled) {
 		return false, nil
@@ -265,8 +266,8 @@ func (f fields) disabled() (bool, error) {
 	return false, mistake{fieldDisabled, "neither true nor false"}
 }
 
-// ttl is in seconds; like Vault's own reading of the field it takes durations
-// such as "30m" too. Zero and less is none.
+// ttl is in seconds. Durations such as "30m" are accepted too, as Vault does for this
+// field. Zero or less means no ttl.
 func (f fields) ttl() (time.Duration, error) {
 	if !f.given(fieldTTL) {
 		return 0, nil
@@ -285,8 +286,8 @@ func (f fields) ttl() (time.Duration, error) {
 	return 0, mistake{fieldTTL, `neither a whole number of seconds nor a duration like "30m"`}
 }
 
-// time takes Unix seconds or RFC 3339. The zero time, which means "no limit", is
-// returned for a field that is not given and for nothing else.
+// time decodes Unix seconds or RFC 3339. It returns the zero time, which means "no limit",
+// only for a field that is not given.
 func (f fields) time(name string) (time.Time, error) {
 	if !f.given(name) {
 		return time.Time{}, nil
@@ -311,7 +312,7 @@ func (f fields) time(name string) (time.Time, error) {
 	return t, nil
 }
 
-// scalar returns the text of a number, or of a string.
+// scalar returns the text of a number or a string.
 func (f fields) scalar(name string) (string, bool) {
 	switch kind(f[name]) {
 	case kindNumber:
@@ -323,9 +324,9 @@ func (f fields) scalar(name string) (string, bool) {
 	return "", false
 }
 
-// whole reads a JSON number without a fraction, as far as float64 goes: KV v2
-// keeps numbers as such anyway, and whole seconds fit far beyond the year 9999.
-// What is too large for float64 is infinite.
+// whole parses a JSON number without a fraction as a float64. KV v2 stores numbers as
+// float64 anyway, which represents whole seconds far beyond the year 9999 exactly. A number
+// too large for float64 becomes infinite.
 func whole(s string) (float64, bool) {
 	if s == "" || s[0] != '-' && (s[0] < '0' || s[0] > '9') || !json.Valid([]byte(s)) {
 		return 0, false

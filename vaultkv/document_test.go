@@ -106,8 +106,8 @@ func TestDecodeRefusesMalformedRecords(t *testing.T) {
 		{"secret_token empty", record("-secret_token", `"secret_token":""`), "secret_token: missing or empty"},
 		{"secret_token null", record("-secret_token", `"secret_token":null`), "secret_token: missing or empty"},
 		{"secret_token a boolean", record("-secret_token", `"secret_token":true`), "secret_token: is a boolean"},
-		{"secret_token that no request presents", record("-secret_token", `"secret_token":"two words"`), "secret_token: holds a character"},
-		{"secret_token with a comma", record("-secret_token", `"secret_token":"a,b"`), "secret_token: holds a character"},
+		{"secret_token that no request presents", record("-secret_token", `"secret_token":"two words"`), "secret_token: contains a character"},
+		{"secret_token with a comma", record("-secret_token", `"secret_token":"a,b"`), "secret_token: contains a character"},
 		{"secret_token too long", record("-secret_token", `"secret_token":"`+strings.Repeat("x", 4097)+`"`), "secret_token: longer than 4096"},
 		{"no consumer", record("-consumer"), "consumer: missing"},
 		{"consumer made by the command line", record("-consumer", `"consumer":"{\"id\":\"`+testUUID+`\"}"`), "consumer: is a string"},
@@ -236,7 +236,7 @@ func knownWords() map[string]bool {
 func knownProblem(p string) bool {
 	for _, prefix := range []string{
 		"is an object,", "is an array,", "is a string,", "is a number,", "is a boolean,", "is null,", "is missing,",
-		"missing", "not valid JSON", "a field is given twice", "longer than 4096 bytes", "holds a character that no request",
+		"missing", "not valid JSON", "a field is given twice", "longer than 4096 bytes", "contains a character that no request",
 		"not a UUID", "neither true nor false", "neither a whole number", "neither Unix seconds", "not between the years",
 	} {
 		if strings.HasPrefix(p, prefix) {

@@ -17,39 +17,43 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
+// maxAnswerBytes bounds the body of an answer other than a streaming list.
+const maxAnswerBytes = 1 << 20
+
 // The life of connections.
 const (
-	// connectionAge bounds how long connections are used, so that a name that
-	// leads elsewhere is noticed though the server behind the old address still
-	// answers. Up to a quarter is added at random.
+	// connectionAge bounds how long a connection is used, plus up to a quarter at random.
+	// A host name that resolves to another address is noticed by then, although the
+	// server at the old address still answers.
 	connectionAge = time.Minute
-	// doubtAge is the least age at which connections are given up because of
-	// what the server answers: it may be the wrong one by now.
+	// doubtAge is the least age at which connections are retired because of the status
+	// of an answer, which may come from the wrong server by now.
 	doubtAge = 2 * time.Second
-	// maxRetired bounds how many pools with requests in flight are kept in mind.
+	// maxRetired bounds how many retired pools with requests in flight are remembered.
 	maxRetired = 16
 )
 
-// An endpoint is one address of the server and the connections to it. It is safe
-// for concurrent use.
+// An endpoint is one address of the server with the connections to it. It is safe for
+// concurrent use.
 type endpoint struct {
 	address
-	cfg   Config
-	proxy *url.URL
-	files *tlsfiles.Watch
-	dial  func(ctx context.Context, network, address string) (net.Conn, error)
-	pool  atomic.Pointer[pool]
-	node  node
+	cfg Config
+	// answerBytes bounds an answer that is read at once.
+	answerBytes int64
+	proxy       *url.URL
+	files       *tlsfiles.Watch
+	dial        func(ctx context.Context, network, address string) (net.Conn, error)
+	pool        atomic.Pointer[pool]
+	node        node
 
 	mu sync.Mutex
-	// retired are pools that are no longer used, but whose last requests may be
-	// under way.
+	// retired are pools that get no new requests; some requests may be in flight.
 	retired []*pool
 }
 
-// A pool is the connections that were made in one span of time with one trust.
-// Starting a new one is how connections come to be made anew: net/http can close
-// idle ones, but not say "after this request".
+// A pool is a set of connections that were made with the same TLS files. To renew the
+// connections a new pool is started: net/http can close idle connections, but cannot
+// close one after its request.
 type pool struct {
 	*http.Transport
 	trust *tlsfiles.Material
@@ -62,7 +66,7 @@ func newEndpoint(a address, c Config, files *tlsfiles.Watch) (*endpoint, error) 
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	e := &endpoint{address: a, cfg: c, proxy: proxy, files: files}
+	e := &endpoint{address: a, cfg: c, answerBytes: maxAnswerBytes, proxy: proxy, files: files}
 	e.dial = e.dialer()
 	e.pool.Store(e.newPool())
 	return e, nil
@@ -71,7 +75,7 @@ func newEndpoint(a address, c Config, files *tlsfiles.Watch) (*endpoint, error) 
 func (e *endpoint) dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := &net.Dialer{
 		Timeout: e.cfg.Timeout,
-		// A server that vanished while nobody asked is noticed within seconds.
+		// A server that vanishes between requests is noticed within seconds.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second, Count: 3},
 	}
 	if e.socket == "" {
@@ -103,19 +107,19 @@ func (e *endpoint) newPool() *pool {
 	return p
 }
 
-// connections returns the pool to use now.
+// connections returns the current pool.
 func (e *endpoint) connections() *pool {
 	p := e.pool.Load()
 	if p.trust != e.files.Current() || time.Since(p.born) > p.life {
-		e.giveUp(p)
+		e.retire(p)
 		return e.pool.Load()
 	}
 	return p
 }
 
-// giveUp lets new requests make new connections. Those of p are closed as soon as
+// retire lets new requests make new connections. The connections of p are closed when
 // the requests on them have ended.
-func (e *endpoint) giveUp(p *pool) {
+func (e *endpoint) retire(p *pool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.pool.Load() != p {
@@ -129,8 +133,8 @@ func (e *endpoint) giveUp(p *pool) {
 	}
 }
 
-// sweep closes what is left of the pools that were given up.
-func (e *endpoint) sweep() {
+// closeRetired closes the idle connections of retired pools.
+func (e *endpoint) closeRetired() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range e.retired {
@@ -138,24 +142,24 @@ func (e *endpoint) sweep() {
 	}
 }
 
-// closeIdle closes every connection that no request is on.
+// closeIdle closes every connection without a request in flight.
 func (e *endpoint) closeIdle() {
-	e.sweep()
+	e.closeRetired()
 	e.pool.Load().CloseIdleConnections()
 }
 
-// endpointKey is where a request has the endpoint that it was sent to.
+// endpointKey is the context key of the endpoint that a request was sent to.
 type endpointKey struct{}
 
-// send sends a request once, within bound unless that is 0, and reads its answer
-// whole, so that an answer that is cut off is a failed try like any other. Only
-// the answer to a census, which may be long, is left to be read as it arrives;
-// the request's own deadline bounds it.
+// send sends a request once, within bound unless bound is 0, and reads the whole answer,
+// so that an answer that is cut off is a failed attempt like any other. Only a streaming
+// list is left to be read as it arrives, within the deadline of the request.
 func (e *endpoint) send(r *http.Request, body []byte, bound time.Duration) (*http.Response, error) {
 	ctx := context.WithValue(r.Context(), endpointKey{}, e)
 	cancel := func() {}
-	long := isCensus(r.Context())
-	if bound > 0 && !long {
+	limit := streamLimit(r.Context())
+	streams := limit > 0
+	if bound > 0 && !streams {
 		ctx, cancel = context.WithTimeout(ctx, bound)
 	}
 	defer cancel()
@@ -163,17 +167,17 @@ func (e *endpoint) send(r *http.Request, body []byte, bound time.Duration) (*htt
 	resp, err := p.RoundTrip(e.request(ctx, r, body))
 	switch {
 	case err != nil:
-	case long && resp.StatusCode == http.StatusOK:
-		err = boundBody(resp, censusLimit(r.Context()))
+	case streams && resp.StatusCode == http.StatusOK:
+		err = boundBody(resp, limit)
 	default:
-		err = readWhole(resp, e.cfg.MaxResponseBytes)
+		err = readWhole(resp, e.answerBytes)
 	}
 	if err != nil {
-		e.blame(r.Context(), p, err)
+		e.attemptFailed(r.Context(), p, err)
 		return nil, &endpointError{endpoint: e, err: err}
 	}
-	if doubtful(resp.StatusCode) && e.named() && time.Since(p.born) > doubtAge {
-		e.giveUp(p)
+	if mayBeAnotherServer(resp.StatusCode) && e.named() && time.Since(p.born) > doubtAge {
+		e.retire(p)
 	}
 	return resp, nil
 }
@@ -188,29 +192,31 @@ func (e *endpoint) request(ctx context.Context, r *http.Request, body []byte) *h
 	return sent
 }
 
-// blame draws conclusions from a try that brought no answer.
-func (e *endpoint) blame(ctx context.Context, p *pool, err error) {
+// attemptFailed retires connections and reads the TLS files again if an attempt without
+// an answer gives reason to.
+func (e *endpoint) attemptFailed(ctx context.Context, p *pool, err error) {
 	var op *net.OpError
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, errTooLarge):
 		// Nothing is wrong with the connection.
 	case concernsTLS(err):
 		e.files.Reload()
-		e.giveUp(p)
+		e.retire(p)
 	case errors.As(err, &op) && op.Op == "dial":
-		// The connections there are, if any, were made before, and may be good.
+		// Existing connections were made before and may still work.
 	default:
-		// All of them may lead to where nobody answers any more.
-		e.giveUp(p)
+		// The other connections may lead to the same dead server.
+		e.retire(p)
 	}
 }
 
-// doubtful says whether a status makes one ask if this is still the right server.
-func doubtful(status int) bool {
+// mayBeAnotherServer reports whether an answer with this status may come from a server
+// that the host name no longer resolves to.
+func mayBeAnotherServer(status int) bool {
 	return status >= 500 || status == 429 || status == 472 || status == 473 || status == 474
 }
 
-// An endpointError says which server a try failed at.
+// An endpointError says at which endpoint an attempt failed.
 type endpointError struct {
 	endpoint *endpoint
 	err      error
@@ -219,11 +225,11 @@ type endpointError struct {
 func (e *endpointError) Error() string { return e.err.Error() }
 func (e *endpointError) Unwrap() error { return e.err }
 
-// Timeout is asked for by url.Error, which does not unwrap.
+// Timeout is called by url.Error, which does not unwrap.
 func (e *endpointError) Timeout() bool { return isTimeout(e.err) }
 
-// readWhole puts the body of an answer into memory. It fails at the first byte
-// beyond the bound, so that what is cut off is never taken for the whole.
+// readWhole reads the body of an answer into memory. It fails at the first byte beyond
+// the bound, so that a part never passes for the whole.
 func readWhole(resp *http.Response, bound int64) error {
 	defer func() { _ = resp.Body.Close() }()
 	if resp.ContentLength > bound {
@@ -240,7 +246,7 @@ func readWhole(resp *http.Response, bound int64) error {
 	return nil
 }
 
-// boundBody lets the body of an answer be read as it arrives, up to the bound.
+// boundBody lets the body of an answer be read as it arrives, up to bound.
 func boundBody(resp *http.Response, bound int64) error {
 	if resp.ContentLength > bound {
 		_ = resp.Body.Close()
@@ -255,8 +261,8 @@ type boundedBody struct {
 	left int64
 }
 
-// Read fails at the first byte beyond the bound, so that what is cut off is
-// never taken for the whole.
+// Read fails at the first byte beyond the bound, so that a part never passes for the
+// whole.
 func (b *boundedBody) Read(p []byte) (int, error) {
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]

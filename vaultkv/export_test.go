@@ -16,8 +16,18 @@ func (v *Vault) CloseIdle() { v.closeIdle() }
 // CloseSync ends the syncs that would outlive a test.
 func (v *Vault) CloseSync() { v.syncer.close() }
 
-// SetCensusBytes lets a short list be too long.
-func (v *Vault) SetCensusBytes(n int64) { v.censusBytes = n }
+// SetAnswerBytes lets a short answer be too long.
+func (v *Vault) SetAnswerBytes(n int64) {
+	for _, e := range v.conn.endpoints {
+		e.answerBytes = n
+	}
+}
+
+// SetListBytes lets a short list be too long.
+func (v *Vault) SetListBytes(n int64) { v.listBytes = n }
+
+// LiesIn compares two mounts.
+var LiesIn = liesIn
 
 // KeysIn reads an answer to LIST.
 var KeysIn = keysIn
@@ -25,13 +35,13 @@ var KeysIn = keysIn
 // Maintain does what Run does now and then for the connections.
 func (v *Vault) Maintain(ctx context.Context) {
 	v.conn.maintain()
-	v.conn.look(ctx)
+	v.conn.observe(ctx)
 }
 
 // DropConnections lets the next request make a new connection.
 func (v *Vault) DropConnections() {
 	for _, e := range v.conn.endpoints {
-		e.giveUp(e.pool.Load())
+		e.retire(e.pool.Load())
 	}
 }
 
@@ -54,15 +64,15 @@ func (v *Vault) SetDial(dial func(context.Context, string, string) (net.Conn, er
 // Token returns the Vault token in use.
 func (v *Vault) Token() string { return v.session.Token() }
 
-// EndHold waits for the probe under way, if any, and lets reads through whatever came
-// out of it.
-func (v *Vault) EndHold() {
+// CloseBreaker waits for the probe under way, if any, and closes the circuit breaker
+// whatever the outcome.
+func (v *Vault) CloseBreaker() {
 	for {
-		v.guard.mu.Lock()
-		probing := v.guard.probing
-		v.guard.mu.Unlock()
+		v.breaker.mu.Lock()
+		probing := v.breaker.probing
+		v.breaker.mu.Unlock()
 		if !probing {
-			v.guard.lift()
+			v.breaker.reset()
 			return
 		}
 		runtime.Gosched()
@@ -94,7 +104,7 @@ func Choose(nodes []Node, inUse int) int {
 	now := time.Now()
 	var all []nodeState
 	for _, n := range nodes {
-		s := nodeState{answers: n.Answers, active: n.Active, at: now}
+		s := nodeState{answers: n.Answers, active: n.Active, asked: now}
 		if n.LeftAgo > 0 {
 			s.left = now.Add(-n.LeftAgo)
 		}
@@ -118,7 +128,7 @@ func KeptIndex(writes []IndexedWrite) string {
 	var kept index
 	start := time.Now()
 	for _, w := range writes {
-		kept.take(index{w.Index, start.Add(time.Duration(w.Began)), start.Add(time.Duration(w.Ended))})
+		kept.merge(index{w.Index, start.Add(time.Duration(w.Began)), start.Add(time.Duration(w.Ended))})
 	}
 	return kept.value
 }

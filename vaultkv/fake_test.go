@@ -111,7 +111,8 @@ func TestOnlyDefiniteAnswersAreNotFound(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			v, s, logs := open(t, fake(t, tt.handler), func(c *vaultkv.Config) { c.KV, c.MaxResponseBytes, c.MaxRetries = tt.kv, 4096, 1 })
+			v, s, logs := open(t, fake(t, tt.handler), func(c *vaultkv.Config) { c.KV, c.MaxRetries = tt.kv, 1 })
+			v.SetAnswerBytes(4096)
 			_, err := s.Lookup(t.Context(), accessToken)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("Lookup = %v, want %v", err, tt.want)
@@ -365,7 +366,7 @@ func TestTokenFileIsReadAgainAtA403(t *testing.T) {
 	}
 	want("file gone", authz.ErrUnavailable)
 	write("second")
-	v.EndHold()
+	v.CloseBreaker()
 	want("replaced", authz.ErrNotFound)
 }
 

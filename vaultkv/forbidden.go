@@ -8,7 +8,7 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
-// forbidden explains a 403.
+// forbidden explains a 403, which is about our token and never about the client's.
 func (v *Vault) forbidden(ctx context.Context, a *answer) *Error {
 	if a.Errors == nil {
 		return v.notVault(a)
@@ -23,9 +23,9 @@ func (v *Vault) forbidden(ctx context.Context, a *answer) *Error {
 	return v.unexplained()
 }
 
-// notGranted explains a 403 to a token that is good. The paths of the two versions
-// of the KV engine differ, and so do their policies: a mount that is of the other
-// version looks like a line that is missing.
+// notGranted explains a 403 for a valid token. The two versions of the KV engine have
+// different paths and so need different policies: a mount of the other version looks like
+// a missing line in a policy.
 func (v *Vault) notGranted(ctx context.Context, a *answer) *Error {
 	if !v.mount.asked.Load() {
 		v.askMount(ctx)
@@ -38,7 +38,7 @@ func (v *Vault) notGranted(ctx context.Context, a *answer) *Error {
 	case is == v.cfg.KV:
 		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover this in mount %q; add to one of them: path %q { capabilities = [%s] }",
 			v.cfg.Mount, pattern, capabilities)
-	case v.guest:
+	case v.shared:
 		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount, or it is not KV %s); add to one of them: path %q { capabilities = [%s] }",
 			v.cfg.Mount, v.cfg.KV, pattern, capabilities)
 	}
@@ -46,7 +46,8 @@ func (v *Vault) notGranted(ctx context.Context, a *answer) *Error {
 		v.cfg.Mount, v.cfg.KV, pattern, capabilities, v.cfg.theOtherKV(), v.cfg.theOtherKV())
 }
 
-// unexplained is for when nobody can say more; what is known of the state stays.
+// unexplained is the error of a 403 without a known reason. It keeps a state that explains
+// a 403.
 func (v *Vault) unexplained() *Error {
 	s := v.State()
 	if s != StateForbidden && s != StateTokenRejected {
@@ -55,10 +56,10 @@ func (v *Vault) unexplained() *Error {
 	return fail(s, 403, "the server refuses our Vault token for this (403)")
 }
 
-// grant is what a policy needs for a request: the pattern for its path, and the
-// capabilities as they are written. The patterns are those of deploy/vault: the
-// capabilities of one pattern add up, but of two patterns that match a path only
-// one counts ("+" before "*"), so that another pattern may take away what is there.
+// grant returns what a policy needs for a request: the pattern of the path, and the
+// capabilities in the syntax of policies. The patterns are those of deploy/vault, because
+// the capabilities of equal patterns add up, whereas of two different patterns that match
+// a path only one counts ("+" before "*"): a new pattern could take capabilities away.
 func (l layout) grant(method, path string) (pattern, capabilities string) {
 	capabilities = map[string]string{
 		http.MethodPut: `"create", "update"`, http.MethodPost: `"create", "update"`,
@@ -80,5 +81,5 @@ func (l layout) grant(method, path string) (pattern, capabilities string) {
 	return below + "+", capabilities
 }
 
-// methodList stands for a GET that lists.
+// methodList stands for a GET with list=true.
 const methodList = "LIST"

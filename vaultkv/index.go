@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// The headers of consistency, of OpenBao from 2.7 on and Vault Enterprise. Vault
-// Community names no index, and refuses to forward.
+// The consistency headers of OpenBao 2.7 and later and of Vault Enterprise. Vault
+// Community names no index and refuses to forward.
 const (
 	indexHeader        = "X-Vault-Index"
 	inconsistentHeader = "X-Vault-Inconsistent"
@@ -19,28 +19,27 @@ const (
 	failInstead        = "fail"
 )
 
-// maxIndexLength bounds what is sent along with every request.
+// maxIndexLength bounds the index, which is sent with every request.
 const maxIndexLength = 1024
 
-// An index is how far a cluster had got when it answered a write. The node that
-// answers a write has applied all that had been acknowledged before that write
-// began. So of two writes that did not overlap, the index of the later one covers
-// that of the other. Where they did, that of the greater position does; where
-// positions cannot be read, the write that began later covers all but the other
-// one, and the next write or sync covers both.
+// An index is the position in the cluster's log at which a write was answered. The node
+// that answers a write has applied everything that was acknowledged before the write
+// began. So of two writes that did not overlap, the index of the later one covers the
+// other. Of two that overlapped, the index with the greater position covers both. If the
+// positions cannot be read, the write that began later covers everything but the other
+// write, and the next write or sync covers both.
 //
-// Reads name an index too, of how far the node that answered has got. It may be a
-// standby that lags, so it is never kept; nor is the one of a login, which a
-// standby may do by itself.
+// The answer to a read names an index too: the position of the node that answered. The
+// node may be a standby that lags, so that index is never kept. The index of a login is
+// not kept either, since a standby may perform a login itself.
 type index struct {
 	value string
-	// began is when the request began whose answer named it, ended when that
-	// came.
+	// began and ended are the times of the request whose answer named the index.
 	began, ended time.Time
 }
 
-// take keeps what covers both.
-func (x *index) take(other index) {
+// merge keeps the index that covers both.
+func (x *index) merge(other index) {
 	switch {
 	case other.value == "" || other.ended.Before(x.began):
 		return
@@ -54,8 +53,8 @@ func (x *index) take(other index) {
 	*x = other
 }
 
-// comparePositions compares two indexes of OpenBao, which has the position of the
-// log in them. known is false for what it does not understand, such as those of
+// comparePositions compares two indexes of OpenBao, which contain the position in the
+// log. known is false if they cannot be compared: they have another format, or belong to
 // two clusters.
 func comparePositions(a, b string) (order int, known bool) {
 	clusterA, x, okA := position(a)
@@ -77,15 +76,15 @@ func position(value string) (cluster string, at uint64, ok bool) {
 	if err != nil {
 		return "", 0, false
 	}
-	var said struct{ Cluster, Value string }
-	if json.Unmarshal(raw, &said) != nil || said.Cluster == "" {
+	var decoded struct{ Cluster, Value string }
+	if json.Unmarshal(raw, &decoded) != nil || decoded.Cluster == "" {
 		return "", 0, false
 	}
-	at, err = strconv.ParseUint(said.Value, 10, 64)
-	return said.Cluster, at, err == nil
+	at, err = strconv.ParseUint(decoded.Value, 10, 64)
+	return decoded.Cluster, at, err == nil
 }
 
-// indexOf returns the index in the header of an answer.
+// indexOf returns the index in the header of an answer, empty if there is none.
 func indexOf(h http.Header) string {
 	value := h.Get(indexHeader)
 	if len(value) > maxIndexLength {
@@ -94,26 +93,26 @@ func indexOf(h http.Header) string {
 	return value
 }
 
-// answered takes note of the answer to a write.
-func (c *cluster) answered(x index) {
+// advance records the index of an answered write.
+func (c *cluster) advance(x index) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.index.take(x)
+	c.index.merge(x)
 }
 
-// known returns the index, and whether it is young: an old one may be of a
-// cluster that was set back to a backup since.
-func (c *cluster) known() (value string, young bool) {
+// latestIndex returns the index, and whether it is recent: an older one may be from before
+// the cluster was restored from a backup.
+func (c *cluster) latestIndex() (value string, recent bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.index.value, time.Since(c.index.ended) <= c.proofAge
 }
 
-// stamped returns the request with what makes a node that has not got as far as
-// the cluster pass it on to the active node, or refuse it. Without an index
-// nothing is sent: Vault Community would refuse it.
-func (c *connection) stamped(r *http.Request) *http.Request {
-	value, _ := c.cluster.Load().known()
+// withIndex returns the request with headers that make a node that lags behind the index
+// forward the request to the active node, or refuse it. Without an index there are no
+// headers: Vault Community would refuse them.
+func (c *connection) withIndex(r *http.Request) *http.Request {
+	value, _ := c.cluster.Load().latestIndex()
 	if value == "" {
 		return r
 	}
@@ -125,32 +124,33 @@ func (c *connection) stamped(r *http.Request) *http.Request {
 	return r
 }
 
-// mustNotForward says whether a server refused a request because it is not to
-// forward for clients, as Vault Enterprise does by default. It has not been done.
+// mustNotForward reports whether a server refused a request, without performing it,
+// because it does not forward at a client's request. That is the default of Vault
+// Enterprise.
 func mustNotForward(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusBadRequest && resp.Request != nil && resp.Request.Header.Get(inconsistentHeader) == forwardToActive &&
 		bytes.Contains(peek(resp), []byte(inconsistentHeader)) && bytes.Contains(peek(resp), []byte("disabled in configuration"))
 }
 
-// lags says whether a node refused a request because it has not got as far as the
-// request wants. It will in a moment.
+// lags reports whether a node refused a request because it lags behind the index of the
+// request. It catches up in a moment.
 func lags(r *http.Request, resp *http.Response) bool {
 	return resp != nil && resp.StatusCode == http.StatusPreconditionFailed && r.Header.Get(indexHeader) != ""
 }
 
-// errBehind is an answer that is older than what was asked for. A former active
-// node that was stopped for a while gives such ones, to what had been sent before
-// it noticed.
+// errBehind is the error of an answer that is older than the index of its request. A
+// former active node that was paused gives such answers before it notices that it is no
+// longer active.
 var errBehind = errors.New("answer is older than its cluster")
 
-// behind says whether a read was answered from a state that is older than the
-// one that was asked for.
+// behind reports whether a read was answered from a state older than the index of the
+// request.
 func (c *connection) behind(r *http.Request, resp *http.Response) bool {
 	asked := r.Header.Get(indexHeader)
 	if r.Method != http.MethodGet || asked == "" {
 		return false
 	}
 	order, known := comparePositions(resp.Header.Get(indexHeader), asked)
-	_, young := c.cluster.Load().known()
-	return known && order < 0 && young
+	_, recent := c.cluster.Load().latestIndex()
+	return known && order < 0 && recent
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
-// layout is where a KV version keeps things below its mount, and below the folder in
-// it if there is one.
+// A layout holds the paths of a KV version below its mount, and below the prefix if one is
+// configured.
 type layout struct {
-	// data holds the objects, metadata what a deletion for good has to name;
-	// both end with a slash.
+	// data is the folder of the objects, metadata the folder of the paths that a permanent
+	// deletion names. Both end with a slash.
 	data, metadata string
-	// list names the keys.
+	// list is the path that lists the keys.
 	list string
 	v2   bool
-	// deep is set where objects lie in folders, as those of the state do.
+	// deep is set if objects lie in folders, as those of the state do.
 	deep bool
 }
 
@@ -37,15 +37,15 @@ func newLayout(c Config) layout {
 func (l layout) object(key string) (string, bool) { return join(l.data, key) }
 func (l layout) whole(key string) (string, bool)  { return join(l.metadata, key) }
 
-// join puts a key under a prefix. vault/api cleans paths silently before it
-// sends them, which would let one key stand for another; so a path that is not
-// clean already is refused.
+// join puts a key under a prefix. vault/api cleans paths silently before it sends them,
+// which could let one key stand for another; so a path that cleaning would change is
+// refused.
 func join(prefix, key string) (string, bool) {
 	p := prefix + key
 	return p, kvpath.IsSegment(key) && p == path.Clean(p)
 }
 
-// body is what a write sends.
+// body is the request body of a write.
 func (l layout) body(document []byte) ([]byte, error) {
 	if len(document) == 0 || document[0] != '{' || !json.Valid(document) {
 		return nil, errors.New("the document is not a JSON object")

@@ -197,7 +197,7 @@ func TestWhatAPolicyLacksIsNamed(t *testing.T) {
 				}
 				if kv == "v2" {
 					// As in state.hcl: "+" for some of its paths would take away what "*" allows.
-					state, err := v.Beside("state", "kv-v2", vaultkv.KV2, zap.NewNop())
+					state, err := v.WithMount("state", "kv-v2", vaultkv.KV2, zap.NewNop())
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -35,7 +35,7 @@ func TestAnswersSayWhatToDo(t *testing.T) {
 			answer(405, `{"errors":["1 error occurred:\n\t* unsupported operation\n\n"]}`)(w, r)
 		}, vaultkv.StateNoMount, []string{`is of the type "transit", not kv`}},
 		{"a 404 with an error, of an engine that is not known", "v1", answer(404, unsupportedPath), vaultkv.StateFailing, []string{"answers 404 with an error", `a KV engine at mount "kong-auth"`}},
-		{"our token", "v1", answer(403, `{"errors":["permission denied"]}`), vaultkv.StateTokenRejected, []string{"does not take the Vault token"}},
+		{"our token", "v1", answer(403, `{"errors":["permission denied"]}`), vaultkv.StateTokenRejected, []string{"does not accept the Vault token"}},
 		{"our policies", "v1", func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "lookup-self") {
 				answer(200, `{"data":{}}`)(w, r)

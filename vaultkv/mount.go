@@ -10,19 +10,18 @@ import (
 	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
-// A mountInfo is what the server has said of a mount. The zero value is nothing.
+// A mountInfo is what the server has said about a mount. The zero value is nothing.
 //
-// No answer to a read tells as much: a KV v1 mount answers a read of v2 with a plain
-// "not found", and a policy for the other version looks like one that lacks a line.
+// The answer to a read does not tell as much: a KV v1 mount answers a v2 read with a
+// plain "not found", and a policy for the other version looks like a missing line.
 type mountInfo struct {
-	// asked is set once the server has answered what the mount is, or that it
-	// does not tell.
+	// asked is set once the server has said what the mount is, or has refused to.
 	asked atomic.Bool
 	kind  atomic.Pointer[string]
 }
 
-// told returns [KV1], [KV2], the type of an engine that may be no KV at all, or
-// nothing where the server did not tell.
+// told returns [KV1], [KV2] or the type of another engine. It is empty if the server has
+// not told it.
 func (m *mountInfo) told() string {
 	if kind := m.kind.Load(); kind != nil {
 		return *kind
@@ -30,9 +29,8 @@ func (m *mountInfo) told() string {
 	return ""
 }
 
-// askMount asks what the mount is, which the server tells every token that may do
-// anything in it. Without an answer nothing is known, nothing changes, and it is
-// to be asked again.
+// askMount asks what the mount is. The server tells every token that has any capability
+// in the mount. Without an answer nothing changes, and the server can be asked again.
 func (v *Vault) askMount(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
@@ -66,8 +64,8 @@ func (v *Vault) askMount(ctx context.Context) {
 	v.mount.kind.Store(&kind)
 }
 
-// otherVersion returns the version of the KV engine at the mount if the server has
-// said that it is not the configured one.
+// otherVersion returns what the server has told, and whether that is the KV version that
+// is not configured.
 func (v *Vault) otherVersion() (is string, other bool) {
 	is = v.mount.told()
 	return is, is == v.cfg.theOtherKV()
@@ -83,14 +81,13 @@ func (c *Config) theOtherKV() string {
 // wrongVersion explains that the mount is of the other KV version.
 func (v *Vault) wrongVersion(status int) *Error {
 	is := v.cfg.theOtherKV()
-	if v.guest {
+	if v.shared {
 		return fail(StateWrongVersion, status, "mount %q is KV %s, and the state needs KV %s; enable a KV %s engine for it alone, and set state.mount to its path", v.cfg.Mount, is, v.cfg.KV, v.cfg.KV)
 	}
 	return fail(StateWrongVersion, status, "mount %q is KV %s, and the configuration says %s; set kv: %s", v.cfg.Mount, is, v.cfg.KV, is)
 }
 
-// noSuchPath explains that the engine at the mount does not have the paths of a KV
-// engine.
+// noSuchPath explains that the engine at the mount lacks the paths of a KV engine.
 func (v *Vault) noSuchPath(a *answer) *Error {
 	is, other := v.otherVersion()
 	switch {

@@ -9,9 +9,9 @@ import (
 	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
-// ValidateMount says what is wrong with the path of a KV mount. Vault's own paths
-// are refused wherever they stand in it: a path may begin with the names of
-// namespaces. The credentials of such a "mount" would be policies or tokens.
+// ValidateMount returns an error for a string that cannot be the path of a KV mount.
+// Vault's own paths are refused in every position, because a path may begin with the
+// names of namespaces. The credentials of such a "mount" would be policies or tokens.
 func ValidateMount(mount string) error {
 	if !kvpath.IsPath(mount) {
 		return fmt.Errorf("%q is not the path of a mount: give plain segments without a slash at either end, like kong-auth", mount)
@@ -22,8 +22,8 @@ func ValidateMount(mount string) error {
 	return nil
 }
 
-// validatePrefix says what is wrong with a folder in a mount. Vault's own paths are
-// refused here too: what is called the mount may be the name of a namespace.
+// validatePrefix returns an error for a string that cannot be a folder in a mount. Vault's
+// own paths are refused here too: the configured mount may be the name of a namespace.
 func validatePrefix(prefix string) error {
 	switch {
 	case prefix == "":
@@ -36,7 +36,7 @@ func validatePrefix(prefix string) error {
 	return nil
 }
 
-// validateNamespace wants names that Vault lets a namespace have.
+// validateNamespace returns an error for a name that Vault does not let a namespace have.
 func validateNamespace(namespace string) error {
 	plain := strings.TrimSuffix(namespace, "/")
 	switch {
@@ -50,8 +50,8 @@ func validateNamespace(namespace string) error {
 	return nil
 }
 
-// vaultsOwn returns the segment of a path that is Vault's own, if there is one.
-// No letter case gets past it, whatever a server makes of that.
+// vaultsOwn returns the segment of a path that Vault keeps for itself, empty if there is
+// none. It ignores letter case.
 func vaultsOwn(p string) string {
 	for segment := range strings.SplitSeq(p, "/") {
 		if slices.Contains([]string{"sys", "auth", "identity", "cubbyhole"}, strings.ToLower(segment)) {
@@ -61,19 +61,19 @@ func vaultsOwn(p string) string {
 	return ""
 }
 
-// Within says whether a mount is another one or a path in it, each in its
-// namespace. It knows no servers: one server has many names.
-func Within(namespace, mount, ofNamespace, ofMount string) bool {
+// liesIn reports whether a mount is another mount or lies in it, each in its namespace.
+func liesIn(namespace, mount, ofNamespace, ofMount string) bool {
 	return strings.HasPrefix(fullPath(namespace, mount), fullPath(ofNamespace, ofMount))
 }
 
-// Reaches says whether any of what c reads or writes lies in a mount.
+// Reaches reports whether any path that c reads or writes lies in the given mount. It does
+// not compare servers: one server may have many names.
 func (c *Config) Reaches(namespace, mount string) bool {
 	l := newLayout(*c)
-	return Within(c.Namespace, l.data, namespace, mount) || Within(c.Namespace, l.metadata, namespace, mount)
+	return liesIn(c.Namespace, l.data, namespace, mount) || liesIn(c.Namespace, l.metadata, namespace, mount)
 }
 
-// fullPath is the path from the root namespace, which has a name too.
+// fullPath is the path from the root namespace, which is also called "root".
 func fullPath(namespace, mount string) string {
 	namespace = strings.ToLower(strings.Trim(namespace, "/"))
 	if namespace == "root" {

@@ -51,7 +51,7 @@ func TestAMountIsWithinAnotherHoweverItsNamespaceIsWritten(t *testing.T) {
 		{"ns2", "state", "ns1", "state", false},
 		{"", "ns1", "ns1", "state", false},
 	} {
-		if got := vaultkv.Within(test.namespace, test.mount, test.ofNamespace, test.ofMount); got != test.want {
+		if got := vaultkv.LiesIn(test.namespace, test.mount, test.ofNamespace, test.ofMount); got != test.want {
 			t.Errorf("Within(%q, %q, %q, %q) = %t, want %t", test.namespace, test.mount, test.ofNamespace, test.ofMount, got, test.want)
 		}
 	}

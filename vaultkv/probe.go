@@ -6,42 +6,41 @@ import (
 	"time"
 )
 
-// probePrefix is how the keys begin that a probe reads. There are none of them.
+// probePrefix is the beginning of the keys that probes read. There are no entries
+// under such keys.
 const probePrefix = "vault-authz.probe."
 
-// probeKey returns a key to probe the server with. It is another one each time: a
-// server that has lost its storage may still answer from memory for a key that it
-// was asked for before.
+// probeKey returns a new key for a probe. Each one is different: a server that has
+// lost its storage may still answer from memory for a key that was read before.
 func probeKey() string { return probePrefix + rand.Text() }
 
-// slowPart is the part of the time that a read may take after which it is reason for a
-// probe without having failed: a server that hangs is then known to soon after the first
-// reads have failed.
+// slowPart is the part of Config.Timeout after which a read that has not been answered
+// triggers a probe. A server that hangs is thus recognised soon after the first reads
+// have failed.
 const slowPart = 4
 
-// probe finds out, for the guard that has called for it, whether the server answers
-// for keys that nobody else has chosen, and says whether reads may go on. It takes no
-// longer than a read.
+// probe performs a probe that the breaker has started, and reports whether reads may be
+// sent. It takes no longer than a read.
 func (v *Vault) probe(ctx context.Context) (ok bool) {
-	problem := &Error{aside: true}
+	problem := &Error{inconclusive: true}
 	defer func() {
-		// A panic in a read must neither end the process nor all further probes.
+		// A panic in a read must end neither the process nor all further probes.
 		_ = recover()
-		ok = v.guard.probed(problem, time.Now())
+		ok = v.breaker.probed(problem, time.Now())
 	}()
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
 	for range probeReads {
-		if _, _, problem = v.read(ctx, probeKey()); problem == nil || !problem.helpless() {
+		if _, _, problem = v.read(ctx, probeKey()); problem == nil || !problem.systemic() {
 			break
 		}
 	}
 	return
 }
 
-// doubt probes the server if that is due.
-func (v *Vault) doubt(ctx context.Context) {
-	if v.guard.doubt(time.Now()) {
+// probeIfDue probes the server after a read that failed or is slow.
+func (v *Vault) probeIfDue(ctx context.Context) {
+	if v.breaker.failed(time.Now()) {
 		v.probe(context.WithoutCancel(ctx))
 	}
 }

@@ -67,7 +67,7 @@ func TestServerAndAuthorityMayBeRotated(t *testing.T) {
 	want := func(when string, want error, text string) {
 		t.Helper()
 		_, err := s.Lookup(t.Context(), accessToken)
-		v.EndHold()
+		v.CloseBreaker()
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), text) {
 			t.Fatalf("%s: Lookup = %v, want %v with %q", when, err, want, text)
 		}

@@ -43,10 +43,10 @@ func (s sessionServer) Ask(ctx context.Context, send func(context.Context) (*api
 // UseToken implements [login.Server].
 func (s sessionServer) UseToken(token string) {
 	s.v.client.SetToken(token)
-	s.v.guard.lift()
+	s.v.breaker.reset()
 }
 
-// problemOf returns an error of a session as one of this package.
+// problemOf returns an error of a session as an [Error].
 func problemOf(err error) *Error {
 	var ours *Error
 	if errors.As(err, &ours) {
@@ -56,12 +56,12 @@ func problemOf(err error) *Error {
 	if !errors.As(err, &token) {
 		return fail(StateFailing, 0, "the session failed; please report it")
 	}
-	problem := &Error{State: stateOf(token.Reason), Status: token.Status, detail: token.Error(), kind: token.Error(), cause: token.Unwrap()}
+	problem := &Error{State: stateOf(token.Reason), status: token.Status, detail: token.Error(), kind: token.Error(), cause: token.Unwrap()}
 	switch token.Reason {
 	case login.NoAnswer:
 		problem.kind = "no answer in time"
 	case login.Interrupted:
-		problem.aside = true
+		problem.inconclusive = true
 	case login.Failed, login.NoToken, login.Refused, login.Rejected, login.NotKept:
 	}
 	return problem

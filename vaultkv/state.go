@@ -9,11 +9,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A State is what is known of a vault object from the last answer, or the lack
-// of one. The set is closed: it labels metrics.
+// A State is what the last answer, or the lack of one, says about a vault object. The set
+// is closed: it labels metrics.
 type State uint8
 
-// The states. Only in StateOK are credentials read.
+// The states. Credentials are read in StateOK only.
 const (
 	// StateUnknown: not contacted yet.
 	StateUnknown State = iota
@@ -22,10 +22,9 @@ const (
 	StateSealed
 	// StateUnreachable: no connection, or no answer in time.
 	StateUnreachable
-	// StateTokenRejected: the server does not take our token.
+	// StateTokenRejected: the server does not accept our token.
 	StateTokenRejected
-	// StateForbidden: the server takes our token, and its policies do not let
-	// it do what we need.
+	// StateForbidden: the server accepts our token, and its policies deny what we need.
 	StateForbidden
 	// StateNoMount: there is no KV engine at the mount.
 	StateNoMount
@@ -33,12 +32,12 @@ const (
 	StateWrongVersion
 	// StateLimited: the server answered 429, a quota or rate limit.
 	StateLimited
-	// StateLoginRefused: the server does not let us log in, or what the login
-	// needs is not there.
+	// StateLoginRefused: the server refuses the login, or a file that the login needs is
+	// missing.
 	StateLoginRefused
-	// StateFailing: every other answer that does not tell.
+	// StateFailing: every other failure.
 	StateFailing
-	// StateNotCurrent: the server answers, and is not known to be current.
+	// StateNotCurrent: the server answers, but may be stale.
 	StateNotCurrent
 
 	stateCount
@@ -58,7 +57,7 @@ func (s State) String() string {
 	return names[s]
 }
 
-// States returns every state, for those who label something with them.
+// States returns every state, for the labels of metrics.
 func States() []State {
 	all := make([]State, stateCount)
 	for i := range all {
@@ -67,36 +66,35 @@ func States() []State {
 	return all
 }
 
-// Lines about the state: a burst for real changes, then a trickle. A policy that
-// covers some credentials and not others would change the state at each read.
+// Lines about the state are limited to a burst and then a low rate: a policy that covers
+// only some credentials could change the state at each read.
 const (
 	stateLineBurst    = 10
 	stateLineInterval = 10 * time.Second
 )
 
-// reasonInterval is how often a reason is told again that comes and goes with
-// others while the state stays.
+// reasonInterval is the least time between two lines with the same reason in the same
+// state.
 const reasonInterval = 5 * time.Minute
 
-// maxReasons bounds how many reasons are remembered. There are fewer.
+// maxReasons bounds how many reasons are remembered. It is not reached in practice.
 const maxReasons = 64
 
-// health follows the state and writes one log line per change of it, and one for
-// each new reason for it: a server that is failing does so in many ways by turns.
+// health holds the state and logs one line for each change of it, and one for each new
+// reason: a failing server may fail in several ways by turns.
 type health struct {
 	log   *zap.Logger
 	lines *rate.Limiter
-	// ready is set by the first proof that the server takes our token, and
-	// stays.
+	// ready is set once the server has accepted our token, and stays set.
 	ready atomic.Bool
 	state atomic.Uint32
 
 	mu      sync.Mutex
 	problem *Error
-	// logged is the state that the last line said.
+	// logged is the state in the last line.
 	logged State
-	// told are the reasons for it that have been logged, and when.
-	told map[string]time.Time
+	// reasons are the reasons that were logged in that state, and when.
+	reasons map[string]time.Time
 }
 
 func newHealth(log *zap.Logger) *health {
@@ -106,10 +104,10 @@ func newHealth(log *zap.Logger) *health {
 func (h *health) current() State { return State(h.state.Load()) } //nolint:gosec // only states are stored
 
 // set records the state after an answer. detail is for the operator.
-func (h *health) set(s State, detail string) { h.learn(&Error{State: s, detail: detail}) }
+func (h *health) set(s State, detail string) { h.record(&Error{State: s, detail: detail}) }
 
-// learn records what a failure says of the server.
-func (h *health) learn(p *Error) {
+// record records what a failure says about the server.
+func (h *health) record(p *Error) {
 	s := p.State
 	if s == StateOK || s == StateForbidden {
 		h.ready.Store(true)
@@ -124,21 +122,21 @@ func (h *health) learn(p *Error) {
 	h.report()
 }
 
-// last is the last failure or proof that the state comes from, nil for none.
+// last is the failure or success that the state comes from, nil before the first answer.
 func (h *health) last() *Error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.problem
 }
 
-// catchUp logs a change that came when there had been too many of them.
-func (h *health) catchUp() {
+// logPending logs a change that was not logged because there had been too many.
+func (h *health) logPending() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.report()
 }
 
-// report logs the state unless that has been done, or done too often. The
+// report logs the state unless it has been logged already, or lines come too often. The
 // caller holds mu.
 func (h *health) report() {
 	s, p := h.current(), h.problem
@@ -146,15 +144,15 @@ func (h *health) report() {
 		return
 	}
 	now := time.Now()
-	if at, is := h.told[p.reason()]; s == h.logged && (s == StateOK || is && now.Sub(at) < reasonInterval) || !h.lines.Allow() {
+	if at, is := h.reasons[p.reason()]; s == h.logged && (s == StateOK || is && now.Sub(at) < reasonInterval) || !h.lines.Allow() {
 		return
 	}
 	fields := []zap.Field{zap.Stringer("state", s), zap.Stringer("was", h.logged)}
-	if s != h.logged || len(h.told) >= maxReasons {
-		h.told = map[string]time.Time{}
+	if s != h.logged || len(h.reasons) >= maxReasons {
+		h.reasons = map[string]time.Time{}
 	}
 	h.logged = s
-	h.told[p.reason()] = now
+	h.reasons[p.reason()] = now
 	if s == StateOK {
 		h.log.Info("vault state changed", fields...)
 		return

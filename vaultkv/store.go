@@ -13,26 +13,25 @@ import (
 	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
-// A Store reads the objects of an [Engine] as credentials: it is the source of
-// one vault object. It keeps nothing, and is safe for concurrent use.
+// A Store reads the objects of an [Engine] as credentials: it is the [authz.Source] of one
+// vault object. It keeps no credential and is safe for concurrent use.
 type Store struct {
 	name     string
 	engine   Engine
 	digester *authz.Digester
 	log      *zap.Logger
-	noted    notes
+	logged   logOnce
 }
 
 var _ authz.Source = (*Store)(nil)
 
-// NewStore returns the source of the vault object called name. digester must be
-// the one that presented secrets are digested with.
+// NewStore returns the source of the vault object called name. digester must be the one
+// that digests the presented secrets.
 func NewStore(name string, engine Engine, digester *authz.Digester, log *zap.Logger) *Store {
 	return &Store{name: name, engine: engine, digester: digester, log: log.With(zap.String("vault", name))}
 }
 
-// Lookup implements [authz.Source]. The secrets of the record leave it as
-// digests only.
+// Lookup implements [authz.Source]. It returns the secrets of the record as digests only.
 func (s *Store) Lookup(ctx context.Context, accessToken string) (authz.Credential, error) {
 	if !kvpath.IsSegment(accessToken) {
 		return authz.Credential{}, fmt.Errorf("vault object %q: the access token cannot be a key: %w", s.name, authz.ErrNotFound)
@@ -44,43 +43,43 @@ func (s *Store) Lookup(ctx context.Context, accessToken string) (authz.Credentia
 	case !found:
 		return authz.Credential{}, fmt.Errorf("vault object %q: %w", s.name, authz.ErrNotFound)
 	}
-	d, err := understand(accessToken, raw)
+	d, err := decodeUnder(accessToken, raw)
 	if err != nil {
-		s.note(accessToken, err)
+		s.logMistake(accessToken, err)
 		return authz.Credential{}, fmt.Errorf("vault object %q: %w: %w", s.name, authz.ErrMalformed, err)
 	}
 	return s.credential(&d), nil
 }
 
-// Understand reads a record as Lookup does, for somebody who has it already. The
-// credential has no secrets. Its error wraps [authz.ErrMalformed].
-func Understand(accessToken string, raw []byte) (authz.Credential, error) {
-	d, err := understand(accessToken, raw)
+// DecodeCredential decodes a record as Lookup does. The credential has no secrets. Every
+// error wraps [authz.ErrMalformed].
+func DecodeCredential(accessToken string, raw []byte) (authz.Credential, error) {
+	d, err := decodeUnder(accessToken, raw)
 	if err != nil {
 		return authz.Credential{}, fmt.Errorf("%w: %w", authz.ErrMalformed, err)
 	}
-	return d.limits(), nil
+	return d.credential(), nil
 }
 
-func understand(accessToken string, raw []byte) (document, error) {
+// decodeUnder decodes the record that is stored under the key accessToken.
+func decodeUnder(accessToken string, raw []byte) (document, error) {
 	d, err := decode(raw)
 	if err == nil && !sameToken(d.AccessToken, accessToken) {
-		// A record under another key than its own would be found by a name
-		// that its maker did not give it.
+		// Otherwise the record would be found by a token that its author did not choose.
 		err = mistake{fieldAccessToken, "differs from the key that the record is stored under"}
 	}
 	return d, err
 }
 
 func (s *Store) credential(d *document) authz.Credential {
-	c := d.limits()
+	c := d.credential()
 	c.Secret = s.digester.Digest(s.name, d.AccessToken, string(d.Secret))
 	c.Previous = s.digester.Digest(s.name, d.AccessToken, string(d.Previous))
 	return c
 }
 
-// limits is the credential without its secrets.
-func (d *document) limits() authz.Credential {
+// credential returns the credential without its secrets.
+func (d *document) credential() authz.Credential {
 	return authz.Credential{
 		AccessToken:       d.AccessToken,
 		PreviousExpiresAt: d.PreviousExpiresAt,
@@ -92,9 +91,9 @@ func (d *document) limits() authz.Credential {
 	}
 }
 
-// unavailable wraps every error of an engine. One that claims to be an answer
-// ([authz.ErrNotFound], [authz.ErrMalformed]) has no business to: it loses that
-// claim, since a failure that passes for "not found" would be remembered.
+// unavailable wraps an error of an engine. It hides [authz.ErrNotFound] and
+// [authz.ErrMalformed] in the error, which an engine must not return: a failure that
+// passes for "not found" would be cached.
 func (s *Store) unavailable(err error) error {
 	if errors.Is(err, authz.ErrNotFound) || errors.Is(err, authz.ErrMalformed) {
 		return fmt.Errorf("vault object %q: %w: %s", s.name, authz.ErrUnavailable, err.Error())
@@ -102,15 +101,15 @@ func (s *Store) unavailable(err error) error {
 	return fmt.Errorf("vault object %q: %w: %w", s.name, authz.ErrUnavailable, err)
 }
 
-// note logs what is wrong with a record, for whoever can mend it.
-func (s *Store) note(accessToken string, mistake error) {
+// logMistake logs what is wrong with a record.
+func (s *Store) logMistake(accessToken string, mistake error) {
 	credential := authz.Fingerprint(accessToken)
-	if s.noted.due(credential + mistake.Error()) {
+	if s.logged.due(credential + mistake.Error()) {
 		s.log.Warn("malformed credential record", zap.String("credential", credential), zap.String("mistake", mistake.Error()))
 	}
 }
 
-// sameToken compares in constant time, for tokens of any length.
+// sameToken compares tokens of any length in constant time.
 func sameToken(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1

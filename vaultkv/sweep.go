@@ -13,21 +13,21 @@ import (
 	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
-// SweepConfig says how often and how thoroughly what is held in memory is
-// compared with the mount. Start from [DefaultSweepConfig].
+// SweepConfig configures how often and how thoroughly a cache is compared with the mount.
+// Start from [DefaultSweepConfig].
 type SweepConfig struct {
-	// Interval is the time between two sweeps, default 1 minute; less up to
-	// 10 % at random. 0 turns them off. Lists take no more than a tenth of all
-	// time: after a long one the next sweep is later.
+	// Interval is the time between two sweeps, minus up to 10 % at random. Default 1
+	// minute; 0 turns sweeps off. Lists take at most a tenth of the time: after a long
+	// list the next sweep comes later.
 	Interval time.Duration
-	// Reads is how many of the keys held are read again in a sweep, in turn,
-	// default 0. A KV v2 mount goes on listing a key after its newest version
-	// was deleted (`vault kv delete`): only reading tells.
+	// Reads is how many of the cached keys each sweep reads again, in turn. Default 0. A
+	// KV v2 mount still lists a key after its latest version was deleted (`vault kv
+	// delete`), so that only a read shows the deletion.
 	Reads int
 }
 
-// KV2Reads is a good number for SweepConfig.Reads of a KV v2 mount: 50 reads a
-// second for a third of the default interval.
+// KV2Reads is a good value of SweepConfig.Reads for a KV v2 mount: 50 reads a second for a
+// third of the default interval.
 const KV2Reads = 1000
 
 // DefaultSweepConfig returns the defaults.
@@ -40,66 +40,65 @@ func (c SweepConfig) Validate() error {
 		errs = append(errs, fmt.Errorf("sweep: %s is neither 0 nor between 1s and 24h", c.Interval))
 	}
 	if c.Reads < 0 {
-		errs = append(errs, fmt.Errorf("sweep: %d reads are less than none", c.Reads))
+		errs = append(errs, fmt.Errorf("sweep: the number of reads is negative: %d", c.Reads))
 	}
 	return errors.Join(errs...)
 }
 
-// Held is what a sweep looks after: a cache whose keys are those of an [Engine].
-type Held interface {
+// A Cache is what a [Sweeper] keeps current. Its keys are those of an [Engine].
+type Cache interface {
 	Keys() []string
 	Invalidate(key string)
 }
 
-// A Sweeper drops from a cache what was deleted in the mount behind its back.
-// Make one with [NewSweeper] and let it work with [Sweeper.Run].
+// A Sweeper removes from a cache the entries that were deleted directly in the mount. Make
+// one with [NewSweeper] and start it with [Sweeper.Run].
 //
-// What it goes by is a list that is complete and was asked for after the keys
-// held were noted, so that nothing is dropped because it was made while the list
-// was on its way. A key that was deleted and made again meanwhile may be
-// dropped; that costs one read. A list that fails drops nothing.
+// It compares the keys of the cache with a complete list that it requests after it has
+// taken the keys, so that an entry made while the list is under way stays. A key that was
+// deleted and made again meanwhile may be removed; that costs one read. After a list that
+// failed nothing is removed.
 type Sweeper struct {
 	cfg    SweepConfig
 	engine Engine
-	held   Held
+	cache  Cache
 	log    *zap.Logger
 
-	// Only Run uses these.
-	problem string
-	after   string // the last key that was read again
+	// Only Run uses these. problem is the last failure that was logged, after the last
+	// key that was read again.
+	problem, after string
 
 	mu    sync.Mutex
 	stats SweepStats
 }
 
-// SweepStats is what a Sweeper has done, for metrics.
+// SweepStats are the statistics of a Sweeper, for metrics.
 type SweepStats struct {
-	// Complete and Failed count sweeps, Dropped the keys that were dropped, and
-	// Reads those that were read again.
+	// Complete and Failed count sweeps, Dropped the keys that were removed from the cache,
+	// and Reads the keys that were read again.
 	Complete, Failed, Dropped, Reads uint64
-	// LastComplete is when the last complete sweep began, zero before one.
+	// LastComplete is when the last complete sweep began, zero before the first.
 	LastComplete time.Time
-	// Bound is the longest that a deletion can go unnoticed by the sweeps, 0
-	// if there is no telling: before the first complete one, after a failed
-	// one, and without any.
+	// Bound is the longest time that a deletion can go unnoticed by the sweeps. It is 0 if
+	// that is not known: before the first complete sweep, after a failed one, and if sweeps
+	// are off.
 	Bound time.Duration
 }
 
-// NewSweeper returns the Sweeper of a vault object. It starts nothing.
-func NewSweeper(name string, engine Engine, held Held, c SweepConfig, log *zap.Logger) *Sweeper {
-	return &Sweeper{cfg: c, engine: engine, held: held, log: log.With(zap.String("vault", name))}
+// NewSweeper returns the Sweeper of a vault object. It does nothing before Run.
+func NewSweeper(name string, engine Engine, cache Cache, c SweepConfig, log *zap.Logger) *Sweeper {
+	return &Sweeper{cfg: c, engine: engine, cache: cache, log: log.With(zap.String("vault", name))}
 }
 
-// Stats returns the figures of now.
+// Stats returns the current statistics.
 func (s *Sweeper) Stats() SweepStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats
 }
 
-// Run sweeps until ctx ends, and returns nil. The first sweep comes at a random
-// moment of the first interval: replicas that start together do not ask for the
-// list together.
+// Run sweeps until ctx ends, and returns nil. The first sweep comes at a random moment of
+// the first interval, so that replicas that start together do not list together.
 func (s *Sweeper) Run(ctx context.Context) error {
 	if s.cfg.Interval == 0 {
 		<-ctx.Done()
@@ -111,21 +110,21 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	return nil
 }
 
-// What a sweep may ask of the server.
+// Limits on the load of the server.
 const (
-	// A list takes no more than a tenth of the time, the reads of a sweep no
-	// more than half an interval.
+	// Lists take at most 1/listShare of the time, and the reads of a sweep at most
+	// 1/readShare of the interval.
 	listShare = 10
 	readShare = 2
-	// readGap is the time between two reads: a burst could use up a quota that
-	// requests need.
+	// readGap is the time between two reads. A burst could use up a quota that requests
+	// need.
 	readGap = 20 * time.Millisecond
 )
 
-// sweep sweeps once and returns how long to wait before the next time.
+// sweep sweeps once and returns the wait before the next sweep.
 func (s *Sweeper) sweep(ctx context.Context) time.Duration {
 	began := time.Now()
-	keys, dropped, err := s.compare(ctx, s.held.Keys())
+	keys, dropped, err := s.compare(ctx, s.cache.Keys())
 	listing := time.Since(began)
 	read := 0
 	if err == nil {
@@ -137,14 +136,14 @@ func (s *Sweeper) sweep(ctx context.Context) time.Duration {
 	if ctx.Err() != nil {
 		return rest
 	}
-	s.note(began, read, dropped, err, s.bound(len(keys), read, rest+time.Since(began)))
-	s.tell(dropped, err)
+	s.count(began, read, dropped, err, s.bound(len(keys), read, rest+time.Since(began)))
+	s.logOutcome(dropped, err)
 	return backoff.Jitter(rest-rest/10, rest/10)
 }
 
-// compare drops what is not in the mount, and returns what is left. Nobody asks
-// for a list to compare nothing with.
-func (s *Sweeper) compare(ctx context.Context, keys []string) (left []string, dropped uint64, err error) {
+// compare removes the keys that are not in the mount from the cache, and returns the
+// remaining keys. It requests no list if there are no keys.
+func (s *Sweeper) compare(ctx context.Context, keys []string) (remaining []string, dropped uint64, err error) {
 	if len(keys) == 0 {
 		return nil, 0, nil
 	}
@@ -156,7 +155,7 @@ func (s *Sweeper) compare(ctx context.Context, keys []string) (left []string, dr
 		return keys, 0, err
 	}
 	for key := range gone {
-		s.held.Invalidate(key)
+		s.cache.Invalidate(key)
 	}
 	return slices.DeleteFunc(keys, func(key string) bool {
 		_, is := gone[key]
@@ -164,9 +163,8 @@ func (s *Sweeper) compare(ctx context.Context, keys []string) (left []string, dr
 	}), uint64(len(gone)), nil
 }
 
-// readAgain reads some of the keys, going on where the last sweep ended, and
-// drops those that there is nothing under. It ends at the first failure: the
-// server has enough to do then.
+// readAgain reads some of the keys, starting where the last sweep ended, and removes those
+// that are not found from the cache. It ends at the first failure, to spare the server.
 func (s *Sweeper) readAgain(ctx context.Context, keys []string) (read int, dropped uint64, err error) {
 	if s.cfg.Reads == 0 || len(keys) == 0 {
 		return 0, 0, nil
@@ -184,14 +182,14 @@ func (s *Sweeper) readAgain(ctx context.Context, keys []string) (read int, dropp
 			}
 		}
 		key := keys[(next+read)%len(keys)]
-		// Also if this one fails: the next sweep begins behind it.
+		// Even if this read fails, the next sweep begins after it.
 		s.after = key
 		_, found, err := s.engine.Read(ctx, key)
 		if err != nil {
 			return read, dropped, err
 		}
 		if !found {
-			s.held.Invalidate(key)
+			s.cache.Invalidate(key)
 			dropped++
 		}
 		read++
@@ -199,17 +197,17 @@ func (s *Sweeper) readAgain(ctx context.Context, keys []string) (read int, dropp
 	return read, dropped, nil
 }
 
-// bound is how long a deletion can go unnoticed if a sweep comes round every so
-// often.
-func (s *Sweeper) bound(held, read int, round time.Duration) time.Duration {
-	if s.cfg.Reads == 0 || held <= read {
+// bound is the longest time that a deletion can go unnoticed if there is one sweep per
+// round and each reads read of the cached keys.
+func (s *Sweeper) bound(cached, read int, round time.Duration) time.Duration {
+	if s.cfg.Reads == 0 || cached <= read {
 		return round
 	}
 	read = max(read, 1)
-	return round * time.Duration((held+read-1)/read)
+	return round * time.Duration((cached+read-1)/read)
 }
 
-func (s *Sweeper) note(began time.Time, read int, dropped uint64, err error, bound time.Duration) {
+func (s *Sweeper) count(began time.Time, read int, dropped uint64, err error, bound time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Dropped += dropped
@@ -223,8 +221,8 @@ func (s *Sweeper) note(began time.Time, read int, dropped uint64, err error, bou
 	s.stats.LastComplete, s.stats.Bound = began, bound
 }
 
-// tell logs a failure when it is another than before, and when it has passed.
-func (s *Sweeper) tell(dropped uint64, err error) {
+// logOutcome logs a failure that differs from the last one, and the end of failures.
+func (s *Sweeper) logOutcome(dropped uint64, err error) {
 	if dropped > 0 {
 		s.log.Info("credentials that were deleted in the vault are dropped", zap.Uint64("count", dropped))
 	}

@@ -10,37 +10,34 @@ import (
 	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
-// syncEntry is what a sync writes. Its content means nothing.
+// syncEntry is the entry that a sync writes. Its content has no meaning.
 const syncEntry = "sync"
 
 const (
-	// confirmGap keeps confirmations of "not found" at 20 a second.
+	// confirmGap limits confirmations of "not found" to 20 a second.
 	confirmGap = 50 * time.Millisecond
-	// readBackGap is how long a sync waits before it looks again whether the node
-	// in use has got its write.
-	readBackGap = 20 * time.Millisecond
-	// aloneFor is how long a server that has no standbys is not asked again
-	// whether it has.
-	aloneFor = time.Minute
+	// syncRetryWait is how long a sync waits before it reads its entry again, plus up to a
+	// half at random.
+	syncRetryWait = 20 * time.Millisecond
+	// standaloneFor is how long a server counts as one without standbys after it said so.
+	standaloneFor = time.Minute
 )
 
-// Sync returns nil when every later read, through this engine or another one of
-// the same cluster, shows at least what had been acknowledged to anyone before
-// Sync was called. The mount must be KV v2.
+// Sync proves that reads are current: when it has returned nil, every later read through
+// an engine of the same cluster shows all writes that had been acknowledged to anyone
+// before Sync was called. The mount must be KV v2.
 //
-// It writes the entry `sync`, which only an active node with a quorum can
-// acknowledge; a node that is cut off cannot. Then either the answer named an
-// index, which goes along with every later request, or the written version is
-// seen at the address in use: a server without indexes, which either does not
-// answer stale or has got that far. A server without high availability has one
-// node, and needs none of it.
+// Sync writes the entry `sync`, which only an active node with a quorum can acknowledge.
+// If the answer names an index, every later request carries it. Otherwise Sync waits
+// until the current address shows the written version. A server without high
+// availability has a single node and needs no write.
 //
-// Once Sync has been called, credentials of the cluster are read only while the
-// last success is not older than the bound of [NewClusters]; a cluster that
-// nobody syncs answers as it can.
+// After the first call, credentials of the cluster are read only while the last
+// successful Sync is not older than the bound of [NewClusters]. Without any call they are
+// always read.
 //
-// Calls that come together share an exchange, which begins after each of them;
-// it tries every address. It is bounded by ctx and by Config.Timeout.
+// Concurrent calls share an exchange that begins after each of them and tries every
+// address. ctx and Config.Timeout bound it.
 func (v *Vault) Sync(ctx context.Context) error {
 	if problem := v.syncer.exchanges.join(ctx); problem != nil {
 		return problem
@@ -51,41 +48,41 @@ func (v *Vault) Sync(ctx context.Context) error {
 // A syncer proves that the cluster of an engine is current.
 type syncer struct {
 	vault *Vault
-	// exchanges are the syncs. confirmations are syncs that unknown access tokens
-	// ask for: anybody can make up as many as they like.
-	exchanges, confirmations shared
-	// at is the cluster that was proved last. It belongs to the exchange.
+	// exchanges are the syncs. confirmations are the syncs on behalf of unknown access
+	// tokens; their rate is limited, since any client can make up such tokens.
+	exchanges, confirmations coalescer
+	// at is the cluster that was proved last. Only the running exchange uses it.
 	at *cluster
-	// version is of the entry as it was last seen or written, for a mount that
-	// wants every write to name one (wantsCAS).
+	// version is the version of the entry when it was last read or written. A write has
+	// to name it if the mount requires that (wantsCAS).
 	version  int
 	wantsCAS bool
 }
 
 func newSyncer(v *Vault) *syncer {
 	s := &syncer{vault: v}
-	s.exchanges = shared{do: s.exchange, limit: v.cfg.Timeout}
-	s.confirmations = shared{do: s.exchanges.join, limit: v.cfg.Timeout, gap: confirmGap}
+	s.exchanges = coalescer{do: s.exchange, limit: v.cfg.Timeout}
+	s.confirmations = coalescer{do: s.exchanges.join, limit: v.cfg.Timeout, gap: confirmGap}
 	return s
 }
 
-// close ends the syncs under way, and lets no other begin.
+// close cancels the syncs under way, and lets no other begin.
 func (s *syncer) close() {
 	s.confirmations.close()
 	s.exchanges.close()
 }
 
-// exchange is one sync. There is one at a time.
+// exchange performs one sync. It does not run concurrently with itself.
 func (s *syncer) exchange(ctx context.Context) *Error {
 	began := time.Now()
 	conn := s.vault.conn
 	c := conn.cluster.Load()
 	if s.at != c && s.at != nil {
-		s.at.releasedBy(s)
+		s.at.detach(s)
 	}
 	s.at = c
-	c.usedBy(s)
-	if conn.standsAlone(ctx, c) {
+	c.attach(s)
+	if conn.standalone(ctx, c) {
 		c.proved(began)
 		return nil
 	}
@@ -99,12 +96,12 @@ func (s *syncer) exchange(ctx context.Context) *Error {
 	return problem
 }
 
-// repeatableKey marks the context of a write that may be done twice.
+// repeatableKey is the context key of a write that may be done twice.
 type repeatableKey struct{}
 
 func isRepeatable(ctx context.Context) bool { return ctx.Value(repeatableKey{}) != nil }
 
-// write writes the entry, and says whether the answer named an index.
+// write writes the entry, and reports whether the answer named an index.
 func (s *syncer) write(ctx context.Context) (indexed bool, problem *Error) {
 	ctx = context.WithValue(ctx, repeatableKey{}, true)
 	for {
@@ -115,8 +112,8 @@ func (s *syncer) write(ctx context.Context) (indexed bool, problem *Error) {
 		case a.Status == 400 && a.Says(casMissing) && !s.wantsCAS:
 			s.wantsCAS = true
 		case a.Status == 400 && a.Says(casMismatch):
-			// Another replica was faster, or a standby does not know of it yet.
-			problem = pauseFor(ctx, readBackGap)
+			// Another replica has written it, or a standby lags.
+			problem = waitForSync(ctx)
 		default:
 			version, problem := s.vault.writtenVersion(ctx, a)
 			if problem != nil {
@@ -126,7 +123,7 @@ func (s *syncer) write(ctx context.Context) (indexed bool, problem *Error) {
 			return a.index.value != "", nil
 		}
 		if problem == nil {
-			problem = s.look(ctx)
+			problem = s.readEntry(ctx)
 		}
 		if problem != nil {
 			return false, problem
@@ -152,8 +149,8 @@ func (s *syncer) put(ctx context.Context) (*answer, *Error) {
 	})
 }
 
-// look reads the version of the entry.
-func (s *syncer) look(ctx context.Context) *Error {
+// readEntry reads the version of the entry.
+func (s *syncer) readEntry(ctx context.Context) *Error {
 	_, version, _, err := s.vault.readVersion(ctx, syncEntry)
 	if err == nil {
 		s.version = version
@@ -161,35 +158,36 @@ func (s *syncer) look(ctx context.Context) *Error {
 	return err
 }
 
-// readBack waits until the address in use shows what was written.
+// readBack waits until the current address shows the written version.
 func (s *syncer) readBack(ctx context.Context) *Error {
 	for written := s.version; ; {
-		if problem := s.look(ctx); problem != nil {
+		if problem := s.readEntry(ctx); problem != nil {
 			return problem
 		}
 		if s.version >= written {
 			return nil
 		}
-		if pauseFor(ctx, readBackGap) != nil {
-			return fail(StateNotCurrent, 0, "the node in use does not show what was written to its cluster a moment ago; see whether it reaches the active node, and add the other nodes to addresses")
+		if waitForSync(ctx) != nil {
+			return fail(StateNotCurrent, 0, "the current node does not show what was written to its cluster a moment ago; check whether it reaches the active node, and add the other nodes to addresses")
 		}
 	}
 }
 
-func pauseFor(ctx context.Context, d time.Duration) *Error {
-	if err := backoff.Sleep(ctx, d); err != nil {
-		problem := fail(StateFailing, 0, "the sync did not come to an end in time; check the server's load")
+// waitForSync waits before the entry is read again.
+func waitForSync(ctx context.Context) *Error {
+	if err := backoff.Sleep(ctx, backoff.Jitter(syncRetryWait, syncRetryWait/2)); err != nil {
+		problem := fail(StateFailing, 0, "the sync did not end in time; check the server's load")
 		problem.cause = err
 		return problem
 	}
 	return nil
 }
 
-// standsAlone says whether the server has no high availability, and so no
-// standbys that could lag. It is asked now and then, without a token.
-func (c *connection) standsAlone(ctx context.Context, of *cluster) bool {
+// standalone reports whether the server has no high availability, and so no standbys that
+// could lag. The server is asked once a minute, without a token.
+func (c *connection) standalone(ctx context.Context, of *cluster) bool {
 	of.mu.Lock()
-	known := time.Now().Before(of.alone)
+	known := time.Now().Before(of.standaloneUntil)
 	of.mu.Unlock()
 	if known {
 		return true
@@ -200,7 +198,7 @@ func (c *connection) standsAlone(ctx context.Context, of *cluster) bool {
 	leader := struct {
 		HA *bool `json:"ha_enabled"`
 	}{}
-	if !c.ask(ctx, c.endpoints[c.good.Load()], "sys/leader", &leader) || leader.HA == nil {
+	if !c.ask(ctx, c.endpoints[c.current.Load()], "sys/leader", &leader) || leader.HA == nil {
 		return false
 	}
 	if *leader.HA {
@@ -208,7 +206,7 @@ func (c *connection) standsAlone(ctx context.Context, of *cluster) bool {
 		return false
 	}
 	of.mu.Lock()
-	of.alone = time.Now().Add(aloneFor)
+	of.standaloneUntil = time.Now().Add(standaloneFor)
 	of.mu.Unlock()
 	return true
 }

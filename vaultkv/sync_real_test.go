@@ -36,7 +36,7 @@ func TestSyncOnRealServers(t *testing.T) {
 			})
 			replica := func(address string) (v, state *vaultkv.Vault) {
 				v, _, _ = open(t, address, func(c *vaultkv.Config) { c.Token, c.Mount = srv.rootToken, "one" })
-				state, err := v.Beside("state", "state", vaultkv.KV2, zap.NewNop())
+				state, err := v.WithMount("state", "state", vaultkv.KV2, zap.NewNop())
 				if err != nil {
 					t.Fatal(err)
 				}

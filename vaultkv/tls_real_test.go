@@ -78,7 +78,7 @@ func TestRealServerBehindTLS(t *testing.T) {
 		t.Helper()
 		wait(t, when, func() error {
 			v.DropConnections()
-			v.EndHold()
+			v.CloseBreaker()
 			if _, err := store.Lookup(t.Context(), accessToken); !errors.Is(err, authz.ErrUnavailable) || !strings.Contains(err.Error(), text) {
 				return fmt.Errorf("Lookup = %w, want unavailable with %q", err, text)
 			}

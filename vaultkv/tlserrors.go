@@ -13,8 +13,8 @@ import (
 // maxNames bounds how many names of a certificate a message lists.
 const maxNames = 5
 
-// tlsProblem explains an error of TLS, or returns nil for any other. What comes
-// from the certificate is the server's and quoted.
+// tlsProblem explains an error of TLS, and returns nil for any other error. Texts from the
+// server's certificate are quoted.
 func (v *Vault) tlsProblem(where string, err error) *Error {
 	var (
 		certificate *tls.CertificateVerificationError
@@ -34,17 +34,17 @@ func (v *Vault) tlsProblem(where string, err error) *Error {
 		return nil
 	case strings.Contains(alert.Error(), "certificate"), strings.Contains(alert.Error(), "certificate authority"):
 		if v.cfg.ClientCertFile == "" {
-			return fail(StateUnreachable, 0, "%s wants a client certificate (%q); set client_cert_file and client_key_file", where, alert.Error())
+			return fail(StateUnreachable, 0, "%s requires a client certificate (%q); set client_cert_file and client_key_file", where, alert.Error())
 		}
-		return fail(StateUnreachable, 0, "%s does not take our client certificate (%q); check client_cert_file, and what authorities the server trusts", where, alert.Error())
+		return fail(StateUnreachable, 0, "%s does not accept our client certificate (%q); check client_cert_file, and which authorities the server trusts", where, alert.Error())
 	case strings.Contains(alert.Error(), "protocol version"):
-		return fail(StateUnreachable, 0, "%s and we have no version of TLS in common; let the server speak TLS 1.2 or newer", where)
+		return fail(StateUnreachable, 0, "%s supports no version of TLS that we support; enable TLS 1.2 or newer on the server", where)
 	}
 	return fail(StateUnreachable, 0, "%s ended the TLS handshake (%q); see its log", where, alert.Error())
 }
 
-// tlsAlert returns what the server's TLS said to end the connection, or nil. Its
-// text is one of a fixed set.
+// tlsAlert returns the TLS alert by which the server ended the connection, or nil. Its text
+// is one of a fixed set.
 func tlsAlert(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" {

@@ -53,7 +53,7 @@ func TestCertificateErrorsSayWhatToDo(t *testing.T) {
 					t.Errorf("Lookup = %v, want unavailable", err)
 				}
 				for _, want := range tt.want {
-					// The others may be held back by now.
+					// The circuit breaker may reject the others by now.
 					if i == 0 && !strings.Contains(err.Error(), want) {
 						t.Errorf("Lookup = %v, want an error with %q", err, want)
 					}

@@ -7,7 +7,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
-// tlsFiles are what TLS is spoken with.
+// tlsFiles returns the files that TLS connections use.
 func (c *Config) tlsFiles() tlsfiles.Files {
 	return tlsfiles.Files{
 		Certificate: tlsfiles.File{Setting: "client_cert_file", Path: c.ClientCertFile},
@@ -16,10 +16,10 @@ func (c *Config) tlsFiles() tlsfiles.Files {
 	}
 }
 
-// TLSFiles says how the files are doing that TLS is spoken with.
+// TLSFiles returns the status of the files that TLS connections use.
 func (v *Vault) TLSFiles() tlsfiles.Status { return v.conn.files.Status() }
 
-// concernsTLS says whether other files might have helped.
+// concernsTLS reports whether other TLS files might have prevented the error.
 func concernsTLS(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	return errors.As(err, &certificate) || tlsAlert(err) != nil

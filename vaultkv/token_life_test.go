@@ -163,7 +163,7 @@ func TestAGivenTokenIsRenewedAndNeverRevoked(t *testing.T) {
 					token, _ := s.give()
 					s.mu.Unlock()
 					writeFile(t, file, token)
-					time.Sleep(2 * time.Second) // reads may be held back for that long
+					time.Sleep(2 * time.Second) // the circuit breaker may stay open for that long
 					if err := w.lookup(t); err != nil {
 						t.Errorf("with another token: %v", err)
 					}
@@ -245,7 +245,7 @@ func TestManyRefusedRequestsAreOneLogin(t *testing.T) {
 		}
 		w.set(func() { w.loginStatus = 0 })
 		time.Sleep(1500 * time.Millisecond)
-		if err := w.lookup(t); err != nil { // reads are held back until one has seen
+		if err := w.lookup(t); err != nil { // the circuit breaker is open until one has probed
 			t.Errorf("the first lookup once logins were possible: %v", err)
 		}
 		if failed := crowd(); failed != 0 {
@@ -346,7 +346,7 @@ func TestTokensThatAreNotUsedAreNotLeftBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := startLoginWorld(t, &tokenServer{TTL: 24 * time.Hour, Uses: 3}, nil)
 		for range 60 {
-			if err := w.lookup(t); err == nil || !strings.Contains(err.Error(), "token_num_uses") && !strings.Contains(err.Error(), "held back") {
+			if err := w.lookup(t); err == nil || !strings.Contains(err.Error(), "token_num_uses") && !strings.Contains(err.Error(), "was not sent") {
 				t.Fatalf("Lookup = %v, want a word about the number of uses", err)
 			}
 			time.Sleep(time.Second)

@@ -8,30 +8,29 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// newClient returns a client of vault/api whose every setting is ours: its own
-// defaults are made for people at a terminal (60 s, three tries, a proxy and
-// settings from the environment, redirects that send the token along).
+// newClient returns a client of vault/api without a token. Every setting is given here:
+// the defaults are made for people at a terminal (60 s, three tries, a proxy and settings
+// from the environment, redirects that pass the token on).
 func newClient(c Config, conn *connection) (*api.Client, error) {
 	client, err := api.NewClient(&api.Config{
-		// The connection puts each of its own addresses in the place of this one.
+		// The connection replaces this by its own addresses.
 		Address: conn.endpoints[0].url.String(),
 		HttpClient: &http.Client{
 			Transport:     conn,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		// The connection follows redirects, to its own addresses only, and tries
-		// again: it knows what has been tried.
+		// The connection follows redirects, to its own addresses only, and retries.
 		DisableRedirects: true,
-		// For the longest operation; each has its own bound in its context.
-		Timeout:    max(c.Timeout, censusTimeout),
+		// The context bounds each operation. This is for the longest one.
+		Timeout:    max(c.Timeout, listTimeout),
 		CheckRetry: func(context.Context, *http.Response, error) (bool, error) { return false, nil },
 	})
 	if err != nil {
-		// NewClient reads VAULT_* variables even though none of them is used,
-		// and fails on those that do not parse.
+		// NewClient reads the VAULT_* variables, although none has an effect here, and
+		// fails if one does not parse.
 		return nil, fmt.Errorf("making a Vault client: %w (remove VAULT_* variables from the environment, they have no effect here)", err)
 	}
-	// What NewClient did take from the environment is put back.
+	// These undo what NewClient did take from the environment.
 	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
 	client.SetWrappingLookupFunc(func(string, string) string { return "" })
 	client.ClearToken()

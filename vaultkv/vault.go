@@ -16,13 +16,13 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
-// pollInterval is how often Run looks at the token file, and asks again while
-// the server is not ok.
+// pollInterval is how often Run reads the token file, and asks the server again while
+// the state is not ok.
 const pollInterval = 5 * time.Second
 
-// A Vault is the [Engine] of one KV mount of one Vault or OpenBao server. It is
-// safe for concurrent use, and usable without [Vault.Run]; the token file is
-// then read again only when the server refuses the token.
+// A Vault is the [Engine] of one KV mount of a Vault or OpenBao server. It is safe for
+// concurrent use. It works without [Vault.Run] too; then a token file is read again only
+// when the server refuses the token.
 type Vault struct {
 	cfg       Config
 	log       *zap.Logger
@@ -31,18 +31,19 @@ type Vault struct {
 	closeIdle func()
 	layout    layout
 	health    *health
-	guard     *guard
+	breaker   *breaker
 	poll      time.Duration
-	// censusBytes bounds the list of all keys.
-	censusBytes int64
-	session     *login.Session
-	syncer      *syncer
-	// guest is set for an engine whose session is kept by another.
-	guest bool
-	// mount is what the server says of the mount.
+	// listBytes bounds the list of all keys.
+	listBytes int64
+	session   *login.Session
+	syncer    *syncer
+	// shared is set for an engine made by WithMount: another one runs the session and
+	// the connections.
+	shared bool
+	// mount is what the server says about the mount.
 	mount mountInfo
-	// uninitialised is set while the server says that it is sealed because it
-	// has never been initialised.
+	// uninitialised is set while the server says that it is sealed because it has never
+	// been initialised.
 	uninitialised atomic.Bool
 }
 
@@ -68,11 +69,10 @@ func open(clusters *Clusters, c Config, log *zap.Logger) (*Vault, error) {
 		return nil, err
 	}
 	session := c.session()
-	// From here on only the session and the client have the token.
-	c.Token = ""
+	c.Token = "" // From here on only the session and the client have it.
 	v := &Vault{
 		cfg: c, log: log, client: client, conn: conn, closeIdle: conn.closeIdle,
-		layout: newLayout(c), health: newHealth(log), guard: &guard{log: log}, poll: pollInterval, censusBytes: censusBytes,
+		layout: newLayout(c), health: newHealth(log), breaker: newBreaker(log), poll: pollInterval, listBytes: maxListBytes,
 	}
 	if v.session, err = login.New(session, client, sessionServer{v}, log); err != nil {
 		return nil, err
@@ -81,9 +81,9 @@ func open(clusters *Clusters, c Config, log *zap.Logger) (*Vault, error) {
 	return v, nil
 }
 
-// Beside returns the engine of another mount of the same server, which has the
-// connections and the token of v. Both are looked after by the Run of v.
-func (v *Vault) Beside(name, mount, kv string, log *zap.Logger) (*Vault, error) {
+// WithMount returns the engine of another mount of the same server. It shares the
+// connections and the token of v, which the Run of v maintains.
+func (v *Vault) WithMount(name, mount, kv string, log *zap.Logger) (*Vault, error) {
 	c := v.cfg
 	c.Name, c.Mount, c.Prefix, c.KV = name, mount, "", kv
 	if err := ValidateMount(mount); err != nil {
@@ -95,15 +95,15 @@ func (v *Vault) Beside(name, mount, kv string, log *zap.Logger) (*Vault, error) 
 	log = log.With(zap.String("vault", name))
 	layout := newLayout(c)
 	layout.deep = true
-	beside := &Vault{
+	other := &Vault{
 		cfg: c, log: log, client: v.client, conn: v.conn, closeIdle: func() {},
-		layout: layout, health: newHealth(log), guard: &guard{log: log}, poll: v.poll, censusBytes: v.censusBytes, session: v.session, guest: true,
+		layout: layout, health: newHealth(log), breaker: newBreaker(log), poll: v.poll, listBytes: v.listBytes, session: v.session, shared: true,
 	}
-	beside.syncer = newSyncer(beside)
-	return beside, nil
+	other.syncer = newSyncer(other)
+	return other, nil
 }
 
-// State returns what the last answer said of the vault object.
+// State returns the state of the vault object after the last answer.
 func (v *Vault) State() State {
 	s := v.health.current()
 	if (s == StateOK || s == StateNotCurrent) && v.notCurrent() != nil {
@@ -112,19 +112,19 @@ func (v *Vault) State() State {
 	return s
 }
 
-// Guarding returns what the guard of the reads does.
-func (v *Vault) Guarding() Guarding { return v.guard.state() }
+// Breaker returns the status of the circuit breaker of the reads.
+func (v *Vault) Breaker() BreakerStatus { return v.breaker.status() }
 
-// Ready says whether the server has ever taken our token. It stays true when
-// the server goes away later: a cache may still have answers.
+// Ready reports whether the server has ever accepted our token. It stays true if the
+// server becomes unavailable later: a cache may still have answers.
 func (v *Vault) Ready() bool { return v.health.ready.Load() }
 
-// Run keeps the token alive, keeps up with the TLS files and, while the server is
-// not ok, asks it whether it is again. It returns nil when ctx ends, having
-// revoked a token that it logged in for.
+// Run keeps the token alive, follows changes of the TLS files and, while the state is
+// not ok, checks the server again and again. When ctx ends it revokes a token that it
+// logged in for, and returns nil.
 func (v *Vault) Run(ctx context.Context) error {
 	defer v.syncer.close()
-	if v.guest {
+	if v.shared {
 		v.watch(ctx)
 		return nil
 	}
@@ -141,11 +141,11 @@ func (v *Vault) Run(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends what was begun without [Vault.Run]: it revokes a token that we logged
-// in for and closes the connections. An error says why the token lives on.
+// Stop is for an engine that was used without [Vault.Run]: it revokes a token that the
+// engine logged in for and closes the connections. An error says why the token lives on.
 func (v *Vault) Stop(ctx context.Context) error {
 	defer v.closeIdle()
-	if v.guest {
+	if v.shared {
 		return nil
 	}
 	if err := v.session.Close(ctx); err != nil {
@@ -158,14 +158,14 @@ func (v *Vault) watch(ctx context.Context) {
 	tick := time.NewTicker(v.poll)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		if !v.guest {
+		if !v.shared {
 			v.conn.maintain()
 		}
 		if v.State() != StateOK || !v.mount.asked.Load() {
-			// The health has the outcome, and logs it.
+			// health logs the outcome.
 			_ = v.Check(ctx)
 		}
-		v.health.catchUp()
+		v.health.logPending()
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
@@ -173,14 +173,14 @@ func (v *Vault) watch(ctx context.Context) {
 	}
 }
 
-// Check asks the server for what reading a credential needs: that it answers,
-// takes our token, lets it read, and has a KV engine of the configured version
-// at the mount.
+// Check asks the server for what reading a credential needs: that the server answers,
+// accepts our token, lets it read, and has a KV engine of the configured version at the
+// mount. It is not subject to the circuit breaker, and closes it after a success.
 func (v *Vault) Check(ctx context.Context) error {
 	v.askMount(ctx)
 	_, _, problem := v.read(ctx, probeKey())
-	if problem == nil || !problem.helpless() {
-		v.guard.lift()
+	if problem == nil || !problem.systemic() {
+		v.breaker.reset()
 	}
 	if v.State() == StateSealed {
 		v.checkSeal(ctx)
@@ -194,26 +194,27 @@ func (v *Vault) Check(ctx context.Context) error {
 	return nil
 }
 
-// Read implements [Engine]. Its errors are of type *[Error]. While the server
-// answers nobody, or is not known to be current (see [Vault.Sync]), reads fail at once.
+// Read implements [Engine]. Its errors are of type *[Error]. A read fails at once while
+// the circuit breaker is open, and while the server is not known to be current (see
+// [Vault.Sync]).
 func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bool, err error) {
 	if problem := v.notCurrent(); problem != nil {
-		v.learn(nil)
+		v.record(nil)
 		return nil, false, problem
 	}
-	ok, probe := v.guard.enter(time.Now())
+	ok, probe := v.breaker.allow(time.Now())
 	if probe {
 		ok = v.probe(ctx)
 	}
 	if !ok {
-		return nil, false, v.heldBack()
+		return nil, false, v.rejection()
 	}
-	slow := time.AfterFunc(v.cfg.Timeout/slowPart, func() { v.doubt(ctx) })
+	slow := time.AfterFunc(v.cfg.Timeout/slowPart, func() { v.probeIfDue(ctx) })
 	defer slow.Stop()
 	document, from, problem := v.read(ctx, key)
-	if problem != nil && problem.helpless() && !problem.aside {
-		// The answer to this read is known, and need not wait for that to others.
-		if v.guard.doubt(time.Now()) {
+	if problem != nil && problem.systemic() && !problem.inconclusive {
+		// This read has its answer and does not wait for the probe.
+		if v.breaker.failed(time.Now()) {
 			go v.probe(context.WithoutCancel(ctx))
 		}
 	}
@@ -226,7 +227,7 @@ func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bo
 	return document, document != nil, nil
 }
 
-// read is Read whatever the guard says, and names the endpoint that answered.
+// read is Read without the circuit breaker. It also returns the endpoint that answered.
 func (v *Vault) read(ctx context.Context, key string) (document []byte, from *endpoint, problem *Error) {
 	p, ok := v.layout.object(key)
 	if !ok {
@@ -257,8 +258,8 @@ func (v *Vault) Write(ctx context.Context, key string, document []byte) error {
 	}, v.written)
 }
 
-// Delete implements [Engine]. On KV v2 the metadata goes too, so that nobody
-// can bring a deleted credential back unnoticed.
+// Delete implements [Engine]. On KV v2 it deletes the metadata too, so that a deleted
+// credential cannot be undeleted unnoticed.
 func (v *Vault) Delete(ctx context.Context, key string) error {
 	p, ok := v.layout.whole(key)
 	if !ok {
@@ -269,8 +270,7 @@ func (v *Vault) Delete(ctx context.Context, key string) error {
 	}, v.written)
 }
 
-// List implements [Engine]. What lies in folders is left out: an access token
-// has no slash.
+// List implements [Engine]. It leaves out folders: an access token has no slash.
 func (v *Vault) List(ctx context.Context) (keys []string, err error) {
 	if problem := v.notCurrent(); problem != nil {
 		return nil, problem
@@ -278,7 +278,7 @@ func (v *Vault) List(ctx context.Context) (keys []string, err error) {
 	return v.list(ctx, v.layout.list)
 }
 
-// list returns what lies directly under a folder, folders in it left out.
+// list returns the keys directly under a folder, without folders.
 func (v *Vault) list(ctx context.Context, folder string) (keys []string, err error) {
 	err = v.do(ctx, func(ctx context.Context) (*api.Response, error) {
 		return v.client.Logical().ReadRawWithDataWithContext(ctx, folder, url.Values{"list": {"true"}})
@@ -300,7 +300,7 @@ func (v *Vault) list(ctx context.Context, folder string) (keys []string, err err
 	return keys, err
 }
 
-// do is perform for those who return an error.
+// do is perform with an error as its result.
 func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Response, error), read func(*answer) *Error) error {
 	if problem := v.perform(ctx, send, read); problem != nil {
 		return problem
@@ -308,8 +308,8 @@ func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Respons
 	return nil
 }
 
-// perform sends a request, reads its answer, and takes note of what they say of
-// the server.
+// perform sends a request, reads its answer, and records what the outcome says about the
+// server.
 func (v *Vault) perform(ctx context.Context, send func(context.Context) (*api.Response, error), read func(*answer) *Error) *Error {
 	bounded, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
@@ -323,11 +323,11 @@ func (v *Vault) perform(ctx context.Context, send func(context.Context) (*api.Re
 	if problem == nil {
 		v.session.Accepted()
 	}
-	v.learn(problem)
+	v.record(problem)
 	return problem
 }
 
-// checkSeal finds out why the server is sealed.
+// checkSeal asks whether the server is sealed because it was never initialised.
 func (v *Vault) checkSeal(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()

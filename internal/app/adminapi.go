@@ -113,7 +113,7 @@ func judge(authorizer *authz.Authorizer) func(vault string) func(string, []byte)
 	return func(vault string) func(string, []byte) authz.Standing {
 		forecast := authorizer.Forecast(vault)
 		return func(accessToken string, record []byte) authz.Standing {
-			c, err := vaultkv.Understand(accessToken, record)
+			c, err := vaultkv.DecodeCredential(accessToken, record)
 			return forecast.Of(&c, err, time.Now())
 		}
 	}

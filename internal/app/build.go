@@ -225,7 +225,7 @@ func (servers) state(of vaultkv.Engine, mount string, log *zap.Logger) (state.En
 	if !ok {
 		return nil, nil, fmt.Errorf("the vault object is a %T, which has no server", of)
 	}
-	vault, err := home.Beside("state", mount, vaultkv.KV2, log)
+	vault, err := home.WithMount("state", mount, vaultkv.KV2, log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -78,7 +78,7 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 
 // readState reads what serve reads first.
 func readState(ctx context.Context, home *vaultkv.Vault, mount string) error {
-	state, err := home.Beside("state", mount, vaultkv.KV2, zap.NewNop())
+	state, err := home.WithMount("state", mount, vaultkv.KV2, zap.NewNop())
 	if err != nil {
 		return err
 	}

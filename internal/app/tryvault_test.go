@@ -75,7 +75,7 @@ func TestWhoUsesAVaultObjectThatCannotBeUsedIsToldWhy(t *testing.T) {
 	for _, test := range []struct {
 		name, address, kv, cause, ready string
 	}{
-		{"a token that is not taken", vaultOfMount(t, "", `{"errors":["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}`, 403), "v1", "the server does not take the Vault token", "state token_rejected"},
+		{"a token that is not accepted", vaultOfMount(t, "", `{"errors":["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}`, 403), "v1", "the server does not accept the Vault token", "state token_rejected"},
 		{"no server", "http://127.0.0.1:1", "v1", "http://127.0.0.1:1 refuses the connection", "state unreachable"},
 		{"no mount", vaultOfMount(t, `{"errors":[]}`, `{"errors":["no handler for route \"kv/x\". route entry not found."]}`, 404), "v1", `there is no KV engine at mount "kv"`, "state no_mount"},
 		{"a mount of the other version", vaultOfMount(t, v1, `{"errors":[]}`, 404), "v2", `mount "kv" is KV v1, and the configuration says v2; set kv: v1`, "state wrong_version"},

@@ -13,7 +13,7 @@ import (
 // watched is an engine that has a server, and knows how that is.
 type watched interface {
 	State() vaultkv.State
-	Guarding() vaultkv.Guarding
+	Breaker() vaultkv.BreakerStatus
 	TokenLife() login.Life
 	TLSFiles() tlsfiles.Status
 }
@@ -22,8 +22,8 @@ var _ watched = (*vaultkv.Vault)(nil)
 
 func condition(w watched) string {
 	text := "state " + w.State().String()
-	if w.Guarding().Holding {
-		text += ", reads held back"
+	if w.Breaker().Open {
+		text += ", circuit breaker open"
 	}
 	return text + tokenText(w.TokenLife())
 }
@@ -58,7 +58,7 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 type vaultCollector struct {
 	vault watched
 
-	state, holding, heldBack *prometheus.Desc
+	state, open, rejected *prometheus.Desc
 }
 
 func newVaultCollector(vault string, w watched) *vaultCollector {
@@ -66,26 +66,26 @@ func newVaultCollector(vault string, w watched) *vaultCollector {
 	return &vaultCollector{
 		vault:    w,
 		state:    prometheus.NewDesc("vault_authz_vault_state", "1 for the state that the last answer, or the lack of one, put the vault object in.", []string{"state"}, labels),
-		holding:  prometheus.NewDesc("vault_authz_vault_guard_holding", "1 while reads are held back because the server answers none.", nil, labels),
-		heldBack: prometheus.NewDesc("vault_authz_vault_reads_held_back_total", "Reads that were not sent because the server answered none.", nil, labels),
+		open:     prometheus.NewDesc("vault_authz_vault_breaker_open", "1 while the circuit breaker is open: reads fail at once because the server answers none.", nil, labels),
+		rejected: prometheus.NewDesc("vault_authz_vault_reads_rejected_total", "Reads that were not sent because the circuit breaker was open.", nil, labels),
 	}
 }
 
 // Describe implements [prometheus.Collector].
 func (c *vaultCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- c.state
-	out <- c.holding
-	out <- c.heldBack
+	out <- c.open
+	out <- c.rejected
 }
 
 // Collect implements [prometheus.Collector].
 func (c *vaultCollector) Collect(out chan<- prometheus.Metric) {
-	now, guard := c.vault.State(), c.vault.Guarding()
+	now, breaker := c.vault.State(), c.vault.Breaker()
 	for _, s := range vaultkv.States() {
 		out <- prometheus.MustNewConstMetric(c.state, prometheus.GaugeValue, flag(s == now), s.String())
 	}
-	out <- prometheus.MustNewConstMetric(c.holding, prometheus.GaugeValue, flag(guard.Holding))
-	out <- prometheus.MustNewConstMetric(c.heldBack, prometheus.CounterValue, float64(guard.Held))
+	out <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, flag(breaker.Open))
+	out <- prometheus.MustNewConstMetric(c.rejected, prometheus.CounterValue, float64(breaker.Rejected))
 }
 
 func flag(on bool) float64 {

@@ -36,15 +36,15 @@ func TestConditionOfAVaultObjectIsShown(t *testing.T) {
 	for range 10 {
 		_, _ = sources["main"].Lookup(t.Context(), "x")
 	}
-	if got := o.condition("main"); got != "state sealed, reads held back" {
+	if got := o.condition("main"); got != "state sealed, circuit breaker open" {
 		t.Errorf("condition of a sealed server is %q", got)
 	}
 	want := `
-# HELP vault_authz_vault_guard_holding 1 while reads are held back because the server answers none.
-# TYPE vault_authz_vault_guard_holding gauge
-vault_authz_vault_guard_holding{vault="main"} 1
+# HELP vault_authz_vault_breaker_open 1 while the circuit breaker is open: reads fail at once because the server answers none.
+# TYPE vault_authz_vault_breaker_open gauge
+vault_authz_vault_breaker_open{vault="main"} 1
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "vault_authz_vault_guard_holding"); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "vault_authz_vault_breaker_open"); err != nil {
 		t.Error(err)
 	}
 	_, retired, _ := o.set(nil)

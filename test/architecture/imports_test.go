@@ -25,7 +25,7 @@ func mayImport() map[string][]string {
 		"envoy":               {"authz"},
 		"internal/state":      {"authz"},
 		"internal/api":        {"authz"},
-		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/state", "internal/tlsfiles"},
+		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/kvpath", "internal/state", "internal/tlsfiles"},
 		"internal/server":     {"internal/tlsfiles"},
 		"internal/kongimport": {"authz", "internal/api"},
 		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/api", "internal/clientcert", "internal/logging", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},

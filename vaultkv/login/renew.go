@@ -10,7 +10,7 @@ import (
 
 const mayNotRenew = `the Vault token may not renew itself; add to one of its policies: path "auth/token/renew-self" { capabilities = ["update"] }`
 
-const limitedToken = "the Vault token has a use limit (num_uses): each request takes one away, and then the server does not take it any more; give one without (`vault token create` without -use-limit), or configure a login"
+const limitedToken = "the Vault token has a use limit (num_uses): each request takes one away, and then the server does not accept it any more; give one without (`vault token create` without -use-limit), or configure a login"
 
 // renew asks for a longer life of the token. If the server certainly refuses that, the
 // plan changes; every other failure is returned, to be tried again. refused reports a

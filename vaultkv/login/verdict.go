@@ -110,20 +110,20 @@ func (s *Session) Rejection() error {
 	s.mu.Unlock()
 	switch {
 	case s.cfg.Agent:
-		return fail(Rejected, 403, "the server does not take the Vault token that the agent at %s adds, or the agent adds none; see the log of the agent, and set use_auto_auth_token in its api_proxy", s.cfg.Address)
+		return fail(Rejected, 403, "the server does not accept the Vault token that the agent at %s adds, or the agent adds none; see the log of the agent, and set use_auto_auth_token in its api_proxy", s.cfg.Address)
 	case s.cfg.Method != nil && failed != nil:
-		return fail(Rejected, 403, "the server does not take the Vault token any more, and there is no new one: %s", lasting(failed))
+		return fail(Rejected, 403, "the server does not accept the Vault token any more, and there is no new one: %s", lasting(failed))
 	case s.cfg.Method != nil && !s.accepted.Load():
-		return fail(Rejected, 403, "the server does not take the Vault tokens that the login gives; if the role binds them to other addresses than ours (token_bound_cidrs), correct that")
+		return fail(Rejected, 403, "the server does not accept the Vault tokens that the login gives; if the role binds them to other addresses than ours (token_bound_cidrs), correct that")
 	case s.cfg.Method != nil:
-		return fail(Rejected, 403, "the server does not take the Vault token that the login gave: it has expired or was revoked; a new login follows")
+		return fail(Rejected, 403, "the server does not accept the Vault token that the login gave: it has expired or was revoked; a new login follows")
 	}
 	why, another := "it has expired, was revoked, is of another namespace, is bound to other addresses, or had a use limit", "a new one"
 	if limited {
 		why, another = "it had a use limit (num_uses) and is used up, or has expired or was revoked", "one without a use limit"
 	}
 	if s.cfg.TokenFile != "" {
-		return fail(Rejected, 403, "the server does not take the Vault token in %q: %s; put %s there", s.cfg.TokenFile, why, another)
+		return fail(Rejected, 403, "the server does not accept the Vault token in %q: %s; put %s there", s.cfg.TokenFile, why, another)
 	}
-	return fail(Rejected, 403, "the server does not take the Vault token: %s; configure %s", why, another)
+	return fail(Rejected, 403, "the server does not accept the Vault token: %s; configure %s", why, another)
 }

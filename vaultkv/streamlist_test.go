@@ -54,10 +54,9 @@ func TestListOfAllKeysIsCompleteOrAnError(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			v, _, logs := open(t, fake(t, test.handler), func(c *vaultkv.Config) {
-				c.KV, c.MaxResponseBytes = test.kv, 4096
-			})
-			v.SetCensusBytes(3000)
+			v, _, logs := open(t, fake(t, test.handler), func(c *vaultkv.Config) { c.KV = test.kv })
+			v.SetAnswerBytes(4096)
+			v.SetListBytes(3000)
 			var got []string
 			err := v.EachKey(t.Context(), func(key string) { got = append(got, key) })
 			switch {
@@ -92,13 +91,14 @@ func TestListMayBeLongerThanARecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, _, _ := open(t, fake(t, answer(200, string(body))), func(c *vaultkv.Config) { c.MaxResponseBytes = 4096 })
+	v, _, _ := open(t, fake(t, answer(200, string(body))), nil)
+	v.SetAnswerBytes(4096)
 	count := 0
 	if err := v.EachKey(t.Context(), func(string) { count++ }); err != nil || count != len(keys) {
 		t.Errorf("EachKey: %d keys, %v, want %d", count, err, len(keys))
 	}
 	if _, err := v.List(t.Context()); err == nil {
-		t.Error("List took an answer longer than MaxResponseBytes")
+		t.Error("List accepted an answer that is too long")
 	}
 }
 

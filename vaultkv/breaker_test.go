@@ -21,10 +21,10 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
-// A guardDay is a guard with a clock that the test sets.
-type guardDay struct {
+// A breakerDay is a circuit breaker with a clock that the test sets.
+type breakerDay struct {
 	t *testing.T
-	g guard
+	b *breaker
 	// at is the time since the beginning.
 	at time.Duration
 	// probes counts the probes, which end in probe at once.
@@ -34,41 +34,41 @@ type guardDay struct {
 
 var dawn = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func newGuardDay(t *testing.T) *guardDay {
+func newBreakerDay(t *testing.T) *breakerDay {
 	t.Helper()
-	return &guardDay{t: t, g: guard{log: zap.NewNop()}}
+	return &breakerDay{t: t, b: newBreaker(zap.NewNop())}
 }
 
-func (d *guardDay) now() time.Time { return dawn.Add(d.at) }
+func (d *breakerDay) now() time.Time { return dawn.Add(d.at) }
 
 // read is a read that ends in problem at once; it says whether it was let through.
-func (d *guardDay) read(problem *Error) bool {
-	ok, probe := d.g.enter(d.now())
+func (d *breakerDay) read(problem *Error) bool {
+	ok, probe := d.b.allow(d.now())
 	if probe {
 		d.probes++
-		ok = d.g.probed(d.probe, d.now())
+		ok = d.b.probed(d.probe, d.now())
 	}
-	if ok && problem != nil && problem.helpless() && d.g.doubt(d.now()) {
+	if ok && problem != nil && problem.systemic() && d.b.failed(d.now()) {
 		d.probes++
-		d.g.probed(d.probe, d.now())
+		d.b.probed(d.probe, d.now())
 	}
 	return ok
 }
 
-func (d *guardDay) hold() {
+func (d *breakerDay) open() {
 	d.t.Helper()
 	d.probe = fail(StateUnreachable, 0, "gone")
-	if d.read(d.probe); !d.g.state().Holding {
-		d.t.Fatal("not holding after a read and a probe that failed")
+	if d.read(d.probe); !d.b.status().Open {
+		d.t.Fatal("closed after a read and a probe that failed")
 	}
 }
 
-func TestReadsAreHeldBackWhenAProbeFailsToo(t *testing.T) {
+func TestBreakerOpensWhenAProbeFailsToo(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
 		problem *Error
-		holds   bool
+		opens   bool
 	}{
 		{"no connection, or no answer in time", fail(StateUnreachable, 0, ""), true},
 		{"sealed", fail(StateSealed, 503, ""), true},
@@ -82,32 +82,32 @@ func TestReadsAreHeldBackWhenAProbeFailsToo(t *testing.T) {
 		{"a missing mount", fail(StateNoMount, 404, ""), true},
 		{"the other KV version", fail(StateWrongVersion, 404, ""), true},
 		{"a record that is too large", fail(StateFailing, 0, ""), false},
-		{"a caller who gave up", &Error{State: StateUnreachable, aside: true}, false},
+		{"a caller who gave up", &Error{State: StateUnreachable, inconclusive: true}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			d := newGuardDay(t)
+			d := newBreakerDay(t)
 			d.probe = tt.problem
 			d.read(fail(StateUnreachable, 0, "gone"))
-			if got := d.g.state(); got.Holding != tt.holds {
-				t.Errorf("after a probe that ended so: %+v, want holding = %t", got, tt.holds)
+			if got := d.b.status(); got.Open != tt.opens {
+				t.Errorf("after a probe that ended so: %+v, want open = %t", got, tt.opens)
 			}
 		})
 	}
 }
 
-// TestFailingReadsHoldNothingBackWhileProbesAreAnswered: the server fails at keys
+// TestFailingReadsLeaveTheBreakerClosedWhileProbesAreAnswered: the server fails at keys
 // that somebody makes up, or at some records, and is well.
-func TestFailingReadsHoldNothingBackWhileProbesAreAnswered(t *testing.T) {
+func TestFailingReadsLeaveTheBreakerClosedWhileProbesAreAnswered(t *testing.T) {
 	t.Parallel()
-	d := newGuardDay(t)
+	d := newBreakerDay(t)
 	for ; d.at < time.Minute; d.at += time.Millisecond {
 		if !d.read(fail(StateFailing, 500, "the storage refuses the name")) {
-			t.Fatalf("a read was held back after %s", d.at)
+			t.Fatalf("a read was rejected after %s", d.at)
 		}
 	}
-	if most := int(time.Minute/guardPause) + 1; d.probes > most {
+	if most := int(time.Minute/probeWait) + 1; d.probes > most {
 		t.Errorf("%d probes in a minute, want at most %d", d.probes, most)
 	}
 }
@@ -116,8 +116,8 @@ func TestFailingReadsHoldNothingBackWhileProbesAreAnswered(t *testing.T) {
 // does not decide what is learned.
 func TestOnlyAProbeLetsReadsThroughAgain(t *testing.T) {
 	t.Parallel()
-	d := newGuardDay(t)
-	d.hold()
+	d := newBreakerDay(t)
+	d.open()
 	for range 10_000 {
 		d.at += time.Millisecond
 		if d.read(nil) {
@@ -128,33 +128,33 @@ func TestOnlyAProbeLetsReadsThroughAgain(t *testing.T) {
 	for !d.read(nil) {
 		d.at += time.Millisecond
 	}
-	if late := d.at - 10*time.Second; late > maxGuardPause+maxGuardPause/5+time.Millisecond {
-		t.Errorf("reads were held back for %s after the server was back", late)
+	if late := d.at - 10*time.Second; late > maxProbeWait+time.Millisecond {
+		t.Errorf("reads were rejected for %s after the server was back", late)
 	}
 }
 
 func TestThereIsOneProbeAtATime(t *testing.T) {
 	t.Parallel()
-	d := newGuardDay(t)
-	d.hold()
-	d.at += guardPause + guardPause/5
-	if ok, probe := d.g.enter(d.now()); ok || !probe {
+	d := newBreakerDay(t)
+	d.open()
+	d.at += probeWait
+	if ok, probe := d.b.allow(d.now()); ok || !probe {
 		t.Fatalf("enter after the pause = %t, %t, want a probe", ok, probe)
 	}
 	// However long it takes.
 	for range 100 {
 		d.at += time.Second
-		if ok, probe := d.g.enter(d.now()); ok || probe {
+		if ok, probe := d.b.allow(d.now()); ok || probe {
 			t.Fatalf("enter during a probe = %t, %t, want neither", ok, probe)
 		}
 	}
-	d.g.probed(nil, d.now())
-	if ok, _ := d.g.enter(d.now()); !ok {
-		t.Error("held back after a probe was answered")
+	d.b.probed(nil, d.now())
+	if ok, _ := d.b.allow(d.now()); !ok {
+		t.Error("rejected after a probe was answered")
 	}
 }
 
-// TestNewTokenIsTriedAtOnce: the reads were held back because of the one before.
+// TestNewTokenIsTriedAtOnce: the breaker is open because of the one before.
 func TestNewTokenIsTriedAtOnce(t *testing.T) {
 	t.Parallel()
 	var token atomic.Value
@@ -185,7 +185,7 @@ func TestNewTokenIsTriedAtOnce(t *testing.T) {
 	if _, _, err := v.Read(t.Context(), "foo"); err == nil {
 		t.Fatal("a read with a bad token brought an answer")
 	}
-	awaitHolding(t, v, true)
+	awaitOpen(t, v, true)
 	write("good")
 	if !v.session.Replace(t.Context(), "bad", &login.Answer{}) {
 		t.Fatal("the token in the file was not taken")
@@ -193,16 +193,16 @@ func TestNewTokenIsTriedAtOnce(t *testing.T) {
 	if _, found, err := v.Read(t.Context(), "foo"); found || err != nil {
 		t.Errorf("the first read with the new token = %t, %v, want not found", found, err)
 	}
-	if got := v.Guarding(); got.Holding {
-		t.Errorf("%+v with a good token, want not holding", got)
+	if got := v.Breaker(); got.Open {
+		t.Errorf("%+v with a good token, want it closed", got)
 	}
 }
 
 func TestServerIsAskedAgainWithinABoundAndLessAndLess(t *testing.T) {
 	t.Parallel()
-	const bound = maxGuardPause + maxGuardPause/5
-	d := newGuardDay(t)
-	d.hold()
+	const bound = maxProbeWait
+	d := newBreakerDay(t)
+	d.open()
 	d.probes = 0
 	seen, longest, last := 0, time.Duration(0), time.Duration(0)
 	for ; d.at < time.Minute; d.at += time.Millisecond {
@@ -210,34 +210,34 @@ func TestServerIsAskedAgainWithinABoundAndLessAndLess(t *testing.T) {
 			seen, longest, last = d.probes, max(longest, d.at-last), d.at
 		}
 	}
-	if longest > bound+time.Millisecond || seen < 50 || seen > 65 {
-		t.Errorf("asked %d times in a minute, up to %s apart; want about 55, at most %s apart", seen, longest, bound)
+	if longest > bound+time.Millisecond || seen < 55 || seen > 85 {
+		t.Errorf("asked %d times in a minute, up to %s apart; want about 66, at most %s apart", seen, longest, bound)
 	}
 }
 
-// TestProbeFromBeforeANewTokenHoldsNothingBack: it was sent with the one before.
-func TestProbeFromBeforeANewTokenHoldsNothingBack(t *testing.T) {
+// TestProbeFromBeforeANewTokenOpensNothing: it was sent with the one before.
+func TestProbeFromBeforeANewTokenOpensNothing(t *testing.T) {
 	t.Parallel()
 	rejected := fail(StateTokenRejected, 403, "")
-	d := newGuardDay(t)
-	if !d.g.doubt(d.now()) {
+	d := newBreakerDay(t)
+	if !d.b.failed(d.now()) {
 		t.Fatal("no probe is due")
 	}
-	d.g.lift()
-	if ok := d.g.probed(rejected, d.now()); !ok {
-		t.Error("a probe from before holds reads back")
+	d.b.reset()
+	if ok := d.b.probed(rejected, d.now()); !ok {
+		t.Error("a probe from before opens the breaker")
 	}
-	if d.probe = rejected; !d.read(rejected) || !d.g.state().Holding {
-		t.Error("a probe with the new token, which is rejected too, does not hold reads back")
+	if d.probe = rejected; !d.read(rejected) || !d.b.status().Open {
+		t.Error("a probe with the new token, which is rejected too, leaves the breaker closed")
 	}
 }
 
 // TestProbeThatLearnedNothingChangesNothing: it panicked, say.
 func TestProbeThatLearnedNothingChangesNothing(t *testing.T) {
 	t.Parallel()
-	d := newGuardDay(t)
-	d.hold()
-	d.probe = &Error{aside: true}
+	d := newBreakerDay(t)
+	d.open()
+	d.probe = &Error{inconclusive: true}
 	d.at += time.Second
 	for want := 2; want < 4; want++ {
 		if d.read(nil) || d.probes != want {
@@ -246,7 +246,7 @@ func TestProbeThatLearnedNothingChangesNothing(t *testing.T) {
 	}
 }
 
-// TestOutageCostsFewRequests is the guard in its place: many reads while the
+// TestOutageCostsFewRequests is the breaker in its place: many reads while the
 // server is sealed, and the first after it is not.
 func TestOutageCostsFewRequests(t *testing.T) {
 	t.Parallel()
@@ -273,7 +273,7 @@ func TestOutageCostsFewRequests(t *testing.T) {
 	// Those before the first probe is over.
 	begin, firstReads := time.Now(), int32(0)
 	for range 1000 {
-		if !v.Guarding().Holding {
+		if !v.Breaker().Open {
 			firstReads++
 		}
 		_, _, err := v.Read(t.Context(), "foo")
@@ -282,7 +282,7 @@ func TestOutageCostsFewRequests(t *testing.T) {
 			t.Fatalf("Read = %v, want an error of state %s", err, StateSealed)
 		}
 	}
-	allowed := firstReads + probeReads*(int32(time.Since(begin)/guardPause)+1)
+	allowed := firstReads + probeReads*(int32(time.Since(begin)/probeWait)+1)
 	if got := asked.Load(); got > allowed {
 		t.Errorf("the sealed server was asked %d times by 1000 reads, want at most %d", got, allowed)
 	}
@@ -291,7 +291,7 @@ func TestOutageCostsFewRequests(t *testing.T) {
 	}
 	sealed.Store(false)
 	if err := v.Check(t.Context()); err != nil {
-		t.Fatalf("Check = %v, want it not to be held back", err)
+		t.Fatalf("Check = %v, want it not to be rejected", err)
 	}
 	if _, found, err := v.Read(t.Context(), "foo"); found || err != nil {
 		t.Errorf("Read after Check = %t, %v, want not found", found, err)
@@ -318,11 +318,11 @@ func TestServerThatHangsIsFoundOutSoonAfterTheFirstReadsFail(t *testing.T) {
 		for range 20 {
 			go func() { _, _, _ = v.Read(t.Context(), "foo") }()
 		}
-		for !v.Guarding().Holding {
+		for !v.Breaker().Open {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if got, most := time.Since(began), c.Timeout+c.Timeout/slowPart+20*time.Millisecond; got > most {
-			t.Errorf("reads were held back after %s, want at most %s", got, most)
+			t.Errorf("the breaker opened after %s, want at most %s", got, most)
 		}
 		time.Sleep(c.Timeout)
 		close(over)
@@ -330,12 +330,12 @@ func TestServerThatHangsIsFoundOutSoonAfterTheFirstReadsFail(t *testing.T) {
 	})
 }
 
-// awaitHolding waits until the probe is over that a read has been the reason for.
-func awaitHolding(t *testing.T, v *Vault, want bool) {
+// awaitOpen waits until the probe is over that a read has been the reason for.
+func awaitOpen(t *testing.T, v *Vault, want bool) {
 	t.Helper()
-	for v.Guarding().Holding != want {
+	for v.Breaker().Open != want {
 		if t.Context().Err() != nil {
-			t.Fatalf("holding = %t, want %t", !want, want)
+			t.Fatalf("open = %t, want %t", !want, want)
 		}
 		runtime.Gosched()
 	}
