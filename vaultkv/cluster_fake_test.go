@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/vault-authz/vault-authz/test/pipes"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -68,7 +69,7 @@ type fakeNode struct {
 	// slow is how long the answers to anything but health take.
 	slow  time.Duration
 	asked map[string]int
-	pipes *pipes
+	pipes *pipes.Listener
 }
 
 func newFakeCluster(t *testing.T, c *fakeCluster) *fakeCluster {
@@ -80,7 +81,7 @@ func newFakeCluster(t *testing.T, c *fakeCluster) *fakeCluster {
 	for i := range 3 {
 		n := &fakeNode{c: c, n: i, active: i == 0, asked: map[string]int{}}
 		c.nodes = append(c.nodes, n)
-		n.pipes = servePipes(t, n)
+		n.pipes = pipes.Serve(t, n)
 	}
 	return c
 }
@@ -102,7 +103,7 @@ func (c *fakeCluster) dial(ctx context.Context, _, address string) (net.Conn, er
 	if down {
 		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
-	ours, _, err := n.pipes.dial(ctx)
+	ours, _, err := n.pipes.Dial(ctx)
 	return ours, err
 }
 

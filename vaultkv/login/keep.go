@@ -96,7 +96,7 @@ func (s *Session) Keep(ctx context.Context, poll time.Duration) {
 		case now.Before(until):
 			wait = until.Sub(now)
 		default:
-			err := s.do(ctx, next)
+			err := s.do(ctx, next, of)
 			if ctx.Err() != nil {
 				return
 			}
@@ -133,8 +133,8 @@ func (s *Session) pollInterval(poll time.Duration) time.Duration {
 	return 12 * poll
 }
 
-// do performs a step and logs its outcome.
-func (s *Session) do(ctx context.Context, next step) (err error) {
+// do performs a step for the given token and logs its outcome.
+func (s *Session) do(ctx context.Context, next step, token string) (err error) {
 	switch next {
 	case stepRenew:
 		var refused bool
@@ -144,7 +144,9 @@ func (s *Session) do(ctx context.Context, next step) (err error) {
 		next = stepLogIn
 		fallthrough
 	case stepLogIn:
-		_, err = s.logins.join(ctx, loginLimit, func() bool { return true }, s.logIn)
+		// A request may have logged in meanwhile.
+		same := func() bool { return s.Token() == token }
+		_, err = s.logins.join(ctx, loginLimit, same, s.logIn)
 	case stepLook:
 		err = s.look(ctx)
 	case stepNone:

@@ -1,4 +1,4 @@
-package vaultkv_test
+package login_test
 
 import (
 	"context"
@@ -9,22 +9,26 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/hashicorp/vault/api"
+
+	"github.com/vault-authz/vault-authz/test/pipes"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // A tokenServer is what Vault does with tokens and logins, on pipes instead of
 // sockets, so that it works on the fake clock of a bubble of testing/synctest.
-// It answers a read of the record of accessToken to every token that lives.
+// It answers a read of kv/record with every token that lives.
 type tokenServer struct {
 	// TTL and MaxTTL are of the tokens that logins give; a TTL of 0 is for ever.
 	TTL, MaxTTL time.Duration
@@ -33,21 +37,20 @@ type tokenServer struct {
 	// Uses is for how many requests the tokens are good, 0 for any number.
 	Uses int
 
-	mu       sync.Mutex
-	n        int
-	tokens   map[string]*serverToken
-	secretID string
-	// down is set while nobody answers, and what a request is answered instead.
-	down          bool
+	mu            sync.Mutex
+	n             int
+	tokens        map[string]*serverToken
+	secretID      string
+	down          bool   // nothing listens
 	renewals      int    // status of renewals, 0 for what the token allows
 	renewalBody   string // policyDenies if empty
-	swallow       int    // so many renewals get no answer
+	swallow       int    // as many renewals get no answer
 	loginStatus   int
 	denied        bool // the policies cover nothing
 	elsewhere     bool // the tokens are bound to other addresses
 	seen          map[string]int
 	conns         map[net.Conn]struct{}
-	pipes         *pipes
+	pipes         *pipes.Listener
 	loginsInASlot map[int64]int
 }
 
@@ -60,9 +63,9 @@ type serverToken struct {
 
 func newTokenServer(t *testing.T, s *tokenServer) *tokenServer {
 	t.Helper()
-	s.tokens, s.seen, s.secretID = map[string]*serverToken{}, map[string]int{}, "zzSECRETIDzz-1"
+	s.tokens, s.seen, s.secretID = map[string]*serverToken{}, map[string]int{}, secretID+"-1"
 	s.conns, s.loginsInASlot = map[net.Conn]struct{}{}, map[int64]int{}
-	s.pipes = servePipes(t, s)
+	s.pipes = pipes.Serve(t, s)
 	return s
 }
 
@@ -73,7 +76,7 @@ func (s *tokenServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if down {
 		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
-	ours, theirs, err := s.pipes.dial(ctx)
+	ours, theirs, err := s.pipes.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -207,10 +210,8 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say(204, "")
 	case s.denied:
 		say(403, policyDenies)
-	case strings.HasPrefix(path, "sys/internal/ui/mounts/"):
-		say(200, `{"data":{"type":"kv","options":{"version":"1"}}}`)
-	case path == "kong-auth/"+accessToken:
-		say(200, `{"data":`+string(record())+`}`)
+	case path == "kv/record":
+		say(200, `{"data":{"a":"b"}}`)
 	default:
 		say(404, `{"errors":[]}`)
 	}
@@ -233,63 +234,153 @@ func (s *tokenServer) renew(t *serverToken, token string, say func(int, string))
 	}
 }
 
-// A loginWorld is a vault object at a tokenServer, at work.
-type loginWorld struct {
+// A testbed is a session at a tokenServer, at work, and a reader that uses it as vaultkv
+// does.
+type testbed struct {
 	*tokenServer
-	vault *vaultkv.Vault
-	store *vaultkv.Store
-	logs  *observer.ObservedLogs
-	file  string // with the secret id
-	stop  func()
+	session *login.Session
+	client  *api.Client
+	conns   *http.Transport
+	logs    *observer.ObservedLogs
+	file    string // with the secret id
+	stop    func()
 }
 
-func startLoginWorld(t *testing.T, s *tokenServer, edit func(*vaultkv.Config)) *loginWorld {
+const readTimeout = 2 * time.Second
+
+func startTestbed(t *testing.T, s *tokenServer, edit func(*login.Config)) *testbed {
 	t.Helper()
-	w := &loginWorld{tokenServer: newTokenServer(t, s), file: t.TempDir() + "/secret-id"}
+	w := &testbed{tokenServer: newTokenServer(t, s), file: t.TempDir() + "/secret-id"}
 	writeFile(t, w.file, w.secretID+"\n")
-	runObject(t, w, edit)
+	w.start(t, edit)
 	return w
 }
 
-// runObject opens the vault object and lets it work.
-func runObject(t *testing.T, w *loginWorld, edits ...func(*vaultkv.Config)) {
+// start makes the session and lets it work.
+func (w *testbed) start(t *testing.T, edit func(*login.Config)) {
 	t.Helper()
-	w.vault, w.store, w.logs = open(t, "http://vault.example:8200", func(c *vaultkv.Config) {
-		c.Token, c.Login = "", login.AppRole{RoleID: "role", SecretIDFile: w.file}
-		for _, edit := range edits {
-			if edit != nil {
-				edit(c)
-			}
-		}
+	w.conns = &http.Transport{DialContext: w.dial}
+	client, err := api.NewClient(&api.Config{
+		Address: "http://vault.example:8200", HttpClient: &http.Client{Transport: w.conns},
+		CheckRetry: func(context.Context, *http.Response, error) (bool, error) { return false, nil },
 	})
-	w.vault.SetDial(w.dial)
-	w.vault.SetPoll(30 * time.Second) // a day has many seconds
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- w.vault.Run(ctx) }()
-	w.stop = func() {
-		if done == nil {
-			return
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run = %v, want no error", err)
-		}
-		done = nil
+	if err != nil {
+		t.Fatal(err)
 	}
+	client.ClearToken()
+	w.client = client
+	c := login.Config{
+		Method:  login.AppRole{RoleID: "role", SecretIDFile: w.file},
+		Address: "http://vault.example:8200", Timeout: readTimeout,
+	}
+	if edit != nil {
+		edit(&c)
+	}
+	if err := c.Validate(); err != nil {
+		t.Fatalf("Validate: %v", err)
+	}
+	core, logs := observer.New(zapcore.DebugLevel)
+	w.logs = logs
+	if w.session, err = login.New(c, client, w, zap.New(core)); err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.session.Keep(ctx, 30*time.Second) // A day has many seconds.
+	}()
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		<-done
+		if err := w.session.Close(ctx); err != nil {
+			t.Logf("Close: %v", err)
+		}
+		w.conns.CloseIdleConnections()
+	})
 	t.Cleanup(w.stop)
 }
 
-// lookup says whether the record is found.
-func (w *loginWorld) lookup(t *testing.T) error {
+var errNoAnswer = errors.New("there was no answer")
+
+// Ask implements [login.Server].
+func (w *testbed) Ask(ctx context.Context, send func(context.Context) (*api.Response, error)) (*login.Answer, error) {
+	resp, _ := send(ctx)
+	if resp == nil || resp.Response == nil {
+		return nil, errNoAnswer
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, errNoAnswer
+	}
+	a := &login.Answer{}
+	if json.Unmarshal(body, a) != nil {
+		a = &login.Answer{}
+	}
+	a.Status = resp.StatusCode
+	a.Explain = func(context.Context) error { return fmt.Errorf("status %d", resp.StatusCode) }
+	return a, nil
+}
+
+// UseToken implements [login.Server].
+func (w *testbed) UseToken(token string) { w.client.SetToken(token) }
+
+var errDenied = errors.New("the policies do not cover the read")
+
+// read reads with the token of the session.
+func (w *testbed) read(t *testing.T) error {
 	t.Helper()
-	c, err := w.store.Lookup(t.Context(), accessToken)
-	wantNoTokens(t, err, w.logs, "zzSECRETIDzz")
-	if err == nil && c.AccessToken != accessToken {
-		return errors.New("another record was found")
-	}
-	if err != nil && !errors.Is(err, authz.ErrUnavailable) {
-		t.Errorf("Lookup = %v, want %v", err, authz.ErrUnavailable)
-	}
+	err := w.tryRead(t.Context())
+	wantNoSecrets(t, err, w.logs)
 	return err
+}
+
+func (w *testbed) tryRead(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if err := w.session.Ready(ctx); err != nil {
+		return err
+	}
+	send := func(ctx context.Context) (*api.Response, error) {
+		return w.client.Logical().ReadRawWithContext(ctx, "kv/record")
+	}
+	token := w.session.Token()
+	a, err := w.Ask(ctx, send)
+	if err == nil && a.Status == 403 && w.session.Replace(ctx, token, a) {
+		a, err = w.Ask(ctx, send)
+	}
+	switch {
+	case err != nil:
+		return err
+	case a.Status == 403:
+		switch w.session.Judge(ctx, a) {
+		case login.Valid:
+			return errDenied
+		case login.Invalid:
+			return w.session.Rejection()
+		case login.Unknown:
+		}
+		return errors.New("a 403 without a reason")
+	case a.Status != 200:
+		return a.Explain(ctx)
+	}
+	w.session.Accepted()
+	return nil
+}
+
+// wantReason fails if err is not a login.Error with one of the reasons.
+func wantReason(t *testing.T, err error, reasons ...login.Reason) {
+	t.Helper()
+	var e *login.Error
+	if !errors.As(err, &e) || !slices.Contains(reasons, e.Reason) {
+		t.Errorf("got %v, want an error with one of the reasons %v", err, reasons)
+	}
+}
+
+func writeFile(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,13 +1,14 @@
-package vaultkv_test
+package login_test
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
@@ -63,7 +64,7 @@ func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := startLoginWorld(t, &tt.server, nil)
+				w := startTestbed(t, &tt.server, nil)
 				failed, changed, undone := 0, false, false
 				for begin := time.Now(); time.Since(begin) < day; time.Sleep(127 * time.Second) {
 					if !changed && tt.change != nil && time.Since(begin) >= tt.at {
@@ -76,14 +77,14 @@ func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
 						// The last attempt may have failed just now, and there is one a second.
 						time.Sleep(time.Second)
 					}
-					err := w.lookup(t)
+					err := w.read(t)
 					if excused := changed && !undone && tt.server.down; err != nil && !excused {
 						failed++
 						t.Logf("after %s: %v", time.Since(begin), err)
 					}
 				}
 				if failed != 0 {
-					t.Errorf("%d lookups failed, want none", failed)
+					t.Errorf("%d reads failed, want none", failed)
 				}
 				if got := w.count("auth/approle/login"); got < tt.logins[0] || got > tt.logins[1] {
 					t.Errorf("%d logins, want %d to %d", got, tt.logins[0], tt.logins[1])
@@ -102,7 +103,7 @@ func TestADayOfTokenLifeWithoutAFailedLookup(t *testing.T) {
 				if got := w.live(); got != 0 && !tt.server.Batch {
 					t.Errorf("%d tokens live after the stop, want ours revoked", got)
 				}
-				wantNoTokens(t, nil, w.logs, "zzSECRETIDzz")
+				wantNoSecrets(t, nil, w.logs)
 			})
 		})
 	}
@@ -133,16 +134,16 @@ func TestAGivenTokenIsRenewedAndNeverRevoked(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				file := t.TempDir() + "/token"
 				s := &tt.server
-				w := startLoginWorld(t, s, func(c *vaultkv.Config) {
+				w := startTestbed(t, s, func(c *login.Config) {
 					s.mu.Lock()
 					token, _ := s.give()
 					s.mu.Unlock()
 					writeFile(t, file, token)
-					c.Login, c.TokenFile = nil, file
+					c.Method, c.TokenFile = nil, file
 				})
 				begin := time.Now()
 				for ; time.Since(begin) < 24*time.Hour; time.Sleep(5 * time.Minute) {
-					err := w.lookup(t)
+					err := w.read(t)
 					if ended := tt.ends != 0 && time.Since(begin) >= tt.ends; (err != nil) != ended {
 						t.Fatalf("after %s: %v", time.Since(begin), err)
 					}
@@ -150,9 +151,9 @@ func TestAGivenTokenIsRenewedAndNeverRevoked(t *testing.T) {
 						break
 					}
 				}
-				life := w.vault.TokenLife()
+				life := w.session.Life()
 				if life.Method != "token" || life.Logins != 0 || life.Forever != (tt.server.TTL == 0) {
-					t.Errorf("TokenLife() = %+v", life)
+					t.Errorf("Life() = %+v", life)
 				}
 				if text := strings.Join(lines(w.logs), "\n"); !strings.Contains(strings.ReplaceAll(text, `\"`, `"`), tt.say) {
 					t.Errorf("the log does not say %q:\n%s", tt.say, text)
@@ -163,8 +164,7 @@ func TestAGivenTokenIsRenewedAndNeverRevoked(t *testing.T) {
 					token, _ := s.give()
 					s.mu.Unlock()
 					writeFile(t, file, token)
-					time.Sleep(2 * time.Second) // the circuit breaker may stay open for that long
-					if err := w.lookup(t); err != nil {
+					if err := w.read(t); err != nil {
 						t.Errorf("with another token: %v", err)
 					}
 				}
@@ -180,11 +180,11 @@ func TestAGivenTokenIsRenewedAndNeverRevoked(t *testing.T) {
 func TestPolicyThatDoesNotCoverTheMountIsNoLoginPerRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := startLoginWorld(t, &tokenServer{TTL: time.Hour, denied: true}, nil)
+		w := startTestbed(t, &tokenServer{TTL: time.Hour, denied: true}, nil)
 		for range 600 {
-			err := w.lookup(t)
-			if err == nil || !strings.Contains(err.Error(), `path "kong-auth/+" { capabilities = ["read"] }`) {
-				t.Fatalf("Lookup = %v, want the line that is missing in the policy", err)
+			err := w.read(t)
+			if !errors.Is(err, errDenied) {
+				t.Fatalf("read = %v, want %v", err, errDenied)
 			}
 			time.Sleep(time.Second)
 		}
@@ -195,8 +195,8 @@ func TestPolicyThatDoesNotCoverTheMountIsNoLoginPerRequest(t *testing.T) {
 			t.Errorf("%d lookups of the token in 10 minutes, want at most one a second", got)
 		}
 		w.set(func() { w.denied = false })
-		if err := w.lookup(t); err != nil {
-			t.Errorf("with the policy mended: %v", err)
+		if err := w.read(t); err != nil {
+			t.Errorf("with the policy corrected: %v", err)
 		}
 		if got := w.live(); got > 3 {
 			t.Errorf("%d tokens live, want those before revoked", got)
@@ -204,18 +204,20 @@ func TestPolicyThatDoesNotCoverTheMountIsNoLoginPerRequest(t *testing.T) {
 	})
 }
 
-// TestManyRefusedRequestsAreOneLogin: single flight, and not the
-// server drowned by logins that fail.
+// TestManyRefusedRequestsAreOneLogin: they share a login, and logins that fail do not
+// overload the server.
 func TestManyRefusedRequestsAreOneLogin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := startLoginWorld(t, &tokenServer{TTL: time.Hour}, nil)
-		synctest.Wait()
+		w := startTestbed(t, &tokenServer{TTL: time.Hour}, nil)
+		if err := w.read(t); err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(5 * time.Second)
 		crowd := func() (failed int) {
 			errs := make(chan error, 100)
 			for range 30 {
-				go func() { errs <- w.lookup(t) }()
+				go func() { errs <- w.read(t) }()
 			}
 			for range 30 {
 				if err := <-errs; err != nil {
@@ -226,7 +228,7 @@ func TestManyRefusedRequestsAreOneLogin(t *testing.T) {
 		}
 		w.set(func() { clear(w.tokens) })
 		if failed := crowd(); failed != 0 {
-			t.Errorf("%d of 30 lookups failed with a token that was revoked, want none", failed)
+			t.Errorf("%d of 30 reads failed with a token that was revoked, want none", failed)
 		}
 		if got := w.count("auth/approle/login"); got != 2 {
 			t.Errorf("%d logins, want 2", got)
@@ -240,16 +242,11 @@ func TestManyRefusedRequestsAreOneLogin(t *testing.T) {
 		if got := w.count("auth/approle/login") - begin; got < 10 || got > 70 {
 			t.Errorf("%d logins in 30 s of refusals, want about one a second", got)
 		}
-		if got := w.vault.State(); got != vaultkv.StateTokenRejected && got != vaultkv.StateLoginRefused {
-			t.Errorf("State() = %s, want token_rejected", got)
-		}
+		wantReason(t, w.read(t), login.Rejected, login.Refused)
 		w.set(func() { w.loginStatus = 0 })
 		time.Sleep(1500 * time.Millisecond)
-		if err := w.lookup(t); err != nil { // the circuit breaker is open until one has probed
-			t.Errorf("the first lookup once logins were possible: %v", err)
-		}
 		if failed := crowd(); failed != 0 {
-			t.Errorf("%d of 30 lookups failed once logins were possible, want none", failed)
+			t.Errorf("%d of 30 reads failed once logins were possible, want none", failed)
 		}
 	})
 }
@@ -257,25 +254,25 @@ func TestManyRefusedRequestsAreOneLogin(t *testing.T) {
 func TestFilesAreReadAgainAtEachLogin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := startLoginWorld(t, &tokenServer{TTL: time.Hour, Batch: true}, nil)
-		if err := w.lookup(t); err != nil {
+		w := startTestbed(t, &tokenServer{TTL: time.Hour, Batch: true}, nil)
+		if err := w.read(t); err != nil {
 			t.Fatal(err)
 		}
-		w.set(func() { w.secretID = "zzSECRETIDzz-2" })
+		w.set(func() { w.secretID = secretID + "-2" })
 		time.Sleep(59 * time.Minute)
-		if err := w.lookup(t); err != nil {
+		if err := w.read(t); err != nil {
 			t.Fatalf("with a token that lives while logins fail: %v", err)
 		}
-		if life := w.vault.TokenLife(); life.FailedLogins == 0 || !strings.Contains(life.Trouble, "secret_id_file") || life.Remaining <= 0 {
-			t.Errorf("TokenLife() = %+v, want trouble with the secret id and some life", life)
+		if life := w.session.Life(); life.FailedLogins == 0 || !strings.Contains(life.Trouble, "secret_id_file") || life.Remaining <= 0 {
+			t.Errorf("Life() = %+v, want trouble with the secret id and some life", life)
 		}
 		time.Sleep(2 * time.Minute)
-		if err := w.lookup(t); err == nil || !strings.Contains(err.Error(), "secret_id_file") {
+		if err := w.read(t); err == nil || !strings.Contains(err.Error(), "secret_id_file") {
 			t.Fatalf("after the end of the token: %v, want a word about the secret id", err)
 		}
-		writeFile(t, w.file, "zzSECRETIDzz-2\n")
+		writeFile(t, w.file, secretID+"-2\n")
 		time.Sleep(2 * time.Second)
-		if err := w.lookup(t); err != nil {
+		if err := w.read(t); err != nil {
 			t.Errorf("with the new secret id: %v", err)
 		}
 	})
@@ -288,12 +285,12 @@ func TestVaultObjectsDoNotLogInTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const objects = 50
 		s := newTokenServer(t, &tokenServer{TTL: 10 * time.Minute})
-		var worlds []*loginWorld
+		var worlds []*testbed
 		for range objects {
-			w := &loginWorld{tokenServer: s, file: t.TempDir() + "/secret-id"}
+			w := &testbed{tokenServer: s, file: t.TempDir() + "/secret-id"}
 			worlds = append(worlds, w)
 			writeFile(t, w.file, s.secretID)
-			runObject(t, w)
+			w.start(t, nil)
 		}
 		time.Sleep(time.Minute)
 		s.set(func() { s.down = true })
@@ -316,23 +313,23 @@ func TestVaultObjectsDoNotLogInTogether(t *testing.T) {
 }
 
 // TestTokenIsKeptAliveOverAConnectionThatLeadsNowhere: a renewal that is sent on
-// one must not use up the life of a token that nobody can replace.
+// one must not use up the life of a token that cannot be replaced.
 func TestTokenIsKeptAliveOverAConnectionThatLeadsNowhere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &tokenServer{TTL: 24 * time.Second}
-		w := startLoginWorld(t, s, func(c *vaultkv.Config) {
+		w := startTestbed(t, s, func(c *login.Config) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			c.Token, _ = s.give()
-			c.Login = nil
+			c.Method = nil
 		})
 		for range 10 {
 			time.Sleep(7 * time.Second)
-			w.vault.DropConnections()
+			w.conns.CloseIdleConnections()
 			s.set(func() { s.swallow = 1 })
 			time.Sleep(20 * time.Second)
-			if err := w.lookup(t); err != nil {
+			if err := w.read(t); err != nil {
 				t.Fatalf("after a renewal that was swallowed: %v", err)
 			}
 		}
@@ -340,14 +337,14 @@ func TestTokenIsKeptAliveOverAConnectionThatLeadsNowhere(t *testing.T) {
 }
 
 // TestTokensThatAreNotUsedAreNotLeftBehind: a role may give tokens that are of no
-// use to us for as long as nobody mends it.
+// use to us for as long as the role is not corrected.
 func TestTokensThatAreNotUsedAreNotLeftBehind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := startLoginWorld(t, &tokenServer{TTL: 24 * time.Hour, Uses: 3}, nil)
+		w := startTestbed(t, &tokenServer{TTL: 24 * time.Hour, Uses: 3}, nil)
 		for range 60 {
-			if err := w.lookup(t); err == nil || !strings.Contains(err.Error(), "token_num_uses") && !strings.Contains(err.Error(), "was not sent") {
-				t.Fatalf("Lookup = %v, want a word about the number of uses", err)
+			if err := w.read(t); err == nil || !strings.Contains(err.Error(), "token_num_uses") {
+				t.Fatalf("read = %v, want a word about the number of uses", err)
 			}
 			time.Sleep(time.Second)
 		}
@@ -362,7 +359,7 @@ func TestTokensThatAreNotUsedAreNotLeftBehind(t *testing.T) {
 }
 
 // TestRenewalIsGivenUpOnlyWhenVaultSaysSo: what stands in front of it may answer
-// anything for a while, and so may policies until they are mended.
+// anything for a while, and so may policies until they are corrected.
 func TestRenewalIsGivenUpOnlyWhenVaultSaysSo(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -385,17 +382,17 @@ func TestRenewalIsGivenUpOnlyWhenVaultSaysSo(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := &tokenServer{TTL: time.Hour, renewals: tt.status, renewalBody: tt.body}
-				w := startLoginWorld(t, s, func(c *vaultkv.Config) {
+				w := startTestbed(t, s, func(c *login.Config) {
 					s.mu.Lock()
 					defer s.mu.Unlock()
 					c.Token, _ = s.give()
-					c.Login = nil
+					c.Method = nil
 				})
 				time.Sleep(50 * time.Minute)
 				s.set(func() { s.renewals = 0 })
 				time.Sleep(time.Hour)
-				if err := w.lookup(t); (err == nil) != tt.survive {
-					t.Errorf("Lookup after the first life = %v, want the token alive: %t; log:\n%s", err, tt.survive, strings.Join(lines(w.logs), "\n"))
+				if err := w.read(t); (err == nil) != tt.survive {
+					t.Errorf("read after the first life = %v, want the token alive: %t; log:\n%s", err, tt.survive, strings.Join(lines(w.logs), "\n"))
 				}
 				if got := s.count("auth/token/renew-self"); got > 200 {
 					t.Errorf("%d renewals, want no storm", got)
@@ -413,23 +410,23 @@ func TestALoginThatIsRefusedKeepsTheTokenThatCanBeRenewed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := startLoginWorld(t, &tokenServer{TTL: time.Hour, renewals: status, renewalBody: policiesChanged}, nil)
+				w := startTestbed(t, &tokenServer{TTL: time.Hour, renewals: status, renewalBody: policiesChanged}, nil)
 				synctest.Wait()
 				w.set(func() { w.loginStatus = 400 })
 				time.Sleep(55 * time.Minute)
 				if got := w.count("auth/approle/login"); got < 3 {
 					t.Errorf("%d logins, want some tried", got)
 				}
-				if life := w.vault.TokenLife(); !strings.Contains(life.Trouble, "refuses the login") {
-					t.Errorf("TokenLife() = %+v, want trouble with the login", life)
+				if life := w.session.Life(); !strings.Contains(life.Trouble, "refuses the login") {
+					t.Errorf("Life() = %+v, want trouble with the login", life)
 				}
 				w.set(func() { w.renewals = 0 })
 				time.Sleep(time.Hour)
-				if life := w.vault.TokenLife(); life.Trouble != "" || life.Logins != 1 {
-					t.Errorf("TokenLife() = %+v, want the first token renewed", life)
+				if life := w.session.Life(); life.Trouble != "" || life.Logins != 1 {
+					t.Errorf("Life() = %+v, want the first token renewed", life)
 				}
-				if err := w.lookup(t); err != nil {
-					t.Errorf("Lookup = %v, want no error", err)
+				if err := w.read(t); err != nil {
+					t.Errorf("read = %v, want no error", err)
 				}
 			})
 		})
@@ -446,29 +443,29 @@ func TestAUseLimitIsNamedBeforeAndAfter(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				file := t.TempDir() + "/token"
 				s := &tokenServer{TTL: time.Hour, Uses: 20}
-				w := startLoginWorld(t, s, func(c *vaultkv.Config) {
+				w := startTestbed(t, s, func(c *login.Config) {
 					s.mu.Lock()
 					defer s.mu.Unlock()
 					c.Token, _ = s.give()
-					c.Login = nil
+					c.Method = nil
 					if inFile {
 						writeFile(t, file, c.Token)
 						c.Token, c.TokenFile = "", file
 					}
 				})
 				synctest.Wait()
-				if life := w.vault.TokenLife(); !life.Limited || !strings.Contains(life.Trouble, "use limit (num_uses)") {
-					t.Errorf("TokenLife() = %+v, want the limit named", life)
+				if life := w.session.Life(); !life.Limited || !strings.Contains(life.Trouble, "use limit (num_uses)") {
+					t.Errorf("Life() = %+v, want the limit named", life)
 				}
 				if got := w.logs.FilterMessage("vault token ends").Len(); got != 1 {
 					t.Errorf("log:\n%s\nwant one line about the limit", strings.Join(lines(w.logs), "\n"))
 				}
-				if err := w.vault.CheckToken(t.Context()); err == nil || !strings.Contains(err.Error(), "give one without") {
-					t.Errorf("CheckToken = %v, want the limit named, with what to do", err)
+				if err := w.session.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "give one without") {
+					t.Errorf("Check = %v, want the limit named, with what to do", err)
 				}
 				var err error
 				for range 20 {
-					if err = w.lookup(t); err != nil {
+					if err = w.read(t); err != nil {
 						break
 					}
 					time.Sleep(time.Second)
@@ -476,9 +473,7 @@ func TestAUseLimitIsNamedBeforeAndAfter(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), "it had a use limit (num_uses) and is used up") || !strings.Contains(err.Error(), "one without a use limit") {
 					t.Errorf("when it is used up: %v, want the limit named, with what to do", err)
 				}
-				if got := w.vault.State(); got != vaultkv.StateTokenRejected {
-					t.Errorf("State() = %s, want token_rejected", got)
-				}
+				wantReason(t, err, login.Rejected)
 				if !inFile {
 					return
 				}
@@ -488,11 +483,11 @@ func TestAUseLimitIsNamedBeforeAndAfter(t *testing.T) {
 					writeFile(t, file, token)
 				})
 				time.Sleep(time.Minute)
-				if err := w.lookup(t); err != nil {
+				if err := w.read(t); err != nil {
 					t.Errorf("with another token: %v", err)
 				}
-				if life := w.vault.TokenLife(); life.Limited || life.Trouble != "" {
-					t.Errorf("TokenLife() = %+v, want no word of the token before", life)
+				if life := w.session.Life(); life.Limited || life.Trouble != "" {
+					t.Errorf("Life() = %+v, want no word of the token before", life)
 				}
 			})
 		})
@@ -504,11 +499,11 @@ func TestAUseLimitIsNamedBeforeAndAfter(t *testing.T) {
 func TestTokensThatAreNeverTakenAreNoLoginPerRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := startLoginWorld(t, &tokenServer{TTL: time.Hour, elsewhere: true}, nil)
+		w := startTestbed(t, &tokenServer{TTL: time.Hour, elsewhere: true}, nil)
 		said := 0
 		for range 6000 {
-			if err := w.lookup(t); err == nil {
-				t.Fatal("Lookup = nil, want an error")
+			if err := w.read(t); err == nil {
+				t.Fatal("read = nil, want an error")
 			} else if strings.Contains(err.Error(), "token_bound_cidrs") {
 				said++
 			}
@@ -518,12 +513,12 @@ func TestTokensThatAreNeverTakenAreNoLoginPerRequest(t *testing.T) {
 			t.Errorf("%d logins in 10 minutes, want a few", got)
 		}
 		if said == 0 {
-			t.Errorf("no lookup says what to do; log:\n%s", strings.Join(lines(w.logs), "\n"))
+			t.Errorf("no read says what to do; log:\n%s", strings.Join(lines(w.logs), "\n"))
 		}
 		w.set(func() { w.elsewhere = false })
 		time.Sleep(time.Minute)
-		if err := w.lookup(t); err != nil {
-			t.Errorf("with the role mended: %v", err)
+		if err := w.read(t); err != nil {
+			t.Errorf("with the role corrected: %v", err)
 		}
 	})
 }
