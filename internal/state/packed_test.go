@@ -11,22 +11,6 @@ import (
 
 const anID = "64063284-e3b5-48e7-9bca-802251c32138"
 
-func FuzzCompressedTextIsTheTextAgain(f *testing.F) {
-	f.Add([]byte(""), []byte("{}"))
-	f.Add([]byte("username=alice"), []byte(`{"id":"`+anID+`","username":"alice","tags":["a","a"]}`))
-	f.Add([]byte("abcd"), bytes.Repeat([]byte("abcd"), 100))
-	f.Add([]byte{0x80, 0xff}, bytes.Repeat([]byte{0xff}, 1000))
-	f.Fuzz(func(t *testing.T, window, text []byte) {
-		compressed := compress(nil, bytes.Clone(window), text)
-		if got := decompress(bytes.Clone(window), string(compressed)); !bytes.Equal(got, text) {
-			t.Errorf("got %q, want %q", got, text)
-		}
-		if most := len(text) + len(text)/maxLiteral + 1; len(compressed) > most {
-			t.Errorf("%d bytes became %d, want %d at the most", len(text), len(compressed), most)
-		}
-	})
-}
-
 func TestPackedRecordIsTheRecordAgain(t *testing.T) {
 	t.Parallel()
 	for _, r := range []Record{
