@@ -20,7 +20,7 @@ import (
 // records is the state as the admin API uses it.
 type records struct {
 	*state.Store
-	keeper *keeper
+	reconciler *reconciler
 }
 
 // Create implements [admin.Store].
@@ -63,7 +63,7 @@ const applyTimeout = 2 * time.Second
 func (r records) Applied(changes ...state.Change) error {
 	for _, c := range changes {
 		if c.Kind == state.KindCredentials {
-			r.keeper.objects.invalidate(c.ID)
+			r.reconciler.backends.invalidate(c.ID)
 			return nil
 		}
 	}
@@ -78,7 +78,7 @@ func (r records) reached(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	return r.keeper.reached(ctx, view.Changed())
+	return r.reconciler.await(ctx, view.Changed())
 }
 
 // credentials finds the credentials of open vault objects for the admin API.
@@ -87,12 +87,12 @@ type credentials struct{ records }
 // Credentials implements [admin.Vaults]. What another replica has changed a moment
 // ago is waited for.
 func (c credentials) Credentials(ctx context.Context, vaultID string, version int) (admin.CredentialStore, error) {
-	b, known := c.keeper.opened(vaultID, version)
+	b, known := c.reconciler.backend(vaultID, version)
 	if !known {
 		if err := c.reached(ctx); err != nil {
 			return nil, fmt.Errorf("%w: %s", authz.ErrUnavailable, err.Error())
 		}
-		if b, known = c.keeper.opened(vaultID, version); !known {
+		if b, known = c.reconciler.backend(vaultID, version); !known {
 			return nil, authz.ErrNotFound
 		}
 	}
@@ -105,7 +105,7 @@ func (c credentials) Credentials(ctx context.Context, vaultID string, version in
 // Validate implements [admin.Vaults].
 func (c credentials) Validate(v admin.VaultObject) error {
 	opened := vaultConfig(v)
-	return errors.Join(opened.Validate(), c.keeper.config.ApartFromState(&opened))
+	return errors.Join(opened.Validate(), c.reconciler.config.ApartFromState(&opened))
 }
 
 // judge says of credential records what decisions make of them.
@@ -129,13 +129,13 @@ func explainUnavailable(err error) string {
 	return ""
 }
 
-// serveAdmin serves the admin API on ln until ctx ends, without TLS if door is nil. A call
+// serveAdmin serves the admin API on ln until ctx ends, without TLS if tlsServer is nil. A call
 // that is under way then has for so long.
-func serveAdmin(ctx context.Context, api *admin.API, door *tlsfiles.Server, timeout time.Duration, ln net.Listener) error {
+func serveAdmin(ctx context.Context, api *admin.API, tlsServer *tlsfiles.Server, timeout time.Duration, ln net.Listener) error {
 	srv := api.Server()
-	if door != nil {
-		ln = tls.NewListener(ln, door.Config("h2", "http/1.1"))
-		srv.Handler = server.Trusting(door, srv.Handler)
+	if tlsServer != nil {
+		ln = tls.NewListener(ln, tlsServer.Config("h2", "http/1.1"))
+		srv.Handler = server.Trusting(tlsServer, srv.Handler)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(ln) }()

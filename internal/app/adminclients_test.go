@@ -46,7 +46,7 @@ func serveAdminOf(t *testing.T, c *config.Config) *serving {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- serveAdmin(ctx, r.admin, r.doors.admin, c.Admin.Timeout, ln) }()
+	go func() { ended <- serveAdmin(ctx, r.admin, r.tls.admin, c.Admin.Timeout, ln) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

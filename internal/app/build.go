@@ -31,14 +31,13 @@ type service struct {
 	runs []func(ctx context.Context) error
 	// admin is the admin API, nil for none.
 	admin *admin.API
-	// doors are the TLS of the listeners.
-	doors doors
-	// decider is what the door to Envoy asks.
+	tls   listenersTLS
+	// decider is what the gRPC server asks.
 	decider envoy.Decider
 }
 
-// backends opens what keeps credentials and state.
-type backends interface {
+// An engineOpener opens what keeps credentials and state.
+type engineOpener interface {
 	// engine opens the KV engine of a vault object. ready is what readiness asks
 	// of it; run may be nil.
 	engine(v *config.Vault, log *zap.Logger) (e vaultkv.Engine, ready func() error, run func(context.Context) error, err error)
@@ -47,11 +46,11 @@ type backends interface {
 	state(of vaultkv.Engine, mount string, log *zap.Logger) (kv state.Engine, run func(context.Context) error, err error)
 }
 
-// build wires the service for a configuration: an engine, a store and a cache
-// for each vault object; a snapshot of the entities, kept up to date where there
-// is a state; the decision; the door to Envoy and that of the operators.
-// dropped is how many log lines were.
-func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint64) (*service, error) {
+// build wires the service for a configuration: an engine, a store and a cache for each vault
+// object; a snapshot of the entities, which a reconciler keeps up to date where there is a
+// state; the decision; the gRPC server for Envoy and the admin API for operators. dropped
+// returns how many log lines were dropped.
+func build(c *config.Config, from engineOpener, log *zap.Logger, dropped func() uint64) (*service, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "vault_authz_log_lines_dropped_total",
@@ -59,14 +58,14 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 	}, func() float64 { return float64(dropped()) }))
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	digester := authz.NewDigester()
-	open := newObjects(from, digester, registry, log)
+	open := newVaultBackends(from, digester, registry, log)
 	s := &service{metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), runs: []func(context.Context) error{open.Run}}
 
 	var err error
-	if s.doors, err = openDoors(c, registry, log); err != nil {
+	if s.tls, err = loadListenersTLS(c, registry, log); err != nil {
 		return nil, err
 	}
-	for _, w := range s.doors.watches() {
+	for _, w := range s.tls.enabled() {
 		s.runs = append(s.runs, w.Run)
 	}
 	sources, _, err := open.set(c.Vaults)
@@ -90,25 +89,25 @@ func build(c *config.Config, from backends, log *zap.Logger, dropped func() uint
 		// What is made through the admin API may be stricter than what is
 		// declared, so nothing is decided before it is read.
 		authorizer.Replace(nil)
-		keeper, store, err := s.keepState(c, from, open, authorizer, registry, log)
+		reconciler, store, err := s.keepState(c, from, open, authorizer, registry, log)
 		if err != nil {
 			return nil, err
 		}
 		checks = append(checks, server.Check{Name: "state", Func: func() error {
-			if err := keeper.notReady(); err != nil {
+			if err := reconciler.notReady(); err != nil {
 				return errors.Join(err, store.Problem())
 			}
 			return nil
-		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: keeper.made})
-		s.decider = newCurrent(authorizer, store.Current)
+		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: reconciler.reports})
+		s.decider = newFreshnessGate(authorizer, store.Current)
 	}
-	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, s.doors, registry, log), checks,
+	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, s.tls, registry, log), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
 	return s, nil
 }
 
 // keepState wires what was made through the admin API, and the API itself.
-func (s *service) keepState(c *config.Config, from backends, open *objects, authorizer *authz.Authorizer, reg prometheus.Registerer, log *zap.Logger) (*keeper, *state.Store, error) {
+func (s *service) keepState(c *config.Config, from engineOpener, open *vaultBackends, authorizer *authz.Authorizer, reg prometheus.Registerer, log *zap.Logger) (*reconciler, *state.Store, error) {
 	log = log.Named("state")
 	kv, run, err := from.state(open.named(c.State.Vault).engine, c.State.Mount, log)
 	if err != nil {
@@ -117,12 +116,12 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 	following := state.DefaultConfig()
 	following.Interval = c.State.Poll
 	following.MaxStale = maxStale(c)
-	k := newKeeper(c, open, authorizer, log)
-	store, err := state.New(kv, following, k.watcher(), log)
+	r := newReconciler(c, open, authorizer, log)
+	store, err := state.New(kv, following, r.watcher(), log)
 	if err != nil {
 		return nil, nil, err
 	}
-	held := records{store, k}
+	held := records{store, r}
 	s.admin, err = admin.New(c.Admin, admin.Dependencies{
 		Store:    held,
 		Turns:    store,
@@ -130,7 +129,7 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 		Vaults:   credentials{held},
 		Judge:    judge(authorizer),
 		Explain:  explainUnavailable,
-		Declared: k.declared,
+		Declared: r.declared,
 		Version:  version.Number(),
 		Metrics:  reg,
 		Log:      log.Named("admin"),
@@ -139,11 +138,11 @@ func (s *service) keepState(c *config.Config, from backends, open *objects, auth
 	if err != nil {
 		return nil, nil, err
 	}
-	s.runs = append(s.runs, func(ctx context.Context) error { return k.run(ctx, store) }, store.Follow)
+	s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, store) }, store.Follow)
 	if run != nil {
 		s.runs = append(s.runs, run)
 	}
-	return k, store, reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	return r, store, reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "vault_authz_state_lag_seconds",
 		Help: "The time since the last proof that what is known of the state is current.",
 	}, func() float64 { return store.Lag().Seconds() }))
@@ -186,20 +185,20 @@ func rules() cache.Rules[authz.Credential] {
 
 var _ authz.Rechecker = (*cache.Cache[authz.Credential])(nil)
 
-// servers opens real vault objects. The zero value lets them share nothing.
-type servers struct {
+// serverEngines opens real vault objects. The zero value lets them share nothing.
+type serverEngines struct {
 	// clusters is what they know of the clusters that they belong to.
 	clusters *vaultkv.Clusters
 }
 
-// newServers returns servers whose vault objects have to be known to be current,
+// newServerEngines returns serverEngines whose vault objects have to be known to be current,
 // where the state finds out.
-func newServers(c *config.Config) servers {
+func newServerEngines(c *config.Config) serverEngines {
 	// A poll that takes its time must not be taken for a cluster that fails.
-	return servers{vaultkv.NewClusters(max(vaultkv.DefaultProofAge, 5*c.State.Poll/2))}
+	return serverEngines{vaultkv.NewClusters(max(vaultkv.DefaultProofAge, 5*c.State.Poll/2))}
 }
 
-func (s servers) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+func (s serverEngines) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
 	for _, setting := range v.InsecureSettings() {
 		log.Warn("insecure setting", zap.String("vault", v.Name), zap.String("setting", setting))
 	}
@@ -220,7 +219,7 @@ func (s servers) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func(
 	return vault, ready, vault.Run, nil
 }
 
-func (servers) state(of vaultkv.Engine, mount string, log *zap.Logger) (state.Engine, func(context.Context) error, error) {
+func (serverEngines) state(of vaultkv.Engine, mount string, log *zap.Logger) (state.Engine, func(context.Context) error, error) {
 	home, ok := of.(*vaultkv.Vault)
 	if !ok {
 		return nil, nil, fmt.Errorf("the vault object is a %T, which has no server", of)

@@ -28,7 +28,7 @@ const (
 // Dev runs the service for a configuration with everything in memory until ctx ends. Its log
 // goes to logs; started is called when the listeners are open.
 func Dev(ctx context.Context, c *config.Config, logs io.Writer, started func(Addresses)) error {
-	return serve(ctx, c, &memory{mounts: map[string]*memkv.Engine{}}, logs, started)
+	return serve(ctx, c, &memoryEngines{mounts: map[string]*memkv.Engine{}}, logs, started)
 }
 
 // DevConfig is one vault object, one consumer and one policy, with Kong's
@@ -49,14 +49,14 @@ func DevConfig() config.Config {
 	return c
 }
 
-// memory opens engines in memory, one for each mount. The first one holds the
+// memoryEngines opens engines in memory, one for each mount. The first one holds the
 // demo credential.
-type memory struct {
+type memoryEngines struct {
 	mu     sync.Mutex
 	mounts map[string]*memkv.Engine
 }
 
-func (m *memory) engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+func (m *memoryEngines) engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	engine := m.mounts[v.Mount]
@@ -78,7 +78,7 @@ func (m *memory) engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, func() 
 	return engine, func() error { return nil }, nil, nil
 }
 
-func (m *memory) state(_ vaultkv.Engine, _ string, log *zap.Logger) (state.Engine, func(context.Context) error, error) {
+func (m *memoryEngines) state(_ vaultkv.Engine, _ string, log *zap.Logger) (state.Engine, func(context.Context) error, error) {
 	log.Warn("everything is in memory and forgotten at the end")
 	return memkv.New(), nil, nil
 }

@@ -281,7 +281,7 @@ func play(t *testing.T, seed uint64) {
 	d.newPairs(pairs)
 
 	// As in build, without the servers: they wait for more than time.
-	open := newObjects(backendsOf{d}, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
+	open := newVaultBackends(backendsOf{d}, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
 	if _, _, err := open.set(c.Vaults); err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func play(t *testing.T, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.decider = newCurrent(authorizer, following.Current)
+	s.decider = newFreshnessGate(authorizer, following.Current)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for _, run := range s.runs {

@@ -20,12 +20,12 @@ import (
 
 // Serve runs the service for a configuration until ctx ends. Its log goes to stdout.
 func Serve(ctx context.Context, c *config.Config, stdout io.Writer) error {
-	return serve(ctx, c, newServers(c), stdout, nil)
+	return serve(ctx, c, newServerEngines(c), stdout, nil)
 }
 
 // serve builds the service and runs it until ctx ends. started, if not nil, is
 // called when the listeners are open.
-func serve(ctx context.Context, c *config.Config, from backends, stdout io.Writer, started func(Addresses)) error {
+func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.Writer, started func(Addresses)) error {
 	sink := logging.NewSink(stdout)
 	go sink.Run()
 	defer sink.Close(time.Second)
@@ -44,7 +44,7 @@ func serve(ctx context.Context, c *config.Config, from backends, stdout io.Write
 	if err != nil {
 		return err
 	}
-	l.ProbesTLS, l.ProbesLog = s.doors.probes, s.doors.handshakes.Log(probesListener)
+	l.ProbesTLS, l.ProbesLog = s.tls.probes, s.tls.handshakes.Log(probesListener)
 	at := Addresses{GRPC: server.Address(l.GRPC), Probes: server.Address(l.Probes)}
 	log.Info("serving", zap.String("grpc", at.GRPC), zap.String("probes", at.Probes), zap.String("version", version.String()),
 		zap.Int("vaults", len(c.Vaults)), zap.Int("consumers", len(c.Consumers)), zap.Int("policies", len(c.Policies)))
@@ -54,7 +54,7 @@ func serve(ctx context.Context, c *config.Config, from backends, stdout io.Write
 	if adminAt != nil {
 		at.Admin = server.Address(adminAt)
 		s.runs = append(s.runs, func(ctx context.Context) error {
-			return serveAdmin(ctx, s.admin, s.doors.admin, c.Admin.Timeout, adminAt)
+			return serveAdmin(ctx, s.admin, s.tls.admin, c.Admin.Timeout, adminAt)
 		})
 		for _, setting := range c.Admin.InsecureSettings() {
 			log.Warn("insecure setting", zap.String("setting", "admin."+setting))

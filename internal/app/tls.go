@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -20,35 +19,35 @@ const (
 	adminListener  = "admin"
 )
 
-// doors are the TLS of the listeners, nil for those that speak none.
-type doors struct {
+// listenersTLS is the TLS of the listeners, nil for those without.
+type listenersTLS struct {
 	grpc, probes, admin *tlsfiles.Server
 	handshakes          *server.Handshakes
 }
 
-// openDoors reads the files of every listener that is to speak TLS. One whose files cannot
-// be used keeps the service from starting.
-func openDoors(c *config.Config, reg prometheus.Registerer, log *zap.Logger) (d doors, err error) {
+// loadListenersTLS reads the TLS files of every listener that has some. Files that cannot be
+// used are an error: no listener opens without the TLS that is configured.
+func loadListenersTLS(c *config.Config, reg prometheus.Registerer, log *zap.Logger) (l listenersTLS, err error) {
 	log = log.Named("tls")
-	if d.handshakes, err = server.NewHandshakes(log, reg, grpcListener, probesListener); err != nil {
-		return doors{}, err
+	if l.handshakes, err = server.NewHandshakes(log, reg, grpcListener, probesListener); err != nil {
+		return listenersTLS{}, err
 	}
-	if d.grpc, err = openDoor(grpcListener, c.GRPC.TLS, reg, log); err != nil {
-		return doors{}, err
+	if l.grpc, err = loadListenerTLS(grpcListener, c.GRPC.TLS, reg, log); err != nil {
+		return listenersTLS{}, err
 	}
-	if d.probes, err = openDoor(probesListener, c.Probes.TLS, reg, log); err != nil {
-		return doors{}, err
+	if l.probes, err = loadListenerTLS(probesListener, c.Probes.TLS, reg, log); err != nil {
+		return listenersTLS{}, err
 	}
 	if c.State.Vault != "" {
-		// The admin API looks at the names itself: each has a role, and a caller that has
-		// none is told so.
-		everybody := config.TLS{Listener: c.Admin.Listener, ClientNames: []string{"*"}}
-		d.admin, err = openDoor(adminListener, everybody, reg, log)
+		// The admin API checks the names itself, since each has a role, and answers 403 to a
+		// caller without one.
+		anyName := config.TLS{Listener: c.Admin.Listener, ClientNames: []string{"*"}}
+		l.admin, err = loadListenerTLS(adminListener, anyName, reg, log)
 	}
-	return d, err
+	return l, err
 }
 
-func openDoor(name string, t config.TLS, reg prometheus.Registerer, log *zap.Logger) (*tlsfiles.Server, error) {
+func loadListenerTLS(name string, t config.TLS, reg prometheus.Registerer, log *zap.Logger) (*tlsfiles.Server, error) {
 	if !t.Encrypted() {
 		return nil, nil //nolint:nilnil // no TLS is a configuration, not a failure
 	}
@@ -63,51 +62,13 @@ func openDoor(name string, t config.TLS, reg prometheus.Registerer, log *zap.Log
 	return s, reg.Register(newTLSCollector(name, "", s.Status))
 }
 
-// watches are what keeps up with the files.
-func (d doors) watches() []*tlsfiles.Server {
+// enabled are those that there are. Each reads its files again in Run.
+func (l listenersTLS) enabled() []*tlsfiles.Server {
 	var open []*tlsfiles.Server
-	for _, s := range []*tlsfiles.Server{d.grpc, d.probes, d.admin} {
+	for _, s := range []*tlsfiles.Server{l.grpc, l.probes, l.admin} {
 		if s != nil {
 			open = append(open, s)
 		}
 	}
 	return open
-}
-
-// tlsCollector shows how the files are doing that TLS is spoken with.
-type tlsCollector struct {
-	status func() tlsfiles.Status
-
-	expires, refused *prometheus.Desc
-}
-
-// newTLSCollector takes who uses the files: a listener, or vault, and then which.
-func newTLSCollector(use, vault string, status func() tlsfiles.Status) *tlsCollector {
-	labels := prometheus.Labels{"use": use, "vault": vault}
-	return &tlsCollector{
-		status:  status,
-		expires: prometheus.NewDesc("vault_authz_tls_expires_seconds", "Seconds that the certificate in use is good for, or the first of the authorities in use; below 0 when it has expired.", []string{"file"}, labels),
-		refused: prometheus.NewDesc("vault_authz_tls_files_refused", "1 while the TLS files hold what cannot be used, so that what was read before is in use.", nil, labels),
-	}
-}
-
-// Describe implements [prometheus.Collector].
-func (c *tlsCollector) Describe(out chan<- *prometheus.Desc) {
-	out <- c.expires
-	out <- c.refused
-}
-
-// Collect implements [prometheus.Collector].
-func (c *tlsCollector) Collect(out chan<- prometheus.Metric) {
-	s := c.status()
-	files := false
-	for name, end := range map[string]time.Time{"certificate": s.Certificate, "authorities": s.Authorities} {
-		if !end.IsZero() {
-			files = true
-			out <- prometheus.MustNewConstMetric(c.expires, prometheus.GaugeValue, time.Until(end).Seconds(), name)
-		}
-	}
-	if files {
-		out <- prometheus.MustNewConstMetric(c.refused, prometheus.GaugeValue, flag(s.Refused))
-	}
 }

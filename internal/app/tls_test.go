@@ -52,12 +52,12 @@ func TestAnOpenConnectionOfTheAdminAPIDoesNotOutliveItsAuthority(t *testing.T) {
 		t.Fatalf("at first: got %d", got)
 	}
 	f.Put("ca.pem", parts.Bundle(before, after))
-	s.doors.admin.Reload()
+	s.tls.admin.Reload()
 	if got := get(); got != http.StatusOK {
 		t.Errorf("while both authorities are believed: got %d", got)
 	}
 	f.Put("ca.pem", after.PEM)
-	s.doors.admin.Reload()
+	s.tls.admin.Reload()
 	if got := get(); got != http.StatusUnauthorized {
 		t.Errorf("on the connection that is open: got %d, want 401", got)
 	}

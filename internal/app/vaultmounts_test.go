@@ -69,9 +69,9 @@ func TestAStoredVaultObjectOfTheStatesMountIsNotOpenedAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	core, log := observer.New(zapcore.ErrorLevel)
 	c := DevConfig()
-	k := keeper{config: &c, log: zap.New(core)}
+	r := reconciler{config: &c, log: zap.New(core)}
 	object := admin.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "elsewhere", Port: 8200, Mount: c.State.Mount, Token: admin.Hide("hvs.token")}
-	if opened := k.stored(object); !opened.Lost {
+	if opened := r.storedVault(object); !opened.Lost {
 		t.Error("it is opened")
 	}
 	lines := log.FilterMessage("vault objects are not open").All()
@@ -79,7 +79,7 @@ func TestAStoredVaultObjectOfTheStatesMountIsNotOpenedAndSaysWhy(t *testing.T) {
 		t.Errorf("got %v, want one line that says why", lines)
 	}
 	object.Mount = "kong-auth"
-	if opened := k.stored(object); opened.Lost {
+	if opened := r.storedVault(object); opened.Lost {
 		t.Error("one of another mount is not opened")
 	}
 }
@@ -87,7 +87,7 @@ func TestAStoredVaultObjectOfTheStatesMountIsNotOpenedAndSaysWhy(t *testing.T) {
 func TestAStoredVaultObjectOfVaultsOwnPathIsNotOpenedAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	v := vaultConfig(admin.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "127.0.0.1", Port: 8200, Mount: "sys/policies/acl", Token: admin.Hide("hvs.token")})
-	_, _, _, err := servers{}.engine(&v, zap.NewNop())
+	_, _, _, err := serverEngines{}.engine(&v, zap.NewNop())
 	if err == nil || !strings.Contains(err.Error(), `mount: "sys/policies/acl" is refused: Vault keeps "sys" for itself`) || strings.Contains(err.Error(), "hvs.") {
 		t.Errorf("got %v, want an error that says why, without the token", err)
 	}

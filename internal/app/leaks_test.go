@@ -49,7 +49,7 @@ func TestNothingIsLeftOfVaultObjectsThatWereRemoved(t *testing.T) {
 	t.Cleanup(srv.Close)
 
 	registry := prometheus.NewRegistry()
-	o := newObjects(servers{}, authz.NewDigester(), registry, zap.NewNop())
+	o := newVaultBackends(serverEngines{}, authz.NewDigester(), registry, zap.NewNop())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- o.Run(ctx) }()

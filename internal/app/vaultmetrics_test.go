@@ -23,7 +23,7 @@ func TestConditionOfAVaultObjectIsShown(t *testing.T) {
 	}))
 	t.Cleanup(sealed.Close)
 	registry := prometheus.NewRegistry()
-	o := newObjects(servers{}, authz.NewDigester(), registry, zap.NewNop())
+	o := newVaultBackends(serverEngines{}, authz.NewDigester(), registry, zap.NewNop())
 	v := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
 	v.Name, v.Address, v.Mount, v.Token = "main", sealed.URL, "kv", "t"
 	sources, _, err := o.set([]config.Vault{v})

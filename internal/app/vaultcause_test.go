@@ -26,11 +26,11 @@ func (m mixed) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() 
 	if v.Name == demoVault {
 		return m.shared.engine(v, log)
 	}
-	return servers{}.engine(v, log)
+	return serverEngines{}.engine(v, log)
 }
 
 // startServing runs the service on listeners of its own until the test ends.
-func startServing(t *testing.T, from backends) Addresses {
+func startServing(t *testing.T, from engineOpener) Addresses {
 	t.Helper()
 	c := DevConfig()
 	c.Listen.GRPC, c.Listen.Probes, c.Admin.Address = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"

@@ -18,7 +18,7 @@ import (
 func TestARevocationDoesNotWaitForAVaultObjectToBeOpened(t *testing.T) {
 	t.Parallel()
 	from := &opening{newShared(), make(chan struct{}), make(chan struct{})}
-	o := newObjects(from, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
+	o := newVaultBackends(from, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
 	v := DevConfig().Vaults[0]
 	if _, _, err := o.set([]config.Vault{v}); err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func TestARevocationDoesNotWaitForAVaultObjectToBeOpened(t *testing.T) {
 		_, _, _ = o.set([]config.Vault{v, slow})
 	}()
 	<-from.began
-	told := newKeeper(&config.Config{}, o, nil, zap.NewNop()).watcher()
+	told := newReconciler(&config.Config{}, o, nil, zap.NewNop()).watcher()
 	told.Drop(DemoAccessToken)
 	told.DropAll()
 	told.Changed([]state.Change{{Kind: state.KindVaults}}, nil)

@@ -27,12 +27,12 @@ import (
 
 // shared are backends in memory that several replicas work on, like a Vault.
 type shared struct {
-	memory
+	memoryEngines
 	kv *memkv.Engine
 }
 
 func newShared() *shared {
-	return &shared{memory: memory{mounts: map[string]*memkv.Engine{}}, kv: memkv.New()}
+	return &shared{memoryEngines: memoryEngines{mounts: map[string]*memkv.Engine{}}, kv: memkv.New()}
 }
 
 func (s *shared) state(vaultkv.Engine, string, *zap.Logger) (state.Engine, func(context.Context) error, error) {
@@ -187,7 +187,7 @@ func TestNothingIsDecidedBeforeTheStateIsRead(t *testing.T) {
 
 func TestAVaultObjectThatCannotBeOpenedFailsAlone(t *testing.T) {
 	t.Parallel()
-	o := newObjects(servers{}, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
+	o := newVaultBackends(serverEngines{}, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
 	good := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
 	good.Name, good.Address, good.Mount, good.Token = "good", "http://127.0.0.1:1", "kv", "t"
 	bad, lost := good, good
@@ -215,8 +215,8 @@ func TestAVaultObjectThatCannotBeOpenedFailsAlone(t *testing.T) {
 
 func TestManyChangesAtOnceArePublishedTogether(t *testing.T) {
 	t.Parallel()
-	k := newTestKeeper(t)
-	first := k.snapshots()
+	r := newTestReconciler(t)
+	first := r.snapshots()
 	var records []state.Record
 	for i := range 5000 {
 		id := fmt.Sprintf("00000000-0000-4000-8000-%012x", i)
@@ -226,9 +226,9 @@ func TestManyChangesAtOnceArePublishedTogether(t *testing.T) {
 		})
 	}
 	for some := range slices.Chunk(records, 50) {
-		if _, err := k.store.Update(t.Context(), func(tx *state.Tx) error {
-			for _, r := range some {
-				if err := tx.Put(r); err != nil {
+		if _, err := r.store.Update(t.Context(), func(tx *state.Tx) error {
+			for _, rec := range some {
+				if err := tx.Put(rec); err != nil {
 					return err
 				}
 			}
@@ -237,13 +237,13 @@ func TestManyChangesAtOnceArePublishedTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k.publishNow(t)
-	if n := k.snapshots() - first; n != 1 {
+	r.publishNow(t)
+	if n := r.snapshots() - first; n != 1 {
 		t.Errorf("%d publications, want one", n)
 	}
-	for _, r := range records {
-		if c, err := k.consumers.Lookup(r.ID); err != nil || c.ID != r.ID {
-			t.Fatalf("consumer %s is not published: %v", r.ID, err)
+	for _, rec := range records {
+		if c, err := r.consumers.Lookup(rec.ID); err != nil || c.ID != rec.ID {
+			t.Fatalf("consumer %s is not published: %v", rec.ID, err)
 		}
 	}
 }
@@ -251,13 +251,13 @@ func TestManyChangesAtOnceArePublishedTogether(t *testing.T) {
 // Word of credentials wakes nobody, and must not be waited for.
 func TestAChangeOfAnEntityDoesNotWaitForThoseOfCredentials(t *testing.T) {
 	t.Parallel()
-	k := newTestKeeper(t)
-	if err := k.store.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
+	r := newTestReconciler(t)
+	if err := r.store.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (records{k.store, k.keeper}).reached(ctx); err != nil {
+	if err := (records{r.store, r.reconciler}).reached(ctx); err != nil {
 		t.Errorf("nothing has changed that decisions are based on, and reached = %v", err)
 	}
 }
@@ -287,10 +287,10 @@ func TestChangeThatIsToldWhileOthersArePublishedIsNotLost(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			k := newTestKeeper(t)
+			r := newTestReconciler(t)
 			update := func(do func(*state.Tx) error) {
 				t.Helper()
-				if _, err := k.store.Update(t.Context(), do); err != nil {
+				if _, err := r.store.Update(t.Context(), do); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -298,15 +298,15 @@ func TestChangeThatIsToldWhileOthersArePublishedIsNotLost(t *testing.T) {
 			if test.before != nil {
 				update(test.before)
 			}
-			k.publishNow(t)
-			_, _ = k.consumers.Lookup(id)
-			k.early = func() {
-				k.publish()
-				_, _ = k.consumers.Lookup(id)
+			r.publishNow(t)
+			_, _ = r.consumers.Lookup(id)
+			r.early = func() {
+				r.publish()
+				_, _ = r.consumers.Lookup(id)
 			}
 			update(test.after)
-			k.publishNow(t)
-			c, err := k.consumers.Lookup(id)
+			r.publishNow(t)
+			c, err := r.consumers.Lookup(id)
 			if got := fmt.Sprint(c.Username, " ", c.Groups); got != test.want || err != nil && !errors.Is(err, authz.ErrNotFound) {
 				t.Errorf("the consumer is %q, %v; want %q", got, err, test.want)
 			}
@@ -314,16 +314,16 @@ func TestChangeThatIsToldWhileOthersArePublishedIsNotLost(t *testing.T) {
 	}
 }
 
-// A testKeeper is a keeper without vault objects whose publications a test makes.
-type testKeeper struct {
-	*keeper
+// A testReconciler is a reconciler without vault objects whose publications a test makes.
+type testReconciler struct {
+	*reconciler
 	store *state.Store
 	count int
-	// early is called before the keeper is told of a change.
+	// early is called before the reconciler is told of a change.
 	early func()
 }
 
-func newTestKeeper(t *testing.T) *testKeeper {
+func newTestReconciler(t *testing.T) *testReconciler {
 	t.Helper()
 	c := DevConfig()
 	digester := authz.NewDigester()
@@ -331,9 +331,9 @@ func newTestKeeper(t *testing.T) *testKeeper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := newKeeper(&c, newObjects(newShared(), digester, prometheus.NewRegistry(), zap.NewNop()), authz.New(snapshot, digester, c.Grammar), zap.NewNop())
-	all := &testKeeper{keeper: k, early: func() {}}
-	w := k.watcher()
+	base := newReconciler(&c, newVaultBackends(newShared(), digester, prometheus.NewRegistry(), zap.NewNop()), authz.New(snapshot, digester, c.Grammar), zap.NewNop())
+	all := &testReconciler{reconciler: base, early: func() {}}
+	w := base.watcher()
 	changed := w.Changed
 	w.Changed = func(changes []state.Change, v *state.View) {
 		all.early()
@@ -349,16 +349,16 @@ func newTestKeeper(t *testing.T) *testKeeper {
 	return all
 }
 
-func (k *testKeeper) snapshots() int { return k.count }
+func (r *testReconciler) snapshots() int { return r.count }
 
-// publishNow publishes if the keeper was woken.
-func (k *testKeeper) publishNow(t *testing.T) {
+// publishNow publishes if the reconciler was woken.
+func (r *testReconciler) publishNow(t *testing.T) {
 	t.Helper()
 	for {
 		select {
-		case <-k.wake:
-			k.publish()
-			k.count++
+		case <-r.wake:
+			r.publish()
+			r.count++
 		default:
 			return
 		}
@@ -367,18 +367,18 @@ func (k *testKeeper) publishNow(t *testing.T) {
 
 func TestStateThatCannotBeUsedIsAnErrorUntilItCan(t *testing.T) {
 	t.Parallel()
-	k := newTestKeeper(t)
+	r := newTestReconciler(t)
 	const consumer, policy = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
 	reached := func(when string, wantErr bool, do func(*state.Tx) error) {
 		t.Helper()
-		position, err := k.store.Update(t.Context(), do)
+		position, err := r.store.Update(t.Context(), do)
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.publishNow(t)
+		r.publishNow(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := k.reached(ctx, position); (err != nil) != wantErr {
+		if err := r.await(ctx, position); (err != nil) != wantErr {
 			t.Errorf("%s: reached = %v, want an error: %t", when, err, wantErr)
 		}
 	}
@@ -391,7 +391,7 @@ func TestStateThatCannotBeUsedIsAnErrorUntilItCan(t *testing.T) {
 	reached("a policy that cannot be used", true, put(state.KindPolicies, policy, `{"id":%q,"plugin":"unknown"}`))
 	reached("a consumer, while the policy cannot be used", true, func(tx *state.Tx) error { return tx.Delete(state.KindConsumers, consumer) })
 	reached("the policy is gone", false, func(tx *state.Tx) error { return tx.Delete(state.KindPolicies, policy) })
-	if _, err := k.consumers.Lookup(consumer); err == nil {
+	if _, err := r.consumers.Lookup(consumer); err == nil {
 		t.Error("the consumer that was deleted meanwhile is there")
 	}
 }
@@ -400,38 +400,38 @@ func TestStateThatCannotBeUsedIsAnErrorUntilItCan(t *testing.T) {
 // panicked.
 func TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver(t *testing.T) {
 	t.Parallel()
-	k := newTestKeeper(t)
-	from := &panicking{memory: &newShared().memory}
-	k.objects.from = from
+	r := newTestReconciler(t)
+	from := &panicking{memoryEngines: &newShared().memoryEngines}
+	r.backends.from = from
 	from.panics.Store(true)
 	const id = "00000000-0000-4000-8000-000000000001"
-	if _, err := k.store.Update(t.Context(), func(tx *state.Tx) error {
+	if _, err := r.store.Update(t.Context(), func(tx *state.Tx) error {
 		return tx.Put(state.Record{Kind: state.KindVaults, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"name":"new","protocol":"https","host":"vault.test","port":8200,"mount":"new","vault_token":"t"}`, id)})
 	}); err != nil {
 		t.Fatal(err)
 	}
-	v, err := k.store.View()
+	v, err := r.store.View()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.publish() != nil {
+	if r.publish() != nil {
 		t.Error("decisions are made by what could not be taken in")
 	}
-	if err := k.reached(t.Context(), v.Position()); err == nil || strings.Contains(err.Error(), "secret of") {
+	if err := r.await(t.Context(), v.Position()); err == nil || strings.Contains(err.Error(), "secret of") {
 		t.Errorf("reached = %v, want an error without the text of the panic", err)
 	}
 	from.panics.Store(false)
-	if k.publish() == nil {
-		t.Errorf("decisions are not made by it when it can be taken in: %v", k.problem)
+	if r.publish() == nil {
+		t.Errorf("decisions are not made by it when it can be taken in: %v", r.problem)
 	}
-	if _, known := k.opened(id, v.Position()); !known {
+	if _, known := r.backend(id, v.Position()); !known {
 		t.Error("the vault object is not open")
 	}
 }
 
 // panicking panics where a vault object is opened.
 type panicking struct {
-	*memory
+	*memoryEngines
 	panics atomic.Bool
 }
 
@@ -439,7 +439,7 @@ func (p *panicking) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, fu
 	if p.panics.Load() {
 		panic("secret of " + v.Name)
 	}
-	return p.memory.engine(v, log)
+	return p.memoryEngines.engine(v, log)
 }
 
 // TestARevocationHoldsForEveryVaultObjectOfTheMount: nobody asked for two of them

@@ -10,17 +10,17 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
-// watched is an engine that has a server, and knows how that is.
-type watched interface {
+// vaultStatus is an engine that has a server, and knows how that is.
+type vaultStatus interface {
 	State() vaultkv.State
 	Breaker() vaultkv.BreakerStatus
 	TokenLife() login.Life
 	TLSFiles() tlsfiles.Status
 }
 
-var _ watched = (*vaultkv.Vault)(nil)
+var _ vaultStatus = (*vaultkv.Vault)(nil)
 
-func condition(w watched) string {
+func condition(w vaultStatus) string {
 	text := "state " + w.State().String()
 	if w.Breaker().Open {
 		text += ", circuit breaker open"
@@ -28,10 +28,10 @@ func condition(w watched) string {
 	return text + tokenText(w.TokenLife())
 }
 
-// objectMetrics are the figures of one vault object.
-func objectMetrics(vault string, engine vaultkv.Engine, c *cache.Cache[authz.Credential], s *vaultkv.Sweeper) prometheus.Collector {
+// vaultMetrics are the figures of one vault object.
+func vaultMetrics(vault string, engine vaultkv.Engine, c *cache.Cache[authz.Credential], s *vaultkv.Sweeper) prometheus.Collector {
 	all := figures{newCacheCollector(vault, c, s)}
-	if w, ok := engine.(watched); ok {
+	if w, ok := engine.(vaultStatus); ok {
 		all = append(all, newVaultCollector(vault, w), newTokenCollector(vault, w), newTLSCollector("vault", vault, w.TLSFiles))
 	}
 	return all
@@ -56,12 +56,12 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 
 // vaultCollector shows how the server of a vault object is.
 type vaultCollector struct {
-	vault watched
+	vault vaultStatus
 
 	state, open, rejected *prometheus.Desc
 }
 
-func newVaultCollector(vault string, w watched) *vaultCollector {
+func newVaultCollector(vault string, w vaultStatus) *vaultCollector {
 	labels := prometheus.Labels{"vault": vault}
 	return &vaultCollector{
 		vault:    w,

@@ -42,7 +42,7 @@ func TestTokenLifeIsShown(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "password")
 	registry := prometheus.NewRegistry()
-	o := newObjects(servers{}, authz.NewDigester(), registry, zap.NewNop())
+	o := newVaultBackends(serverEngines{}, authz.NewDigester(), registry, zap.NewNop())
 	v := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
 	v.Name, v.Address, v.Mount = "main", loginServer(t), "kv"
 	v.Login = login.Userpass{Username: "authz", PasswordFile: file}
@@ -99,11 +99,11 @@ func TestTheStateUsesTheLoginOfItsVaultObject(t *testing.T) {
 	if err := os.WriteFile(file, []byte("password"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	engine, _, _, err := servers{}.engine(&v, zap.NewNop())
+	engine, _, _, err := serverEngines{}.engine(&v, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, _, err := servers{}.state(engine, "vault-authz", zap.NewNop())
+	state, _, err := serverEngines{}.state(engine, "vault-authz", zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestTheStateUsesTheLoginOfItsVaultObject(t *testing.T) {
 	if _, found, err := engine.Read(t.Context(), "x"); found || err != nil {
 		t.Errorf("Read = %t, %v, want nothing found", found, err)
 	}
-	if w, ok := engine.(watched); !ok || w.TokenLife().Logins != 1 {
+	if w, ok := engine.(vaultStatus); !ok || w.TokenLife().Logins != 1 {
 		t.Errorf("engine %T, want one login for both", engine)
 	}
 }

@@ -34,12 +34,12 @@ func tokenText(l login.Life) string {
 
 // tokenCollector shows the life of the Vault token of a vault object.
 type tokenCollector struct {
-	vault watched
+	vault vaultStatus
 
 	expires, logins, renewals *prometheus.Desc
 }
 
-func newTokenCollector(vault string, w watched) *tokenCollector {
+func newTokenCollector(vault string, w vaultStatus) *tokenCollector {
 	labels := prometheus.Labels{"vault": vault}
 	return &tokenCollector{
 		vault:    w,

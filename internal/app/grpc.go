@@ -15,8 +15,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/server"
 )
 
-// grpcServer puts the door to Envoy in front of the decision.
-func grpcServer(c *config.Config, decider envoy.Decider, d doors, reg prometheus.Registerer, log *zap.Logger) *grpc.Server {
+// grpcServer returns the gRPC server that Envoy asks, with the metrics and the log of decisions.
+func grpcServer(c *config.Config, decider envoy.Decider, d listenersTLS, reg prometheus.Registerer, log *zap.Logger) *grpc.Server {
 	metrics := authz.NewMetrics(reg)
 	lines := authz.NewDecisionLog(log.Named("decision"), c.Log.AllowSample)
 	observe := func(_ context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {

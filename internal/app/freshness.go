@@ -12,7 +12,7 @@ import (
 // current decides only by what is known to be current: after this process was
 // stopped for a while, or starved, it first waits for the changes that were made
 // meanwhile.
-type current struct {
+type freshnessGate struct {
 	decider envoy.Decider
 	// current returns at once where nothing can have been missed.
 	current func(context.Context) error
@@ -20,14 +20,14 @@ type current struct {
 	past context.Context
 }
 
-func newCurrent(decider envoy.Decider, ask func(context.Context) error) current {
+func newFreshnessGate(decider envoy.Decider, ask func(context.Context) error) freshnessGate {
 	past, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // it is over before it begins
 	cancel()
-	return current{decider: decider, current: ask, past: past}
+	return freshnessGate{decider: decider, current: ask, past: past}
 }
 
 // Check implements [envoy.Decider].
-func (c current) Check(ctx context.Context, r *authz.Request) authz.Decision {
+func (c freshnessGate) Check(ctx context.Context, r *authz.Request) authz.Decision {
 	if err := c.wait(ctx); err != nil {
 		return authz.Decision{
 			Reason: authz.ReasonUnavailable, RetryAfter: time.Second,
@@ -38,7 +38,7 @@ func (c current) Check(ctx context.Context, r *authz.Request) authz.Decision {
 }
 
 // wait leaves a quarter of the time that the caller has, to answer in.
-func (c current) wait(ctx context.Context) error {
+func (c freshnessGate) wait(ctx context.Context) error {
 	if c.current(c.past) == nil { //nolint:contextcheck // not to wait is the point
 		return nil
 	}

@@ -1,0 +1,277 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/cache"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/vaultkv"
+)
+
+// A vaultBackend is an open vault object: its engine, and the cache in front of it. Each has
+// a cache of its own, so that nothing found over one connection or in one mount can answer
+// for another.
+type vaultBackend struct {
+	config config.Vault
+	engine vaultkv.Engine
+	cache  *cache.Cache[authz.Credential]
+	ready  func() error
+	// runs is the background work, which ends when quit is closed.
+	runs []func(context.Context) error
+	quit chan struct{}
+	// metrics is registered while the backend is open.
+	metrics prometheus.Collector
+}
+
+// vaultBackends are the vault objects that are open, by name. It is safe for concurrent use.
+type vaultBackends struct {
+	from     engineOpener
+	digester *authz.Digester
+	registry prometheus.Registerer
+	log      *zap.Logger
+
+	// setting is held by set, which reads files. An invalidation does not wait for it.
+	setting sync.Mutex
+
+	// mu is held for moments only.
+	mu     sync.Mutex
+	byName map[string]*vaultBackend
+	// retiring are those that set has removed and decisions may still use.
+	retiring map[*vaultBackend]struct{}
+	// unstarted are those whose background work Run has yet to start; wake tells it so.
+	unstarted []*vaultBackend
+	wake      chan struct{}
+	// closing counts the caches that wait for their loads in flight.
+	closing sync.WaitGroup
+}
+
+func newVaultBackends(from engineOpener, digester *authz.Digester, registry prometheus.Registerer, log *zap.Logger) *vaultBackends {
+	return &vaultBackends{from: from, digester: digester, registry: registry, log: log, byName: map[string]*vaultBackend{}, retiring: map[*vaultBackend]struct{}{}, wake: make(chan struct{}, 1)}
+}
+
+// set makes the open vault objects those that are wanted: it opens new ones, opens changed
+// ones anew, and removes the others. It returns the Source of each, and the backends that it
+// replaced or removed: the caller closes these when no new decision can use them. A vault
+// object that cannot be opened fails alone: its requests are unavailable, and err names it.
+func (bs *vaultBackends) set(wanted []config.Vault) (sources map[string]authz.Source, retired []*vaultBackend, err error) {
+	bs.setting.Lock()
+	defer bs.setting.Unlock()
+	sources = map[string]authz.Source{}
+	var errs []error
+	for i := range wanted {
+		v := &wanted[i]
+		if v.Lost {
+			sources[v.Name] = unopened{}
+			continue
+		}
+		current := bs.named(v.Name)
+		if current == nil || current.config != *v {
+			retired = append(retired, bs.remove(v.Name)...)
+			if current, err = bs.open(v); err != nil {
+				errs = append(errs, fmt.Errorf("vault object %q: %w", v.Name, err))
+				sources[v.Name] = unopened{}
+				continue
+			}
+		}
+		sources[v.Name] = current.cache
+	}
+	for _, name := range bs.names() {
+		if sources[name] == nil {
+			retired = append(retired, bs.remove(name)...)
+		}
+	}
+	return sources, retired, errors.Join(errs...)
+}
+
+// open opens a vault object. The caller holds setting.
+func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
+	log := bs.log.Named("vault")
+	engine, ready, run, err := bs.from.engine(v, log)
+	if err != nil {
+		return nil, err
+	}
+	cached, err := cache.New(v.Cache, vaultkv.NewStore(v.Name, engine, bs.digester, log).Lookup, rules())
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	sweeper := vaultkv.NewSweeper(v.Name, engine, cached, v.Sweep, log)
+	b := &vaultBackend{
+		config: *v, engine: engine, cache: cached, ready: ready, runs: []func(context.Context) error{sweeper.Run},
+		metrics: vaultMetrics(v.Name, engine, cached, sweeper), quit: make(chan struct{}),
+	}
+	if run != nil {
+		b.runs = append(b.runs, run)
+	}
+	if err := bs.registry.Register(b.metrics); err != nil {
+		cached.Close()
+		return nil, err
+	}
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	bs.byName[v.Name] = b
+	bs.unstarted = append(bs.unstarted, b)
+	select {
+	case bs.wake <- struct{}{}:
+	default:
+	}
+	return b, nil
+}
+
+// remove removes a backend, if there is one of that name. The caller holds setting.
+func (bs *vaultBackends) remove(name string) []*vaultBackend {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	b := bs.byName[name]
+	if b == nil {
+		return nil
+	}
+	delete(bs.byName, name)
+	bs.retiring[b] = struct{}{}
+	bs.registry.Unregister(b.metrics)
+	return []*vaultBackend{b}
+}
+
+// close ends backends that set has removed. It waits for their loads in flight in the
+// background.
+func (bs *vaultBackends) close(retired []*vaultBackend) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	for _, b := range retired {
+		delete(bs.retiring, b)
+		close(b.quit)
+		bs.closing.Go(b.cache.Close)
+	}
+}
+
+// Run runs the background work of all backends until ctx ends, and returns when it has
+// stopped. It is called once.
+func (bs *vaultBackends) Run(ctx context.Context) error {
+	var working sync.WaitGroup
+	defer working.Wait()
+	for {
+		bs.mu.Lock()
+		for _, b := range bs.unstarted {
+			working.Go(func() { bs.work(ctx, b) })
+		}
+		bs.unstarted = nil
+		bs.mu.Unlock()
+		select {
+		case <-bs.wake:
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	var retired []*vaultBackend
+	bs.setting.Lock()
+	for _, name := range bs.names() {
+		retired = append(retired, bs.remove(name)...)
+	}
+	bs.setting.Unlock()
+	bs.close(retired)
+	bs.closing.Wait()
+	return nil
+}
+
+// work runs the background work of one backend until ctx ends or the backend is closed.
+func (bs *vaultBackends) work(ctx context.Context, b *vaultBackend) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-b.quit:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	var running sync.WaitGroup
+	for _, run := range b.runs {
+		running.Go(func() {
+			if err := run(ctx); err != nil {
+				bs.log.Error("vault object stopped", zap.String("vault", b.config.Name), zap.Error(err))
+			}
+		})
+	}
+	running.Wait()
+}
+
+func (bs *vaultBackends) names() []string {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	return slices.Collect(maps.Keys(bs.byName))
+}
+
+// named returns an open backend, or nil.
+func (bs *vaultBackends) named(name string) *vaultBackend {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	return bs.byName[name]
+}
+
+// invalidate drops a credential from the caches of all vault objects.
+func (bs *vaultBackends) invalidate(key string) {
+	bs.eachCache(func(c *cache.Cache[authz.Credential]) { c.Invalidate(key) })
+}
+
+// invalidateAll drops every credential from every cache.
+func (bs *vaultBackends) invalidateAll() {
+	bs.eachCache(func(c *cache.Cache[authz.Credential]) { c.InvalidateAll() })
+}
+
+// eachCache calls do with each cache that decisions may be based on.
+func (bs *vaultBackends) eachCache(do func(*cache.Cache[authz.Credential])) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	for _, b := range bs.byName {
+		do(b.cache)
+	}
+	for b := range bs.retiring {
+		do(b.cache)
+	}
+}
+
+// notReady says why a vault object is not ready, nil if it is.
+func (bs *vaultBackends) notReady(name string) error {
+	if b := bs.named(name); b != nil {
+		return b.ready()
+	}
+	return errors.New("not open")
+}
+
+// condition says in a few words what state an open vault object is in.
+func (bs *vaultBackends) condition(name string) string {
+	if b := bs.named(name); b != nil {
+		if w, ok := b.engine.(vaultStatus); ok {
+			return condition(w)
+		}
+	}
+	return "in memory"
+}
+
+// report says in a few words what state a vault object is in, open or not.
+func (bs *vaultBackends) report(name string) string {
+	b := bs.named(name)
+	if b == nil {
+		return "not open; the log says why"
+	}
+	if w, ok := b.engine.(vaultStatus); ok && w.State() != vaultkv.StateOK {
+		return condition(w)
+	}
+	return "ok (" + bs.condition(name) + ")"
+}
+
+// unopened is the Source of a vault object that could not be opened.
+type unopened struct{}
+
+func (unopened) Lookup(context.Context, string) (authz.Credential, error) {
+	return authz.Credential{}, fmt.Errorf("%w: the vault object could not be opened", authz.ErrUnavailable)
+}
