@@ -85,14 +85,15 @@ func TestAllocNothingToDecideToCountAndToLeaveOutOfTheLog(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	metrics, lines := NewMetrics(prometheus.NewRegistry()), NewDecisionLog(zap.NewNop(), 1000)
+	metrics, lines := newMetrics(t, prometheus.NewRegistry(), nil), NewDecisionLog(zap.NewNop(), 1000)
 	for _, w := range pathways() {
+		w.request.Headers = append(w.request.Headers, Header{traceParent, someTraceparent})
 		for _, policies := range []int{1, 10, 1000} {
 			a := w.authorizer(t, policies)
 			d := new(Decision)
 			got := testing.AllocsPerRun(200, func() {
 				w.check(t, a, d)
-				metrics.Count(d, time.Microsecond)
+				metrics.Count(w.request, d, time.Microsecond)
 				lines.Write(w.request, d, time.Microsecond)
 			})
 			if got != 0 {

@@ -157,8 +157,10 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 }
 
 // Verdict returns "allow" or "deny".
-func (d *Decision) Verdict() string {
-	if d.Allowed {
+func (d *Decision) Verdict() string { return verdict(d.Allowed) }
+
+func verdict(allowed bool) string {
+	if allowed {
 		return "allow"
 	}
 	return "deny"

@@ -2,56 +2,103 @@ package authz
 
 import (
 	"maps"
+	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// Metrics counts decisions. It is safe for concurrent use.
+// Metrics counts decisions and times them. It is safe for concurrent use.
+//
+// Labels come from the configuration and from closed sets, never from a request.
 type Metrics struct {
-	decisions *prometheus.CounterVec
-	duration  prometheus.Histogram
+	authorizer *Authorizer
+	decisions  *prometheus.Desc
+	duration   [resultCount]histogram
+	exemplars  exemplars
 	// tallies has the counters of each policy, by name: finding one by its
 	// labels takes longer than many a decision. The map is replaced when a
-	// policy is seen for the first time; policies are few, and names come from
-	// the configuration alone.
-	tallies atomic.Pointer[map[string]*tally]
-	growing sync.Mutex
+	// policy is counted for the first time, and when one is gone.
+	tallies  atomic.Pointer[map[string]*tally]
+	changing sync.Mutex
 }
 
-// A tally has the counters of one policy's decisions, made when first needed, so
-// that only what happened is exported.
-type tally struct {
-	policy   string
-	counters [reasonCount][2][2]atomic.Pointer[prometheus.Counter]
+type histogram interface {
+	prometheus.Observer
+	prometheus.ExemplarObserver
 }
 
-// NewMetrics registers the metrics of the decision. Labels come from the
-// configuration and from closed sets, never from a request.
-func NewMetrics(reg prometheus.Registerer) *Metrics {
-	auto := promauto.With(reg)
-	m := &Metrics{
-		decisions: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "vault_authz_decisions_total",
-			Help: "Decisions by verdict, reason and policy; shadow says that a policy only observes.",
-		}, []string{"decision", "reason", "policy", "shadow"}),
-		duration: auto.NewHistogram(prometheus.HistogramOpts{
-			Name:    "vault_authz_decision_duration_seconds",
-			Help:    "Time from reading a check request to having its answer.",
-			Buckets: []float64{.00001, .00005, .0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5},
-		}),
+// A tally has the counters of one policy's decisions.
+type tally [reasonCount][2][2]atomic.Uint64
+
+// noPolicy is the label of decisions that no policy governs.
+const noPolicy = ""
+
+// maxExpected is for how many policies there are series of what has not happened
+// yet. Each has about 18, so beyond it most series would be zeros for good.
+const maxExpected = 100
+
+// A result is what an answer means for the request.
+type result uint8
+
+const (
+	resultAllow result = iota
+	resultDeny
+	// resultError is a denial that is due to us: 5xx.
+	resultError
+	resultCount
+)
+
+func resultOf(d *Decision) result {
+	switch {
+	case d.Allowed:
+		return resultAllow
+	case d.Status() >= http.StatusInternalServerError:
+		return resultError
 	}
-	m.tallies.Store(&map[string]*tally{})
-	return m
+	return resultDeny
 }
 
-// Count counts one decision.
-func (m *Metrics) Count(d *Decision, took time.Duration) {
-	policy := ""
+// durationBuckets are dense around 0.2 s, Envoy's own limit for a check.
+var durationBuckets = [...]float64{.00001, .00005, .0001, .0005, .001, .005, .01, .025, .05, .1, .15, .2, .25, .5, 1, 5}
+
+// NewMetrics registers the metrics of the decision. The counters of the policies
+// that authorizer decides by are there from the start; authorizer may be nil.
+func NewMetrics(reg prometheus.Registerer, authorizer *Authorizer) (*Metrics, error) {
+	m := &Metrics{authorizer: authorizer, decisions: prometheus.NewDesc(
+		"vault_authz_decisions_total",
+		"Decisions by verdict (allow, deny), reason and policy (empty where none governs); shadow says that a policy only observes. The reasons that a policy can have are there from the start, for the first 100 policies.",
+		[]string{"decision", "reason", "policy", "shadow"}, nil,
+	)}
+	m.tallies.Store(&map[string]*tally{noPolicy: {}})
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "vault_authz_decision_duration_seconds",
+		Help:    "Time from reading a check request to having its answer, by result: allow, deny, error (a denial that is due to us: 5xx).",
+		Buckets: durationBuckets[:],
+		// As a native histogram, a bucket is at most a tenth wider than the one before.
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  160,
+		NativeHistogramMinResetDuration: time.Hour,
+	}, []string{"result"})
+	for r, name := range [resultCount]string{resultAllow: "allow", resultDeny: "deny", resultError: "error"} {
+		m.duration[r] = duration.WithLabelValues(name).(histogram) //nolint:forcetypeassert // it is one
+	}
+	for _, c := range []prometheus.Collector{m, duration} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Count counts one decision about r.
+func (m *Metrics) Count(r *Request, d *Decision, took time.Duration) {
+	policy := noPolicy
 	if d.Policy != nil {
 		policy = d.Policy.Name
 	}
@@ -59,35 +106,119 @@ func (m *Metrics) Count(d *Decision, took time.Duration) {
 	if t == nil {
 		t = m.newTally(policy)
 	}
-	m.counter(t, d).Inc()
-	m.duration.Observe(took.Seconds())
-}
-
-func (m *Metrics) counter(t *tally, d *Decision) prometheus.Counter {
 	reason := d.Reason
 	if reason >= reasonCount {
 		reason = ReasonUnset
 	}
-	slot := &t.counters[reason][index(d.Allowed)][index(d.Shadow)]
-	if c := slot.Load(); c != nil {
-		return *c
+	t[reason][index(d.Allowed)][index(d.Shadow)].Add(1)
+	duration := m.duration[resultOf(d)]
+	if trace := m.exemplars.trace(r, took); trace != "" {
+		duration.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": strings.Clone(trace)})
+		return
 	}
-	c := m.decisions.WithLabelValues(d.Verdict(), d.Reason.String(), t.policy, strconv.FormatBool(d.Shadow))
-	slot.Store(&c)
-	return c
+	duration.Observe(took.Seconds())
 }
 
-func (m *Metrics) newTally(policy string) *tally {
-	m.growing.Lock()
-	defer m.growing.Unlock()
-	known := *m.tallies.Load()
-	if t := known[policy]; t != nil {
-		return t
+func (m *Metrics) newTally(policy string) (t *tally) {
+	m.change(func(known map[string]*tally) {
+		if known[policy] == nil {
+			known[policy] = &tally{}
+		}
+		t = known[policy]
+	})
+	return t
+}
+
+// change replaces the map of tallies by a changed copy.
+func (m *Metrics) change(do func(map[string]*tally)) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	next := maps.Clone(*m.tallies.Load())
+	do(next)
+	m.tallies.Store(&next)
+}
+
+// Describe implements [prometheus.Collector].
+func (m *Metrics) Describe(out chan<- *prometheus.Desc) { out <- m.decisions }
+
+// Collect implements [prometheus.Collector].
+func (m *Metrics) Collect(out chan<- prometheus.Metric) {
+	current, known := m.authorizer.policies()
+	if known {
+		m.keep(current)
 	}
-	grown := maps.Clone(known)
-	grown[policy] = &tally{policy: policy}
-	m.tallies.Store(&grown)
-	return grown[policy]
+	for name, t := range *m.tallies.Load() {
+		p := current[name]
+		m.show(out, name, t, func(r Reason, allowed, shadow bool) bool {
+			switch {
+			case name == noPolicy:
+				return !allowed && !shadow && r.withoutPolicy()
+			case p == nil:
+				return false
+			}
+			return shadow == p.Shadow && allowed == (p.Shadow || r.Status() == 0) && p.hasReason(r)
+		})
+	}
+}
+
+// keep gives each of the policies its counters, up to the bound, and drops those of
+// policies that are gone: names come from the admin API, too, and would pile up.
+func (m *Metrics) keep(current map[string]*policy) {
+	m.change(func(known map[string]*tally) {
+		maps.DeleteFunc(known, func(name string, _ *tally) bool { return name != noPolicy && current[name] == nil })
+		for _, name := range slices.Sorted(maps.Keys(current)) {
+			if len(known) > maxExpected {
+				break
+			}
+			if known[name] == nil {
+				known[name] = &tally{}
+			}
+		}
+	})
+}
+
+// show sends the counters that are not zero, and those that are expected.
+func (m *Metrics) show(out chan<- prometheus.Metric, policy string, t *tally, expected func(r Reason, allowed, shadow bool) bool) {
+	for reason := range reasonCount {
+		for a, verdict := range [2]string{verdict(false), verdict(true)} {
+			for s := range 2 {
+				n := t[reason][a][s].Load()
+				if n > 0 || expected(reason, a == 1, s == 1) {
+					out <- prometheus.MustNewConstMetric(m.decisions, prometheus.CounterValue, float64(n), verdict, reason.String(), policy, strconv.FormatBool(s == 1))
+				}
+			}
+		}
+	}
+}
+
+// policies returns the policies that are in force, by name, and whether there is a
+// snapshot to have them from.
+func (a *Authorizer) policies() (byName map[string]*policy, known bool) {
+	if a == nil {
+		return nil, false
+	}
+	s := a.snapshot.Load()
+	if s == nil {
+		return nil, false
+	}
+	byName = map[string]*policy{}
+	for _, p := range s.byName { // and by id
+		byName[p.Name] = p
+	}
+	return byName, true
+}
+
+// hasReason says whether a decision by the policy can have the reason.
+func (p *policy) hasReason(r Reason) bool {
+	switch r {
+	case ReasonPreflight:
+		return !p.RunOnPreflight
+	case ReasonAnonymous, ReasonAnonymousACL, ReasonAnonymousMissing:
+		return p.Anonymous != ""
+	case ReasonAuthenticated, ReasonACL, ReasonUnavailable, ReasonCanceled, ReasonInternal:
+		return true
+	}
+	return r.badCredential()
 }
 
 func index(b bool) int {

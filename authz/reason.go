@@ -115,6 +115,11 @@ func (r Reason) badCredential() bool {
 	return r >= ReasonMissingToken && r <= ReasonUnknownConsumer
 }
 
+// withoutPolicy says whether a decision that no policy governs can have the reason.
+func (r Reason) withoutPolicy() bool {
+	return r >= ReasonNotHTTP && r <= ReasonAmbiguousPolicy || r == ReasonUnavailable || r == ReasonCanceled || r == ReasonInternal
+}
+
 func (r Reason) info() (info struct {
 	name    string
 	status  int

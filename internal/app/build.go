@@ -59,7 +59,7 @@ func build(c *config.Config, from engineOpener, log *zap.Logger, dropped func() 
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	digester := authz.NewDigester()
 	open := newVaultBackends(from, digester, registry, log)
-	s := &service{metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), runs: []func(context.Context) error{open.Run}}
+	s := &service{metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), runs: []func(context.Context) error{open.Run}}
 
 	var err error
 	if s.tls, err = loadListenersTLS(c, registry, log); err != nil {
@@ -84,6 +84,10 @@ func build(c *config.Config, from engineOpener, log *zap.Logger, dropped func() 
 		})
 	}
 	authorizer := authz.New(snapshot, digester, c.Grammar)
+	metrics, err := authz.NewMetrics(registry, authorizer)
+	if err != nil {
+		return nil, err
+	}
 	s.decider = authorizer
 	if c.State.Vault != "" {
 		// What is made through the admin API may be stricter than what is
@@ -101,7 +105,7 @@ func build(c *config.Config, from engineOpener, log *zap.Logger, dropped func() 
 		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: reconciler.reports})
 		s.decider = newFreshnessGate(authorizer, store.Current)
 	}
-	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, s.tls, registry, log), checks,
+	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, s.tls, registry, log), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
 	return s, nil
 }

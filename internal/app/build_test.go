@@ -94,7 +94,12 @@ func TestCachedCredentialOfOneVaultIsUnknownInAnother(t *testing.T) {
 // client serves a decision as the product does and returns a way to ask it.
 func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Question) envoy.Answer {
 	t.Helper()
-	srv := grpcServer(c, decider, listenersTLS{}, prometheus.NewRegistry(), zap.NewNop())
+	registry := prometheus.NewRegistry()
+	metrics, err := authz.NewMetrics(registry, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := grpcServer(c, decider, metrics, listenersTLS{}, registry, zap.NewNop())
 	ln := bufconn.Listen(1 << 20)
 	go func() { _ = srv.Serve(ln) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),

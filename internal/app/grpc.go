@@ -16,11 +16,10 @@ import (
 )
 
 // grpcServer returns the gRPC server that Envoy asks, with the metrics and the log of decisions.
-func grpcServer(c *config.Config, decider envoy.Decider, d listenersTLS, reg prometheus.Registerer, log *zap.Logger) *grpc.Server {
-	metrics := authz.NewMetrics(reg)
+func grpcServer(c *config.Config, decider envoy.Decider, metrics *authz.Metrics, d listenersTLS, reg prometheus.Registerer, log *zap.Logger) *grpc.Server {
 	lines := authz.NewDecisionLog(log.Named("decision"), c.Log.AllowSample)
 	observe := func(_ context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
-		metrics.Count(d, took)
+		metrics.Count(r, d, took)
 		lines.Write(r, d, took)
 	}
 	service := envoy.NewService(decider, envoy.Options{
