@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// maxAcceptRanges bounds what is read of an Accept header.
+// maxAcceptRanges is the number of ranges of an Accept header that are parsed.
 const maxAcceptRanges = 32
 
-// negotiate chooses the format for an Accept header: the range with the highest
-// quality that we have, the first of equals, and JSON where there is none or
-// anything goes, as in Kong.
+// negotiate chooses the format for an Accept header: the supported range with the highest
+// quality, the first of equal ones, and JSON if no range is supported or any format is
+// acceptable, as in Kong.
 func negotiate(accept string) format {
 	all := formats()
 	best, bestQuality := all[0], 0.0
@@ -41,7 +41,7 @@ func find(all []format, mediaRange string) (format, bool) {
 }
 
 // parseRange reads one media range and its quality, 1 by default (RFC 9110,
-// section 12.5.1). A quality that is none counts as 0.
+// section 12.5.1). An invalid quality counts as 0.
 func parseRange(item string) (mediaRange string, quality float64) {
 	mediaRange, params, _ := strings.Cut(item, ";")
 	quality = 1

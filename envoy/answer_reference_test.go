@@ -58,8 +58,8 @@ func allowedGenerated(r *authz.Request, d *authz.Decision) (*authv3.CheckRespons
 	if ok.HeadersToRemove, err = removals(&d.Upstream); err != nil {
 		return nil, err
 	}
-	// Envoy before 1.36.10, 1.37.6, 1.38.4 and 1.39.1 crashes when it is told to
-	// change the query of a request without a path (CVE-2026-73547).
+	// Envoy before 1.36.10, 1.37.6, 1.38.4 and 1.39.1 crashes on a change of the query of a
+	// request without a path (CVE-2026-73547).
 	if r.Method != http.MethodConnect && r.Path != "" {
 		ok.QueryParametersToRemove = d.Upstream.RemoveQuery
 	}

@@ -8,17 +8,16 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A call is one check on its way through: what the message is read into, and what
-// the decision is made with. It is used again, so that a check allocates next to
-// nothing; between two uses it points to nothing of a request. It never leaves this
-// package but as what an interceptor sees of a request.
+// A call is a check in progress: the memory for the message, the request and the decision. It is
+// reused, so that a check allocates almost nothing. Between two uses it has no reference to a
+// request. Outside of this package only interceptors see it, as the request.
 type call struct {
-	// prefix is what the message begins with.
+	// prefix is the length prefix of the message.
 	prefix [prefixSize]byte
-	// result says how reading the message went.
+	// result is the result of decoding the message.
 	result decoding
-	// message holds the request in wire form, which decoder and request point
-	// into. It is freed when the answer is written, for that quotes it.
+	// message is the request in wire form. decoder and request refer to it. It is freed
+	// after the answer is written, because the answer quotes it.
 	message  mem.Buffer
 	decoder  decoder
 	request  authz.Request
@@ -27,11 +26,10 @@ type call struct {
 	home     *calls
 }
 
-// String keeps a request out of grpc-go's traces.
+// String hides a request from the traces of grpc-go.
 func (*call) String() string { return "check request" }
 
-// calls makes calls, and keeps those that are not in use. It is safe for
-// concurrent use.
+// calls is a pool of calls. It is safe for concurrent use.
 type calls struct {
 	of      *schema
 	idle    sync.Pool
@@ -45,8 +43,8 @@ func (p *calls) get() *call {
 	return &call{home: p}
 }
 
-// decode reads a message. After anything but a success the request is the zero
-// one, which is denied. It does not panic, whatever the message does to it.
+// decode decodes the message. After a failure the request is the zero Request, which is denied.
+// decode recovers from panics.
 func (c *call) decode(data mem.BufferSlice) (result decoding) {
 	c.forget()
 	defer func() {
@@ -68,7 +66,7 @@ func (c *call) decode(data mem.BufferSlice) (result decoding) {
 	return decoded
 }
 
-// A decoding is how reading a message went. The zero decoding is a failure.
+// A decoding is the result of decoding a message. The zero decoding is a failure.
 type decoding uint8
 
 const (
@@ -77,14 +75,14 @@ const (
 	tooLarge
 	noRoom
 	tooSlow
-	// canceled: nobody waits for the answer any more.
+	// canceled: the gateway no longer waits for the answer.
 	canceled
 	decoded
 )
 
-// whole returns a message in one piece: as it came, if it came in one buffer. A
-// copy has the size that it needs: a call may wait for long, and the buffers of
-// grpc-go's own pool come in sizes as far apart as 32 KiB and 1 MiB.
+// whole returns a message in one piece, without a copy if it is in a single buffer. A copy has
+// the exact size: a call may wait for a long time, and the buffers of grpc-go's pool have sizes
+// as far apart as 32 KiB and 1 MiB.
 func whole(data mem.BufferSlice) mem.Buffer {
 	if len(data) == 1 {
 		data[0].Ref()
@@ -93,7 +91,7 @@ func whole(data mem.BufferSlice) mem.Buffer {
 	return mem.SliceBuffer(data.Materialize())
 }
 
-// forget lets go of the request and of the decision about it.
+// forget drops the references to the request and the decision.
 func (c *call) forget() {
 	c.decoder.reset()
 	c.result = undecodable
@@ -105,11 +103,11 @@ func (c *call) forget() {
 	}
 }
 
-// maxKept bounds the slices that a call keeps for its next use, in elements: one
-// large request must not take up memory for good.
+// maxKept is the maximum number of elements of a slice that a call keeps for its next use: a large
+// request must not occupy memory forever.
 const maxKept = 256
 
-// emptied is a slice to use again. It lets go of what the elements point to.
+// emptied returns a slice for reuse, without references.
 func emptied[T any](s []T) []T {
 	if cap(s) > maxKept {
 		return nil
@@ -118,13 +116,13 @@ func emptied[T any](s []T) []T {
 	return s[:0]
 }
 
-// A reply is an answer in wire form, for the codec to hand over once.
+// A reply is an answer in wire form, which the codec takes once.
 type reply struct {
 	data  [1]mem.Buffer
 	taken bool
 }
 
-// String keeps an answer out of grpc-go's traces.
+// String hides an answer from the traces of grpc-go.
 func (*reply) String() string { return "check response" }
 
 // take returns the answer.
@@ -136,22 +134,21 @@ func (r *reply) take() mem.BufferSlice {
 	return r.data[:]
 }
 
-// lastResort denies where there is no answer: an empty message has the status 0,
-// and that allows.
+// lastResort denies if there is no answer: an empty message has the status 0, which allows.
 func lastResort() mem.BufferSlice {
 	var w writer
 	w.bareDenial()
 	return mem.BufferSlice{mem.SliceBuffer(w.written())}
 }
 
-// begin gives the writer of the answer its buffer.
+// begin gives the writer a buffer.
 func (c *call) begin() (buffer *[]byte) {
 	buffer = c.home.buffers.Get(answerSize)
 	c.answer.begin(*buffer)
 	return buffer
 }
 
-// end ends the call, which must not be used again, and returns its answer.
+// end returns the answer and ends the call, which must not be used afterwards.
 func (c *call) end(buffer *[]byte) *reply {
 	if c.answer.mark() == 0 {
 		c.answer.bareDenial()
@@ -159,7 +156,7 @@ func (c *call) end(buffer *[]byte) *reply {
 	answer := c.answer.written()
 	if len(answer) > cap(*buffer) {
 		c.home.buffers.Put(buffer)
-		own := answer // so that only this case allocates it
+		own := answer // only this case allocates it
 		buffer = &own
 	} else {
 		*buffer = append((*buffer)[:0], answer...)
@@ -171,8 +168,8 @@ func (c *call) end(buffer *[]byte) *reply {
 	return &reply{data: [1]mem.Buffer{mem.NewBuffer(buffer, pool)}}
 }
 
-// answerSize is what an answer usually fits in: some 40 headers to set and
-// remove. It is above what grpc-go finds too small to give back (1 KiB).
+// answerSize is enough for most answers, with about 40 headers to set and remove. It is above the
+// size (1 KiB) below which grpc-go does not return buffers to a pool.
 const answerSize = 4 << 10
 
 // answerBuffers is a [mem.BufferPool] for buffers of answerSize.

@@ -19,35 +19,35 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A Question is one HTTP request to ask a running service about.
+// A Question is an HTTP request about which a running service is asked.
 type Question struct {
 	Method, URL string
 	// Headers are in order; names may be in any case and repeated.
 	Headers []authz.Header
 	Body    []byte
-	// Policy names a policy, as the route would.
+	// Policy is the policy that the route names.
 	Policy string
 	// Explain asks for all policies that match.
 	Explain bool
-	// RawHeaders asks as Envoy does with encode_raw_headers: repeated headers
-	// stay apart. Without it they are joined with commas.
+	// RawHeaders sends the headers as Envoy does with encode_raw_headers: repeated headers
+	// stay separate. Otherwise they are joined with commas.
 	RawHeaders bool
 }
 
-// An Answer is what the service said, in the terms of the HTTP request.
+// An Answer is the answer of the service in terms of HTTP.
 type Answer struct {
 	Allowed bool `json:"allowed"`
-	// Error says that the service reported an error, which the gateway treats
-	// by its failure_mode_allow.
+	// Error says that the service reported an error, for which failure_mode_allow of the
+	// gateway decides.
 	Error bool `json:"error,omitempty"`
-	// Status, Headers and Body are what a denied client gets.
+	// Status, Headers and Body are the response to a denied client.
 	Status  int            `json:"status,omitempty"`
 	Headers []authz.Header `json:"headers,omitempty"`
 	Body    string         `json:"body,omitempty"`
 	Reason  string         `json:"reason"`
 	Policy  string         `json:"policy,omitempty"`
-	// Matching are the policies that match by host and path, in the order in
-	// which they would govern, if they were asked for.
+	// Matching are the policies that match by host and path, in order of precedence. They
+	// are only set after a Question with Explain.
 	Matching []string `json:"matching,omitempty"`
 	// Set, Remove and RemoveQuery are the changes to an allowed request.
 	Set         []authz.Header `json:"set,omitempty"`
@@ -55,7 +55,7 @@ type Answer struct {
 	RemoveQuery []string       `json:"remove_query,omitempty"`
 }
 
-// Ask asks the service behind conn about a request, as Envoy would.
+// Ask asks the service behind conn about a request, as Envoy does.
 func Ask(ctx context.Context, conn grpc.ClientConnInterface, q Question) (Answer, error) {
 	in, err := q.request()
 	if err != nil {
@@ -68,8 +68,7 @@ func Ask(ctx context.Context, conn grpc.ClientConnInterface, q Question) (Answer
 	return newAnswer(out), nil
 }
 
-// JSON returns the question as the JSON form of a CheckRequest, which grpcurl
-// takes.
+// JSON returns the question as the JSON form of a CheckRequest, for grpcurl.
 func (q Question) JSON() ([]byte, error) {
 	in, err := q.request()
 	if err != nil {
@@ -79,7 +78,7 @@ func (q Question) JSON() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing the question as JSON: %w", err)
 	}
-	// protojson varies its white space from build to build.
+	// The white space of protojson differs from build to build.
 	var out bytes.Buffer
 	if err := json.Compact(&out, data); err != nil {
 		return nil, fmt.Errorf("writing the question as JSON: %w", err)
@@ -102,8 +101,8 @@ func (q Question) request() (*authv3.CheckRequest, error) {
 	for _, f := range q.Headers {
 		switch name := strings.ToLower(f.Name); name {
 		case "host":
-			// As with curl -H: it replaces the URL's, and Envoy has no host
-			// header beside the field.
+			// As with curl -H it replaces the host of the URL. Envoy has it only as a
+			// field, not as a header.
 			h.Host = f.Value
 		case partialBody, "content-length":
 			// Envoy drops the one, and no body of another length gets to it.
@@ -153,8 +152,8 @@ func joinedHeaders(fields []authz.Header) map[string]string {
 	return m
 }
 
-// sanitized replaces each byte that is not UTF-8 by "!", as Envoy does in
-// everything but header_map and raw_body.
+// sanitized replaces each byte that is not UTF-8 by "!", as Envoy does everywhere except in
+// header_map and raw_body.
 func sanitized(s string) string {
 	var b strings.Builder
 	for len(s) > 0 {

@@ -6,8 +6,8 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// codec is the protobuf codec of the server. Answers to check requests it takes as
-// they are written, all else as usual.
+// codec is the protobuf codec of the server. It passes on encoded answers to check requests, and
+// encodes other messages as usual.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }

@@ -10,18 +10,18 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// The context extensions that count: the one that names the policy of a route, and
-// the one by which [Ask] asks for all policies that match.
+// The context extensions in use: the one that names the policy of a route, and the one with which
+// [Ask] asks for all policies that match.
 const (
 	policyExtension  = "policy"
 	explainExtension = "explain"
 )
 
-// partialBody is the header by which Envoy says whether it sent all of a body.
-// A client's own copy never arrives: Envoy drops it.
+// partialBody is the header with which Envoy says whether it sent a whole body. Envoy drops a
+// header of this name from a client.
 const partialBody = "x-envoy-auth-partial-body"
 
-// part is one thing that a decision needs of a CheckRequest.
+// A part is a part of a CheckRequest that a decision needs.
 type part uint8
 
 const (
@@ -49,10 +49,9 @@ const (
 	partRaw
 )
 
-// newRequestSchema returns the schema of a CheckRequest, with all that a decision
-// needs of it. Method, path, host and scheme come from their own fields:
-// operators may keep the pseudo headers from us, and context extensions only
-// from the route, never from the client.
+// newRequestSchema returns the schema of a CheckRequest with all parts that a decision needs.
+// Method, path, host and scheme come from their own fields, because operators may exclude pseudo
+// headers. Context extensions come from the route, never from the client.
 func newRequestSchema() *schema {
 	return compileSchema((*authv3.CheckRequest)(nil).ProtoReflect().Descriptor(), map[string]part{
 		"attributes.source.address.socket_address":             partSocket,
@@ -80,44 +79,43 @@ func newRequestSchema() *schema {
 	})
 }
 
-// A decoder holds what was read of one CheckRequest. Its strings share the memory
-// of the message: they are good as long as the message is. It is not safe for
-// concurrent use, and may be used again after reset.
+// A decoder decodes a CheckRequest. Its strings share the memory of the message, and are valid as
+// long as the message is. It is not safe for concurrent use, and can be reused after reset.
 type decoder struct {
 	http                       bool
 	method, path, host, scheme string
 	body, rawBody              string
 	policy                     string
-	// namesPolicy says that there is a policy, if only an empty one.
+	// namesPolicy says that the route names a policy, which may be empty.
 	namesPolicy, explain bool
 	socket, pipe         string
-	// address is the kind of address that came last.
+	// address is the kind of the last address.
 	address part
 
-	// entry is the one of a map or list that is being read.
+	// entry is the current entry of a map or list.
 	entry struct{ name, value, raw string }
-	// headers and rawHeaders are in the order of the wire, without the pseudo
-	// headers. names are those of headers as they stand there.
+	// headers and rawHeaders are in the order of the wire, without pseudo headers. names
+	// are the original names of headers.
 	headers, rawHeaders []authz.Header
 	names               []string
-	// tooManyHeaders is set when there are more of them than anybody needs.
+	// tooManyHeaders says that there are more than maxHeaders.
 	tooManyHeaders bool
 }
 
-// maxHeaders is how many headers are read of a request: far more than Envoy lets
-// through. One takes up to twenty times its size on the wire.
+// maxHeaders is the maximum number of headers of a request, far above the limit of Envoy. A header
+// needs up to twenty times its size on the wire.
 const maxHeaders = 4096
 
-// reset forgets everything but the memory.
+// reset clears the decoder and keeps its memory.
 func (r *decoder) reset() {
 	*r = decoder{headers: emptied(r.headers), rawHeaders: emptied(r.rawHeaders), names: emptied(r.names)}
 }
 
-// begin prepares for what is in a message.
+// begin is called before the fields of a message.
 func (r *decoder) begin(what part) {
 	switch what {
 	case partSocket, partPipe, partInternal:
-		// Of the kinds of address the last one counts, and drops the others.
+		// The last kind of address (oneof) replaces the others.
 		if r.address != what {
 			r.address, r.socket, r.pipe = what, "", ""
 		}
@@ -129,10 +127,10 @@ func (r *decoder) begin(what part) {
 	}
 }
 
-// isEntry says whether it is an entry of a map or a list.
+// isEntry says whether a part is an entry of a map or a list.
 func (t part) isEntry() bool { return t >= partExtension && t <= partRawHeader }
 
-// end takes what was in a message.
+// end is called after the fields of a message.
 func (r *decoder) end(what part) {
 	if !what.isEntry() {
 		return
@@ -144,7 +142,7 @@ func (r *decoder) end(what part) {
 	r.add(what, r.entry.name, lowerCase(r.entry.name), value)
 }
 
-// plain takes an entry in one go, if it is a plain one.
+// plain decodes an entry by [fastPath], if that accepts it.
 func (r *decoder) plain(what part, entry string) bool {
 	if !what.isEntry() {
 		return false
@@ -156,7 +154,7 @@ func (r *decoder) plain(what part, entry string) bool {
 	return ok
 }
 
-// add takes an entry. lower is its name in lower case.
+// add adds an entry. lower is its name in lower case.
 func (r *decoder) add(what part, name, lower, value string) {
 	switch what {
 	case partExtension:
@@ -183,7 +181,7 @@ func (r *decoder) appendHeader(to []authz.Header, name, value string) []authz.He
 	return append(to, authz.Header{Name: name, Value: value})
 }
 
-// set keeps a string or bytes.
+// set stores a string or bytes.
 func (r *decoder) set(what part, value string) {
 	switch what {
 	case partSocketAddress:
@@ -212,7 +210,7 @@ func (r *decoder) set(what part, value string) {
 	}
 }
 
-// request writes what was read into out. Both share their headers.
+// request writes the result into out, which shares the headers.
 func (r *decoder) request(out *authz.Request) {
 	*out = authz.Request{
 		HTTP:        r.http,
@@ -231,9 +229,9 @@ func (r *decoder) request(out *authz.Request) {
 	if !r.http {
 		return
 	}
-	// Envoy uses either of two forms: header_map with encode_raw_headers, where
-	// repeated headers stay apart and bytes untouched, or headers, where repeated
-	// ones are joined with commas.
+	// Envoy uses one of two forms: header_map with encode_raw_headers, with separate
+	// repeated headers and unchanged bytes, or headers, with repeated headers joined by
+	// commas.
 	all := r.rawHeaders
 	if len(all) == 0 {
 		all = lastOfEach(r.headers, r.names)
@@ -245,7 +243,7 @@ func (r *decoder) request(out *authz.Request) {
 	out.BodyPartial = incomplete(out)
 }
 
-// withoutPseudo drops the headers that stand for parts of the request.
+// withoutPseudo removes pseudo headers.
 func withoutPseudo(all []authz.Header) []authz.Header {
 	kept := all[:0]
 	for i := range all {
@@ -257,17 +255,17 @@ func withoutPseudo(all []authz.Header) []authz.Header {
 	return kept
 }
 
-// maxCompared bounds how many names are compared with each other before they are
-// put into a map instead.
+// maxCompared is the number of names up to which names are compared with each other. For more
+// names a map is used.
 const maxCompared = 128
 
-// lastOfEach drops the headers that a later one with the very same name replaces.
-// Envoy never sends such; the generated decoder would drop them.
+// lastOfEach removes headers that a later one with the same name replaces, as the generated
+// decoder does. Envoy never sends such headers.
 func lastOfEach(headers []authz.Header, names []string) []authz.Header {
 	if len(names) > maxCompared {
 		return compacted(headers, names)
 	}
-	// One bit for each length and end tells most names apart.
+	// A bit for each length and end distinguishes most names.
 	var seen [16]uint64
 	for i, name := range names {
 		bit := fingerprint(name)
@@ -280,7 +278,7 @@ func lastOfEach(headers []authz.Header, names []string) []authz.Header {
 	return headers
 }
 
-// fingerprint is the same for the same name, and seldom for others.
+// fingerprint returns the same value for the same name, and rarely for other names.
 func fingerprint(name string) uint {
 	n := uint(len(name))
 	if n < 2 {
@@ -303,8 +301,8 @@ func compacted(headers []authz.Header, names []string) []authz.Header {
 	return kept
 }
 
-// lowerCase is a name with the letters of ASCII in lower case. Some of other
-// alphabets are "k" and "i" in lower case: they stay what they are.
+// lowerCase returns a name with its ASCII letters in lower case. Other letters, some of which are
+// "k" and "i" in lower case, do not change.
 func lowerCase(name string) string {
 	if isLowerCase(name) {
 		return name
@@ -318,7 +316,7 @@ func lowerCase(name string) string {
 	return text(lower)
 }
 
-// text and bytesOf are the same memory in another type, which nobody writes to.
+// text and bytesOf convert without a copy. The memory must not be written to.
 
 func text(b []byte) string {
 	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // not to copy is the point
@@ -328,9 +326,9 @@ func bytesOf(s string) []byte {
 	return unsafe.Slice(unsafe.StringData(s), len(s)) //nolint:gosec // not to copy is the point
 }
 
-// incomplete says whether a body may lack its end. Envoy's own word is not
-// enough: it says "false" when its buffer is exactly full and more is to come.
-// Only a content-length tells, so a body without one counts as incomplete.
+// incomplete says whether a body may be truncated. The header of Envoy is not enough: it is
+// "false" if the buffer is exactly full and the rest of the body is still to come. Only a
+// content-length shows that, so a body without one counts as incomplete.
 func incomplete(r *authz.Request) bool {
 	if len(r.Body) == 0 {
 		return false

@@ -12,15 +12,14 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// challenge is the scheme in WWW-Authenticate. RFC 9110 asks for one with every
-// 401; for a pair of tokens under names of the operator's choice none is
-// registered, so it carries the product's own name.
+// challenge is the scheme in WWW-Authenticate, which RFC 9110 requires with every 401. No scheme
+// is registered for a pair of tokens with configurable names, so it is a name of our own.
 const challenge = "VaultAuth"
 
-// basicRealm is the realm of a policy without one, where RFC 7617 asks for it.
+// basicRealm is the realm of a policy without one, because RFC 7617 requires a realm.
 const basicRealm = "vault-authz"
 
-// A denial is what a denied client sees.
+// A denial is the response to a denied client.
 type denial struct {
 	headers []authz.Header
 	body    string
@@ -35,8 +34,8 @@ func newDenial(r *authz.Request, d *authz.Decision) denial {
 		out.headers = append(out.headers, authz.Header{Name: "retry-after", Value: retryAfter(d.RetryAfter)})
 	}
 	if strings.HasPrefix(r.Header("content-type"), "application/grpc") {
-		// Envoy answers a gRPC client with a status and makes the body its
-		// message: one plain line.
+		// Envoy answers a gRPC client with a status whose message is the body, so it is
+		// a single line of text.
 		out.body = d.Message()
 		return out
 	}
@@ -64,9 +63,8 @@ func challengeFor(d *authz.Decision) string {
 	return scheme + ` realm="` + realm + `"`
 }
 
-// requestID is what Kong puts into its errors: 32 hexadecimal digits. It is the
-// request's own id where that has the form of a UUID, so that client, gateway
-// and log speak of the same one.
+// requestID returns an id as in Kong's errors: 32 hexadecimal digits. It is the id of the request
+// if that is a UUID, so that the client, the gateway and the log have the same id.
 func requestID(r *authz.Request) (id [32]byte) {
 	digits := 0
 	for _, c := range []byte(r.Header("x-request-id")) {
@@ -97,13 +95,13 @@ func randomID() (id [32]byte) {
 	return id
 }
 
-// A format is a way to write a denial, as in Kong.
+// A format is a format of a denial, as in Kong.
 type format struct {
 	mediaType, contentType string
 	render                 func(status int, message, id string) string
 }
 
-// formats are in the order of preference where a client has none.
+// formats are in the order of preference for clients without one.
 func formats() [4]format {
 	return [...]format{
 		{"application/json", "application/json; charset=utf-8", renderJSON},
@@ -117,9 +115,9 @@ func renderJSON(_ int, message, id string) string {
 	return "{\n  \"message\":" + quoted(message) + ",\n  \"request_id\":\"" + id + "\"\n}"
 }
 
-// quoted is message in JSON.
+// quoted returns a message as a JSON string.
 func quoted(message string) string {
-	b, _ := json.Marshal(message) // a string is always encoded
+	b, _ := json.Marshal(message) // strings never fail
 	return text(b)
 }
 

@@ -1,14 +1,12 @@
-// Package envoy is the door to Envoy: it reads a CheckRequest into what the
-// decision works on, writes the decision as a CheckResponse, and serves both
-// over gRPC. It is the only package that knows Envoy's protobuf types.
+// Package envoy is Envoy's external authorization service: it decodes a CheckRequest, writes
+// the decision as a CheckResponse, and serves both over gRPC. It is the only package that
+// uses Envoy's protobuf types.
 //
-// The rules it holds to (Envoy's ext_authz filter, 1.36 to 1.40):
+// Its rules for Envoy's ext_authz filter, 1.36 to 1.40:
 //
-//   - A denial is an answer, never a failed call: what a failed call means is up
-//     to the gateway's failure_mode_allow. An empty answer allows, so answers
-//     are made by the constructors in respond.go only.
-//   - Every header that is set says so twice, by append and by append_action:
-//     which of the two counts depends on Envoy's version.
-//   - Envoy does not check names and values by default, so every one that is
-//     emitted is checked here.
+//   - A denial is an answer, never a failed call: for a failed call failure_mode_allow of the
+//     gateway decides. An empty answer allows, so only respond.go creates answers.
+//   - Every header to set has append and append_action: which of the two Envoy uses depends
+//     on its version.
+//   - Envoy does not check names and values by default, so this package checks all of them.
 package envoy

@@ -2,18 +2,17 @@ package envoy
 
 import "encoding/binary"
 
-// The tags that an entry of a map, or a header of a list, begins its parts with.
+// The tags of the fields of a map entry, and of a header in a list.
 const (
 	tagName  = headerKey<<3 | 2
 	tagValue = headerValue<<3 | 2
 	tagRaw   = headerRawValue<<3 | 2
 )
 
-// fastPath reads an entry as Envoy writes nearly every one: a name, then a value
-// or a raw value, each once, each shorter than 128 bytes; the name in lower case
-// and ASCII, a value in ASCII. Of any other it says nothing but that it is not
-// plain, which leaves it to [schema.walk]: that reads plain ones to the same effect,
-// at twice the cost.
+// fastPath decodes an entry in the form that Envoy nearly always writes: a name and then a value
+// or a raw value, each once and shorter than 128 bytes, the name in lower case ASCII, a value in
+// ASCII. It does not accept other entries, which [schema.walk] decodes. That has the same result
+// for all entries, at twice the cost.
 func fastPath(of part, b string) (name, value string, plain bool) {
 	if len(b) < 2 || b[0] != tagName {
 		return "", "", false
@@ -31,7 +30,7 @@ func fastPath(of part, b string) (name, value string, plain bool) {
 	case tagValue:
 		plain = isASCII(value)
 	case tagRaw:
-		// Elsewhere it is a field that nobody knows.
+		// In other messages it is an unknown field.
 		plain = of == partRawHeader
 	}
 	return name, value, plain && isLowerCase(name)
@@ -43,7 +42,7 @@ const (
 	high = 0x80 * ones
 )
 
-// isLowerCase says whether a name is of ASCII without capitals.
+// isLowerCase says whether a name is ASCII without capitals.
 func isLowerCase(name string) bool {
 	rest := bytesOf(name)
 	for len(rest) >= 8 {
@@ -55,10 +54,10 @@ func isLowerCase(name string) bool {
 	return !capitals(last(rest))
 }
 
-// capitals says whether there is a capital, or a byte beyond ASCII, among eight.
+// capitals says whether one of eight bytes is a capital or not ASCII.
 func capitals(x uint64) bool {
-	// For bytes below 0x80 the sums have their high bit set from 'A' on, and from
-	// 'Z'+1 on.
+	// For bytes below 0x80, the high bits of the sums are set from 'A' on, and from 'Z'+1
+	// on.
 	return (x|(x+(0x80-'A')*ones)&^(x+(0x80-'Z'-1)*ones))&high != 0
 }
 
@@ -73,11 +72,11 @@ func isASCII(s string) bool {
 	return last(rest)&high == 0
 }
 
-// last returns up to seven bytes, and zeros for those that there are not.
+// last returns up to seven bytes, filled with zeros.
 func last(b []byte) (x uint64) {
 	switch {
 	case len(b) >= 4:
-		// The two halves overlap unless there are eight.
+		// The two halves overlap if there are fewer than eight.
 		return uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[len(b)-4:]))<<32
 	case len(b) > 0:
 		return uint64(b[0]) | uint64(b[len(b)/2])<<8 | uint64(b[len(b)-1])<<16

@@ -1,7 +1,6 @@
 package envoy
 
-// The numbers of the fields that an answer is made of, by the names of the
-// messages and fields in Envoy's API.
+// The numbers of the fields of an answer, by the names of the messages and fields in Envoy's API.
 const (
 	checkResponseStatus          = 1
 	checkResponseDenied          = 2

@@ -6,9 +6,9 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// The fields of the dynamic metadata, under envoy.filters.http.ext_authz: for
-// rate limits, RBAC and access logs further down the chain. Because it ends up
-// in logs, the credential is the fingerprint of the access token, as in our own.
+// The fields of the dynamic metadata, in envoy.filters.http.ext_authz, for rate limits, RBAC and
+// access logs of Envoy. Because access logs contain it, the credential is the fingerprint of the
+// access token, as in our log.
 const (
 	metaDecision   = "decision"
 	metaReason     = "reason"
@@ -21,16 +21,15 @@ const (
 	metaCredential = "credential"
 )
 
-// The fields of the consumer in it.
+// The fields of the consumer in the metadata.
 const (
 	metaID       = "id"
 	metaUsername = "username"
 	metaCustomID = "custom_id"
 )
 
-// metadata describes a decision to the rest of Envoy, as a google.protobuf.Struct.
-// Of a denied client it says nothing but why: what a stranger presented is not to
-// be found in any log.
+// metadata writes the description of a decision for other filters, a google.protobuf.Struct. For a
+// denied client it contains only the reason: the credentials of a stranger must not be in a log.
 func (w *writer) metadata(d *authz.Decision) {
 	end := w.mark()
 	if d.Allowed && !d.Shadow && d.Consumer != nil {
@@ -50,7 +49,7 @@ func (w *writer) metadata(d *authz.Decision) {
 	w.enclose(checkResponseDynamicMetadata, end)
 }
 
-// identity writes who the request is from.
+// identity writes the consumer of the request.
 func (w *writer) identity(d *authz.Decision) {
 	if d.Anonymous {
 		w.structBool(metaAnonymous)
@@ -95,22 +94,22 @@ func (w *writer) structTexts(name string, values []string) {
 	w.entry(name, end)
 }
 
-// structBool writes a field that is true.
+// structBool writes a field with the value true.
 func (w *writer) structBool(name string) {
 	end := w.mark()
 	w.number(valueBool, 1)
 	w.entry(name, end)
 }
 
-// entry makes the value that was written since mark a field of a Struct.
+// entry makes the value since mark a field of a Struct.
 func (w *writer) entry(name string, mark int) {
 	w.enclose(entryValue, mark)
 	w.text(entryKey, name)
 	w.enclose(structFields, mark)
 }
 
-// encodable keeps the message decodable: protobuf refuses strings that are not
-// UTF-8, and a refused answer is a failed call.
+// encodable returns valid UTF-8: protobuf refuses other strings, and a refused answer is a failed
+// call.
 func encodable(s string) string {
 	if isASCII(s) {
 		return s

@@ -16,49 +16,48 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// Bounds on the memory for messages that are on their way in.
+// Limits of the memory for incoming messages.
 const (
-	// streamWindow is what the peer may send of a call before anything of it is
-	// read, in bytes. Each call may hold that much, so it is the least that HTTP/2
-	// has; nearly all check requests fit in.
+	// streamWindow is how much the peer may send of a call before it is read, in bytes.
+	// Each call may occupy that much memory, so it is the default of HTTP/2. Nearly all
+	// check requests fit.
 	streamWindow = 64 << 10
-	// connectionWindow is what the peer may send on a connection before it hears
-	// from us. It takes no memory: grpc-go hands on at once what comes in. A large
-	// one saves answers.
+	// connectionWindow is how much the peer may send on a connection before a window
+	// update. It occupies no memory, because grpc-go forwards data to the calls at once. A
+	// large window saves window updates.
 	connectionWindow = 16 << 20
-	// largeMessages is for how many messages of the largest size there is room.
+	// largeMessages is how many messages of the maximum size fit into memory at a time.
 	largeMessages = 2
-	// pieceSize is how much of a large message is read at once, in bytes.
+	// pieceSize is how much of a large message is read at a time, in bytes.
 	pieceSize = 256 << 10
-	// roomWait and arrivalTime bound how long a large message waits for room, and
-	// then takes to arrive: what holds room that others wait for must not be slow.
+	// roomWait and arrivalTime are the limits for how long a large message waits for room,
+	// and then takes to arrive: a slow message must not occupy room that others wait for.
 	roomWait    = time.Second
 	arrivalTime = 5 * time.Second
 )
 
-// prefixSize is the size of what precedes a message in gRPC: a byte that says
-// whether it is compressed, and its length.
+// prefixSize is the size of the prefix of a gRPC message: a byte for compression, and the length.
 const prefixSize = 5
 
-// incoming is a message on its way in. grpc-go's transport has it beside
-// [grpc.ServerTransportStream]. The way to it through a codec is too late: a
-// message that is too large has been read by then, or has failed the call.
+// incoming is the stream of an incoming message, which the [grpc.ServerTransportStream] of grpc-go
+// implements. A codec would be too late: by then grpc-go has read a message that is too large, or
+// has failed the call.
 type incoming interface {
 	ReadMessageHeader(prefix []byte) error
 	Read(n int) (mem.BufferSlice, error)
 }
 
-// A receiver takes in check requests. It never fails a call for what the message
-// is: a failed call would leave the decision to the gateway's failure_mode_allow,
-// and the client would have a hand in it. It is safe for concurrent use.
+// A receiver receives check requests. It never fails a call because of the message: for a failed
+// call failure_mode_allow of the gateway decides, so a client could influence the decision. It is
+// safe for concurrent use.
 //
-// What fits in streamWindow is read at once. Larger messages share room for
-// largeMessages of maxBytes, however many calls and connections they come on, so
-// that they can take up neither the memory nor the small ones.
+// It reads messages up to streamWindow at once. Larger messages share memory for largeMessages of
+// maxBytes, over all calls and connections, so that they cannot use up the memory or delay small
+// messages.
 type receiver struct {
 	maxBytes int64
 	room     *semaphore.Weighted
-	// refused is indexed by what was wrong.
+	// refused counts refused messages by cause.
 	refused [canceled]prometheus.Counter
 }
 
@@ -80,8 +79,8 @@ func newReceiver(maxBytes int, reg prometheus.Registerer) *receiver {
 	}
 }
 
-// receive reads the message of a call into c. The room that the message takes is
-// to be given back once the call is over.
+// receive reads the message of a call into c. The caller must return the room of the message at the
+// end of the call.
 func (r *receiver) receive(ctx context.Context, c *call) (room int64) {
 	result, room := r.read(ctx, c)
 	if result != decoded && ctx.Err() != nil {
@@ -124,7 +123,7 @@ func (r *receiver) readLarge(ctx context.Context, c *call, in incoming, n int64)
 	if !r.reserve(ctx, n) {
 		return noRoom, 0
 	}
-	// Reading cannot be given up, except by ending the call.
+	// Only the end of the call can cancel a read.
 	arrived := make(chan []byte, 1)
 	go func() { arrived <- assemble(in, int(n)) }()
 	late := time.NewTimer(arrivalTime)
@@ -137,14 +136,14 @@ func (r *receiver) readLarge(ctx context.Context, c *call, in incoming, n int64)
 		return c.decode(mem.BufferSlice{mem.SliceBuffer(data)}), n
 	case <-late.C:
 		go func() {
-			<-arrived // as soon as the call is over
+			<-arrived // it returns when the call ends
 			r.room.Release(n)
 		}()
 		return tooSlow, 0
 	}
 }
 
-// reserve waits for room, but not until it is too late to answer.
+// reserve waits for room, and gives up in time for an answer.
 func (r *receiver) reserve(ctx context.Context, n int64) bool {
 	wait := roomWait
 	if end, ok := ctx.Deadline(); ok {
@@ -155,8 +154,8 @@ func (r *receiver) reserve(ctx context.Context, n int64) bool {
 	return r.room.Acquire(ctx, n) == nil
 }
 
-// assemble reads a message of n bytes into one piece. It returns nil unless the
-// message is whole and the only one.
+// assemble reads a message of n bytes into one piece. It returns nil if the message is incomplete
+// or another one follows.
 func assemble(in incoming, n int) []byte {
 	whole := make([]byte, 0, n)
 	for len(whole) < n {
@@ -176,8 +175,8 @@ func assemble(in incoming, n int) []byte {
 	return whole
 }
 
-// ended says whether the peer has sent all that it is going to send. It waits for
-// that: a call that is answered before costs the peer a reset.
+// ended waits until the peer has closed its side of the stream, and says whether it has: an earlier
+// answer would reset the stream of the peer.
 func ended(in incoming, prefix []byte) bool {
 	return errors.Is(in.ReadMessageHeader(prefix), io.EOF)
 }
@@ -187,8 +186,8 @@ var (
 	errTooSlow = errors.New("a large check request took longer than " + arrivalTime.String() + " to arrive")
 )
 
-// decision is the one about a message that was not read for no fault of its own.
-// Of any other, ok is false.
+// decision returns the decision about a message that was not read for lack of room or time. For
+// other results ok is false.
 func (d decoding) decision(ctx context.Context) (of authz.Decision, ok bool) {
 	switch d {
 	case noRoom:

@@ -17,10 +17,9 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// respond writes a decision as the answer to Envoy, a CheckResponse. The only
-// error is the one that a policy with on_error: grpc_error asks for. An answer
-// that would carry bytes that no header may have denies instead, and d becomes
-// that denial: what is logged and counted is what was answered.
+// respond writes a decision as a CheckResponse. The only error is the one that a policy with
+// on_error: grpc_error asks for. If the answer would contain bytes that are invalid in a header, it
+// writes a denial and replaces d by it, so that the log and the metrics show what was answered.
 func respond(w *writer, r *authz.Request, d *authz.Decision) error {
 	if d.Unavailable() && !d.Allowed && d.Policy != nil && d.Policy.OnError == authz.OnErrorGRPC {
 		return status.Error(codes.Unavailable, "credential store unavailable")
@@ -40,9 +39,9 @@ func (w *writer) answer(r *authz.Request, d *authz.Decision) error {
 	case d.Challenges() && !isHeaderValue(challengeFor(d)):
 		return fmt.Errorf("%w: the challenge, by the policy's realm", errHeader)
 	case d.Unavailable() && d.Policy != nil && d.Policy.OnError == authz.OnErrorResponse:
-		// An error, which Envoy 1.37 and later treats by its failure_mode_allow.
-		// To an older one it is a denial without a body, because the status is
-		// not OK and the field not known.
+		// For this error Envoy 1.37 and later decides by failure_mode_allow. For older
+		// versions it is a denial without a body, because the status is not OK and the
+		// field is unknown.
 		w.denied(checkResponseError, r, d)
 	default:
 		w.denied(checkResponseDenied, r, d)
@@ -53,8 +52,8 @@ func (w *writer) answer(r *authz.Request, d *authz.Decision) error {
 func (w *writer) allowed(r *authz.Request, d *authz.Decision) error {
 	w.metadata(d)
 	end := w.mark()
-	// Envoy before 1.36.10, 1.37.6, 1.38.4 and 1.39.1 crashes when it is told to
-	// change the query of a request without a path (CVE-2026-73547).
+	// Envoy before 1.36.10, 1.37.6, 1.38.4 and 1.39.1 crashes on a change of the query of a
+	// request without a path (CVE-2026-73547).
 	if r.Method != http.MethodConnect && r.Path != "" {
 		for i := len(d.Upstream.RemoveQuery) - 1; i >= 0; i-- {
 			name := d.Upstream.RemoveQuery[i]
@@ -108,9 +107,9 @@ func (w *writer) removals(u *authz.Upstream) error {
 	return w.remembered(u.RemoveMemo, func(w *writer) error { return w.removing(u, u.Remove) })
 }
 
-// removing writes names of headers to remove, none of which is set: Envoy
-// removes after it sets. A name that Envoy would skip for being none is an
-// error, since what was to be kept from the upstream would reach it.
+// removing writes the names of headers to remove, without those that are set: Envoy removes after
+// it sets. A name that is invalid for Envoy is an error, because Envoy would ignore it and the
+// header would reach the upstream.
 func (w *writer) removing(u *authz.Upstream, names []string) error {
 	for i := len(names) - 1; i >= 0; i-- {
 		name := names[i]
@@ -124,9 +123,9 @@ func (w *writer) removing(u *authz.Upstream, names []string) error {
 	return nil
 }
 
-// remembered writes what write writes, which the memo keeps from the first
-// time. write must depend on nothing but what the memo is of. As to lists: authz
-// sets no header that such a list removes, so that nothing is left out of it.
+// remembered writes the result of write, which the memo keeps from the first call. write must depend
+// only on the subject of the memo. authz sets no header that such a list removes, so the list is
+// always complete.
 func (w *writer) remembered(m *authz.Memo, write func(w *writer) error) error {
 	if m == nil {
 		return write(w)
@@ -143,8 +142,7 @@ func (w *writer) remembered(m *authz.Memo, write func(w *writer) error) error {
 	return wrong
 }
 
-// denied writes what a denied client sees, into the field that says what the
-// answer is.
+// denied writes the response to a denied client into a field of the answer.
 func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
 	page := newDenial(r, d)
 	w.metadata(d)
@@ -160,7 +158,7 @@ func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
 	w.status(grpcCode(d.Status()), d.Message())
 }
 
-// denyWhatever drops all that is written and denies, even if that panics.
+// denyWhatever discards the answer so far and denies, even if that panics.
 func (w *writer) denyWhatever(d *authz.Decision) {
 	defer func() {
 		if recover() != nil {
@@ -172,7 +170,7 @@ func (w *writer) denyWhatever(d *authz.Decision) {
 	w.denied(checkResponseDenied, &authz.Request{}, d)
 }
 
-// bareDenial is the denial that nothing can go wrong with.
+// bareDenial is a denial that cannot fail.
 func (w *writer) bareDenial() {
 	end := w.mark()
 	w.httpStatus(http.StatusInternalServerError)
@@ -180,7 +178,7 @@ func (w *writer) bareDenial() {
 	w.status(codes.Internal, "")
 }
 
-// status says whether to allow: only [codes.OK] does.
+// status writes the status. Only [codes.OK] allows.
 func (w *writer) status(code codes.Code, message string) {
 	end := w.mark()
 	if message != "" {
@@ -198,9 +196,8 @@ func (w *writer) httpStatus(code int) {
 	w.enclose(deniedStatus, end)
 }
 
-// header replaces every value of a header. Envoy 1.37 goes by append_action where
-// append is unset, and would add to a client's own header; all others go by
-// append alone.
+// header writes a header that replaces all values of this name. If append is unset, Envoy 1.37 uses
+// append_action and would add to the header of the client. Other versions use append only.
 func (w *writer) header(field int, h *authz.Header) {
 	end := w.mark()
 	w.number(optionAppendAction, int(corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
@@ -214,8 +211,7 @@ func (w *writer) header(field int, h *authz.Header) {
 	w.enclose(field, end)
 }
 
-// grpcCode is the code that goes with an HTTP status. It is never OK: that would
-// allow.
+// grpcCode returns the gRPC code for an HTTP status. It is never OK, which would allow.
 func grpcCode(httpStatus int) codes.Code {
 	switch httpStatus {
 	case http.StatusBadRequest:
@@ -230,13 +226,12 @@ func grpcCode(httpStatus int) codes.Code {
 	return codes.PermissionDenied
 }
 
-// retryAfter is the value of Retry-After: whole seconds, not too early, at least
-// one.
+// retryAfter returns the value of Retry-After in whole seconds, rounded up, at least 1.
 func retryAfter(d time.Duration) string {
 	return strconv.Itoa(max(1, int((d+time.Second-1)/time.Second)))
 }
 
-// errHeader: an answer would carry something that no header may have.
+// errHeader: an answer would contain something that is invalid in a header.
 var errHeader = errors.New("invalid header")
 
 // isHeaderName says whether s is a field name in lower case (RFC 9110, token).
@@ -250,8 +245,8 @@ func isHeaderName(s string) bool {
 	return s != ""
 }
 
-// isHeaderValue says whether s is a field value: no control character but a tab
-// (RFC 9110, section 5.5), and UTF-8, without which protobuf cannot carry it.
+// isHeaderValue says whether s is a field value: without control characters except tabs (RFC 9110,
+// section 5.5), and in UTF-8, which protobuf requires.
 func isHeaderValue(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {

@@ -9,35 +9,33 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// A message on the wire is a sequence of fields. Each is a tag (the field's
-// number and a wire type) and a value: a number, or a length and so many bytes.
-// Those bytes are a string, raw bytes, or a message again; an entry of a map is
-// a message of a key (1) and a value (2). Fields come in any order, and more
-// than once: of a plain field the last one counts, a repeated message is merged.
-// Whatever the receiver does not know is skipped.
+// A message on the wire is a sequence of fields. A field is a tag (the number of the field and a
+// wire type) and a value: a number, or a length and that many bytes. The bytes are a string, raw
+// bytes, or a message. A map entry is a message of a key (1) and a value (2). Fields have any order
+// and may be repeated: the last value of a scalar field counts, and repeated messages are merged.
+// Unknown fields are skipped.
 //
-// A schema is what has to be known of one kind of message to walk it exactly as
-// the generated decoder does: accept what it accepts, refuse what it refuses. It
-// is compiled from the same descriptors. A schema is immutable once compiled.
+// A schema describes a kind of message, so that walk accepts and refuses the same messages as the
+// generated decoder. It is compiled from the same descriptors. A compiled schema is immutable.
 type schema struct {
-	// fields is indexed by number. Numbers, and bytes that mean nothing to us,
-	// are not in it: any value will do, as for a field that nobody knows.
+	// fields is indexed by number. It does not contain numbers and bytes that are not
+	// needed, which are skipped like unknown fields.
 	fields [maxFields]field
 }
 
-// maxFields is above the number of every field in a CheckRequest.
+// maxFields is larger than the number of every field of a CheckRequest.
 const maxFields = 16
 
 // A field of a schema.
 type field struct {
 	kind kind
-	// part says what is picked out, partNothing for most.
+	// part is the part to extract, partNothing for most fields.
 	part part
-	// message is the schema of the value, where that is a message or an entry.
+	// message is the schema of the value if that is a message or an entry.
 	message *schema
 }
 
-// kind is what the bytes of a field are.
+// kind is the kind of the bytes of a field.
 type kind uint8
 
 const (
@@ -47,14 +45,12 @@ const (
 	kindEntry
 )
 
-// maxDepth is how deep messages may lie in each other, as for the generated
-// decoder.
+// maxDepth is the maximum nesting of messages, as in the generated decoder.
 const maxDepth = protowire.DefaultRecursionLimit
 
-// walk reads one message and hands each part of it that is wanted to r. It is not ok
-// exactly if the generated decoder would refuse the message; what r has
-// until then is to be thrown away. The message is a string so that nothing can
-// write to it.
+// walk reads a message and passes each part to r. ok is false exactly if the generated decoder
+// refuses the message. The content of r must be discarded then. The message is a string, so that no
+// code can write to it.
 func (s *schema) walk(b string, depth int, r *decoder) (ok bool) {
 	if depth--; depth < 0 {
 		return false
@@ -65,7 +61,7 @@ func (s *schema) walk(b string, depth int, r *decoder) (ok bool) {
 			return false
 		}
 		b = b[n:]
-		// No field has the number 0, so this one is no part.
+		// No field has the number 0, so this is not a part.
 		f := &s.fields[0]
 		if number < maxFields {
 			f = &s.fields[number]
@@ -74,8 +70,7 @@ func (s *schema) walk(b string, depth int, r *decoder) (ok bool) {
 			if f.kind == kindEntry && depth == 0 {
 				return false
 			}
-			// Also for a field that we know: a wire type that is not its own
-			// makes it an unknown one.
+			// Also a known field: with another wire type it is an unknown one.
 			if n = protowire.ConsumeFieldValue(protowire.Number(number), typ, bytesOf(b)); n < 0 { //nolint:gosec // consumeTag bounds it
 				return false
 			}
@@ -111,7 +106,7 @@ func (s *schema) walk(b string, depth int, r *decoder) (ok bool) {
 	return true
 }
 
-// consumeTag reads a tag. n is not positive where there is none.
+// consumeTag reads a tag. n is not positive if there is none.
 func consumeTag(b string) (number int, t protowire.Type, n int) {
 	if c := b[0]; c < 0x80 {
 		return int(c >> 3), protowire.Type(c & 7), min(1, int(c>>3))
@@ -123,8 +118,7 @@ func consumeTag(b string) (number int, t protowire.Type, n int) {
 	return int(num), t, n
 }
 
-// consumeBytes reads a length and so many bytes. n is not positive where there
-// are fewer.
+// consumeBytes reads a length and that many bytes. n is not positive if there are fewer.
 func consumeBytes(b string) (value string, n int) {
 	if len(b) > 0 && b[0] < 0x80 {
 		if end := 1 + int(b[0]); end <= len(b) {
@@ -136,18 +130,17 @@ func consumeBytes(b string) (value string, n int) {
 	return text(v), n
 }
 
-// A compiler makes schemas of descriptors.
+// A compiler compiles descriptors to schemas.
 type compiler struct {
-	// parts says by the names of the fields that lead to a place what is
-	// taken there.
+	// parts are the parts to extract, by the names of the fields on their path.
 	parts map[string]part
-	// plain are the schemas of messages in which nothing is taken.
+	// plain are the schemas of messages without parts.
 	plain map[protoreflect.FullName]*schema
 }
 
-// compileSchema returns the schema of a message. It panics if a part leads nowhere,
-// or if a message has a kind of field that walk does not know: then the reader
-// has to be taught, before it ships.
+// compileSchema returns the schema of a message. It panics if the path of a part does not exist, or
+// if a message has a kind of field that walk does not support: such a change of Envoy's API must be
+// noticed by the tests.
 func compileSchema(of protoreflect.MessageDescriptor, parts map[string]part) *schema {
 	c := compiler{parts: map[string]part{}, plain: map[protoreflect.FullName]*schema{}}
 	for path, t := range parts {
@@ -200,7 +193,7 @@ func (c *compiler) message(of protoreflect.MessageDescriptor, path string) *sche
 	return s
 }
 
-// leadsOn says whether something is taken below a path.
+// leadsOn says whether a part is below a path.
 func (c *compiler) leadsOn(path string) bool {
 	for p := range c.parts {
 		if strings.HasPrefix(p, path+".") {

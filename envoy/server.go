@@ -8,10 +8,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// NewServer returns a gRPC server that serves s. It denies check requests above
-// maxRequestBytes unread, and counts those that it does not read. Other services
-// can be added; options of the same kind as those that s depends on, the codec and
-// the flow-control windows, have no effect.
+// NewServer returns a gRPC server that serves s. It denies check requests above maxRequestBytes
+// without reading them, and counts requests that it does not read. Other services can be added.
+// Options for the codec and the flow-control windows, which s depends on, have no effect.
 func NewServer(s *Service, maxRequestBytes int, reg prometheus.Registerer, options ...grpc.ServerOption) *grpc.Server {
 	server := grpc.NewServer(append(options[:len(options):len(options)],
 		grpc.ForceServerCodecV2(newCodec()),
@@ -25,14 +24,14 @@ func NewServer(s *Service, maxRequestBytes int, reg prometheus.Registerer, optio
 	return server
 }
 
-// An endpoint is a Service as a gRPC server has it.
+// An endpoint is a Service with a receiver, as a gRPC server needs it.
 type endpoint struct {
 	*Service
 	*receiver
 }
 
-// handle is called by grpc-go for each check. The message is not read by its
-// decoder, but by the receiver.
+// handle is called by grpc-go for each check. The receiver reads the message, not the decoder of
+// grpc-go.
 func handle(srv any, ctx context.Context, _ func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 	e := srv.(*endpoint) //nolint:forcetypeassert // NewServer registers nothing else
 	c := e.calls.get()

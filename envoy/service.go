@@ -13,24 +13,23 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A Decider decides. It is safe for concurrent use; a Decision that it did not
-// fill in denies. The request, its strings included, is good until the answer is
-// written: what outlives the call has to be cloned.
+// A Decider decides about requests. It must be safe for concurrent use. A Decision that it does not
+// fill in denies. The request and its strings are valid until the answer is written: what outlives
+// the call must be cloned.
 type Decider interface {
 	Check(ctx context.Context, r *authz.Request) authz.Decision
 }
 
 // Options of a Service.
 type Options struct {
-	// Observer hears of each decision once, before the answer is sent. It must
-	// not keep the request or the decision, nor any string of them. nil: nobody
-	// does.
+	// Observer, if it is not nil, is called once with each decision, before the answer is
+	// sent. It must not keep the request, the decision, or their strings.
 	Observer func(ctx context.Context, r *authz.Request, d *authz.Decision, took time.Duration)
-	// Log takes what is wrong with the service itself. nil: nowhere.
+	// Log, if it is not nil, receives errors of the service itself.
 	Log *zap.Logger
 }
 
-// A Service answers Envoy's authorization calls. It is safe for concurrent use.
+// A Service answers check requests of Envoy. It is safe for concurrent use.
 type Service struct {
 	decider Decider
 	observe func(context.Context, *authz.Request, *authz.Decision, time.Duration)
@@ -50,7 +49,7 @@ func NewService(decider Decider, o Options) *Service {
 	return s
 }
 
-// answer ends the call and returns what is to be sent.
+// answer ends the call and returns the reply.
 func (s *Service) answer(ctx context.Context, c *call) (any, error) {
 	buffer := c.begin()
 	err := s.check(ctx, c)
@@ -61,8 +60,8 @@ func (s *Service) answer(ctx context.Context, c *call) (any, error) {
 	return out, nil
 }
 
-// check decides about a request and writes the answer. Whatever happens in it, a
-// panic included, that is an allow that was decided or a denial.
+// check decides about a request and writes the answer. The answer is an allow only if that was
+// decided. After a panic it is a denial.
 func (s *Service) check(ctx context.Context, c *call) (err error) {
 	began := time.Now()
 	defer func() {
@@ -78,7 +77,7 @@ func (s *Service) check(ctx context.Context, c *call) (err error) {
 		*d = s.decider.Check(ctx, &c.request)
 	}
 	if d.Allowed && !d.Shadow && ctx.Err() != nil {
-		// Whoever asked has gone: an allow that came too late is none.
+		// The gateway no longer waits, so a late allow becomes a denial.
 		*d = authz.Decision{Reason: authz.ReasonCanceled, Policy: d.Policy, AccessToken: d.AccessToken, Err: context.Cause(ctx)}
 	}
 	err = respond(&c.answer, &c.request, d)
@@ -86,20 +85,19 @@ func (s *Service) check(ctx context.Context, c *call) (err error) {
 	return err
 }
 
-// panicked denies after a panic. Of what was panicked with only the type is
-// logged: its text may hold a token.
+// panicked denies after a panic. It logs only the type of the panic value, whose text may contain a
+// token.
 func (s *Service) panicked(ctx context.Context, c *call, p any, took time.Duration) {
 	c.decision = authz.Decision{Reason: authz.ReasonInternal}
 	c.answer.denyWhatever(&c.decision)
-	defer func() { _ = recover() }() // the observer may be what panicked
+	defer func() { _ = recover() }() // the observer may panic again
 	s.log.Error("panic in a check, the request is denied", zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
 	s.observe(ctx, &c.request, &c.decision, took)
 }
 
-// Answer is the same without a gRPC server, for who has the generated types in
-// hand. It is not called Check so that a Service cannot be registered as if it
-// were made of them: who decodes the request decides what becomes of one that
-// does not decode.
+// Answer answers a request with generated types, without a gRPC server. It is not called Check, so
+// that a Service cannot be registered directly: then grpc-go would decode the requests, and fail
+// the calls of those that it cannot decode.
 func (s *Service) Answer(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 	c := s.calls.get()
 	if data, err := proto.Marshal(in); err == nil {
@@ -111,7 +109,7 @@ func (s *Service) Answer(ctx context.Context, in *authv3.CheckRequest) (*authv3.
 	}
 	var out authv3.CheckResponse
 	if err := proto.Unmarshal(answer.(*reply).take().Materialize(), &out); err != nil { //nolint:forcetypeassert // it is one
-		return nil, fmt.Errorf("decoding our own answer: %w", err)
+		return nil, fmt.Errorf("decoding the answer: %w", err)
 	}
 	return &out, nil
 }
