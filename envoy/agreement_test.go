@@ -16,8 +16,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// agree reads a message with our reader and with the generated decoder, which
-// must come to the same.
+// agree decodes a message with our decoder and with the generated one. The results must be equal.
 func agree(tb testing.TB, of *schema, data []byte) (r authz.Request, ok bool) {
 	tb.Helper()
 	var in authv3.CheckRequest
@@ -25,7 +24,7 @@ func agree(tb testing.TB, of *schema, data []byte) (r authz.Request, ok bool) {
 	r, ok = readWire(of, data)
 	var found decoder
 	if !ok && err == nil && of.walk(text(data), maxDepth, &found) && found.tooManyHeaders {
-		// The one thing that we refuse and the generated decoder does not.
+		// Only this is refused by our decoder and not by the generated one.
 		return r, false
 	}
 	if ok != (err == nil) {
@@ -35,7 +34,7 @@ func agree(tb testing.TB, of *schema, data []byte) (r authz.Request, ok bool) {
 		return r, false
 	}
 	want := readDecoded(&in)
-	// The order of a map is anybody's.
+	// A map has no order.
 	mine := r
 	mine.Headers = slices.Clone(r.Headers)
 	sortHeaders(mine.Headers)
@@ -47,7 +46,7 @@ func agree(tb testing.TB, of *schema, data []byte) (r authz.Request, ok bool) {
 	return r, true
 }
 
-// newDecider decides by a policy that looks everywhere, and knows one credential.
+// newDecider returns a decider with one credential, whose policy reads tokens in all places.
 func newDecider(tb testing.TB) Decider {
 	tb.Helper()
 	p := authz.DefaultPolicy()
@@ -97,13 +96,13 @@ func entryOf(name, value string) []byte {
 	return slices.Concat(textField(1, name), textField(2, value))
 }
 
-// overlong writes a varint in more bytes than it needs.
+// overlong writes a varint with more bytes than necessary.
 func overlong(x byte, length int) []byte {
 	out := append([]byte{x | 0x80}, bytes.Repeat([]byte{0x80}, length-2)...)
 	return append(out, 0)
 }
 
-// nested is a request with metadata so deep:
+// nested returns a request with metadata of a depth:
 // metadata_context.filter_metadata["a"].fields["b"].struct_value.fields…
 func nested(depth int) []byte {
 	var w writer
@@ -111,8 +110,8 @@ func nested(depth int) []byte {
 	return enclosed(&w, depth)
 }
 
-// nestedNumber is the same with a number in place of the last entry of a struct, which
-// is in so many lists: those go two messages deep, where an entry goes three.
+// nestedNumber is the same with a number in nested lists instead of the last entry of a struct: a
+// list is two messages deep, an entry three.
 func nestedNumber(depth, lists int) []byte {
 	var w writer
 	w.number(1, 7)
@@ -143,7 +142,7 @@ type oddMessage struct {
 	data []byte
 }
 
-// oddMessages are messages that decoders are known to disagree about.
+// oddMessages are messages about which decoders are known to disagree.
 func oddMessages() []oddMessage {
 	get := textField(2, "GET")
 	return []oddMessage{
@@ -229,7 +228,7 @@ func oddMessages() []oddMessage {
 	}
 }
 
-func TestTheReaderAgreesAboutEveryNumberOfAField(t *testing.T) {
+func TestTheDecoderAgreesAboutEveryFieldNumber(t *testing.T) {
 	t.Parallel()
 	of := newRequestSchema()
 	for number := protowire.Number(1); number <= 2*maxFields; number++ {
@@ -255,7 +254,7 @@ func TestTheReaderAgreesAboutEveryNumberOfAField(t *testing.T) {
 	}
 }
 
-func TestAHeaderThatIsReplacedIsDroppedWhateverStandsBetween(t *testing.T) {
+func TestAReplacedHeaderIsDroppedWhateverIsInBetween(t *testing.T) {
 	t.Parallel()
 	for first := 'a'; first <= 'z'; first++ {
 		for second := 'a'; second <= 'z'; second++ {
@@ -271,7 +270,7 @@ func TestAHeaderThatIsReplacedIsDroppedWhateverStandsBetween(t *testing.T) {
 	}
 }
 
-func TestTheReaderAgreesWithTheGeneratedDecoder(t *testing.T) {
+func TestTheDecoderAgreesWithTheGeneratedOne(t *testing.T) {
 	t.Parallel()
 	of := newRequestSchema()
 	read := 0
@@ -282,7 +281,7 @@ func TestTheReaderAgreesWithTheGeneratedDecoder(t *testing.T) {
 		}
 	}
 	if refused := len(oddMessages()) - read; read < 20 || refused < 15 {
-		t.Errorf("%d messages were read and %d refused: the cases no longer are what they say", read, refused)
+		t.Errorf("%d messages were decoded and %d refused: the cases no longer match their names", read, refused)
 	}
 	for name, in := range recorded(t) {
 		t.Run(name, func(t *testing.T) {
@@ -298,8 +297,7 @@ func TestTheReaderAgreesWithTheGeneratedDecoder(t *testing.T) {
 	}
 }
 
-// As deep as the generated decoder goes, and no deeper.
-func TestTheReaderGoesAsDeepAsTheGeneratedDecoder(t *testing.T) {
+func TestTheDecoderHasTheDepthLimitOfTheGeneratedOne(t *testing.T) {
 	t.Parallel()
 	deepest := 0
 	for depth := maxDepth/3 - 5; depth < maxDepth/3+5; depth++ {
@@ -311,11 +309,11 @@ func TestTheReaderGoesAsDeepAsTheGeneratedDecoder(t *testing.T) {
 		}
 	}
 	if deepest == 0 || deepest == maxDepth/3+4 {
-		t.Errorf("the deepest message that was read: %d; the limit is not between those tried", deepest)
+		t.Errorf("the deepest decoded message: %d; the limit is not among those tried", deepest)
 	}
 }
 
-func TestMapsWithMoreEntriesThanAreComparedAreReadTheSame(t *testing.T) {
+func TestMapsWithMoreEntriesThanMaxComparedAreDecodedTheSame(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{maxCompared - 1, maxCompared, maxCompared + 1, 4 * maxCompared} {
 		var fields [][]byte

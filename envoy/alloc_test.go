@@ -12,7 +12,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A readyStream has a message that is there and costs nothing to read.
+// A readyStream has a message in memory, without costs for reading it.
 type readyStream struct {
 	grpc.ServerTransportStream
 
@@ -49,6 +49,6 @@ func TestAllocOnceForACheckFromTheWireToTheAnswer(t *testing.T) {
 		}
 		answer.(*reply).take().Free()
 	}); n > 1 {
-		t.Errorf("%v allocations, want 1: the answer that grpc-go is handed", n)
+		t.Errorf("%v allocations, want 1 for the answer that grpc-go gets", n)
 	}
 }

@@ -18,11 +18,10 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// respondGenerated is what the writer is held to: it writes a decision as the
+// respondGenerated is the reference for the writer: it writes a decision as the
 // answer to Envoy with the generated types. The only error is the one
-// that a policy with on_error: grpc_error asks for. An answer that would carry
-// bytes that no header may have denies instead, and d becomes that denial: what
-// is logged and counted is what was answered.
+// that a policy with on_error: grpc_error asks for. If the answer would contain bytes that
+// are invalid in a header, it returns a denial and replaces d by it.
 func respondGenerated(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse, error) {
 	out, err := answerGenerated(r, d)
 	if errors.Is(err, errHeader) {
@@ -81,9 +80,9 @@ func headersSet(u *authz.Upstream) []authz.Header {
 	return append(slices.Clip(u.Set), u.SetAlso)
 }
 
-// removals lists the headers to remove, none of which is set: Envoy removes
-// after it sets. A name that Envoy would skip for being none is an error, since
-// what was to be kept from the upstream would reach it.
+// removals lists the headers to remove, without those that are set: Envoy removes after it
+// sets. A name that is invalid for Envoy is an error, because Envoy would ignore it and the
+// header would reach the upstream.
 func removals(u *authz.Upstream) ([]string, error) {
 	out := make([]string, 0, len(u.Remove)+len(u.RemoveAlso))
 	for _, names := range [][]string{u.Remove, u.RemoveAlso} {
@@ -112,9 +111,9 @@ func deniedGenerated(r *authz.Request, d *authz.Decision) *authv3.CheckResponse 
 	}
 }
 
-// failed reports an error, which Envoy 1.37 and later treats by its
-// failure_mode_allow. To an older one it is a denial without a body, because
-// the status is not OK and the field not known.
+// failed returns an error, for which Envoy 1.37 and later decides by failure_mode_allow. For
+// older versions it is a denial without a body, because the status is not OK and the field is
+// unknown.
 func failedGenerated(r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
 	page := newDenial(r, d)
 	return &authv3.CheckResponse{
@@ -128,9 +127,8 @@ func failedGenerated(r *authz.Request, d *authz.Decision) *authv3.CheckResponse 
 	}
 }
 
-// set replaces every value of a header. Envoy 1.37 goes by append_action where
-// append is unset, and would add to a client's own header; all others go by
-// append alone.
+// set returns a header that replaces all values of this name. If append is unset, Envoy 1.37
+// uses append_action and would add to the header of the client. Other versions use append only.
 func set(name, value string) *corev3.HeaderValueOption {
 	return &corev3.HeaderValueOption{
 		Header:       &corev3.HeaderValue{Key: name, Value: value},

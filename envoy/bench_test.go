@@ -12,7 +12,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// benchRequest is a request with 20 headers, in either form.
+// benchRequest returns a request with 20 headers, raw or joined.
 func benchRequest(raw bool) *authv3.CheckRequest {
 	h := &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/orders/7?a=1", Host: "shop.test", Scheme: "http", Headers: map[string]string{}}
 	pairs := []string{"access-token", "alice-access", "secret-token", "alice-secret"}
@@ -29,10 +29,10 @@ func benchRequest(raw bool) *authv3.CheckRequest {
 	return httpRequest(h)
 }
 
-// BenchmarkReadAndRespond is our part of a check but for the decision: from the
-// bytes of the request to those of the answer.
+// BenchmarkReadAndRespond measures this package without the decision: from the bytes of the
+// request to the bytes of the answer.
 func BenchmarkReadAndRespond(b *testing.B) {
-	// A real allow, which comes with what was encoded before.
+	// A real allow, with lists that were encoded before.
 	allow := deciding(b, nil).Check(b.Context(), getRequest(
 		authz.Header{Name: "access-token", Value: "alice-access"}, authz.Header{Name: "secret-token", Value: "alice-secret"}))
 	for name, d := range map[string]authz.Decision{"allow": allow, "deny": denyFor(authz.ReasonWrongSecret)} {
@@ -114,7 +114,7 @@ func marshal(tb testing.TB, in proto.Message) []byte {
 	return data
 }
 
-// checkWire is a check as grpc-go makes it, without grpc-go.
+// checkWire makes a check like grpc-go, without grpc-go.
 func checkWire(ctx context.Context, tb testing.TB, s *Service, data mem.BufferSlice) { //nolint:thelper // that would take a quarter of a microsecond
 	c := s.calls.get()
 	if c.decode(data) != decoded {

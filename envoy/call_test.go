@@ -7,13 +7,13 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// crowd is a request with n headers that are nothing.
+// crowd returns a request with n empty headers.
 func crowd(n int) []byte {
 	return httpMessage(bytesField(13, bytes.Repeat(bytesField(1), n)))
 }
 
-// A call that waits for Vault keeps its message. What it keeps must not be larger
-// than the message by much: a gateway may have a thousand calls waiting.
+// A call that waits for Vault keeps its message in memory. That memory must not be much larger than
+// the message: a thousand calls may wait.
 func TestAMessageInSeveralPiecesTakesNoMoreThanItsSize(t *testing.T) {
 	t.Parallel()
 	piece := mem.SliceBuffer(make([]byte, 20<<10))
@@ -23,7 +23,7 @@ func TestAMessageInSeveralPiecesTakesNoMoreThanItsSize(t *testing.T) {
 	}
 }
 
-func TestASliceIsUsedAgainUpToItsLimit(t *testing.T) {
+func TestASliceIsReusedUpToItsLimit(t *testing.T) {
 	t.Parallel()
 	used := make([]string, maxKept)
 	used[0] = "of a request"
@@ -35,7 +35,7 @@ func TestASliceIsUsedAgainUpToItsLimit(t *testing.T) {
 	}
 }
 
-func TestALargeRequestDoesNotTakeUpMemoryForGood(t *testing.T) {
+func TestALargeRequestDoesNotOccupyMemoryForever(t *testing.T) {
 	t.Parallel()
 	calls := calls{of: newRequestSchema()}
 	c := calls.get()

@@ -21,7 +21,7 @@ func TestAQuestionIsReadAsTheRequestItDescribes(t *testing.T) {
 		name string
 		q    Question
 		want authz.Request
-		// joined is what differs without raw headers.
+		// joined has the differences without raw headers.
 		joined []authz.Header
 	}{
 		{
@@ -139,7 +139,7 @@ func TestTheJSONOfAQuestionIsTheSameCheckRequest(t *testing.T) {
 	}
 }
 
-func TestAnswersSayWhatTheServiceSaid(t *testing.T) {
+func TestAnswersContainWhatTheServiceAnswered(t *testing.T) {
 	t.Parallel()
 	unavailable := denyFor(authz.ReasonUnavailable)
 	unavailable.Policy.OnError = authz.OnErrorResponse

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// What grpc-go gives to traces and statistics must show nothing.
-func TestNeitherRequestNorAnswerIsToBeSeenInATrace(t *testing.T) {
+// grpc-go formats requests and answers for traces and statistics.
+func TestNeitherRequestNorAnswerIsVisibleInATrace(t *testing.T) {
 	t.Parallel()
 	calls := calls{of: newRequestSchema()}
 	c := calls.get()
@@ -25,7 +25,7 @@ func TestNeitherRequestNorAnswerIsToBeSeenInATrace(t *testing.T) {
 	}
 }
 
-// The codec is all that an interceptor's answer goes through.
+// The answer of an interceptor passes only through the codec.
 func TestOnlyAReplyIsAnAnswer(t *testing.T) {
 	t.Parallel()
 	c := newCodec()

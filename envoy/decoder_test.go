@@ -11,12 +11,12 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// httpRequest wraps the HTTP part of a request.
+// httpRequest returns a request with an HTTP part.
 func httpRequest(h *authv3.AttributeContext_HttpRequest) *authv3.CheckRequest {
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}}
 }
 
-// rawFields are headers as Envoy sends them with encode_raw_headers.
+// rawFields returns headers as Envoy sends them with encode_raw_headers.
 func rawFields(pairs ...string) *corev3.HeaderMap {
 	m := &corev3.HeaderMap{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -25,7 +25,7 @@ func rawFields(pairs ...string) *corev3.HeaderMap {
 	return m
 }
 
-func TestWhatIsMissingIsReadAsNothing(t *testing.T) {
+func TestMissingPartsAreDecodedAsEmpty(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -52,13 +52,13 @@ func TestWhatIsMissingIsReadAsNothing(t *testing.T) {
 				t.Errorf("HTTP: got %t, want %t", got.HTTP, test.http)
 			}
 			if got.Path != "" || got.Method != "" || len(got.Body) > 0 || got.BodyPartial || got.PolicyName != "" || got.Source != "" {
-				t.Errorf("got %+v, want nothing in it", got)
+				t.Errorf("got %+v, want an empty request", got)
 			}
 		})
 	}
 }
 
-func TestBothFormsOfHeadersAreReadAlike(t *testing.T) {
+func TestBothFormsOfHeadersAreDecodedTheSame(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -200,7 +200,7 @@ func TestNamesOfHeadersAreLowerCaseInASCIIOnly(t *testing.T) {
 	t.Parallel()
 	in := httpRequest(&authv3.AttributeContext_HttpRequest{HeaderMap: rawFields("ACCESS_TO\u212aEN", "x", "\u0130d", "y")})
 	if got := read(t, in).Headers; got[0].Name != "access_to\u212aen" || got[1].Name != "\u0130d" {
-		t.Errorf("got %q, want the letters of other alphabets as they were", got)
+		t.Errorf("got %q, want letters of other alphabets unchanged", got)
 	}
 }
 
@@ -229,7 +229,7 @@ func TestTheSourceIsTheAddressOfThePeer(t *testing.T) {
 	}
 }
 
-func TestABodyIsPartialUnlessItIsKnownToBeWhole(t *testing.T) {
+func TestABodyIsPartialUnlessItIsKnownToBeComplete(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string

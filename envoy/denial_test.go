@@ -122,7 +122,7 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-func TestTheRequestIDIsTheRequestsOwnWhereItHasTheForm(t *testing.T) {
+func TestTheRequestIDIsThatOfTheRequestIfItIsAUUID(t *testing.T) {
 	t.Parallel()
 	random := regexp.MustCompile(`^[0-9a-f]{32}$`)
 	tests := []struct {
@@ -161,7 +161,7 @@ func TestTheRequestIDIsTheRequestsOwnWhereItHasTheForm(t *testing.T) {
 	}
 }
 
-// A client must not be able to tell which access tokens exist.
+// A client must not be able to find out which access tokens exist.
 func TestUnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
 	t.Parallel()
 	alike := []authz.Reason{
@@ -176,7 +176,7 @@ func TestUnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
 			var first []byte
 			for _, reason := range alike {
 				out := responded(t, r, denyFor(reason))
-				// The metadata stays inside Envoy.
+				// Clients do not see the metadata.
 				out.DynamicMetadata = nil
 				data, err := proto.MarshalOptions{Deterministic: true}.Marshal(out)
 				if err != nil {
@@ -193,7 +193,7 @@ func TestUnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
 	}
 }
 
-func TestDenialsOfBadCredentialsNameTheWayToAuthenticate(t *testing.T) {
+func TestDenialsOfBadCredentialsHaveAChallenge(t *testing.T) {
 	t.Parallel()
 	for _, reason := range authz.Reasons() {
 		for realm, want := range map[string]string{"": "VaultAuth", "shop": `VaultAuth realm="shop"`} {
@@ -213,7 +213,7 @@ func TestDenialsOfBadCredentialsNameTheWayToAuthenticate(t *testing.T) {
 	}
 }
 
-func TestTheChallengeIsThatOfTheAuthorizationHeaderWhereItCarriesTokens(t *testing.T) {
+func TestTheChallengeIsThatOfTheAuthorizationScheme(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		scheme      authz.Scheme

@@ -9,10 +9,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// TestPlainEntriesAreReadAsOthersAre goes along the border of what is plain: each
-// length of a name and a value, each byte at each place, each order of the parts,
-// in each of the lists.
-func TestPlainEntriesAreReadAsOthersAre(t *testing.T) {
+// TestTheFastPathAgreesWithTheSchema tries the limits of the fast path: each length of a name and a
+// value, each byte at each position, each order of the fields, in each of the lists.
+func TestTheFastPathAgreesWithTheSchema(t *testing.T) {
 	t.Parallel()
 	of := newRequestSchema()
 	lists := map[string]func(entry []byte) []byte{
@@ -63,7 +62,7 @@ func TestPlainEntriesAreReadAsOthersAre(t *testing.T) {
 		{value, value},
 		{raw, value},
 		{varintField(1, 1), name, value},
-		// Lengths in two bytes, where the first of them would do as a length too.
+		// Lengths in two bytes, whose first byte is also a valid length.
 		{{0x0a, 0x80, 1}, []byte(strings.Repeat("a", 127) + "\x12"), {0x12, 0x11}, []byte(strings.Repeat("v", 0x11))},
 		{name, {0x12, 0x80, 0}, textField(4, strings.Repeat("x", 125))},
 	} {
@@ -84,9 +83,8 @@ func TestPlainEntriesAreReadAsOthersAre(t *testing.T) {
 	}
 }
 
-// TestWhatEnvoyWritesIsPlain is about speed only: that the usual entries are read
-// the quick way.
-func TestWhatEnvoyWritesIsPlain(t *testing.T) {
+// TestTheFastPathAcceptsWhatEnvoyWrites is about speed only.
+func TestTheFastPathAcceptsWhatEnvoyWrites(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string

@@ -20,17 +20,17 @@ type deciderFunc func(context.Context, *authz.Request) authz.Decision
 
 func (f deciderFunc) Check(ctx context.Context, r *authz.Request) authz.Decision { return f(ctx, r) }
 
-// always decides the same about everything.
+// always decides the same about every request.
 func always(d authz.Decision) Decider {
 	return deciderFunc(func(context.Context, *authz.Request) authz.Decision { return d })
 }
 
-// getRequest is a request as a decider and a denial see it.
+// getRequest returns a decoded GET request.
 func getRequest(headers ...authz.Header) *authz.Request {
 	return &authz.Request{HTTP: true, Method: "GET", Path: "/orders?a=1", Host: "shop.test", Scheme: "http", Headers: headers}
 }
 
-// allowAlice is an allow with everything in it.
+// allowAlice returns an allow with all its parts.
 func allowAlice() authz.Decision {
 	p := authz.DefaultPolicy()
 	p.Name = "orders"
@@ -53,18 +53,17 @@ func allowAlice() authz.Decision {
 	}
 }
 
-// denyFor is a denial by a policy, for a client that presented an access token.
+// denyFor returns a denial by a policy, for a client with an access token.
 func denyFor(reason authz.Reason) authz.Decision {
 	p := authz.DefaultPolicy()
 	p.Name, p.Realm = "orders", "shop"
 	return authz.Decision{Reason: reason, Policy: &p, AccessToken: presented}
 }
 
-// presented is the access token of a denied client. It must not come back.
+// presented is the access token of a denied client. No answer may contain it.
 const presented = "presented-access-token"
 
-// wire sends an answer through its encoding, checks it against Envoy's own
-// constraints, and returns what Envoy would see.
+// wire encodes an answer, checks the constraints of Envoy's API, and returns what Envoy sees.
 func wire(tb testing.TB, in *authv3.CheckResponse) *authv3.CheckResponse {
 	tb.Helper()
 	data, err := proto.Marshal(in)
@@ -81,8 +80,7 @@ func wire(tb testing.TB, in *authv3.CheckResponse) *authv3.CheckResponse {
 	return &out
 }
 
-// responded is what Envoy would see of a decision. The generated types have to
-// give the same.
+// responded returns what Envoy sees of a decision. The generated types must give the same result.
 func responded(tb testing.TB, r *authz.Request, d authz.Decision) *authv3.CheckResponse {
 	tb.Helper()
 	var w writer
@@ -103,7 +101,7 @@ func responded(tb testing.TB, r *authz.Request, d authz.Decision) *authv3.CheckR
 	return seen
 }
 
-// decodedAnswer is what was written, as the generated types read it.
+// decodedAnswer decodes an answer with the generated types.
 func decodedAnswer(tb testing.TB, w *writer) *authv3.CheckResponse {
 	tb.Helper()
 	var out authv3.CheckResponse
@@ -124,7 +122,7 @@ func hideRequestID(out *authv3.CheckResponse) {
 	}
 }
 
-// withoutRequestID makes the bodies of two denials equal whose ids are random.
+// withoutRequestID removes the random id from the body of a denial.
 func withoutRequestID(s string) string {
 	const length = 32
 	for i := 0; i+length <= len(s); i++ {
@@ -135,8 +133,7 @@ func withoutRequestID(s string) string {
 	return s
 }
 
-// read reads a request the way it comes, in wire form. Headers of a map, which
-// has no order, are sorted.
+// read decodes a request from its wire form. It sorts headers from a map, which has no order.
 func read(tb testing.TB, in *authv3.CheckRequest) authz.Request {
 	tb.Helper()
 	data, err := proto.Marshal(in)
@@ -162,7 +159,7 @@ func readWire(of *schema, data []byte) (r authz.Request, ok bool) {
 	return r, true
 }
 
-// mustDeny says that Envoy would deny, as opposed to allow or fail.
+// mustDeny expects that Envoy denies, and neither allows nor fails.
 func mustDeny(tb testing.TB, out *authv3.CheckResponse, wantStatus int) {
 	tb.Helper()
 	if out.GetStatus().GetCode() == 0 {

@@ -9,13 +9,12 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// Fuzz with -fuzzminimizetime=1x: decoding varies in what it covers, and with the
-// default nearly all of the time goes into making inputs smaller.
+// Fuzz with -fuzzminimizetime=1x: the coverage of decoding varies, so that with the default nearly
+// all time is spent on minimizing inputs.
 //
-// Whatever the bytes, our reader and the generated decoder agree: both refuse
-// them, or both find the same request in them, about which the same is decided.
-// And what is answered, with anything of the request in it, is what the generated
-// types would answer: an allow or a denial that can be sent.
+// For all bytes our decoder and the generated one agree: both refuse them, or both decode the same
+// request, with the same decision. The answer, which may contain parts of the request, equals the
+// answer with the generated types: an allow or a denial that can be encoded.
 func FuzzRead(f *testing.F) {
 	seeds := 0
 	for _, in := range recorded(f) {
@@ -42,7 +41,7 @@ func FuzzRead(f *testing.F) {
 		d := decider.Check(t.Context(), &r)
 		responded(t, &r, d)
 		mustDeny(t, responded(t, &r, denyFor(authz.ReasonWrongSecret)), 401)
-		// An allow is one or, if it cannot be sent, a denial.
+		// An allow that cannot be encoded becomes a denial.
 		allow := allowAlice()
 		for _, header := range r.Headers {
 			allow.Upstream.RemoveAlso = append(allow.Upstream.RemoveAlso, header.Name)
@@ -54,8 +53,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// Whatever Accept says, the format is one of ours, and what is said after a
-// browser's own preference cannot take it away.
+// For every Accept header the format is a supported one, and later ranges do not override a first
+// one with quality 1.
 func FuzzAccept(f *testing.F) {
 	seeds := []string{"", "*/*", "text/html", "text/html;q=0.5,*/*;q=0.1", ";q=", "a/b;q=1e309,,", "text/html;q=NaN"}
 	for _, seed := range seeds {

@@ -10,7 +10,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// oneCredential is a store with one record.
+// oneCredential is a source with one credential.
 type oneCredential struct{ credential authz.Credential }
 
 func (s oneCredential) Lookup(_ context.Context, accessToken string) (authz.Credential, error) {
@@ -20,7 +20,7 @@ func (s oneCredential) Lookup(_ context.Context, accessToken string) (authz.Cred
 	return s.credential, nil
 }
 
-// deciding returns an authorizer with one policy, on the credential of alice.
+// deciding returns an authorizer with one policy and the credential of alice.
 func deciding(tb testing.TB, change func(*authz.Policy)) *authz.Authorizer {
 	tb.Helper()
 	const id, visitor = "c0ffee00-0000-4000-8000-000000000001", "c0ffee00-0000-4000-8000-000000000002"
@@ -42,8 +42,8 @@ func deciding(tb testing.TB, change func(*authz.Policy)) *authz.Authorizer {
 	return authz.New(snapshot, digester, authz.DefaultGrammar())
 }
 
-// What was encoded before must be what would be encoded now: for every way to be
-// let through, the first answer and the later ones, and those between them.
+// A remembered encoding must equal a new one, for every kind of allow, in the first answer and in
+// later ones.
 func TestRememberedListsAreEncodedAsTheyAre(t *testing.T) {
 	t.Parallel()
 	pair := []authz.Header{{Name: "access_token", Value: "alice-access"}, {Name: "secret_token", Value: "alice-secret"}}
@@ -88,7 +88,7 @@ func TestRememberedListsAreEncodedAsTheyAre(t *testing.T) {
 	}
 }
 
-// BenchmarkRespondToHit writes the allow that is written most.
+// BenchmarkRespondToHit measures the most frequent allow.
 func BenchmarkRespondToHit(b *testing.B) {
 	a := deciding(b, nil)
 	r := getRequest(authz.Header{Name: "access_token", Value: "alice-access"}, authz.Header{Name: "secret_token", Value: "alice-secret"})

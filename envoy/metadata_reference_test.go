@@ -6,8 +6,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// metadataGenerated describes a decision to the rest of Envoy. Of a denied client it says
-// nothing but why: what a stranger presented is not to be found in any log.
+// metadataGenerated is the reference for the metadata, with generated types.
 func metadataGenerated(d *authz.Decision) *structpb.Struct {
 	fields := map[string]*structpb.Value{
 		metaDecision: structpb.NewStringValue(d.Verdict()),

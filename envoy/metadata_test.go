@@ -96,7 +96,7 @@ func TestMetadataDescribesTheDecision(t *testing.T) {
 	}
 }
 
-func TestNothingOfADeniedClientIsInTheAnswer(t *testing.T) {
+func TestTheAnswerContainsNoTokenOfADeniedClient(t *testing.T) {
 	t.Parallel()
 	for _, reason := range authz.Reasons() {
 		for _, onError := range []authz.OnError{authz.OnErrorDeny, authz.OnErrorResponse} {
@@ -110,7 +110,7 @@ func TestNothingOfADeniedClientIsInTheAnswer(t *testing.T) {
 	}
 }
 
-// What cannot be encoded would fail the call.
+// An answer that cannot be encoded would fail the call.
 func TestMetadataCanAlwaysBeEncoded(t *testing.T) {
 	t.Parallel()
 	d := allowAlice()

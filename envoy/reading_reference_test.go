@@ -11,10 +11,8 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// readDecoded is what the reader is held to: it turns a CheckRequest, as the
-// generated types decode it, into a Request. Method, path, host and scheme come
-// from their own fields: operators may keep the pseudo headers from us, and
-// context extensions only from the route, never from the client.
+// readDecoded is the reference for the decoder: it converts a CheckRequest of the generated types to
+// a Request.
 func readDecoded(in *authv3.CheckRequest) authz.Request {
 	attributes := in.GetAttributes()
 	r := authz.Request{Source: address(attributes.GetSource().GetAddress())}
@@ -34,9 +32,7 @@ func readDecoded(in *authv3.CheckRequest) authz.Request {
 	return r
 }
 
-// decodedHeaders reads whichever of the two forms Envoy used: header_map with
-// encode_raw_headers, where repeated headers stay apart and bytes untouched, or
-// headers, where repeated ones are joined with commas.
+// decodedHeaders returns the headers from header_map (encode_raw_headers) or from headers.
 func decodedHeaders(h *authv3.AttributeContext_HttpRequest) []authz.Header {
 	if raw := h.GetHeaderMap().GetHeaders(); len(raw) > 0 {
 		out := make([]authz.Header, 0, len(raw))

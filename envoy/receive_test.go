@@ -23,15 +23,15 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A fakeStream is what grpc-go's transport has of a call.
+// A fakeStream is the stream of a call, as the transport of grpc-go has it.
 type fakeStream struct {
 	grpc.ServerTransportStream
 
 	ctx  context.Context //nolint:containedctx // as grpc-go's has it
 	data []byte
-	// silent does not send what is not in data, nor that this is all.
+	// silent says that the stream blocks after data, without an end.
 	silent bool
-	// asked is how much of the message was asked for at once at the most.
+	// asked is the largest read of the message.
 	asked int
 	piece mem.BufferSlice
 }
@@ -58,7 +58,7 @@ func (s *fakeStream) ReadMessageHeader(prefix []byte) error {
 	return err
 }
 
-// Read gives a large piece as two, as a transport may.
+// Read returns a large piece as two buffers, as a transport may.
 func (s *fakeStream) Read(n int) (mem.BufferSlice, error) {
 	s.asked = max(s.asked, n)
 	next, err := s.next(n)
@@ -73,16 +73,16 @@ func (s *fakeStream) Read(n int) (mem.BufferSlice, error) {
 	return s.piece, nil
 }
 
-// framed is a message as gRPC sends it.
+// framed returns a message with the prefix of gRPC.
 func framed(message []byte) []byte { return slices.Concat(announced(len(message)), message) }
 
 func announced(n int) []byte { return binary.BigEndian.AppendUint32([]byte{0}, uint32(n)) }
 
-// requestOf is a request that takes n bytes.
+// requestOf returns a request of n bytes.
 func requestOf(tb testing.TB, n int) []byte {
 	tb.Helper()
 	get, path := textField(2, "GET"), textField(4, "/orders")
-	const overhead = 40 // at the most, of all that is not the body
+	const overhead = 40 // the maximum size without the body
 	for body := n - overhead; body < n; body++ {
 		if data := httpMessage(get, path, textField(12, string(make([]byte, body)))); len(data) == n {
 			return data
@@ -92,19 +92,19 @@ func requestOf(tb testing.TB, n int) []byte {
 	return nil
 }
 
-// limit is that of messages in these tests.
+// limit is the maximum message size in these tests.
 const limit = 1 << 20
 
 func newEndpoint(s *Service) *endpoint {
 	return &endpoint{Service: s, receiver: newReceiver(limit, prometheus.NewRegistry())}
 }
 
-// call makes a call as grpc-go does.
+// call makes a call like grpc-go.
 func (e *endpoint) call(ctx context.Context, stream *fakeStream) (*authv3.CheckResponse, error) {
 	stream.ctx = ctx
 	answer, err := handle(e, grpc.NewContextWithServerTransportStream(ctx, stream), nil, nil)
 	if err != nil {
-		return nil, fmt.Errorf("the call failed, which failure_mode_allow lets through: %w", err)
+		return nil, fmt.Errorf("the call failed, so failure_mode_allow decides: %w", err)
 	}
 	var out authv3.CheckResponse
 	return &out, proto.Unmarshal(answer.(*reply).take().Materialize(), &out)
@@ -112,7 +112,7 @@ func (e *endpoint) call(ctx context.Context, stream *fakeStream) (*authv3.CheckR
 
 func (e *endpoint) counted(cause decoding) int { return int(testutil.ToFloat64(e.refused[cause])) }
 
-// likeTheProduct allows whatever is an HTTP request.
+// likeTheProduct allows every HTTP request.
 func likeTheProduct() Decider {
 	return deciderFunc(func(_ context.Context, r *authz.Request) authz.Decision {
 		if r.HTTP {
@@ -181,7 +181,7 @@ func TestAMessageThatCannotBeReadIsDeniedAndCounted(t *testing.T) {
 				}
 			}
 			if room := e.room.TryAcquire(largeMessages * limit); !room {
-				t.Error("the call is over and still takes up room")
+				t.Error("the call has ended and still occupies room")
 			}
 		})
 	}
@@ -201,7 +201,7 @@ func TestACallWithoutATransportIsDenied(t *testing.T) {
 	mustDeny(t, &out, http.StatusForbidden)
 }
 
-// A bug in reading must deny, as one in deciding does.
+// A panic while reading must deny, like a panic in the decider.
 func TestAPanicWhileReadingDenies(t *testing.T) {
 	t.Parallel()
 	s := NewService(likeTheProduct(), Options{})
@@ -217,8 +217,8 @@ func TestAPanicWhileReadingDenies(t *testing.T) {
 	}
 }
 
-// Whoever asks for a piece lets the peer send as much.
-func TestALargeMessageIsTakenInPiecesAndATooLargeOneNotAtAll(t *testing.T) {
+// A read lets the peer send as many bytes.
+func TestALargeMessageIsReadInPiecesAndATooLargeOneNotAtAll(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(NewService(likeTheProduct(), Options{}))
 	for size, want := range map[int]int{limit: pieceSize, pieceSize / 2: pieceSize / 2, limit + 1: 0} {
@@ -227,12 +227,12 @@ func TestALargeMessageIsTakenInPiecesAndATooLargeOneNotAtAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		if stream.asked != want {
-			t.Errorf("a message of %d bytes: %d were asked for at once, want %d", size, stream.asked, want)
+			t.Errorf("a message of %d bytes: the largest read is %d bytes, want %d", size, stream.asked, want)
 		}
 	}
 }
 
-// held decides when it is told to.
+// held is a decider that waits for a signal.
 type held struct {
 	mu      sync.Mutex
 	waiting int
@@ -255,7 +255,7 @@ func (e *endpoint) start(ctx context.Context, stream *fakeStream) <-chan *authv3
 	answered := make(chan *authv3.CheckResponse, 1)
 	go func() {
 		ctx, over := context.WithCancel(ctx)
-		defer over() // as grpc-go does
+		defer over() // like grpc-go
 		out, err := e.call(ctx, stream)
 		if err != nil {
 			panic(err)
@@ -265,7 +265,7 @@ func (e *endpoint) start(ctx context.Context, stream *fakeStream) <-chan *authv3
 	return answered
 }
 
-// inTime waits for an answer that is due after so long.
+// inTime waits for an answer that is due after a time.
 func inTime(t *testing.T, answered <-chan *authv3.CheckResponse, after time.Duration) *authv3.CheckResponse {
 	t.Helper()
 	began := time.Now()
@@ -276,7 +276,7 @@ func inTime(t *testing.T, answered <-chan *authv3.CheckResponse, after time.Dura
 	return out
 }
 
-func TestLargeMessagesWaitForRoomWhichIsForTwoOfTheLargest(t *testing.T) {
+func TestLargeMessagesWaitForRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		decider := &held{release: make(chan struct{})}
@@ -288,13 +288,13 @@ func TestLargeMessagesWaitForRoomWhichIsForTwoOfTheLargest(t *testing.T) {
 			synctest.Wait()
 		}
 		if decider.waiting != largeMessages {
-			t.Errorf("%d large messages are held at once, want %d", decider.waiting, largeMessages)
+			t.Errorf("%d large messages are in memory at a time, want %d", decider.waiting, largeMessages)
 		}
 		// The third gets the room of the first.
 		decider.release <- struct{}{}
 		synctest.Wait()
 		if decider.waiting != largeMessages+1 {
-			t.Error("a message that waits does not get the room of one that is answered")
+			t.Error("a waiting message does not get the room of an answered one")
 		}
 		close(decider.release)
 		for _, answered := range calls {
@@ -334,7 +334,7 @@ func TestALargeMessageWithoutRoomIsUnavailableBeforeItsDeadline(t *testing.T) {
 	}
 }
 
-func TestLargeMessagesThatDoNotArriveKeepNeitherSmallOnesNorLaterOnesOut(t *testing.T) {
+func TestLargeMessagesThatDoNotArriveDoNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(NewService(likeTheProduct(), Options{}))
@@ -346,7 +346,7 @@ func TestLargeMessagesThatDoNotArriveKeepNeitherSmallOnesNorLaterOnesOut(t *test
 		synctest.Wait()
 		small := e.start(t.Context(), &fakeStream{data: framed(requestOf(t, streamWindow-prefixSize))})
 		if out := inTime(t, small, 0); out.GetOkResponse() == nil {
-			t.Errorf("a small one meanwhile: got %v, want an allow", out)
+			t.Errorf("a small message at the same time: got %v, want an allow", out)
 		}
 		time.Sleep(arrivalTime)
 		synctest.Wait()
@@ -357,12 +357,12 @@ func TestLargeMessagesThatDoNotArriveKeepNeitherSmallOnesNorLaterOnesOut(t *test
 			t.Errorf("too slow: counted %d, want %d", n, largeMessages)
 		}
 		if out := inTime(t, e.start(t.Context(), &fakeStream{data: large}), 0); out.GetOkResponse() == nil {
-			t.Errorf("a large one afterwards: got %v, want an allow", out)
+			t.Errorf("a large message afterwards: got %v, want an allow", out)
 		}
 	})
 }
 
-func TestACallThatIsGivenUpWhileItsMessageArrivesIsCanceledAndNotCountedAsRefused(t *testing.T) {
+func TestACallThatIsCanceledWhileItsMessageArrivesIsNotCountedAsRefused(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string][]byte{
 		"before anything":         nil,
@@ -382,7 +382,7 @@ func TestACallThatIsGivenUpWhileItsMessageArrivesIsCanceledAndNotCountedAsRefuse
 				cancel()
 				mustDeny(t, inTime(t, answered, 0), http.StatusServiceUnavailable)
 				if heard.decision.Reason != authz.ReasonCanceled {
-					t.Errorf("the observer heard of %s, want canceled", heard.decision.Reason)
+					t.Errorf("the observer got %s, want canceled", heard.decision.Reason)
 				}
 				for cause := range canceled {
 					if n := e.counted(cause); n != 0 {
@@ -391,7 +391,7 @@ func TestACallThatIsGivenUpWhileItsMessageArrivesIsCanceledAndNotCountedAsRefuse
 				}
 				synctest.Wait()
 				if room := e.room.TryAcquire(largeMessages * limit); !room {
-					t.Error("the call is over and still takes up room")
+					t.Error("the call has ended and still occupies room")
 				}
 			})
 		})

@@ -62,7 +62,7 @@ func TestRecordedRequestsAreRead(t *testing.T) {
 	}
 }
 
-// describeRequest writes every field of a request on a line of its own.
+// describeRequest returns the fields of a request, one per line.
 func describeRequest(r authz.Request) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "http %t\nmethod %q\npath %q\nhost %q\nscheme %q\n", r.HTTP, r.Method, r.Path, r.Host, r.Scheme)

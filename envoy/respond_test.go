@@ -70,7 +70,7 @@ func TestDenialsCarryTheGRPCCodeOfTheirStatus(t *testing.T) {
 	}
 }
 
-func TestAllowsAreSpelledOut(t *testing.T) {
+func TestAllowsHaveAStatusAndAnOKResponse(t *testing.T) {
 	t.Parallel()
 	d := allowAlice()
 	out := responded(t, getRequest(), d)
@@ -94,7 +94,7 @@ func TestEveryHeaderIsReplacedWhateverTheVersionOfEnvoy(t *testing.T) {
 	check := func(t *testing.T, options []*corev3.HeaderValueOption) {
 		t.Helper()
 		if len(options) == 0 {
-			t.Error("no headers to look at")
+			t.Error("the answer has no headers")
 		}
 		for _, o := range options {
 			if o.GetAppend() == nil || o.GetAppend().GetValue() { //nolint:staticcheck // the deprecated field is the one that counts
@@ -168,7 +168,7 @@ func TestTheQueryIsChangedOnlyWhereThereIsOne(t *testing.T) {
 	}
 }
 
-func TestWhatNoHeaderMayHoldTurnsAnAnswerIntoADenial(t *testing.T) {
+func TestInvalidHeaderValuesTurnAnAnswerIntoADenial(t *testing.T) {
 	t.Parallel()
 	username := func(value string) func(*authz.Decision) {
 		return func(d *authz.Decision) { d.Upstream.Set[1].Value = value }
@@ -212,9 +212,9 @@ func TestWhatNoHeaderMayHoldTurnsAnAnswerIntoADenial(t *testing.T) {
 	}
 }
 
-// Envoy skips a name that is none, and would send on what was to be removed; what
-// is not UTF-8 cannot be encoded and would fail the call.
-func TestWhatCannotBeRemovedTurnsAnAnswerIntoADenial(t *testing.T) {
+// Envoy ignores an invalid name, so the header would reach the upstream. Text that is not UTF-8
+// cannot be encoded, so the call would fail.
+func TestInvalidRemovalsTurnAnAnswerIntoADenial(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -236,7 +236,7 @@ func TestWhatCannotBeRemovedTurnsAnAnswerIntoADenial(t *testing.T) {
 	}
 }
 
-func TestValuesThatEveryHeaderMayHoldAreKept(t *testing.T) {
+func TestValidHeaderValuesAreKept(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{"", "alice", "円", "a b", `"'<>&`, "gold, eu"} {
 		d := allowAlice()
@@ -278,8 +278,8 @@ func TestOnlyAnUnavailableStoreIsEverAnError(t *testing.T) {
 	})
 }
 
-// mustFail says that Envoy 1.37 would take its error path and that an older one,
-// which does not know error_response, would deny.
+// mustFail expects that Envoy 1.37 takes its error path, and that older versions, which do not know
+// error_response, deny.
 func mustFail(tb testing.TB, out *authv3.CheckResponse) {
 	tb.Helper()
 	if out.GetStatus().GetCode() == 0 {
@@ -320,7 +320,7 @@ func TestRetryAfterIsWholeSecondsAndNeverZero(t *testing.T) {
 	}
 }
 
-// denialHeader is the value of a header of a denial, "" where it has none.
+// denialHeader returns the value of a header of a denial, "" if it has none.
 func denialHeader(out *authv3.CheckResponse, name string) string {
 	for _, o := range out.GetDeniedResponse().GetHeaders() {
 		if o.GetHeader().GetKey() == name {
@@ -342,7 +342,7 @@ func TestTheNameOfAHeaderIsATokenInLowerCase(t *testing.T) {
 		}
 	}
 	if isHeaderName("") {
-		t.Error("no name is a name")
+		t.Error("the empty name is accepted")
 	}
 }
 
@@ -355,6 +355,6 @@ func TestTheValueOfAHeaderHasNoControlCharacterButATab(t *testing.T) {
 		}
 	}
 	if !isHeaderValue("Zoë") || isHeaderValue("Zo\xeb") {
-		t.Error("UTF-8 is not told from what is none")
+		t.Error("valid and invalid UTF-8 are not distinguished")
 	}
 }

@@ -24,7 +24,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// A meteredListener counts what its connections read.
+// A meteredListener counts the bytes that its connections read.
 type meteredListener struct {
 	net.Listener
 
@@ -48,7 +48,7 @@ func (c meteredConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// sharedBytes is a client's codec that sends bytes as they are, without a copy.
+// sharedBytes is a codec for clients that sends bytes without a copy.
 type sharedBytes struct{ encoding.CodecV2 }
 
 func (c sharedBytes) Marshal(v any) (mem.BufferSlice, error) {
@@ -58,8 +58,8 @@ func (c sharedBytes) Marshal(v any) (mem.BufferSlice, error) {
 	return c.CodecV2.Marshal(v)
 }
 
-// serveMetered serves in memory and returns so many connections, and what the
-// server has read of them.
+// serveMetered serves in memory and returns n connections, with the number of bytes that the server
+// has read from them.
 func serveMetered(tb testing.TB, server *grpc.Server, connections int) (conns []*grpc.ClientConn, read *atomic.Int64) {
 	tb.Helper()
 	listener := bufconn.Listen(1 << 20)
@@ -83,12 +83,12 @@ func serveMetered(tb testing.TB, server *grpc.Server, connections int) (conns []
 func checkBytes(ctx context.Context, conn *grpc.ClientConn, message []byte) (*authv3.CheckResponse, error) {
 	var out authv3.CheckResponse
 	if err := conn.Invoke(ctx, authv3.Authorization_Check_FullMethodName, message, &out); err != nil {
-		return nil, fmt.Errorf("the call failed, which failure_mode_allow lets through: %w", err)
+		return nil, fmt.Errorf("the call failed, so failure_mode_allow decides: %w", err)
 	}
 	return &out, nil
 }
 
-func TestMessagesOverTheLimitAreDeniedWithoutBeingTakenIn(t *testing.T) {
+func TestMessagesOverTheLimitAreDeniedWithoutBeingRead(t *testing.T) {
 	t.Parallel()
 	const calls = 8
 	for _, size := range []int{60 << 20, 70 << 20} {
@@ -110,15 +110,15 @@ func TestMessagesOverTheLimitAreDeniedWithoutBeingTakenIn(t *testing.T) {
 				}
 				all.Wait()
 				if n, most := read.Load(), int64(2*calls*streamWindow); n > most {
-					t.Errorf("the server took in %d bytes, want at most %d", n, most)
+					t.Errorf("the server read %d bytes, want at most %d", n, most)
 				}
 			})
 		}
 	}
 }
 
-// A server's memory is bounded only if a peer cannot send what is not read yet.
-func TestAMessageThatWaitsForRoomIsNotTakenIn(t *testing.T) {
+// Memory is limited only if a peer cannot send data that the server does not read yet.
+func TestAMessageThatWaitsForRoomIsNotRead(t *testing.T) {
 	t.Parallel()
 	const waiting = 16
 	decider := &held{release: make(chan struct{})}
@@ -144,13 +144,13 @@ func TestAMessageThatWaitsForRoomIsNotTakenIn(t *testing.T) {
 		<-denied // after roomWait
 	}
 	if n, most := read.Load(), int64(largeMessages*limit+2*waiting*streamWindow); n > most {
-		t.Errorf("the server took in %d bytes, want at most %d", n, most)
+		t.Errorf("the server read %d bytes, want at most %d", n, most)
 	}
 	close(decider.release)
 	all.Wait()
 }
 
-// brokenCodec fails whatever goes through it.
+// brokenCodec fails for every message.
 type brokenCodec struct{}
 
 func (brokenCodec) Name() string                         { return protocodec.Name }
@@ -163,7 +163,7 @@ func intercepting(seen *atomic.Int64) grpc.ServerOption {
 	})
 }
 
-func TestAServerAnswersWhateverOptionsItIsMadeWith(t *testing.T) {
+func TestAServerAnswersWithAllOptions(t *testing.T) {
 	t.Parallel()
 	var intercepted atomic.Int64
 	for name, options := range map[string][]grpc.ServerOption{

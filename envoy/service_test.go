@@ -44,7 +44,7 @@ func serve(tb testing.TB, s *Service) *grpc.ClientConn {
 	return conn
 }
 
-// observed collects what an Observer hears.
+// observed collects the calls of an Observer.
 type observed struct {
 	calls    atomic.Int64
 	decision authz.Decision
@@ -59,13 +59,13 @@ func (o *observed) hear(_ context.Context, r *authz.Request, d *authz.Decision, 
 func TestAnAnswerIsTheSameDirectlyAndOverGRPC(t *testing.T) {
 	t.Parallel()
 	for name, in := range recorded(t) {
-		// The id of the request goes into the answer; without one it is random.
+		// The answer contains the id of the request, which is random if there is none.
 		if h := in.GetAttributes().GetRequest().GetHttp(); h != nil && h.GetHeaderMap() == nil {
 			h.Headers["x-request-id"] = "42fd5d7a-8180-4af0-8596-0d18393bb913"
 		}
 		for verdict, d := range map[string]authz.Decision{"allow": allowAlice(), "deny": denyFor(authz.ReasonWrongSecret)} {
 			if name == "tcp-filter" && verdict == "deny" {
-				continue // nothing to take an id from
+				continue // the request has no headers
 			}
 			t.Run(name+" "+verdict, func(t *testing.T) {
 				t.Parallel()
@@ -102,7 +102,7 @@ func TestTheDeciderSeesTheRequestAndTheObserverTheDecisionOnce(t *testing.T) {
 		t.Errorf("the decider saw path %q and access token %q", path, token)
 	}
 	if heard.calls.Load() != 1 || !heard.decision.Allowed || heard.path != "/orders" {
-		t.Errorf("the observer heard %d times, last of %+v for %q", heard.calls.Load(), heard.decision, heard.path)
+		t.Errorf("the observer was called %d times, last with %+v for %q", heard.calls.Load(), heard.decision, heard.path)
 	}
 }
 
@@ -117,10 +117,10 @@ func TestWhatIsObservedIsWhatWasAnswered(t *testing.T) {
 	}
 	mustDeny(t, wire(t, out), http.StatusInternalServerError)
 	if got := heard.decision; got.Allowed || got.Reason != authz.ReasonInternal || got.Err == nil {
-		t.Errorf("the observer heard %+v, want the denial with its cause", got)
+		t.Errorf("the observer got %+v, want the denial with its cause", got)
 	}
 	if err := heard.decision.Err; err != nil && strings.Contains(err.Error(), "admin") {
-		t.Errorf("the cause shows the value: %v", err)
+		t.Errorf("the cause contains the value: %v", err)
 	}
 }
 
@@ -155,21 +155,21 @@ func TestAPanicDenies(t *testing.T) {
 				t.Errorf("the client gets %q, want a page that says so", body)
 			}
 			if test.observer == nil && (heard.calls.Load() != 1 || heard.decision.Reason != authz.ReasonInternal) {
-				t.Errorf("the observer heard %d times, last of %s", heard.calls.Load(), heard.decision.Reason)
+				t.Errorf("the observer was called %d times, last with %s", heard.calls.Load(), heard.decision.Reason)
 			}
 			if logs.Len() != 1 {
 				t.Fatalf("got %d log lines, want 1", logs.Len())
 			}
 			for _, f := range logs.All()[0].Context {
 				if strings.Contains(f.String, token) {
-					t.Errorf("log field %s shows what was panicked with", f.Key)
+					t.Errorf("log field %s contains the panic value", f.Key)
 				}
 			}
 		})
 	}
 }
 
-// An answer that is missing would be encoded as an empty one.
+// A missing answer would be encoded as an empty one, which allows.
 func TestAMissingAnswerIsEncodedAsADenial(t *testing.T) {
 	t.Parallel()
 	var w writer
@@ -194,7 +194,7 @@ func TestAMissingAnswerIsEncodedAsADenial(t *testing.T) {
 		mustDeny(t, &out, http.StatusInternalServerError)
 	}
 	if data, err := proto.Marshal((*authv3.CheckResponse)(nil)); err != nil || len(data) > 0 {
-		t.Errorf("got %x, %v: no answer is no longer encoded as an allow, so bareDenial has lost its reason", data, err)
+		t.Errorf("got %x, %v: an empty answer is no longer an allow, so bareDenial is no longer necessary", data, err)
 	}
 }
 
@@ -225,7 +225,7 @@ func TestACanceledCallIsNotAllowed(t *testing.T) {
 		}
 		mustDeny(t, wire(t, out), http.StatusServiceUnavailable)
 		if heard.decision.Reason != authz.ReasonCanceled {
-			t.Errorf("the observer heard of %s, want canceled", heard.decision.Reason)
+			t.Errorf("the observer got %s, want canceled", heard.decision.Reason)
 		}
 	})
 	t.Run("but by a policy that only observes", func(t *testing.T) {
@@ -239,7 +239,7 @@ func TestACanceledCallIsNotAllowed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if wire(t, out).GetOkResponse() == nil {
-			t.Errorf("got %v, want an allow: the policy is not to stop anything", out)
+			t.Errorf("got %v, want an allow by a shadow policy", out)
 		}
 	})
 	t.Run("a denial stays what it is", func(t *testing.T) {
@@ -275,7 +275,7 @@ func TestAMessageThatCannotBeReadIsDeniedOverGRPC(t *testing.T) {
 	in := httpRequest(&authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/", RawBody: make([]byte, 1<<20)})
 	out, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), in)
 	if err != nil {
-		t.Fatalf("got error %v: failure_mode_allow would let the request through", err)
+		t.Fatalf("got error %v: failure_mode_allow would decide", err)
 	}
 	mustDeny(t, out, http.StatusForbidden)
 }
