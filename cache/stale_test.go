@@ -71,57 +71,50 @@ func TestMaxStaleOfZeroDisablesStaleValues(t *testing.T) {
 // A definite answer of the store removes a stale value.
 func TestDefiniteAnswerDropsTheStaleValueAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name string
-		err  error
-	}{
-		{name: "absent", err: errAbsent},
-		{name: "an error that is neither absent nor unavailable", err: errBroken},
-		{name: "a timeout that is not the cache's", err: context.DeadlineExceeded},
+	eachDefiniteAnswer(t, func(t *testing.T, definite error) {
+		t.Helper()
+		c, s := stale(t, config(), answer{err: errDown})
+		wantVersion(t, c, "alice", 1)
+		s.set("alice", answer{err: definite})
+		time.Sleep(time.Second)
+		wantVersion(t, c, "alice", 1) // begins the retry
+		synctest.Wait()
+		wantError(t, c, "alice", definite)
+		s.set("alice", answer{err: errDown})
+		time.Sleep(5 * time.Second) // longer than AbsentTTL
+		wantError(t, c, "alice", errDown)
+	})
+}
+
+// eachDefiniteAnswer runs a test on the fake clock with each definite answer of the store.
+func eachDefiniteAnswer(t *testing.T, do func(t *testing.T, definite error)) {
+	t.Helper()
+	for name, definite := range map[string]error{
+		"absent": errAbsent,
+		"an error that is neither absent nor unavailable": errBroken,
+		"a timeout that is not the cache's":               context.DeadlineExceeded,
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				c, s := stale(t, config(), answer{err: errDown})
-				wantVersion(t, c, "alice", 1)
-				s.set("alice", answer{err: test.err})
-				time.Sleep(time.Second)
-				wantVersion(t, c, "alice", 1) // begins the retry
-				synctest.Wait()
-				wantError(t, c, "alice", test.err)
-				s.set("alice", answer{err: errDown})
-				time.Sleep(5 * time.Second) // longer than AbsentTTL
-				wantError(t, c, "alice", errDown)
-			})
+			synctest.Test(t, func(t *testing.T) { do(t, definite) })
 		})
 	}
 }
 
 func TestDefiniteAnswerOfARefreshDropsTheFreshValue(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name string
-		err  error
-	}{
-		{name: "absent", err: errAbsent},
-		{name: "an error that is neither absent nor unavailable", err: errBroken},
-		{name: "a timeout that is not the cache's", err: context.DeadlineExceeded},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newStore()
-				s.set("alice", answer{record: record{version: 1}})
-				c := open(t, config(), s.load)
-				wantVersion(t, c, "alice", 1)
-				s.set("alice", answer{err: test.err})
-				time.Sleep(50 * time.Second)
-				wantVersion(t, c, "alice", 1)
-				synctest.Wait()
-				wantError(t, c, "alice", test.err)
-			})
-		})
-	}
+	eachDefiniteAnswer(t, func(t *testing.T, definite error) {
+		t.Helper()
+		s := newStore()
+		s.set("alice", answer{record: record{version: 1}})
+		c := open(t, config(), s.load)
+		wantVersion(t, c, "alice", 1)
+		s.set("alice", answer{err: definite})
+		time.Sleep(50 * time.Second)
+		wantVersion(t, c, "alice", 1)
+		synctest.Wait()
+		wantError(t, c, "alice", definite)
+	})
 }
 
 func TestRetriesDuringAnOutageAreSpacedAndDelayNoLookup(t *testing.T) {

@@ -78,6 +78,21 @@ func answers(t *testing.T, address string) bool {
 	return true
 }
 
+// listenAndStat listens on a Unix socket until the end of the test, and describes its file.
+func listenAndStat(t *testing.T, path string, s Socket) fs.FileInfo {
+	t.Helper()
+	ln, err := Listen(t.Context(), "unix:"+path, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
 func TestASocketHasTheConfiguredModeAndGroup(t *testing.T) {
 	t.Parallel()
 	group := os.Getegid()
@@ -98,15 +113,7 @@ func TestASocketHasTheConfiguredModeAndGroup(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "s")
-			ln, err := Listen(t.Context(), "unix:"+path, test.Socket)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = ln.Close() }()
-			info, err := os.Stat(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			info := listenAndStat(t, path, test.Socket)
 			if got := info.Mode().Perm(); got != test.mode {
 				t.Errorf("mode: got %o, want %o", got, test.mode)
 			}
@@ -129,15 +136,7 @@ func TestASocketHasTheGroupOfASetgidFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "s")
-	ln, err := Listen(t.Context(), "unix:"+path, DefaultSocket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := listenAndStat(t, path, DefaultSocket())
 	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || int(stat.Gid) != group || info.Mode().Perm() != 0o660 {
 		t.Errorf("got %s and %+v, want the group %d", info.Mode(), stat, group)
 	}

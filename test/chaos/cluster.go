@@ -15,21 +15,8 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// The limits on a cluster.
-const (
-	// revokedWithin is the time after which a revocation through one replica holds
-	// on another.
-	revokedWithin = 2 * time.Second
-	// callWithin is the limit for an admin call while nothing is broken.
-	callWithin = 1500 * time.Millisecond
-	// worksWithin is the time after which admin calls succeed once a leader can be
-	// reached.
-	worksWithin = 2 * time.Second
-	// slowLink is the delay of a slow link.
-	slowLink = 300 * time.Millisecond
-	// owner is the consumer of all credentials.
-	owner = "alice"
-)
+// owner is the consumer of all credentials.
+const owner = "alice"
 
 // A clusterTestbed is a cluster and replicas of vault-authz that share a state.
 type clusterTestbed struct {

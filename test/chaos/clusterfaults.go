@@ -98,7 +98,7 @@ type faultRow struct {
 
 func (r *faultRow) cells() []cell {
 	zero := func(n int) cell { return cell{fmt.Sprint(n), n != 0} }
-	works := func(i int) cell { return cell{formatDuration(r.works[i]), r.works[i] > r.elected+worksWithin} }
+	works := func(i int) cell { return cell{formatDuration(r.works[i]), r.works[i] > r.elected+parts.RecoveryLimit} }
 	held := quantile(r.held, 1)
 	elected := cell{"", false}
 	if r.elects {
@@ -108,7 +108,7 @@ func (r *faultRow) cells() []cell {
 		{r.name, false},
 		{r.reads, false},
 		elected, works(0), works(1),
-		{fmt.Sprintf("%s (%d)", formatDuration(held), len(r.held)), held > revokedWithin || len(r.held) == 0},
+		{fmt.Sprintf("%s (%d)", formatDuration(held), len(r.held)), held > parts.RevocationLimit || len(r.held) == 0},
 		zero(r.wrongAllows), zero(r.lost), zero(r.goodDenied), zero(r.unanswered),
 		{fmt.Sprint(r.requests), r.requests == 0},
 		{formatDuration(r.stall), false},
@@ -122,7 +122,7 @@ func faultHeads() []string {
 	}
 }
 
-// revokedPairs are credentials that must be denied, now or within [revokedWithin]. It is
+// revokedPairs are credentials that must be denied, now or within [parts.RevocationLimit]. It is
 // safe for concurrent use.
 type revokedPairs struct {
 	mu    sync.Mutex
@@ -131,7 +131,7 @@ type revokedPairs struct {
 
 // add adds a pair that was revoked now.
 func (g *revokedPairs) add(p pair) {
-	p.expires = time.Now().Add(revokedWithin)
+	p.expires = time.Now().Add(parts.RevocationLimit)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.pairs = append(g.pairs, p)
@@ -239,7 +239,7 @@ func (bed *clusterTestbed) phases(ctx context.Context, f clusterFault, r *faultR
 		})
 	}
 	both.Wait()
-	sleepUntil(ctx, time.Now().Add(revokedWithin+time.Second))
+	sleepUntil(ctx, time.Now().Add(parts.RevocationLimit+time.Second))
 	if err := f.mend(ctx, bed.cluster, leader, standby); err != nil {
 		return broken, fmt.Errorf("ending the fault: %w", err)
 	}
@@ -266,7 +266,7 @@ func (bed *clusterTestbed) revokeMeanwhile(ctx context.Context, r *faultRow, by,
 		}
 		answered := time.Now()
 		revokedSoFar.add(p)
-		limit, cancel := context.WithTimeout(ctx, 3*revokedWithin)
+		limit, cancel := context.WithTimeout(ctx, 3*parts.RevocationLimit)
 		last, _ := other.awaitOutcome(limit, p, denied)
 		cancel()
 		bed.mu.Lock()

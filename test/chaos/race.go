@@ -53,7 +53,7 @@ func disableThenRotate(ctx context.Context, bed *clusterTestbed, a, b *replica) 
 	if _, err := b.callUntil(ctx, []int{201}, "POST", credentials+"/token/"+p.access+"/rotate", "secret_token="+next.secret); err != nil {
 		return "", err
 	}
-	sleepUntil(ctx, time.Now().Add(revokedWithin))
+	sleepUntil(ctx, time.Now().Add(parts.RevocationLimit))
 	for _, r := range []*replica{a, b} {
 		for _, is := range []pair{p, next} {
 			if r.grpcClient.check(ctx, is) == allowed {

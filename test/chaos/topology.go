@@ -83,11 +83,11 @@ func (r *topologyRow) cells() []cell {
 		{r.name, false},
 		{r.reads, false},
 		{fmt.Sprintf("%s / %s", formatDuration(quantile(r.held, 0.5)), formatDuration(quantile(r.held, 0.99))), false},
-		promised(quantile(r.held, 1), revokedWithin),
+		promised(quantile(r.held, 1), parts.RevocationLimit),
 		{fmt.Sprint(len(r.held)), len(r.held) == 0},
 		{fmt.Sprintf("%d of %d", r.late, len(r.held)), r.late > 0},
 		{ofMany(r.notAllowed, r.created), len(r.notAllowed) > 0},
-		promised(r.longest, callWithin),
+		promised(r.longest, parts.CallLimit),
 		{fmt.Sprintf("%d of %d", r.refused, r.calls), r.refused > 0},
 		{fmt.Sprint(r.unfinished), r.unfinished > 0},
 		{formatDuration(r.stall), false},
@@ -165,8 +165,8 @@ func (bed *clusterTestbed) round(ctx context.Context, r *topologyRow, a, b *repl
 
 // slow delays everything between two nodes.
 func (bed *clusterTestbed) slow(one, other *parts.Node) {
-	bed.cluster.Link(one, other).SetDelay(slowLink)
-	bed.cluster.Link(other, one).SetDelay(slowLink)
+	bed.cluster.Link(one, other).SetDelay(parts.SlowLink)
+	bed.cluster.Link(other, one).SetDelay(parts.SlowLink)
 }
 
 // watch runs a heartbeat until the returned function is called.

@@ -17,17 +17,6 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// The limits on a cluster, besides [revocationLimit].
-const (
-	// callLimit is the limit for an admin call while nothing is broken.
-	callLimit = 1500 * time.Millisecond
-	// recoveryLimit is the time after which admin calls succeed once a leader can
-	// be reached.
-	recoveryLimit = 2 * time.Second
-	// slowLink is the delay of a slow link.
-	slowLink = 300 * time.Millisecond
-)
-
 // A clusterDeployment is a cluster with replicas of vault-authz, each of which has
 // its own order of the nodes.
 type clusterDeployment struct {
@@ -197,8 +186,8 @@ func (r *replica) checkDenied(t *testing.T, p pair, since time.Time) {
 	t.Helper()
 	held := r.allowedFor(t, p, since)
 	t.Logf("%s denies %s after the revocation was answered", r.name, held.Round(time.Millisecond))
-	if held > revocationLimit {
-		t.Errorf("%s still allows the pair %s after the revocation, want at most %s", r.name, held, revocationLimit)
+	if held > parts.RevocationLimit {
+		t.Errorf("%s still allows the pair %s after the revocation, want at most %s", r.name, held, parts.RevocationLimit)
 	}
 }
 

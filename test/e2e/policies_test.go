@@ -184,13 +184,8 @@ func TestEachPathOfThePolicyFilesForManagingIsNeeded(t *testing.T) {
 			if err := m.manage(t.Context()); err != nil {
 				t.Fatalf("with all paths: %v", err)
 			}
-			paths := pathBlock.FindAllStringSubmatchIndex(managing, -1)
-			if len(paths) < 2 {
-				t.Fatalf("%d paths in the policy:\n%s", len(paths), managing)
-			}
-			for _, at := range paths {
-				path := managing[at[2]:at[3]]
-				putPolicy(t, v, "managing", managing[:at[0]]+managing[at[1]:])
+			for path, rest := range withoutEach(t, managing, 2) {
+				putPolicy(t, v, "managing", rest)
 				if err := m.manage(t.Context()); err == nil {
 					t.Errorf("without %s every call succeeds", path)
 				}

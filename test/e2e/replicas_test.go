@@ -18,10 +18,6 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// revocationLimit is the time after which a revocation holds on the other replicas, with
-// a poll interval of one second.
-const revocationLimit = 2 * time.Second
-
 // TestRevocationHoldsOnEveryReplicaWithinTwoSeconds revokes pairs through both of two
 // replicas, under load, and measures for how long after the answer the other replica still
 // allows them. The replica that answered must deny them at once.
@@ -66,7 +62,7 @@ func TestRevocationHoldsOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 			if held[i] = time.Since(answered); !a.Allowed {
 				return
 			}
-			if late := asked.Sub(answered); late > revocationLimit {
+			if late := asked.Sub(answered); late > parts.RevocationLimit {
 				t.Errorf("%s still allows a pair %s after the revocation was answered", other.name, late)
 				return
 			}
@@ -74,7 +70,7 @@ func TestRevocationHoldsOnEveryReplicaWithinTwoSeconds(t *testing.T) {
 		}
 	})
 	// No revoked pair is allowed again by a request that was in flight.
-	time.Sleep(revocationLimit)
+	time.Sleep(parts.RevocationLimit)
 	for _, r := range s.replicas {
 		parallel(revocations, 8, func(i int) {
 			if a, err := r.ask(t.Context(), revoked[i]); err != nil || a.Status != http.StatusUnauthorized {

@@ -114,15 +114,15 @@ func callsThroughAStandby(t *testing.T, s *clusterDeployment) {
 		call(204, "DELETE", "/consumers/"+name)
 	}
 	t.Logf("the longest of %d calls took %s, %d were refused", 6*rounds, longest.max.Round(time.Millisecond), refused)
-	if longest.max > callLimit || refused > 0 {
-		t.Errorf("the longest of %d calls took %s, want at most %s; %d were refused, want 0", 6*rounds, longest.max, callLimit, refused)
+	if longest.max > parts.CallLimit || refused > 0 {
+		t.Errorf("the longest of %d calls took %s, want at most %s; %d were refused, want 0", 6*rounds, longest.max, parts.CallLimit, refused)
 	}
 }
 
 // slow delays everything between the leader and the first standby.
 func (s *clusterDeployment) slow() {
-	s.cluster.Link(s.leader, s.standbys[0]).SetDelay(slowLink)
-	s.cluster.Link(s.standbys[0], s.leader).SetDelay(slowLink)
+	s.cluster.Link(s.leader, s.standbys[0]).SetDelay(parts.SlowLink)
+	s.cluster.Link(s.standbys[0], s.leader).SetDelay(parts.SlowLink)
 }
 
 // disableThenRotate shows that a change through one replica does not undo the change through
@@ -145,7 +145,7 @@ func disableThenRotate(t *testing.T, s *clusterDeployment) {
 			t.Error(err)
 			return
 		}
-		time.Sleep(revocationLimit)
+		time.Sleep(parts.RevocationLimit)
 		for _, r := range s.replicas {
 			for _, secret := range []string{p.secret, "next-" + p.secret} {
 				if answer, err := r.ask(t.Context(), pair{p.access, secret}); err != nil || answer.Allowed {
@@ -208,8 +208,8 @@ func isolatedStandby(t *testing.T, s *clusterDeployment, cut func(*parts.Link)) 
 	b.checkDenied(t, pairs[1], a.revokeRetrying(t, pairs[1]))
 	took := b.recoveryTime(t)
 	t.Logf("%s creates a consumer in %s", b.name, took.Round(time.Millisecond))
-	if took > recoveryLimit {
-		t.Errorf("%s creates a consumer in %s, want at most %s", b.name, took, recoveryLimit)
+	if took > parts.RecoveryLimit {
+		t.Errorf("%s creates a consumer in %s, want at most %s", b.name, took, parts.RecoveryLimit)
 	}
 	stop()
 }
@@ -255,8 +255,8 @@ func (s *clusterDeployment) afterAnElection(t *testing.T, end func()) {
 	for _, r := range s.replicas {
 		took := r.recoveryTime(t)
 		t.Logf("a leader after %s; %s creates a consumer %s later", elected.Sub(began).Round(time.Millisecond), r.name, took.Round(time.Millisecond))
-		if took > recoveryLimit {
-			t.Errorf("%s creates a consumer %s after the election, want at most %s", r.name, took, recoveryLimit)
+		if took > parts.RecoveryLimit {
+			t.Errorf("%s creates a consumer %s after the election, want at most %s", r.name, took, parts.RecoveryLimit)
 		}
 	}
 }

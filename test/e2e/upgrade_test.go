@@ -168,7 +168,7 @@ func (s *deployment) folder(t *testing.T, now, old *replica, beside pair) {
 }
 
 // awaitWithinLimit waits until a condition holds, and fails the test if that takes longer
-// than [revocationLimit].
+// than [parts.RevocationLimit].
 func awaitWithinLimit(t *testing.T, what string, is func(context.Context) bool) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -179,8 +179,8 @@ func awaitWithinLimit(t *testing.T, what string, is func(context.Context) bool) 
 		time.Sleep(10 * time.Millisecond)
 	}
 	took := time.Since(began)
-	if took > revocationLimit {
-		t.Errorf("%s after %s, want at most %s", what, took, revocationLimit)
+	if took > parts.RevocationLimit {
+		t.Errorf("%s after %s, want at most %s", what, took, parts.RevocationLimit)
 	}
 	return took
 }
