@@ -95,7 +95,7 @@ func ExampleQuestion_JSON() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("grpcurl -plaintext -d '%s' 127.0.0.1:9191 envoy.service.auth.v3.Authorization/Check\n", request)
+	fmt.Println(string(request))
 	// Output:
-	// x
+	// {"attributes":{"request":{"http":{"method":"GET","path":"/orders/7","host":"shop.example.com","scheme":"http","protocol":"HTTP/1.1"}},"contextExtensions":{"policy":"orders"}}}
 }

@@ -170,7 +170,7 @@ func TestNewNeedsAClientCertificateWithItsKey(t *testing.T) {
 	writeFile(t, c.ClientCertFile, cert)
 	writeFile(t, c.ClientKeyFile, key)
 	log, _ := newLog()
-	if _, err := vaultkv.New(c, log); err == nil || !strings.Contains(err.Error(), "no certificate with its key") {
+	if _, err := vaultkv.New(c, log); err == nil || !strings.Contains(err.Error(), "not a certificate with its key") {
 		t.Errorf("New() = %v, want an error about the pair", err)
 	}
 }

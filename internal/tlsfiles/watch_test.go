@@ -106,10 +106,10 @@ func TestInvalidFilesLeaveThePreviousContentInUse(t *testing.T) {
 		replace map[string][]byte
 		want    string
 	}{
-		{"a certificate without its key yet", map[string][]byte{"cert": second.Certificate}, "no certificate with its key"},
-		{"a key without its certificate yet", map[string][]byte{"key": second.Key}, "no certificate with its key"},
-		{"a certificate that is cut off", map[string][]byte{"cert": second.Certificate[:len(second.Certificate)/2]}, "no certificate with its key"},
-		{"an empty certificate", map[string][]byte{"cert": {}}, "no certificate with its key"},
+		{"a certificate without its key yet", map[string][]byte{"cert": second.Certificate}, "not a certificate with its key"},
+		{"a key without its certificate yet", map[string][]byte{"key": second.Key}, "not a certificate with its key"},
+		{"a certificate that is cut off", map[string][]byte{"cert": second.Certificate[:len(second.Certificate)/2]}, "not a certificate with its key"},
+		{"an empty certificate", map[string][]byte{"cert": {}}, "not a certificate with its key"},
 		{"no certificate", map[string][]byte{"cert": nil}, "cert_file: open"},
 		{"an expired pair", set(expired, ours), "expired at"},
 		{"a pair that is not valid yet", set(early, ours), "is not valid before"},
