@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -28,23 +27,27 @@ func TestThePrintedLinesWork(t *testing.T) {
 			ctx, interrupt := context.WithCancel(t.Context())
 			defer interrupt()
 			var out parts.Log
-			ended := make(chan error, 1)
-			go func() { ended <- run(ctx, vault, &out) }()
+			var problem error
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				problem = run(ctx, vault, &out)
+			}()
 			limit, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
-			err = parts.Await(limit, nil, func(context.Context) error {
-				if !strings.Contains(out.String(), "Ctrl-C") {
-					return fmt.Errorf("printed so far:\n%s", &out)
+			for !strings.Contains(out.String(), "Ctrl-C") {
+				select {
+				case <-ended:
+					t.Fatalf("the demo ended: %v; it printed:\n%s", problem, &out)
+				case <-limit.Done():
+					t.Fatalf("the demo did not start in time; it printed:\n%s", &out)
+				case <-time.After(20 * time.Millisecond):
 				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
 			}
 			paste(t, out.String())
 			interrupt()
-			if err := <-ended; err != nil {
-				t.Errorf("the demo ended with %v", err)
+			if <-ended; problem != nil {
+				t.Errorf("the demo ended with %v", problem)
 			}
 			if left, err := filepath.Glob(filepath.Join(temp, "vault-authz-demo-*")); err != nil || len(left) > 0 {
 				t.Errorf("left behind: %q, %v", left, err)
