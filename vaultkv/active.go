@@ -139,9 +139,17 @@ func (c *connection) join(all []nodeHealth, inUse int) {
 			id = all[i].ClusterID
 		}
 	}
-	if id != "" {
-		c.cluster.Store(c.clusters.enter(id, c.cluster.Load()))
+	if id == "" {
+		return
 	}
+	before := c.cluster.Load()
+	now := c.clusters.enter(id, before)
+	if before.id != "" && now != before {
+		c.mu.Lock()
+		c.written = index{}
+		c.mu.Unlock()
+	}
+	c.cluster.Store(now)
 }
 
 // leave leaves the cluster when the connection is no longer used.

@@ -139,7 +139,7 @@ func (v *Vault) exchange(ctx context.Context, send func(context.Context) (*api.R
 		a, problem = v.ask(ctx, send)
 	}
 	if problem == nil && a.writes() && a.Status < 300 {
-		v.conn.cluster.Load().advance(a.index)
+		v.conn.advance(a.index)
 	}
 	return a, problem
 }

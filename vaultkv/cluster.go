@@ -18,6 +18,9 @@ const DefaultProofAge = 2500 * time.Millisecond
 // A server is asked without a token which cluster it belongs to (`cluster_id` of
 // sys/health). Until the server has told it, a vault object shares its knowledge only
 // with the engines made by its [Vault.WithMount].
+//
+// A server can claim any id. So only the connection that proves a cluster, that of the
+// engine which Sync is called on, changes what the others know of it.
 type Clusters struct {
 	proofAge time.Duration
 
@@ -78,7 +81,9 @@ type cluster struct {
 	// members counts the connections to it. Clusters.mu guards it.
 	members int
 
-	mu    sync.Mutex
+	mu sync.Mutex
+	// index is how far the cluster has got, by what was written over the connection of
+	// the syncer.
 	index index
 	// syncer proves that the cluster is current. It is nil if no proof is required. since
 	// is when the syncer began, and proof when its last successful sync began.

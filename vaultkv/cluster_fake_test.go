@@ -38,6 +38,8 @@ type fakeCluster struct {
 	RefuseForwarding bool
 	// NoHA is what a lone server says of itself.
 	NoHA bool
+	// Boast is how much further the indexes of answers say that the cluster is.
+	Boast int
 	// CASRequired refuses writes to the mount state that name no version.
 	CASRequired bool
 	// Lag is how long a standby takes to get what was committed.
@@ -177,7 +179,7 @@ func (n *fakeNode) state(path string) (document string, version int) {
 }
 
 func (n *fakeNode) index() string {
-	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"cluster":%q,"value":"%d"}`, n.c.ID, n.applied))
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"cluster":%q,"value":"%d"}`, n.c.ID, n.applied+n.c.Boast))
 }
 
 // askedFor is how often a node was asked for what begins with a path.

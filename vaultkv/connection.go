@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,10 @@ type connection struct {
 	// cluster is the cluster that the addresses belong to.
 	clusters *Clusters
 	cluster  atomic.Pointer[cluster]
+	// written is the index of the last write over this connection, unless the cluster has
+	// it. mu guards it.
+	mu      sync.Mutex
+	written index
 	// noForwarding is set once a server has refused to forward at a client's request.
 	noForwarding atomic.Bool
 	// withStandbys is set once the server has said that it may have standbys.

@@ -113,6 +113,69 @@ func TestProofIsOfOneClusterAndForAllOfItsVaultObjects(t *testing.T) {
 	})
 }
 
+// A server tells its cluster_id itself, so the server of one vault object can give that of
+// the cluster in which the state and other vault objects are. What it answers must not
+// change what those ask for and get.
+func TestServerThatClaimsTheIDOfAnotherClusterChangesNothingThere(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		boast int
+		early bool
+	}{
+		{"an index far ahead", 1 << 40, false},
+		{"an index far ahead, from before its id was known", 1 << 40, true},
+		{"an index far behind", -1 << 40, false},
+		{"an index far behind, from before its id was known", -1 << 40, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				real := newFakeCluster(t, &fakeCluster{Indexes: true, Lag: syncLag})
+				hostile := newFakeCluster(t, &fakeCluster{Indexes: true, Boast: tt.boast})
+				clusters := vaultkv.NewClusters(vaultkv.DefaultProofAge)
+				v, state, _ := real.replica(clusters, 2)
+				v.Maintain(t.Context())
+				write := func() {
+					if err := other(t, hostile, clusters, tt.early).Write(t.Context(), "key", []byte(`{"a":1}`)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for range 3 {
+					time.Sleep(2 * vaultkv.DefaultProofAge)
+					real.put("kong-auth/key", `{"a":1}`)
+					mustSync(t, state)
+					write()
+					if document, _, err := v.Read(t.Context(), "key"); string(document) != `{"a":1}` || err != nil {
+						t.Errorf("Read = %s, %v, want what was written before the sync", document, err)
+					}
+					time.Sleep(syncLag) // the standby has it
+					real.put("kong-auth/key", "")
+					mustSync(t, state)
+					write()
+					if document, found, err := v.Read(t.Context(), "key"); found || err != nil {
+						t.Errorf("Read = %s, %t, %v, want that it was deleted before the sync", document, found, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// other returns a vault object of another cluster. It has written once before it asks
+// the server for its cluster_id, if it is early.
+func other(t *testing.T, c *fakeCluster, clusters *vaultkv.Clusters, early bool) *vaultkv.Vault {
+	t.Helper()
+	v, _, _ := c.replica(clusters, 0)
+	if early {
+		if err := v.Write(t.Context(), "key", []byte(`{"a":1}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.Maintain(t.Context())
+	return v
+}
+
 // TestClusterBehindTheAddressesIsAnotherOneNow: restored from a backup, say. What
 // was known of the old one says nothing of it.
 func TestClusterBehindTheAddressesIsAnotherOneNow(t *testing.T) {

@@ -93,26 +93,43 @@ func indexOf(h http.Header) string {
 	return value
 }
 
-// advance records the index of an answered write.
-func (c *cluster) advance(x index) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.index.merge(x)
+// advance records the index of an answered write over the connection. Other connections use
+// it only if the cluster is proved over this one. Any server can claim the id of another
+// cluster. If its index went along with requests to that cluster, reads there could fail,
+// or be stale.
+func (c *connection) advance(x index) {
+	of := c.cluster.Load()
+	of.mu.Lock()
+	shared := of.syncer != nil && of.syncer.vault.conn == c
+	if shared {
+		of.index.merge(x)
+	}
+	of.mu.Unlock()
+	if !shared {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.written.merge(x)
+	}
 }
 
-// latestIndex returns the index, and whether it is recent: an older one may be from before
-// the cluster was restored from a backup.
-func (c *cluster) latestIndex() (value string, recent bool) {
+// latestIndex returns the index that requests over the connection carry, and whether it is
+// recent: an older one may be from before the cluster was restored from a backup.
+func (c *connection) latestIndex() (value string, recent bool) {
+	of := c.cluster.Load()
+	of.mu.Lock()
+	x := of.index
+	of.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.index.value, time.Since(c.index.ended) <= c.proofAge
+	x.merge(c.written)
+	return x.value, time.Since(x.ended) <= of.proofAge
 }
 
 // withIndex returns the request with headers that make a node that lags behind the index
 // forward the request to the active node, or refuse it. Without an index there are no
 // headers: Vault Community would refuse them.
 func (c *connection) withIndex(r *http.Request) *http.Request {
-	value, _ := c.cluster.Load().latestIndex()
+	value, _ := c.latestIndex()
 	if value == "" {
 		return r
 	}
@@ -151,6 +168,6 @@ func (c *connection) behind(r *http.Request, resp *http.Response) bool {
 		return false
 	}
 	order, known := comparePositions(resp.Header.Get(indexHeader), asked)
-	_, recent := c.cluster.Load().latestIndex()
+	_, recent := c.latestIndex()
 	return known && order < 0 && recent
 }
