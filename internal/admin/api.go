@@ -44,8 +44,8 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.Store == nil || deps.Turns == nil || deps.Announce == nil || deps.Vaults == nil || deps.Metrics == nil || deps.Log == nil || deps.Audit == nil {
-		return nil, errors.New("admin: Store, Turns, Announce, Vaults, Metrics, Log and Audit must be given")
+	if deps.Store == nil || deps.Leases == nil || deps.Announce == nil || deps.Vaults == nil || deps.Metrics == nil || deps.Log == nil || deps.Audit == nil {
+		return nil, errors.New("admin: Store, Leases, Announce, Vaults, Metrics, Log and Audit must be given")
 	}
 	declared, err := deps.Declared.documents()
 	if err != nil {
@@ -190,6 +190,8 @@ func (a *API) problem(r *http.Request, err error) *api.Problem {
 		return notFound()
 	case errors.Is(err, state.ErrConflict):
 		return &api.Problem{Status: http.StatusConflict, Message: "The entity is being changed by somebody else; read it again and repeat the call"}
+	case errors.Is(err, state.ErrTooLarge):
+		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Message: err.Error()}
 	case errors.Is(err, authz.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		a.deps.Log.Warn("admin call failed", zap.String("method", r.Method), zap.String("route", r.Pattern), zap.Error(err))
 		return a.unavailable(err)

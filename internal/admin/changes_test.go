@@ -82,7 +82,7 @@ func TestAnUnavailableStoreIs503WithALoggedCause(t *testing.T) {
 			{method: "DELETE", path: "/consumers/alice"},
 			{method: "POST", path: credentials + "/alice"},
 		}},
-		{"the turns", func(b *bench) { b.api.deps.Turns = &fakeTurns{err: down} }, []step{
+		{"the leases", func(b *bench) { b.api.deps.Leases = &fakeLeases{err: down} }, []step{
 			{method: "POST", path: credentials + "/alice"},
 			{method: "DELETE", path: credentials + "/token/foo"},
 			{method: "POST", path: credentials + "/token/foo/rotate"},
@@ -112,6 +112,17 @@ func TestAnUnavailableStoreIs503WithALoggedCause(t *testing.T) {
 				t.Errorf("%s: %s %s: got %d log lines, want one with the cause", tt.name, s.method, s.path, b.log.Len())
 			}
 		}
+	}
+}
+
+func TestEntityThatIsTooLargeForTheStateIsRefusedWithTheReason(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.store.failWrites = fmt.Errorf("%w: divide it", state.ErrTooLarge)
+	before := b.audit.Len()
+	step{method: "POST", path: "/consumers", contentType: typeForm, body: "username=x", status: 413, want: []string{"too large for the state store: divide it"}}.run(b)
+	if got := b.audit.Len() - before; got != 0 || b.log.Len() != 0 {
+		t.Errorf("got %d lines of audit and %d of log, want that nothing happened", got, b.log.Len())
 	}
 }
 

@@ -53,7 +53,7 @@ type place struct {
 	raw []byte
 	// version is what was read, where there are versions.
 	version int
-	// commit makes a write in the turn that the call has, see [Turns].
+	// commit makes a write under the lease of the call, see [Leases].
 	commit func(ctx context.Context, write func(context.Context) error) error
 }
 
@@ -174,7 +174,7 @@ func (a *API) alone(c *call, p *place, do func() (reply, error)) (reply, error) 
 	var answer reply
 	var err error
 	for range attempts {
-		err = a.deps.Turns.Take(c.ctx, p.key, func(commit func(context.Context, func(context.Context) error) error) error {
+		err = a.deps.Leases.LeaseCredential(c.ctx, p.key, func(commit func(context.Context, func(context.Context) error) error) error {
 			p.commit = commit
 			var err error
 			answer, err = do()
@@ -207,7 +207,7 @@ func (p *place) present(ctx context.Context) (document, error) {
 	return d, err
 }
 
-// lock keeps the calls to this replica from waiting for one another's turns.
+// lock keeps the calls to this replica from waiting for one another's leases.
 func (a *API) lock(p *place) (unlock func()) {
 	l := &a.tokens[maphash.String(a.seed, p.key)%uint64(len(a.tokens))]
 	l.Lock()

@@ -309,13 +309,13 @@ func (k farKV) Read(ctx context.Context, key string) ([]byte, bool, error) {
 func (k farKV) Credentials(context.Context, string, int) (CredentialStore, error) { return k, nil }
 func (farKV) Validate(VaultObject) error                                          { return nil }
 
-// oneTurn is shared by replicas.
-type oneTurn struct{ turn chan struct{} }
+// oneLease is shared by replicas.
+type oneLease struct{ taken chan struct{} }
 
-func (o oneTurn) Take(ctx context.Context, key string, do func(func(context.Context, func(context.Context) error) error) error) error {
-	o.turn <- struct{}{}
-	defer func() { <-o.turn }()
-	return (&fakeTurns{}).Take(ctx, key, do)
+func (o oneLease) LeaseCredential(ctx context.Context, key string, do func(func(context.Context, func(context.Context) error) error) error) error {
+	o.taken <- struct{}{}
+	defer func() { <-o.taken }()
+	return (&fakeLeases{}).LeaseCredential(ctx, key, do)
 }
 
 // replicas are two APIs on the same stores, without versions.
@@ -323,9 +323,9 @@ func replicas(t *testing.T) (one, two *bench, kv *fakeKV) {
 	t.Helper()
 	one, two = furnished(t), newBench(t)
 	kv = &fakeKV{documents: map[string][]byte{}, log: one.order}
-	turns := oneTurn{make(chan struct{}, 1)}
+	leases := oneLease{make(chan struct{}, 1)}
 	for _, b := range []*bench{one, two} {
-		b.api.deps.Store, b.api.deps.Vaults, b.api.deps.Turns = one.store, farKV{kv}, turns
+		b.api.deps.Store, b.api.deps.Vaults, b.api.deps.Leases = one.store, farKV{kv}, leases
 	}
 	return one, two, kv
 }
@@ -399,7 +399,7 @@ func TestALostTurnIsTakenAgain(t *testing.T) {
 		b := furnished(t)
 		b.must(201, b.form("POST", credentials+"/alice", "access_token=bar"))
 		b.audit.TakeAll()
-		b.api.deps.Turns = &fakeTurns{lose: tt.lose}
+		b.api.deps.Leases = &fakeLeases{lose: tt.lose}
 		tt.run(b)
 		if lines := b.audit.Len(); lines > 1 || tt.status == 409 && lines > 0 {
 			t.Errorf("%s: got %d audit lines, want one for what was done", tt.name, lines)
@@ -407,7 +407,7 @@ func TestALostTurnIsTakenAgain(t *testing.T) {
 	}
 }
 
-// Two calls to one replica need not even wait for turns.
+// Two calls to one replica need not even wait for leases.
 func TestOneOfManyCreationsOfAnAccessTokenWins(t *testing.T) {
 	t.Parallel()
 	b := furnished(t)

@@ -376,7 +376,7 @@ func (a *API) apply(c *call, line entry, change state.Change, do func(context.Co
 func isRefusal(err error) bool {
 	var taken state.TakenError
 	var refused *api.Problem
-	return errors.As(err, &refused) || errors.As(err, &taken) || errors.Is(err, state.ErrConflict) || errors.Is(err, authz.ErrNotFound)
+	return errors.As(err, &refused) || errors.As(err, &taken) || errors.Is(err, state.ErrConflict) || errors.Is(err, state.ErrTooLarge) || errors.Is(err, authz.ErrNotFound)
 }
 
 // unavailable lets an error count as what it is where it can be nothing else: a

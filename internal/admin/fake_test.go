@@ -203,22 +203,22 @@ func (o *order) Applied(changes ...state.Change) error {
 	return o.applied
 }
 
-// fakeTurns are the turns of a replica that is alone. The zero value works.
-type fakeTurns struct {
-	// err, if set, is the answer; lose is how many turns are lost before their
+// fakeLeases are the leases of a replica that is alone. The zero value works.
+type fakeLeases struct {
+	// err, if set, is the answer; lose is how many leases are lost before their
 	// writes.
 	err  error
 	lose int
 }
 
-func (f *fakeTurns) Take(_ context.Context, _ string, do func(func(context.Context, func(context.Context) error) error) error) error {
+func (f *fakeLeases) LeaseCredential(_ context.Context, _ string, do func(func(context.Context, func(context.Context) error) error) error) error {
 	if f.err != nil {
 		return f.err
 	}
 	return do(func(ctx context.Context, write func(context.Context) error) error {
 		if f.lose > 0 {
 			f.lose--
-			return fmt.Errorf("the turn: %w", state.ErrConflict)
+			return fmt.Errorf("the lease: %w", state.ErrConflict)
 		}
 		return write(ctx)
 	})
@@ -264,7 +264,7 @@ func newBench(tb testing.TB, options ...option) *bench {
 	b.log, b.audit = log, audit
 	cfg := DefaultConfig()
 	cfg.Vaults = true
-	deps := Dependencies{Store: b.store, Turns: &fakeTurns{}, Announce: b.order, Vaults: b, Metrics: prometheus.NewRegistry(), Log: zap.New(logCore), Audit: zap.New(auditCore)}
+	deps := Dependencies{Store: b.store, Leases: &fakeLeases{}, Announce: b.order, Vaults: b, Metrics: prometheus.NewRegistry(), Log: zap.New(logCore), Audit: zap.New(auditCore)}
 	for _, o := range options {
 		o(&cfg, &deps)
 	}

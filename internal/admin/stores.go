@@ -90,23 +90,23 @@ type VersionedCredentialStore interface {
 	WriteVersion(ctx context.Context, key string, document []byte, version int) (next int, ok bool, err error)
 }
 
-// Turns let one call at a time, of all replicas, read and write a credential. KV
-// v1 has no check-and-set, and what is deleted in KV v2 loses its versions:
-// without turns two replicas can both create one access token, and a rotation can
-// bring back what another replica deletes at that moment.
-type Turns interface {
-	// Take waits for the turn of an access token, calls do and returns its
-	// error; an error of its own wraps [authz.ErrUnavailable]. do reads what it
-	// needs and hands its one write to commit, which calls it with a context
-	// that ends in time for whoever is next. If the turn was lost meanwhile,
-	// commit does not, and its error wraps [state.ErrConflict].
-	Take(ctx context.Context, accessToken string, do func(commit func(ctx context.Context, write func(context.Context) error) error) error) error
+// Leases let one call at a time, of all replicas, read and write a credential. Without
+// them two replicas could both create one access token, and a rotation could bring back
+// what another replica deletes at that moment: KV v1 has no check-and-set, and KV v2
+// forgets the versions of what is deleted.
+type Leases interface {
+	// LeaseCredential waits for the lease of an access token, calls do and returns its
+	// error; an error of its own wraps [authz.ErrUnavailable]. do reads what it needs
+	// and hands its one write to commit, which calls it with a context that ends before
+	// another call may write. If the lease has expired meanwhile, commit does not call
+	// it, and its error wraps [state.ErrConflict].
+	LeaseCredential(ctx context.Context, accessToken string, do func(commit func(ctx context.Context, write func(context.Context) error) error) error) error
 }
 
 // Dependencies are what an API works on.
 type Dependencies struct {
 	Store    Store
-	Turns    Turns
+	Leases   Leases
 	Announce Announcer
 	Vaults   Vaults
 	// Judge says of the records of a vault object, by its name, what becomes of requests

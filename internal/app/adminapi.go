@@ -51,7 +51,7 @@ func (r records) Delete(ctx context.Context, kind, id string) error {
 }
 
 // Announce implements [admin.Announcer]. An entity is announced by the write of the log
-// that changes it, and a credential by the hold that the call has.
+// that changes it, and a credential by the lease of the call.
 func (r records) Announce(ctx context.Context, commit func(context.Context) error, _ ...state.Change) error {
 	return commit(ctx)
 }

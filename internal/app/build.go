@@ -128,7 +128,7 @@ func (s *service) keepState(c *config.Config, from engineOpener, open *vaultBack
 	held := records{store, r}
 	s.admin, err = admin.New(c.Admin, admin.Dependencies{
 		Store:    held,
-		Turns:    store,
+		Leases:   store,
 		Announce: held,
 		Vaults:   credentials{held},
 		Judge:    judge(authorizer),

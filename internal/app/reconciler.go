@@ -82,8 +82,8 @@ func newReconciler(c *config.Config, open *vaultBackends, authorizer *authz.Auth
 // watcher is what the store tells.
 func (r *reconciler) watcher() state.Watcher {
 	return state.Watcher{
-		Later: true,
-		Drop:  r.backends.invalidate,
+		Deferred: true,
+		Drop:     r.backends.invalidate,
 		DropAll: func() {
 			r.backends.invalidateAll()
 			r.enqueue(pending{all: true}, nil)

@@ -252,7 +252,7 @@ func TestManyChangesAtOnceArePublishedTogether(t *testing.T) {
 func TestAChangeOfAnEntityDoesNotWaitForThoseOfCredentials(t *testing.T) {
 	t.Parallel()
 	r := newTestReconciler(t)
-	if err := r.store.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
+	if err := r.store.LeaseCredential(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

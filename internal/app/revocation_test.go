@@ -124,7 +124,7 @@ func (d *drama) revoke(n int) {
 		kind = state.KindConsumers
 		_, err = d.other.Update(d.t.Context(), func(tx *state.Tx) error { return tx.Delete(kind, consumer) })
 	} else {
-		err = d.other.Take(d.t.Context(), access, func(commit func(context.Context, func(context.Context) error) error) error {
+		err = d.other.LeaseCredential(d.t.Context(), access, func(commit func(context.Context, func(context.Context) error) error) error {
 			return commit(d.t.Context(), func(ctx context.Context) error {
 				if err := d.pause(ctx, time.Duration(d.by.Int64N(int64(1500*time.Millisecond)))); err != nil {
 					return err

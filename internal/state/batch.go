@@ -9,10 +9,10 @@ import (
 // A batch is the changes that were committed together: one line of the log. Its
 // place in the log is its position, from 1.
 type batch struct {
-	// By is a random name, by which its writer recognises it after an answer
-	// that was lost.
+	// By is a random name. The writer recognises its batch by it after an answer was
+	// lost.
 	By string `json:"by"`
-	// At is when it was made, in Unix seconds. It is for people.
+	// At is when it was made, in Unix seconds. Only people read it.
 	At  int64    `json:"at"`
 	Ops []change `json:"ops"`
 }
@@ -21,12 +21,13 @@ type batch struct {
 const (
 	opPut    = "put"
 	opDelete = "delete"
-	// opHold says that the holder By is about to change the credential of the
-	// access token Key, opDone that it has, or has given up.
-	opHold = "hold"
-	opDone = "done"
-	// opBridge says up to which change format 1 is in the state, opMirrored that a
-	// change is in the entry of format 1; opEntry is a checkpoint's. See [bridge].
+	// opLease says that the call By is about to change the credential of the access
+	// token Key, opRelease that it has done so or has given up.
+	opLease   = "hold"
+	opRelease = "done"
+	// opBridge says up to which change the state has what is in format 1, opMirrored
+	// that format 1 has a change of the state. opEntry occurs in checkpoints only. See
+	// [bridge].
 	opBridge   = "bridge"
 	opMirrored = "mirrored"
 	opEntry    = "entry"
@@ -36,9 +37,9 @@ type change struct {
 	Op   string `json:"op"`
 	Kind string `json:"kind,omitempty"`
 	ID   string `json:"id,omitempty"`
-	// Version of a put is only set in a checkpoint; elsewhere it is the position.
+	// Version of a put is set in checkpoints only; elsewhere the position is the version.
 	Version int `json:"version,omitempty"`
-	// From is the version of the entry of format 1 that this was read from.
+	// From is the version of the entry of format 1 that the change was read from.
 	From     int             `json:"from,omitempty"`
 	Unique   []string        `json:"unique,omitempty"`
 	Tags     []string        `json:"tags,omitempty"`
@@ -74,7 +75,7 @@ func (c *change) check() error {
 		if err := checkRecord(&r); err != nil {
 			return fmt.Errorf("a line of the log: %w", err)
 		}
-	case opDelete, opHold, opDone, opBridge, opMirrored, opEntry:
+	case opDelete, opLease, opRelease, opBridge, opMirrored, opEntry:
 	default:
 		return fmt.Errorf("a line of the log has the unknown operation %q", c.Op)
 	}

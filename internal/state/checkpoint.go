@@ -29,39 +29,40 @@ const (
 	maxPiece   = 4 << 20
 	// pieceRequests is how many pieces are read or written at a time.
 	pieceRequests = 4
-	// checkpointPatience is how long a checkpoint that somebody else has begun is
-	// left alone, by the clock of the replica that waits for it.
+	// checkpointPatience is how long a replica waits for a checkpoint that another one
+	// has begun, by its own clock, before it writes one itself.
 	checkpointPatience = 30 * time.Second
-	// checkpointTimeout bounds the writing of one.
+	// checkpointTimeout bounds the writing of a checkpoint.
 	checkpointTimeout = 2 * time.Minute
 )
 
-// A checkpoint is the entry that says where all records at one position are.
+// A checkpoint is the entry that says where the pieces are that hold all records at one
+// position.
 type checkpoint struct {
 	Format int    `json:"format"`
 	Log    string `json:"log"`
-	// Position is that of the last change in it, Segment the number of the one
-	// that holds the next change, or will.
+	// Position is that of the last change in it. Segment is the number of the segment
+	// that holds the next change, or is going to.
 	Position int `json:"position"`
 	Segment  int `json:"segment"`
 	// Set is "a" or "b", Pieces how many there are, and By is in each of them.
 	Set    string `json:"set"`
 	Pieces int    `json:"pieces"`
 	By     string `json:"by,omitempty"`
-	// Writing is the random name of who writes the other set, if anyone.
+	// Writing is the random name of the writer that is writing the other set, or empty.
 	Writing string `json:"writing,omitempty"`
-	// Moving: there is no checkpoint yet, it is being made of what format 1 has.
+	// Moving says that the first checkpoint is still being made of what is in format 1.
 	Moving bool `json:"moving,omitempty"`
 }
 
 func piecePath(set string, i int) string { return fmt.Sprintf("checkpoint-%s/%04d", set, i) }
 
-// A piece holds some of the records, and the holds that were open.
+// A piece holds some of the records, or the leases.
 type piece struct {
 	Format int    `json:"format"`
 	By     string `json:"by"`
 	Number int    `json:"piece"`
-	// Records is what [pack] makes of lines, each a change.
+	// Records is what [pack] makes of lines. Each line is a change.
 	Records string `json:"records"`
 }
 
@@ -69,7 +70,7 @@ type piece struct {
 func pack(text []byte) (string, error) {
 	var out strings.Builder
 	encoder := base64.NewEncoder(base64.StdEncoding, &out)
-	// A checkpoint is taken in the middle of a flood of changes, so it has to be quick.
+	// Checkpoints are written during floods of changes, so compression has to be quick.
 	w, err := gzip.NewWriterLevel(encoder, gzip.BestSpeed)
 	if err != nil {
 		return "", err
@@ -96,25 +97,25 @@ func unpack(s string) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// A cut is what goes into one piece: n records of a kind after an id, or the holds; or n
-// entries of the bridge from a key on.
-type cut struct {
+// A pieceRange says what goes into one piece: n records of a kind after an id; n entries of
+// the bridge from a key on; or, if both kind and bridge are unset, the leases.
+type pieceRange struct {
 	kind, after string
 	n           int
 	bridge      bool
 }
 
-// cuts divides the view. A piece is made when it is its turn: all of them would take
-// as much memory as the records.
-func (v *View) cuts() []cut {
-	all := v.bridge.cuts()
+// pieceRanges divides the view. The pieces are encoded one by one later: all of them would
+// take as much memory as the records.
+func (v *View) pieceRanges() []pieceRange {
+	all := v.bridge.pieceRanges()
 	for _, kind := range slices.Sorted(maps.Keys(v.records)) {
-		now, size := cut{kind: kind}, 0
+		now, size := pieceRange{kind: kind}, 0
 		v.records[kind].Scan(func(key string, p packed) bool {
 			now.n++
 			if size += p.size(); size >= pieceBytes {
 				all = append(all, now)
-				now, size = cut{kind: kind, after: idText(key)}, 0
+				now, size = pieceRange{kind: kind, after: idText(key)}, 0
 			}
 			return true
 		})
@@ -122,14 +123,14 @@ func (v *View) cuts() []cut {
 			all = append(all, now)
 		}
 	}
-	if len(v.holds) > 0 {
-		all = append(all, cut{})
+	if len(v.leases) > 0 {
+		all = append(all, pieceRange{})
 	}
 	return all
 }
 
-// piece encodes one.
-func (v *View) piece(c cut, by string, number int) (piece, error) {
+// piece encodes the piece of a range.
+func (v *View) piece(c pieceRange, by string, number int) (piece, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
@@ -137,8 +138,8 @@ func (v *View) piece(c cut, by string, number int) (piece, error) {
 	if c.bridge {
 		problem = v.bridge.encode(encoder, c)
 	} else if c.kind == "" {
-		for key, h := range v.holds {
-			problem = errors.Join(problem, encoder.Encode(&change{Op: opHold, Key: key, By: h.by}))
+		for key, l := range v.leases {
+			problem = errors.Join(problem, encoder.Encode(&change{Op: opLease, Key: key, By: l.by}))
 		}
 	} else {
 		left := c.n
@@ -177,7 +178,7 @@ func (v *View) read(p *piece, now time.Time) error {
 	return nil
 }
 
-// readCheckpoint returns the entry, and its version to write over it.
+// readCheckpoint returns the checkpoint, and the version of its entry for a later write.
 func readCheckpoint(ctx context.Context, kv Engine) (c checkpoint, version int, found bool, err error) {
 	raw, version, found, err := kv.ReadVersion(ctx, checkpointPath)
 	if err != nil || !found {
@@ -232,8 +233,8 @@ func loadView(ctx context.Context, kv Engine, c *checkpoint, now time.Time) (*Vi
 	return v, nil
 }
 
-// pieceAttempts is how often a piece is asked for: among hundreds of requests to a busy
-// server one may fail.
+// pieceAttempts is how often a piece is requested: one of hundreds of requests to a busy
+// server may fail.
 const pieceAttempts = 3
 
 func readPiece(ctx context.Context, kv Engine, c *checkpoint, i int, p *piece) error {
@@ -260,16 +261,15 @@ func readPiece(ctx context.Context, kv Engine, c *checkpoint, i int, p *piece) e
 	return nil
 }
 
-// errBusy: another replica is writing a checkpoint, or was faster.
+// errBusy means that another replica is writing a checkpoint, or was faster.
 var errBusy = errors.New("another replica is writing a checkpoint of the state")
 
-// takeCheckpoint writes the view of a log, whose next change goes into segment
-// number. over is the name of a writer that has been given up, empty for none.
+// takeCheckpoint writes a checkpoint of the view of a log, whose next change goes into
+// segment number. over is the name of a writer that has taken too long, or empty.
 //
-// The versions of the pieces are read before this writer announces itself by
-// writing the entry. So when another one takes over, and announces itself after
-// that, the late writes of this one find newer pieces, and fail; and where they come
-// first, the other one's fail.
+// The writer reads the versions of the pieces before it announces itself by writing the
+// entry. If another writer takes over, it announces itself after that. Then each piece is
+// written by one of the two only: the write that comes later fails.
 func takeCheckpoint(ctx context.Context, kv Engine, log string, v *View, number int, over string) (checkpoint, error) {
 	before, version, found, err := readCheckpoint(ctx, kv)
 	switch {
@@ -285,14 +285,14 @@ func takeCheckpoint(ctx context.Context, kv Engine, log string, v *View, number 
 	return writeCheckpoint(ctx, kv, v, number, before, version)
 }
 
-// writeCheckpoint writes the view beside a checkpoint, and then over its entry, which is
-// of a version.
+// writeCheckpoint writes the pieces of the view into the set that the checkpoint before
+// does not use, and then the entry, whose version is given.
 func writeCheckpoint(ctx context.Context, kv Engine, v *View, number int, before checkpoint, version int) (checkpoint, error) {
 	after := checkpoint{Format: format, Log: before.Log, Position: v.position, Segment: number, Set: otherSet(before.Set), By: rand.Text()}
-	cuts := v.cuts()
-	after.Pieces = len(cuts)
-	versions := make([]int, len(cuts))
-	if err := each(ctx, len(cuts), func(ctx context.Context, i int) error {
+	pieceRanges := v.pieceRanges()
+	after.Pieces = len(pieceRanges)
+	versions := make([]int, len(pieceRanges))
+	if err := each(ctx, len(pieceRanges), func(ctx context.Context, i int) error {
 		var err error
 		_, versions[i], _, err = kv.ReadVersion(ctx, piecePath(after.Set, i))
 		return err
@@ -304,8 +304,8 @@ func writeCheckpoint(ctx context.Context, kv Engine, v *View, number int, before
 	if err != nil || !ok {
 		return checkpoint{}, orBusy(err)
 	}
-	if err := each(ctx, len(cuts), func(ctx context.Context, i int) error {
-		p, err := v.piece(cuts[i], after.By, i)
+	if err := each(ctx, len(pieceRanges), func(ctx context.Context, i int) error {
+		p, err := v.piece(pieceRanges[i], after.By, i)
 		if err != nil {
 			return err
 		}
@@ -323,7 +323,7 @@ func writeCheckpoint(ctx context.Context, kv Engine, v *View, number int, before
 	return after, nil
 }
 
-// busy is errBusy with the name of who writes.
+// busy is errBusy with the name of the writer.
 type busy struct{ by string }
 
 func (busy) Error() string { return errBusy.Error() }

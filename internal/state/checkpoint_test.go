@@ -34,10 +34,10 @@ func fill(t *testing.T, n *node, from, to int) {
 	}
 }
 
-// ring is how many segments the log has, half of which a checkpoint is due after.
+// ring is how many segments the log has. A checkpoint is due after half of them.
 const ring = 64
 
-// readAnew returns the state as a replica reads it that starts now.
+// readAnew returns the state as a replica that starts now reads it.
 func readAnew(t *testing.T, kv state.Engine) *state.View {
 	t.Helper()
 	return view(t, open(t, kv))
@@ -70,18 +70,18 @@ func (p pieces) WriteVersion(ctx context.Context, path string, document []byte, 
 	return p.Engine.WriteVersion(ctx, path, document, cas)
 }
 
-func TestHoldOutlivesACheckpoint(t *testing.T) {
+func TestLeaseOutlivesACheckpoint(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
 		a := open(t, kv)
 		taken := make(chan error, 1)
-		err := a.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error {
-			fill(t, a, 0, ring) // so that nobody reads the hold in the log
+		err := a.LeaseCredential(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error {
+			fill(t, a, 0, ring) // so that the lease is not in the log any more
 			synctest.Wait()
 			b := open(t, kv)
 			go func() {
-				taken <- b.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil })
+				taken <- b.LeaseCredential(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil })
 			}()
 			time.Sleep(2 * time.Second)
 			if len(taken) > 0 {
@@ -94,15 +94,15 @@ func TestHoldOutlivesACheckpoint(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if len(taken) != 1 || <-taken != nil {
-			t.Error("the other replica does not go on when the hold is over")
+			t.Error("the other replica does not go on when the lease has ended")
 		}
 		time.Sleep(time.Second) // for what goes on in the background
 	})
 }
 
-// TestCheckpointOfAWriterThatDiedIsTakenOver: not at once, for it may be at work; when
-// the log is full meanwhile, changes fail.
-func TestCheckpointOfAWriterThatDiedIsTakenOver(t *testing.T) {
+// It is not taken over at once, since the writer may still be at work. If the log is full
+// meanwhile, changes fail.
+func TestCheckpointOfAWriterThatCrashedIsTakenOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
@@ -153,7 +153,7 @@ func TestLateWritesOfACheckpointThatWasTakenOverAreNotMade(t *testing.T) {
 	})
 }
 
-// TestCheckpointIsWrittenBeforeTheLogIsFull, again and again, and by one of the replicas.
+// That happens again and again, and one of the replicas does it.
 func TestCheckpointIsWrittenBeforeTheLogIsFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -200,7 +200,7 @@ func (a announcing) WriteVersion(ctx context.Context, path string, document []by
 	return a.Engine.WriteVersion(ctx, path, document, cas)
 }
 
-// openLogged is open with what is logged.
+// openLogged is open, and returns what is logged.
 func openLogged(t *testing.T, kv state.Engine) (*node, *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
@@ -219,7 +219,7 @@ func TestCheckpointThatFailsIsLogged(t *testing.T) {
 		n, logs := openLogged(t, pieces{memkv.New(), func(context.Context) error { return errServer }})
 		fill(t, n, 0, ring/2+1)
 		synctest.Wait()
-		if got := logs.FilterMessageSnippet("no checkpoint of the state was written").Len(); got != 1 || logs.Len() != 1 {
+		if got := logs.FilterMessageSnippet("writing a checkpoint of the state failed").Len(); got != 1 || logs.Len() != 1 {
 			t.Errorf("%d lines of %d say that no checkpoint was written, want one", got, logs.Len())
 		}
 	})
@@ -254,8 +254,8 @@ func TestCheckpointThatCannotBeAnnouncedIsNotBegun(t *testing.T) {
 	})
 }
 
-// between does something before the second reading of the entry of the checkpoint, once
-// it is armed.
+// between does something before the second read of the entry of the checkpoint, after it
+// was armed.
 type between struct {
 	state.Engine
 	armed bool
@@ -331,8 +331,7 @@ func TestPieceOfAnotherCheckpointIsNotRead(t *testing.T) {
 	}
 }
 
-// TestEntryThatCannotBeUnderstoodIsRefusedAndLeftAlone: whatever is wrong with it.
-func TestEntryThatCannotBeUnderstoodIsRefusedAndLeftAlone(t *testing.T) {
+func TestMalformedEntryIsRefusedAndNotOverwritten(t *testing.T) {
 	t.Parallel()
 	const (
 		line     = `{"by":"x","at":1,"ops":[{"op":"delete","kind":"consumers","id":"x"}]}`
@@ -354,7 +353,7 @@ func TestEntryThatCannotBeUnderstoodIsRefusedAndLeftAlone(t *testing.T) {
 		{"a line that is no JSON", "log/00", segmentOf(`{`), "not a batch"},
 		{"a line without a writer", "log/00", segmentOf(strings.Replace(line, `"x"`, `""`, 1)), "not a batch"},
 		{"a line with an unknown operation", "log/00", segmentOf(strings.Replace(line, "delete", "destroy", 1)), "unknown operation"},
-		{"a line with a record that is none", "log/00", segmentOf(strings.Replace(line, "delete", "put", 1)), "UUID"},
+		{"a line with a record without an id", "log/00", segmentOf(strings.Replace(line, "delete", "put", 1)), "UUID"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -18,7 +18,7 @@ type cluster struct {
 	writes []written
 	nodes  []*server
 	active int
-	// electing: nobody accepts writes before that.
+	// electing is when the election ends. No node accepts writes before.
 	electing time.Time
 }
 
@@ -66,8 +66,7 @@ func (c *cluster) catchUp(n int) *server {
 	return s
 }
 
-// leader returns the active node, unless there is none that has a majority. The caller
-// holds mu.
+// leader returns the active node if it has a majority. The caller holds mu.
 func (c *cluster) leader() (*server, error) {
 	if time.Now().Before(c.electing) || c.nodes[c.active].cut {
 		return nil, errServer
@@ -75,7 +74,7 @@ func (c *cluster) leader() (*server, error) {
 	return c.catchUp(c.active), nil
 }
 
-// step changes the cluster at random, and returns after how long to do so again.
+// step changes the cluster at random, and returns the time until the next step.
 func (c *cluster) step(random *rand.Rand) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,7 +98,7 @@ func (c *cluster) step(random *rand.Rand) time.Duration {
 	return time.Duration(200+random.IntN(6000)) * time.Millisecond
 }
 
-// cutOff isolates one node; the others elect a leader if it was that.
+// cutOff isolates one node. If it was the leader, the others elect one.
 func (c *cluster) cutOff(n int, random *rand.Rand) {
 	for i := range c.nodes {
 		c.nodes[i].cut = false
@@ -113,7 +112,7 @@ func (c *cluster) cutOff(n int, random *rand.Rand) {
 	}
 }
 
-// applyAll makes a node that is elected have every write. The caller holds mu.
+// applyAll lets a node that is elected apply every write. The caller holds mu.
 func (c *cluster) applyAll(n int) int {
 	s := c.nodes[n]
 	for _, w := range c.writes[s.applied:] {
@@ -135,7 +134,7 @@ type connection struct {
 	proven time.Time
 }
 
-// wait takes the time of a request, and now and then an answer is lost.
+// wait takes the time of a request, and loses an answer now and then.
 func (c *connection) wait(ctx context.Context) (lost bool, err error) {
 	c.mu.Lock()
 	d := time.Duration(1+c.random.IntN(20)) * time.Millisecond

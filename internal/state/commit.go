@@ -16,18 +16,19 @@ import (
 const (
 	// commitTimeout bounds a commit with everything that is tried for it.
 	commitTimeout = 5 * time.Second
-	// maxCommits bounds how often a commit starts over because others were faster.
+	// maxCommits bounds how often a commit starts over because another replica was faster.
 	maxCommits = 100
-	// maxGroup bounds how many calls are committed together: about as many as fit into
-	// one line.
+	// maxGroup bounds how many calls are committed together. About as many fit into one
+	// line.
 	maxGroup = 1024
-	// roomTimeout bounds the wait for room in the log, in which nothing is committed.
+	// roomTimeout bounds the wait for room in the log. Nothing is committed meanwhile.
 	roomTimeout = time.Minute
 	// roomPause is the time between two looks whether another replica has made room.
 	roomPause = 200 * time.Millisecond
 )
 
-// A queue brings together what is committed at the same time.
+// A queue collects the calls of Update that come during a commit. They are committed
+// together by the next one.
 type queue struct {
 	mu      sync.Mutex
 	waiting []*update
@@ -37,10 +38,10 @@ type queue struct {
 // An update is one call of Update.
 type update struct {
 	do func(*Tx) error
-	// outcome gets one value.
+	// outcome receives one value.
 	outcome chan outcome
-	// gone: nobody waits any more. Guarded by the queue's mu.
-	gone bool
+	// abandoned says that the caller has given up. Guarded by the queue's mu.
+	abandoned bool
 }
 
 type outcome struct {
@@ -48,14 +49,14 @@ type outcome struct {
 	err      error
 }
 
-// Update commits what do puts into its Tx, and returns the position of the commit.
-// When it returns nil, the View has the changes. do is called with the state as it
-// is, again when somebody else has changed it meanwhile; it must not block. Its
-// error ends the Update and is returned, having been found with a state that was
-// current. Where nothing is changed, nothing is written.
+// Update commits the changes that do makes in its Tx, and returns the position of the
+// commit. When it returns nil, the View has the changes. do is called with the state as it
+// is known, and again when another replica has changed the state meanwhile; it must not
+// block. An error of do ends the Update and is returned, but only if the state that do saw
+// was current. If do changes nothing, nothing is written.
 //
 // An error that wraps [authz.ErrUnavailable] means that the outcome is unknown: the
-// changes may be made, or may be made yet. They can be made again.
+// changes may have been made, or may be made yet. The call can be repeated.
 func (s *Store) Update(ctx context.Context, do func(*Tx) error) (position int, err error) {
 	u := &update{do: do, outcome: make(chan outcome, 1)}
 	s.enqueue(u) //nolint:contextcheck // the commit is for all that wait
@@ -64,7 +65,7 @@ func (s *Store) Update(ctx context.Context, do func(*Tx) error) (position int, e
 		return o.position, o.err
 	case <-ctx.Done():
 		s.queue.mu.Lock()
-		u.gone = true
+		u.abandoned = true
 		s.queue.mu.Unlock()
 		return 0, unavailable(ctx.Err())
 	}
@@ -80,14 +81,14 @@ func (s *Store) enqueue(u *update) {
 	}
 }
 
-// group takes those that wait, nil at the end.
+// group takes the waiting calls from the queue, and returns nil if there are none.
 func (q *queue) group() []*update {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var group []*update
 	n := 0
 	for n < len(q.waiting) && len(group) < maxGroup {
-		if u := q.waiting[n]; !u.gone {
+		if u := q.waiting[n]; !u.abandoned {
 			group = append(group, u)
 		}
 		n++
@@ -97,7 +98,7 @@ func (q *queue) group() []*update {
 	return group
 }
 
-// commitAll commits until nobody waits.
+// commitAll commits until the queue is empty.
 func (s *Store) commitAll() {
 	for {
 		s.makeRoom()
@@ -111,17 +112,17 @@ func (s *Store) commitAll() {
 	}
 }
 
-// makeRoom waits for a checkpoint if the ring is full, before the time of a commit
-// begins: many changes may come faster than a slow server takes checkpoints. That it
-// fails is for the commit to find out.
+// makeRoom waits for a checkpoint if the ring is full, since changes may come faster than
+// checkpoints are written to a slow server. This time does not count towards
+// commitTimeout. If makeRoom fails, the commit does, too.
 func (s *Store) makeRoom() {
 	s.mu.Lock()
-	full := s.replica != nil && s.replica.tail.number-segments >= s.replica.kept.Segment
+	full := s.replica != nil && s.replica.tail.number-segments >= s.replica.checkpoint.Segment
 	s.mu.Unlock()
 	if full {
 		ctx, cancel := context.WithTimeout(context.Background(), roomTimeout) //nolint:forbidigo // it is for all that wait, and bounded
 		defer cancel()
-		// Another replica may be at it, or have died at it.
+		// Another replica may be writing one, or may have crashed while it did.
 		for errors.Is(s.compact(ctx), errBusy) && pause(ctx, jitter(roomPause, roomPause)) == nil {
 		}
 	}
@@ -138,9 +139,9 @@ type proposal struct {
 // commit answers every member of the group.
 func (s *Store) commit(ctx context.Context, group []*update) {
 	var p proposal
-	// doubt: a write of p may have happened, or may yet. current: the state is one that
-	// was read after the group was taken.
-	doubt, current := false, false
+	// inDoubt says that a write of p may have happened, or may happen yet. current says
+	// that the state was read after the group was taken.
+	inDoubt, current := false, false
 	for range maxCommits {
 		v := s.view.Load()
 		if v == nil {
@@ -150,18 +151,18 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 			}
 			continue
 		}
-		if doubt {
+		if inDoubt {
 			if position, ok := s.appliedAt(p.batch.By); ok {
 				s.mirrorSoon(&p.batch) //nolint:contextcheck // it is for later
 				answer(p.members, outcome{position: position})
-				if group, doubt = without(group, p.members), false; len(group) == 0 {
+				if group, inDoubt = without(group, p.members), false; len(group) == 0 {
 					return
 				}
 			}
 		}
-		if !doubt || v.position+1 != p.position {
+		if !inDoubt || v.position+1 != p.position {
 			// At another position the write in doubt has not happened, and will not.
-			doubt = false
+			inDoubt = false
 			p, group = propose(v, group, current)
 			if len(group) == 0 {
 				return
@@ -179,14 +180,14 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 		if ok {
 			s.mirrorSoon(&p.batch) //nolint:contextcheck // it is for later
 			answer(p.members, outcome{position: p.position})
-			if group, doubt = without(group, p.members), false; len(group) == 0 {
+			if group, inDoubt = without(group, p.members), false; len(group) == 0 {
 				return
 			}
 			continue
 		}
-		// A refusal proves nothing: a node that lost the way to the others may have
-		// passed the write on, and answered the one that was made again elsewhere.
-		doubt = doubt || !errors.Is(err, errNotSent)
+		// A refusal proves nothing. The node may have forwarded the write, lost its
+		// connection, and repeated it elsewhere, where it was refused.
+		inDoubt = inDoubt || !errors.Is(err, errNotSent)
 		if ctx.Err() != nil {
 			break
 		}
@@ -219,10 +220,10 @@ func without(group, members []*update) []*update {
 	return rest
 }
 
-// propose works out what a group changes. Members whose function fails are
-// answered if the state is known to be current; if not, they stay in the group, as
-// do those that there is no room for, and are not among the members of p. Those
-// that change nothing are answered likewise.
+// propose collects the changes of a group. rest are the updates that stay in the group:
+// those whose changes are in p, which are p's members; those that do not fit into the
+// line; and, while the state may be out of date, those that fail or change nothing. With a
+// current state the latter are answered.
 func propose(v *View, group []*update, current bool) (p proposal, rest []*update) {
 	p = proposal{batch: batch{By: rand.Text(), At: time.Now().Unix()}, position: v.position + 1}
 	all := newTx(v, p.position, nil)
@@ -231,13 +232,13 @@ func propose(v *View, group []*update, current bool) (p proposal, rest []*update
 		err := call(u.do, all)
 		changed := len(all.ops) > len(before.ops)
 		if err != nil && changed {
-			// It failed in the middle: what the others do goes on without it.
+			// It failed after some changes, which are taken back.
 			all = newTx(v, p.position, before.ops)
 			all.size = before.size
 		}
 		switch {
 		case errors.Is(err, ErrTooLarge) && len(p.members) > 0:
-			rest = append(rest, u) // with the next line
+			rest = append(rest, u) // it goes into the next line
 		case err == nil && changed:
 			p.members = append(p.members, u)
 			rest = append(rest, u)
@@ -251,7 +252,7 @@ func propose(v *View, group []*update, current bool) (p proposal, rest []*update
 	if len(p.members) > 0 {
 		raw, err := encode(p.batch)
 		if err != nil {
-			// checkRecord has seen to it that it can be encoded.
+			// This cannot happen: checkRecord has refused what cannot be encoded.
 			answer(rest, outcome{err: err})
 			return proposal{}, nil
 		}
@@ -260,14 +261,14 @@ func propose(v *View, group []*update, current bool) (p proposal, rest []*update
 	return p, rest
 }
 
-// newTx returns a Tx whose view has the changes ops, at the position that they get.
+// newTx returns a Tx whose view has the changes ops at a position.
 func newTx(v *View, position int, ops []change) *Tx {
 	tx := &Tx{view: v.clone(), ops: slices.Clip(ops)}
 	tx.view.apply(&batch{Ops: ops}, position, time.Now())
 	return tx
 }
 
-// call makes a panic of do an error of its caller.
+// call turns a panic of do into an error.
 func call(do func(*Tx) error, tx *Tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -283,11 +284,11 @@ func (s *Store) appliedAt(by string) (int, bool) {
 	return s.replica.applied(by)
 }
 
-// errNotSent: the write was not tried.
+// errNotSent means that the write was not tried.
 var errNotSent = errors.New("not written")
 
-// append writes a line that is to get a position. It is not ok if that is taken.
-// After an error other than errNotSent the line may be in the log.
+// append writes a line at a position. ok is false if that position is taken. After an
+// error other than errNotSent the line may be in the log.
 func (s *Store) append(ctx context.Context, line string, position int) (ok bool, err error) {
 	for {
 		s.mu.Lock()
@@ -300,7 +301,7 @@ func (s *Store) append(ctx context.Context, line string, position int) (ok bool,
 		s.mu.Unlock()
 		switch {
 		case version < 0:
-			if err := s.readOn(ctx, -1); err != nil {
+			if err := s.readOn(ctx, noGeneration); err != nil {
 				return false, fmt.Errorf("%w: %w", errNotSent, err)
 			}
 			continue
@@ -314,7 +315,7 @@ func (s *Store) append(ctx context.Context, line string, position int) (ok bool,
 	}
 }
 
-// write writes the tail and takes it in.
+// write writes the segment of the tail, and applies what is new in it.
 func (s *Store) write(ctx context.Context, r *replica, seg *segment, version int) (ok bool, err error) {
 	written, ok, err := writeEntry(ctx, s.kv, segmentPath(seg.Number), seg, version)
 	if err != nil {
@@ -330,9 +331,9 @@ func (s *Store) write(ctx context.Context, r *replica, seg *segment, version int
 	}
 	e, err := r.extend(seg, written, time.Now())
 	if err != nil {
-		return true, nil // it is committed; the next reading of the log finds out what is wrong
+		return true, nil // it is committed; the next poll finds and reports the error
 	}
-	s.tell(e)
+	s.publish(e)
 	s.compactSoon(r) //nolint:contextcheck // it goes on after the call
 	return true, nil
 }
@@ -348,7 +349,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// jitter returns d with up to spread more.
+// jitter returns a random time between d and d+spread.
 func jitter(d, spread time.Duration) time.Duration {
 	var raw [8]byte
 	_, _ = rand.Read(raw[:])

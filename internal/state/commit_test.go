@@ -16,7 +16,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-// A lateWriter says of a write to the log that it failed, and makes it a while later.
+// A lateWriter fails a write to the log, and makes it a while later all the same.
 type lateWriter struct {
 	state.Engine
 	left int
@@ -44,7 +44,7 @@ func add(t *testing.T, n *node, r state.Record) {
 	}
 }
 
-func TestChangeThatIsMadeLateIsMadeOnce(t *testing.T) {
+func TestChangeThatTheServerMakesLateIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := &lateWriter{Engine: memkv.New()}
@@ -59,7 +59,7 @@ func TestChangeThatIsMadeLateIsMadeOnce(t *testing.T) {
 	})
 }
 
-func TestChangeIsMadeThoughTheServerFailsForAMoment(t *testing.T) {
+func TestChangeIsMadeAlthoughTheServerFailsBriefly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
@@ -72,9 +72,8 @@ func TestChangeIsMadeThoughTheServerFailsForAMoment(t *testing.T) {
 	})
 }
 
-// TestChangesAtATimeThatDoNotFitIntoOneLineAreAllMade, be it that the first line is in
-// doubt.
-func TestChangesAtATimeThatDoNotFitIntoOneLineAreAllMade(t *testing.T) {
+// The outcome of the first line may be in doubt.
+func TestConcurrentChangesThatDoNotFitIntoOneLineAreAllMade(t *testing.T) {
 	t.Parallel()
 	for name, misled := range map[string]int{"written": 0, "in doubt": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -98,8 +97,8 @@ func TestChangesAtATimeThatDoNotFitIntoOneLineAreAllMade(t *testing.T) {
 	}
 }
 
-// TestErrorOfAnUpdateIsFoundWithTheStateAsItIs: not with what this replica knew before.
-func TestErrorOfAnUpdateIsFoundWithTheStateAsItIs(t *testing.T) {
+// It does not come from what this replica knew before.
+func TestErrorOfAnUpdateComesFromTheCurrentState(t *testing.T) {
 	t.Parallel()
 	kv := memkv.New()
 	a, b := open(t, kv), open(t, kv)
@@ -114,7 +113,7 @@ func TestErrorOfAnUpdateIsFoundWithTheStateAsItIs(t *testing.T) {
 	wantConsumers(t, view(t, b), 2)
 }
 
-// oneAtATime notes how many writes of the log are under way at a time.
+// oneAtATime records how many writes of the log are under way at a time.
 type oneAtATime struct {
 	state.Engine
 	mu        sync.Mutex
@@ -137,7 +136,7 @@ func (o *oneAtATime) add(n int) {
 	o.most = max(o.most, o.now)
 }
 
-func TestReplicaDoesNotWriteBesideItself(t *testing.T) {
+func TestReplicaWritesOneSegmentAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := &oneAtATime{Engine: memkv.New()}
@@ -158,7 +157,7 @@ func TestReplicaDoesNotWriteBesideItself(t *testing.T) {
 	})
 }
 
-// TestDocumentIsKeptAsItIs: in the log, and in a checkpoint.
+// This holds in the log, and in a checkpoint.
 func TestDocumentIsKeptAsItIs(t *testing.T) {
 	t.Parallel()
 	kv := memkv.New()
@@ -176,7 +175,7 @@ func TestDocumentIsKeptAsItIs(t *testing.T) {
 	}
 }
 
-// TestChangesDoNotWaitForACheckpointWhileThereIsRoom: one is under way for long.
+// The checkpoint takes long.
 func TestChangesDoNotWaitForACheckpointWhileThereIsRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -210,7 +209,7 @@ func TestChangeThatDoesNotFitIntoOneLineIsRefused(t *testing.T) {
 	wantConsumers(t, view(t, n), 1)
 }
 
-// TestChangeIsNotAcknowledgedWhileTheServerFails: wherever the log has got to.
+// This holds at every position of the log.
 func TestChangeIsNotAcknowledgedWhileTheServerFails(t *testing.T) {
 	t.Parallel()
 	for name, sealed := range map[string]int{"at the beginning": 0, "after a segment that is full": 1, "after many": ring} {
@@ -236,7 +235,7 @@ func TestChangeIsNotAcknowledgedWhileTheServerFails(t *testing.T) {
 	}
 }
 
-func TestCallThatGivesUpIsTold(t *testing.T) {
+func TestAbandonedUpdateIsNotCommitted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := &oneAtATime{Engine: memkv.New()}
@@ -251,6 +250,6 @@ func TestCallThatGivesUpIsTold(t *testing.T) {
 			t.Errorf("Update = %v, want that its context is over", err)
 		}
 		time.Sleep(time.Second)
-		wantConsumers(t, view(t, n), 2) // nobody waited for the third when it was its turn
+		wantConsumers(t, view(t, n), 2) // the caller of the third had left
 	})
 }

@@ -7,14 +7,17 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 )
 
 // A compaction writes checkpoints for a replica, one at a time.
 type compaction struct {
-	turn turn
-	// running says that compactSoon has begun one. Guarded by the store's mu.
-	running bool
-	// other is a writer that is in the way, since when, by this clock.
+	// running is held by the call that writes one. It also guards other and since.
+	running *semaphore.Weighted
+	// soon says that compactSoon has begun one. Guarded by the store's mu.
+	soon bool
+	// other is the name of another replica that is writing a checkpoint, since is when
+	// this replica found that, by its own clock.
 	other string
 	since time.Time
 }
@@ -22,35 +25,35 @@ type compaction struct {
 // compactSoon writes a checkpoint in the background when half of the ring is used.
 // The caller holds mu.
 func (s *Store) compactSoon(r *replica) {
-	if s.compacting.running || r.tail.number-r.kept.Segment < segments/2 {
+	if s.compacting.soon || r.tail.number-r.checkpoint.Segment < segments/2 {
 		return
 	}
-	s.compacting.running = true
+	s.compacting.soon = true
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), checkpointTimeout) //nolint:forbidigo // it belongs to no call, and is bounded
 		defer cancel()
 		err := s.compact(ctx)
 		s.mu.Lock()
-		s.compacting.running = false
+		s.compacting.soon = false
 		s.mu.Unlock()
 		if err != nil && !errors.Is(err, errBusy) {
-			s.log.Warn("no checkpoint of the state was written; changes go on until the log is full", zap.Error(err))
+			s.log.Warn("writing a checkpoint of the state failed; changes are accepted until the log is full", zap.Error(err))
 		}
 	}()
 }
 
-// compact writes a checkpoint of the state as it is known, so that the ring has room
-// again. It waits for its turn, so it finds that another call has done it already.
+// compact writes a checkpoint of the known state, so that the ring has room again. It waits
+// for a call that is already at it, and then usually finds nothing left to do.
 func (s *Store) compact(ctx context.Context) error {
-	if err := s.compacting.turn.take(ctx); err != nil {
+	if err := s.compacting.running.Acquire(ctx, 1); err != nil {
 		return unavailable(err)
 	}
-	defer s.compacting.turn.giveBack()
+	defer s.compacting.running.Release(1)
 	s.mu.Lock()
 	r := s.replica
-	v, number, log, kept := r.view, r.tail.number, r.log, r.kept
+	v, number, log, latest := r.view, r.tail.number, r.log, r.checkpoint
 	s.mu.Unlock()
-	if number-kept.Segment < segments/2 {
+	if number-latest.Segment < segments/2 {
 		return nil
 	}
 	// Another replica may have written one.
@@ -59,7 +62,7 @@ func (s *Store) compact(ctx context.Context) error {
 		return wrapAll(err)
 	}
 	if found && current.Log == log && number-current.Segment < segments/2 {
-		s.keep(r, current)
+		s.rememberCheckpoint(r, current)
 		return nil
 	}
 	over := ""
@@ -72,21 +75,21 @@ func (s *Store) compact(ctx context.Context) error {
 		if s.compacting.other != other.by {
 			s.compacting.other, s.compacting.since = other.by, time.Now()
 		}
-		return fmt.Errorf("%w; it is given up after %s", err, checkpointPatience)
+		return fmt.Errorf("%w; after %s this replica writes one in its place", err, checkpointPatience)
 	}
 	if err != nil {
 		return wrapAll(err)
 	}
 	s.compacting.other = ""
-	s.keep(r, taken)
+	s.rememberCheckpoint(r, taken)
 	s.log.Info("checkpoint of the state written", zap.Int("position", taken.Position), zap.Int("pieces", taken.Pieces))
 	return nil
 }
 
-func (s *Store) keep(r *replica, c checkpoint) {
+func (s *Store) rememberCheckpoint(r *replica, c checkpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.Segment > r.kept.Segment {
-		r.kept = c
+	if c.Segment > r.checkpoint.Segment {
+		r.checkpoint = c
 	}
 }

@@ -2,16 +2,16 @@ package state
 
 import "encoding/binary"
 
-// usual is what documents usually have in them, for the first one of a kind to be
-// compressed against: a document is too short to have much in it twice. It is in no
-// stored data, so it may be changed.
-const usual = `{"consumer":{"id":""},"created_at":17,"group":"` + `{"created_at":17,"custom_id":"` +
+// dictionary has what most documents contain. A document is too short to repeat much of
+// itself, so it is compressed against this text. Only memory depends on it, no stored
+// data, so it may be changed.
+const dictionary = `{"consumer":{"id":""},"created_at":17,"group":"` + `{"created_at":17,"custom_id":"` +
 	`","id":"` + `","tags":["` + `"],"updated_at":17` + `","updated_at":17,"username":"` + `"}`
 
-// The compressed form is a sequence of runs. One that begins with a byte below 0x80 has
-// that many bytes and one more, which follow. Any other one repeats what was before: its
-// first byte is the length, with 0x80 added and minRepeat taken off, and a uvarint is
-// the position in the window with all that was decompressed so far.
+// The compressed form is a sequence of runs. A literal is a byte n below 0x80 and the n+1
+// bytes of text that follow it. A repeat is a byte, which is its length minus minRepeat
+// plus 0x80, and a uvarint, the position where the repeated bytes begin in the window and
+// the text decompressed so far.
 const (
 	maxLiteral = 128
 	minRepeat  = 4
@@ -19,13 +19,13 @@ const (
 	tableBits  = 10
 )
 
-// compress appends text, compressed against a window, to to.
+// compress appends text to to, compressed against a window.
 func compress(to, window, text []byte) []byte {
-	// at is the last position, plus one, of four bytes with the same hash.
-	var at [1 << tableBits]int32
+	// lastSeen has, for each hash of four bytes, the last position of such bytes plus one.
+	var lastSeen [1 << tableBits]int32
 	all, begin := append(window, text...), len(window)
 	hash := func(i int) uint32 { return binary.LittleEndian.Uint32(all[i:]) * 2654435761 >> (32 - tableBits) }
-	learned := 0
+	hashed := 0
 	literal := begin
 	flush := func(end int) {
 		for literal < end {
@@ -35,10 +35,10 @@ func compress(to, window, text []byte) []byte {
 		}
 	}
 	for i := begin; i+minRepeat <= len(all); {
-		for ; learned < i; learned++ {
-			at[hash(learned)] = int32(learned + 1)
+		for ; hashed < i; hashed++ {
+			lastSeen[hash(hashed)] = int32(hashed + 1)
 		}
-		from := int(at[hash(i)]) - 1
+		from := int(lastSeen[hash(i)]) - 1
 		n := 0
 		for from >= 0 && i+n < len(all) && n < maxRepeat && all[from+n] == all[i+n] {
 			n++
@@ -56,7 +56,8 @@ func compress(to, window, text []byte) []byte {
 	return to
 }
 
-// decompress returns the text that was compressed against the window, which it takes.
+// decompress returns the text that was compressed against the window. It writes to the
+// window's spare capacity.
 func decompress(window []byte, compressed string) []byte {
 	begin := len(window)
 	for i := 0; i < len(compressed); {
@@ -69,7 +70,7 @@ func decompress(window []byte, compressed string) []byte {
 		}
 		var from int
 		from, i = number(compressed, i)
-		// One by one: it may repeat what it has just repeated.
+		// Byte by byte: a repeat may overlap itself.
 		for range int(b) - 0x80 + minRepeat {
 			window = append(window, window[from])
 			from++

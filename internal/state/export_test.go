@@ -2,43 +2,45 @@ package state
 
 import "context"
 
-// A TestGate is the gate alone, to stop it as a process is stopped: a bubble of
+// MaxDocument is the size of the largest document.
+const MaxDocument = maxDocument
+
+// A TestGate is the freshness gate alone, to pause it as a process is paused: a bubble of
 // synctest cannot stop one goroutine while time goes on.
-type TestGate struct{ g *gate }
+type TestGate struct{ g *freshnessGate }
 
-// NewTestGate returns a gate that is shut, of a store with a configuration.
-func NewTestGate(c Config) TestGate { return TestGate{newGate(c.limit(), c.MaxStale)} }
+// NewTestGate returns the closed gate of a store with a configuration.
+func NewTestGate(c Config) TestGate { return TestGate{newFreshnessGate(c.limit(), c.MaxStale)} }
 
-// Now is when a reading begins.
+// Now is when a poll begins.
 func (g TestGate) Now() int64 { return g.g.now() }
 
-// Alive is a sign of life.
-func (g TestGate) Alive() { g.g.alive() }
+// Heartbeat is what a process that runs does.
+func (g TestGate) Heartbeat() { g.g.heartbeat() }
 
-// Polled is the end of a reading that led to the news with that number, and says
-// whether the gate is open.
-func (g TestGate) Polled(began int64, ok bool, news int) bool {
-	g.g.polled(began, g.g.now(), ok, news)
+// PollEnded ends a poll that led to a revision, and says whether the gate is open.
+func (g TestGate) PollEnded(began int64, ok bool, revision int) bool {
+	g.g.pollEnded(began, g.g.now(), ok, revision)
 	return g.g.isOpen(g.g.now())
 }
 
-// Lose says that the log does not go on from what is known.
-func (g TestGate) Lose() { g.g.lose() }
+// LogLost says that the log does not go on from the known position.
+func (g TestGate) LogLost() { g.g.logLost() }
 
-// Loaded says that everything was read, or that this failed.
-func (g TestGate) Loaded(ok bool, news int) { g.g.loaded(ok, news) }
+// Reloaded ends a reload.
+func (g TestGate) Reloaded(ok bool, revision int) { g.g.reloaded(ok, revision) }
 
-// Told says that there is news which no reading has said yet.
-func (g TestGate) Told(news int) { g.g.told(news) }
+// Published says that there is a revision that no poll has brought.
+func (g TestGate) Published(revision int) { g.g.published(revision) }
 
-// Use says that decisions are made by the news with that number.
-func (g TestGate) Use(news int) { g.g.use(news) }
+// Use says that decisions are made by a revision.
+func (g TestGate) Use(revision int) { g.g.use(revision) }
 
-// Pass waits.
-func (g TestGate) Pass(ctx context.Context) error { return g.g.pass(ctx) }
+// Wait waits until the gate is open.
+func (g TestGate) Wait(ctx context.Context) error { return g.g.wait(ctx) }
 
-// Stop does to the gate what a process notices after it was stopped.
-func Stop(s *Store) {
+// Pause does to the gate what a process notices after a pause.
+func Pause(s *Store) {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
 	s.gate.close(s.gate.now())

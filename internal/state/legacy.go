@@ -17,9 +17,9 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// Format 1 was a record in an entry of its own, or a tombstone where one was deleted;
-// a claim for each unique key; and one entry with the last changes. It had no number
-// of a format.
+// Format 1 had an entry for each record, which became a tombstone when the record was
+// deleted; a reservation for each unique key; and one entry with the last changes. Its
+// entries name no format.
 //
 //	records/<kind>/<id>
 //	unique/<kind>/<SHA-256 of the key>
@@ -28,7 +28,7 @@ const changesPath = "changes"
 
 func legacyPath(kind, id string) string { return "records/" + kind + "/" + id }
 
-func claimPath(kind, key string) string {
+func reservationPath(kind, key string) string {
 	digest := sha256.Sum256([]byte(key))
 	return "unique/" + kind + "/" + hex.EncodeToString(digest[:])
 }
@@ -37,7 +37,7 @@ func claimPath(kind, key string) string {
 // another.
 func entityKinds() []string { return []string{KindVaults, KindConsumers, KindACLs, KindPolicies} }
 
-// A legacyEntry is what lies at the path of a record. One with version 0 is not there.
+// A legacyEntry is the entry of a record. Version 0 means that there never was one.
 type legacyEntry struct {
 	Document  json.RawMessage `json:"document,omitempty"`
 	Unique    []string        `json:"unique,omitempty"`
@@ -45,32 +45,31 @@ type legacyEntry struct {
 	WrittenAt time.Time       `json:"written_at"`
 	// Attempt is a random name of the write, [mirroredBy] where it was made here.
 	Attempt string `json:"attempt"`
-	// Fences is how often the entry has been written again as it was.
+	// Fences is how often the entry has been written again without a change.
 	Fences int `json:"fences,omitempty"`
 
 	kind, id string
 	version  int
-	// missing: nothing is there, or it was deleted by hand.
+	// missing says that there is no entry, or that it was deleted by hand.
 	missing bool
 }
 
-// written is the version that the content was written as.
+// written is the version with which the content was written first.
 func (e *legacyEntry) written() int { return e.version - e.Fences }
 
-// record returns the record of an entry that is not a tombstone, at the version that
-// the content was written as.
+// record returns the record of an entry that is no tombstone. Its version is written.
 func (e *legacyEntry) record() (*Record, error) {
 	var of struct {
 		Tags []string `json:"tags"`
 	}
-	_ = json.Unmarshal(e.Document, &of) // tags that are none are not to be found by
+	_ = json.Unmarshal(e.Document, &of) // a record with malformed tags is found without them
 	r := &Record{Kind: interned(e.kind), ID: e.id, Version: e.written(), Document: bytes.Clone(e.Document), Unique: e.Unique, Tags: of.Tags}
 	return r, checkRecord(r)
 }
 
-// meansMoreInLegacy says whether the earlier version, which leaves out fields that it does
-// not know, would take the record for more than it is: a vault object with a folder for
-// one of the whole mount. It is none there, and what needs it is unavailable.
+// meansMoreInLegacy says whether the record would allow more in the earlier version, which
+// ignores fields that it does not know: it would use a vault object with a folder for the
+// whole mount. Such a record is mirrored as deleted, and its policies are unavailable there.
 func meansMoreInLegacy(r *Record) bool {
 	var of struct {
 		Prefix string `json:"prefix"`
@@ -85,8 +84,8 @@ func mirroredBy(position int) string {
 
 const mirrorMark = "format-2"
 
-// mirrored is the position of the state that the entry was written from, 0 if it was
-// written by a replica of the earlier version.
+// mirrored is the position of the state that the entry was written from, 0 if a replica of
+// the earlier version wrote it.
 func (e *legacyEntry) mirrored() int {
 	fields := strings.Fields(e.Attempt)
 	if len(fields) != 3 || fields[0] != mirrorMark {
@@ -113,8 +112,8 @@ func decodeLegacy(raw []byte, into any) error {
 	return nil
 }
 
-// readLegacy returns the entry of a record. Of one that cannot be understood the
-// version is returned beside the error.
+// readLegacy returns the entry of a record. With the error of a malformed entry it returns
+// the version.
 func readLegacy(ctx context.Context, kv Engine, kind, id string) (legacyEntry, error) {
 	raw, version, found, err := kv.ReadVersion(ctx, legacyPath(kind, id))
 	e := legacyEntry{kind: kind, id: id, version: version}
@@ -137,12 +136,11 @@ func readLegacy(ctx context.Context, kv Engine, kind, id string) (legacyEntry, e
 	return e, nil
 }
 
-// legacyTries is how often an entry is asked for, among many, before all are read anew.
+// legacyTries is how often one entry is requested before the read of all entries fails.
 const legacyTries = 5
 
 // eachLegacy reads every entry of format 1 and calls do with each, one at a time, in the
-// order of kinds and ids. It goes on after entries that cannot be understood; its error
-// names them.
+// order of kinds and ids. It skips malformed entries; its error names them.
 func eachLegacy(ctx context.Context, kv Engine, do func(*legacyEntry) error) error {
 	var problems []error
 	for _, kind := range entityKinds() {
@@ -177,11 +175,11 @@ func eachLegacy(ctx context.Context, kv Engine, do func(*legacyEntry) error) err
 	return errors.Join(problems...)
 }
 
-// A legacyLog is the entry with the last changes. The zero log is not there.
+// A legacyLog is the entry with the last changes. The zero log stands for a missing entry.
 type legacyLog struct {
 	// Epoch is a random name of the log.
 	Epoch string `json:"epoch"`
-	// Last is the number of the newest change. Those before it count down.
+	// Last is the number of the newest change. The others have the numbers before it.
 	Last    int            `json:"last"`
 	Changes []legacyChange `json:"changes"`
 }
@@ -194,12 +192,12 @@ type legacyChange struct {
 	Vault string `json:"vault,omitempty"`
 }
 
-// ours says whether a replica of this version has logged it: nothing that replicas of
-// the earlier version go by is in its place.
+// ours says whether a replica of this version has logged the change. Replicas of the
+// earlier version ignore the field that says so.
 func (c *legacyChange) ours() bool { return c.Vault == mirrorMark }
 
-// readLegacyLog returns the log, and its version to write over it. One that cannot be
-// understood is the zero log beside the error.
+// readLegacyLog returns the log, and the version of its entry for a later write. A
+// malformed log is an error with the zero log.
 func readLegacyLog(ctx context.Context, kv Engine) (l legacyLog, version int, err error) {
 	raw, version, found, err := kv.ReadVersion(ctx, changesPath)
 	if err != nil {
@@ -217,25 +215,25 @@ func readLegacyLog(ctx context.Context, kv Engine) (l legacyLog, version int, er
 	return l, version, nil
 }
 
-// after returns what came after a change of an epoch. ok is false if that cannot be
-// told.
+// after returns the changes after one of an epoch. ok is false if the log does not have
+// all of them.
 func (l *legacyLog) after(epoch string, last int) (fresh []legacyChange, ok bool) {
 	first := l.Last - len(l.Changes) + 1
 	switch {
 	case epoch == "" && first == 1:
-		return l.Changes, true // there was none, and this one is whole
+		return l.Changes, true // there was no log before, and this one is complete
 	case l.Epoch != epoch, l.Last < last, first > last+1:
 		return nil, false
 	}
 	return l.Changes[last+1-first:], true
 }
 
-// A claim says which record of format 1 has a unique key, or is about to.
-type claim struct {
+// A reservation names the record of format 1 that has a unique key, or is about to get it.
+type reservation struct {
 	Key string `json:"key,omitempty"`
-	// ID is the record, "" for nobody.
+	// ID is the record, or empty.
 	ID string `json:"id,omitempty"`
-	// Base is the version that the record had before the claim.
-	Base      int       `json:"base,omitempty"`
-	ClaimedAt time.Time `json:"claimed_at"`
+	// Base is the version that the record had before the reservation.
+	Base       int       `json:"base,omitempty"`
+	ReservedAt time.Time `json:"claimed_at"`
 }

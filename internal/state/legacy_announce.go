@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// announceWithin bounds how long a change waits until replicas of the earlier
-	// version can know of it.
+	// announceWithin bounds how long a change waits for its announcement to replicas of
+	// the earlier version.
 	announceWithin = time.Second
-	// mostAnnounced is how many changes the log of format 1 has at most, and
-	// fewAnnounced where the server refuses that: OpenBao takes 1,000 strings in a
-	// body, and a change has seven. Replicas that have missed some read everything.
+	// mostAnnounced bounds the changes in the log of format 1. fewAnnounced is the bound
+	// for a server that refuses so many: OpenBao accepts 1,000 strings in a body, and a
+	// change has seven. Replicas that have missed some read everything.
 	mostAnnounced, fewAnnounced = 800, 100
-	// announcedFor is for how long they are there.
+	// announcedFor is how long a change stays in the log, if there is room.
 	announcedFor = time.Minute
 )
 
-// An announcing writes changes to the log of format 1. Those that come at the same time
-// share a write. It has a lock of its own.
+// An announcing writes changes to the log of format 1. Changes at the same time share a
+// write. It has a lock of its own.
 type announcing struct {
 	mu      sync.Mutex
 	waiting []*announcement
@@ -37,12 +37,12 @@ type announcing struct {
 
 type announcement struct {
 	changes []Change
-	// outcome gets one value.
+	// outcome receives one value.
 	outcome chan error
 }
 
-// announce tells replicas of the earlier version what is about to change. That it fails
-// is logged.
+// announce tells replicas of the earlier version what is about to change. A failure is
+// logged.
 func (s *Store) announce(ctx context.Context, changes ...Change) error {
 	a := &s.bridging.announcing
 	own := &announcement{changes: changes, outcome: make(chan error, 1)}
@@ -79,7 +79,7 @@ func (s *Store) noteAnnounced(err error) {
 	a.failed = err != nil
 }
 
-// announceAll writes until nobody waits.
+// announceAll writes until no announcement waits.
 func (s *Store) announceAll() {
 	a := &s.bridging.announcing
 	for {
@@ -115,7 +115,7 @@ func (s *Store) writeLegacyLog(ctx context.Context, group []*announcement, most 
 			return err
 		}
 		if l.Epoch == "" {
-			l.Epoch = rand.Text() // another log, so they read everything
+			l.Epoch = rand.Text() // with a new log they read everything
 		}
 		l.add(group, most, time.Now())
 		_, ok, err := writeEntry(ctx, s.kv, changesPath, l, version)
@@ -126,12 +126,12 @@ func (s *Store) writeLegacyLog(ctx context.Context, group []*announcement, most 
 			return nil
 		}
 		if err := errors.Join(pause(ctx, jitter(0, 10*time.Millisecond)), s.kv.Sync(ctx)); err != nil {
-			return fmt.Errorf("others were faster: %w", unavailable(err))
+			return fmt.Errorf("other replicas were faster: %w", unavailable(err))
 		}
 	}
 }
 
-// add appends changes and forgets the oldest.
+// add appends changes and removes the oldest.
 func (l *legacyLog) add(group []*announcement, most int, now time.Time) {
 	for _, a := range group {
 		for _, c := range a.changes {

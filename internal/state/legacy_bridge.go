@@ -14,44 +14,45 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A bridging is what a replica does while replicas of the earlier version may run on
-// the same mount: it takes over what they change, and mirrors for them what is changed
-// here. Guarded by the store's mu, but for announcing.
+// A bridging is the work of a replica while replicas of the earlier version may run on the
+// same mount: it takes over what they change, and mirrors to them what is changed here.
+// Guarded by the store's mu, except for announcing.
 type bridging struct {
-	// placed: epoch and last say what has been seen of the log of format 1.
+	// placed says that the log of format 1 has been read, up to last of epoch.
 	placed bool
 	epoch  string
 	last   int
-	// look are entities to be read in format 1 at every poll up to and with one that
-	// began after a time: they were announced, and may not have been written yet.
+	// look are entities that were announced, and perhaps not written yet. They are read
+	// in format 1 at each poll, the last time at one that began after the given time.
 	look map[Change]time.Time
-	// all: every entry has to be read; again is when to do so once more.
+	// all says that every entry has to be read; again is when to do so once more.
 	all   bool
 	again time.Time
-	// due is when a change is to be mirrored, unless another replica has done it.
+	// due is when this replica mirrors a change, unless another one has done so.
 	due map[string]time.Time
-	// held: the state may lack what replicas of the earlier version have changed, so
-	// nobody is to go by it yet.
-	held bool
-	// running says that there is a goroutine, more that it has to go around again.
+	// withheld: the state may lack what replicas of the earlier version have changed, so
+	// it is not used yet.
+	withheld bool
+	// running says that the goroutine of bridgeSoon runs, more that it has to do another
+	// round.
 	running, more bool
 	// problem is why the last round failed.
 	problem error
-	// told are records whose problem was logged.
-	told map[string]bool
-	// met: a replica of the earlier version has made changes that were new here.
+	// reported are records whose problem was logged.
+	reported map[string]bool
+	// met says that a replica of the earlier version has made changes.
 	met bool
-	// anew: that was at the start, and the bridge was over.
+	// anew says that it did so after the end of the bridge, before this replica started.
 	anew bool
 
 	announcing announcing
 }
 
 func newBridging() bridging {
-	return bridging{look: map[Change]time.Time{}, due: map[string]time.Time{}, told: map[string]bool{}, announcing: announcing{most: mostAnnounced}}
+	return bridging{look: map[Change]time.Time{}, due: map[string]time.Time{}, reported: map[string]bool{}, announcing: announcing{most: mostAnnounced}}
 }
 
-// followLegacy reads the log of format 1 and drops what it names.
+// followLegacy reads the log of format 1 and drops the credentials that it names.
 func (s *Store) followLegacy(ctx context.Context) error {
 	v := s.view.Load()
 	if v.bridge == nil {
@@ -59,7 +60,7 @@ func (s *Store) followLegacy(ctx context.Context) error {
 	}
 	l, _, err := readLegacyLog(ctx, s.kv)
 	if errors.Is(err, authz.ErrMalformed) {
-		err = nil // it is as if there was none; whoever makes the next change makes a new one
+		err = nil // the next change of either version creates a new log
 	}
 	if err != nil {
 		return wrapAll(err)
@@ -67,24 +68,24 @@ func (s *Store) followLegacy(ctx context.Context) error {
 	s.mu.Lock()
 	s.advanceLegacy(&l, v.bridge, time.Now())
 	s.bridgeSoon() //nolint:contextcheck // it goes on after this reading
-	err = s.heldProblem()
+	err = s.withheldProblem()
 	s.mu.Unlock()
 	for errors.Is(err, errNotYet) && pause(ctx, takeOverPoll) == nil {
 		s.mu.Lock()
-		err = s.heldProblem()
+		err = s.withheldProblem()
 		s.mu.Unlock()
 	}
 	return err
 }
 
-// takeOverPoll is how often the first reading looks whether everything is taken over, for
-// which there is little to do as a rule.
+// takeOverPoll is how often the first poll looks whether everything has been taken over,
+// which is usually quick.
 const takeOverPoll = 10 * time.Millisecond
 
-// advanceLegacy takes note of what is new in the log. The caller holds mu.
+// advanceLegacy records what is new in the log. The caller holds mu.
 func (s *Store) advanceLegacy(l *legacyLog, known *bridge, now time.Time) {
 	b := &s.bridging
-	until := now.Add(s.cfg.lookAgainFor())
+	until := now.Add(s.cfg.dropAgainFor())
 	fresh, ok := l.after(b.epoch, b.last)
 	if !b.placed {
 		fresh, ok = l.after(known.epoch, known.last)
@@ -95,19 +96,19 @@ func (s *Store) advanceLegacy(l *legacyLog, known *bridge, now time.Time) {
 		s.log.Info("replicas of the earlier version have made changes; stop them before the bridge ends", zap.Time("end", time.Unix(known.until, 0)))
 	}
 	if !b.placed || !ok {
-		fresh = l.Changes // any of them may have been announced and not written yet
+		fresh = l.Changes // each may have been announced without being written yet
 	}
 	if !ok {
 		b.all, b.again = true, until
 		s.watch.DropAll()
-		s.allSuspect = until
+		s.dropAllAgain = until
 	}
 	for _, c := range fresh {
 		switch {
 		case c.ours():
 		case c.Kind == KindCredentials:
 			s.watch.Drop(c.ID)
-			s.suspects[c.ID] = until
+			s.dropAgain[c.ID] = until
 		case slices.Contains(entityKinds(), c.Kind) && authz.IsUUID(c.ID):
 			b.look[Change{Kind: c.Kind, ID: c.ID}] = until
 		}
@@ -115,9 +116,9 @@ func (s *Store) advanceLegacy(l *legacyLog, known *bridge, now time.Time) {
 	b.placed, b.epoch, b.last = true, l.Epoch, l.Last
 }
 
-// heldProblem says why nobody is to go by the state yet. The caller holds mu.
-func (s *Store) heldProblem() error {
-	if !s.bridging.held {
+// withheldProblem says why the state may not be used yet. The caller holds mu.
+func (s *Store) withheldProblem() error {
+	if !s.bridging.withheld {
 		return nil
 	}
 	if s.bridging.problem != nil {
@@ -126,7 +127,7 @@ func (s *Store) heldProblem() error {
 	return fmt.Errorf("%w: what replicas of the earlier version have changed is being taken over", errNotYet)
 }
 
-// bridgeSoon goes around in the background. The caller holds mu.
+// bridgeSoon starts a round in the background. The caller holds mu.
 func (s *Store) bridgeSoon() {
 	b := &s.bridging
 	b.more = true
@@ -143,7 +144,7 @@ func (s *Store) bridgeSoon() {
 	}()
 }
 
-// bridgeAgain says whether to go around once more. After a failure the next poll does.
+// bridgeAgain says whether to do another round. After a failure the next poll starts one.
 func (s *Store) bridgeAgain() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,9 +181,9 @@ func (s *Store) bridgeAround(ctx context.Context) error {
 	return errors.Join(err, s.mirror(ctx))
 }
 
-// endBridge ends it for all replicas. But one that finds at its start that the time was
-// over, and that the earlier version went on alone, begins it anew: that one was put
-// back, and is being replaced again.
+// endBridge ends the bridge for all replicas. But if this replica found at its start that
+// the bridge was over and that the earlier version had made changes since, it begins the
+// bridge anew: an operator had gone back to the earlier version, and now upgrades again.
 func (s *Store) endBridge(ctx context.Context) error {
 	s.mu.Lock()
 	anew := s.bridging.anew
@@ -206,7 +207,7 @@ func (s *Store) endBridge(ctx context.Context) error {
 	case anew:
 		s.log.Info("the bridge to the earlier version begins anew", zap.Time("end", time.Unix(c.Until, 0)))
 	default:
-		s.log.Info("the bridge to the earlier version has ended; what its replicas change is not seen any more")
+		s.log.Info("the bridge to the earlier version has ended; changes of its replicas are ignored from now on")
 	}
 	return err
 }
@@ -249,11 +250,11 @@ func (s *Store) takeOver(ctx context.Context) error {
 			b.again = time.Time{}
 		}
 	}
-	s.release()
+	s.publishWithheld()
 	return nil
 }
 
-// takeEach goes on after failures, and returns them joined.
+// takeEach takes over the entries of all changes, and returns the errors joined.
 func (s *Store) takeEach(ctx context.Context, changes []Change) error {
 	var mu sync.Mutex
 	var problems []error
@@ -270,11 +271,11 @@ func (s *Store) takeEach(ctx context.Context, changes []Change) error {
 	return errors.Join(problems...)
 }
 
-// mostUnsaid is how many changes of credentials may pass before the state says so. If
-// they are gone from the log by the next start, all entries are read.
+// mostUnsaid is how many changes of credentials may pass before the progress is written to
+// the state. If the log has lost them by the next start, all entries are read.
 const mostUnsaid = 50
 
-// progress puts into the state up to where it has what format 1 has.
+// progress writes to the state up to which change it has what is in format 1.
 func (s *Store) progress(ctx context.Context, epoch string, last int, entities bool) error {
 	if b := s.view.Load().bridge; b == nil || b.epoch == epoch && (last <= b.last || !entities && last-b.last < mostUnsaid) {
 		return nil
@@ -291,7 +292,7 @@ func (s *Store) progress(ctx context.Context, epoch string, last int, entities b
 	return err
 }
 
-// takeEntry brings one entry into the state, unless it is there.
+// takeEntry takes over one entry, unless the state has it.
 func (s *Store) takeEntry(ctx context.Context, e *legacyEntry) error {
 	fresh := func(v *View) bool {
 		return v.bridge != nil && !e.missing && e.mirrored() == 0 && e.written() > v.entry(e.kind, e.id).from
@@ -311,10 +312,10 @@ func (s *Store) takeEntry(ctx context.Context, e *legacyEntry) error {
 		return tx.add(c)
 	})
 	if err == nil && problem != "" {
-		s.tellOnce(e.kind, e.id, problem)
+		s.reportOnce(e.kind, e.id, problem)
 		s.mu.Lock()
-		// It is tried again until somebody resolves it.
-		s.bridging.look[Change{Kind: e.kind, ID: e.id}] = time.Now().Add(s.cfg.lookAgainFor())
+		// It is tried again until an operator resolves it.
+		s.bridging.look[Change{Kind: e.kind, ID: e.id}] = time.Now().Add(s.cfg.dropAgainFor())
 		s.mu.Unlock()
 	}
 	return err
@@ -325,8 +326,8 @@ const (
 	bothProblem = "a record was changed through both versions at the same time; what was written through this version stands"
 )
 
-// takenOver returns the change that brings an entry into the state; without an operation,
-// none. See [Store.fit] for names that are taken.
+// takenOver returns the change that takes an entry over; if it has no operation, nothing is
+// to be changed. See [Store.fit] for names that belong to another record.
 func (v *View) takenOver(e *legacyEntry) (c change, problem string) {
 	known := v.entry(e.kind, e.id)
 	_, missing := v.Get(e.kind, e.id)
@@ -339,14 +340,14 @@ func (v *View) takenOver(e *legacyEntry) (c change, problem string) {
 	}
 	r, err := e.record()
 	if err != nil {
-		return change{}, "a record of the earlier version cannot be understood"
+		return change{}, "a record of the earlier version is malformed"
 	}
 	if v.taken(r) != "" {
 		if !goesByID(r.Kind) {
 			if missing != nil {
 				return change{}, nameProblem
 			}
-			// As it was before it would be as wrong.
+			// To keep the record as it was would be wrong as well.
 			remove.From = known.from
 			return remove, nameProblem
 		}
@@ -357,23 +358,23 @@ func (v *View) takenOver(e *legacyEntry) (c change, problem string) {
 	return c, problem
 }
 
-// tellOnce logs a problem of a record that somebody has to resolve.
-func (s *Store) tellOnce(kind, id, problem string) {
+// reportOnce logs a problem of a record that an operator has to resolve.
+func (s *Store) reportOnce(kind, id, problem string) {
 	s.mu.Lock()
 	key := problem + entryKey(kind, id)
-	told := s.bridging.told[key]
-	s.bridging.told[key] = true
+	before := s.bridging.reported[key]
+	s.bridging.reported[key] = true
 	s.mu.Unlock()
-	if !told {
+	if !before {
 		s.log.Error(problem, zap.String("kind", kind), zap.String("id", id))
 	}
 }
 
-// release lets everybody go by the state. The caller holds mu.
-func (s *Store) release() {
-	if s.bridging.held {
-		s.bridging.held = false
-		s.replica.view = s.replica.view.clone() // what it says of itself is written to it
-		s.tell(effects{all: true})
+// publishWithheld publishes the state once it may be used. The caller holds mu.
+func (s *Store) publishWithheld() {
+	if s.bridging.withheld {
+		s.bridging.withheld = false
+		s.replica.view = s.replica.view.clone() // publish writes the revision to it
+		s.publish(effects{all: true})
 	}
 }

@@ -25,7 +25,7 @@ import (
 )
 
 // An earlier writes as a replica of the earlier version does: it announces a change in
-// its log, claims names, and writes the entry.
+// its log, reserves names, and writes the entry.
 type earlier struct {
 	t  *testing.T
 	kv *memkv.Engine
@@ -129,7 +129,7 @@ func (e earlier) announced() []string {
 	return names
 }
 
-// claimed returns the id of the record that has a name.
+// claimed returns the id of the record that has reserved a name.
 func (e earlier) claimed(kind, key string) string {
 	e.t.Helper()
 	digest := sha256.Sum256([]byte(key))
@@ -150,7 +150,7 @@ func sideBySide(t *testing.T) (earlier, *follower) {
 	return earlier{t, kv}, f
 }
 
-// alls is how often everything was dropped.
+// alls is how often all credentials were dropped.
 func (f *follower) alls() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -222,16 +222,16 @@ func TestCredentialThatTheEarlierVersionChangesIsDroppedUntilItIsWritten(t *test
 	})
 }
 
-// Each version has its own turns: that a change through this one is done says nothing of
-// one that the other has announced and not written yet.
-func TestCredentialThatTheEarlierVersionChangesIsDroppedWhateverIsDoneThroughThisOne(t *testing.T) {
+// The versions do not share leases: the release of one here says nothing about a change that
+// the earlier version has announced and not written yet.
+func TestCredentialThatTheEarlierVersionChangesIsDroppedDespiteALeaseOfThisOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(settle)
 		old, f := sideBySide(t)
 		old.announce(state.KindCredentials, "token")
 		time.Sleep(1200 * time.Millisecond)
-		if err := f.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
+		if err := f.LeaseCredential(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(1800 * time.Millisecond)
@@ -282,8 +282,8 @@ func TestChangesReachTheEarlierVersion(t *testing.T) {
 	})
 }
 
-// To the earlier version, which knows of no folder, it would be all of the mount.
-func TestVaultObjectWithAFolderIsNoneToTheEarlierVersion(t *testing.T) {
+// The earlier version does not know folders, and would use the whole mount.
+func TestVaultObjectWithAFolderIsDeletedInTheEarlierVersion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(settle)
@@ -328,7 +328,7 @@ func TestChangeOfACredentialIsAnnouncedToTheEarlierVersionBeforeItsWrite(t *test
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(settle)
 		old, f := sideBySide(t)
-		err := f.Take(t.Context(), "token", func(commit func(context.Context, func(context.Context) error) error) error {
+		err := f.LeaseCredential(t.Context(), "token", func(commit func(context.Context, func(context.Context) error) error) error {
 			return commit(t.Context(), func(context.Context) error {
 				if names := old.announced(); len(names) == 0 || names[len(names)-1] != "credentials/token" {
 					t.Errorf("announced are %q", names)
@@ -342,7 +342,7 @@ func TestChangeOfACredentialIsAnnouncedToTheEarlierVersionBeforeItsWrite(t *test
 	})
 }
 
-// deaf fails what is written for the earlier version, at once or never.
+// deaf fails writes for the earlier version, at once or after their time.
 type deaf struct {
 	state.Engine
 	hang bool
@@ -358,7 +358,7 @@ func (d *deaf) WriteVersion(ctx context.Context, path string, document []byte, c
 	return 0, false, errors.New("refused")
 }
 
-func TestChangesGoOnWhereTheEarlierVersionCannotBeTold(t *testing.T) {
+func TestChangesGoOnWhenAnnouncementsFail(t *testing.T) {
 	t.Parallel()
 	for _, hang := range []bool{false, true} {
 		t.Run(fmt.Sprint("the server hangs: ", hang), func(t *testing.T) {
@@ -374,7 +374,7 @@ func TestChangesGoOnWhereTheEarlierVersionCannotBeTold(t *testing.T) {
 						t.Errorf("a change took %s", took)
 					}
 					began = time.Now()
-					if err := f.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
+					if err := f.LeaseCredential(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
 						t.Error(err)
 					}
 					if took := time.Since(began); took > 1100*time.Millisecond {
@@ -410,7 +410,7 @@ func TestAnnouncementsFitWhatTheServerTakes(t *testing.T) {
 		f.shown(t, 3*time.Second)
 		for i := range 400 {
 			token := fmt.Sprint("token-", i)
-			if err := f.Take(t.Context(), token, func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
+			if err := f.LeaseCredential(t.Context(), token, func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
 				t.Fatal(err)
 			}
 			if names := old.announced(); names[len(names)-1] != "credentials/"+token {
@@ -430,9 +430,9 @@ func TestAnnouncementsFitWhatTheServerTakes(t *testing.T) {
 	})
 }
 
-// TestNothingIsShownBeforeItHasWhatTheEarlierVersionChanged starts a replica after a time
-// in which only the earlier version ran, and its log has forgotten the most.
-func TestNothingIsShownBeforeItHasWhatTheEarlierVersionChanged(t *testing.T) {
+// A replica starts after only the earlier version ran for a while, and that one's log has
+// lost most changes.
+func TestStateIsNotShownBeforeItHasTheChangesOfTheEarlierVersion(t *testing.T) {
 	t.Parallel()
 	for _, forgotten := range []bool{false, true} {
 		t.Run(fmt.Sprint("the log has forgotten it: ", forgotten), func(t *testing.T) {
@@ -475,7 +475,7 @@ func TestNothingIsShownBeforeItHasWhatTheEarlierVersionChanged(t *testing.T) {
 	}
 }
 
-func TestReplicaThatCrashedIsMirroredByTheOthers(t *testing.T) {
+func TestChangesOfAReplicaThatCrashedAreMirroredByOthers(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
 		t.Run(fmt.Sprint("after a restart: ", restart), func(t *testing.T) {
@@ -503,7 +503,7 @@ func TestReplicaThatCrashedIsMirroredByTheOthers(t *testing.T) {
 	}
 }
 
-func TestNameThatWasGivenInBothVersionsIsDeniedAndSaid(t *testing.T) {
+func TestNameThatWasGivenInBothVersionsIsDeniedAndLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(settle)
@@ -617,9 +617,9 @@ func (l *lossy) WriteVersion(ctx context.Context, path string, document []byte, 
 	return version, ok, err
 }
 
-// TestVersionsAgreeInTheEnd lets two replicas of this version, of which one loses answers,
-// and one of the earlier version change the same few consumers.
-func TestVersionsAgreeInTheEnd(t *testing.T) {
+// Two replicas of this version, of which one loses answers, and one of the earlier version
+// change the same few consumers.
+func TestBothVersionsConverge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(settle)
@@ -670,7 +670,7 @@ func TestVersionsAgreeInTheEnd(t *testing.T) {
 	})
 }
 
-// try changes or deletes a record if nobody else is faster.
+// try changes or deletes a record unless another writer is faster.
 func (e earlier) try(r state.Record, n int) {
 	e.t.Helper()
 	entry, version, _ := read[oldEntry](e, oldPath(r.Kind, r.ID))
@@ -714,7 +714,7 @@ func TestBridgeEnds(t *testing.T) {
 	})
 }
 
-// TestBridgeSurvivesACheckpoint makes more changes than the log holds.
+// More changes are made than the log holds.
 func TestBridgeSurvivesACheckpoint(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// mirrorAfter is when another replica mirrors a change that the one which made it
-	// has not.
+	// mirrorAfter is how long other replicas wait before they mirror a change that the
+	// replica which made it has not mirrored.
 	mirrorAfter = 3 * time.Second
 	// mirrorWithin bounds the writes after their announcement, as the earlier version
 	// expects.
 	mirrorWithin = 3 * time.Second
-	// claimGrace is how long a claim without its record is left alone.
-	claimGrace = 10 * time.Second
+	// reservationGrace is how long a reservation without its record is respected.
+	reservationGrace = 10 * time.Second
 )
 
-// mirrorSoon mirrors what this replica has committed. The others see to it a while after
-// that, in case that this one cannot.
+// mirrorSoon mirrors what this replica has committed. Other replicas do so after a while,
+// in case that this one cannot.
 func (s *Store) mirrorSoon(b *batch) {
 	if s.view.Load().bridge == nil {
 		return
@@ -41,7 +41,8 @@ func (s *Store) mirrorSoon(b *batch) {
 	}
 }
 
-// dueNow returns changes that are not mirrored and due, and how many a second may be.
+// dueNow returns the keys of changes that are to be mirrored now, and how many may be
+// mirrored in a second.
 func (s *Store) dueNow(v *View, now time.Time) (keys []string, rate int) {
 	s.bridging.announcing.mu.Lock()
 	rate = s.bridging.announcing.most / 4
@@ -72,7 +73,7 @@ func (s *Store) dueNow(v *View, now time.Time) (keys []string, rate int) {
 func (s *Store) mirrorLater(kind, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bridging.due[entryKey(kind, id)] = time.Now().Add(claimGrace)
+	s.bridging.due[entryKey(kind, id)] = time.Now().Add(reservationGrace)
 }
 
 // mirror writes what was changed in the state into the entries of format 1.
@@ -103,7 +104,7 @@ func (s *Store) mirror(ctx context.Context) error {
 	if err := m.commit(ctx); err != nil {
 		return err
 	}
-	// Lest the log of format 1 has more in a second than it can hold.
+	// The log of format 1 must not get more changes than it can hold.
 	return pause(ctx, time.Second*time.Duration(len(m.write))/time.Duration(rate))
 }
 
@@ -113,12 +114,13 @@ type mirroring struct {
 	view  *View
 
 	mu sync.Mutex
-	// write are the keys of what has to be written, done what is.
+	// write are the keys of entries that have to be written. done are the changes that
+	// are in format 1.
 	write []string
 	done  []change
 }
 
-// each calls do for all, and returns what fails joined.
+// each calls do for all keys, and returns the errors joined.
 func (m *mirroring) each(ctx context.Context, keys []string, do func(ctx context.Context, kind, id string) error) error {
 	var problems []error
 	var mu sync.Mutex
@@ -153,20 +155,20 @@ func mirrored(e *legacyEntry, version, position int) change {
 	return change{Op: opMirrored, Kind: e.kind, ID: e.id, From: version, Version: position}
 }
 
-// put writes an entry. What another writer was faster with is tried in the next round.
+// put writes an entry. If another writer was faster, the next round tries again.
 func (m *mirroring) put(ctx context.Context, kind, id string) error {
 	kv := m.store.kv
 	old, err := readLegacy(ctx, kv, kind, id)
 	known := m.view.entry(kind, id)
 	switch {
 	case errors.Is(err, authz.ErrMalformed):
-		old = legacyEntry{kind: kind, id: id, version: old.version} // this mends it
+		old = legacyEntry{kind: kind, id: id, version: old.version} // the write repairs it
 	case err != nil:
 		return err
 	case old.mirrored() >= known.changed:
 		return nil
 	case !old.missing && old.mirrored() == 0 && old.written() > known.from:
-		m.store.tellOnce(kind, id, bothProblem)
+		m.store.reportOnce(kind, id, bothProblem)
 		if old.Deleted {
 			// The deletion stands.
 			return m.store.takeEntry(ctx, &old)
@@ -175,7 +177,7 @@ func (m *mirroring) put(ctx context.Context, kind, id string) error {
 	next := legacyEntry{Deleted: true}
 	if r, err := m.view.Get(kind, id); err == nil && !meansMoreInLegacy(r) {
 		next = legacyEntry{Document: r.Document, Unique: slices.Sorted(slices.Values(r.Unique))}
-		ok, err := m.claim(ctx, &old, &next)
+		ok, err := m.reserve(ctx, &old, &next)
 		if err != nil {
 			return err
 		}
@@ -195,7 +197,7 @@ func (m *mirroring) put(ctx context.Context, kind, id string) error {
 	return nil
 }
 
-// commit puts into the state what is mirrored.
+// commit records in the state what has been mirrored.
 func (m *mirroring) commit(ctx context.Context) error {
 	if len(m.done) == 0 {
 		return nil
@@ -214,23 +216,23 @@ func (m *mirroring) commit(ctx context.Context) error {
 	return err
 }
 
-// claim claims the keys that the entry does not have yet, as every writer of format 1
-// does before it writes. ok is false if one of them may get another owner yet. A key that
-// has one is left out where the record goes by its id then; any other record is left out,
-// so that it is denied there.
-func (m *mirroring) claim(ctx context.Context, old, next *legacyEntry) (ok bool, err error) {
+// reserve reserves the keys that the entry does not have yet, as each writer of format 1
+// does before it writes. ok is false if another record may still get one of the keys. If
+// another record has a key already, a record that goes by its id is written without the
+// key; any other record is not written, so it is denied in the earlier version.
+func (m *mirroring) reserve(ctx context.Context, old, next *legacyEntry) (ok bool, err error) {
 	var mine []string
 	for _, key := range next.Unique {
 		if slices.Contains(old.Unique, key) {
 			mine = append(mine, key)
 			continue
 		}
-		taken, ok, err := m.claimKey(ctx, old, key)
+		taken, ok, err := m.reserveKey(ctx, old, key)
 		switch {
 		case err != nil:
 			return false, err
 		case taken:
-			m.store.tellOnce(old.kind, old.id, nameProblem)
+			m.store.reportOnce(old.kind, old.id, nameProblem)
 			if !goesByID(old.kind) {
 				return false, nil
 			}
@@ -244,16 +246,16 @@ func (m *mirroring) claim(ctx context.Context, old, next *legacyEntry) (ok bool,
 	return true, nil
 }
 
-// claimKey writes over a claim only where the rules of format 1 allow it: nobody has it;
-// or its record was written since, without the key; or its write was given up, and can
-// not happen any more.
-func (m *mirroring) claimKey(ctx context.Context, old *legacyEntry, key string) (taken, ok bool, err error) {
-	kv, path := m.store.kv, claimPath(old.kind, key)
+// reserveKey overwrites a reservation only where the rules of format 1 allow it: it is
+// free; or its record was written since, without the key; or the write of its record was
+// given up, and cannot happen any more.
+func (m *mirroring) reserveKey(ctx context.Context, old *legacyEntry, key string) (taken, ok bool, err error) {
+	kv, path := m.store.kv, reservationPath(old.kind, key)
 	raw, version, found, err := kv.ReadVersion(ctx, path)
 	if err != nil {
 		return false, false, unavailable(err)
 	}
-	var c claim
+	var c reservation
 	if found {
 		if err := decodeLegacy(raw, &c); err != nil {
 			return false, false, err
@@ -272,20 +274,20 @@ func (m *mirroring) claimKey(ctx context.Context, old *legacyEntry, key string) 
 		case slices.Contains(owner.Unique, key) && !owner.Deleted:
 			return true, false, nil
 		case owner.version > c.Base:
-		case time.Since(c.ClaimedAt).Abs() < claimGrace:
+		case time.Since(c.ReservedAt).Abs() < reservationGrace:
 			return false, false, nil
 		default:
 			return false, false, m.fence(ctx, &owner)
 		}
 	}
-	_, ok, err = writeEntry(ctx, kv, path, claim{Key: key, ID: old.id, Base: old.version, ClaimedAt: time.Now().UTC()}, version)
+	_, ok, err = writeEntry(ctx, kv, path, reservation{Key: key, ID: old.id, Base: old.version, ReservedAt: time.Now().UTC()}, version)
 	if err != nil {
 		return false, false, unavailable(err)
 	}
 	return false, ok, nil
 }
 
-// fence writes an entry again as it is, so that a write which has seen it cannot happen.
+// fence writes an entry again without a change, so that a write which has read it fails.
 func (m *mirroring) fence(ctx context.Context, e *legacyEntry) error {
 	again := legacyEntry{Deleted: true, WrittenAt: time.Now().UTC(), Attempt: e.Attempt}
 	if !e.Deleted {

@@ -15,18 +15,19 @@ import (
 // moveTimeout bounds the reading of format 1.
 const moveTimeout = 10 * time.Minute
 
-// A moving is what a replica does to move the state on from format 1. Guarded by the
+// A moving is the work of a replica that moves the state on from format 1. Guarded by the
 // store's mu.
 type moving struct {
 	running bool
-	// problem is why it could not be moved the last time.
+	// problem is why the last attempt failed.
 	problem error
-	// other is a replica that moves it, since when, by this clock.
+	// other is the name of another replica that moves the state, since is when this
+	// replica found that, by its own clock.
 	other string
 	since time.Time
 }
 
-// hasLegacy says whether there is anything of format 1.
+// hasLegacy says whether the mount has entries of format 1.
 func hasLegacy(ctx context.Context, kv Engine) (bool, error) {
 	_, _, found, err := kv.ReadVersion(ctx, changesPath)
 	for _, kind := range entityKinds() {
@@ -40,8 +41,8 @@ func hasLegacy(ctx context.Context, kv Engine) (bool, error) {
 	return found, err
 }
 
-// moveSoon moves the state on from format 1 in the background, unless another replica
-// is about to. Its error says that this is not done yet, and why.
+// moveSoon moves the state on from format 1 in the background, unless another replica does
+// so. It always returns an error, which says why the state is not ready yet.
 func (s *Store) moveSoon(writing string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +68,7 @@ func (s *Store) moveSoon(writing string) error {
 	return moveProblem(m.problem)
 }
 
-// errNotYet: there will be a state in a moment.
+// errNotYet means that the state will be ready soon.
 var errNotYet = fmt.Errorf("state store: %w: the state is not ready", authz.ErrUnavailable)
 
 func moveProblem(err error) error {
@@ -77,16 +78,16 @@ func moveProblem(err error) error {
 	return fmt.Errorf("state store: %w: the state cannot be moved on from the format of the earlier version, which stays as it is: %w", authz.ErrUnavailable, err)
 }
 
-// move makes the first checkpoint of what format 1 has, which stays as it is. over is
-// the name of a replica that began to and has been given up.
+// move makes the first checkpoint from what is in format 1, which stays as it is. over is
+// the name of a replica that began to do so and has taken too long, or empty.
 //
-// Everything is read before this replica announces itself: reading may take long, and
-// hinders nobody. So between the announcement and its end are only writes, which the
-// patience of the others is long enough for; see [takeCheckpoint] for why two that are
-// at it do no harm.
+// It reads everything before this replica announces itself, since reading may take long and
+// blocks no other replica. So only writes come between the announcement and the end, for
+// which the patience of the others is long enough. [takeCheckpoint] says why two writers at
+// the same time do no harm.
 //
-// The number of the last change is read before the records are. What is changed after
-// that is taken over by the bridge.
+// The number of the last change is read before the records. The bridge takes over what is
+// changed later.
 func (s *Store) move(ctx context.Context, over string) error {
 	if err := s.kv.Sync(ctx); err != nil {
 		return err
@@ -115,8 +116,8 @@ func (s *Store) move(ctx context.Context, over string) error {
 	return nil
 }
 
-// legacyView reads format 1. A record that cannot be understood is an error, as it was
-// for the version that wrote it: without it a request might be let in.
+// legacyView reads format 1. A malformed record is an error, as it was in the earlier
+// version: without the record a request might be allowed.
 func (s *Store) legacyView(ctx context.Context) (*View, error) {
 	l, _, err := readLegacyLog(ctx, s.kv)
 	if err != nil && !errors.Is(err, authz.ErrMalformed) {
@@ -145,11 +146,11 @@ func (s *Store) legacyView(ctx context.Context) (*View, error) {
 	return v, err
 }
 
-// fit puts a record of format 1 into a view, even where one of its unique keys belongs to
-// another record: that can only be where somebody wrote by hand, or both versions made
-// one name at the same moment. The side that denies is: no consumer is known by a name
-// that another one has. But vault objects and policies stay, and go by their ids, lest
-// the requests of a policy fall to another one.
+// fit puts a record of format 1 into a view, even if one of its unique keys belongs to
+// another record. That happens only if an operator wrote by hand, or if both versions gave
+// one name at the same moment. To deny is safe: a consumer or group whose name belongs to
+// another one is left out. But vault objects and policies stay without the name and go by
+// their ids, since requests of a missing policy would be decided by another policy.
 func (s *Store) fit(v *View, r *Record) bool {
 	key := v.taken(r)
 	if key == "" {
@@ -177,7 +178,7 @@ func (v *View) taken(r *Record) string {
 	return ""
 }
 
-// withoutTaken returns a copy of the record with those of its keys that it can have.
+// withoutTaken returns a copy of the record without the keys that belong to other records.
 func (v *View) withoutTaken(r *Record) *Record {
 	c := *r
 	c.Unique = nil

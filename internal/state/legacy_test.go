@@ -112,7 +112,7 @@ func startFollower(t *testing.T, kv state.Engine) *follower {
 	return f
 }
 
-// settle is for what goes on in the background after the replicas have stopped.
+// settle is time for background work after the replicas have stopped.
 func settle() { time.Sleep(15 * time.Minute) }
 
 // shown waits for the state of a replica.
@@ -243,7 +243,7 @@ func TestReplicasThatStartAtOnceMoveTheStateOnOnce(t *testing.T) {
 	}
 }
 
-// crashing loses every write from the one on that it is told.
+// crashing loses every write from a given one on.
 type crashing struct {
 	*memkv.Engine
 	mu   sync.Mutex
@@ -270,7 +270,7 @@ func (c *crashing) crashed() bool {
 	return c.done
 }
 
-func TestCrashInTheMiddleOfMovingIsMadeGood(t *testing.T) {
+func TestMoveIsRepeatedAfterACrash(t *testing.T) {
 	t.Parallel()
 	for writes := 0; ; writes++ {
 		crashed := false
@@ -293,14 +293,14 @@ func TestCrashInTheMiddleOfMovingIsMadeGood(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeUnderstoodIsNotMovedOn(t *testing.T) {
+func TestMalformedEntryStopsTheMove(t *testing.T) {
 	t.Parallel()
 	path := "records/policies/" + id(1)
 	tests := []struct {
 		name, path, entry string
 		want              []string
 	}{
-		{"an entry that is none", path, `{"document":"text"}`, []string{"policies", id(1), path}},
+		{"an entry that is not a record", path, `{"document":"text"}`, []string{"policies", id(1), path}},
 		{"a document that is null", path, `{"document":null,"attempt":"x"}`, []string{path}},
 		{"an empty unique key", path, `{"document":{"id":"x"},"unique":[""]}`, []string{path}},
 		{"a document that is too large", path, `{"document":{"x":"` + strings.Repeat("x", state.MaxDocument) + `"}}`, []string{path, "divide it"}},
@@ -344,7 +344,7 @@ func TestWhatCannotBeUnderstoodIsNotMovedOn(t *testing.T) {
 	}
 }
 
-func TestEntryOfANewerFormatIsRefusedAndNotWrittenOver(t *testing.T) {
+func TestEntryOfANewerFormatIsRefusedAndNotOverwritten(t *testing.T) {
 	t.Parallel()
 	const newer = `{"format":3,"log":"x"}`
 	for _, path := range []string{"checkpoint", "checkpoint-a/0000", "log/00", "changes"} {

@@ -8,30 +8,30 @@ import (
 )
 
 // A bridge is what a state that was moved on from format 1 knows of the entries there,
-// while replicas of both versions may run. It is part of the state, so that it is the
-// same on all replicas and survives them. Nil: there is nothing to look after.
+// while replicas of both versions may run. It is part of the state, so it is the same on
+// all replicas and outlives them. It is nil without a move, and after the end.
 type bridge struct {
-	// epoch and last say up to which change of the log of format 1 everything is in
-	// the state.
+	// epoch and last name the change of the log of format 1 up to which the state has
+	// everything.
 	epoch string
 	last  int
-	// moved is the position of the first checkpoint. A record of that version or less
-	// is as it was moved, and its version is that of its entry.
+	// moved is the position of the first checkpoint. A record with that version or a
+	// lower one has not changed since the move, and its version is that of its entry.
 	moved int
 	// until is when the bridge ends, in Unix seconds.
 	until int64
-	// entries are the others, by kind and id.
+	// entries are those of all other records, by kind and id.
 	entries *btree.Map[string, entryState]
-	// unmirrored has those of them that were changed here and are not mirrored.
+	// unmirrored are the entries whose records were changed here and not mirrored yet.
 	unmirrored *btree.Map[string, entryState]
 }
 
-// An entryState is how the entry of a record stands to the state.
+// An entryState says how far the entry of a record and the state agree.
 type entryState struct {
-	// from is the version of the entry up to which it is in the state.
+	// from is the version of the entry up to which the state has it.
 	from int
-	// changed is the position at which the record was changed in the state and is not
-	// in the entry yet, 0 if it is.
+	// changed is the position of a change of the record that the entry does not have
+	// yet, or 0.
 	changed int
 }
 
@@ -73,7 +73,7 @@ func (v *View) setEntry(kind, id string, e entryState) {
 	}
 }
 
-// bridged takes note of a change before it is made.
+// bridged records in the bridge a change that is about to be made.
 func (v *View) bridged(c *change, position int) {
 	if c.Op == opBridge {
 		v.setBridge(c)
@@ -85,7 +85,7 @@ func (v *View) bridged(c *change, position int) {
 	switch c.Op {
 	case opPut, opDelete:
 		if c.Version > 0 {
-			return // it is of a checkpoint
+			return // the change comes from a checkpoint
 		}
 		e := v.entry(c.Kind, c.ID)
 		if c.From > 0 {
@@ -119,24 +119,24 @@ func (v *View) setBridge(c *change) {
 	b.epoch, b.last, b.moved, b.until = c.Key, c.Version, c.From, c.Until
 }
 
-// change is what makes the bridge, without its entries.
+// change returns the change that creates the bridge without its entries.
 func (b *bridge) change() change {
 	return change{Op: opBridge, Key: b.epoch, Version: b.last, From: b.moved, Until: b.until}
 }
 
-// bridgeEntries is how many go into one piece of a checkpoint.
+// bridgeEntries is how many entries go into one piece of a checkpoint.
 const bridgeEntries = 5000
 
-// cuts divides the bridge, which comes before the entries that are of it.
-func (b *bridge) cuts() []cut {
+// pieceRanges divides the bridge. Its piece comes before those of its entries.
+func (b *bridge) pieceRanges() []pieceRange {
 	if b == nil {
 		return nil
 	}
-	all := []cut{{bridge: true}}
+	all := []pieceRange{{bridge: true}}
 	b.entries.Scan(func(key string, _ entryState) bool {
 		last := &all[len(all)-1]
 		if last.n == bridgeEntries {
-			all = append(all, cut{bridge: true, after: key})
+			all = append(all, pieceRange{bridge: true, after: key})
 			last = &all[len(all)-1]
 		}
 		last.n++
@@ -146,7 +146,7 @@ func (b *bridge) cuts() []cut {
 }
 
 // encode writes a cut.
-func (b *bridge) encode(to *json.Encoder, c cut) error {
+func (b *bridge) encode(to *json.Encoder, c pieceRange) error {
 	if c.after == "" {
 		if err := to.Encode(b.change()); err != nil {
 			return err

@@ -52,7 +52,7 @@ func large(t *testing.T) *memkv.Engine {
 	return kv
 }
 
-func TestReplicaStartsThoughReadingTheStateTakesLongerThanAPoll(t *testing.T) {
+func TestReplicaStartsAlthoughTheLoadTakesLongerThanAPoll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		engine := &slowReads{Engine: large(t)}
@@ -75,10 +75,10 @@ func TestReplicaStartsThoughReadingTheStateTakesLongerThanAPoll(t *testing.T) {
 	})
 }
 
-// loadTime is enough to read the state once, and not twice.
+// loadTime is enough for one load, and too short for two.
 const loadTime = 30 * time.Second
 
-func TestCallsThatGiveUpDoNotStopTheReadingOfTheState(t *testing.T) {
+func TestLoadGoesOnWhenItsCallersGiveUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := large(t)
@@ -102,8 +102,8 @@ func TestCallsThatGiveUpDoNotStopTheReadingOfTheState(t *testing.T) {
 	})
 }
 
-// A change that is committed while everything is read may come after that.
-func TestRefreshDuringTheReadingOfTheStateShowsWhatWasCommittedBefore(t *testing.T) {
+// A load may miss a change that is committed while it is under way.
+func TestRefreshDuringALoadShowsWhatWasCommittedBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
@@ -133,9 +133,9 @@ func count(v *state.View) int {
 	return v.Len(state.KindConsumers)
 }
 
-// TestReplicaThatStartsDropsWhatMayBeWrittenMeanwhile: nothing was read for a decision
-// before, so after one more look only credentials under a hold may be others.
-func TestReplicaThatStartsDropsWhatMayBeWrittenMeanwhile(t *testing.T) {
+// Before the first load no credential was read for a decision. So after one more poll only
+// credentials under a lease may have changed.
+func TestReplicaThatStartsDropsLeasedCredentials(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
@@ -143,7 +143,7 @@ func TestReplicaThatStartsDropsWhatMayBeWrittenMeanwhile(t *testing.T) {
 		view(t, a)
 		written, finish := make(chan error, 1), make(chan struct{})
 		go func() {
-			written <- a.Take(t.Context(), "held", func(func(context.Context, func(context.Context) error) error) error { <-finish; return nil })
+			written <- a.LeaseCredential(t.Context(), "held", func(func(context.Context, func(context.Context) error) error) error { <-finish; return nil })
 		}()
 		synctest.Wait()
 		ctx, stop := context.WithCancel(t.Context())
@@ -152,7 +152,7 @@ func TestReplicaThatStartsDropsWhatMayBeWrittenMeanwhile(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		held := b.drops("held")
 		if b.dropsOfAll() != 2 || held < 2 {
-			t.Errorf("in the first 2 s everything was dropped %d times, want 2, and the credential under a hold %d times, want more than once", b.dropsOfAll(), held)
+			t.Errorf("in the first 2 s everything was dropped %d times, want 2, and the credential under a lease %d times, want more than once", b.dropsOfAll(), held)
 		}
 		time.Sleep(time.Second)
 		close(finish)

@@ -50,7 +50,7 @@ func (g *gateway) drop(do func()) {
 	do()
 }
 
-// check returns the value by which a request with the token is allowed, "" for a denial.
+// check returns the secret that a request with the token is allowed by, or "" for a denial.
 func (g *gateway) check(ctx context.Context, token string) string {
 	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
@@ -82,7 +82,7 @@ func (g *gateway) set(ctx context.Context, token string, next func(old string) (
 	if err := g.Refresh(ctx); err != nil {
 		return err
 	}
-	return g.Take(ctx, token, func(commit func(context.Context, func(context.Context) error) error) error {
+	return g.LeaseCredential(ctx, token, func(commit func(context.Context, func(context.Context) error) error) error {
 		raw, _, _, err := g.conn.ReadVersion(ctx, "credentials/"+token)
 		if err != nil {
 			return err
@@ -211,7 +211,7 @@ type model struct {
 	denied  int
 }
 
-// rotate gives a credential one value after the other, or none.
+// rotate gives a credential one value after the other, or deletes it.
 func (m *model) rotate(ctx context.Context, token string, random *rand.Rand) {
 	h := m.histories[token]
 	current := ""
@@ -293,7 +293,7 @@ func (m *model) count(ctx context.Context, g *gateway, random *rand.Rand) {
 
 var errTaken = errors.New("taken")
 
-// claim wants names and access tokens that the other replicas want at the same time.
+// claim tries to get names and access tokens at the same time as the other replicas.
 func (m *model) claim(ctx context.Context, g *gateway, who string) {
 	for n := 0; ctx.Err() == nil; n++ {
 		sleep(ctx, time.Until(m.began.Add(time.Duration(n)*500*time.Millisecond)))

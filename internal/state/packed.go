@@ -9,12 +9,12 @@ import (
 )
 
 // A packed is a record as a [View] keeps it: in one string, which takes a third of the
-// memory that a Record does, and which the garbage collector need not look into.
+// memory of a Record, and which the garbage collector does not scan.
 //
 //	key  version  unique keys  tags  length of the document  document, compressed
 //
-// Numbers are uvarints, a text comes after its length, and texts after their number. The
-// document is compressed against all that is before it, and the text of the id.
+// Numbers are uvarints. A text follows its length, and a list of texts follows its number.
+// The document is compressed against all that is before it, and the text of the id.
 type packed string
 
 func packRecord(r *Record) packed {
@@ -28,8 +28,8 @@ func packRecord(r *Record) packed {
 
 // window is what a document is compressed against, with room for it.
 func window(id, head string, document int) []byte {
-	w := make([]byte, 0, len(usual)+len(id)+len(head)+document)
-	return append(append(append(w, usual...), id...), head...)
+	w := make([]byte, 0, len(dictionary)+len(id)+len(head)+document)
+	return append(append(append(w, dictionary...), id...), head...)
 }
 
 func appendText(to []byte, text string) []byte {
@@ -44,7 +44,7 @@ func appendTexts(to []byte, texts []string) []byte {
 	return to
 }
 
-// record returns the record of a kind. It shares no memory that changes.
+// record unpacks a record of a kind.
 func (p packed) record(kind string) *Record {
 	c := cursor{p: p}
 	r := &Record{Kind: kind, ID: idText(c.text())}
@@ -54,7 +54,7 @@ func (p packed) record(kind string) *Record {
 	return r
 }
 
-// size is about how many bytes the record takes where it is stored.
+// size is about how many bytes the record takes in a checkpoint.
 func (p packed) size() int {
 	c := cursor{p: p}
 	c.text()
@@ -68,7 +68,7 @@ func (p packed) size() int {
 	return c.at + length + overhead
 }
 
-// key is where the record is in the order of the ids.
+// key returns the key of the id, which has the order of the ids.
 func (p packed) key() string {
 	c := cursor{p: p}
 	return c.text()
@@ -91,7 +91,7 @@ func (p packed) tags() []string {
 	return c.texts()
 }
 
-// A cursor reads a packed. Texts share its memory.
+// A cursor reads a packed. The texts share its memory.
 type cursor struct {
 	p  packed
 	at int
@@ -135,10 +135,10 @@ func number(s string, at int) (n, next int) {
 
 const keyBytes = 16
 
-// idKey is an id as it is kept: the bytes of a UUID, which have the order of the texts.
+// idKey returns the 16 bytes of a UUID, which sort like its text.
 func idKey(id string) string {
 	if !authz.IsUUID(id) {
-		return id // there is none in the log
+		return id // only tests have such ids
 	}
 	var key [keyBytes]byte
 	_, _ = hex.Decode(key[:], []byte(strings.ReplaceAll(id, "-", ""))) // it is a UUID

@@ -54,20 +54,20 @@ type TakenError struct{ Key string }
 // Error implements error.
 func (e TakenError) Error() string { return fmt.Sprintf("%q belongs to another record", e.Key) }
 
-// MaxDocument is the size in bytes of the largest document of a record. All of a
-// record has to fit into one line of the log.
-const MaxDocument = 128 << 10
+// maxDocument is the size in bytes of the largest document of a record. A whole record has
+// to fit into one line of the log.
+const maxDocument = 128 << 10
 
 func checkRecord(r *Record) error {
 	switch {
 	case !isWord(r.Kind):
-		return fmt.Errorf("%q is not a kind of records", r.Kind)
+		return fmt.Errorf("%q is not a kind of record", r.Kind)
 	case !authz.IsUUID(r.ID):
 		return fmt.Errorf("record id %q is not a lower-case UUID", r.ID)
 	case len(r.Document) == 0 || r.Document[0] != '{' || !json.Valid(r.Document):
 		return errors.New("the document of the record is not a JSON object")
-	case len(r.Document) > MaxDocument:
-		return fmt.Errorf("the %s would take %d bytes in the state store, more than the %d that fit; divide it", r.Kind, len(r.Document), MaxDocument)
+	case len(r.Document) > maxDocument:
+		return fmt.Errorf("%w: this entity of %s takes %d bytes, more than the limit of %d; divide it", ErrTooLarge, r.Kind, len(r.Document), maxDocument)
 	}
 	for _, key := range r.Unique {
 		if key == "" {
@@ -81,8 +81,8 @@ func isWord(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz-") == ""
 }
 
-// unavailable wraps every error of an [Engine]: whatever it says, nothing is known
-// of what was asked for.
+// unavailable wraps every error of an [Engine] in [authz.ErrUnavailable]. Even a "not
+// found" of the engine must not look like the answer to a caller's question.
 func unavailable(err error) error {
 	if errors.Is(err, authz.ErrUnavailable) {
 		return fmt.Errorf("state store: %w", err)

@@ -11,7 +11,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-func TestRecordThatCannotBeKeptIsRefused(t *testing.T) {
+func TestInvalidRecordIsRefused(t *testing.T) {
 	t.Parallel()
 	sized := func(size int) func(*state.Record) {
 		return func(r *state.Record) {
@@ -31,7 +31,7 @@ func TestRecordThatCannotBeKeptIsRefused(t *testing.T) {
 		{"a document that does not end", func(r *state.Record) { r.Document = []byte(`{`) }, "not a JSON object"},
 		{"no kind", func(r *state.Record) { r.Kind = "" }, "not a kind"},
 		{"a kind in upper case", func(r *state.Record) { r.Kind = "Consumers" }, "not a kind"},
-		{"an id that is none", func(r *state.Record) { r.ID = "1" }, "UUID"},
+		{"an id that is not a UUID", func(r *state.Record) { r.ID = "1" }, "UUID"},
 		{"a unique key that is empty", func(r *state.Record) { r.Unique = []string{"a", ""} }, "is empty"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -46,9 +46,8 @@ func TestRecordThatCannotBeKeptIsRefused(t *testing.T) {
 	}
 }
 
-// TestErrorOfTheServerIsNeverAnAnswer: that an entry of the log is not found, say, must not
-// look as if a consumer were not.
-func TestErrorOfTheServerIsNeverAnAnswer(t *testing.T) {
+// If an entry of the log is not found, that must not look as if a consumer were not found.
+func TestErrorOfTheServerIsAlwaysUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{authz.ErrNotFound, authz.ErrMalformed, authz.ErrUnavailable, errServer} {
 		kv := memkv.New()

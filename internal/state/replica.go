@@ -10,15 +10,15 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A replica is how far one has read: the state, and where the log goes on. It is
-// not safe for concurrent use.
+// A replica is what one process has read: the state, and where the log goes on. It is not
+// safe for concurrent use.
 type replica struct {
 	log  string
 	view *View
 	tail tail
-	// kept is the checkpoint that is known; the segments from there on are needed.
-	kept checkpoint
-	// recent are the names of the last batches, by which writers find their own.
+	// checkpoint is the last one that is known. The segments from there on must stay.
+	checkpoint checkpoint
+	// recent are the names of the last batches. Writers find their own among them.
 	recent []appliedBatch
 }
 
@@ -27,36 +27,36 @@ type appliedBatch struct {
 	position int
 }
 
-// maxRecent is more than are made while one write is in doubt.
+// maxRecent is more than the batches that can be written while one write is in doubt.
 const maxRecent = 1024
 
 // A tail is the segment that takes the next change.
 type tail struct {
 	number int
-	// exists: the segment is there, and seg is what it holds. Otherwise it is to
-	// be created over the entry of the ring that is there.
+	// exists says that the segment has been created, and seg is its content.
+	// Otherwise the entry still has an older segment of the ring, or nothing.
 	exists bool
 	seg    segment
-	// version is that of the entry, -1 if it has not been read.
+	// version is that of the entry, -1 before it has been read.
 	version int
-	// moves counts what is learned about the tail.
-	moves int
+	// generation counts the changes of the tail.
+	generation int
 }
 
-// effects are what a reading of the log leads to.
+// effects are what the new lines of the log change.
 type effects struct {
-	// held are access tokens whose credentials are about to change, done those whose
-	// have changed, or will not.
-	held, done []string
+	// leased are access tokens whose credentials are about to change, released those
+	// whose change was made or given up.
+	leased, released []string
 	// changes are the entities that have changed.
 	changes []Change
-	// all: anything may have changed. first: since nothing was known, so that held are
-	// all whose credentials are about to change.
+	// all: anything may have changed. first: this is the first load, so no credential
+	// has changed unnoticed but for those of leased.
 	all, first bool
 }
 
-// errBehind: what is in the log does not go on from where this replica is. It has
-// to load everything.
+// errBehind means that the log does not go on from the position of this replica, which
+// has to load the whole state.
 var errBehind = errors.New("the log does not go on from here")
 
 // A reading is what was read at the path of a segment.
@@ -64,19 +64,19 @@ type reading struct {
 	raw     []byte
 	version int
 	found   bool
-	// since is what tail.moves was before the reading was asked for, after which
-	// an entry of a lower version means that somebody put it back.
-	since int
+	// generation is that of the tail before the Sync that preceded the read. If it is
+	// still the same, an entry of a lower version means that a backup was restored.
+	generation int
 }
 
-// accept takes in what was read at the tail. more says that the next segment is to
-// be read, too.
+// accept applies what was read at the tail. more says that the next segment has to be read,
+// too.
 func (r *replica) accept(number int, read reading, now time.Time) (more bool, e effects, err error) {
 	if number != r.tail.number {
-		return true, e, nil // somebody else has read on meanwhile
+		return true, e, nil // another call has read on meanwhile
 	}
 	if r.tail.version >= 0 && read.version < r.tail.version {
-		if read.since == r.tail.moves {
+		if read.generation == r.tail.generation {
 			return false, e, errBehind
 		}
 		return false, e, nil // older than what is known
@@ -97,13 +97,13 @@ func (r *replica) accept(number int, read reading, now time.Time) (more bool, e 
 	return err == nil && seg.Sealed, e, err
 }
 
-// missing: the tail has not been created yet.
+// missing records that the segment of the tail was not found.
 func (r *replica) missing(version int) error {
 	if r.tail.exists {
 		return errBehind
 	}
 	r.tail.version = version
-	r.tail.moves++
+	r.tail.generation++
 	return nil
 }
 
@@ -130,15 +130,15 @@ func (r *replica) extend(seg *segment, version int, now time.Time) (effects, err
 			r.recent = append(r.recent, appliedBatch{batches[i].By, next.position})
 			e.add(&batches[i])
 		}
-		next.forget(now)
+		next.dropOldLeases(now)
 		r.view = next
 		if len(r.recent) > maxRecent {
 			r.recent = slices.Clone(r.recent[len(r.recent)-maxRecent/2:])
 		}
 	}
-	r.tail = tail{number: seg.Number, exists: true, seg: *seg, version: version, moves: r.tail.moves + 1}
+	r.tail = tail{number: seg.Number, exists: true, seg: *seg, version: version, generation: r.tail.generation + 1}
 	if seg.Sealed {
-		r.tail = tail{number: seg.Number + 1, version: -1, moves: r.tail.moves}
+		r.tail = tail{number: seg.Number + 1, version: -1, generation: r.tail.generation}
 	}
 	return e, nil
 }
@@ -146,10 +146,10 @@ func (r *replica) extend(seg *segment, version int, now time.Time) (effects, err
 func (e *effects) add(b *batch) {
 	for i := range b.Ops {
 		switch c := &b.Ops[i]; c.Op {
-		case opHold:
-			e.held = append(e.held, c.Key)
-		case opDone:
-			e.done = append(e.done, c.Key)
+		case opLease:
+			e.leased = append(e.leased, c.Key)
+		case opRelease:
+			e.released = append(e.released, c.Key)
 		case opPut, opDelete:
 			e.changes = append(e.changes, Change{Kind: interned(c.Kind), ID: c.ID})
 		}
@@ -166,14 +166,14 @@ func (r *replica) applied(by string) (int, bool) {
 	return 0, false
 }
 
-// next returns the segment to write so that a line is appended; with an empty line,
-// the tail as it is to be created. full says that the ring has no room for it until
-// there is another checkpoint.
+// next returns the segment to write so that a line is appended, or, for an empty line, the
+// one to create the tail with. full says that the ring has no room for it before another
+// checkpoint is written.
 func (r *replica) next(line string) (seg segment, version int, full bool) {
 	seg = r.tail.seg
 	if !r.tail.exists {
 		seg = segment{Format: format, Log: r.log, Number: r.tail.number, First: r.view.position + 1}
-		full = r.tail.number-segments >= r.kept.Segment
+		full = r.tail.number-segments >= r.checkpoint.Segment
 	}
 	if line != "" {
 		seg.Lines += line + "\n"

@@ -23,9 +23,9 @@ func putSegment(kv *memkv.Engine, entry string, number, first int, sealed bool, 
 	kv.Put("log/"+entry, fmt.Appendf(nil, `{"format":2,"log":"x","segment":%d,"first":%d,"sealed":%t,"lines":%q}`, number, first, sealed, strings.Join(lines, "")))
 }
 
-// TestLogThatDoesNotGoOnFromWhatIsKnownIsReadAnew: somebody has put an entry there that no
-// replica writes, such as one of a backup. A log that has no beginning is refused.
-func TestLogThatDoesNotGoOnFromWhatIsKnownIsReadAnew(t *testing.T) {
+// An operator has written an entry that no replica writes, such as one of a backup. A log
+// without a beginning is refused.
+func TestLogThatDoesNotGoOnFromTheKnownPositionCausesAReload(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -101,8 +101,8 @@ func TestLogThatDoesNotGoOnFromWhatIsKnownIsReadAnew(t *testing.T) {
 	}
 }
 
-// TestReadingThatIsOutOfDateByItsEndIsIgnored: this replica has made a change meanwhile.
-func TestReadingThatIsOutOfDateByItsEndIsIgnored(t *testing.T) {
+// This replica has made a change meanwhile.
+func TestReadThatIsOutOfDateWhenItEndsIsIgnored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := &lateRead{Engine: memkv.New()}
@@ -120,7 +120,7 @@ func TestReadingThatIsOutOfDateByItsEndIsIgnored(t *testing.T) {
 			t.Errorf("Refresh = %v", err)
 		}
 		if n.dropsOfAll() != before {
-			t.Error("everything was read anew, want nothing")
+			t.Error("the whole state was read again, want no read")
 		}
 		wantConsumers(t, view(t, n), 2)
 	})

@@ -44,9 +44,8 @@ func (b *backedUp) ListUnder(ctx context.Context, folder string) ([]string, erro
 
 func (b *backedUp) Sync(ctx context.Context) error { return b.at().Sync(ctx) }
 
-// TestARestoredBackupIsNoticedWhereverTheLogHasGotTo: also where the last segment has
-// just been filled, so that nothing was written to the next one yet.
-func TestARestoredBackupIsNoticedWhereverTheLogHasGotTo(t *testing.T) {
+// One position is that where the last segment is just full, and the next one is empty.
+func TestRestoredBackupCausesAReloadAtEveryPositionOfTheLog(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"within a segment": 10, "at the end of a segment": 20 << 10} {
 		t.Run(name, func(t *testing.T) {

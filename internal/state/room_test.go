@@ -26,7 +26,7 @@ func (s slowPieces) WriteVersion(ctx context.Context, path string, document []by
 	return s.Engine.WriteVersion(ctx, path, document, cas)
 }
 
-// lostPieces begins checkpoints, and ends none.
+// lostPieces never ends a checkpoint.
 type lostPieces struct{ state.Engine }
 
 func (l lostPieces) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
@@ -43,7 +43,7 @@ func sealing(i int) state.Record {
 	return r
 }
 
-func TestChangesWaitUntilACheckpointThatNobodyEndsIsGivenUp(t *testing.T) {
+func TestChangesWaitUntilAnAbandonedCheckpointIsTakenOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()

@@ -9,35 +9,35 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// format is that of everything in the store. 1 was a record and a reservation in
-// entries of their own, without this number.
+// format is that of everything in the store. Format 1 had an entry for each record and for
+// each reservation of a name, and did not have this number.
 const format = 2
 
 const (
 	// segments is how many there are in the ring.
 	segments = 64
-	// tailBytes is up to where a segment takes more changes, and about what a
-	// replica reads at each poll.
+	// tailBytes is the size at which a segment is sealed. A replica reads about as much
+	// at each poll.
 	tailBytes = 16 << 10
-	// maxLine is the longest line, so that no segment grows beyond tailBytes and
-	// this: Consul refuses values above 512 KiB, after encryption.
+	// maxLine bounds a line. So a segment is never longer than tailBytes and maxLine
+	// together: Consul refuses values above 512 KiB, after encryption.
 	maxLine = 256 << 10
 )
 
 // A segment is one entry of the ring.
 type segment struct {
 	Format int `json:"format"`
-	// Log is a random name: another one is another log, whatever its numbers.
+	// Log is the random name of the log. Numbers of two logs cannot be compared.
 	Log string `json:"log"`
 	// Number counts the segments. It is stored at Number modulo segments.
 	Number int `json:"segment"`
-	// First is the position of the first line, or of the next one where there is
-	// none.
+	// First is the position of the first line, or of the next line if there is no line
+	// yet.
 	First int `json:"first"`
-	// Sealed: nothing is appended any more.
+	// Sealed says that nothing is appended any more.
 	Sealed bool `json:"sealed,omitempty"`
-	// Lines are batches. One string, however many there are: servers bound the
-	// number of strings in a body.
+	// Lines are all batches in one string: servers bound the number of strings in a
+	// body.
 	Lines string `json:"lines"`
 }
 
@@ -54,7 +54,7 @@ func decodeSegment(raw []byte) (segment, error) {
 	return s, nil
 }
 
-// decode reads an entry of the store after its format.
+// decode reads an entry of the store. It looks at the format first.
 func decode(raw []byte, into any) error {
 	var head struct {
 		Format int `json:"format"`
@@ -71,7 +71,7 @@ func decode(raw []byte, into any) error {
 	return nil
 }
 
-// errNewer: a later version of this program has written to the store.
+// errNewer means that a later version of this program has written to the store.
 var errNewer = errors.New("the state store was written by a newer version")
 
 func (s *segment) lines() []string {

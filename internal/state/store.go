@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/vault-authz/vault-authz/authz"
 )
@@ -20,29 +21,28 @@ import (
 type Config struct {
 	// Interval is how often the log is read, give or take a tenth. Default 1s.
 	Interval time.Duration
-	// Margin is how much longer than two intervals a replica may show no sign
-	// of life, or have no proof that it is current, before it has to wait for
-	// one. Default 500ms.
+	// Margin is added to two intervals. For that long a replica may decide
+	// without a heartbeat, or without a proof that it is current. Default 500ms.
 	Margin time.Duration
-	// Bridge is for how long replicas of the earlier version may run beside those
-	// of this one, after the first start of this one. Default 24h.
+	// Bridge is how long replicas of the earlier version may run beside those of
+	// this one, from the first start of this one. Default 24h.
 	Bridge time.Duration
-	// MaxStale is for how long decisions may be made from memory when nothing
-	// proves that it is current. Default 30s.
+	// MaxStale is how long decisions may be made from memory while nothing proves
+	// that it is current. Default 30s.
 	MaxStale time.Duration
-	// WriteWithin bounds the write of a credential, from before the moment at
-	// which the writer asked for the hold. Default 3s.
+	// WriteWithin bounds the write of a credential, from the moment before its
+	// writer asked for the lease. Default 3s.
 	WriteWithin time.Duration
-	// HoldGrace is for how long a hold is left to its holder, by the clock of
-	// who waits for it. At least twice WriteWithin. Default 6s.
-	HoldGrace time.Duration
+	// LeaseGrace is how long a lease that is not released is respected, by the
+	// clock of the replica that waits. At least twice WriteWithin. Default 6s.
+	LeaseGrace time.Duration
 }
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
 		Interval: time.Second, Margin: 500 * time.Millisecond, Bridge: 24 * time.Hour, MaxStale: 30 * time.Second,
-		WriteWithin: 3 * time.Second, HoldGrace: 6 * time.Second,
+		WriteWithin: 3 * time.Second, LeaseGrace: 6 * time.Second,
 	}
 }
 
@@ -59,45 +59,46 @@ func (c *Config) Validate() error {
 	check(c.Bridge >= 0, "bridge: %s is less than 0", c.Bridge)
 	check(c.MaxStale >= 0, "max_stale: %s is less than 0", c.MaxStale)
 	check(c.WriteWithin > 0 && c.WriteWithin <= time.Minute, "write_within: %s is not between 0 and 1m", c.WriteWithin)
-	check(c.HoldGrace >= 2*c.WriteWithin, "hold_grace: %s is less than twice write_within", c.HoldGrace)
+	check(c.LeaseGrace >= 2*c.WriteWithin, "lease_grace: %s is less than twice write_within", c.LeaseGrace)
 	return errors.Join(errs...)
 }
 
 // limit is how old a proof may be.
 func (c *Config) limit() time.Duration { return 2*c.Interval + c.Margin }
 
-// A Watcher is told what a reading of the log leads to, in order. It must be quick,
-// and must not call the Store. What it is told of entities takes effect at once, unless
-// Later is set.
+// A Watcher has the functions that are called, in order, when the log was read. They must
+// be quick, and must not call the Store.
 type Watcher struct {
-	// Later: who is told calls [Store.Using] when decisions are made by a View.
-	Later bool
+	// Deferred says that decisions are made by a View only some time after Changed has
+	// returned, when [Store.Using] is called. Otherwise a View is in use when Changed
+	// returns.
+	Deferred bool
 
-	// Drop: the credential of the access token may change, or has changed. It is
-	// called more than once for a change.
+	// Drop is called when the credential of the access token is about to change or has
+	// changed, more than once for a change.
 	Drop func(accessToken string)
-	// DropAll: any credential and any entity may have changed.
+	// DropAll is called when any credential may have changed.
 	DropAll func()
-	// Changed: these entities are others in the view than in the one before it; with nil,
-	// any may be.
+	// Changed is called with a new view and the entities in which it differs from the
+	// view before it. With nil it may differ in all of them.
 	Changed func([]Change, *View)
 }
 
 // A Store is the shared log and this replica's copy of the state. It is safe for
-// concurrent use. Its errors wrap [authz.ErrUnavailable] where they are about the
-// engine, or where a replica cannot know what the state is.
+// concurrent use. Its errors wrap [authz.ErrUnavailable] if the engine failed, or if this
+// replica cannot know what the state is.
 type Store struct {
 	kv    Engine
 	cfg   Config
 	watch Watcher
 	log   *zap.Logger
-	gate  *gate
+	gate  *freshnessGate
 	queue queue
-	// shared are the exchanges of Refresh.
-	shared exchanges
+	// refreshes are the calls of Refresh.
+	refreshes coalescer
 
-	// view is the state as it is known here, and shown the same once anybody may go by
-	// it.
+	// view is the newest state that this replica knows. shown is the newest one that
+	// others may use.
 	view, shown atomic.Pointer[View]
 	// problem is why the last poll failed.
 	problem atomic.Pointer[error]
@@ -105,14 +106,15 @@ type Store struct {
 	mu sync.Mutex
 	// replica is nil until the state has been read.
 	replica *replica
-	// suspects are credentials to be dropped at each reading of the log, up to and with
-	// one that began after a time.
-	suspects map[string]time.Time
-	// allSuspect is that time for all of them, zero for none.
-	allSuspect time.Time
-	// news counts what was told about entities.
-	news int
-	// loading is the reading of everything that is under way, nil for none.
+	// dropAgain has access tokens whose credentials are dropped after each poll, the last
+	// time after a poll that began at the given time or later.
+	dropAgain map[string]time.Time
+	// dropAllAgain is that time for all credentials; the zero time means that not all
+	// have to be dropped.
+	dropAllAgain time.Time
+	// revision counts the views in which entities differ.
+	revision int
+	// loading is the load of the whole state that is under way, or nil.
 	loading *loading
 
 	compacting compaction
@@ -126,13 +128,13 @@ func New(kv Engine, c Config, w Watcher, log *zap.Logger) (*Store, error) {
 		return nil, fmt.Errorf("state: %w", err)
 	}
 	return &Store{
-		kv: kv, cfg: c, watch: w, log: log, gate: newGate(c.limit(), c.MaxStale),
-		suspects: map[string]time.Time{}, compacting: compaction{turn: newTurn()}, bridging: newBridging(),
+		kv: kv, cfg: c, watch: w, log: log, gate: newFreshnessGate(c.limit(), c.MaxStale),
+		dropAgain: map[string]time.Time{}, compacting: compaction{running: semaphore.NewWeighted(1)}, bridging: newBridging(),
 	}, nil
 }
 
-// View returns the state as it is known here. Its error wraps
-// [authz.ErrUnavailable] before it has been read for the first time.
+// View returns the newest state that this replica has read. Its error wraps
+// [authz.ErrUnavailable] before the first load has ended.
 func (s *Store) View() (*View, error) {
 	if v := s.shown.Load(); v != nil {
 		return v, nil
@@ -140,39 +142,43 @@ func (s *Store) View() (*View, error) {
 	return nil, fmt.Errorf("state store: %w: the state has not been read yet", authz.ErrUnavailable)
 }
 
-// Refresh reads on in the log. When it returns nil, the View has every change that
-// had been committed by anyone before Refresh was called. Calls at the same time share
-// what is asked of the server.
+// Refresh reads on in the log. When it returns nil, the View has every change that any
+// replica had committed before Refresh was called. Calls at the same time share the
+// requests to the server.
 func (s *Store) Refresh(ctx context.Context) error {
-	err := s.shared.share(ctx, s.refresh)
+	err := s.refreshes.do(ctx, s.refresh)
 	if err != nil && !errors.Is(err, authz.ErrUnavailable) {
 		return unavailable(err)
 	}
 	return err
 }
 
-// refresh is Refresh with an exchange of its own, for those who must not wait for
-// somebody else's.
+// refresh is Refresh with requests of its own. Callers that must not wait for those of
+// another call use it.
 func (s *Store) refresh(ctx context.Context) error {
 	s.mu.Lock()
-	since := s.moves()
+	before := s.tailGeneration()
 	s.mu.Unlock()
 	if err := s.kv.Sync(ctx); err != nil {
 		return unavailable(err)
 	}
-	return s.readOn(ctx, since)
+	return s.readOn(ctx, before)
 }
 
-// moves says how often the tail has moved. The caller holds mu.
-func (s *Store) moves() int {
+// tailGeneration is that of the tail, 0 before the first load. The caller holds mu.
+func (s *Store) tailGeneration() int {
 	if s.replica == nil {
 		return 0
 	}
-	return s.replica.tail.moves
+	return s.replica.tail.generation
 }
 
-// readOn reads the log from the tail on. since is what moves was before the Sync.
-func (s *Store) readOn(ctx context.Context, since int) error {
+// noGeneration is that of no tail.
+const noGeneration = -1
+
+// readOn reads the log from the tail on. before is the tail's generation before the Sync,
+// or noGeneration if there was no Sync.
+func (s *Store) readOn(ctx context.Context, before int) error {
 	for {
 		s.mu.Lock()
 		r := s.replica
@@ -185,14 +191,14 @@ func (s *Store) readOn(ctx context.Context, since int) error {
 			if err := s.load(ctx, r); err != nil {
 				return err
 			}
-			// It may have begun before the Sync.
+			// The load may have begun before the Sync, so its last segment is read again.
 			continue
 		}
 		raw, version, found, err := s.kv.ReadVersion(ctx, segmentPath(number))
 		if err != nil {
 			return unavailable(err)
 		}
-		more, err := s.take(r, number, reading{raw: raw, version: version, found: found, since: since})
+		more, err := s.accept(r, number, reading{raw: raw, version: version, found: found, generation: before})
 		if errors.Is(err, errBehind) {
 			if err := s.load(ctx, r); err != nil {
 				return err
@@ -212,54 +218,54 @@ func wrapLog(err error) error {
 	return fmt.Errorf("state store: %w: %w", authz.ErrUnavailable, err)
 }
 
-// take hands what was read to the replica, unless there is another one by now.
-func (s *Store) take(r *replica, number int, read reading) (more bool, err error) {
+// accept hands what was read to the replica, unless a load has replaced that meanwhile.
+func (s *Store) accept(r *replica, number int, read reading) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.replica != r {
 		return true, nil
 	}
 	more, e, err := r.accept(number, read, time.Now())
-	s.tell(e)
+	s.publish(e)
 	return more, err
 }
 
-// tell publishes the view and says what it leads to. The caller holds mu.
-func (s *Store) tell(e effects) {
-	if s.bridging.held {
+// publish shows the view and calls the Watcher. The caller holds mu.
+func (s *Store) publish(e effects) {
+	if s.bridging.withheld {
 		s.view.Store(s.replica.view)
-		return // everything is told in the end
+		return // publishWithheld publishes everything
 	}
 	if e.all || len(e.changes) > 0 {
-		s.news++
-		s.gate.told(s.news)
+		s.revision++
+		s.gate.published(s.revision)
 	}
 	if s.replica != nil && s.replica.view != s.shown.Load() {
-		s.replica.view.news = s.news
+		s.replica.view.revision = s.revision
 		s.view.Store(s.replica.view)
 		s.shown.Store(s.replica.view)
 	}
-	if !s.watch.Later {
-		defer s.gate.use(s.news)
+	if !s.watch.Deferred {
+		defer s.gate.use(s.revision)
 	}
 	now := time.Now()
 	if e.all {
 		s.watch.Changed(nil, s.shown.Load())
 		s.watch.DropAll()
-		s.allSuspect = now
+		s.dropAllAgain = now
 		if !e.first {
-			s.allSuspect = now.Add(s.cfg.lookAgainFor())
+			s.dropAllAgain = now.Add(s.cfg.dropAgainFor())
 		}
 	}
-	for _, key := range e.held {
+	for _, key := range e.leased {
 		s.watch.Drop(key)
-		s.suspects[key] = now.Add(s.cfg.lookAgainFor())
+		s.dropAgain[key] = now.Add(s.cfg.dropAgainFor())
 	}
-	for _, key := range e.done {
+	for _, key := range e.released {
 		s.watch.Drop(key)
-		// The earlier version has its own turns, and may be about to write all the same.
-		if s.replica.view.bridge == nil || s.suspects[key].Before(now) {
-			s.suspects[key] = now
+		// Leases do not bind the earlier version, which may still be about to write.
+		if s.replica.view.bridge == nil || s.dropAgain[key].Before(now) {
+			s.dropAgain[key] = now
 		}
 	}
 	if len(e.changes) > 0 {
@@ -267,26 +273,27 @@ func (s *Store) tell(e effects) {
 	}
 }
 
-func (s *Store) lastNews() int {
+func (s *Store) lastRevision() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.news
+	return s.revision
 }
 
-// Using says that decisions are made by the view.
-func (s *Store) Using(v *View) { s.gate.use(v.news) }
+// Using records that decisions are made by the view from now on.
+func (s *Store) Using(v *View) { s.gate.use(v.revision) }
 
-// A loading is a reading of everything, for all who need it.
+// A loading is one load of the whole state, for all callers that need it.
 type loading struct {
 	done chan struct{}
 	err  error
 }
 
-// loadTimeout bounds it. There may be a lot, so it goes on when those give up who wait.
+// loadTimeout bounds a load. A large state takes long, so a load goes on when its callers
+// give up.
 const loadTimeout = 2 * time.Minute
 
-// load reads everything, unless there is another replica than the one that was
-// found behind. Credentials are dropped before: nobody knows which have changed.
+// load reads the whole state, unless another load has already replaced the replica that
+// was found behind. It drops all credentials first: any of them may have changed.
 func (s *Store) load(ctx context.Context, behind *replica) error {
 	s.mu.Lock()
 	if s.replica != behind {
@@ -298,7 +305,7 @@ func (s *Store) load(ctx context.Context, behind *replica) error {
 		l = &loading{done: make(chan struct{})}
 		s.loading = l
 		if behind != nil {
-			s.gate.lose()
+			s.gate.logLost()
 			s.watch.DropAll()
 		}
 		go s.finish(context.WithoutCancel(ctx), l, behind)
@@ -312,19 +319,19 @@ func (s *Store) load(ctx context.Context, behind *replica) error {
 	}
 }
 
-// finish does what a loading is for.
+// finish loads, and ends l.
 func (s *Store) finish(ctx context.Context, l *loading, behind *replica) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	l.err = errPanicked
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("reading the state failed within this program; please report it", zap.String("panic", fmt.Sprintf("%T", p)))
+			s.log.Error("reading the state caused a panic in this program; please report it", zap.String("panic", fmt.Sprintf("%T", p)))
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if behind != nil {
-			s.gate.loaded(l.err == nil, s.news)
+			s.gate.reloaded(l.err == nil, s.revision)
 		}
 		s.loading = nil
 		close(l.done)
@@ -332,10 +339,9 @@ func (s *Store) finish(ctx context.Context, l *loading, behind *replica) {
 	l.err = s.loadAll(ctx, behind)
 }
 
-var errPanicked = fmt.Errorf("state store: %w: reading it failed within this program", authz.ErrUnavailable)
+var errPanicked = fmt.Errorf("state store: %w: reading it caused a panic in this program", authz.ErrUnavailable)
 
-// maxLoads bounds how often everything is read again because checkpoints were
-// written meanwhile.
+// maxLoads bounds how often a load starts over because a checkpoint was written meanwhile.
 const maxLoads = 5
 
 func (s *Store) loadAll(ctx context.Context, behind *replica) error {
@@ -346,12 +352,12 @@ func (s *Store) loadAll(ctx context.Context, behind *replica) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if behind != nil {
-				s.log.Warn("the state was read anew: the log does not go on from what was known, as after a restored backup or a long stop", zap.Int("position", r.view.position))
-				r.tail.moves = behind.tail.moves + 1
+				s.log.Warn("the whole state was read again: the log does not go on from the last known position, as after a restored backup or a long pause", zap.Int("position", r.view.position))
+				r.tail.generation = behind.tail.generation + 1
 			}
 			s.replica = r
-			s.bridging.held = r.view.bridge != nil && s.shown.Load() == nil
-			s.tell(effects{all: true, first: behind == nil, held: slices.Collect(maps.Keys(r.view.holds))})
+			s.bridging.withheld = r.view.bridge != nil && s.shown.Load() == nil
+			s.publish(effects{all: true, first: behind == nil, leased: slices.Collect(maps.Keys(r.view.leases))})
 			return nil
 		}
 		if !errors.Is(err, errBehind) {
@@ -361,23 +367,23 @@ func (s *Store) loadAll(ctx context.Context, behind *replica) error {
 	return fmt.Errorf("state store: %w: the checkpoint and the log do not fit together: %w; if a backup was restored in part, restore all of the mount", authz.ErrUnavailable, err)
 }
 
-// readAll reads the checkpoint and the log behind it.
+// readAll reads the checkpoint and the log after it.
 func (s *Store) readAll(ctx context.Context) (*replica, error) {
-	kept, _, found, err := readCheckpoint(ctx, s.kv)
+	latest, _, found, err := readCheckpoint(ctx, s.kv)
 	switch {
 	case err != nil:
 		return nil, wrapAll(err)
-	case !found, kept.Moving:
+	case !found, latest.Moving:
 		if err := s.begin(ctx); err != nil {
 			return nil, err
 		}
 		return nil, errBehind
 	}
-	v, err := loadView(ctx, s.kv, &kept, time.Now())
+	v, err := loadView(ctx, s.kv, &latest, time.Now())
 	if err != nil {
 		return nil, wrapAll(err)
 	}
-	r := &replica{log: kept.Log, view: v, kept: kept, tail: tail{number: kept.Segment, version: -1}}
+	r := &replica{log: latest.Log, view: v, checkpoint: latest, tail: tail{number: latest.Segment, version: -1}}
 	for {
 		number := r.tail.number
 		raw, version, found, err := s.kv.ReadVersion(ctx, segmentPath(number))
@@ -404,13 +410,13 @@ func wrapAll(err error) error {
 	return unavailable(err)
 }
 
-// begin creates the log. That another replica was faster is as good.
+// begin creates the log, unless another replica is faster.
 func (s *Store) begin(ctx context.Context) error {
-	kept, version, found, err := readCheckpoint(ctx, s.kv)
-	if err == nil && (!found || kept.Moving) {
+	latest, version, found, err := readCheckpoint(ctx, s.kv)
+	if err == nil && (!found || latest.Moving) {
 		var legacy bool
-		if legacy, err = hasLegacy(ctx, s.kv); err == nil && (legacy || kept.Moving) {
-			return s.moveSoon(kept.Writing) //nolint:contextcheck // it goes on after this reading
+		if legacy, err = hasLegacy(ctx, s.kv); err == nil && (legacy || latest.Moving) {
+			return s.moveSoon(latest.Writing) //nolint:contextcheck // it goes on after this reading
 		}
 		if err == nil {
 			_, _, err = writeEntry(ctx, s.kv, checkpointPath, checkpoint{Format: format, Log: rand.Text(), Set: "a"}, version)

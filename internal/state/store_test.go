@@ -18,7 +18,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-// A node is a replica with what it was told.
+// A node is a replica that records the calls of its Watcher.
 type node struct {
 	*state.Store
 
@@ -105,10 +105,10 @@ func TestConfigIsValidWithinItsBounds(t *testing.T) {
 	}{
 		{"the defaults", func(*state.Config) {}, ""},
 		{"the least of all", func(c *state.Config) {
-			*c = state.Config{Interval: 10 * time.Millisecond, Margin: 1, WriteWithin: 1, HoldGrace: 2}
+			*c = state.Config{Interval: 10 * time.Millisecond, Margin: 1, WriteWithin: 1, LeaseGrace: 2}
 		}, ""},
 		{"the most of all", func(c *state.Config) {
-			*c = state.Config{Interval: time.Minute, Margin: time.Minute, MaxStale: time.Hour, WriteWithin: time.Minute, HoldGrace: 2 * time.Minute}
+			*c = state.Config{Interval: time.Minute, Margin: time.Minute, MaxStale: time.Hour, WriteWithin: time.Minute, LeaseGrace: 2 * time.Minute}
 		}, ""},
 		{"a short interval", func(c *state.Config) { c.Interval = 10*time.Millisecond - 1 }, "interval:"},
 		{"a long interval", func(c *state.Config) { c.Interval = time.Minute + 1 }, "interval:"},
@@ -116,8 +116,8 @@ func TestConfigIsValidWithinItsBounds(t *testing.T) {
 		{"a long margin", func(c *state.Config) { c.Margin = time.Minute + 1 }, "margin:"},
 		{"a negative staleness", func(c *state.Config) { c.MaxStale = -1 }, "max_stale:"},
 		{"no time to write", func(c *state.Config) { c.WriteWithin = 0 }, "write_within:"},
-		{"much time to write", func(c *state.Config) { c.WriteWithin, c.HoldGrace = time.Minute+1, time.Hour }, "write_within:"},
-		{"a short grace", func(c *state.Config) { c.HoldGrace = 2*c.WriteWithin - 1 }, "hold_grace:"},
+		{"much time to write", func(c *state.Config) { c.WriteWithin, c.LeaseGrace = time.Minute+1, time.Hour }, "write_within:"},
+		{"a short grace", func(c *state.Config) { c.LeaseGrace = 2*c.WriteWithin - 1 }, "lease_grace:"},
 	} {
 		c := state.DefaultConfig()
 		test.change(&c)
@@ -165,7 +165,7 @@ func ids(v *state.View) func(yield func(string) bool) {
 	}
 }
 
-func TestPutRefusesWhatDoesNotFitTheState(t *testing.T) {
+func TestPutRefusesAWrongVersionOrATakenName(t *testing.T) {
 	t.Parallel()
 	kv := memkv.New()
 	n := open(t, kv)
@@ -216,9 +216,9 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-// TestLogGoesOnForEver makes far more changes than the ring has room for, small ones
-// and batches, and reads them on replicas that follow, fall behind, and start late.
-func TestLogGoesOnForEver(t *testing.T) {
+// Far more changes are made than the ring has room for, small ones and batches. Replicas
+// that follow, fall behind, and start late read them.
+func TestLogOutlivesItsRing(t *testing.T) {
 	t.Parallel()
 	kv := memkv.New()
 	a, follower, sleeper := open(t, kv), open(t, kv), open(t, kv)
@@ -254,7 +254,7 @@ func TestLogGoesOnForEver(t *testing.T) {
 	}
 }
 
-func TestManyAtATimeAreCommittedTogetherAndOnce(t *testing.T) {
+func TestConcurrentUpdatesAreCommittedTogetherAndOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := &counting{Engine: memkv.New()}
@@ -320,7 +320,7 @@ func (m *misleading) WriteVersion(ctx context.Context, path string, document []b
 	return version, ok, err
 }
 
-func TestChangeThatWasMadeThoughItWasRefusedIsMadeOnce(t *testing.T) {
+func TestChangeThatWasMadeAlthoughItWasRefusedIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	kv := &misleading{Engine: memkv.New(), left: 1} // also the first of all
 	n := open(t, kv)
@@ -332,7 +332,7 @@ func TestChangeThatWasMadeThoughItWasRefusedIsMadeOnce(t *testing.T) {
 	}
 }
 
-func TestStateOfANewerVersionIsRefusedAndLeftAlone(t *testing.T) {
+func TestStateOfANewerVersionIsRefusedAndNotOverwritten(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"checkpoint", "log/00"} {
 		kv := memkv.New()

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -18,12 +19,12 @@ type View struct {
 	position int
 	// changed is the position of the last change of a record.
 	changed int
-	// news is the number of the newest thing that was told about entities with it.
-	news    int
-	records map[string]*tree
+	// revision is the number of the newest change of entities in it, see [Store].
+	revision int
+	records  map[string]*tree
 	// unique has, for each kind, the record that has a key.
 	unique map[string]*tree
-	holds  map[string]hold
+	leases map[string]lease
 	bridge *bridge
 
 	// cloning guards the trees against two copies at a time; reading needs no
@@ -34,20 +35,20 @@ type View struct {
 // A tree has records by the keys of their ids, or by their unique keys.
 type tree = btree.Map[string, packed]
 
-// A hold is the right to change one credential.
-type hold struct {
+// A lease is the right to change one credential.
+type lease struct {
 	by string
-	// seen is when this replica learned of it, by its own clock.
+	// seen is when this replica read it, by its own clock.
 	seen time.Time
 }
 
 func newView() *View {
 	return &View{
-		records: map[string]*tree{}, unique: map[string]*tree{}, holds: map[string]hold{}, cloning: &sync.Mutex{},
+		records: map[string]*tree{}, unique: map[string]*tree{}, leases: map[string]lease{}, cloning: &sync.Mutex{},
 	}
 }
 
-// NewView returns a view of records that are in no log, at position 0.
+// NewView returns a view of records without a log, at position 0.
 func NewView(records []Record) *View {
 	v := newView()
 	for i := range records {
@@ -56,12 +57,13 @@ func NewView(records []Record) *View {
 	return v
 }
 
-// clone returns a copy to be changed. The nodes of the trees are shared until then.
+// clone returns a copy that may be changed. Both share the nodes of the trees until one of
+// them changes those.
 func (v *View) clone() *View {
 	v.cloning.Lock()
 	defer v.cloning.Unlock()
 	return &View{
-		position: v.position, changed: v.changed, news: v.news, records: copies(v.records), unique: copies(v.unique), holds: maps.Clone(v.holds),
+		position: v.position, changed: v.changed, revision: v.revision, records: copies(v.records), unique: copies(v.unique), leases: maps.Clone(v.leases),
 		bridge: v.bridge.clone(), cloning: &sync.Mutex{},
 	}
 }
@@ -77,8 +79,8 @@ func copies(trees map[string]*tree) map[string]*tree {
 // Position is that of the last change in the view.
 func (v *View) Position() int { return v.position }
 
-// Changed is the position of the last change of a record. Beyond it there is only word
-// of credentials.
+// Changed is the position of the last change of a record. Later positions are about
+// credentials only.
 func (v *View) Changed() int { return v.changed }
 
 // Get returns a record, or [authz.ErrNotFound].
@@ -124,14 +126,14 @@ func (v *View) After(kind, id string, each func(*Record) bool) {
 	v.AfterTagged(kind, id, func([]string) bool { return true }, each)
 }
 
-// AfterTagged is After for the records whose tags keep accepts, which costs little for
-// those that are not.
+// AfterTagged is After for the records whose tags keep accepts. Records that keep refuses
+// cost little.
 func (v *View) AfterTagged(kind, id string, keep func(tags []string) bool, each func(*Record) bool) {
 	t := v.records[kind]
 	if t == nil {
 		return
 	}
-	first := "" // what is no id is compared as the text that it is
+	first := "" // a text other than an id is compared as text
 	if authz.IsUUID(id) {
 		first = idKey(id)
 	}
@@ -144,8 +146,8 @@ func (v *View) AfterTagged(kind, id string, keep func(tags []string) bool, each 
 	})
 }
 
-// WithPrefix calls each with the unique keys of a kind that begin with prefix, in
-// their order, and what returns the record that has each, until it returns false.
+// WithPrefix calls each with the unique keys of a kind that begin with prefix, in their
+// order, until it returns false. record returns the record that has the key.
 func (v *View) WithPrefix(kind, prefix string, each func(key string, record func() *Record) bool) {
 	if t := v.unique[kind]; t != nil {
 		t.Ascend(prefix, func(key string, p packed) bool {
@@ -154,7 +156,7 @@ func (v *View) WithPrefix(kind, prefix string, each func(key string, record func
 	}
 }
 
-// set puts a record into the view, in the place of the one that has its id.
+// set puts a record into the view, and replaces the one with its id.
 func (v *View) set(r *Record) {
 	v.remove(r.Kind, r.ID)
 	p := packRecord(r)
@@ -189,8 +191,8 @@ func (v *View) remove(kind, id string) {
 	}
 }
 
-// apply makes the changes of a batch at its position. It is only for batches that
-// are in the log: whether they may be was decided before.
+// apply makes the changes of a batch, which gets the position. It checks nothing: the
+// writer of the batch has done so.
 func (v *View) apply(b *batch, position int, now time.Time) {
 	for i := range b.Ops {
 		c := &b.Ops[i]
@@ -206,11 +208,11 @@ func (v *View) apply(b *batch, position int, now time.Time) {
 		case opDelete:
 			v.remove(c.Kind, c.ID)
 			v.changed = position
-		case opHold:
-			v.holds[c.Key] = hold{by: c.By, seen: now}
-		case opDone:
-			if v.holds[c.Key].by == c.By {
-				delete(v.holds, c.Key)
+		case opLease:
+			v.leases[c.Key] = lease{by: c.By, seen: now}
+		case opRelease:
+			if v.leases[c.Key].by == c.By {
+				delete(v.leases, c.Key)
 			}
 		}
 	}
@@ -228,9 +230,9 @@ type Tx struct {
 // View is the state with the changes made so far. It is valid during the call only.
 func (tx *Tx) View() *View { return tx.view }
 
-// Put adds a record, or replaces the one of the version that r names; 0 is for a
-// new one. Its error is [ErrConflict] where that is not the version,
-// [authz.ErrNotFound] where there is no such record, or a [TakenError].
+// Put adds a record whose version is 0, or replaces the one of the version that r names.
+// Its error is [ErrConflict] if the record has another version, [authz.ErrNotFound] if
+// there is no such record, or a [TakenError].
 func (tx *Tx) Put(r Record) error {
 	if err := checkRecord(&r); err != nil {
 		return err
@@ -258,9 +260,11 @@ func (tx *Tx) Delete(kind, id string) error {
 	return tx.add(change{Op: opDelete, Kind: kind, ID: id})
 }
 
-// ErrTooLarge says that the changes of one Tx do not fit into one line of the log.
-// The changes up to the one that was refused do.
-var ErrTooLarge = fmt.Errorf("these are more changes than fit into one write of the state store (%d KiB); make them in several", maxLine>>10)
+// ErrTooLarge says that a record is too large, or that the changes of one Tx do not fit into
+// one line of the log. Those before the refused one do.
+var ErrTooLarge = errors.New("too large for the state store")
+
+var errManyChanges = fmt.Errorf("%w: these are more changes than fit into one write (%d KiB); make them in several calls", ErrTooLarge, maxLine>>10)
 
 // overhead is what a line takes beside its changes.
 const overhead = 128
@@ -271,15 +275,15 @@ func (tx *Tx) add(c change) error {
 		return err
 	}
 	if tx.size += len(raw) + 1; tx.size > maxLine-overhead {
-		return ErrTooLarge
+		return errManyChanges
 	}
 	tx.ops = append(tx.ops, c)
-	// The position that it will have at the least; a Tx sees its own changes.
+	// A Tx sees its own changes. The final position is this one or a later one.
 	tx.view.apply(&batch{Ops: []change{c}}, tx.view.position, time.Now())
 	return nil
 }
 
-// interned spares each record a copy of the name of its kind.
+// interned returns a shared copy of the name of a kind, to save memory in each record.
 func interned(kind string) string {
 	for _, known := range []string{KindConsumers, KindACLs, KindVaults, KindPolicies} {
 		if kind == known {

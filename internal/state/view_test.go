@@ -81,7 +81,7 @@ func TestViewListsRecordsByTheirTags(t *testing.T) {
 	})
 }
 
-func TestViewKnowsWhatItHas(t *testing.T) {
+func TestViewHasAndCountsItsRecords(t *testing.T) {
 	t.Parallel()
 	v := tagged("", "")
 	if !v.Has(state.KindConsumers, id(1)) || v.Has(state.KindConsumers, id(2)) || v.Has(state.KindVaults, id(1)) {
@@ -92,12 +92,12 @@ func TestViewKnowsWhatItHas(t *testing.T) {
 	}
 }
 
-// Changed is the position of the last change of a record; a Take is none.
-func TestViewTellsAChangeOfARecordFromOneOfACredential(t *testing.T) {
+// A lease does not change a record.
+func TestViewDistinguishesChangesOfRecordsFromThoseOfCredentials(t *testing.T) {
 	t.Parallel()
 	n := open(t, memkv.New())
 	position := create(t, n, consumer(0))
-	if err := n.Take(t.Context(), "token", nothing); err != nil {
+	if err := n.LeaseCredential(t.Context(), "token", nothing); err != nil {
 		t.Fatal(err)
 	}
 	v := view(t, n)

@@ -15,10 +15,10 @@ import (
 // The times of the default configuration.
 const (
 	writeWithin = 3 * time.Second
-	holdGrace   = 6 * time.Second
+	leaseGrace  = 6 * time.Second
 )
 
-// commits is what is done in a Take.
+// commits is what is done under a lease.
 type commits = func(commit func(context.Context, func(context.Context) error) error) error
 
 func nothing(func(context.Context, func(context.Context) error) error) error { return nil }
@@ -30,9 +30,8 @@ func writing(outcome error) commits {
 	}
 }
 
-// TestNextWaitsForAHoldAsLongAsItsWriteMayHappen: for its end, or for the grace where the
-// outcome is unknown.
-func TestNextWaitsForAHoldAsLongAsItsWriteMayHappen(t *testing.T) {
+// It waits for the end of the write, or for the grace if the outcome is unknown.
+func TestNextLeaseWaitsUntilTheWriteBeforeItMustBeOver(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
@@ -43,23 +42,23 @@ func TestNextWaitsForAHoldAsLongAsItsWriteMayHappen(t *testing.T) {
 		{"nothing was written", nothing, nil, 0},
 		{"it was written", writing(nil), nil, 0},
 		{"it was refused", writing(state.ErrConflict), state.ErrConflict, 0},
-		{"nobody knows", writing(errServer), errServer, holdGrace},
+		{"the outcome is unknown", writing(errServer), errServer, leaseGrace},
 		{"the write panics", func(commit func(context.Context, func(context.Context) error) error) (err error) {
 			defer func() { _ = recover() }()
 			return commit(context.Background(), func(context.Context) error { panic("boom") })
-		}, nil, holdGrace},
+		}, nil, leaseGrace},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				kv := memkv.New()
 				a, b := open(t, kv), open(t, kv)
-				if err := a.Take(t.Context(), "token", test.do); !errors.Is(err, test.want) {
+				if err := a.LeaseCredential(t.Context(), "token", test.do); !errors.Is(err, test.want) {
 					t.Fatalf("Take = %v, want %v", err, test.want)
 				}
 				synctest.Wait()
 				began := time.Now()
-				if err := b.Take(t.Context(), "token", nothing); err != nil {
+				if err := b.LeaseCredential(t.Context(), "token", nothing); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(began); took < test.waits || took > test.waits+100*time.Millisecond {
@@ -71,19 +70,19 @@ func TestNextWaitsForAHoldAsLongAsItsWriteMayHappen(t *testing.T) {
 	}
 }
 
-// TestWriteIsNotMadeOnceSomebodyElseMay: its context ends by then.
-func TestWriteIsNotMadeOnceSomebodyElseMay(t *testing.T) {
+// The context of the write ends by then.
+func TestWriteIsNotMadeAfterItsLeaseHasExpired(t *testing.T) {
 	t.Parallel()
 	for _, late := range []time.Duration{0, writeWithin - 1, writeWithin} {
 		synctest.Test(t, func(t *testing.T) {
 			n := open(t, memkv.New())
 			began, written := time.Now(), false
-			err := n.Take(t.Context(), "token", func(commit func(context.Context, func(context.Context) error) error) error {
+			err := n.LeaseCredential(t.Context(), "token", func(commit func(context.Context, func(context.Context) error) error) error {
 				time.Sleep(late)
 				return commit(t.Context(), func(ctx context.Context) error {
 					written = true
 					if deadline, ok := ctx.Deadline(); !ok || deadline.Sub(began) != writeWithin {
-						t.Errorf("the write may take until %s after the hold was asked for, want %s", deadline.Sub(began), writeWithin)
+						t.Errorf("the write may take until %s after the lease was asked for, want %s", deadline.Sub(began), writeWithin)
 					}
 					return nil
 				})
@@ -96,15 +95,15 @@ func TestWriteIsNotMadeOnceSomebodyElseMay(t *testing.T) {
 	}
 }
 
-func TestTakeThatGivesUpWaitingDoesNothing(t *testing.T) {
+func TestCallThatGivesUpWaitingForALeaseDoesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
 		a, b := open(t, kv), open(t, kv)
-		err := a.Take(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error {
+		err := a.LeaseCredential(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			err := b.Take(ctx, "token", func(func(context.Context, func(context.Context) error) error) error {
+			err := b.LeaseCredential(ctx, "token", func(func(context.Context, func(context.Context) error) error) error {
 				t.Error("the credential is changed by two at a time")
 				return nil
 			})
@@ -112,7 +111,7 @@ func TestTakeThatGivesUpWaitingDoesNothing(t *testing.T) {
 				t.Errorf("Take = %v, want that it is unavailable", err)
 			}
 			// Another credential is not in the way.
-			return b.Take(t.Context(), "another token", nothing)
+			return b.LeaseCredential(t.Context(), "another token", nothing)
 		})
 		if err != nil {
 			t.Error(err)

@@ -46,7 +46,7 @@ func following(t *testing.T, kv state.Engine) (*node, *slow) {
 	return n, engine
 }
 
-func TestCallsOfRefreshAtTheSameTimeShareOneExchange(t *testing.T) {
+func TestConcurrentRefreshesShareOneSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, engine := following(t, memkv.New())
@@ -74,7 +74,7 @@ func TestCallsOfRefreshAtTheSameTimeShareOneExchange(t *testing.T) {
 	})
 }
 
-// A change that is committed while an exchange is under way may be missing from it.
+// The result of a call may lack a change that is committed while the call is under way.
 func TestRefreshShowsWhatWasCommittedBeforeItWasCalled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestRefreshShowsWhatWasCommittedBeforeItWasCalled(t *testing.T) {
 	})
 }
 
-// lateRead answers late with what was there when it was asked.
+// lateRead answers a read late, with what was there when it was asked.
 type lateRead struct {
 	state.Engine
 	after time.Duration
@@ -114,7 +114,7 @@ func (l *lateRead) ReadVersion(ctx context.Context, path string) ([]byte, int, b
 	return raw, version, found, err
 }
 
-func TestContextOfACallEndsOnlyItsOwnWait(t *testing.T) {
+func TestContextOfACallerEndsOnlyItsOwnWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, engine := following(t, memkv.New())
@@ -142,7 +142,7 @@ func TestContextOfACallEndsOnlyItsOwnWait(t *testing.T) {
 	})
 }
 
-func TestExchangeThatNobodyWaitsForIsGivenUp(t *testing.T) {
+func TestSharedCallIsCancelledWhenItsLastCallerLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, engine := following(t, memkv.New())
@@ -165,7 +165,7 @@ func TestExchangeThatNobodyWaitsForIsGivenUp(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsLongForAnExchangeThatHangs(t *testing.T) {
+func TestRefreshDoesNotWaitLongForACallThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()

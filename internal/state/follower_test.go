@@ -17,10 +17,10 @@ import (
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-// interval is how long after one reading the next begins, at most.
+// interval is the longest time between the beginnings of two polls.
 const interval = 1100 * time.Millisecond
 
-// paced does something before each reading and Sync.
+// paced does something before each read and Sync.
 type paced struct {
 	*memkv.Engine
 	before func(ctx context.Context, path string) error
@@ -85,7 +85,7 @@ func (n *node) dropsOfAll() int {
 	return n.all
 }
 
-// replaceLog puts another log with one consumer in the place of the one that there is.
+// replaceLog replaces the log with another one that has one consumer.
 func replaceLog(t *testing.T, kv *memkv.Engine) {
 	t.Helper()
 	other := memkv.New()
@@ -101,9 +101,8 @@ func replaceLog(t *testing.T, kv *memkv.Engine) {
 	kv.Put("checkpoint", raw)
 }
 
-// TestRevocationAfterAnOutageIsDroppedWithinAnInterval, however long the outage was,
-// and in whatever way the store failed.
-func TestRevocationAfterAnOutageIsDroppedWithinAnInterval(t *testing.T) {
+// This holds for each length of the outage, and each way in which the store fails.
+func TestRevocationDuringAnOutageIsDroppedWithinAnIntervalOfItsEnd(t *testing.T) {
 	t.Parallel()
 	for _, outage := range []time.Duration{500 * time.Millisecond, 3 * time.Second, 20 * time.Second} {
 		for _, silent := range []bool{false, true} {
@@ -132,7 +131,7 @@ func TestRevocationAfterAnOutageIsDroppedWithinAnInterval(t *testing.T) {
 						}
 						down.Store(false)
 						token := fmt.Sprint("token-", i)
-						if err := near.Take(t.Context(), token, func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
+						if err := near.LeaseCredential(t.Context(), token, func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
 							t.Fatal(err)
 						}
 						within := interval + 2*reading
@@ -176,7 +175,7 @@ func TestFollowLogsAnOutageAndItsEndOnce(t *testing.T) {
 	})
 }
 
-func TestFollowReadsOnceInAnInterval(t *testing.T) {
+func TestFollowPollsOnceInAnInterval(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var readings atomic.Int64
@@ -196,15 +195,14 @@ func TestFollowReadsOnceInAnInterval(t *testing.T) {
 	})
 }
 
-// TestWhatMayHaveChangedIsDroppedAgainForAWhile: its write may take that long. Then it is
-// left alone.
-func TestWhatMayHaveChangedIsDroppedAgainForAWhile(t *testing.T) {
+// After that it is not dropped any more.
+func TestLeasedCredentialIsDroppedUntilItsWriteMustBeOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
 		n, _, stop := follow(t, kv)
 		time.Sleep(3 * time.Second)
-		err := open(t, kv).Take(t.Context(), "token", writing(errServer))
+		err := open(t, kv).LeaseCredential(t.Context(), "token", writing(errServer))
 		if !errors.Is(err, errServer) {
 			t.Fatal(err)
 		}
@@ -239,9 +237,8 @@ func TestLagIsTheTimeSinceTheLastProof(t *testing.T) {
 	})
 }
 
-// TestEverythingIsReadAgainHoweverLongItTakes, and requests are not decided meanwhile
-// for longer than the promise.
-func TestEverythingIsReadAgainHoweverLongItTakes(t *testing.T) {
+// Requests are not decided by the old state for longer than the promise.
+func TestReloadMayTakeLongAndDecisionsWaitForIt(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -309,8 +306,7 @@ func TestEverythingIsReadAgainHoweverLongItTakes(t *testing.T) {
 	}
 }
 
-// TestEverythingIsReadAgainAfterAFailure, however it fails.
-func TestEverythingIsReadAgainAfterAFailure(t *testing.T) {
+func TestReloadIsRepeatedAfterAFailure(t *testing.T) {
 	t.Parallel()
 	for _, panics := range []bool{false, true} {
 		t.Run(fmt.Sprint("a panic: ", panics), func(t *testing.T) {
@@ -349,13 +345,13 @@ func TestEverythingIsReadAgainAfterAFailure(t *testing.T) {
 	}
 }
 
-// TestWhatIsUsedLaterIsWaitedFor: a consumer that is deleted is allowed until whoever
-// decides uses the new state, and not for longer than the promise.
-func TestWhatIsUsedLaterIsWaitedFor(t *testing.T) {
+// A consumer that is deleted is allowed until decisions are made by the new state, but for
+// no longer than the promise.
+func TestDecisionsWaitForADeferredViewToBeInUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
-		n, _, stop := follow(t, kv, func(w *state.Watcher) { w.Later = true })
+		n, _, stop := follow(t, kv, func(w *state.Watcher) { w.Deferred = true })
 		using := func() {
 			v, err := n.View()
 			if err != nil {
@@ -388,7 +384,7 @@ func TestWhatIsUsedLaterIsWaitedFor(t *testing.T) {
 
 		// A stop leaves no time at all.
 		create(t, other, consumer(2))
-		state.Stop(n.Store)
+		state.Pause(n.Store)
 		passed := make(chan error, 1)
 		go func() { passed <- n.Current(t.Context()) }()
 		time.Sleep(interval)
@@ -403,9 +399,8 @@ func TestWhatIsUsedLaterIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestRefreshShowsWhatWasCommittedWhileEverythingWasRead: who joins a reading of
-// everything comes with a promise of its own.
-func TestRefreshShowsWhatWasCommittedWhileEverythingWasRead(t *testing.T) {
+// A caller that joins a reload that is under way needs what was committed before its call.
+func TestRefreshShowsWhatWasCommittedDuringAReload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
@@ -430,8 +425,8 @@ func TestRefreshShowsWhatWasCommittedWhileEverythingWasRead(t *testing.T) {
 	})
 }
 
-// lateReader tells what was in the first segment when it was asked the first time, and
-// that late.
+// lateReader answers the first read of the first segment late, with what was there when it
+// was asked.
 type lateReader struct {
 	*memkv.Engine
 	first *atomic.Bool
@@ -445,7 +440,7 @@ func (l lateReader) ReadVersion(ctx context.Context, path string) ([]byte, int, 
 	return raw, version, found, err
 }
 
-func TestReadingEverythingGoesOnWithoutThoseWhoWait(t *testing.T) {
+func TestReloadGoesOnWithoutItsCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kv := memkv.New()
