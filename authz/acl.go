@@ -2,10 +2,10 @@ package authz
 
 func (p *policy) hasACL() bool { return len(p.Allow) > 0 || len(p.Deny) > 0 }
 
-// admits applies the policy's acl, with Kong's rules: allow needs one of the
-// groups, deny forbids each of them, names match exactly. A consumer without
-// any group passes deny; where allow is given, an anonymous one without groups
-// is asked to authenticate and any other is refused.
+// admits applies the policy's acl by Kong's rules: allow requires one of the groups, deny
+// forbids each of them, and names match exactly. A consumer without groups passes deny.
+// With allow, an anonymous consumer without groups has to authenticate (401), and any
+// other consumer is refused (403).
 func (p *policy) admits(c *Consumer, anonymous bool) (Reason, bool) {
 	if !p.hasACL() {
 		return ReasonUnset, true

@@ -30,7 +30,7 @@ func New(snapshot *Snapshot, digester *Digester, grammar Grammar) *Authorizer {
 func (a *Authorizer) Replace(snapshot *Snapshot) { a.snapshot.Store(snapshot) }
 
 // Check decides about one request: which policy governs it, who it is from, and
-// whether they may. It always returns a decision; whatever goes wrong denies.
+// whether they may. It always returns a decision; every failure denies.
 func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	s := a.snapshot.Load()
 	if s == nil {
@@ -54,12 +54,12 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 		d.Reason, d.Allowed = p.admit(&d, who)
 	}
 	if ctx.Err() != nil {
-		// Whoever asked has gone. Nothing that came out after that counts.
+		// The caller has gone, so the result does not count.
 		d = Decision{Reason: ReasonCanceled, Matching: d.Matching, AccessToken: d.AccessToken, Err: context.Cause(ctx), RetryAfter: retryAfter}
 	}
 	d.Policy = &p.Policy
 	if p.Shadow {
-		// Nobody's identity is asserted by a policy that only observes.
+		// A policy that only observes asserts no identity.
 		d.Allowed, d.Shadow, who = true, true, nil
 	}
 	if d.Allowed {
@@ -68,23 +68,23 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	return d
 }
 
-// errNoSnapshot: what decisions are based on has not been loaded yet.
+// errNoSnapshot means that no snapshot has been loaded yet.
 var errNoSnapshot = errors.New("policies and consumers are not loaded yet")
 
-// retryAfter is when to ask again after an unavailable answer.
+// retryAfter is the Retry-After of an unavailable answer.
 const retryAfter = time.Second
 
 func (a *Authorizer) preflight(s *Snapshot, p *policy, r *Request) Decision {
 	d := Decision{Allowed: true, Reason: ReasonPreflight, Policy: &p.Policy, Shadow: p.Shadow, Matching: s.explain(r)}
 	x := extraction{}
-	_, x.odd = p.searchHeaders(r)
+	_, x.nonCanonical = p.searchHeaders(r)
 	_, x.parameters = p.names.searchQuery(r.Path)
 	a.upstream(&d.Upstream, p, &d, nil, &x)
 	return d
 }
 
-// authenticate finds out who the request is from. It makes d allow, or gives it
-// a reason not to.
+// authenticate finds the consumer that makes the request. It allows d, or gives it the
+// reason to deny.
 func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r *Request, x *extraction, d *Decision) *consumer {
 	if x.reason != ReasonUnset {
 		d.Reason = x.reason
@@ -101,17 +101,17 @@ func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r
 	if err != nil || !d.Reason.badCredential() || p.rechecker == nil {
 		return who
 	}
-	// It may come from memory, and then says nothing of what would have become of an
-	// access token that is not in there.
-	again, news, err := p.rechecker.Recheck(ctx, x.access, now)
-	if news || err != nil {
+	// The answer may come from memory. It must not differ from that for an access token
+	// that is not in memory.
+	again, fresh, err := p.rechecker.Recheck(ctx, x.access, now)
+	if fresh || err != nil {
 		who = a.identify(s, d, &presented, &again, now, err)
 	}
 	return who
 }
 
-// identify finds out who a request is from by what a source has returned. It makes d
-// allow, or gives it a reason not to.
+// identify finds the consumer of what a source has returned. It allows d, or gives it the
+// reason to deny.
 func (a *Authorizer) identify(s *Snapshot, d *Decision, presented *Secret, credential *Credential, now time.Time, err error) *consumer {
 	if err == nil && credential.AccessToken != d.AccessToken {
 		// A store that folds case or resolves paths found another record.
@@ -140,9 +140,9 @@ func unknownConsumer(id string, err error) error {
 	return fmt.Errorf("the credential belongs to consumer %q, which is not used: %w", id, err)
 }
 
-// prove compares the secret that was presented with those of the credential,
-// and returns ReasonUnset if it is good. It does the same work when there is no
-// credential, so that the time taken does not tell which access tokens exist.
+// prove compares the presented secret with those of the credential, and returns
+// ReasonUnset if one matches and the credential may be used. It does the same work without
+// a credential, so that its duration does not reveal which access tokens exist.
 func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err error) (Reason, error) {
 	if err != nil {
 		c = &Credential{}
@@ -170,7 +170,7 @@ func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err 
 	return c.unusable(now), nil
 }
 
-// anonymousFallback replaces a bad credential by the policy's anonymous consumer.
+// anonymousFallback allows d as the policy's anonymous consumer.
 func (s *Snapshot) anonymousFallback(p *policy, d *Decision) *consumer {
 	who := s.consumers.named(p.Anonymous)
 	if who == nil {

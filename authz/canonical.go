@@ -78,25 +78,24 @@ func canonicalPath(target string) (path string, ok bool) {
 			ascii = false
 		case c < ' ', c == 0x7f, c == '\\', c == ';':
 			return "", false
-		case c == '/' && oddSegment(path[i+1:]):
+		case c == '/' && nonCanonicalSegment(path[i+1:]):
 			return "", false
 		}
 	}
 	return path, ascii || utf8.ValidString(path)
 }
 
-// oddSegment says whether the segment that rest begins with is empty (but not
+// nonCanonicalSegment says whether the segment that rest begins with is empty (but not
 // the last), begins with a blank, or ends with a blank or a dot, as dot segments
 // do. What some upstreams cut off must not lead past a rule.
-func oddSegment(rest string) bool {
+func nonCanonicalSegment(rest string) bool {
 	segment, _, more := strings.Cut(rest, "/")
 	if segment == "" {
 		return more
 	}
 	first, last := segment[0], segment[len(segment)-1]
 	if first < utf8.RuneSelf && last < utf8.RuneSelf {
-		// Of the other blanks of ASCII, which are control characters, there is
-		// none in a path.
+		// The other blanks of ASCII are control characters, which no path has.
 		return last == '.' || first == ' ' || last == ' '
 	}
 	begin, _ := utf8.DecodeRuneInString(segment)

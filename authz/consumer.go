@@ -7,18 +7,18 @@ import (
 	"unicode/utf8"
 )
 
-// A Consumer is who a credential belongs to, as in Kong. It is immutable.
+// A Consumer is the owner of credentials, as in Kong. It is immutable.
 type Consumer struct {
 	// ID is a lower-case UUID; credential records refer to it.
 	ID string
-	// Username and CustomID are unique where set; one of them must be.
+	// Username and CustomID are unique if set. One of them must be set.
 	Username, CustomID string
 	// Groups are the consumer's ACL groups.
 	Groups []string
 	Tags   []string
 }
 
-// maxFieldLength bounds everything of a consumer that becomes a header value.
+// maxFieldLength bounds each field of a consumer that becomes a header value.
 const maxFieldLength = 256
 
 // Validate reports every mistake in the consumer.
@@ -43,8 +43,8 @@ func (c *Consumer) Validate() error {
 	return errors.Join(errs...)
 }
 
-// headerSafe refuses what must not become a header value: Envoy does not check
-// the values it is given, so a control character would reach the upstream.
+// headerSafe refuses text that must not become a header value: Envoy does not check the
+// values that it is given, so a control character would reach the upstream.
 func headerSafe(field, value string) error {
 	if len(value) > maxFieldLength {
 		return fmt.Errorf("%s: longer than %d bytes", field, maxFieldLength)

@@ -6,16 +6,16 @@ import (
 	"sync/atomic"
 )
 
-// A consumerMemo keeps consumers that were worked out, by id. Reading takes no lock
-// and allocates nothing once a consumer has been asked for a few times. The zero
-// consumerMemo is empty. It is safe for concurrent use.
+// A consumerMemo keeps prepared consumers by id. After a consumer has been looked up a few
+// times, its look-ups take no lock and allocate nothing. The zero consumerMemo is empty. It
+// is safe for concurrent use.
 type consumerMemo struct {
 	// settled is never changed, only replaced.
 	settled atomic.Pointer[map[string]*consumer]
 
 	mu sync.Mutex
-	// fresh are those that are not settled yet, and misses counts the look-ups that
-	// settled could not answer since it was made.
+	// fresh has the consumers that are not in settled yet. misses counts the look-ups
+	// that settled could not answer since it was made.
 	fresh  map[string]*consumer
 	misses int
 }
@@ -35,7 +35,7 @@ func (m *consumerMemo) get(id string) *consumer {
 	return c
 }
 
-// add keeps c, unless there is one of its id: that is returned.
+// add keeps c, or returns the consumer that it has under c's id.
 func (m *consumerMemo) add(c *consumer) *consumer {
 	if known := m.get(c.ID); known != nil {
 		return known
@@ -53,8 +53,8 @@ func (m *consumerMemo) add(c *consumer) *consumer {
 	return c
 }
 
-// settle replaces settled once it has failed to answer as often as it is long, so
-// that the copies cost little for each consumer. The caller holds mu.
+// settle replaces settled after misses for half of its length, so that copying costs little
+// for each consumer. The caller holds mu.
 func (m *consumerMemo) settle() {
 	var settled map[string]*consumer
 	if now := m.settled.Load(); now != nil {
@@ -70,7 +70,7 @@ func (m *consumerMemo) settle() {
 	m.fresh, m.misses = nil, 0
 }
 
-// without returns a memo of the same consumers but those with the ids.
+// without returns a memo without the consumers that have the ids.
 func (m *consumerMemo) without(ids []string) *consumerMemo {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -2,8 +2,8 @@ package authz
 
 import "time"
 
-// A Credential is one token pair as the store knows it, with its secret only as
-// a keyed digest. It is immutable. The zero Credential authenticates nobody.
+// A Credential is one token pair as the store has it, but with keyed digests in place of
+// its secrets. It is immutable. The zero Credential never authenticates a request.
 type Credential struct {
 	// AccessToken names the credential and is the key it is stored under. It
 	// identifies; it does not authenticate.
@@ -17,18 +17,18 @@ type Credential struct {
 	PreviousExpiresAt time.Time
 	// ConsumerID is the UUID of the consumer.
 	ConsumerID string
-	// TTL is how long the record may be used before it is read again, zero
-	// where the record does not say. As in Kong it is no expiry: the record is
-	// good for as long as the store returns it.
+	// TTL is how long the record may be used before it is read again, or zero if the
+	// record has none. As in Kong the record does not expire then: it is good for as
+	// long as the store returns it.
 	TTL time.Duration
-	// NotBefore and ExpiresAt are hard limits on use, zero for none.
+	// NotBefore and ExpiresAt are hard limits on use. The zero time is no limit.
 	NotBefore, ExpiresAt time.Time
 	// Disabled turns the credential off without deleting it.
 	Disabled bool
 }
 
-// unusable returns the reason why the credential must not be used at the time
-// now, ReasonUnset if there is none.
+// unusable returns the reason why the credential must not be used at the time now, or
+// ReasonUnset if it may be used.
 func (c *Credential) unusable(now time.Time) Reason {
 	switch {
 	case c.Disabled:

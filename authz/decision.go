@@ -6,8 +6,8 @@ import "time"
 type Decision struct {
 	// Allowed lets the request through.
 	Allowed bool
-	// Reason says why. On a shadow policy it is the reason that would have
-	// counted, beside Allowed.
+	// Reason says why. With a shadow policy it is the reason that would count without
+	// shadow, although Allowed is true.
 	Reason Reason
 	// Shadow says that the policy only observes: Allowed is true whatever
 	// Reason says.
@@ -19,21 +19,22 @@ type Decision struct {
 	// Matching are the names of the policies that select the request by host and
 	// path, see [Snapshot.Matching], if [Request.Explain] asks for them.
 	Matching []string
-	// Consumer is who the request is from, nil unless it is known. Read only.
-	// ConsumerMemo is for the encoder, as those of [Upstream].
+	// Consumer makes the request. It is nil if it is unknown. Read only. ConsumerMemo is
+	// for the encoder, as the Memos of [Upstream].
 	Consumer     *Consumer
 	ConsumerMemo *Memo
-	// Anonymous says that Consumer stands in for missing or bad credentials,
-	// and InsteadOf is the reason that would have denied.
+	// Anonymous says that Consumer is the policy's anonymous consumer, since credentials
+	// were missing or bad. InsteadOf is the reason that would have denied.
 	Anonymous bool
 	InsteadOf Reason
 	// AccessToken is the well-formed access token that was presented, for the
 	// credential header on an allow and for a fingerprint in the log.
 	AccessToken string
-	// Err is what went wrong on our side, for the log; nil otherwise. It
-	// contains no token and no secret.
+	// Err is an error of this service or its store, for the log, or nil. It contains no
+	// token and no secret.
 	Err error
-	// RetryAfter is when an unavailable answer is worth asking for again.
+	// RetryAfter is how long a client should wait before it repeats a request that could
+	// not be decided.
 	RetryAfter time.Duration
 
 	// Upstream is how the request is changed on its way, on an allow.
@@ -41,23 +42,21 @@ type Decision struct {
 }
 
 // Upstream lists the changes that are made to a request before it is sent on.
-// Its slices are shared between decisions: read only. A [Memo] beside a list is
-// for the encoder to keep the list's encoded form in; it is nil for a list that
-// is of this one decision.
+// Its slices are shared between decisions: read only. The encoder keeps the encoded form of
+// a list in the [Memo] beside it, which is nil for a list of this decision alone.
 type Upstream struct {
-	// Set replaces every value of each header, and so does SetAlso, which is
-	// apart because it differs between the credentials of one consumer; without
-	// a name there is none. Names are in lower case. No name that is set is in
-	// a list to remove.
+	// Set replaces every value of each header, and so does SetAlso, unless its name is
+	// empty. SetAlso is separate because it differs between the credentials of one
+	// consumer. Names are in lower case. No name that is set is in a list to remove.
 	Set     []Header
 	SetMemo *Memo
 	SetAlso Header
-	// Remove drops every value of each header: Remove what any policy keeps
-	// from the upstream, RemoveAlso what this policy and this request add.
+	// Remove and RemoveAlso drop every value of each header. Remove is the same for all
+	// policies; RemoveAlso depends on this policy and this request.
 	Remove, RemoveAlso         []string
 	RemoveMemo, RemoveAlsoMemo *Memo
-	// RemoveQuery drops query parameters by their names as they stand in the
-	// request target, before any decoding. Empty unless they are there.
+	// RemoveQuery drops query parameters by their names as they stand in the request
+	// target, before decoding. It has only names that are there.
 	RemoveQuery []string
 }
 
@@ -83,7 +82,7 @@ func (d *Decision) Message() string {
 // Kong's acl sends its own 401 without.
 func (d *Decision) Challenges() bool { return !d.Allowed && d.Reason.badCredential() }
 
-// Unavailable says whether a denial is due to us and not to the client.
+// Unavailable says whether a denial is due to this service or its store, not to the client.
 func (d *Decision) Unavailable() bool {
 	return !d.Allowed && (d.Reason == ReasonUnavailable || d.Reason == ReasonCanceled)
 }

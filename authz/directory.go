@@ -7,23 +7,23 @@ import (
 	"slices"
 )
 
-// Consumers finds consumers that are kept elsewhere, in memory. It never changes: a
-// change is another Consumers. It is safe for concurrent use.
+// Consumers finds consumers that another package keeps in memory. It is immutable: after a
+// change there is another Consumers. It is safe for concurrent use.
 type Consumers interface {
-	// ByID and ByUsername return [ErrNotFound] where there is no such consumer.
-	// Any other error says why one that is there must not be used.
+	// ByID and ByUsername return [ErrNotFound] if there is no such consumer. Any other
+	// error says why the consumer must not be used.
 	ByID(id string) (Consumer, error)
 	ByUsername(username string) (Consumer, error)
 }
 
-// A Directory is all consumers that decisions know: those of the configuration, and
-// those of a [Consumers], which are worked out when they are asked for. It never
-// changes, and is safe for concurrent use.
+// A Directory has all consumers that decisions know: those of the configuration, and those
+// of a [Consumers], which are prepared when they are first looked up. It is immutable, and
+// safe for concurrent use.
 type Directory struct {
 	byID   map[string]*consumer
 	byName map[string]*consumer
 	more   Consumers
-	// known are the consumers of more that have been asked for, by id.
+	// known are the consumers of more that have been looked up, by id.
 	known *consumerMemo
 }
 
@@ -62,8 +62,8 @@ func NewDirectory(consumers []Consumer, more Consumers) (*Directory, error) {
 	return d, errors.Join(errs...)
 }
 
-// Next returns the Directory with another Consumers, which differs from the one before
-// in the consumers with these ids at most. What is known of the others is kept.
+// Next returns the Directory with another Consumers, which differs from the one before only
+// in consumers with these ids. The others need not be prepared again.
 func (d *Directory) Next(more Consumers, changed []string) *Directory {
 	return &Directory{byID: d.byID, byName: d.byName, more: more, known: d.known.without(changed)}
 }
@@ -104,7 +104,7 @@ func (d *Directory) remember(found Consumer) (*consumer, error) {
 	return d.known.add(newConsumer(found)), nil
 }
 
-// peek is Lookup for somebody who asks about very many: what is worked out is not kept.
+// peek is Lookup for callers that look up very many consumers: it keeps none of them.
 func (d *Directory) peek(id string) (Consumer, error) {
 	c := d.byID[id]
 	if c == nil {
@@ -123,8 +123,8 @@ func (d *Directory) peek(id string) (Consumer, error) {
 	return found, found.Validate()
 }
 
-// named finds a consumer by id, then by username, as Kong does for anonymous; never by
-// custom id.
+// named finds a consumer by id, then by username, but not by custom id, as Kong does for
+// anonymous.
 func (d *Directory) named(idOrUsername string) *consumer {
 	if c, err := d.consumer(idOrUsername); err == nil {
 		return c

@@ -2,11 +2,11 @@ package authz
 
 import "fmt"
 
-// An EntityError is what is wrong with one entity of a list.
+// An EntityError is a mistake in one entity of a list.
 type EntityError struct {
-	// List is the list as settings name it: policies or consumers.
+	// List is the list's name in the configuration: policies or consumers.
 	List string
-	// Index is the place in it, and Name is for people.
+	// Index is the place in the list. Name is only for people.
 	Index int
 	Name  string
 	Err   error
@@ -17,5 +17,5 @@ func (e *EntityError) Error() string {
 	return fmt.Sprintf("%s[%d] %q: %v", e.List, e.Index, e.Name, e.Err)
 }
 
-// Unwrap returns what is wrong.
+// Unwrap returns Err.
 func (e *EntityError) Unwrap() error { return e.Err }

@@ -122,9 +122,9 @@ const manySpellings = 16
 type finding struct {
 	value string
 	count int
-	// broken: given in a form that has no one value.
+	// broken says that it was given in a form that is not a single value.
 	broken bool
-	// bare: given without a value, which counts as not given.
+	// bare says that it was given without a value, which counts as not given.
 	bare bool
 }
 
@@ -157,8 +157,8 @@ type extraction struct {
 	// parameters are the names, as they stand in the query, of the tokens
 	// given there.
 	parameters []string
-	// odd are the names of headers that [policy.searchHeaders] warns of.
-	odd []string
+	// nonCanonical are the names of headers that [policy.searchHeaders] warns of.
+	nonCanonical []string
 }
 
 // extract looks for each token on its own: in the headers, then the query, then
@@ -166,7 +166,7 @@ type extraction struct {
 // token given twice in one place, or differently in headers and query, is
 // refused: we and the upstream might not mean the same one.
 func (p *policy) extract(r *Request, g Grammar) extraction {
-	header, odd := p.searchHeaders(r)
+	header, nonCanonical := p.searchHeaders(r)
 	query, parameters := p.names.searchQuery(r.Path)
 	first := header
 	var body findings
@@ -186,7 +186,7 @@ func (p *policy) extract(r *Request, g Grammar) extraction {
 		}
 	}
 	x := judge(first, conflict, g)
-	x.parameters, x.odd = parameters, odd
+	x.parameters, x.nonCanonical = parameters, nonCanonical
 	return x
 }
 

@@ -7,20 +7,21 @@ import (
 	"time"
 )
 
-// A Forecast says of the credentials of one vault object what [Authorizer.Check] would say
-// of requests with them, by what decisions are based on at the time it was made. It is
-// safe for concurrent use.
+// A Forecast tells the outcome of requests with the credentials of one vault object, as
+// [Authorizer.Check] would decide with the snapshot that was in use when the Forecast was
+// made. It is safe for concurrent use.
 type Forecast struct {
 	snapshot *Snapshot
 	policies []*policy
 }
 
-// A Standing is what becomes of requests with a credential and its secret.
-type Standing struct {
-	// Reason is [ReasonAuthenticated] where a policy lets it in, else why none does.
+// An Outcome is what becomes of requests with a credential and its secret.
+type Outcome struct {
+	// Reason is [ReasonAuthenticated] if a policy allows the requests, else why all
+	// policies deny them.
 	Reason Reason
-	// RefusedBy are the names of the policies whose acl refuses it, in order, if others
-	// let it in.
+	// RefusedBy are the names of the policies whose acl refuses the requests, in order,
+	// if other policies allow them.
 	RefusedBy []string
 }
 
@@ -39,31 +40,31 @@ func (a *Authorizer) Forecast(vault string) *Forecast {
 	return f
 }
 
-// Of returns the standing of a credential. err is what a [Source] returned with it.
-func (f *Forecast) Of(c *Credential, err error, now time.Time) Standing {
+// Of returns the outcome of a credential. err is what a [Source] returned with it.
+func (f *Forecast) Of(c *Credential, err error, now time.Time) Outcome {
 	switch {
 	case f.snapshot == nil:
-		return Standing{Reason: ReasonUnavailable}
+		return Outcome{Reason: ReasonUnavailable}
 	case errors.Is(err, ErrNotFound):
-		return Standing{Reason: ReasonUnknownToken}
+		return Outcome{Reason: ReasonUnknownToken}
 	case errors.Is(err, ErrMalformed):
-		return Standing{Reason: ReasonMalformedRecord}
+		return Outcome{Reason: ReasonMalformedRecord}
 	case err != nil:
-		return Standing{Reason: ReasonUnavailable}
+		return Outcome{Reason: ReasonUnavailable}
 	}
 	if reason := c.unusable(now); reason != ReasonUnset {
-		return Standing{Reason: reason}
+		return Outcome{Reason: reason}
 	}
 	who, err := f.snapshot.consumers.peek(c.ConsumerID)
 	if err != nil {
-		return Standing{Reason: ReasonUnknownConsumer}
+		return Outcome{Reason: ReasonUnknownConsumer}
 	}
 	return f.admission(&who)
 }
 
-// admission is the standing of a consumer who has proved to be it.
-func (f *Forecast) admission(who *Consumer) Standing {
-	s := Standing{Reason: ReasonNoPolicy}
+// admission is the outcome of an authenticated consumer.
+func (f *Forecast) admission(who *Consumer) Outcome {
+	s := Outcome{Reason: ReasonNoPolicy}
 	for _, p := range f.policies {
 		if _, ok := p.admits(who, false); ok || p.Shadow {
 			s.Reason = ReasonAuthenticated
@@ -72,7 +73,7 @@ func (f *Forecast) admission(who *Consumer) Standing {
 		s.RefusedBy = append(s.RefusedBy, p.Name)
 	}
 	if len(f.policies) > 0 && len(s.RefusedBy) == len(f.policies) {
-		return Standing{Reason: ReasonACL}
+		return Outcome{Reason: ReasonACL}
 	}
 	return s
 }

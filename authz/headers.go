@@ -29,16 +29,15 @@ func newEdges(folded []string) *edges {
 	return e
 }
 
-// match says whether name may be one that matters. It is never wrong when it
-// says no.
+// match says whether name may be one that matters. A false is always right.
 func (e *edges) match(name string) bool {
 	return name != "" && e[name[0]]&beginsName != 0 && e[name[len(name)-1]]&endsName != 0
 }
 
-// searchHeaders goes over the headers once. It finds the tokens, and the odd
-// names: in none of the spellings that are listed ahead of requests, but such
-// that an upstream may still take them for one of ours, as x.consumer.id.
-func (p *policy) searchHeaders(r *Request) (found findings, odd []string) {
+// searchHeaders goes over the headers once. It finds the tokens, and the non-canonical
+// names. Those are not among the spellings that are listed before any request, but an
+// upstream may read them as one of ours, such as x.consumer.id.
+func (p *policy) searchHeaders(r *Request) (found findings, nonCanonical []string) {
 	for i := range r.Headers {
 		h := &r.Headers[i]
 		if !p.edges.match(h.Name) {
@@ -60,8 +59,8 @@ func (p *policy) searchHeaders(r *Request) (found findings, odd []string) {
 		// All plain spellings of the identity headers are listed, and to list
 		// one here that is set would take it away again.
 		if folded := foldedName(h.Name); !plain && isIdentity(folded) || p.hidesName(folded) {
-			odd = append(odd, h.Name)
+			nonCanonical = append(nonCanonical, h.Name)
 		}
 	}
-	return found, odd
+	return found, nonCanonical
 }

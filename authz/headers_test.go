@@ -13,7 +13,7 @@ import (
 
 // searchHeadersSlowly is what searchHeaders must find, written without any of
 // its shortcuts.
-func searchHeadersSlowly(p *policy, r *Request) (found findings, odd []string) {
+func searchHeadersSlowly(p *policy, r *Request) (found findings, nonCanonical []string) {
 	tokens := slices.Concat(p.AccessTokenNames, p.SecretTokenNames)
 	if p.AuthorizationScheme != SchemeNone {
 		tokens = append(tokens, "authorization")
@@ -41,10 +41,10 @@ func searchHeadersSlowly(p *policy, r *Request) (found findings, odd []string) {
 			ours = ours || p.hides && foldedName(name) == folded
 		}
 		if ours && !listed {
-			odd = append(odd, h.Name)
+			nonCanonical = append(nonCanonical, h.Name)
 		}
 	}
-	return found, odd
+	return found, nonCanonical
 }
 
 func identitySpelling(name string) bool {
@@ -81,15 +81,15 @@ func FuzzSearchHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		r := get("/", a, "1", b, "2", strings.ToLower(a), "3")
 		for _, p := range policies {
-			found, odd := p.searchHeaders(r)
-			wantFound, wantOdd := searchHeadersSlowly(p, r)
+			found, nonCanonical := p.searchHeaders(r)
+			wantFound, wantNonCanonical := searchHeadersSlowly(p, r)
 			if found != wantFound {
 				t.Errorf("%q in %q: found %+v, want %+v", p.AccessTokenNames, r.Headers, found, wantFound)
 			}
 			// What is listed anyway does no harm here.
-			odd = slices.DeleteFunc(odd, func(name string) bool { return slices.Contains(p.hidden, name) })
-			if diff := cmp.Diff(wantOdd, odd, cmpopts.EquateEmpty()); diff != "" {
-				t.Errorf("%q, hidden %t, in %q: odd names (-want +got):\n%s", p.AccessTokenNames, p.hides, r.Headers, diff)
+			nonCanonical = slices.DeleteFunc(nonCanonical, func(name string) bool { return slices.Contains(p.hidden, name) })
+			if diff := cmp.Diff(wantNonCanonical, nonCanonical, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%q, hidden %t, in %q: non-canonical names (-want +got):\n%s", p.AccessTokenNames, p.hides, r.Headers, diff)
 			}
 		}
 	})
@@ -148,7 +148,7 @@ func TestManyNamesOfParametersAreNoLongerComparedWithEachOther(t *testing.T) {
 	}
 }
 
-// A client that sends thousands of odd names, or ways to write a name, must not
+// A client that sends thousands of non-canonical names, or ways to write a name, must not
 // make each of them cost as much as all before it.
 func TestManyOddNamesTakeLinearSpace(t *testing.T) { //nolint:paralleltest // it counts what is allocated
 	const n = 4096
@@ -169,8 +169,8 @@ func TestManyOddNamesTakeLinearSpace(t *testing.T) { //nolint:paralleltest // it
 	runtime.ReadMemStats(&before)
 	x := p.extract(&r, DefaultGrammar())
 	runtime.ReadMemStats(&after)
-	if len(x.odd) != n || len(x.parameters) != n {
-		t.Fatalf("got %d odd names and %d parameters, want %d of each", len(x.odd), len(x.parameters), n)
+	if len(x.nonCanonical) != n || len(x.parameters) != n {
+		t.Fatalf("got %d non-canonical names and %d parameters, want %d of each", len(x.nonCanonical), len(x.parameters), n)
 	}
 	// Two slices of n strings that grow, and n names that are decoded. Copied
 	// for each name, they would take over 100 MB each.

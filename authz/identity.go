@@ -107,8 +107,8 @@ func (a *Authorizer) upstream(u *Upstream, p *policy, d *Decision, c *consumer, 
 		u.RemoveAlso, u.RemoveAlsoMemo = p.hidden, &p.hiddenMemo
 		u.RemoveQuery = x.parameters
 	}
-	if len(x.odd) > 0 {
-		u.RemoveAlso, u.RemoveAlsoMemo = slices.Concat(u.RemoveAlso, x.odd), nil
+	if len(x.nonCanonical) > 0 {
+		u.RemoveAlso, u.RemoveAlsoMemo = slices.Concat(u.RemoveAlso, x.nonCanonical), nil
 	}
 }
 

@@ -60,7 +60,8 @@ type Policy struct {
 	HideCredentialIdentifier bool
 
 	// Anonymous is the id or username of the consumer that stands in for
-	// missing or bad credentials, never for an unavailable store. Empty: none.
+	// missing or bad credentials, never for an unavailable store. Empty means
+	// that such requests are denied.
 	Anonymous string
 
 	// RunOnPreflight authenticates CORS preflights like any other request.
@@ -76,7 +77,7 @@ type Policy struct {
 	// Shadow decides and reports, but lets every request through, without
 	// identity headers and with its credentials untouched.
 	Shadow bool
-	// Realm goes into WWW-Authenticate, without it there is no realm.
+	// Realm is the realm in WWW-Authenticate, which has none if it is empty.
 	Realm string
 	// OnError says how an unavailable store is answered.
 	OnError OnError
@@ -130,8 +131,8 @@ const maxNames = 16
 // maxPriority bounds priorities in both directions.
 const maxPriority = 1_000_000
 
-// Validate reports every mistake in the policy on its own. What depends on
-// other entities is the business of [NewSnapshot].
+// Validate reports every mistake in the policy itself. [NewSnapshot] checks what depends
+// on other entities.
 func (p *Policy) Validate() error {
 	errs := []error{p.validateSelection(), p.validateNames(), p.validateScheme()}
 	if p.Name == "" {
@@ -156,7 +157,7 @@ func (p *Policy) Validate() error {
 		errs = append(errs, fmt.Errorf("preflight: %q is neither strict nor any", p.Preflight))
 	}
 	if !slices.Contains([]OnError{OnErrorDeny, OnErrorResponse, OnErrorGRPC}, p.OnError) {
-		errs = append(errs, fmt.Errorf("on_error: %q is none of deny, error_response, grpc_error", p.OnError))
+		errs = append(errs, fmt.Errorf("on_error: %q is not one of deny, error_response, grpc_error", p.OnError))
 	}
 	errs = append(errs, headerSafe("realm", p.Realm))
 	if strings.ContainsAny(p.Realm, `"\`) {
@@ -178,13 +179,13 @@ func (p *Policy) validateSelection() error {
 		}
 	}
 	if p.IgnoreCase && len(p.Paths) == 0 {
-		errs = append(errs, errors.New("ignore_case: is for paths, and there are none; give paths or leave it out"))
+		errs = append(errs, errors.New("ignore_case: it applies to paths only; add paths, or remove ignore_case"))
 	}
 	if p.Priority < -maxPriority || p.Priority > maxPriority {
 		errs = append(errs, fmt.Errorf("priority: %d is not between %d and %d", p.Priority, -maxPriority, maxPriority))
 	}
 	if p.Priority != 0 && len(p.Hosts)+len(p.Paths) == 0 {
-		errs = append(errs, errors.New("priority: is for policies with hosts or paths, and there are none; give hosts or paths or leave it out"))
+		errs = append(errs, errors.New("priority: it applies to policies with hosts or paths only; add hosts or paths, or remove priority"))
 	}
 	return errors.Join(errs...)
 }

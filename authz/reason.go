@@ -43,7 +43,7 @@ const (
 	ReasonACL
 	ReasonAnonymousACL
 
-	// Denied because we could not tell.
+	// Denied because this service could not decide.
 
 	ReasonUnavailable
 	ReasonCanceled
@@ -53,7 +53,8 @@ const (
 	reasonCount
 )
 
-// reasons is what each reason means outside. A status of 0 goes with allowed.
+// reasons has the name of each reason, and the status and message of its denial. The
+// status of a reason to allow is 0.
 var reasons = [reasonCount]struct {
 	name    string
 	status  int
@@ -109,8 +110,8 @@ func Reasons() []Reason {
 	return all
 }
 
-// badCredential says whether the client has not proved who it is: the cases
-// that the anonymous consumer stands in for.
+// badCredential says whether the request is not authenticated. With these reasons the
+// anonymous consumer is used, if the policy has one.
 func (r Reason) badCredential() bool {
 	return r >= ReasonMissingToken && r <= ReasonUnknownConsumer
 }

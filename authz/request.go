@@ -32,9 +32,9 @@ type Request struct {
 	BodyPartial bool
 
 	// PolicyName is the name or id of a policy, set by the operator for the
-	// route and never by the client; empty when the route names none. NamesPolicy
-	// says that the route names one though the name is empty: there is none of
-	// that name, and the request is denied.
+	// route and never by the client. It is empty if the route names no policy, or if it
+	// gives an empty name. NamesPolicy says that the name is given though empty: then
+	// the request is denied.
 	PolicyName  string
 	NamesPolicy bool
 	// Explain asks for [Decision.Matching], which takes time.

@@ -13,7 +13,7 @@ type Scheme string
 
 // The schemes.
 const (
-	// SchemeNone: the header is none of ours, or is the name of a token and holds
+	// SchemeNone means that the header is ignored, or, if it is a name of a token, has
 	// that token and nothing else.
 	SchemeNone Scheme = ""
 	// SchemeBearer is "Bearer TOKEN" (RFC 6750), for the token that has the header
@@ -26,8 +26,8 @@ const (
 
 const authorizationHeader = "authorization"
 
-// tokenOfScheme stands in for a token in the names of headers: which tokens the
-// header carries is said by the scheme.
+// tokenOfScheme stands for a token in the names of headers. The scheme says which tokens
+// the header carries.
 const tokenOfScheme = tokenCount
 
 // addAuthorization counts what the Authorization header carries. One of another

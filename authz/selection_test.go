@@ -337,8 +337,8 @@ func TestPoliciesAreListedMostSpecificFirst(t *testing.T) {
 func TestPolicyOptionsThatDoNothingAreMistakes(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]Policy{
-		"ignore_case: is for paths": anyCase(selected("p", "api", "")),
-		"priority: is for policies": prioritized(selected("p", "", ""), 1),
+		"ignore_case: it applies to paths only": anyCase(selected("p", "api", "")),
+		"priority: it applies to policies": prioritized(selected("p", "", ""), 1),
 		"priority: 1000001":         prioritized(selected("p", "api", ""), 1000001),
 		"priority: -1000001":        prioritized(selected("p", "api", ""), -1000001),
 		`paths: "/a."`:              selected("p", "", "/a."),

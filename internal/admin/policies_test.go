@@ -38,7 +38,7 @@ func TestPoliciesThatWouldTieAreRefused(t *testing.T) {
 		{name: "in any case", method: "PATCH", path: "/policies/strict", contentType: typeForm, body: "priority=0&ignore_case=true", status: 200, want: []string{`"ignore_case":true`}},
 		{name: "a name that is taken is refused for that", method: "POST", path: "/policies", contentType: typeJSON, body: `{"name":"open","vault":"kong-auth","hosts":["api"],"paths":["/admin"]}`, status: 409, want: []string{"UNIQUE violation"}},
 		{name: "a mistake comes first", method: "POST", path: "/policies", contentType: typeJSON, body: `{"name":"bad","vault":"kong-auth","hosts":["api"],"paths":["/"],"priority":5000000}`, status: 400, want: []string{"priority"}},
-		{name: "ignore_case without paths", method: "POST", path: "/policies", contentType: typeJSON, body: `{"name":"bad","vault":"kong-auth","ignore_case":true}`, status: 400, want: []string{"ignore_case: is for paths"}},
+		{name: "ignore_case without paths", method: "POST", path: "/policies", contentType: typeJSON, body: `{"name":"bad","vault":"kong-auth","ignore_case":true}`, status: 400, want: []string{"ignore_case: it applies to paths only"}},
 	} {
 		s.run(b)
 	}

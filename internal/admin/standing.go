@@ -10,11 +10,11 @@ const stateGood = "good"
 type judge struct {
 	api *API
 	// byVault are the judges of the vault objects that one call is about.
-	byVault map[string]func(accessToken string, record []byte) authz.Standing
+	byVault map[string]func(accessToken string, record []byte) authz.Outcome
 }
 
 func (a *API) newJudge() *judge {
-	return &judge{api: a, byVault: map[string]func(string, []byte) authz.Standing{}}
+	return &judge{api: a, byVault: map[string]func(string, []byte) authz.Outcome{}}
 }
 
 // view is a credential with its state, as it stands now.

@@ -111,7 +111,7 @@ type Dependencies struct {
 	Vaults   Vaults
 	// Judge says of the records of a vault object, by its name, what becomes of requests
 	// with them. It may be nil.
-	Judge func(vault string) func(accessToken string, record []byte) authz.Standing
+	Judge func(vault string) func(accessToken string, record []byte) authz.Outcome
 	// Explain returns for operators why a store could not answer, "" where an error does
 	// not tell. What it returns has no token, no secret and no key in it. It may be nil.
 	Explain func(error) string

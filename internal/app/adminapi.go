@@ -109,10 +109,10 @@ func (c credentials) Validate(v admin.VaultObject) error {
 }
 
 // judge says of credential records what decisions make of them.
-func judge(authorizer *authz.Authorizer) func(vault string) func(string, []byte) authz.Standing {
-	return func(vault string) func(string, []byte) authz.Standing {
+func judge(authorizer *authz.Authorizer) func(vault string) func(string, []byte) authz.Outcome {
+	return func(vault string) func(string, []byte) authz.Outcome {
 		forecast := authorizer.Forecast(vault)
-		return func(accessToken string, record []byte) authz.Standing {
+		return func(accessToken string, record []byte) authz.Outcome {
 			c, err := vaultkv.DecodeCredential(accessToken, record)
 			return forecast.Of(&c, err, time.Now())
 		}
