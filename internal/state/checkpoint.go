@@ -212,7 +212,7 @@ func encode(entry any) ([]byte, error) {
 }
 
 // loadView reads the pieces of a checkpoint, a few at a time: all of them would take as
-// much memory as what they hold. errBehind: there is another one by now.
+// much memory as their records. Its error is errBehind if there is a newer checkpoint.
 func loadView(ctx context.Context, kv Engine, c *checkpoint, now time.Time) (*View, error) {
 	v := newView()
 	v.position = c.Position

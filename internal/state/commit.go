@@ -3,7 +3,6 @@ package state
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 const (
@@ -123,7 +123,7 @@ func (s *Store) makeRoom() {
 		ctx, cancel := context.WithTimeout(context.Background(), roomTimeout) //nolint:forbidigo // it is for all that wait, and bounded
 		defer cancel()
 		// Another replica may be writing one, or may have crashed while it did.
-		for errors.Is(s.compact(ctx), errBusy) && pause(ctx, jitter(roomPause, roomPause)) == nil {
+		for errors.Is(s.compact(ctx), errBusy) && backoff.Sleep(ctx, backoff.Jitter(roomPause, roomPause)) == nil {
 		}
 	}
 }
@@ -194,10 +194,10 @@ func (s *Store) commit(ctx context.Context, group []*update) {
 		problem := s.refresh(ctx)
 		if problem == nil {
 			current = true
-			_ = pause(ctx, jitter(0, 5*time.Millisecond))
+			_ = backoff.Sleep(ctx, backoff.Jitter(0, 5*time.Millisecond))
 			continue
 		}
-		if pause(ctx, jitter(50*time.Millisecond, 50*time.Millisecond)) != nil {
+		if backoff.Sleep(ctx, backoff.Jitter(50*time.Millisecond, 50*time.Millisecond)) != nil {
 			break
 		}
 	}
@@ -336,22 +336,4 @@ func (s *Store) write(ctx context.Context, r *replica, seg *segment, version int
 	s.publish(e)
 	s.compactSoon(r) //nolint:contextcheck // it goes on after the call
 	return true, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
-// jitter returns a random time between d and d+spread.
-func jitter(d, spread time.Duration) time.Duration {
-	var raw [8]byte
-	_, _ = rand.Read(raw[:])
-	return d + time.Duration(binary.BigEndian.Uint64(raw[:])%uint64(spread+1)) //nolint:gosec // spread is not negative, and the rest is below it
 }

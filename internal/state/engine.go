@@ -24,7 +24,7 @@ type Engine interface {
 	// in no particular order. Those of deleted objects may be among them.
 	ListUnder(ctx context.Context, folder string) (names []string, err error)
 	// Sync returns nil if every later read, through this engine or another one
-	// of the same cluster, shows at least what had been acknowledged to anyone
+	// of the same cluster, shows at least what had been acknowledged to any client
 	// before Sync was called.
 	Sync(ctx context.Context) error
 }

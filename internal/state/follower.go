@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 // dropAgainFor is how long after its lease was seen a credential may still be written: the
@@ -50,7 +52,7 @@ func (s *Store) Follow(ctx context.Context) error {
 		late = s.noteLate(late)
 		// The gate ends the sleep early if this poll began before a pause: it says nothing
 		// about the time since then.
-		rest := jitter(s.cfg.Interval-s.cfg.Interval/10, s.cfg.Interval/5) - time.Duration(s.gate.now()-began)
+		rest := backoff.Jitter(s.cfg.Interval-s.cfg.Interval/10, s.cfg.Interval/5) - time.Duration(s.gate.now()-began)
 		s.gate.sleep(ctx, max(rest, s.cfg.Interval/10))
 	}
 	return nil

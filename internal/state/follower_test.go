@@ -136,7 +136,7 @@ func TestRevocationDuringAnOutageIsDroppedWithinAnIntervalOfItsEnd(t *testing.T)
 						}
 						within := interval + 2*reading
 						if silent {
-							// The reading that waits for an answer is given up first.
+							// The poll that waits for an answer times out first.
 							within = 2*time.Second + interval/10 + 2*reading
 						}
 						time.Sleep(within)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 // leasePoll is how long a call that waits for a lease sleeps between two looks at the log.
@@ -78,7 +80,7 @@ func (s *Store) acquire(ctx context.Context, key string, own *ownLease) error {
 		if !errors.Is(err, errLeased) {
 			return err
 		}
-		if err := pause(ctx, jitter(leasePoll, leasePoll)); err != nil {
+		if err := backoff.Sleep(ctx, backoff.Jitter(leasePoll, leasePoll)); err != nil {
 			return fmt.Errorf("waiting for another change of the credential: %w", unavailable(err))
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 // Format 1 had an entry for each record, which became a tombstone when the record was
@@ -157,7 +158,7 @@ func eachLegacy(ctx context.Context, kv Engine, do func(*legacyEntry) error) err
 				if !errors.Is(errs[i], authz.ErrUnavailable) {
 					return nil
 				}
-				if err := pause(ctx, jitter(time.Second, time.Second)); err != nil {
+				if err := backoff.Sleep(ctx, backoff.Jitter(time.Second, time.Second)); err != nil {
 					return unavailable(err)
 				}
 			}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 const (
@@ -125,7 +126,7 @@ func (s *Store) writeLegacyLog(ctx context.Context, group []*announcement, most 
 		if ok {
 			return nil
 		}
-		if err := errors.Join(pause(ctx, jitter(0, 10*time.Millisecond)), s.kv.Sync(ctx)); err != nil {
+		if err := errors.Join(backoff.Sleep(ctx, backoff.Jitter(0, 10*time.Millisecond)), s.kv.Sync(ctx)); err != nil {
 			return fmt.Errorf("other replicas were faster: %w", unavailable(err))
 		}
 	}

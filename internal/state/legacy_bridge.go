@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 // A bridging is the work of a replica while replicas of the earlier version may run on the
@@ -70,7 +71,7 @@ func (s *Store) followLegacy(ctx context.Context) error {
 	s.bridgeSoon() //nolint:contextcheck // it goes on after this reading
 	err = s.withheldProblem()
 	s.mu.Unlock()
-	for errors.Is(err, errNotYet) && pause(ctx, takeOverPoll) == nil {
+	for errors.Is(err, errNotYet) && backoff.Sleep(ctx, takeOverPoll) == nil {
 		s.mu.Lock()
 		err = s.withheldProblem()
 		s.mu.Unlock()

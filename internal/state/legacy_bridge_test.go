@@ -456,7 +456,7 @@ func TestStateIsNotShownBeforeItHasTheChangesOfTheEarlierVersion(t *testing.T) {
 					l.Changes = nil
 					old.write("changes", l, version)
 				}
-				time.Sleep(2 * bridgeTime) // the earlier version was put back for good
+				time.Sleep(2 * bridgeTime) // the operator stays with the earlier version
 				f := startFollower(t, old.kv)
 				f.shown(t, 3*time.Second)
 				if f.get(t, state.KindConsumers, gone) != nil || f.get(t, state.KindConsumers, id(102)) != nil || f.get(t, state.KindConsumers, id(101)) == nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 const (
@@ -105,7 +106,7 @@ func (s *Store) mirror(ctx context.Context) error {
 		return err
 	}
 	// The log of format 1 must not get more changes than it can hold.
-	return pause(ctx, time.Second*time.Duration(len(m.write))/time.Duration(rate))
+	return backoff.Sleep(ctx, time.Second*time.Duration(len(m.write))/time.Duration(rate))
 }
 
 // A mirroring is one round.

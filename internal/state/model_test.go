@@ -205,7 +205,7 @@ type model struct {
 	// counted and doubtful are increments of the counter that were acknowledged, and
 	// those whose outcome is unknown.
 	counted, doubtful int
-	// winners are who was told to have a name, or an access token.
+	// winners are the replicas that were answered that they have a name, or an access token.
 	winners map[string][]string
 	allowed int
 	denied  int
@@ -326,7 +326,7 @@ func (m *model) won(err error, what, who string) {
 	m.winners[what] = append(m.winners[what], who)
 }
 
-// settle heals the cluster and looks at what is left.
+// settle heals the cluster and checks the result.
 func (m *model) settle(c *cluster) {
 	t := m.t
 	c.mu.Lock()

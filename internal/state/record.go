@@ -46,7 +46,7 @@ const (
 )
 
 // ErrConflict means that the record has changed since the writer read it.
-var ErrConflict = errors.New("the record was changed by somebody else, read it again")
+var ErrConflict = errors.New("the record has changed since it was read; read it again")
 
 // A TakenError names a unique key that belongs to another record.
 type TakenError struct{ Key string }

@@ -79,7 +79,7 @@ func (r *replica) accept(number int, read reading, now time.Time) (more bool, e 
 		if read.generation == r.tail.generation {
 			return false, e, errBehind
 		}
-		return false, e, nil // older than what is known
+		return false, e, nil // older than the known one
 	}
 	if !read.found {
 		return false, e, r.missing(read.version)

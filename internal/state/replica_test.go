@@ -30,7 +30,7 @@ func TestLogThatDoesNotGoOnFromTheKnownPositionCausesAReload(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(kv *memkv.Engine)
-		// anew: everything is read again, and there are these consumers.
+		// anew says that the whole state is read again, and has these consumers.
 		anew bool
 		want string
 	}{

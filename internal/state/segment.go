@@ -66,7 +66,7 @@ func decode(raw []byte, into any) error {
 		return fmt.Errorf("%w: an entry has format %d, and this version understands %d; run the version that wrote it, or a later one", errNewer, head.Format, format)
 	}
 	if err := json.Unmarshal(raw, into); err != nil || head.Format != format {
-		return fmt.Errorf("%w: an entry of the state store cannot be understood", authz.ErrMalformed)
+		return fmt.Errorf("%w: an entry of the state store has another form than its format says", authz.ErrMalformed)
 	}
 	return nil
 }

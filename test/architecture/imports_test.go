@@ -23,7 +23,7 @@ func mayImport() map[string][]string {
 		"vaultkv":             {"authz", "internal/backoff", "internal/kvpath", "internal/tlsfiles", "vaultkv/login"},
 		"vaultkv/login":       {"internal/backoff", "internal/kvpath"},
 		"envoy":               {"authz"},
-		"internal/state":      {"authz"},
+		"internal/state":      {"authz", "internal/backoff"},
 		"internal/api":        {"authz"},
 		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/kvpath", "internal/state", "internal/tlsfiles"},
 		"internal/server":     {"internal/tlsfiles"},
