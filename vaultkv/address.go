@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/vault-authz/vault-authz/internal/loopback"
 )
 
 // socketScheme is the beginning of the address of a Unix socket.
@@ -101,14 +103,7 @@ func (a *address) secure() bool { return a.url.Scheme == "https" }
 
 // inTheClear reports whether requests cross a network unencrypted.
 func (a *address) inTheClear() bool {
-	return !a.secure() && a.socket == "" && !isLoopback(a.url.Hostname())
-}
-
-func isLoopback(host string) bool {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback()
-	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+	return !a.secure() && a.socket == "" && !loopback.Is(a.url.Hostname())
 }
 
 // parseProxy parses the URL of a proxy. It returns nil for an empty text.

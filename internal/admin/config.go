@@ -7,13 +7,13 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/clientcert"
+	"github.com/vault-authz/vault-authz/internal/loopback"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
@@ -110,7 +110,7 @@ func (c *Config) validateExposure() error {
 	if err != nil {
 		return fmt.Errorf("listen: %q is neither host:port, like 127.0.0.1:9191, nor unix:/path", c.Address)
 	}
-	if isLoopback(host) {
+	if loopback.Is(host) {
 		return nil
 	}
 	var errs []error
@@ -186,13 +186,6 @@ func (c *Config) InsecureSettings() []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("listen: whoever reaches the admin API at %q can make and delete credentials; give tokens to ask for one", c.Address)}
-}
-
-func isLoopback(host string) bool {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback()
-	}
-	return host == "localhost"
 }
 
 // Server returns an HTTP server for the API with bounds on what a client may

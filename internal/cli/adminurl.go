@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"github.com/vault-authz/vault-authz/internal/loopback"
 )
 
 // adminURL is the URL that --admin means. A host and a port alone are enough for this
@@ -20,15 +22,10 @@ func adminURL(at string) (string, error) {
 		return "", errors.New("--admin: give a URL like " + defaultAdminURL + " or https://admin.example.com:9192, or HOST:PORT on this machine")
 	case host == "":
 		host = "127.0.0.1"
-	case !isThisHost(host):
+	case !loopback.Is(host):
 		return "", fmt.Errorf("--admin: %q does not say how to call it; write https://%s, or http://%s with --insecure where the network is trusted", at, at, at)
 	}
 	return "http://" + net.JoinHostPort(host, port), nil
-}
-
-func isThisHost(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // isPrivate says whether nobody else can read what goes to a URL.
@@ -37,5 +34,5 @@ func isPrivate(at string) bool {
 	if err != nil || u.Scheme != "http" {
 		return err == nil
 	}
-	return isThisHost(u.Hostname())
+	return loopback.Is(u.Hostname())
 }

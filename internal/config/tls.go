@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strings"
 
 	"github.com/vault-authz/vault-authz/internal/clientcert"
+	"github.com/vault-authz/vault-authz/internal/loopback"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
@@ -49,11 +49,10 @@ func (c *Config) InsecureSettings() []string {
 // isPrivate says whether only this machine reaches an address.
 func isPrivate(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	if strings.HasPrefix(address, "unix:") || err != nil || host == "localhost" {
+	if strings.HasPrefix(address, "unix:") || err != nil {
 		return true
 	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+	return loopback.Is(host)
 }
 
 // tlsSection is the TLS of one listener. All of them have the same settings.

@@ -20,17 +20,17 @@ func mayImport() map[string][]string {
 	return map[string][]string{
 		"authz":               nil,
 		"cache":               nil,
-		"vaultkv":             {"authz", "internal/backoff", "internal/kvpath", "internal/tlsfiles", "vaultkv/login"},
+		"vaultkv":             {"authz", "internal/backoff", "internal/kvpath", "internal/loopback", "internal/tlsfiles", "vaultkv/login"},
 		"vaultkv/login":       {"internal/backoff", "internal/kvpath"},
 		"envoy":               {"authz"},
 		"internal/state":      {"authz", "internal/backoff"},
 		"internal/api":        {"authz"},
-		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/kvpath", "internal/state", "internal/tlsfiles"},
+		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/kvpath", "internal/loopback", "internal/state", "internal/tlsfiles"},
 		"internal/server":     {"internal/tlsfiles"},
 		"internal/kongimport": {"authz", "internal/api"},
-		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/api", "internal/clientcert", "internal/logging", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
-		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/clientcert", "internal/config", "internal/heap", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
-		"internal/cli":        {"authz", "envoy", "internal/admin", "internal/api", "internal/app", "internal/clientcert", "internal/config", "internal/kongimport", "internal/tlsfiles", "internal/version"},
+		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/api", "internal/clientcert", "internal/logging", "internal/loopback", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
+		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/backoff", "internal/clientcert", "internal/config", "internal/heap", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
+		"internal/cli":        {"authz", "envoy", "internal/admin", "internal/api", "internal/app", "internal/clientcert", "internal/config", "internal/kongimport", "internal/loopback", "internal/server", "internal/tlsfiles", "internal/version"},
 		"cmd/vault-authz":     {"internal/cli"},
 	}
 }
