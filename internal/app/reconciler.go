@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/backoff"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
@@ -84,10 +86,7 @@ func (r *reconciler) watcher() state.Watcher {
 	return state.Watcher{
 		Deferred: true,
 		Drop:     r.backends.invalidate,
-		DropAll: func() {
-			r.backends.invalidateAll()
-			r.enqueue(pending{all: true}, nil)
-		},
+		DropAll:  r.backends.invalidateAll,
 		Changed: func(changes []state.Change, v *state.View) {
 			p := pending{all: changes == nil}
 			for _, c := range changes {
@@ -105,12 +104,10 @@ func (r *reconciler) watcher() state.Watcher {
 	}
 }
 
-// enqueue adds to what is pending, which leads to v; nil if to the same view as before.
+// enqueue adds changes that lead to v to what is pending, and wakes run.
 func (r *reconciler) enqueue(p pending, v *state.View) {
 	r.mu.Lock()
-	if v != nil {
-		r.target = v
-	}
+	r.target = v
 	now := &r.pending
 	now.all = now.all || p.all || len(now.consumers)+len(now.groups) > maxPending
 	now.rules = now.rules || p.rules
@@ -132,42 +129,55 @@ func (r *reconciler) notReady() error {
 	return nil
 }
 
-// run publishes what changes until ctx ends.
+// The first and the longest wait before a failed publication is tried again.
+const (
+	firstRetry = time.Second
+	maxRetry   = time.Minute
+)
+
+// run publishes changes until ctx ends. A publication that fails is tried again at the next
+// change, and after a while without one: the cause may lie outside of the state.
 func (r *reconciler) run(ctx context.Context, store *state.Store) error {
+	waits := backoff.Exponential{First: firstRetry, Max: maxRetry}
+	var retry <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-r.wake:
+		case <-retry:
 		}
-		if v := r.publish(); v != nil {
+		retry = nil
+		v, err := r.publish()
+		switch {
+		case err != nil:
+			retry = time.After(waits.Next())
+		case v != nil:
+			waits.Reset()
 			store.Using(v)
 		}
 	}
 }
 
-// publish makes decisions go by the state as it was told, and returns that, nil if they do
-// not. Until it has succeeded once, every request is unavailable: a policy that is not known
-// yet may be stricter than those that are.
+// publish makes decisions go by the target view and returns it; nil before there is one.
+// After an error they go by the view before. Until the first success every request is
+// unavailable: a policy that is not known yet may be stricter than those that are.
 //
-// What is pending and the view that it leads to are taken together. With an older view, what
-// is pending would never be worked out; with a newer one, what is told only then could not
-// be: of a group that was taken away no view would say any more whose it was.
-func (r *reconciler) publish() *state.View {
+// pending and target are read together. With an older view some pending changes would never
+// be applied; with a newer one, changes that are told later could not be: after a membership
+// is deleted, only the view before says whose it was.
+func (r *reconciler) publish() (*state.View, error) {
 	r.mu.Lock()
 	p, v := r.pending, r.target
 	r.pending = pending{all: v == nil}
 	r.mu.Unlock()
 	if v == nil {
-		return nil
+		return nil, nil
 	}
 	err := r.apply(v, &p)
-	if err != nil {
-		r.log.Error("the new state is not used", zap.Error(err))
-		p.all = true
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before := r.problem
 	if r.problem = err; err == nil {
 		r.position = v.Position()
 	} else {
@@ -176,7 +186,13 @@ func (r *reconciler) publish() *state.View {
 	}
 	close(r.published)
 	r.published = make(chan struct{})
-	return v
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		r.log.Error("the new state is not used, decisions go by the one before; it is tried again", zap.Error(err))
+	case err == nil && before != nil:
+		r.log.Info("the new state is used")
+	}
+	return v, err
 }
 
 func (r *reconciler) apply(v *state.View, p *pending) (err error) {

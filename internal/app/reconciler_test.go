@@ -12,10 +12,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/envoy"
@@ -301,7 +304,7 @@ func TestChangeThatIsToldWhileOthersArePublishedIsNotLost(t *testing.T) {
 			r.publishNow(t)
 			_, _ = r.consumers.Lookup(id)
 			r.early = func() {
-				r.publish()
+				_, _ = r.publish()
 				_, _ = r.consumers.Lookup(id)
 			}
 			update(test.after)
@@ -357,7 +360,7 @@ func (r *testReconciler) publishNow(t *testing.T) {
 	for {
 		select {
 		case <-r.wake:
-			r.publish()
+			_, _ = r.publish()
 			r.count++
 		default:
 			return
@@ -396,35 +399,105 @@ func TestStateThatCannotBeUsedIsAnErrorUntilItCan(t *testing.T) {
 	}
 }
 
-// TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver, and nobody waits for who
-// panicked.
-func TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver(t *testing.T) {
+// TestAFailedPublicationIsTriedAgainUntilItSucceeds, though the state does not change.
+func TestAFailedPublicationIsTriedAgainUntilItSucceeds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestReconciler(t)
+		from := &panicking{memoryEngines: &newShared().memoryEngines}
+		core, log := observer.New(zapcore.InfoLevel)
+		r.backends.from, r.log = from, zap.New(core)
+		from.panics.Store(true)
+		position, err := r.store.Update(t.Context(), func(tx *state.Tx) error { return tx.Put(aVault()) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.run(ctx, r.store) }()
+		defer func() {
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait()
+		if n := from.attempts.Load(); n != 1 {
+			t.Errorf("%d attempts at once, want 1", n)
+		}
+		time.Sleep(firstRetry)
+		synctest.Wait()
+		if n := from.attempts.Load(); n < 2 {
+			t.Errorf("%d attempts within %s, want 2", n, firstRetry)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := from.attempts.Load(); n < 10 || n > 30 {
+			t.Errorf("%d attempts in 10 minutes, want 10 to 30", n)
+		}
+		if n := log.FilterLevelExact(zapcore.ErrorLevel).Len(); n != 1 {
+			t.Errorf("%d lines about one problem, want 1", n)
+		}
+		from.panics.Store(false)
+		time.Sleep(maxRetry)
+		synctest.Wait()
+		if err := r.await(ctx, position); err != nil {
+			t.Error(err)
+		}
+		if n := log.FilterMessage("the new state is used").Len(); n != 1 {
+			t.Errorf("%d lines that say that it is over, want 1", n)
+		}
+		attempts := from.attempts.Load()
+		time.Sleep(10 * time.Minute)
+		if n := from.attempts.Load(); n != attempts {
+			t.Errorf("%d attempts after the success, want none", n-attempts)
+		}
+	})
+}
+
+// aVault is the record of a vault object.
+func aVault() state.Record {
+	const id = "00000000-0000-4000-8000-000000000001"
+	return state.Record{Kind: state.KindVaults, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"name":"new","protocol":"https","host":"vault.test","port":8200,"mount":"new","vault_token":"t"}`, id)}
+}
+
+// The store drops all credentials once more a moment after a start.
+func TestDroppingAllCredentialsPublishesNothing(t *testing.T) {
+	t.Parallel()
+	r := newTestReconciler(t)
+	first := r.snapshots()
+	r.watcher().DropAll()
+	r.publishNow(t)
+	if n := r.snapshots() - first; n != 0 {
+		t.Errorf("%d publications, want none: no entity has changed", n)
+	}
+}
+
+// TestAPanicInAPublicationIsAnErrorUntilItIsOver, and its text, which may be anything, is in
+// no error.
+func TestAPanicInAPublicationIsAnErrorUntilItIsOver(t *testing.T) {
 	t.Parallel()
 	r := newTestReconciler(t)
 	from := &panicking{memoryEngines: &newShared().memoryEngines}
 	r.backends.from = from
 	from.panics.Store(true)
-	const id = "00000000-0000-4000-8000-000000000001"
-	if _, err := r.store.Update(t.Context(), func(tx *state.Tx) error {
-		return tx.Put(state.Record{Kind: state.KindVaults, ID: id, Document: fmt.Appendf(nil, `{"id":%q,"name":"new","protocol":"https","host":"vault.test","port":8200,"mount":"new","vault_token":"t"}`, id)})
-	}); err != nil {
+	if _, err := r.store.Update(t.Context(), func(tx *state.Tx) error { return tx.Put(aVault()) }); err != nil {
 		t.Fatal(err)
 	}
 	v, err := r.store.View()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.publish() != nil {
-		t.Error("decisions are made by what could not be taken in")
+	if used, err := r.publish(); used != nil || err == nil {
+		t.Errorf("decisions go by a view that could not be applied: %v, %v", used, err)
 	}
 	if err := r.await(t.Context(), v.Position()); err == nil || strings.Contains(err.Error(), "secret of") {
 		t.Errorf("reached = %v, want an error without the text of the panic", err)
 	}
 	from.panics.Store(false)
-	if r.publish() == nil {
-		t.Errorf("decisions are not made by it when it can be taken in: %v", r.problem)
+	if used, err := r.publish(); used == nil || err != nil {
+		t.Errorf("decisions do not go by a view that can be applied: %v", err)
 	}
-	if _, known := r.backend(id, v.Position()); !known {
+	if _, known := r.backend(aVault().ID, v.Position()); !known {
 		t.Error("the vault object is not open")
 	}
 }
@@ -432,10 +505,12 @@ func TestAPanicWhileTheStateIsTakenInIsAnErrorUntilItIsOver(t *testing.T) {
 // panicking panics where a vault object is opened.
 type panicking struct {
 	*memoryEngines
-	panics atomic.Bool
+	panics   atomic.Bool
+	attempts atomic.Int32
 }
 
 func (p *panicking) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+	p.attempts.Add(1)
 	if p.panics.Load() {
 		panic("secret of " + v.Name)
 	}

@@ -77,7 +77,7 @@ type Watcher struct {
 	// Drop is called when the credential of the access token is about to change or has
 	// changed, more than once for a change.
 	Drop func(accessToken string)
-	// DropAll is called when any credential may have changed.
+	// DropAll is called when any credential may have changed. It does not tell of entities: Changed does.
 	DropAll func()
 	// Changed is called with a new view and the entities in which it differs from the
 	// view before it. With nil it may differ in all of them.
