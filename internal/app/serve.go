@@ -56,7 +56,9 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 		s.runs = append(s.runs, func(ctx context.Context) error {
 			return serveAdmin(ctx, s.admin, s.tls.admin, c.Admin.Timeout, adminAt)
 		})
-		for _, setting := range c.Admin.InsecureSettings() {
+		bound := c.Admin
+		bound.Address = at.Admin // port 0 has become another one
+		for _, setting := range bound.InsecureSettings() {
 			log.Warn("insecure setting", zap.String("setting", "admin."+setting))
 		}
 		log.Info("serving the admin API", zap.String("admin", at.Admin))

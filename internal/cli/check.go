@@ -29,7 +29,7 @@ type checkOptions struct {
 	tls                                   clientTLS
 }
 
-func checkCommand(_ Process) *cobra.Command {
+func checkCommand(p Process) *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
 		Use:   "check [flags] URL",
@@ -54,11 +54,14 @@ func checkCommand(_ Process) *cobra.Command {
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "`'NAME: VALUE'`, any number of times")
 	f.StringVarP(&o.data, "data", "d", "", "body, or `@FILE`, @- for standard input")
 	f.StringVar(&o.policy, "policy", "", "`NAME` of the policy, as a route would give it")
-	f.StringVar(&o.address, "address", defaultAddress, "`ADDRESS` of the service")
+	f.StringVar(&o.address, "address", defaultAddress, "`ADDRESS` of the service, or "+addressVariable+" in the environment")
 	f.StringVarP(&o.output, "output", "o", "text", "text or json")
 	o.tls.register(f)
 	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if v := p.variable(addressVariable); v != "" && !cmd.Flags().Changed("address") {
+			o.address = v
+		}
 		if err := runCheck(cmd.Context(), o, args[0], cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
 			var exit exitError
 			if errors.As(err, &exit) {

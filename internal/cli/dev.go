@@ -12,6 +12,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/internal/app"
+	"github.com/vault-authz/vault-authz/internal/server"
 )
 
 // demoURL is what the commands that dev prints ask about.
@@ -32,6 +33,11 @@ func devCommand(p Process) *cobra.Command {
 	cmd.Flags().StringVar(&c.Admin.Address, "admin", c.Admin.Address, "`ADDRESS` for the admin API")
 	cmd.Flags().StringVar(&c.AddressesFile, "addresses-file", "", "`FILE` to write the addresses to")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range []string{"grpc", "probes", "admin"} {
+			if err := server.ValidateAddress(cmd.Flag(name).Value.String()); err != nil {
+				return exitError{exitUsage, fmt.Errorf("--%s: %w", name, err)}
+			}
+		}
 		return app.Dev(cmd.Context(), &c, p.Stderr, func(at app.Addresses) {
 			// What is printed is help: that it fails must not end the service.
 			_ = printDemo(p.Stdout, at)

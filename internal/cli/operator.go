@@ -17,12 +17,12 @@ import (
 	"github.com/vault-authz/vault-authz/internal/admin"
 )
 
-// The environment of the operator's commands. It has a prefix of its own: serve
-// takes every VAULT_AUTHZ_ variable for a setting and refuses what it does not
-// know.
+// The environment variables of the commands that call a running service. Their prefix is not
+// VAULT_AUTHZ_: serve takes each of those for a setting and refuses unknown ones.
 const (
-	urlVariable   = "VA_ADMIN_URL"
-	tokenVariable = "VA_ADMIN_TOKEN"
+	urlVariable     = "VA_ADMIN_URL"
+	tokenVariable   = "VA_ADMIN_TOKEN"
+	addressVariable = "VA_ADDRESS"
 )
 
 // Two tokens can be in play: that of the admin API, and that of a Vault. No flag for the
@@ -141,7 +141,7 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 		return nil, fmt.Errorf("--output: %q is neither table nor json", o.output)
 	}
 	at := o.url
-	if v := o.variable(urlVariable); v != "" && !cmd.Flags().Changed("admin") {
+	if v := o.p.variable(urlVariable); v != "" && !cmd.Flags().Changed("admin") {
 		at = v
 	}
 	at, err := adminURL(at)
@@ -175,18 +175,9 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 	return s, nil
 }
 
-func (o *operator) variable(name string) string {
-	for _, v := range o.p.Environ {
-		if value, ok := strings.CutPrefix(v, name+"="); ok {
-			return value
-		}
-	}
-	return ""
-}
-
 func (o *operator) token(ctx context.Context, s *session) (string, error) {
 	if o.tokenFile == "" {
-		return strings.TrimSpace(o.variable(tokenVariable)), nil
+		return strings.TrimSpace(o.p.variable(tokenVariable)), nil
 	}
 	return s.secret(ctx, adminTokenFlag, "Bearer token", o.tokenFile)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Process is what a command sees of the world. It reads standard input by itself, which may
@@ -12,6 +13,16 @@ import (
 type Process struct {
 	Args, Environ  []string
 	Stdout, Stderr io.Writer
+}
+
+// variable returns an environment variable, "" if it is not set.
+func (p Process) variable(name string) string {
+	for _, v := range p.Environ {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // Exit codes. check uses 1 for a denial.

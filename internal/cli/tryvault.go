@@ -26,7 +26,7 @@ func (s *session) try(ctx context.Context, v admin.Vault, done string) error {
 	}
 	var problem *admin.Problem
 	if !errors.As(err, &problem) || problem.Cause == "" {
-		return fmt.Errorf("vault object %q is %s; whether the service can read the mount is not known: %w", v.Name, done, err)
+		return exitError{exitFailed, fmt.Errorf("vault object %q is %s; whether the service can read the mount is not known: %w", v.Name, done, s.explain(err))}
 	}
 	return exitError{exitFailed, fmt.Errorf("vault object %q is %s, and cannot be used: %s; see vault-authz vault update --help", v.Name, done, printable(problem.Cause))}
 }

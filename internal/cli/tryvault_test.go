@@ -45,6 +45,7 @@ func TestWhoMakesAVaultObjectIsToldWhyItCannotBeUsed(t *testing.T) {
 		status, code       int
 	}{
 		{"it cannot be used", string(broken), `vault object "%s" is %s, and cannot be used: ` + cause, 503, exitFailed},
+		{"the cause is not known", `{"message":"it does not answer"}`, `vault object "%s" is %s; whether the service can read the mount is not known: the admin API answers 503: it does not answer; try again; the service logs the cause`, 503, exitFailed},
 		{"it can be used", `{"message":"Not found"}`, "tried: the service can read the mount", 404, exitOK},
 	} {
 		t.Run(test.name, func(t *testing.T) {
