@@ -108,7 +108,7 @@ func (b *breaker) probed(problem *Error, now time.Time) (ok bool) {
 		b.nextProbe = now.Add(b.waits.Next())
 		if !b.open {
 			b.open = true
-			b.log.Warn("circuit breaker opened: vault reads fail at once until the server answers again")
+			b.log.Warn("vault circuit breaker opened")
 		}
 	default:
 		b.close()
@@ -129,7 +129,7 @@ func (b *breaker) reset() {
 // close lets reads through. The caller holds mu.
 func (b *breaker) close() {
 	if b.open {
-		b.log.Info("circuit breaker closed: vault reads are sent again", zap.Uint64("rejected", b.rejected))
+		b.log.Info("vault circuit breaker closed", zap.Uint64("rejected", b.rejected))
 	}
 	b.open = false
 	b.waits.Reset()
