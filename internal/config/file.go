@@ -31,31 +31,31 @@ type listenSection struct {
 	GRPC   *string `yaml:"grpc,omitempty" doc:"address: where Envoy asks; host:port, or unix:/path for a socket; 0.0.0.0 is IPv4 only; [::] or a port alone (:9191) is IPv4 and IPv6"`
 	Probes *string `yaml:"probes,omitempty" doc:"address: /livez, /readyz and /metrics"`
 
-	SocketMode  *mode   `yaml:"socket_mode,omitempty" doc:"mode: of the file where one of these is a socket; to connect takes the right to write"`
-	SocketGroup *string `yaml:"socket_group,omitempty" doc:"group: name or number of the group of that file; empty for that of the folder, if its setgid bit is set, or of the process"`
+	SocketMode  *mode   `yaml:"socket_mode,omitempty" doc:"mode: of the socket file, if one of these is a socket; a client needs the right to write"`
+	SocketGroup *string `yaml:"socket_group,omitempty" doc:"group: name or number of the group of that file; if empty, the group of the folder if its setgid bit is set, else of the process"`
 }
 
 type logSection struct {
 	Level       *string `yaml:"level,omitempty" doc:"word: debug, info, warn or error"`
 	Format      *string `yaml:"format,omitempty" doc:"word: json, console, or auto for console on a terminal"`
-	AllowSample *int    `yaml:"allow_sample,omitempty" doc:"number: one of so many allowed requests is logged, 0 for none; denials are logged up to 100 a second"`
+	AllowSample *int    `yaml:"allow_sample,omitempty" doc:"number: 1 in this many allowed requests is logged, 0 for no allowed request; denials are logged up to 100 a second"`
 }
 
 type grpcSection struct {
 	Reflection      *bool `yaml:"reflection,omitempty" doc:"switch: let grpcurl list the service"`
 	MaxRequestBytes *int  `yaml:"max_request_bytes,omitempty" doc:"bytes: a larger check request is denied; keep it 1 MiB above Envoy's with_request_body.max_request_bytes"`
 	tlsSection      `yaml:",inline"`
-	ClientNames     []string `yaml:"client_names,omitempty" doc:"list: DNS names or URIs of the client certificates that may come (never common names), spiffe://TRUST-DOMAIN/* for all SPIFFE ids of a trust domain, or * for every certificate"`
+	ClientNames     []string `yaml:"client_names,omitempty" doc:"list: DNS names or URIs of the client certificates that may connect (never common names), spiffe://TRUST-DOMAIN/* for all SPIFFE ids of a trust domain, or * for every certificate"`
 }
 
 type probesSection struct {
 	tlsSection  `yaml:",inline"`
-	ClientNames []string `yaml:"client_names,omitempty" doc:"list: the same as grpc.client_names, for whoever reads probes and metrics"`
+	ClientNames []string `yaml:"client_names,omitempty" doc:"list: the same as grpc.client_names, for readers of probes and metrics"`
 }
 
 type drainSection struct {
-	Wait    *time.Duration `yaml:"wait,omitempty" doc:"duration: from \"not ready\" to refusing new calls, at a stop"`
-	Timeout *time.Duration `yaml:"timeout,omitempty" doc:"duration: for calls under way after that"`
+	Wait    *time.Duration `yaml:"wait,omitempty" doc:"duration: at a stop: from \"not ready\" to refusing new calls"`
+	Timeout *time.Duration `yaml:"timeout,omitempty" doc:"duration: after that: for calls under way"`
 }
 
 type tokensSection struct {
@@ -68,12 +68,12 @@ type adminSection struct {
 	tlsSection  `yaml:",inline"`
 	ClientNames []clientEntry `yaml:"client_names,omitempty"`
 	Tokens      []tokenEntry  `yaml:"tokens,omitempty"`
-	Hosts       []string      `yaml:"hosts,omitempty" doc:"list: names that the admin API may be called by"`
+	Hosts       []string      `yaml:"hosts,omitempty" doc:"list: host names by which the admin API may be called"`
 	VaultsPath  *bool         `yaml:"vaults_path,omitempty" doc:"switch: serve /vaults as another name of /vault-auth, as Kong did up to 2.x; decK gets an empty list there"`
 }
 
 type tokenEntry struct {
-	Name   string  `yaml:"name" doc:"name: whose token it is, for the audit log"`
+	Name   string  `yaml:"name" doc:"name: owner of the token, for the audit log"`
 	SHA256 string  `yaml:"sha256" doc:"digest: SHA-256 of the bearer token in hexadecimal"`
 	Role   *string `yaml:"role,omitempty" doc:"word: write, or read for a token that may change nothing"`
 }
@@ -84,21 +84,21 @@ type clientEntry struct {
 }
 
 type stateSection struct {
-	Vault *string        `yaml:"vault,omitempty" doc:"name: the vault object whose server and token keep what is made by the admin API; empty for no admin API"`
-	Mount *string        `yaml:"mount,omitempty" doc:"path: mount of a KV v2 engine of its own for that"`
-	Poll  *time.Duration `yaml:"poll,omitempty" doc:"duration: how often changes made through other replicas are looked for"`
+	Vault *string        `yaml:"vault,omitempty" doc:"name: the vault object whose server and token keep the entities of the admin API; empty for no admin API"`
+	Mount *string        `yaml:"mount,omitempty" doc:"path: mount of a separate KV v2 engine for them"`
+	Poll  *time.Duration `yaml:"poll,omitempty" doc:"duration: how often a replica looks for changes of other replicas"`
 }
 
 type vaultEntry struct {
 	Name           string         `yaml:"name" doc:"name: what policies refer to"`
 	Address        string         `yaml:"address,omitempty" doc:"URL: scheme, host and port of Vault or OpenBao, or unix: and the path of a socket; this or addresses must be set"`
 	Addresses      []string       `yaml:"addresses,omitempty" doc:"list: nodes of one cluster, tried in turn instead of address"`
-	Proxy          *string        `yaml:"proxy,omitempty" doc:"URL: HTTP proxy on the way to Vault; those of the environment are not used"`
+	Proxy          *string        `yaml:"proxy,omitempty" doc:"URL: HTTP proxy on the way to Vault; proxy variables of the environment are not used"`
 	Namespace      *string        `yaml:"namespace,omitempty" doc:"path: namespace (Vault Enterprise, OpenBao)"`
-	Mount          string         `yaml:"mount" doc:"path: mount of the KV engine; none of Vault's own, and not that of the state"`
-	Prefix         *string        `yaml:"prefix,omitempty" doc:"path: folder in the mount that the credentials are in, for a mount that is shared; without it they are in the mount itself"`
+	Mount          string         `yaml:"mount" doc:"path: mount of the KV engine; not a path of Vault's own, and not the mount of the state"`
+	Prefix         *string        `yaml:"prefix,omitempty" doc:"path: folder of the credentials in a shared mount; without it they are in the mount itself"`
 	KV             *string        `yaml:"kv,omitempty" doc:"word: v1 or v2, the version of the KV engine"`
-	Token          tokenReference `yaml:"token,omitempty" doc:"reference: {file: PATH}, read again when it changes, {env: NAME}, or {agent: true} where a Vault agent at the address adds it; this or a login must be set"`
+	Token          tokenReference `yaml:"token,omitempty" doc:"reference: {file: PATH}, read again when it changes, {env: NAME}, or {agent: true} if a Vault agent at the address adds it; this or a login must be set"`
 	Login          loginSection   `yaml:"login,omitempty"`
 	CAFile         *string        `yaml:"ca_file,omitempty" doc:"path: PEM certificates to trust instead of the system's; read again when it changes"`
 	ClientCertFile *string        `yaml:"client_cert_file,omitempty" doc:"path: PEM certificate chain to show Vault; read again when it changes"`
@@ -106,7 +106,7 @@ type vaultEntry struct {
 	ServerName     *string        `yaml:"server_name,omitempty" doc:"name: expected in the server's certificate instead of the host"`
 	Timeout        *time.Duration `yaml:"timeout,omitempty" doc:"duration: for one read"`
 	MaxRetries     *int           `yaml:"max_retries,omitempty" doc:"number: 0 or 1 repeated reads within the timeout"`
-	MaxConnections *int           `yaml:"max_connections,omitempty" doc:"number: idle connections kept; cache.max_loads if not given"`
+	MaxConnections *int           `yaml:"max_connections,omitempty" doc:"number: idle connections kept; cache.max_loads if not set"`
 	Cache          cacheSection   `yaml:"cache"`
 }
 
@@ -118,16 +118,16 @@ type tokenReference struct {
 }
 
 type cacheSection struct {
-	Capacity        *int           `yaml:"capacity,omitempty" doc:"number: credentials held; beyond it one goes that has not been used for long"`
+	Capacity        *int           `yaml:"capacity,omitempty" doc:"number: credentials held; when full, the least recently used one is evicted"`
 	TTL             *time.Duration `yaml:"ttl,omitempty" doc:"duration: how long a record without a ttl is used before it is read again"`
-	MinTTL          *time.Duration `yaml:"min_ttl,omitempty" doc:"duration: least that a record's ttl counts for"`
-	MaxTTL          *time.Duration `yaml:"max_ttl,omitempty" doc:"duration: most that a record's ttl counts for"`
-	MaxStale        *time.Duration `yaml:"max_stale,omitempty" doc:"duration: how long an expired entry stands in while Vault is unavailable, 0 for never"`
-	AbsentTTL       *time.Duration `yaml:"absent_ttl,omitempty" doc:"duration: how long an unknown access token is remembered, 0 for not at all"`
+	MinTTL          *time.Duration `yaml:"min_ttl,omitempty" doc:"duration: lower limit of a record's ttl"`
+	MaxTTL          *time.Duration `yaml:"max_ttl,omitempty" doc:"duration: upper limit of a record's ttl"`
+	MaxStale        *time.Duration `yaml:"max_stale,omitempty" doc:"duration: how long an expired entry is used while Vault is unavailable, 0 for never"`
+	AbsentTTL       *time.Duration `yaml:"absent_ttl,omitempty" doc:"duration: how long an unknown access token is remembered, 0 for never"`
 	AbsentCapacity  *int           `yaml:"absent_capacity,omitempty" doc:"number: unknown access tokens remembered"`
-	MaxLoads        *int           `yaml:"max_loads,omitempty" doc:"number: reads in flight; beyond it the answer is 503 at once"`
-	MissesPerSecond *float64       `yaml:"misses_per_second,omitempty" doc:"number: reads a second for access tokens that are not held, twice as many at once after a quiet time; beyond it the answer is 503 at once; 0 for no bound"`
-	Sweep           *time.Duration `yaml:"sweep,omitempty" doc:"duration: how often what is held is compared with a list of the mount, so that what was deleted in Vault is dropped; 0 for never"`
+	MaxLoads        *int           `yaml:"max_loads,omitempty" doc:"number: reads in flight; beyond that the answer is 503 at once"`
+	MissesPerSecond *float64       `yaml:"misses_per_second,omitempty" doc:"number: reads a second for access tokens that are not held, twice as many at once after a quiet time; beyond that the answer is 503 at once; 0 for no limit"`
+	Sweep           *time.Duration `yaml:"sweep,omitempty" doc:"duration: how often the cache is compared with a list of the mount, to drop credentials that were deleted in Vault; 0 for never"`
 }
 
 type consumerEntry struct {

@@ -22,7 +22,7 @@ type appRoleSection struct {
 	SecretIDFile string `yaml:"secret_id_file" doc:"path: file with the secret id, read at each login"`
 	Wrapped      bool   `yaml:"wrapped,omitempty" doc:"switch: the file holds a wrapping token that gives the secret id once"`
 	Mount        string `yaml:"mount,omitempty" doc:"path: of the auth method below auth/"`
-	Namespace    string `yaml:"namespace,omitempty" doc:"path: namespace of the auth method, root for the root, if not that of the vault object"`
+	Namespace    string `yaml:"namespace,omitempty" doc:"path: namespace of the auth method if it differs from that of the vault object; root for the root"`
 }
 
 type kubernetesSection struct {

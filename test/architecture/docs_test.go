@@ -7,9 +7,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/vault-authz/vault-authz/authz"
 )
 
 const root = "../.."
@@ -198,6 +201,28 @@ func TestReferenceHasEveryMetric(t *testing.T) {
 	for metric := range documented {
 		if !counted[metric] {
 			t.Errorf("docs/reference/metrics.md has the metric %s, which nothing counts", metric)
+		}
+	}
+}
+
+// A reason has a row with its answer, and a denial the message that clients see.
+func TestReferenceHasEveryReason(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join(root, "docs/reference/reasons.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range authz.Reasons() {
+		answer := "allow"
+		if r.Status() != 0 {
+			answer = strconv.Itoa(r.Status())
+		}
+		row := regexp.MustCompile("(?m)^\\| [a-z_`, ]*`" + r.String() + "`[a-z_`, ]* \\| " + answer + `( \*)? \|`)
+		if !row.Match(raw) {
+			t.Errorf("docs/reference/reasons.md has no row for the reason %s with the answer %s", r, answer)
+		}
+		if message := "`" + r.Message() + "`"; r.Message() != "" && !strings.Contains(string(raw), message) {
+			t.Errorf("docs/reference/reasons.md has no message %s", message)
 		}
 	}
 }
