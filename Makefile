@@ -7,6 +7,7 @@ SHELL := /bin/bash
 GOLANGCI   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT    := mvdan.cc/gofumpt@v0.12.0
 VULNCHECK  := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+BENCHSTAT  := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 # How long each fuzz target runs, and how much longer the one that decides what a
 # request says: its reader is our own, and is held to the generated types. In 10s or
@@ -50,16 +51,20 @@ unit: ## the tests that need no real parts; what is skipped says so with -v
 	go test -race -shuffle=on $(PACKAGES)
 
 .PHONY: bench
-bench: tools ## what a check costs, beside a stub in the same run, as one table (7 minutes)
-	@$(REAL_PARTS) go run ./test/bench
+bench: tools ## what a check costs, beside a stub in the same run (12 minutes; BENCH="-only open -rates 1500")
+	@$(REAL_PARTS) go run ./test/bench $(BENCH) >bench.txt
+	@go run $(BENCHSTAT) -col /server bench.txt
 
 .PHONY: bench-state
 bench-state: tools ## 100 000 consumers on a real Vault and OpenBao, with two replicas (5 minutes)
-	@$(REAL_PARTS) go run ./test/bench -only state
+	@$(REAL_PARTS) go run ./test/bench -only state >bench-state.txt
+	@go run $(BENCHSTAT) -col /server bench-state.txt
 
-.PHONY: bench-docs
-bench-docs: tools ## the same, into docs/explanation/performance.md; on a quiet machine
-	@$(REAL_PARTS) go run ./test/bench -write docs/explanation/performance.md
+.PHONY: bench-own
+bench-own: ## what our own part of a check costs, without grpc-go (2 minutes)
+	@go test -run '^$$' -bench . -count 6 ./authz ./envoy >bench-own.txt
+	@go test -run '^$$' -bench '^Benchmark(Hit|ParallelHit|AbsentHit|Miss)$$' -count 6 ./cache >>bench-own.txt
+	@go run $(BENCHSTAT) bench-own.txt
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME, and the reader of requests for FUZZTIME_READ more
@@ -101,4 +106,4 @@ ci: lint build tidy test fuzz bench-smoke ## what CI runs
 .PHONY: bench-smoke
 bench-smoke: ## what must not allocate does not
 	go test -run Alloc ./authz ./cache ./envoy
-	go run ./test/bench -smoke
+	go test -run '^$$' -bench . -benchtime 100x ./authz ./envoy

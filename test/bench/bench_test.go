@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,43 +16,89 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The whole way with few calls: a figure for every case, and answers that are
-// what they should be.
+// The whole way with few calls: a line for every case, and answers that are what they
+// should be.
 func TestEveryCaseHasAFigure(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("the CPU time of another process is only known on Linux")
 	}
-	out, err := runProgram(t, "-only", "calls,memory,burst,cores", "-rounds", "2", "-calls", "50", "-credentials", "1000")
+	out, err := runProgram(t, "-only", "closed,large,memory,burst", "-rounds", "1", "-calls", "50", "-credentials", "1000")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{
-		"Measured on ", "| (a) server CPU per check, 2 × 1 in flight | noop |", "|  | hit |", "|  | hit over a Unix socket |", "|  | wrong secret |",
-		"|  | unknown, remembered |", "|  | miss: one read of Vault |", "2 × 8 in flight", "2 × 32 in flight", "take all of one core",
-		"process that read 1000 credentials | all of it", "hits of 1000 credentials",
-		"reads of Vault, all requests allowed | 1 |", "hit, GOMAXPROCS=2",
-	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("no %q in\n%s", want, out)
+	for _, inflight := range []string{"2x1", "2x8", "2x32"} {
+		for _, server := range []string{"noop", "vault-authz", "vault-authz,wrong-secret", "vault-authz,unknown", "vault-authz,miss"} {
+			wantLine(t, out, "Closed/inflight="+inflight+"/server="+server, "authorizer-CPU-ns", "checks/s")
+		}
+	}
+	for _, server := range []string{"noop", "vault-authz"} {
+		wantLine(t, out, "Large/body=8MiB/inflight=1x1/server="+server, "authorizer-CPU-ns", "checks/s", "peak-resident-B")
+		wantLine(t, out, "Large/body=1MiB/inflight=2x250/server="+server, "authorizer-CPU-ns", "checks/s", "peak-resident-B")
+	}
+	wantLine(t, out, "Resident/held=1000", "resident-B", "resident-B/credential")
+	wantLine(t, out, "HitsAmong/inflight=2x32/credentials=1", "authorizer-CPU-ns", "checks/s")
+	wantLine(t, out, "HitsAmong/inflight=2x32/credentials=1000", "authorizer-CPU-ns", "checks/s")
+	wantLine(t, out, "FirstRequestsOfOneCredential/vault-takes=500ms", "reads-of-Vault", "all-ns")
+	if !strings.Contains(out, " 1 reads-of-Vault") {
+		t.Errorf("not one read of Vault in\n%s", out)
+	}
+}
+
+func TestTheOpenLoopHasAFigureForEveryWay(t *testing.T) {
+	t.Parallel()
+	needEnvoy(t)
+	out, err := runProgram(t, "-only", "open", "-rounds", "1", "-rates", "50,100", "-span", "400ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	latency := []string{"p50-ns", "p99-ns", "generator-p99-ns"}
+	for _, rate := range []string{"50", "100"} {
+		for _, server := range []string{"noop", "vault-authz", "vault-authz,denied"} {
+			wantLine(t, out, "Open/via=envoy/rate="+rate+"/server="+server, append(latency, "envoy-CPU-ns", "authorizer-CPU-ns")...)
+			wantLine(t, out, "Open/via=straight/rate="+rate+"/server="+server, append(latency, "authorizer-CPU-ns")...)
+		}
+		for _, server := range []string{"no-authorizer", "api_key_auth"} {
+			wantLine(t, out, "Open/via=envoy/rate="+rate+"/server="+server, append(latency, "envoy-CPU-ns")...)
 		}
 	}
 }
 
-func TestEveryWayThroughEnvoyHasAFigure(t *testing.T) {
+func TestATrialIsMeasuredBesideTheProductAsItIs(t *testing.T) {
 	t.Parallel()
 	needEnvoy(t)
-	out, err := runProgram(t, "-only", "gateway", "-rounds", "1", "-rate", "50", "-span", "400ms")
+	out, err := runProgram(t, "-try", "GOGC=400", "-try", "grpc.NumStreamWorkers(2), grpc.MaxConcurrentStreams(9)", "-rounds", "1", "-rates", "50", "-span", "200ms")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{
-		"p99 | Envoy alone | p50 ", "|  | Envoy + noop |", "|  | Envoy + vault-authz |", "|  | Envoy's api_key_auth |",
-		"the authorizer's process | Envoy + noop |", "how late the generator was",
-	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("no %q in\n%s", want, out)
+	for _, server := range []string{"as-it-is", "as-it-is,again", "GOGC=400", "grpc.NumStreamWorkers(2),grpc.MaxConcurrentStreams(9)"} {
+		wantLine(t, out, "Open/via=envoy/rate=50/server="+server, "p50-ns", "p99-ns", "generator-p99-ns", "envoy-CPU-ns", "authorizer-CPU-ns")
+	}
+}
+
+// wantLine wants one line of results with this name and these units, each with a figure
+// above 0.
+func wantLine(t *testing.T, out, name string, units ...string) {
+	t.Helper()
+	var got []string
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || fields[0] != "Benchmark"+name {
+			continue
 		}
+		got = append(got, line)
+		var found []string
+		for i := 2; i+1 < len(fields); i += 2 {
+			if v, err := strconv.ParseFloat(fields[i], 64); err == nil && v > 0 {
+				found = append(found, fields[i+1])
+			}
+		}
+		if diff := cmp.Diff(units, found); diff != "" {
+			t.Errorf("units of %s with a figure (-want +got):\n%s", name, diff)
+		}
+	}
+	if len(got) != 1 {
+		t.Errorf("%d lines of %s, want 1, in\n%s", len(got), name, out)
 	}
 }
 
@@ -98,21 +144,6 @@ func TestCPUTimeIsThatOfTheProcess(t *testing.T) {
 	}
 }
 
-func TestSampleMedianAndRatioAreRoundByRound(t *testing.T) {
-	t.Parallel()
-	// The machine was three times as slow in the second round.
-	stub, ours := sample{100, 300, 100}, sample{50, 150, 51}
-	if got := ours.over(stub).median(); got != 0.5 {
-		t.Errorf("median ratio: got %g, want 0.5", got)
-	}
-	if got := (sample{4, 1, 3, 2}).median(); got != 2.5 {
-		t.Errorf("median of an even number of rounds: got %g, want 2.5", got)
-	}
-	if got, want := ours.over(stub).spread("%.2f"), "0.50 … 0.51"; got != want {
-		t.Errorf("spread: got %q, want %q", got, want)
-	}
-}
-
 func TestOptionsGoToTheEndOfNewServer(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, source, want string }{
@@ -145,9 +176,9 @@ func TestSettingsAreToldApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for setting, want := range map[string][2]bool{
-		"GOGC=400":                 {true, false},
-		"GODEBUG=gctrace=1":        {true, false},
-		"grpc.NumStreamWorkers(8)": {false, false},
+		"GOGC=400":                                 {true, false},
+		"GODEBUG=gctrace=1":                        {true, false},
+		"grpc.NumStreamWorkers(8)":                 {false, false},
 		"grpc.Creds(insecure.NewCredentials(a=b))": {false, false},
 		program:               {false, true},
 		filepath.Dir(program): {false, false},
@@ -155,30 +186,6 @@ func TestSettingsAreToldApart(t *testing.T) {
 		if got := [2]bool{isVariable(setting), isProgram(setting)}; got != want {
 			t.Errorf("%q: variable, program: got %t, want %t", setting, got, want)
 		}
-	}
-}
-
-func TestReportReplacesTheOneBefore(t *testing.T) {
-	t.Parallel()
-	name := filepath.Join(t.TempDir(), "doc.md")
-	doc := "# Title\n" + firstMark + "old\n" + lastMark + "after\n"
-	if err := os.WriteFile(name, []byte(doc), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, report := range []string{"first\n", "second\n"} {
-		if err := insert(name, report); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(name)
-		if want := "# Title\n" + firstMark + "\n" + report + "\n" + lastMark + "after\n"; err != nil || string(got) != want {
-			t.Errorf("got %q, %v; want %q", got, err, want)
-		}
-	}
-	if err := os.WriteFile(name, []byte("no marks"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := insert(name, "x"); err == nil {
-		t.Error("a document without marks was changed")
 	}
 }
 
@@ -210,7 +217,7 @@ func TestLoadOnAGatewayElsewhere(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("s\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	target := []string{"-target", gateway.Listener.Addr().String(), "-host", "api.test", "-path", "/orders?page=2", "-access-token", "a", "-rate", "100", "-span", "200ms"}
+	target := []string{"-target", gateway.Listener.Addr().String(), "-host", "api.test", "-path", "/orders?page=2", "-access-token", "a", "-rates", "100", "-span", "200ms"}
 	var out strings.Builder
 	if err := run(t.Context(), append(target, "-secret-token-file", secret), &out, io.Discard); err != nil {
 		t.Fatal(err)
@@ -230,10 +237,10 @@ func TestLoadOnAGatewayElsewhere(t *testing.T) {
 func TestGatewayConfigIsOneThatEnvoyTakes(t *testing.T) {
 	t.Parallel()
 	binary := needEnvoy(t)
-	config, err := gatewayConfig([]*way{
-		{Name: "alone", Port: 10000},
-		{Name: "noop", Port: 10001, Authz: &server{GRPC: "127.0.0.1:9191"}},
-		{Name: "key", Port: 10002, Key: accessToken},
+	config, err := gatewayConfig([]contender{
+		{name: "alone", listener: "127.0.0.1:10000"},
+		{name: "noop", listener: "127.0.0.1:10001", server: &server{GRPC: "127.0.0.1:9191"}},
+		{name: "key", listener: "127.0.0.1:10002", key: accessToken},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -247,40 +254,20 @@ func TestGatewayConfigIsOneThatEnvoyTakes(t *testing.T) {
 	}
 }
 
-func TestBenchmarkOutputIsCollectedRoundByRound(t *testing.T) {
-	t.Parallel()
-	const head = "goos: linux\npkg: x\nBenchmarkFirst\n"
-	var found []*benchmark
-	for _, out := range []string{
-		head + "BenchmarkCheck/hit/policies=1-2         \t     100\t       712.5 ns/op\t       8 B/op\t       1 allocs/op\nBenchmarkMemory-2  1  435.0 B/entry  9 ns/op\nPASS\n",
-		head + "BenchmarkCheck/hit/policies=1-2         \t     100\t       700 ns/op\t       0 B/op\t       0 allocs/op\nBenchmarkMemory-2  1  437.0 B/entry  9 ns/op\nPASS\n",
-	} {
-		var err error
-		if found, err = collect(found, "authz", out); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := []*benchmark{
-		{"authz", "Check/hit/policies=1", map[string]sample{"ns/op": {712.5, 700}, "B/op": {8, 0}, "allocs/op": {1, 0}}},
-		{"authz", "Memory", map[string]sample{"B/entry": {435, 437}, "ns/op": {9, 9}}},
-	}
-	if diff := cmp.Diff(want, found, cmp.AllowUnexported(benchmark{})); diff != "" {
-		t.Errorf("benchmarks (-want +got):\n%s", diff)
-	}
-}
-
 func TestCommandLineMistakesAreToldWithWhatThereIs(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, want string
 		args       []string
 	}{
-		{"unknown section", "there are calls, own", []string{"-only", "calls,nothing"}},
+		{"unknown section", "there are open, closed", []string{"-only", "closed,nothing"}},
 		{"no rounds", "at least one", []string{"-rounds", "0"}},
-		{"an argument", "only flags", []string{"calls"}},
+		{"an argument", "only flags", []string{"closed"}},
+		{"a rate that is none", "not a rate above 0", []string{"-rates", "500,fast"}},
+		{"no rate", "not a rate above 0", []string{"-rates", "0"}},
 		{"a URL as target", "not host:port", []string{"-target", "http://127.0.0.1:1"}},
 		{"no secret file", "-secret-token-file", []string{"-target", "127.0.0.1:1", "-secret-token-file", "/nowhere"}},
-		{"settings that do not compile", "undefined: grpc.Nonsense", []string{"-try", "grpc.Nonsense(1)"}},
+		{"settings that do not compile", "undefined: grpc.Nonsense", []string{"-only", "closed", "-try", "grpc.Nonsense(1)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -312,6 +299,7 @@ func TestDocumentedCommandsAreUnderstood(t *testing.T) {
 			found++
 			args, _, _ = strings.Cut(args, "#")
 			args, _, _ = strings.Cut(args, "`")
+			args, _, _ = strings.Cut(args, ">")
 			var words []string
 			for _, word := range strings.Fields(args) {
 				words = append(words, strings.Trim(word, "'"))
@@ -323,67 +311,5 @@ func TestDocumentedCommandsAreUnderstood(t *testing.T) {
 		if found < atLeast {
 			t.Errorf("%s: %d commands found, want at least %d", name, found, atLeast)
 		}
-	}
-}
-
-func TestDocumentHasAPlaceForTheFigures(t *testing.T) {
-	t.Parallel()
-	raw, err := os.ReadFile("../../docs/explanation/performance.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join(t.TempDir(), "performance.md")
-	if err := os.WriteFile(name, raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := insert(name, "figures\n"); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestWholeHitIsTheSumOfItsParts(t *testing.T) {
-	t.Parallel()
-	part := func(pkg, name string, ns, allocs sample) *benchmark {
-		return &benchmark{pkg, name, map[string]sample{"ns/op": ns, "allocs/op": allocs}}
-	}
-	parts := []*benchmark{
-		part("authz", "Check/hit/policies=1", sample{500, 600}, sample{0, 0}),
-		part("authz", "Check/hit/policies=1000", sample{9000, 9000}, sample{9, 9}),
-		part("authz", "Observe/hit", sample{50, 50}, sample{0, 1}),
-		part("cache", "ParallelHit", sample{100, 110}, sample{0, 0}),
-		part("envoy", "ReadAndRespond/allow/header_map", sample{700, 800}, sample{0, 0}),
-	}
-	got := wholeHit(parts)
-	if diff := cmp.Diff(map[string]sample{"ns/op": {1350, 1560}, "allocs/op": {0, 1}}, got.values); diff != "" {
-		t.Errorf("sum (-want +got):\n%s", diff)
-	}
-	if wholeHit(parts[1:]) != nil {
-		t.Error("a sum without one of its parts")
-	}
-}
-
-func TestScaleComparesWithinAGroup(t *testing.T) {
-	t.Parallel()
-	of := func(name string, ns ...float64) *benchmark {
-		return &benchmark{"cache", name, map[string]sample{"ns/op": ns}}
-	}
-	rows, err := scale([]*benchmark{
-		of("Hit/entries=1", 90), of("Hit/entries=1000", 100),
-		of("Scale/all/entries=1000", 100, 300), of("Scale/all/entries=1000000", 200, 600),
-		of("Scale/few/entries=1000", 50, 50), of("Scale/few/entries=1000000", 60, 60),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, r := range rows {
-		got = append(got, fmt.Sprint(r.name, " ", r.ratio, " ", r.reached))
-	}
-	want := []string{"1000 held 1.00 false", "1000 held 1.00 false", "1000000 held 2.00 false", "1000 held 1.00 false", "1000000 held 1.20 true"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("rows (-want +got):\n%s", diff)
-	}
-	if _, err := scale([]*benchmark{of("Hit/entries=1000", 100)}); err == nil {
-		t.Error("a comparison without a million")
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -18,21 +17,12 @@ import (
 // are doubted.
 const tooBusy = 0.1
 
-// describe writes what the figures were measured on, built being the commit of
-// the product, and whether the machine had something else to do: busy is the load average before, others the share of the
-// machine that other programs took while it was measured.
-func describe(ctx context.Context, w io.Writer, b *bench, built string, busy, others float64) {
-	fmt.Fprintf(w, "Measured on %s at commit %s: %s, %d CPUs (%s), %s %s, %s, grpc-go %s", time.Now().UTC().Format(time.DateOnly),
-		built, runtime.GOARCH, runtime.NumCPU(), cpuModel(), runtime.GOOS, kernel(), runtime.Version(), grpcVersion())
-	if v := envoyVersion(ctx, b.envoy); v != "" {
-		fmt.Fprintf(w, ", Envoy %s", v)
-	}
-	fmt.Fprintf(w, ". %d alternating rounds, %d calls of each server per round, 20 headers. Other programs took %.0f %% of the machine.\n\n", b.rounds, b.calls, 100*others)
-	if busy > float64(runtime.NumCPU()) {
-		fmt.Fprintf(w, "**The machine was busy:** the load average was %.1f before it began, on %d CPUs. Take these figures for a rough idea.\n\n", busy, runtime.NumCPU())
-	} else if others > tooBusy {
-		fmt.Fprint(w, "**The machine was busy** with other things meanwhile. Take these figures for a rough idea.\n\n")
-	}
+// describe writes what the figures are of, as benchstat reads it: a table for each
+// machine and commit.
+func (b *bench) describe(ctx context.Context) {
+	fmt.Fprintf(b.results, "goos: %s\ngoarch: %s\ncpu: %s, %d of them\n", runtime.GOOS, runtime.GOARCH, cpuModel(), runtime.NumCPU())
+	fmt.Fprintf(b.results, "versions: %s, %s %s, grpc-go %s, Envoy %s\n", runtime.Version(), runtime.GOOS, kernel(), grpcVersion(), envoyVersion(ctx, b.envoy))
+	fmt.Fprintf(b.results, "commit: %s\n\n", commit(ctx))
 }
 
 func commit(ctx context.Context) string {
@@ -82,7 +72,7 @@ func grpcVersion() string {
 // version: COMMIT/NUMBER/STATE/KIND/TLS LIBRARY".
 func envoyVersion(ctx context.Context, binary string) string {
 	if binary == "" {
-		return ""
+		return "none"
 	}
 	out, err := exec.CommandContext(ctx, binary, "--version").Output()
 	_, version, _ := strings.Cut(string(out), "version: ")
@@ -90,16 +80,6 @@ func envoyVersion(ctx context.Context, binary string) string {
 		return parts[1]
 	}
 	return "unknown"
-}
-
-// loadAverage returns that of the last minute.
-func loadAverage() (float64, error) {
-	raw, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return 0, err
-	}
-	first, _, _ := strings.Cut(string(raw), " ")
-	return strconv.ParseFloat(first, 64)
 }
 
 // watch starts to look at who uses the machine. What it returns tells the share

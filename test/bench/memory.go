@@ -12,55 +12,42 @@ import (
 const shippedCapacity = 100_000
 
 // memory is what credentials cost a running service: resident memory, garbage
-// included, and CPU per hit as there are more of them. It belongs to section (c).
-func memory(ctx context.Context, b *bench) ([]row, error) {
-	l := busiest()
-	many := b.credentials
+// included, and CPU per hit as there are more of them.
+func memory(ctx context.Context, b *bench) error {
+	l, many := busiest(), b.credentials
 	// With Go's own share of garbage, which counts from 32 MiB on. The garbage that
 	// may gather before is there from the start, and credentials would seem to
 	// take little beside it.
 	ours, err := b.startProduct(ctx, product{env: []string{"GOGC=100"}, vault: fmt.Sprintf("cache: {misses_per_second: 0, ttl: 1h, capacity: %d}", max(many, shippedCapacity))})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer b.stop(ours)
 	// So that what calls take in any case is not counted.
 	if err := load(ctx, ours.GRPC, l, warmUp, hit); err != nil {
-		return nil, err
+		return err
 	}
 	before, err := resident(ours.PID())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := load(ctx, ours.GRPC, l, many, among(many)); err != nil {
-		return nil, err
+		return err
 	}
 	after, err := resident(ours.PID())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	contenders := []contender{{"hits of one credential", ours, hit}}
-	for _, n := range []int{1_000, 10_000, many} {
-		if n > many {
-			continue
-		}
-		contenders = append(contenders, contender{fmt.Sprintf("hits of %d credentials", n), ours, among(n)})
+	b.add("Resident", 1, []string{"held", strconv.Itoa(many)},
+		figure{float64(after), "resident-B"}, figure{float64(after-before) / float64(many), "resident-B/credential"})
+	contenders := []contender{{name: "1", server: ours, ask: hit}}
+	for n := 1_000; n < many; n *= 10 {
+		contenders = append(contenders, contender{name: strconv.Itoa(n), server: ours, ask: among(n)})
 	}
-	costs, err := alternate(ctx, contenders, l, b.rounds, b.calls)
-	if err != nil {
-		return nil, err
-	}
-	rows := []row{{
-		group: fmt.Sprintf("(c) resident memory of a process that read %d credentials", many), name: "all of it",
-		value: fmt.Sprintf("%.0f MiB", float64(after)/(1<<20)), spread: fmt.Sprintf("%.0f MiB before", float64(before)/(1<<20)),
-	}}
-	rows = append(rows, row{
-		group: rows[0].group, name: "each credential, garbage included", value: fmt.Sprintf("%.0f B", float64(after-before)/float64(many)),
+	contenders = append(contenders, contender{name: strconv.Itoa(many), server: ours, ask: among(many)})
+	return alternate(contenders, b.rounds, func(c *contender) error {
+		return b.saturate(ctx, "HitsAmong", "credentials", c, l)
 	})
-	for i, c := range contenders {
-		rows = append(rows, compared(fmt.Sprintf("(c) server CPU per hit with %d credentials held, %s in flight", many, l), c.name, costs[i], costs[0]))
-	}
-	return rows, nil
 }
 
 // resident returns the bytes of a process that are in memory.

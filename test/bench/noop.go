@@ -21,7 +21,7 @@ func (noop) Check(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse,
 }
 
 // serveNoop runs the stub until ctx ends, with every setting of grpc-go as it
-// comes. It tells where it listens as vault-authz does, in a file.
+// comes, but for the size of messages. It tells where it listens as vault-authz does, in a file.
 func serveNoop(ctx context.Context, addressesFile string) error {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,7 +37,7 @@ func serveNoop(ctx context.Context, addressesFile string) error {
 	if err := os.Rename(addressesFile+".new", addressesFile); err != nil {
 		return err
 	}
-	srv := grpc.NewServer()
+	srv := grpc.NewServer(grpc.MaxRecvMsgSize(32 << 20))
 	authv3.RegisterAuthorizationServer(srv, noop{})
 	defer context.AfterFunc(ctx, srv.Stop)()
 	return srv.Serve(ln)

@@ -165,7 +165,7 @@ func (m *machinery) startNoop(ctx context.Context, env ...string) (*server, erro
 	}
 	addresses := filepath.Join(dir, "addresses.json")
 	return m.start(ctx, parts.Command{
-		Name: "noop", Path: self, Dir: dir, Args: []string{"-" + noopFlag, addresses}, Env: append(os.Environ(), env...),
+		Name: "noop", Path: self, Dir: dir, Args: []string{"-" + stubFlag, addresses}, Env: append(os.Environ(), env...),
 	}, addresses)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,18 @@ type target struct {
 	access, secretFile  string
 	status              int
 	connections         int
+}
+
+// flags defines what is said of a target. The secret is not taken from the
+// command line, which other users of the machine may read.
+func (t *target) flags(flags *flag.FlagSet) {
+	flags.StringVar(&t.address, "target", "", "put open-loop load on this gateway (host:port, HTTP/1.1) at the rate for -span, instead of measuring here")
+	flags.StringVar(&t.host, "host", "", "with -target: the Host header; that of the target if empty")
+	flags.StringVar(&t.path, "path", "/", "with -target: path and query")
+	flags.StringVar(&t.access, "access-token", "", "with -target: sent in the header of this name")
+	flags.IntVar(&t.status, "status", 200, "with -target: the status that answers must have")
+	flags.IntVar(&t.connections, "connections", openConnections, "with -target: connections, and so requests under way")
+	flags.StringVar(&t.secretFile, "secret-token-file", "", "with -target: the file whose content is sent in the header secret-token")
 }
 
 // load puts open-loop load on the target and writes what came of it.
@@ -50,9 +63,9 @@ func (t *target) load(ctx context.Context, rate float64, span time.Duration, out
 		name  string
 		share float64
 	}{{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}, {"slowest", 1}} {
-		fmt.Fprintf(out, "%-8s %s\n", p.name, microseconds(inMicroseconds(result.Percentile(p.share))))
+		fmt.Fprintf(out, "%-8s %s\n", p.name, result.Percentile(p.share).Round(time.Microsecond))
 	}
-	fmt.Fprintf(out, "The generator itself was %s late at p99; latencies count from when a request was due.\n", microseconds(inMicroseconds(result.Lag)))
+	fmt.Fprintf(out, "The generator itself was %s late at p99; latencies count from when a request was due.\n", result.Lag.Round(time.Microsecond))
 	if result.Failed > 0 {
 		return fmt.Errorf("%d requests failed, one of them with: %w", result.Failed, result.Err)
 	}

@@ -11,48 +11,61 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// trial compares the product with settings added: options of grpc.NewServer,
-// each in a binary of its own, or variables of the environment; and with other
-// binaries, such as one of before a change.
-func trial(ctx context.Context, b *bench, settings []string) ([]row, error) {
-	// Twice the same, so that the difference that is none shows too.
-	names := append([]string{"as shipped", "as shipped, again"}, settings...)
-	var contenders []contender
-	for i, name := range names {
-		var p product
-		switch {
-		case i < 2:
-		case isVariable(name):
-			p.env = []string{name}
-		case isProgram(name):
-			p.binary = name
-		default:
-			var err error
-			if p.binary, err = b.buildWith(ctx, fmt.Sprintf("trial-%d", i), name); err != nil {
-				return nil, err
-			}
-		}
-		s, err := b.startProduct(ctx, p)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		defer b.stop(s)
-		contenders = append(contenders, contender{name, s, hit})
-	}
-	var rows []row
-	for _, l := range levels() {
-		costs, err := alternate(ctx, contenders, l, b.rounds, b.calls)
-		if err != nil {
-			return nil, err
-		}
-		for i, c := range contenders {
-			rows = append(rows, compared(fmt.Sprintf("server CPU per hit, %s in flight; ratio to as shipped", l), c.name, costs[i], costs[0]))
+// contenders starts the product, or with -try each variant of it, with the stub before it
+// in the first case. The first is what the others are compared with.
+func (b *bench) contenders(ctx context.Context, p product) (started []contender, stop func(), err error) {
+	stop = func() {
+		for _, c := range started {
+			b.stop(c.server)
 		}
 	}
-	return rows, nil
+	if len(b.trials) == 0 {
+		stub, err := b.startNoop(ctx)
+		if err != nil {
+			return started, stop, err
+		}
+		started = append(started, contender{name: "noop", server: stub, ask: hit})
+		ours, err := b.startProduct(ctx, p)
+		if err != nil {
+			return started, stop, err
+		}
+		return append(started, contender{name: "vault-authz", server: ours, ask: hit}), stop, nil
+	}
+	// Twice the same: what differs between them is noise.
+	for _, change := range append([]string{"as-it-is", "as-it-is,again"}, b.trials...) {
+		changed, err := b.changed(ctx, p, change)
+		if err != nil {
+			return started, stop, fmt.Errorf("%s: %w", change, err)
+		}
+		s, err := b.startProduct(ctx, changed)
+		if err != nil {
+			return started, stop, fmt.Errorf("%s: %w", change, err)
+		}
+		started = append(started, contender{name: change, server: s, ask: hit})
+	}
+	return started, stop, nil
+}
+
+// changed is p with the change that -try names.
+func (b *bench) changed(ctx context.Context, p product, change string) (product, error) {
+	switch {
+	case strings.HasPrefix(change, "as-it-is"):
+	case isVariable(change):
+		p.env = append(slices.Clone(p.env), change)
+	case isProgram(change):
+		p.binary = change
+	default:
+		name := fmt.Sprintf("trial-%d", slices.Index(b.trials, change))
+		var err error
+		if p.binary, err = b.buildWith(ctx, name, change); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
 }
 
 // isVariable says whether a setting is for the environment, such as GOGC=400.
@@ -67,6 +80,9 @@ func isProgram(setting string) bool {
 	info, err := os.Stat(setting)
 	return err == nil && info.Mode().IsRegular() && strings.Contains(setting, "/")
 }
+
+// module is where our packages are.
+const module = "github.com/vault-authz/vault-authz/"
 
 // grpcPackage is where the product makes its gRPC server.
 const grpcPackage = module + "envoy"
