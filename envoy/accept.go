@@ -12,14 +12,13 @@ const maxAcceptRanges = 32
 // quality, the first of equal ones, and JSON if no range is supported or any format is
 // acceptable, as in Kong.
 func negotiate(accept string) format {
-	all := formats()
-	best, bestQuality := all[0], 0.0
+	best, bestQuality := formatJSON, 0.0
 	for range maxAcceptRanges {
 		var item string
 		item, accept, _ = strings.Cut(accept, ",")
 		mediaRange, quality := parseRange(item)
 		if quality > bestQuality {
-			if f, ok := find(all[:], mediaRange); ok {
+			if f, ok := formatOf(mediaRange); ok {
 				best, bestQuality = f, quality
 			}
 		}
@@ -28,16 +27,6 @@ func negotiate(accept string) format {
 		}
 	}
 	return best
-}
-
-func find(all []format, mediaRange string) (format, bool) {
-	for _, f := range all {
-		kind, _, _ := strings.Cut(f.mediaType, "/")
-		if mediaRange == f.mediaType || mediaRange == "*/*" || mediaRange == kind+"/*" {
-			return f, true
-		}
-	}
-	return format{}, false
 }
 
 // parseRange reads one media range and its quality, 1 by default (RFC 9110,

@@ -1,10 +1,14 @@
 package envoy
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"net/http"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -37,7 +41,7 @@ func answerGenerated(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse
 		return allowedGenerated(r, d)
 	case d.Unavailable() && d.Policy != nil && d.Policy.OnError == authz.OnErrorGRPC:
 		return nil, status.Error(codes.Unavailable, "credential store unavailable")
-	case d.Challenges() && !isHeaderValue(challengeFor(d)):
+	case d.Challenges() && !isHeaderValue(challengeGenerated(d)):
 		return nil, fmt.Errorf("%w: the challenge, by the policy's realm", errHeader)
 	case d.Unavailable() && d.Policy != nil && d.Policy.OnError == authz.OnErrorResponse:
 		return failedGenerated(r, d), nil
@@ -143,4 +147,77 @@ func options(headers []authz.Header) []*corev3.HeaderValueOption {
 		out = append(out, set(h.Name, h.Value))
 	}
 	return out
+}
+
+// A denial is what a denied client sees.
+type denial struct {
+	headers []authz.Header
+	body    string
+}
+
+func newDenial(r *authz.Request, d *authz.Decision) denial {
+	out := denial{headers: make([]authz.Header, 0, 3)}
+	if d.Challenges() {
+		out.headers = append(out.headers, authz.Header{Name: "www-authenticate", Value: challengeGenerated(d)})
+	}
+	if d.Status() == http.StatusServiceUnavailable {
+		out.headers = append(out.headers, authz.Header{Name: "retry-after", Value: retryAfter(d.RetryAfter)})
+	}
+	if strings.HasPrefix(r.Header("content-type"), "application/grpc") {
+		// Envoy answers a gRPC client with a status and makes the body its
+		// message: one plain line.
+		out.body = d.Message()
+		return out
+	}
+	f, id := negotiate(r.Header("accept")), requestID(r)
+	out.headers = append(out.headers, authz.Header{Name: "content-type", Value: f.mediaType() + "; charset=utf-8"})
+	out.body = renderings()[f](d.Status(), d.Message(), string(id[:]))
+	return out
+}
+
+func challengeGenerated(d *authz.Decision) string {
+	if d.Policy == nil {
+		return challenge
+	}
+	scheme, realm := challenge, d.Policy.Realm
+	switch d.Policy.AuthorizationScheme {
+	case authz.SchemeBearer:
+		scheme = "Bearer"
+	case authz.SchemeBasic:
+		scheme, realm = "Basic", cmp.Or(realm, basicRealm)
+	case authz.SchemeNone:
+	}
+	if realm == "" {
+		return scheme
+	}
+	return scheme + ` realm="` + realm + `"`
+}
+
+// renderings are by format.
+func renderings() [formatCount]func(status int, message, id string) string {
+	return [...]func(status int, message, id string) string{formatJSON: renderJSON, formatHTML: renderHTML, formatXML: renderXML, formatText: renderText}
+}
+
+func renderJSON(_ int, message, id string) string {
+	return "{\n  \"message\":" + quoted(message) + ",\n  \"request_id\":\"" + id + "\"\n}"
+}
+
+// quoted is message in JSON.
+func quoted(message string) string {
+	b, _ := json.Marshal(message) // a string is always encoded
+	return string(b)
+}
+
+func renderHTML(status int, message, id string) string {
+	title := http.StatusText(status)
+	return "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>" + title + "</title>\n  </head>\n" +
+		"  <body>\n    <h1>" + title + "</h1>\n    <p>" + html.EscapeString(message) + ".</p>\n    <p>request_id: " + id + "</p>\n  </body>\n</html>\n"
+}
+
+func renderXML(_ int, message, id string) string {
+	return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>" + html.EscapeString(message) + "</message>\n  <requestid>" + id + "</requestid>\n</error>\n"
+}
+
+func renderText(_ int, message, id string) string {
+	return message + "\nrequest_id: " + id + "\n"
 }

@@ -19,48 +19,59 @@ const challenge = "VaultAuth"
 // basicRealm is the realm of a policy without one, because RFC 7617 requires a realm.
 const basicRealm = "vault-authz"
 
-// A denial is the response to a denied client.
-type denial struct {
-	headers []authz.Header
-	body    string
-}
-
-func newDenial(r *authz.Request, d *authz.Decision) denial {
-	out := denial{headers: make([]authz.Header, 0, 3)}
-	if d.Challenges() {
-		out.headers = append(out.headers, authz.Header{Name: "www-authenticate", Value: challengeFor(d)})
-	}
+// denied writes what a denied client sees, into the field that says what the answer is.
+// It costs no more than an allow: whoever is refused must not be a burden.
+func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
+	w.metadata(d)
+	end := w.mark()
+	w.page(r, d)
 	if d.Status() == http.StatusServiceUnavailable {
-		out.headers = append(out.headers, authz.Header{Name: "retry-after", Value: retryAfter(d.RetryAfter)})
+		w.header(deniedHeaders, "retry-after", retryAfter(d.RetryAfter))
 	}
-	if strings.HasPrefix(r.Header("content-type"), "application/grpc") {
-		// Envoy answers a gRPC client with a status whose message is the body, so it is
-		// a single line of text.
-		out.body = d.Message()
-		return out
+	if d.Challenges() {
+		w.challenge(d)
 	}
-	f, id := negotiate(r.Header("accept")), requestID(r)
-	out.headers = append(out.headers, authz.Header{Name: "content-type", Value: f.contentType})
-	out.body = f.render(d.Status(), d.Message(), text(id[:]))
-	return out
+	w.httpStatus(d.Status())
+	w.enclose(field, end)
+	w.status(grpcCode(d.Status()), d.Message())
 }
 
-func challengeFor(d *authz.Decision) string {
-	if d.Policy == nil {
-		return challenge
+func (w *writer) challenge(d *authz.Decision) {
+	scheme, realm := challengeOf(d)
+	if realm == "" {
+		w.header(deniedHeaders, "www-authenticate", scheme)
+		return
 	}
-	scheme, realm := challenge, d.Policy.Realm
+	w.header(deniedHeaders, "www-authenticate", scheme, ` realm="`, realm, `"`)
+}
+
+func challengeOf(d *authz.Decision) (scheme, realm string) {
+	if d.Policy == nil {
+		return challenge, ""
+	}
 	switch d.Policy.AuthorizationScheme {
 	case authz.SchemeBearer:
-		scheme = "Bearer"
+		return "Bearer", d.Policy.Realm
 	case authz.SchemeBasic:
-		scheme, realm = "Basic", cmp.Or(realm, basicRealm)
-	case authz.SchemeNone:
+		return "Basic", cmp.Or(d.Policy.Realm, basicRealm)
+	default:
+		return challenge, d.Policy.Realm
 	}
-	if realm == "" {
-		return scheme
+}
+
+// page writes the body, with its content type.
+func (w *writer) page(r *authz.Request, d *authz.Decision) {
+	if strings.HasPrefix(r.Header("content-type"), "application/grpc") {
+		// Envoy answers a gRPC client with a status and makes the body its
+		// message: one plain line.
+		w.text(deniedBody, d.Message())
+		return
 	}
-	return scheme + ` realm="` + realm + `"`
+	f, id := negotiate(r.Header("accept")), requestID(r)
+	end := w.mark()
+	w.render(f, d.Status(), d.Message(), text(id[:]))
+	w.enclose(deniedBody, end)
+	w.header(deniedHeaders, "content-type", f.mediaType(), "; charset=utf-8")
 }
 
 // requestID returns an id as in Kong's errors: 32 hexadecimal digits. It is the id of the request
@@ -95,42 +106,60 @@ func randomID() (id [32]byte) {
 	return id
 }
 
-// A format is a format of a denial, as in Kong.
-type format struct {
-	mediaType, contentType string
-	render                 func(status int, message, id string) string
+// A format is a way to write a denial, as in Kong.
+type format uint8
+
+// The formats in the order of preference where a client has none.
+const (
+	formatJSON format = iota
+	formatHTML
+	formatXML
+	formatText
+	formatCount
+)
+
+func (f format) mediaType() string {
+	return [formatCount]string{"application/json", "text/html", "application/xml", "text/plain"}[f]
 }
 
-// formats are in the order of preference for clients without one.
-func formats() [4]format {
-	return [...]format{
-		{"application/json", "application/json; charset=utf-8", renderJSON},
-		{"text/html", "text/html; charset=utf-8", renderHTML},
-		{"application/xml", "application/xml; charset=utf-8", renderXML},
-		{"text/plain", "text/plain; charset=utf-8", renderText},
+// formatOf returns the format that a media range of an Accept header asks for.
+func formatOf(mediaRange string) (f format, ok bool) {
+	switch mediaRange {
+	case "application/json", "application/*", "*/*":
+		return formatJSON, true
+	case "text/html", "text/*":
+		return formatHTML, true
+	case "application/xml":
+		return formatXML, true
+	case "text/plain":
+		return formatText, true
+	}
+	return 0, false
+}
+
+// render writes the text of a denial.
+func (w *writer) render(f format, status int, message, id string) {
+	switch f {
+	case formatHTML:
+		title := http.StatusText(status)
+		w.raw("<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>", title, "</title>\n  </head>\n",
+			"  <body>\n    <h1>", title, "</h1>\n    <p>", html.EscapeString(message), ".</p>\n    <p>request_id: ", id, "</p>\n  </body>\n</html>\n")
+	case formatXML:
+		w.raw("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>", html.EscapeString(message), "</message>\n  <requestid>", id, "</requestid>\n</error>\n")
+	case formatText:
+		w.raw(message, "\nrequest_id: ", id, "\n")
+	default:
+		w.raw("{\n  \"message\":\"", escapedJSON(message), "\",\n  \"request_id\":\"", id, "\"\n}")
 	}
 }
 
-func renderJSON(_ int, message, id string) string {
-	return "{\n  \"message\":" + quoted(message) + ",\n  \"request_id\":\"" + id + "\"\n}"
-}
-
-// quoted returns a message as a JSON string.
-func quoted(message string) string {
-	b, _ := json.Marshal(message) // strings never fail
-	return text(b)
-}
-
-func renderHTML(status int, message, id string) string {
-	title := http.StatusText(status)
-	return "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>" + title + "</title>\n  </head>\n" +
-		"  <body>\n    <h1>" + title + "</h1>\n    <p>" + html.EscapeString(message) + ".</p>\n    <p>request_id: " + id + "</p>\n  </body>\n</html>\n"
-}
-
-func renderXML(_ int, message, id string) string {
-	return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>" + html.EscapeString(message) + "</message>\n  <requestid>" + id + "</requestid>\n</error>\n"
-}
-
-func renderText(_ int, message, id string) string {
-	return message + "\nrequest_id: " + id + "\n"
+// escapedJSON is what a string becomes between the quotes of JSON.
+func escapedJSON(s string) string {
+	for i := range len(s) {
+		if c := s[i]; c != ' ' && c != '.' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			b, _ := json.Marshal(s) // a string is always encoded
+			return text(b[1 : len(b)-1])
+		}
+	}
+	return s
 }

@@ -62,19 +62,25 @@ func TestDenialsAreWrittenAsKongWritesThem(t *testing.T) {
 
 func TestTheMessageOfADenialIsEscaped(t *testing.T) {
 	t.Parallel()
-	const message = `<b>"a" & 'b'</b>`
-	var decoded struct {
-		Message string `json:"message" xml:"message"`
-	}
-	if err := json.Unmarshal([]byte(renderJSON(http.StatusForbidden, message, requestHex)), &decoded); err != nil || decoded.Message != message {
-		t.Errorf("JSON: got %q, %v", decoded.Message, err)
-	}
-	decoded.Message = ""
-	if err := xml.Unmarshal([]byte(renderXML(http.StatusForbidden, message, requestHex)), &decoded); err != nil || decoded.Message != message {
-		t.Errorf("XML: got %q, %v", decoded.Message, err)
-	}
-	if got := renderHTML(http.StatusForbidden, message, requestHex); strings.Contains(got, "<b>") {
-		t.Errorf("HTML: got %s", got)
+	for _, message := range []string{`<b>"a" & 'b'</b>`, `a\b`, "a\tb", "\u00fc \u2028", "10 %", "Forbidden."} {
+		rendered := func(f format) string {
+			var w writer
+			w.render(f, http.StatusForbidden, message, requestHex)
+			return string(w.written())
+		}
+		var decoded struct {
+			Message string `json:"message" xml:"message"`
+		}
+		if err := json.Unmarshal([]byte(rendered(formatJSON)), &decoded); err != nil || decoded.Message != message {
+			t.Errorf("JSON: got %q, %v, want %q", decoded.Message, err, message)
+		}
+		decoded.Message = ""
+		if err := xml.Unmarshal([]byte(rendered(formatXML)), &decoded); err != nil || decoded.Message != message {
+			t.Errorf("XML: got %q, %v, want %q", decoded.Message, err, message)
+		}
+		if got := rendered(formatHTML); strings.Contains(got, "<b>") {
+			t.Errorf("HTML: got %s", got)
+		}
 	}
 }
 
@@ -115,7 +121,7 @@ func TestAccept(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if got := negotiate(test.accept).mediaType; got != test.want {
+			if got := negotiate(test.accept).mediaType(); got != test.want {
 				t.Errorf("Accept %q: got %s, want %s", test.accept, got, test.want)
 			}
 		})

@@ -1,7 +1,6 @@
 package envoy
 
 import (
-	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -62,12 +61,11 @@ func FuzzAccept(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, accept string) {
 		got := negotiate(accept)
-		all := formats()
-		if !slices.ContainsFunc(all[:], func(f format) bool { return f.mediaType == got.mediaType }) {
-			t.Errorf("Accept %q: got %q", accept, got.mediaType)
+		if got >= formatCount {
+			t.Errorf("Accept %q: got %d", accept, got)
 		}
-		if first := negotiate("text/plain," + accept).mediaType; first != "text/plain" {
-			t.Errorf("Accept text/plain,%q: got %q: nothing has a quality above 1", accept, first)
+		if first := negotiate("text/plain," + accept); first != formatText {
+			t.Errorf("Accept text/plain,%q: got %q: nothing has a quality above 1", accept, first.mediaType())
 		}
 	})
 }

@@ -36,7 +36,7 @@ func (w *writer) answer(r *authz.Request, d *authz.Decision) error {
 	switch {
 	case d.Allowed:
 		return w.allowed(r, d)
-	case d.Challenges() && !isHeaderValue(challengeFor(d)):
+	case d.Challenges() && d.Policy != nil && !isHeaderValue(d.Policy.Realm):
 		return fmt.Errorf("%w: the challenge, by the policy's realm", errHeader)
 	case d.Unavailable() && d.Policy != nil && d.Policy.OnError == authz.OnErrorResponse:
 		// For this error Envoy 1.37 and later decides by failure_mode_allow. For older
@@ -95,7 +95,7 @@ func (w *writer) setting(h *authz.Header) error {
 	if !isHeaderName(h.Name) || !isHeaderValue(h.Value) {
 		return fmt.Errorf("%w: %q", errHeader, h.Name)
 	}
-	w.header(okHeaders, h)
+	w.header(okHeaders, h.Name, h.Value)
 	return nil
 }
 
@@ -142,22 +142,6 @@ func (w *writer) remembered(m *authz.Memo, write func(w *writer) error) error {
 	return wrong
 }
 
-// denied writes the response to a denied client into a field of the answer.
-func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
-	page := newDenial(r, d)
-	w.metadata(d)
-	end := w.mark()
-	if page.body != "" {
-		w.text(deniedBody, page.body)
-	}
-	for i := len(page.headers) - 1; i >= 0; i-- {
-		w.header(deniedHeaders, &page.headers[i])
-	}
-	w.httpStatus(d.Status())
-	w.enclose(field, end)
-	w.status(grpcCode(d.Status()), d.Message())
-}
-
 // denyWhatever discards the answer so far and denies, even if that panics.
 func (w *writer) denyWhatever(d *authz.Decision) {
 	defer func() {
@@ -196,17 +180,18 @@ func (w *writer) httpStatus(code int) {
 	w.enclose(deniedStatus, end)
 }
 
-// header writes a header that replaces all values of this name. If append is unset, Envoy 1.37 uses
-// append_action and would add to the header of the client. Other versions use append only.
-func (w *writer) header(field int, h *authz.Header) {
+// header replaces every value of a header by one, which is given in parts. Envoy 1.37
+// goes by append_action where append is unset, and would add to a client's own header;
+// all others go by append alone.
+func (w *writer) header(field int, name string, value ...string) {
 	end := w.mark()
 	w.number(optionAppendAction, int(corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
 	w.text(optionAppend, "") // a BoolValue that is false
 	inner := w.mark()
-	if h.Value != "" {
-		w.text(headerValue, h.Value)
+	if w.raw(value...); w.mark() > inner {
+		w.enclose(headerValue, inner)
 	}
-	w.text(headerKey, h.Name)
+	w.text(headerKey, name)
 	w.enclose(optionHeader, inner)
 	w.enclose(field, end)
 }

@@ -37,7 +37,12 @@ func (w *writer) room(n int) []byte {
 	return w.buf[w.at : w.at+n]
 }
 
-func (w *writer) raw(s string) { copy(w.room(len(s)), s) }
+// raw writes strings, the last one first, so that they stand as they are given.
+func (w *writer) raw(parts ...string) {
+	for i := len(parts) - 1; i >= 0; i-- {
+		copy(w.room(len(parts[i])), parts[i])
+	}
+}
 
 func (w *writer) varint(x uint64) {
 	if x < 0x80 {
@@ -58,7 +63,7 @@ func (w *writer) number(field, value int) {
 
 // text writes a field with a string or an encoded message.
 func (w *writer) text(field int, s string) {
-	w.raw(s)
+	copy(w.room(len(s)), s)
 	w.varint(uint64(len(s)))
 	w.tag(field, protowire.BytesType)
 }
