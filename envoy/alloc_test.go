@@ -3,7 +3,6 @@
 package envoy
 
 import (
-	"io"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -11,28 +10,6 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 )
-
-// A readyStream has a message in memory, without costs for reading it.
-type readyStream struct {
-	grpc.ServerTransportStream
-
-	prefix  []byte
-	read    bool
-	message mem.BufferSlice
-}
-
-func (s *readyStream) ReadMessageHeader(prefix []byte) error {
-	if s.read {
-		return io.EOF
-	}
-	copy(prefix, s.prefix)
-	return nil
-}
-
-func (s *readyStream) Read(int) (mem.BufferSlice, error) {
-	s.read = true
-	return s.message, nil
-}
 
 func TestAllocOnceForACheckFromTheWireToTheAnswer(t *testing.T) {
 	allow := deciding(t, nil).Check(t.Context(), getRequest(

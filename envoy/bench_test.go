@@ -2,20 +2,30 @@ package envoy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"testing"
+	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/cache"
 )
 
-// benchRequest returns a request with 20 headers, raw or joined.
-func benchRequest(raw bool) *authv3.CheckRequest {
+// benchRequest returns a request with 20 headers, raw or joined. tokens are names and values.
+func benchRequest(raw bool, tokens ...string) *authv3.CheckRequest {
 	h := &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/orders/7?a=1", Host: "shop.test", Scheme: "http", Headers: map[string]string{}}
-	pairs := []string{"access-token", "alice-access", "secret-token", "alice-secret", "accept", "application/json, text/plain, */*", "x-request-id", requestUUID}
+	if tokens == nil {
+		tokens = []string{"access-token", "alice-access", "secret-token", "alice-secret"}
+	}
+	pairs := append(tokens, "accept", "application/json, text/plain, */*", "x-request-id", requestUUID)
 	for i := range 16 {
 		pairs = append(pairs, fmt.Sprintf("x-header-%02d", i), "some value of a usual length")
 	}
@@ -47,6 +57,89 @@ func BenchmarkReadAndRespond(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkWholeCheck is all of our part of a check: from the bytes of the request to
+// those of the answer, with the decision out of the cache, metrics and log.
+func BenchmarkWholeCheck(b *testing.B) {
+	for _, check := range []struct{ name, access, secret string }{
+		{"hit", "alice-access", "alice-secret"},
+		{"wrong_secret", "alice-access", "wrong"},
+		{"unknown", "nobody", "alice-secret"},
+	} {
+		data := marshal(b, benchRequest(true, "access-token", check.access, "secret-token", check.secret))
+		e := wholeEndpoint(b)
+		stream := &readyStream{prefix: announced(len(data)), message: mem.BufferSlice{mem.SliceBuffer(data)}}
+		ctx := grpc.NewContextWithServerTransportStream(b.Context(), stream)
+		b.Run(check.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				stream.read = false
+				answer, err := handle(e, ctx, nil, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				answer.(*reply).take().Free()
+			}
+		})
+	}
+}
+
+// A readyStream has a message that is there and costs nothing to read.
+type readyStream struct {
+	grpc.ServerTransportStream
+
+	prefix  []byte
+	read    bool
+	message mem.BufferSlice
+}
+
+func (s *readyStream) ReadMessageHeader(prefix []byte) error {
+	if s.read {
+		return io.EOF
+	}
+	copy(prefix, s.prefix)
+	return nil
+}
+
+func (s *readyStream) Read(int) (mem.BufferSlice, error) {
+	s.read = true
+	return s.message, nil
+}
+
+// wholeEndpoint is what the product puts together, with a store that has one credential.
+func wholeEndpoint(tb testing.TB) *endpoint {
+	tb.Helper()
+	const id = "c0ffee00-0000-4000-8000-000000000001"
+	digester := authz.NewDigester()
+	load := func(_ context.Context, accessToken string) (authz.Credential, error) {
+		if accessToken != "alice-access" {
+			return authz.Credential{}, authz.ErrNotFound
+		}
+		return authz.Credential{AccessToken: accessToken, ConsumerID: id, Secret: digester.Digest("main", accessToken, "alice-secret")}, nil
+	}
+	source, err := cache.New(cache.DefaultConfig(), load, cache.Rules[authz.Credential]{
+		Absent: func(err error) bool { return errors.Is(err, authz.ErrNotFound) },
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(source.Close)
+	p := authz.DefaultPolicy()
+	p.Name, p.Vault, p.Default = "orders", "main", true
+	snapshot, err := authz.NewSnapshot([]authz.Policy{p}, []authz.Consumer{
+		{ID: id, Username: "alice", CustomID: "c-1", Groups: []string{"gold", "eu"}},
+	}, map[string]authz.Source{"main": source})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	metrics, lines := authz.NewMetrics(prometheus.NewRegistry()), authz.NewDecisionLog(zap.NewNop(), 0)
+	return newEndpoint(NewService(authz.New(snapshot, digester, authz.DefaultGrammar()), Options{
+		Observer: func(_ context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
+			metrics.Count(d, took)
+			lines.Write(r, d, took)
+		},
+	}))
 }
 
 // The same with the generated types.

@@ -36,6 +36,7 @@ type calls struct {
 	buffers answerBuffers
 }
 
+// get returns a call that holds nothing: those that are kept have forgotten the last request.
 func (p *calls) get() *call {
 	if c, ok := p.idle.Get().(*call); ok {
 		return c
@@ -43,10 +44,9 @@ func (p *calls) get() *call {
 	return &call{home: p}
 }
 
-// decode decodes the message. After a failure the request is the zero Request, which is denied.
-// decode recovers from panics.
+// decode decodes the message into a call that has none. After a failure the request is the
+// zero Request, which is denied. decode recovers from panics.
 func (c *call) decode(data mem.BufferSlice) (result decoding) {
-	c.forget()
 	defer func() {
 		if recover() != nil {
 			result = undecodable

@@ -2,9 +2,14 @@ package envoy
 
 import (
 	"bytes"
+	"context"
+	"reflect"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc/mem"
+
+	"github.com/vault-authz/vault-authz/authz"
 )
 
 // crowd returns a request with n empty headers.
@@ -45,5 +50,39 @@ func TestALargeRequestDoesNotOccupyMemoryForever(t *testing.T) {
 	c.forget()
 	if n := cap(c.decoder.headers) + cap(c.decoder.rawHeaders); n > 2*maxKept {
 		t.Errorf("%d elements are kept", n)
+	}
+}
+
+// The next request is read into it: what is left of one would be taken for the other's.
+func TestACallThatHasEndedHoldsNothingOfItsRequest(t *testing.T) {
+	t.Parallel()
+	panics := deciderFunc(func(context.Context, *authz.Request) authz.Decision { panic("in the decision") })
+	request, half := marshal(t, benchRequest(true)), marshal(t, benchRequest(false))
+	for name, test := range map[string]struct {
+		decider Decider
+		message []byte
+	}{
+		"allowed":         {always(allowAlice()), request},
+		"denied":          {always(denyFor(authz.ReasonWrongSecret)), request},
+		"panicked":        {panics, request},
+		"undecodable":     {always(allowAlice()), half[:len(half)-1]},
+		"too many fields": {always(allowAlice()), crowd(maxHeaders + 1)},
+	} {
+		s := NewService(test.decider, Options{})
+		c := s.calls.get()
+		c.decode(mem.BufferSlice{mem.SliceBuffer(test.message)})
+		if _, err := s.answer(t.Context(), c); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		empty := &call{home: &s.calls}
+		empty.decoder.headers, empty.decoder.rawHeaders, empty.decoder.names = c.decoder.headers[:0], c.decoder.rawHeaders[:0], c.decoder.names[:0]
+		if !reflect.DeepEqual(c, empty) {
+			t.Errorf("%s: the call holds %+v", name, *c)
+		}
+		for _, list := range [][]authz.Header{c.decoder.headers, c.decoder.rawHeaders} {
+			if slices.ContainsFunc(list[:cap(list)], func(h authz.Header) bool { return h != authz.Header{} }) {
+				t.Errorf("%s: the call holds headers %q", name, list[:cap(list)])
+			}
+		}
 	}
 }

@@ -98,6 +98,8 @@ type decoder struct {
 	// are the original names of headers.
 	headers, rawHeaders []authz.Header
 	names               []string
+	// raw says that there is a list of raw headers, even if all of them are pseudo headers.
+	raw bool
 	// tooManyHeaders says that there are more than maxHeaders.
 	tooManyHeaders bool
 }
@@ -165,12 +167,21 @@ func (r *decoder) add(what part, name, lower, value string) {
 			r.explain = true
 		}
 	case partRawHeader:
-		r.rawHeaders = r.appendHeader(r.rawHeaders, lower, value)
+		r.raw = true
+		if !isPseudo(name) {
+			r.rawHeaders = r.appendHeader(r.rawHeaders, lower, value)
+		}
 	default:
-		r.names = append(r.names, name)
-		r.headers = r.appendHeader(r.headers, lower, value)
+		if !isPseudo(name) {
+			r.names = append(r.names, name)
+			r.headers = r.appendHeader(r.headers, lower, value)
+		}
 	}
 }
+
+// isPseudo says whether a header stands for a part of the request, which has a field of
+// its own.
+func isPseudo(name string) bool { return name != "" && name[0] == ':' }
 
 func (r *decoder) appendHeader(to []authz.Header, name, value string) []authz.Header {
 	if len(to) == maxHeaders {
@@ -232,27 +243,14 @@ func (r *decoder) request(out *authz.Request) {
 	// Envoy uses one of two forms: header_map with encode_raw_headers, with separate
 	// repeated headers and unchanged bytes, or headers, with repeated headers joined by
 	// commas.
-	all := r.rawHeaders
-	if len(all) == 0 {
-		all = lastOfEach(r.headers, r.names)
+	out.Headers = r.rawHeaders
+	if !r.raw {
+		out.Headers = lastOfEach(r.headers, r.names)
 	}
-	out.Headers = withoutPseudo(all)
 	if out.Body = bytesOf(r.rawBody); len(out.Body) == 0 {
 		out.Body = bytesOf(r.body)
 	}
 	out.BodyPartial = incomplete(out)
-}
-
-// withoutPseudo removes pseudo headers.
-func withoutPseudo(all []authz.Header) []authz.Header {
-	kept := all[:0]
-	for i := range all {
-		if name := all[i].Name; name != "" && name[0] == ':' {
-			continue
-		}
-		kept = append(kept, all[i])
-	}
-	return kept
 }
 
 // maxCompared is the number of names up to which names are compared with each other. For more

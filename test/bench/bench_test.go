@@ -89,6 +89,9 @@ func wantLine(t *testing.T, out, name string, units ...string) {
 		got = append(got, line)
 		var found []string
 		for i := 2; i+1 < len(fields); i += 2 {
+			if strings.HasSuffix(fields[i+1], "-ratio") {
+				continue
+			}
 			if v, err := strconv.ParseFloat(fields[i], 64); err == nil && v > 0 {
 				found = append(found, fields[i+1])
 			}
@@ -141,6 +144,34 @@ func TestCPUTimeIsThatOfTheProcess(t *testing.T) {
 	}
 	if used, err := cpuTime(ended.Process.Pid); err == nil {
 		t.Errorf("a process that has ended has a CPU time: %s", used)
+	}
+}
+
+// The machine may be three times as slow in one round: that meets all contenders.
+func TestRatiosAreOfTheSameRound(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	b := &bench{options: options{rounds: 3}, results: &out}
+	contenders := []contender{{name: "stub"}, {name: "ours"}}
+	slow, order := []float64{1, 3, 1}, ""
+	calls := 0
+	err := b.alternate(contenders, func(c *contender) ([]result, error) {
+		order += c.name + " "
+		cost := map[string]float64{"stub": 100, "ours": 50}[c.name] * slow[calls/2]
+		calls++
+		return []result{{name: "Some", n: 1, keys: []string{"server", c.name}, figures: []figure{{cost, "CPU-ns"}}}}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "BenchmarkSome/server=stub 1 100 CPU-ns 1 CPU-ratio\nBenchmarkSome/server=ours 1 50 CPU-ns 0.5 CPU-ratio\n" +
+		"BenchmarkSome/server=stub 1 300 CPU-ns 1 CPU-ratio\nBenchmarkSome/server=ours 1 150 CPU-ns 0.5 CPU-ratio\n" +
+		"BenchmarkSome/server=stub 1 100 CPU-ns 1 CPU-ratio\nBenchmarkSome/server=ours 1 50 CPU-ns 0.5 CPU-ratio\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+	if want := "stub ours ours stub stub ours "; order != want {
+		t.Errorf("order of measuring: got %q, want %q", order, want)
 	}
 }
 

@@ -26,7 +26,8 @@ func burst(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.add("FirstRequestsOfOneCredential", requests, []string{"vault-takes", slowness.String()},
-		figure{float64(b.store.slowReads() - before), "reads-of-Vault"}, duration(time.Since(start), "all-ns"))
+	b.add(result{name: "FirstRequestsOfOneCredential", n: requests, keys: []string{"vault-takes", slowness.String()}, figures: []figure{
+		{float64(b.store.slowReads() - before), "reads-of-Vault"}, duration(time.Since(start), "all-ns"),
+	}})
 	return nil
 }

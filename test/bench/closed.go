@@ -18,14 +18,24 @@ type contender struct {
 	listener string
 }
 
-// alternate has each contender measured in each round, each round in another order,
-// so that what the machine does otherwise meets all of them.
-func alternate(contenders []contender, rounds int, measure func(*contender) error) error {
-	for round := range rounds {
+// alternate measures each contender in each round, each round in another order, so that
+// what the machine does otherwise meets all of them. It writes the results of a round at
+// its end, with their ratios to those of the first contender.
+func (b *bench) alternate(contenders []contender, measure func(*contender) ([]result, error)) error {
+	for round := range b.rounds {
+		found := make([][]result, len(contenders))
 		for k := range contenders {
-			c := &contenders[(round+k)%len(contenders)]
-			if err := measure(c); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
+			i := (round + k) % len(contenders)
+			var err error
+			if found[i], err = measure(&contenders[i]); err != nil {
+				return fmt.Errorf("%s: %w", contenders[i].name, err)
+			}
+		}
+		for i := range found {
+			for k := range found[i] {
+				r := found[i][k]
+				r.over(&found[0][k])
+				b.add(r)
 			}
 		}
 	}
@@ -52,7 +62,7 @@ func closedLoop(ctx context.Context, b *bench) error {
 			contender{name: "vault-authz,miss", server: ours, ask: fresh()})
 	}
 	for _, l := range []level{{2, 1}, {2, 8}, busiest()} {
-		err := alternate(contenders, b.rounds, func(c *contender) error {
+		err := b.alternate(contenders, func(c *contender) ([]result, error) {
 			return b.saturate(ctx, "Closed", "server", c, l)
 		})
 		if err != nil {
@@ -65,36 +75,38 @@ func closedLoop(ctx context.Context, b *bench) error {
 // busiest is the level of a server that has all that it can do.
 func busiest() level { return level{2, 32} }
 
-// saturate measures a round of a contender at one level.
-func (b *bench) saturate(ctx context.Context, name, key string, c *contender, l level) error {
+// saturate measures a contender at one level.
+func (b *bench) saturate(ctx context.Context, name, key string, c *contender, l level) ([]result, error) {
 	if err := load(ctx, c.server.GRPC, l, min(b.calls, warmUp), c.ask); err != nil {
-		return err
+		return nil, err
 	}
+	figures, err := b.busy(ctx, c, l, b.calls, c.ask)
+	return []result{{name: name, n: b.calls, keys: []string{"inflight", l.String(), key, c.name}, figures: figures}}, err
+}
+
+// busy puts load on a contender, and returns the CPU of a check and how many there were in
+// a second.
+func (b *bench) busy(ctx context.Context, c *contender, l level, calls int, ask questions) ([]figure, error) {
 	used, err := usage(c.server)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	began := time.Now()
-	if err := load(ctx, c.server.GRPC, l, b.calls, c.ask); err != nil {
-		return err
+	if err := load(ctx, c.server.GRPC, l, calls, ask); err != nil {
+		return nil, err
 	}
 	took := time.Since(began)
 	cpu, err := used()
-	b.add(name, b.calls, []string{"inflight", l.String(), key, c.name},
-		figure{cpu[0] / float64(b.calls), "authorizer-CPU-ns"}, figure{float64(b.calls) / took.Seconds(), "checks/s"})
-	return err
+	return []figure{{cpu[0] / float64(calls), "authorizer-CPU-ns"}, {float64(calls) / took.Seconds(), "checks/s"}}, err
 }
 
-// usage begins to count the CPU time of processes; what it returns tells it, in
-// nanoseconds, 0 for a nil process.
-func usage(processes ...*server) (func() ([]float64, error), error) {
+// usage begins to count the CPU time of servers; what it returns tells it, in
+// nanoseconds.
+func usage(servers ...*server) (func() ([]float64, error), error) {
 	read := func() ([]float64, error) {
-		used := make([]float64, len(processes))
-		for i, p := range processes {
-			if p == nil {
-				continue
-			}
-			t, err := cpuTime(p.PID())
+		used := make([]float64, len(servers))
+		for i, s := range servers {
+			t, err := cpuTime(s.PID())
 			if err != nil {
 				return nil, err
 			}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"time"
 )
 
 // largeRequests is what requests with large bodies take, as with_request_body sends them:
@@ -29,25 +27,20 @@ func largeRequests(ctx context.Context, b *bench) error {
 		ask := func(int) question {
 			return question{access: accessToken, secret: secretToken, allowed: true, body: body, refused: l.refused}
 		}
-		err := alternate(contenders, b.rounds, func(c *contender) error {
+		err := b.alternate(contenders, func(c *contender) ([]result, error) {
 			pid := c.server.PID()
 			if err := resetPeak(pid); err != nil {
-				return err
+				return nil, err
 			}
-			used, err := usage(c.server)
+			figures, err := b.busy(ctx, c, l.level, l.calls, ask)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			began := time.Now()
-			if err := load(ctx, c.server.GRPC, l.level, l.calls, ask); err != nil {
-				return err
-			}
-			took := time.Since(began)
-			cpu, err := used()
-			peak, errPeak := peakResident(pid)
-			b.add("Large", l.calls, []string{"body", fmt.Sprintf("%dMiB", l.size>>20), "inflight", l.String(), "server", c.name},
-				figure{cpu[0] / float64(l.calls), "authorizer-CPU-ns"}, figure{float64(l.calls) / took.Seconds(), "checks/s"}, figure{float64(peak), "peak-resident-B"})
-			return errors.Join(err, errPeak)
+			peak, err := peakResident(pid)
+			return []result{{
+				name: "Large", n: l.calls, keys: []string{"body", fmt.Sprintf("%dMiB", l.size>>20), "inflight", l.String(), "server", c.name},
+				figures: append(figures, figure{float64(peak), "peak-resident-B"}),
+			}}, err
 		})
 		if err != nil {
 			return err

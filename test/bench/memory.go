@@ -38,14 +38,15 @@ func memory(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.add("Resident", 1, []string{"held", strconv.Itoa(many)},
-		figure{float64(after), "resident-B"}, figure{float64(after-before) / float64(many), "resident-B/credential"})
+	b.add(result{name: "Resident", n: 1, keys: []string{"held", strconv.Itoa(many)}, figures: []figure{
+		{float64(after), "resident-B"}, {float64(after-before) / float64(many), "resident-B/credential"},
+	}})
 	contenders := []contender{{name: "1", server: ours, ask: hit}}
 	for n := 1_000; n < many; n *= 10 {
 		contenders = append(contenders, contender{name: strconv.Itoa(n), server: ours, ask: among(n)})
 	}
 	contenders = append(contenders, contender{name: strconv.Itoa(many), server: ours, ask: among(many)})
-	return alternate(contenders, b.rounds, func(c *contender) error {
+	return b.alternate(contenders, func(c *contender) ([]result, error) {
 		return b.saturate(ctx, "HitsAmong", "credentials", c, l)
 	})
 }

@@ -48,11 +48,13 @@ func openLoop(ctx context.Context, b *bench) error {
 	}
 	defer b.stop(envoy)
 	for _, rate := range b.rates {
-		err := alternate(contenders, b.rounds, func(c *contender) error {
-			if err := b.throughEnvoy(ctx, envoy, c, rate); err != nil {
-				return err
+		err := b.alternate(contenders, func(c *contender) ([]result, error) {
+			gateway, err := b.throughEnvoy(ctx, envoy, c, rate)
+			if err != nil || c.server == nil {
+				return []result{gateway}, err
 			}
-			return b.straight(ctx, c, rate)
+			straight, err := b.straight(ctx, c, rate)
+			return []result{gateway, straight}, err
 		})
 		if err != nil {
 			return err
@@ -61,8 +63,8 @@ func openLoop(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// throughEnvoy measures a round of requests to Envoy.
-func (b *bench) throughEnvoy(ctx context.Context, envoy *server, c *contender, rate float64) error {
+// throughEnvoy measures requests to Envoy.
+func (b *bench) throughEnvoy(ctx context.Context, envoy *server, c *contender, rate float64) (result, error) {
 	q := c.ask(0)
 	client := openloop.HTTP{
 		Address: c.listener, Host: "api.example.com", Path: "/orders/7?page=2", Header: browser(q.access, q.secret),
@@ -71,37 +73,23 @@ func (b *bench) throughEnvoy(ctx context.Context, envoy *server, c *contender, r
 	if q.allowed {
 		client.Status = http.StatusOK
 	}
-	result, cpu, err := b.atRate(ctx, rate, client.Connect(), envoy, c.server)
-	if err != nil {
-		return err
-	}
-	figures := append(latencies(&result), figure{cpu[0], "envoy-CPU-ns"})
+	servers := []*server{envoy}
 	if c.server != nil {
-		figures = append(figures, figure{cpu[1], "authorizer-CPU-ns"})
+		servers = append(servers, c.server)
 	}
-	b.addOpen("envoy", rate, c, &result, figures)
-	return nil
+	return b.atRate(ctx, "envoy", rate, c, client.Connect(), servers...)
 }
 
-// straight measures a round of checks over one connection, as an Envoy with one worker
-// has.
-func (b *bench) straight(ctx context.Context, c *contender, rate float64) error {
-	if c.server == nil {
-		return nil
-	}
+// straight measures checks over one connection, as an Envoy with one worker has.
+func (b *bench) straight(ctx context.Context, c *contender, rate float64) (result, error) {
 	conn, err := grpc.NewClient(c.server.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		return err
+		return result{}, err
 	}
 	defer func() { _ = conn.Close() }()
 	caller := checker{authv3.NewAuthorizationClient(conn), c.ask(0)}
 	connect := func(context.Context) (openloop.Caller, error) { return caller, nil }
-	result, cpu, err := b.atRate(ctx, rate, connect, c.server)
-	if err != nil {
-		return err
-	}
-	b.addOpen("straight", rate, c, &result, append(latencies(&result), figure{cpu[0], "authorizer-CPU-ns"}))
-	return nil
+	return b.atRate(ctx, "straight", rate, c, connect, c.server)
 }
 
 // A checker makes checks over a connection that others use, too.
@@ -120,40 +108,38 @@ func (c checker) Call(ctx context.Context) error {
 // Close implements [openloop.Caller].
 func (checker) Close() error { return nil }
 
-// atRate puts load on servers, and returns what came of it with the CPU time of each
-// of them for a request, in nanoseconds.
-func (b *bench) atRate(ctx context.Context, rate float64, connect func(context.Context) (openloop.Caller, error), servers ...*server) (openloop.Result, []float64, error) {
+// atRate puts load on servers, and measures latencies, how late the generator itself was
+// (latencies that are not far above that are its own), and the CPU of each server for a
+// request.
+func (b *bench) atRate(ctx context.Context, via string, rate float64, c *contender, connect func(context.Context) (openloop.Caller, error), servers ...*server) (result, error) {
 	load := openloop.Config{Rate: rate, Duration: settle, Connections: openConnections}
 	if _, err := openloop.Run(ctx, load, connect); err != nil {
-		return openloop.Result{}, nil, err
+		return result{}, err
 	}
 	load.Duration = b.span
 	used, err := usage(servers...)
 	if err != nil {
-		return openloop.Result{}, nil, err
+		return result{}, err
 	}
-	result, err := openloop.Run(ctx, load, connect)
+	answers, err := openloop.Run(ctx, load, connect)
 	if err != nil {
-		return result, nil, err
+		return result{}, err
 	}
-	if result.Failed > 0 {
-		return result, nil, fmt.Errorf("%d of %d requests failed: %w", result.Failed, result.Failed+len(result.Latencies), result.Err)
+	n := len(answers.Latencies)
+	if answers.Failed > 0 {
+		return result{}, fmt.Errorf("%d of %d requests failed: %w", answers.Failed, answers.Failed+n, answers.Err)
 	}
 	cpu, err := used()
-	for i := range cpu {
-		cpu[i] /= float64(len(result.Latencies))
+	figures := []figure{
+		duration(answers.Percentile(0.5), "p50-ns"), duration(answers.Percentile(0.99), "p99-ns"), duration(answers.Lag, "generator-p99-ns"),
 	}
-	return result, cpu, err
-}
-
-// latencies are those of the requests, and how late the generator was: latencies that
-// are not far above that are the generator's own.
-func latencies(r *openloop.Result) []figure {
-	return []figure{
-		duration(r.Percentile(0.5), "p50-ns"), duration(r.Percentile(0.99), "p99-ns"), duration(r.Lag, "generator-p99-ns"),
+	for i, s := range servers {
+		unit := "authorizer-CPU-ns"
+		if s != c.server {
+			unit = "envoy-CPU-ns"
+		}
+		figures = append(figures, figure{cpu[i] / float64(n), unit})
 	}
-}
-
-func (b *bench) addOpen(via string, rate float64, c *contender, r *openloop.Result, figures []figure) {
-	b.add("Open", len(r.Latencies), []string{"via", via, "rate", strconv.FormatFloat(rate, 'f', -1, 64), "server", c.name}, figures...)
+	keys := []string{"via", via, "rate", strconv.FormatFloat(rate, 'f', -1, 64), "server", c.name}
+	return result{name: "Open", n: n, keys: keys, figures: figures}, err
 }

@@ -130,7 +130,7 @@ func (p *pair) stop() {
 
 // add writes figures of n operations.
 func (p *pair) add(name string, n int, figures ...figure) {
-	p.b.add("State", n, []string{"consumers", strconv.Itoa(p.b.consumers), "server", p.server, "what", name}, figures...)
+	p.b.add(result{name: "State", n: n, keys: []string{"consumers", strconv.Itoa(p.b.consumers), "server", p.server, "what", name}, figures: figures})
 }
 
 func consumerOf(i int) string {
