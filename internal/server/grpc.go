@@ -27,6 +27,10 @@ const (
 	// call needs. A new one grows it step by step, which is a tenth to a fifth of the
 	// cost of a call with 2 × 8 and 2 × 32 in flight.
 	streamWorkers = 32
+	// keepaliveTime is the silence after which a peer is asked whether it is alive, and
+	// keepaliveTimeout the time that it has to answer, and to acknowledge what it is sent.
+	keepaliveTime    = time.Minute
+	keepaliveTimeout = 10 * time.Second
 	// handshakeTimeout is the limit for the handshake of a connection.
 	handshakeTimeout = 10 * time.Second
 )
@@ -49,8 +53,8 @@ func GRPCOptions() []grpc.ServerOption {
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge:      maxConnectionAge,
 			MaxConnectionAgeGrace: maxConnectionAgeGrace,
-			Time:                  time.Minute,
-			Timeout:               10 * time.Second,
+			Time:                  keepaliveTime,
+			Timeout:               keepaliveTimeout,
 		}),
 		// With grpc-go's default of five minutes the usual connection_keepalive of
 		// Envoy leads to GOAWAY "too many pings".

@@ -85,7 +85,7 @@ func (s *Server) Run(ctx context.Context, l Listeners, metrics http.Handler) err
 	// The listeners serve until the end of the drain, so longer than ctx.
 	g, running := errgroup.WithContext(context.WithoutCancel(ctx))
 	g.Go(func() error {
-		if err := s.grpc.Serve(pacing{l.GRPC}); err != nil {
+		if err := s.grpc.Serve(l.GRPC); err != nil {
 			return fmt.Errorf("serving grpc: %w", err)
 		}
 		return nil
