@@ -80,9 +80,12 @@ func (b *bench) throughEnvoy(ctx context.Context, envoy *server, c *contender, r
 	return b.atRate(ctx, "envoy", rate, c, client.Connect(), servers...)
 }
 
-// straight measures checks over one connection, as an Envoy with one worker has.
+// straight measures checks over one connection, as an Envoy with one worker has. Its
+// windows are static, as Envoy's are: by default grpc-go sends a ping with each call of
+// those that come one by one, which the server has to answer.
 func (b *bench) straight(ctx context.Context, c *contender, rate float64) (result, error) {
-	conn, err := grpc.NewClient(c.server.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(c.server.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStaticStreamWindowSize(1<<20), grpc.WithStaticConnWindowSize(1<<20))
 	if err != nil {
 		return result{}, err
 	}
