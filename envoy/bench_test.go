@@ -133,10 +133,15 @@ func wholeEndpoint(tb testing.TB) *endpoint {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	metrics, lines := authz.NewMetrics(prometheus.NewRegistry()), authz.NewDecisionLog(zap.NewNop(), 0)
-	return newEndpoint(NewService(authz.New(snapshot, digester, authz.DefaultGrammar()), Options{
+	authorizer := authz.New(snapshot, digester, authz.DefaultGrammar())
+	metrics, err := authz.NewMetrics(prometheus.NewRegistry(), authorizer)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	lines := authz.NewDecisionLog(zap.NewNop(), 0)
+	return newEndpoint(NewService(authorizer, Options{
 		Observer: func(_ context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
-			metrics.Count(d, took)
+			metrics.Count(r, d, took)
 			lines.Write(r, d, took)
 		},
 	}))
