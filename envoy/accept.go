@@ -22,7 +22,7 @@ func negotiate(accept string) format {
 				best, bestQuality = f, quality
 			}
 		}
-		if accept == "" {
+		if accept == "" || bestQuality == 1 { // no other is higher
 			break
 		}
 	}
