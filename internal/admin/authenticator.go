@@ -112,5 +112,5 @@ func splitHost(s string) (name, port string, ok bool) {
 	// Looked at before its case is changed: other letters than ASCII's fold into
 	// these.
 	name = strings.TrimSuffix(name, ".")
-	return strings.ToLower(name), port, name != "" && checkHost(name) == ""
+	return strings.ToLower(name), port, name != "" && api.CheckHost(name) == ""
 }

@@ -4,18 +4,19 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
+)
+
+var (
+	consumerFields = api.FieldsOf(api.Consumer{})
+	aclFields      = api.FieldsOf(api.ACL{})
 )
 
 func consumersEntity() *entity {
 	return &entity{
 		kind: state.KindConsumers, name: "consumers", key: "username",
-		fields: []field{
-			idField,
-			{name: "username"},
-			{name: "custom_id"},
-			tagsField, createdField, updatedField,
-		},
+		fields: consumerFields,
 		unique: func(d document) []constraint { return uniqueTexts(d, "username", "custom_id") },
 		check:  checkConsumer,
 		inUse:  anonymousInUse,
@@ -27,12 +28,7 @@ func consumersEntity() *entity {
 func aclsEntity() *entity {
 	return &entity{
 		kind: state.KindACLs, name: "acls",
-		fields: []field{
-			idField,
-			{name: "consumer", kind: reference, key: "username", required: true},
-			{name: "group", required: true},
-			tagsField, createdField,
-		},
+		fields: aclFields,
 		unique: func(d document) []constraint {
 			consumer, group := d.record("consumer").text("id"), d.text("group")
 			return []constraint{{

@@ -21,27 +21,29 @@ import (
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-const (
-	defaultGrace = 3600
-	maxTTL       = 10 * 365 * 24 * 3600
-	maxTime      = 253402300799 // the end of the year 9999
-)
-
 // limitFields are what can be changed of a credential without a new secret.
-var limitFields = []field{
-	{name: "ttl", kind: integer, min: 0, max: maxTTL},
-	{name: "expires_at", kind: integer, min: 0, max: maxTime},
-	{name: "not_before", kind: integer, min: 0, max: maxTime},
-	{name: "disabled", kind: boolean},
-}
+var limitFields = slices.DeleteFunc(api.FieldsOf(api.Credential{}), func(f api.Field) bool { return !f.Limit })
+
+// rotationFields are what a rotation can be asked for with.
+var rotationFields = api.FieldsOf(api.Rotation{Grace: new(int64(api.DefaultGrace))})
 
 // credentialFields are what a credential can be created with.
-func (a *API) credentialFields() []field {
-	return append([]field{
-		{name: "access_token", check: func(s string) string { return checkAccessToken(a.cfg.Grammar, s) }},
-		{name: "secret_token", check: func(s string) string { return checkSecretToken(a.cfg.Grammar, s) }},
-		{name: "consumer", kind: reference, key: "username"},
-	}, limitFields...)
+func (a *API) credentialFields() []api.Field {
+	return a.byGrammar(slices.DeleteFunc(api.FieldsOf(api.Credential{}), func(f api.Field) bool { return f.Answer }))
+}
+
+// byGrammar has tokens checked by the grammar of the configuration.
+func (a *API) byGrammar(fields []api.Field) []api.Field {
+	fields = slices.Clone(fields)
+	for i := range fields {
+		switch fields[i].Name {
+		case "access_token":
+			fields[i].Check = func(s string) string { return checkAccessToken(a.cfg.Grammar, s) }
+		case "secret_token":
+			fields[i].Check = func(s string) string { return checkSecretToken(a.cfg.Grammar, s) }
+		}
+	}
+	return fields
 }
 
 // A place is one credential: where it is kept and under which key.
@@ -60,7 +62,7 @@ type place struct {
 // versioned is the store if it has versions.
 func (p *place) versioned() (VersionedCredentialStore, bool) {
 	s, ok := p.store.(VersionedCredentialStore)
-	return s, ok && p.vault.text("kv") == kv2
+	return s, ok && p.vault.text("kv") == api.KV2
 }
 
 func (p *place) change() state.Change {
@@ -382,11 +384,7 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 		return reply{}, err
 	}
 	v := violations{}
-	in := typed([]field{
-		{name: "grace", kind: integer, byDefault: int64(defaultGrace), min: 0, max: api.MaxGrace},
-		{name: "secret_token", check: func(s string) string { return checkSecretToken(a.cfg.Grammar, s) }},
-		{name: "force", kind: boolean, byDefault: false},
-	}, c.input.values, c.input.form, nil, v, "")
+	in := typed(a.byGrammar(rotationFields), c.input.values, c.input.form, nil, v, "")
 	if err := v.err(); err != nil {
 		return reply{}, err
 	}

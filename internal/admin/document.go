@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // A document is an entity by its field names. Values are string, int64, bool,
@@ -107,6 +109,33 @@ func plain(v any) any {
 		return texts
 	}
 	return v
+}
+
+// written is the document of an entity.
+func written[T any](fields []api.Field, entity *T) document {
+	return documentOf(api.Values(fields, entity))
+}
+
+func documentOf(values map[string]any) document {
+	d := document(values)
+	for name, value := range d {
+		if inner, ok := value.(map[string]any); ok {
+			d[name] = documentOf(inner)
+		}
+	}
+	return d
+}
+
+// entityOf is the entity that a document means. A value of the wrong type counts as not set.
+func entityOf[T any](fields []api.Field, d document) T {
+	values := make(map[string]any, len(d))
+	for name, value := range d {
+		if inner, ok := value.(document); ok {
+			value = map[string]any(inner)
+		}
+		values[name] = value
+	}
+	return api.Read[T](fields, values)
 }
 
 // A stored document is one with where it came from.

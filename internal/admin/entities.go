@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -157,7 +158,7 @@ func (g *builder) takeVault(r *state.Record, d document) {
 
 func (g *builder) takePolicy(d document) error {
 	if d["plugin"] != nil {
-		if d.text("plugin") != pluginACL {
+		if d.text("plugin") != api.PluginACL {
 			return fmt.Errorf("plugin %q is not known", d.text("plugin"))
 		}
 		g.acl = d
@@ -244,14 +245,6 @@ func (g *builder) applyACL(p *authz.Policy) {
 	p.HideGroupsHeader = p.HideGroupsHeader || config.yes("hide_groups_header")
 }
 
-// orNilPort is null for a vault object that is in memory.
-func orNilPort(port int) any {
-	if port == 0 {
-		return nil
-	}
-	return int64(port)
-}
-
 // documents shows what is declared as the API shows everything.
 func (d Declared) documents() (map[string][]stored, error) {
 	all, err := Entities(d, state.NewView(nil))
@@ -265,13 +258,14 @@ func (d Declared) documents() (map[string][]stored, error) {
 	ids := map[string]string{}
 	for _, v := range all.Vaults {
 		ids[v.Name] = v.ID
-		add(state.KindVaults, document{
-			"id": v.ID, "name": v.Name, "protocol": orNilText(v.Protocol), "host": orNilText(v.Host), "port": orNilPort(v.Port),
-			"mount": orNilText(v.Mount), "prefix": orNilText(v.Prefix), "vault_token": masked, "kv": orNilText(v.KV), "namespace": orNilText(v.Namespace),
-		})
+		add(state.KindVaults, written(vaultFields, &api.Vault{
+			ID: v.ID, Name: v.Name, Protocol: v.Protocol, Host: v.Host, Port: v.Port,
+			Mount: v.Mount, Prefix: &v.Prefix, VaultToken: masked, KV: v.KV, Namespace: &v.Namespace,
+		}))
 	}
 	for _, c := range d.Consumers {
-		add(state.KindConsumers, document{"id": c.ID, "username": orNilText(c.Username), "custom_id": orNilText(c.CustomID), "tags": orNil(c.Tags)})
+		consumer := api.ConsumerOf(&c)
+		add(state.KindConsumers, written(consumerFields, &consumer))
 		for _, group := range c.Groups {
 			add(state.KindACLs, document{"id": DeclaredID(state.KindACLs, c.ID+"/"+group), "group": group, "consumer": document{"id": c.ID}})
 		}
@@ -280,7 +274,9 @@ func (d Declared) documents() (map[string][]stored, error) {
 		if ids[p.Vault] == "" {
 			return nil, fmt.Errorf("policy %q: there is no vault object %q", p.Name, p.Vault)
 		}
-		add(state.KindPolicies, documentOf(p, p.ID, ids[p.Vault]))
+		policy := api.PolicyOf(&p)
+		policy.Vault = &api.Ref{ID: ids[p.Vault]}
+		add(state.KindPolicies, written(policyFields, &policy))
 	}
 	return documents, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	view "github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -20,7 +21,7 @@ func declaredEntities() Declared {
 	return Declared{
 		Consumers: []authz.Consumer{{ID: declaredConsumer, Username: "dora", Groups: []string{"staff"}}},
 		Policies:  []authz.Policy{p},
-		Vaults:    []VaultObject{{Name: "fixed", Protocol: "https", Host: "vault.internal", Port: 8200, Mount: "kv", KV: kv2}},
+		Vaults:    []VaultObject{{Name: "fixed", Protocol: "https", Host: "vault.internal", Port: 8200, Mount: "kv", KV: api.KV2}},
 	}
 }
 
@@ -206,13 +207,27 @@ func TestEntitiesFailWhereLeavingOutARecordCouldLetARequestIn(t *testing.T) {
 		r    view.Record
 	}{
 		{"a policy that cannot be read", view.Record{Kind: view.KindPolicies, ID: testID(1), Document: []byte("x")}},
-		{"a policy that is not valid", rec(view.KindPolicies, testID(1), 1, `{"id":"%s","name":"p"}`)},
+		{"a policy that is not valid", rec(view.KindPolicies, testID(1), 1, `{"id":"%s","name":"p","preflight":"later"}`)},
 		{"a plugin of a later version", rec(view.KindPolicies, testID(1), 1, `{"id":"%s","plugin":"later"}`)},
 		{"a record of another id", view.Record{Kind: view.KindPolicies, ID: testID(1), Document: []byte(`{"id":"` + testID(2) + `"}`)}},
 	} {
 		if _, err := Entities(Declared{}, view.NewView([]view.Record{tt.r})); err == nil {
 			t.Errorf("%s: got no error", tt.name)
 		}
+	}
+}
+
+// A record that an earlier version wrote does not have the options that came later.
+func TestAStoredPolicyHasTheDefaultsOfOptionsThatItDoesNotHave(t *testing.T) {
+	t.Parallel()
+	state, err := Entities(Declared{}, view.NewView([]view.Record{rec(view.KindPolicies, testID(1), 1, `{"id":"%s","name":"p","access_token_name":["key"]}`)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := authz.DefaultPolicy()
+	want.ID, want.Name, want.AccessTokenNames, want.Vault = testID(1), "p", []string{"key"}, state.Policies[0].Vault
+	if diff := cmp.Diff([]authz.Policy{want}, state.Policies); diff != "" {
+		t.Errorf("want (-) and got (+)\n%s", diff)
 	}
 }
 

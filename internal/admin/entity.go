@@ -23,7 +23,7 @@ type entity struct {
 	kind, name string
 	// key is the field that stands for the id in paths, if any.
 	key    string
-	fields []field
+	fields []api.Field
 	// owns says whether a record of the kind is one of these, nil for all.
 	owns func(document) bool
 	// unique lists what no two records of the kind may share.

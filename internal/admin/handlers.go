@@ -30,9 +30,9 @@ func (e *entity) typedInput(in input, base document) (document, error) {
 	if base != nil {
 		base = maps.Clone(base)
 		for _, f := range e.fields {
-			if f.secret && base[f.name] != nil {
+			if f.Secret && base[f.Name] != nil {
 				// So that a check can tell whether it was given again.
-				base[f.name] = masked
+				base[f.Name] = masked
 			}
 		}
 	}

@@ -3,6 +3,8 @@ package admin
 import (
 	"context"
 	"time"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // kongVersion is the version of Kong whose calls, fields and defaults these are.
@@ -27,7 +29,7 @@ type NodePlugins struct {
 }
 
 // enabledPlugins are the names of all plugins, each of which is always enabled.
-func enabledPlugins() []string { return []string{pluginACL, pluginVaultAuth} }
+func enabledPlugins() []string { return []string{api.PluginACL, api.PluginVaultAuth} }
 
 // Status is the part of Kong's status that there is something to say about.
 type Status struct {
@@ -42,7 +44,7 @@ type Database struct {
 func (a *API) node(*call) (reply, error) {
 	return ok(Node{
 		Version: kongVersion, VaultAuthz: a.deps.Version, Tagline: "vault-authz: Kong's vault-auth for Envoy",
-		Plugins: NodePlugins{map[string]bool{pluginVaultAuth: true, pluginACL: true}, enabledPlugins()},
+		Plugins: NodePlugins{map[string]bool{api.PluginVaultAuth: true, api.PluginACL: true}, enabledPlugins()},
 	}), nil
 }
 

@@ -260,28 +260,28 @@ func TestTheDocumentHasTheFieldsOfEveryEntityAndNoOthers(t *testing.T) {
 	t.Parallel()
 	doc := openAPI(t)
 	a := newBench(t).api
-	configOf := func(fields []field) []field {
+	configOf := func(fields []api.Field) []api.Field {
 		for _, f := range fields {
-			if f.name == "config" {
-				return f.fields
+			if f.Name == "config" {
+				return f.Fields
 			}
 		}
 		return nil
 	}
-	names := func(lists ...[]field) []string {
+	names := func(lists ...[]api.Field) []string {
 		set := map[string]bool{}
 		for _, f := range slices.Concat(lists...) {
-			set[f.name] = true
+			set[f.Name] = true
 		}
 		return slices.Sorted(maps.Keys(set))
 	}
-	var foreign, aliases []field
+	var foreign, aliases []api.Field
 	for _, f := range foreignFields {
-		foreign = append(foreign, field{name: f.name})
+		foreign = append(foreign, api.Field{Name: f.name})
 	}
 	for _, f := range a.vaults.fields {
-		if f.alias != "" {
-			aliases = append(aliases, field{name: f.alias})
+		if f.Alias != "" {
+			aliases = append(aliases, api.Field{Name: f.Alias})
 		}
 	}
 	for schema, want := range map[string][]string{
@@ -290,8 +290,8 @@ func TestTheDocumentHasTheFieldsOfEveryEntityAndNoOthers(t *testing.T) {
 		"VaultFields": names(a.vaults.fields, aliases), "Vault": names(a.vaults.fields),
 		"PolicyFields": names(policyFields), "Policy": names(policyFields),
 		"PluginFields": names(pluginFields(), foreign), "Plugin": names(pluginFields()),
-		"VaultAuthConfig": names(configOf(vaultAuthFields)), "ACLConfig": names(configOf(aclFields)),
-		"PluginConfig":  names(configOf(vaultAuthFields), configOf(aclFields)),
+		"VaultAuthConfig": names(configOf(vaultAuthFields)), "ACLConfig": names(configOf(aclPluginFields)),
+		"PluginConfig":  names(configOf(vaultAuthFields), configOf(aclPluginFields)),
 		"NewCredential": names(a.credentialFields()), "Limits": names(limitFields),
 	} {
 		properties := at(t, doc, doc, "components", "schemas", schema, "properties").(map[string]any)

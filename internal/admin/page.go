@@ -147,7 +147,7 @@ func (c *call) tagFilter() (func([]string) bool, error) {
 	}
 	wanted := strings.Split(filter, separator)
 	for _, tag := range wanted {
-		if tag == "" || checkTag(tag) != "" {
+		if tag == "" || api.CheckTag(tag) != "" {
 			return nil, &api.Problem{
 				Status: http.StatusBadRequest, Code: codeOptions, Name: "invalid options",
 				Message: "invalid option (tags: invalid filter syntax)", Fields: map[string]any{"tags": "invalid filter syntax"},

@@ -11,67 +11,28 @@ import (
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-// The plugins of Kong's that there are.
-const (
-	pluginVaultAuth = "vault-auth"
-	pluginACL       = "acl"
-)
-
-var (
-	protocols = []string{"grpc", "grpcs", "http", "https"}
-	// upgrades are protocols that Kong Enterprise lists apart. To Envoy a
-	// WebSocket is an HTTP request, which is governed like any other.
-	upgrades = []string{"ws", "wss"}
-)
-
 // pluginFields is the schema of a plugin with the fields of its config.
-func pluginFields(config ...field) []field {
-	return []field{
-		idField,
-		{name: "name", required: true, oneOf: []string{pluginVaultAuth, pluginACL}},
-		{name: "instance_name", check: checkName},
-		{name: "config", kind: record, fields: config},
-		{name: "enabled", kind: boolean, byDefault: true},
-		{name: "protocols", kind: list, byDefault: protocols, check: func(s string) string {
-			if !slices.Contains(protocols, s) && !slices.Contains(upgrades, s) {
-				return "expected one of: grpc, grpcs, http, https"
-			}
-			return ""
-		}},
-		{name: "service", kind: reference, key: "name"},
-		{name: "route", kind: reference, key: "name"},
-		{name: "consumer", kind: reference, key: "username"},
-		tagsField, createdField, updatedField,
+func pluginFields(config ...api.Field) []api.Field {
+	fields := api.FieldsOf(api.Plugin{Enabled: new(true), Protocols: api.Protocols()})
+	for i := range fields {
+		if fields[i].Name == "config" {
+			fields[i].Fields = config
+		}
 	}
+	return fields
 }
 
-// vaultAuthFields is a policy as Kong shows it.
-var vaultAuthFields = pluginFields(
-	field{name: "vault", kind: reference, key: "name", required: true},
-	field{name: "access_token_name", kind: names, byDefault: []string{"access_token"}},
-	field{name: "secret_token_name", kind: names, byDefault: []string{"secret_token"}},
-	field{name: "tokens_in_body", kind: boolean, byDefault: false},
-	field{name: "hide_credentials", kind: boolean, byDefault: true},
-	field{name: "anonymous"},
-	field{name: "run_on_preflight", kind: boolean, byDefault: true},
-	// Not Kong's: without it tokens_in_body needs hide_credentials=false.
-	field{name: "body_credentials_visible", kind: boolean, byDefault: false},
+var (
+	// vaultAuthConfig are the fields that a policy and the plugin's config share.
+	vaultAuthConfig = api.PluginFields(api.PluginVaultAuth)
+	// vaultAuthFields is a policy as Kong shows it.
+	vaultAuthFields = pluginFields(vaultAuthConfig...)
+	// aclPluginFields is the acl plugin.
+	aclPluginFields = pluginFields(api.PluginFields(api.PluginACL)...)
 )
 
-// aclFields is the acl plugin.
-var aclFields = pluginFields(
-	field{name: "allow", kind: list, check: checkGroup},
-	field{name: "deny", kind: list, check: checkGroup},
-	field{name: "hide_groups_header", kind: boolean, byDefault: false},
-	// Always false, and shown as Kong shows them: decK's files have them.
-	field{name: "always_use_authenticated_groups", kind: boolean, byDefault: false},
-	field{name: "include_consumer_groups", kind: boolean, byDefault: false},
-)
-
-// inConfig are the fields that a policy and the plugin's config share.
-var inConfig = []string{
-	"vault", "access_token_name", "secret_token_name", "tokens_in_body", "hide_credentials",
-	"anonymous", "run_on_preflight", "body_credentials_visible",
+func inConfig(name string) bool {
+	return slices.ContainsFunc(vaultAuthConfig, func(f api.Field) bool { return f.Name == name })
 }
 
 // aclPlugins is the acl plugin; there is one at the most, which is global. It
@@ -79,10 +40,10 @@ var inConfig = []string{
 func aclPluginsEntity() *entity {
 	return &entity{
 		kind: state.KindPolicies, name: "plugins",
-		fields: aclFields,
-		owns:   func(d document) bool { return d.text("plugin") == pluginACL },
+		fields: aclPluginFields,
+		owns:   func(d document) bool { return d.text("plugin") == api.PluginACL },
 		unique: func(document) []constraint {
-			return []constraint{{key: "plugin=" + pluginACL, fields: map[string]any{"name": pluginACL, "service": nil, "route": nil, "consumer": nil}}}
+			return []constraint{{key: "plugin=" + api.PluginACL, fields: map[string]any{"name": api.PluginACL, "service": nil, "route": nil, "consumer": nil}}}
 		},
 		check: func(_ *API, d, _ document, v violations) error {
 			checkPlugin(d, v)
@@ -90,7 +51,7 @@ func aclPluginsEntity() *entity {
 			if (len(config.list("allow")) == 0) == (len(config.list("deny")) == 0) {
 				v.add("config."+entityField, "exactly one of these fields must be non-empty: 'allow', 'deny'")
 			}
-			d["plugin"] = pluginACL
+			d["plugin"] = api.PluginACL
 			return nil
 		},
 	}
@@ -108,28 +69,28 @@ func checkPlugin(d document, v violations) {
 		v.add("enabled", "value must be true: delete the plugin to have it no more")
 	}
 	given := d.list("protocols")
-	if slices.ContainsFunc(protocols, func(p string) bool { return !slices.Contains(given, p) }) {
+	if slices.ContainsFunc(api.Protocols(), func(p string) bool { return !slices.Contains(given, p) }) {
 		v.add("protocols", "a plugin governs all of grpc, grpcs, http, https")
 		return
 	}
-	d["protocols"] = protocols
+	d["protocols"] = api.Protocols()
 }
 
 // pluginOf shows a policy as a plugin.
 func pluginOf(policy document) document {
 	config := document{}
-	for _, name := range inConfig {
-		config[name] = policy[name]
+	for _, f := range vaultAuthConfig {
+		config[f.Name] = policy[f.Name]
 	}
 	// The name that a policy has where the plugin was given none: decK would take it off
 	// again at every run.
 	name := policy["name"]
-	if name == pluginVaultAuth {
+	if name == api.PluginVaultAuth {
 		name = nil
 	}
 	return document{
-		"id": policy["id"], "name": pluginVaultAuth, "instance_name": name, "config": config,
-		"enabled": true, "protocols": protocols, "tags": policy["tags"],
+		"id": policy["id"], "name": api.PluginVaultAuth, "instance_name": name, "config": config,
+		"enabled": true, "protocols": api.Protocols(), "tags": policy["tags"],
 		"created_at": policy["created_at"], "updated_at": policy["updated_at"],
 	}
 }
@@ -143,10 +104,10 @@ func policyFrom(plugin, old document) document {
 	}
 	policy = merged(policy, document{
 		"id": plugin["id"], "tags": plugin["tags"], "created_at": plugin["created_at"],
-		"name": cmp.Or(plugin.text("instance_name"), policy.text("name"), pluginVaultAuth),
+		"name": cmp.Or(plugin.text("instance_name"), policy.text("name"), api.PluginVaultAuth),
 	})
-	for _, name := range inConfig {
-		policy[name] = plugin.record("config")[name]
+	for _, f := range vaultAuthConfig {
+		policy[f.Name] = plugin.record("config")[f.Name]
 	}
 	return policy
 }
@@ -161,7 +122,7 @@ func asConfig(err error) error {
 	moved := violations{}
 	for name, problem := range p.Fields {
 		switch {
-		case slices.Contains(inConfig, name):
+		case inConfig(name):
 			inner, _ := moved["config"].(violations)
 			if inner == nil {
 				inner = violations{}
@@ -186,15 +147,15 @@ func pluginInput(in input, name string, base document) (document, error) {
 	switch name {
 	case "":
 		return nil, violations{"name": "required field missing"}.err()
-	case pluginVaultAuth:
-	case pluginACL:
-		fields = aclFields
+	case api.PluginVaultAuth:
+	case api.PluginACL:
+		fields = aclPluginFields
 	default:
-		return nil, violations{"name": fmt.Sprintf("plugin '%s' not enabled; there are: %s, %s", name, pluginVaultAuth, pluginACL)}.err()
+		return nil, violations{"name": fmt.Sprintf("plugin '%s' not enabled; there are: %s, %s", name, api.PluginVaultAuth, api.PluginACL)}.err()
 	}
 	v := violations{}
 	values := withoutForeign(in.values, in.form, foreignFields, "", v)
-	if config, ok := values["config"].(map[string]any); ok && name == pluginACL {
+	if config, ok := values["config"].(map[string]any); ok && name == api.PluginACL {
 		values["config"] = withoutForeign(config, in.form, foreignConfig, "config.", v)
 	}
 	d := typed(fields, values, in.form, base, v, "")
@@ -202,7 +163,7 @@ func pluginInput(in input, name string, base document) (document, error) {
 		v.add("name", "cannot be changed")
 	}
 	d["name"] = name
-	if name == pluginVaultAuth {
+	if name == api.PluginVaultAuth {
 		checkPlugin(d, v)
 	}
 	return d, v.err()
@@ -217,9 +178,9 @@ func (a *API) createPlugin(c *call) (reply, error) {
 }
 
 func (a *API) insertPlugin(c *call, d document, status int) (reply, error) {
-	if d.text("name") == pluginACL {
+	if d.text("name") == api.PluginACL {
 		d, err := a.insert(c, a.aclPlugins, d)
-		return reply{status, shown(aclFields, d)}, err
+		return reply{status, shown(aclPluginFields, d)}, err
 	}
 	policy, err := a.insert(c, a.policies, policyFrom(d, nil))
 	return reply{status, shown(vaultAuthFields, pluginOf(policy))}, asConfig(err)
@@ -236,8 +197,8 @@ func (a *API) findPlugin(idOrName string) (e *entity, s stored, err error) {
 }
 
 func showPlugin(d document) document {
-	if d.text("plugin") == pluginACL {
-		return shown(aclFields, d)
+	if d.text("plugin") == api.PluginACL {
+		return shown(aclPluginFields, d)
 	}
 	return shown(vaultAuthFields, pluginOf(d))
 }
@@ -295,9 +256,9 @@ func (a *API) changePlugin(c *call, partly bool) (reply, error) {
 	}
 	find := func() (stored, error) { return a.find(e, c.param("plugin")) }
 	d, err := a.update(c, e, find, func(old document) (document, error) {
-		name, current := pluginACL, old
+		name, current := api.PluginACL, old
 		if e == a.policies {
-			name, current = pluginVaultAuth, pluginOf(old)
+			name, current = api.PluginVaultAuth, pluginOf(old)
 		}
 		var base document
 		if partly {

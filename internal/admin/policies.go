@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -21,7 +21,7 @@ func policiesEntity() *entity {
 			all := uniqueTexts(d, "name")
 			if d.yes("default") {
 				// What Kong says of a second global plugin of one name.
-				all = append(all, constraint{key: "default=true", fields: map[string]any{"name": pluginVaultAuth, "service": nil, "route": nil, "consumer": nil}})
+				all = append(all, constraint{key: "default=true", fields: map[string]any{"name": api.PluginVaultAuth, "service": nil, "route": nil, "consumer": nil}})
 			}
 			return all
 		},
@@ -40,42 +40,7 @@ func warnOfNoDefault(before, after document) string {
 	return ""
 }
 
-var policyFields = []field{
-	idField,
-	{name: "name", required: true, check: checkName},
-	{name: "default", kind: boolean, byDefault: false},
-	{name: "hosts", kind: list},
-	{name: "paths", kind: list},
-	{name: "ignore_case", kind: boolean, byDefault: false},
-	{name: "priority", kind: integer, byDefault: int64(0), min: -1_000_000, max: 1_000_000},
-	{name: "vault", kind: reference, key: "name", required: true},
-	{name: "access_token_name", kind: names, byDefault: []string{"access_token"}},
-	{name: "secret_token_name", kind: names, byDefault: []string{"secret_token"}},
-	{name: "authorization_scheme", oneOf: []string{string(authz.SchemeBearer), string(authz.SchemeBasic)}},
-	{name: "tokens_in_body", kind: boolean, byDefault: false},
-	{name: "body_credentials_visible", kind: boolean, byDefault: false},
-	{name: "hide_credentials", kind: boolean, byDefault: true},
-	{name: "hide_credential_identifier", kind: boolean, byDefault: false},
-	{name: "anonymous"},
-	{name: "run_on_preflight", kind: boolean, byDefault: true},
-	{name: "preflight", byDefault: string(authz.PreflightStrict), oneOf: []string{string(authz.PreflightStrict), string(authz.PreflightAny)}},
-	{name: "acl", kind: record, fields: []field{
-		{name: "allow", kind: list, check: checkGroup},
-		{name: "deny", kind: list, check: checkGroup},
-	}},
-	{name: "hide_groups_header", kind: boolean, byDefault: false},
-	{name: "shadow", kind: boolean, byDefault: false},
-	{name: "realm"},
-	{name: "on_error", byDefault: string(authz.OnErrorDeny), oneOf: []string{string(authz.OnErrorDeny), string(authz.OnErrorResponse), string(authz.OnErrorGRPC)}},
-	tagsField, createdField, updatedField,
-}
-
-func checkGroup(group string) string {
-	if strings.Contains(group, ",") {
-		return "a group has no comma; repeat the field, or send a JSON array, for more than one"
-	}
-	return ""
-}
+var policyFields = api.FieldsOf(api.DefaultPolicy())
 
 func checkPolicy(a *API, d, _ document, v violations) error {
 	if _, err := a.resolve(d, "vault", a.vaults); err != nil {
@@ -144,53 +109,11 @@ func (a *API) checkAnonymous(who string, v violations) error {
 	return err
 }
 
-// policyOf is the policy that a document means, its vault object by id.
+// policyOf is the policy that a document means, its vault object by id. An option that
+// the document does not have yet has its default.
 func policyOf(d document) authz.Policy {
-	return authz.Policy{
-		ID: d.text("id"), Name: d.text("name"),
-		Hosts: d.list("hosts"), Paths: d.list("paths"), IgnoreCase: d.yes("ignore_case"), Priority: int(d.number("priority")),
-		Default:          d.yes("default"),
-		Vault:            d.record("vault").text("id"),
-		AccessTokenNames: d.list("access_token_name"), SecretTokenNames: d.list("secret_token_name"),
-		AuthorizationScheme: authz.Scheme(d.text("authorization_scheme")),
-		TokensInBody:        d.yes("tokens_in_body"), BodyCredentialsVisible: d.yes("body_credentials_visible"),
-		HideCredentials: d.yes("hide_credentials"), HideCredentialIdentifier: d.yes("hide_credential_identifier"),
-		Anonymous:      d.text("anonymous"),
-		RunOnPreflight: d.yes("run_on_preflight"), Preflight: authz.PreflightMode(d.text("preflight")),
-		Allow: d.record("acl").list("allow"), Deny: d.record("acl").list("deny"),
-		HideGroupsHeader: d.yes("hide_groups_header"),
-		Shadow:           d.yes("shadow"), Realm: d.text("realm"), OnError: authz.OnError(d.text("on_error")),
-	}
-}
-
-// documentOf is the document of a policy that was declared.
-func documentOf(p authz.Policy, id, vaultID string) document {
-	return document{
-		"id": id, "name": p.Name,
-		"hosts": orNil(p.Hosts), "paths": orNil(p.Paths), "ignore_case": p.IgnoreCase, "priority": int64(p.Priority), "default": p.Default,
-		"vault":             document{"id": vaultID},
-		"access_token_name": orNil(p.AccessTokenNames), "secret_token_name": orNil(p.SecretTokenNames),
-		"authorization_scheme": orNilText(string(p.AuthorizationScheme)),
-		"tokens_in_body":       p.TokensInBody, "body_credentials_visible": p.BodyCredentialsVisible,
-		"hide_credentials": p.HideCredentials, "hide_credential_identifier": p.HideCredentialIdentifier,
-		"anonymous":        orNilText(p.Anonymous),
-		"run_on_preflight": p.RunOnPreflight, "preflight": string(p.Preflight),
-		"acl":                document{"allow": orNil(p.Allow), "deny": orNil(p.Deny)},
-		"hide_groups_header": p.HideGroupsHeader,
-		"shadow":             p.Shadow, "realm": orNilText(p.Realm), "on_error": string(p.OnError),
-	}
-}
-
-func orNil(l []string) any {
-	if len(l) == 0 {
-		return nil
-	}
-	return l
-}
-
-func orNilText(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
+	policy := entityOf[api.Policy](policyFields, d)
+	p := policy.Authz()
+	p.Vault = d.record("vault").text("id")
+	return p
 }

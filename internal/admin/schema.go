@@ -11,44 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
-
-type fieldKind uint8
-
-const (
-	text fieldKind = iota
-	integer
-	boolean
-	// list is a set of texts.
-	list
-	// names is one text or a list of them.
-	names
-	// reference is {"id": …} of another entity; its name will do.
-	reference
-	// record has fields of its own.
-	record
-)
-
-// A field is one line of an entity's schema. Values from forms are typed by it.
-type field struct {
-	name string
-	// alias is another name that is understood but never shown.
-	alias    string
-	kind     fieldKind
-	required bool
-	// byDefault is the value of a field that is not set.
-	byDefault any
-	// secret values are masked in every answer.
-	secret bool
-	oneOf  []string
-	min    int64
-	max    int64
-	// check returns what is wrong with a text, or with an element of a list.
-	check func(string) string
-	// key is the field that may stand for the id in a reference.
-	key    string
-	fields []field
-}
 
 const (
 	maxList = 1000
@@ -57,19 +21,19 @@ const (
 
 // typed reads input under a schema. What is not given comes from base, or is
 // the default where base is nil.
-func typed(fields []field, in map[string]any, form bool, base document, v violations, path string) document {
+func typed(fields []api.Field, in map[string]any, form bool, base document, v violations, path string) document {
 	out := document{}
 	for name := range in {
-		if !slices.ContainsFunc(fields, func(f field) bool { return f.name == name || f.alias != "" && f.alias == name }) {
+		if !slices.ContainsFunc(fields, func(f api.Field) bool { return f.Name == name || f.Alias != "" && f.Alias == name }) {
 			v.add(path+name, "unknown field")
 		}
 	}
 	for i := range fields {
 		f := &fields[i]
-		value, given := in[f.name]
-		if other, has := in[f.alias]; has && f.alias != "" {
+		value, given := in[f.Name]
+		if other, has := in[f.Alias]; has && f.Alias != "" {
 			if given && !reflect.DeepEqual(other, value) {
-				v.add(path+f.alias, fmt.Sprintf("is another name of %s and has another value", f.name))
+				v.add(path+f.Alias, fmt.Sprintf("is another name of %s and has another value", f.Name))
 			}
 			value, given = other, true
 		}
@@ -77,70 +41,70 @@ func typed(fields []field, in map[string]any, form bool, base document, v violat
 			value = nil
 		}
 		switch {
-		case f.kind == record:
-			out[f.name] = f.typedRecord(value, given, form, base, v, path)
+		case f.Kind == api.Record:
+			out[f.Name] = typedRecord(f, value, given, form, base, v, path)
 			continue
 		case given && value != nil:
-			out[f.name] = f.typed(value, form, v, path)
+			out[f.Name] = typedValue(f, value, form, v, path)
 			continue
 		case !given && base != nil:
-			out[f.name] = base[f.name]
+			out[f.Name] = base[f.Name]
 		default:
-			out[f.name] = nil
+			out[f.Name] = nil
 		}
-		if out[f.name] == nil && f.byDefault != nil {
-			out[f.name] = f.byDefault
+		if out[f.Name] == nil && f.Default != nil {
+			out[f.Name] = f.Default
 		}
-		if out[f.name] == nil && f.required {
-			v.add(path+f.name, "required field missing")
+		if out[f.Name] == nil && f.Required {
+			v.add(path+f.Name, "required field missing")
 		}
 	}
 	return out
 }
 
-func (f *field) typedRecord(value any, given, form bool, base document, v violations, path string) any {
+func typedRecord(f *api.Field, value any, given, form bool, base document, v violations, path string) any {
 	in, ok := value.(map[string]any)
 	if given && value != nil && !ok {
-		v.add(path+f.name, "expected a record")
+		v.add(path+f.Name, "expected a record")
 		return nil
 	}
 	var inner document
 	if base != nil && (!given || value != nil) {
-		inner = base.record(f.name)
+		inner = base.record(f.Name)
 	}
-	return typed(f.fields, in, form, inner, v, path+f.name+".")
+	return typed(f.Fields, in, form, inner, v, path+f.Name+".")
 }
 
-func (f *field) typed(value any, form bool, v violations, path string) any {
+func typedValue(f *api.Field, value any, form bool, v violations, path string) any {
 	problem := ""
 	var out any
-	switch f.kind {
-	case text:
-		out, problem = f.typedText(value)
-	case integer:
-		out, problem = f.typedInteger(value, form)
-	case boolean:
+	switch f.Kind {
+	case api.Text:
+		out, problem = typedText(f, value)
+	case api.Integer:
+		out, problem = typedInteger(f, value, form)
+	case api.Boolean:
 		out, problem = typedBoolean(value, form)
-	case list:
-		out, problem = f.typedList(value, form)
-	case names:
+	case api.List:
+		out, problem = typedList(f, value, form)
+	case api.NameList:
 		if s, ok := value.(string); ok {
 			value = []any{s}
 		}
-		out, problem = f.typedList(value, form)
-	case reference:
-		return f.typedReference(value, v, path)
-	case record:
+		out, problem = typedList(f, value, form)
+	case api.Reference:
+		return typedReference(f, value, v, path)
+	case api.Record:
 		return nil // has a path of its own
 	}
 	if problem != "" {
-		v.add(path+f.name, problem)
+		v.add(path+f.Name, problem)
 		return nil
 	}
 	return out
 }
 
-func (f *field) typedText(value any) (any, string) {
+func typedText(f *api.Field, value any) (any, string) {
 	s, ok := value.(string)
 	switch {
 	case !ok:
@@ -151,17 +115,17 @@ func (f *field) typedText(value any) (any, string) {
 		return nil, fmt.Sprintf("length must be at most %d", maxText)
 	case !utf8.ValidString(s):
 		return nil, "expected UTF-8"
-	case f.oneOf != nil && !slices.Contains(f.oneOf, s):
-		return nil, "expected one of: " + strings.Join(f.oneOf, ", ")
-	case f.check != nil:
-		if problem := f.check(s); problem != "" {
+	case f.OneOf != nil && !slices.Contains(f.OneOf, s):
+		return nil, "expected one of: " + strings.Join(f.OneOf, ", ")
+	case f.Check != nil:
+		if problem := f.Check(s); problem != "" {
 			return nil, problem
 		}
 	}
 	return s, ""
 }
 
-func (f *field) typedInteger(value any, form bool) (any, string) {
+func typedInteger(f *api.Field, value any, form bool) (any, string) {
 	var digits string
 	switch value := value.(type) {
 	case json.Number:
@@ -175,8 +139,8 @@ func (f *field) typedInteger(value any, form bool) (any, string) {
 	switch {
 	case err != nil:
 		return nil, "expected an integer"
-	case f.max != 0 && (n < f.min || n > f.max):
-		return nil, fmt.Sprintf("value should be between %d and %d", f.min, f.max)
+	case f.Max != 0 && (n < f.Min || n > f.Max):
+		return nil, fmt.Sprintf("value should be between %d and %d", f.Min, f.Max)
 	}
 	return n, ""
 }
@@ -191,7 +155,7 @@ func typedBoolean(value any, form bool) (any, string) {
 	return nil, "expected a boolean"
 }
 
-func (f *field) typedList(value any, form bool) (any, string) {
+func typedList(f *api.Field, value any, form bool) (any, string) {
 	if s, ok := value.(string); ok && form {
 		value = []any{s}
 	}
@@ -207,7 +171,7 @@ func (f *field) typedList(value any, form bool) (any, string) {
 		if form && element == "" {
 			continue
 		}
-		s, problem := f.typedText(element)
+		s, problem := typedText(f, element)
 		if problem != "" {
 			return nil, problem
 		}
@@ -220,9 +184,9 @@ func (f *field) typedList(value any, form bool) (any, string) {
 
 // typedReference returns {"id": …} or {key: …}; what it stands for is found out
 // later.
-func (f *field) typedReference(value any, v violations, path string) any {
+func typedReference(f *api.Field, value any, v violations, path string) any {
 	if s, ok := value.(string); ok {
-		name := f.key
+		name := f.Key
 		if authz.IsUUID(strings.ToLower(s)) {
 			name = "id"
 		}
@@ -235,28 +199,28 @@ func (f *field) typedReference(value any, v violations, path string) any {
 		maps.DeleteFunc(in, func(_ string, v any) bool { return v == nil })
 	}
 	switch {
-	case ok && len(in) == 0 && f.required:
-		v.add(path+f.name, "required field missing")
+	case ok && len(in) == 0 && f.Required:
+		v.add(path+f.Name, "required field missing")
 		return nil
 	case !ok || len(in) != 1:
-		v.add(path+f.name, `expected a record like {"id": …}`)
+		v.add(path+f.Name, `expected a record like {"id": …}`)
 		return nil
 	}
 	for name, key := range in {
 		s, isText := key.(string)
 		switch {
-		case name != "id" && name != f.key:
-			v.add(path+f.name+"."+name, "unknown field")
+		case name != "id" && name != f.Key:
+			v.add(path+f.Name+"."+name, "unknown field")
 		case !isText:
-			v.add(path+f.name+"."+name, "expected a string")
+			v.add(path+f.Name+"."+name, "expected a string")
 		case name == "id" && !authz.IsUUID(strings.ToLower(s)):
-			v.add(path+f.name+".id", "expected a valid UUID")
+			v.add(path+f.Name+".id", "expected a valid UUID")
 		case name == "id":
 			return document{"id": strings.ToLower(s)}
 		case s != "" && utf8.ValidString(s):
 			return document{name: s}
 		default:
-			v.add(path+f.name+"."+name, "expected a name")
+			v.add(path+f.Name+"."+name, "expected a name")
 		}
 	}
 	return nil
@@ -264,22 +228,22 @@ func (f *field) typedReference(value any, v violations, path string) any {
 
 // shown returns what an answer has of a document: the fields of the schema,
 // null where they are not set, secrets masked.
-func shown(fields []field, d document) document {
+func shown(fields []api.Field, d document) document {
 	out := make(document, len(fields))
 	for i := range fields {
 		f := &fields[i]
-		value := d[f.name]
+		value := d[f.Name]
 		switch {
-		case f.kind == record:
-			value = shown(f.fields, d.record(f.name))
-		case f.secret && value != nil:
+		case f.Kind == api.Record:
+			value = shown(f.Fields, d.record(f.Name))
+		case f.Secret && value != nil:
 			value = masked
-		case f.kind == names:
+		case f.Kind == api.NameList:
 			if l, ok := value.([]string); ok && len(l) == 1 {
 				value = l[0]
 			}
 		}
-		out[f.name] = value
+		out[f.Name] = value
 	}
 	return out
 }
@@ -292,28 +256,3 @@ func merged(base, over document) document {
 	maps.Copy(out, over)
 	return out
 }
-
-func expectUUID(s string) string {
-	if !authz.IsUUID(s) {
-		return "expected a valid UUID"
-	}
-	return ""
-}
-
-// checkTag is Kong's rule for tags: "," and "/" separate them in filters.
-func checkTag(s string) string {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == 0x7f || c == ',' || c == '/' {
-			return fmt.Sprintf("invalid tag %q: expected printable ascii (except `,` and `/`) or valid utf-8 sequences", s)
-		}
-	}
-	return ""
-}
-
-// The fields that every entity has.
-var (
-	idField      = field{name: "id", check: expectUUID}
-	createdField = field{name: "created_at", kind: integer}
-	updatedField = field{name: "updated_at", kind: integer}
-	tagsField    = field{name: "tags", kind: list, check: checkTag}
-)

@@ -25,8 +25,9 @@ type schemaField struct {
 	Fields    []map[string]schemaField `json:"fields,omitempty"`
 }
 
-var schemaTypes = map[fieldKind]string{
-	text: "string", integer: "integer", boolean: "boolean", list: "set", names: "string", reference: "foreign", record: "record",
+var schemaTypes = map[api.Kind]string{
+	api.Text: "string", api.Integer: "integer", api.Boolean: "boolean", api.List: "set", api.NameList: "string",
+	api.Reference: "foreign", api.Record: "record",
 }
 
 // referenced are the kinds that references of the field's name are to, but for that in
@@ -34,38 +35,38 @@ var schemaTypes = map[fieldKind]string{
 var referenced = map[string]string{"consumer": "consumers", "service": "services", "route": "routes"}
 
 // schemaFields describes fields as Kong does, with the defaults that answers show.
-func schemaFields(fields []field) []map[string]schemaField {
+func schemaFields(fields []api.Field) []map[string]schemaField {
 	all := make([]map[string]schemaField, 0, len(fields))
 	for i := range fields {
 		f := &fields[i]
-		s := schemaField{Type: schemaTypes[f.kind], Required: f.required || f.kind == record, OneOf: f.oneOf, Encrypted: f.secret}
-		s.Default = shown([]field{*f}, document{f.name: f.byDefault})[f.name]
-		if f.max != 0 {
-			s.Between = []int64{f.min, f.max}
+		s := schemaField{Type: schemaTypes[f.Kind], Required: f.Required || f.Kind == api.Record, OneOf: f.OneOf, Encrypted: f.Secret}
+		s.Default = shown([]api.Field{*f}, document{f.Name: f.Default})[f.Name]
+		if f.Max != 0 {
+			s.Between = []int64{f.Min, f.Max}
 		}
 		switch {
-		case f.name == idField.name:
+		case f.Name == "id":
 			s.UUID, s.Auto = true, true
-		case f.name == createdField.name, f.name == updatedField.name:
+		case f.Time:
 			s.Auto = true
-		case f.kind == list:
+		case f.Kind == api.List:
 			s.Elements = &schemaField{Type: "string"}
-		case f.kind == reference && referenced[f.name] == "":
+		case f.Kind == api.Reference && referenced[f.Name] == "":
 			// A record, as a config is shown with it: by a schema that says
 			// foreign, decK takes the id for a value to replace by the default.
-			s.Type, s.Fields = schemaTypes[record], []map[string]schemaField{{"id": {Type: "string", UUID: true}}}
-		case f.kind == reference:
-			s.Reference = referenced[f.name]
-		case f.kind == record:
-			s.Default, s.Fields = nil, schemaFields(f.fields)
+			s.Type, s.Fields = schemaTypes[api.Record], []map[string]schemaField{{"id": {Type: "string", UUID: true}}}
+		case f.Kind == api.Reference:
+			s.Reference = referenced[f.Name]
+		case f.Kind == api.Record:
+			s.Default, s.Fields = nil, schemaFields(f.Fields)
 		}
-		all = append(all, map[string]schemaField{f.name: s})
+		all = append(all, map[string]schemaField{f.Name: s})
 	}
 	return all
 }
 
 // fieldsOf are those of the entities that have a schema, by their names in Kong.
-func (a *API) fieldsOf(entity string) []field {
+func (a *API) fieldsOf(entity string) []api.Field {
 	switch entity {
 	case "consumers":
 		return a.consumers.fields
@@ -79,12 +80,12 @@ func (a *API) fieldsOf(entity string) []field {
 	return nil
 }
 
-func pluginFieldsOf(name string) []field {
+func pluginFieldsOf(name string) []api.Field {
 	switch name {
-	case pluginVaultAuth:
+	case api.PluginVaultAuth:
 		return vaultAuthFields
-	case pluginACL:
-		return aclFields
+	case api.PluginACL:
+		return aclPluginFields
 	}
 	return nil
 }
@@ -124,8 +125,8 @@ func (a *API) schemaOfPlugin(c *call) (reply, error) {
 // configSchema is the part of a plugin's schema that Kong had before /schemas.
 func (a *API) configSchema(c *call) (reply, error) {
 	for _, f := range pluginFieldsOf(c.param("name")) {
-		if f.kind == record {
-			return ok(document{"fields": schemaFields(f.fields)}), nil
+		if f.Kind == api.Record {
+			return ok(document{"fields": schemaFields(f.Fields)}), nil
 		}
 	}
 	return reply{}, noPlugin(c.param("name"))
@@ -172,7 +173,7 @@ func (a *API) violations(entity string, in input) error {
 		if err != nil {
 			return err
 		}
-		if d.text("name") == pluginACL {
+		if d.text("name") == api.PluginACL {
 			return errorOf(v, a.aclPlugins.check(a, d, nil, v))
 		}
 		checkPolicyFields(policyFrom(d, nil), v)

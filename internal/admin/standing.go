@@ -40,3 +40,10 @@ func (j *judge) view(p *place, d document) document {
 	}
 	return view
 }
+
+func orNil(l []string) any {
+	if len(l) == 0 {
+		return nil
+	}
+	return l
+}

@@ -1,94 +1,21 @@
 package admin
 
 import (
-	"net/netip"
-	"strings"
-
-	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/kvpath"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-// The KV engine's versions.
-const (
-	kv1 = "v1"
-	kv2 = "v2"
-)
+// vaultFields are those of a vault object.
+var vaultFields = api.FieldsOf(api.Vault{KV: api.KV1})
 
 func vaultsEntity() *entity {
 	return &entity{
 		kind: state.KindVaults, name: "vaults", key: "name",
-		fields: []field{
-			idField,
-			{name: "name", required: true, check: checkName},
-			{name: "protocol", required: true, oneOf: []string{"http", "https"}},
-			{name: "host", required: true, check: checkHost},
-			{name: "port", kind: integer, required: true, min: 0, max: 65535},
-			{name: "mount", required: true, check: checkMount},
-			// Not Kong's.
-			{name: "prefix", check: checkMount},
-			// The announcement of 2019 calls it token.
-			{name: "vault_token", alias: "token", required: true, secret: true, check: checkVaultToken},
-			{name: "kv", byDefault: kv1, oneOf: []string{kv1, kv2}},
-			{name: "namespace", check: checkMount},
-			createdField, updatedField,
-		},
+		fields: vaultFields,
 		unique: func(d document) []constraint { return uniqueTexts(d, "name") },
 		check:  checkVault,
 		inUse:  vaultInUse,
 	}
-}
-
-// checkName is for names that stand in paths beside ids.
-func checkName(s string) string {
-	switch {
-	case authz.IsUUID(s):
-		return "must not look like an id"
-	case len(s) > 128:
-		return "length must be at most 128"
-	}
-	for _, c := range s {
-		if c < ' ' || c == 0x7f {
-			return "must not contain control characters"
-		}
-	}
-	return ""
-}
-
-func checkHost(s string) string {
-	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil && ip.Zone() == "" {
-		return ""
-	}
-	if len(s) > 253 || strings.Trim(s, ".-") != s {
-		return "expected a host name or an address"
-	}
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
-			return "expected a host name or an address"
-		}
-	}
-	return ""
-}
-
-// checkMount wants plain segments: the mount becomes part of a URL's path.
-func checkMount(s string) string {
-	for segment := range strings.SplitSeq(s, "/") {
-		if !kvpath.IsSegment(segment) {
-			return "expected plain segments without a slash at either end"
-		}
-	}
-	return ""
-}
-
-// checkVaultToken wants what fits into a header, and does not repeat the token.
-func checkVaultToken(s string) string {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return "expected visible ASCII"
-		}
-	}
-	return ""
 }
 
 // checkVault knows the mask that stands for the token in answers, so that an
@@ -129,9 +56,10 @@ func vaultField(setting string) string {
 }
 
 func vaultObjectOf(d document) VaultObject {
+	v := entityOf[api.Vault](vaultFields, d)
 	return VaultObject{
-		ID: d.text("id"), Name: d.text("name"), Protocol: d.text("protocol"), Host: d.text("host"), Port: int(d.number("port")),
-		Mount: d.text("mount"), Prefix: d.text("prefix"), Token: Hide(d.text("vault_token")), KV: d.text("kv"), Namespace: d.text("namespace"),
+		ID: v.ID, Name: v.Name, Protocol: v.Protocol, Host: v.Host, Port: v.Port,
+		Mount: v.Mount, Prefix: d.text("prefix"), Token: Hide(v.VaultToken), KV: v.KV, Namespace: d.text("namespace"),
 	}
 }
 

@@ -2,36 +2,38 @@ package api
 
 // A Plugin is a policy (vault-auth), or the acl, as Kong has it.
 type Plugin struct {
-	ID           string       `json:"id,omitempty"`
-	Name         string       `json:"name"`
-	InstanceName *string      `json:"instance_name,omitempty"`
+	ID           string       `json:"id,omitempty" rule:"check=uuid"`
+	Name         string       `json:"name" rule:"required,oneof=vault-auth|acl"`
+	InstanceName *string      `json:"instance_name,omitempty" rule:"check=name"`
 	Config       PluginConfig `json:"config"`
 	Enabled      *bool        `json:"enabled,omitempty"`
-	Protocols    []string     `json:"protocols,omitempty"`
+	Protocols    []string     `json:"protocols,omitempty" rule:"check=protocol"`
 	// Service, Route and Consumer are always null.
-	Service   *Ref     `json:"service,omitempty"`
-	Route     *Ref     `json:"route,omitempty"`
-	Consumer  *Ref     `json:"consumer,omitempty"`
-	Tags      []string `json:"tags,omitempty"`
-	CreatedAt int64    `json:"created_at,omitempty"`
-	UpdatedAt int64    `json:"updated_at,omitempty"`
+	Service   *Ref     `json:"service,omitempty" rule:"key=name"`
+	Route     *Ref     `json:"route,omitempty" rule:"key=name"`
+	Consumer  *Ref     `json:"consumer,omitempty" rule:"key=username"`
+	Tags      []string `json:"tags,omitempty" rule:"check=tag" flag:"tag: TAG"`
+	CreatedAt int64    `json:"created_at,omitempty" rule:"time"`
+	UpdatedAt int64    `json:"updated_at,omitempty" rule:"time"`
 }
 
-// A PluginConfig has the fields of vault-auth, or the last three, of acl.
+// A PluginConfig is the config of a plugin: the options of a policy whose rule names
+// the plugin, and for the acl what follows here.
 type PluginConfig struct {
-	Vault                  *Ref    `json:"vault,omitempty"`
-	AccessTokenName        Names   `json:"access_token_name,omitempty"`
-	SecretTokenName        Names   `json:"secret_token_name,omitempty"`
-	TokensInBody           *bool   `json:"tokens_in_body,omitempty"`
-	HideCredentials        *bool   `json:"hide_credentials,omitempty"`
-	Anonymous              *string `json:"anonymous,omitempty"`
-	RunOnPreflight         *bool   `json:"run_on_preflight,omitempty"`
-	BodyCredentialsVisible *bool   `json:"body_credentials_visible,omitempty"`
-
-	Allow            []string `json:"allow,omitempty"`
-	Deny             []string `json:"deny,omitempty"`
-	HideGroupsHeader *bool    `json:"hide_groups_header,omitempty"`
-	// AlwaysUseAuthenticatedGroups and IncludeConsumerGroups are always false.
-	AlwaysUseAuthenticatedGroups *bool `json:"always_use_authenticated_groups,omitempty"`
-	IncludeConsumerGroups        *bool `json:"include_consumer_groups,omitempty"`
+	Allow []string `json:"allow,omitempty" rule:"check=group,plugin=acl" flag:": GROUP that is let in, and no other"`
+	Deny  []string `json:"deny,omitempty" rule:"check=group,plugin=acl" flag:": GROUP that is kept out"`
+	Policy
+	// AlwaysUseAuthenticatedGroups and IncludeConsumerGroups are always false, and shown
+	// as Kong shows them: decK's files have them.
+	AlwaysUseAuthenticatedGroups *bool `json:"always_use_authenticated_groups,omitempty" rule:"plugin=acl"`
+	IncludeConsumerGroups        *bool `json:"include_consumer_groups,omitempty" rule:"plugin=acl"`
 }
+
+// The plugins that there are.
+const (
+	PluginVaultAuth = "vault-auth"
+	PluginACL       = "acl"
+)
+
+// Protocols are those that a plugin governs, always all of them.
+func Protocols() []string { return []string{"grpc", "grpcs", "http", "https"} }

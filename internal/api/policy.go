@@ -1,54 +1,75 @@
 package api
 
-import "github.com/vault-authz/vault-authz/authz"
+import (
+	"reflect"
 
-// A Policy says which requests it governs and how they are authenticated.
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// A Policy says which requests it governs and how they are authenticated. A field of
+// [authz.Policy] with the same name, or the one that the tag authz names, is what an
+// option does; a field that is nil has the default of [authz.DefaultPolicy].
 type Policy struct {
-	ID                       string     `json:"id,omitempty"`
-	Name                     string     `json:"name"`
-	Default                  *bool      `json:"default,omitempty"`
-	Hosts                    []string   `json:"hosts,omitempty"`
-	Paths                    []string   `json:"paths,omitempty"`
-	IgnoreCase               *bool      `json:"ignore_case,omitempty"`
-	Priority                 *int       `json:"priority,omitempty"`
-	Vault                    *Ref       `json:"vault,omitempty"`
-	AccessTokenName          Names      `json:"access_token_name,omitempty"`
-	SecretTokenName          Names      `json:"secret_token_name,omitempty"`
-	AuthorizationScheme      *string    `json:"authorization_scheme,omitempty"`
-	TokensInBody             *bool      `json:"tokens_in_body,omitempty"`
-	BodyCredentialsVisible   *bool      `json:"body_credentials_visible,omitempty"`
-	HideCredentials          *bool      `json:"hide_credentials,omitempty"`
-	HideCredentialIdentifier *bool      `json:"hide_credential_identifier,omitempty"`
-	Anonymous                *string    `json:"anonymous,omitempty"`
-	RunOnPreflight           *bool      `json:"run_on_preflight,omitempty"`
-	Preflight                string     `json:"preflight,omitempty"`
-	ACL                      *PolicyACL `json:"acl,omitempty"`
-	HideGroupsHeader         *bool      `json:"hide_groups_header,omitempty"`
-	Shadow                   *bool      `json:"shadow,omitempty"`
-	Realm                    *string    `json:"realm,omitempty"`
-	OnError                  string     `json:"on_error,omitempty"`
-	Tags                     []string   `json:"tags,omitempty"`
-	CreatedAt                int64      `json:"created_at,omitempty"`
-	UpdatedAt                int64      `json:"updated_at,omitempty"`
-}
-
-// Selection is what a policy selects requests by, in the core's words.
-func (p *Policy) Selection() *authz.Policy {
-	of := &authz.Policy{ID: p.ID, Name: p.Name, Hosts: p.Hosts, Paths: p.Paths}
-	if p.IgnoreCase != nil {
-		of.IgnoreCase = *p.IgnoreCase
-	}
-	if p.Priority != nil {
-		of.Priority = *p.Priority
-	}
-	if p.Default != nil {
-		of.Default = *p.Default
-	}
-	return of
+	ID                       string     `json:"id,omitempty" yaml:"id,omitempty" rule:"check=uuid" doc:"UUID: a second name for routes to refer to"`
+	Name                     string     `json:"name,omitempty" yaml:"name" rule:"required,check=name" flag:": NAME to have from now on" doc:"name: what routes refer to (context_extensions: policy)"`
+	Default                  *bool      `json:"default,omitempty" yaml:"default,omitempty" flag:"" doc:"switch: govern requests that no other policy selects; without it they are denied"`
+	Hosts                    []string   `json:"hosts,omitempty" yaml:"hosts,omitempty" flag:"host: HOST that it governs" doc:"list: govern requests for these hosts, *.example.com for all below"`
+	Paths                    []string   `json:"paths,omitempty" yaml:"paths,omitempty" flag:"path: PATH that it governs with all below" doc:"list: govern requests below these paths"`
+	IgnoreCase               *bool      `json:"ignore_case,omitempty" yaml:"ignore_case,omitempty" flag:"" doc:"switch: compare paths in any case, for an upstream that does"`
+	Priority                 *int       `json:"priority,omitempty" yaml:"priority,omitempty" rule:"min=-1000000,max=1000000" flag:": NUMBER that decides between policies with the same host and path; the higher one governs" doc:"number: decides between policies with the same host and path; the higher one governs"`
+	Vault                    *Ref       `json:"vault,omitempty" yaml:"vault" authz:"-" rule:"required,key=name,plugin=vault-auth" flag:": NAME or id of the vault object with the credentials" doc:"name: the vault object with the credentials"`
+	AccessTokenName          Names      `json:"access_token_name,omitempty" yaml:"access_token_name,omitempty" authz:"AccessTokenNames" rule:"plugin=vault-auth" flag:": NAME of the access token in requests" doc:"name or list: of the header, query parameter or body field; _ also matches -"`
+	SecretTokenName          Names      `json:"secret_token_name,omitempty" yaml:"secret_token_name,omitempty" authz:"SecretTokenNames" rule:"plugin=vault-auth" flag:": NAME of the secret token in requests" doc:"name or list: the same for the secret token"`
+	AuthorizationScheme      *string    `json:"authorization_scheme,omitempty" yaml:"authorization_scheme,omitempty" rule:"oneof=bearer|basic" flag:"" doc:"word: how the Authorization header carries tokens: bearer for the token that has authorization among its names, basic for access token and secret token as user and password; empty for neither"`
+	TokensInBody             *bool      `json:"tokens_in_body,omitempty" yaml:"tokens_in_body,omitempty" rule:"plugin=vault-auth" flag:"" doc:"switch: also look in form, multipart and JSON bodies"`
+	BodyCredentialsVisible   *bool      `json:"body_credentials_visible,omitempty" yaml:"body_credentials_visible,omitempty" rule:"plugin=vault-auth,ours" flag:"" doc:"switch: accept that tokens in a body cannot be hidden"`
+	HideCredentials          *bool      `json:"hide_credentials,omitempty" yaml:"hide_credentials,omitempty" rule:"plugin=vault-auth" flag:"" doc:"switch: strip the tokens from headers and query"`
+	HideCredentialIdentifier *bool      `json:"hide_credential_identifier,omitempty" yaml:"hide_credential_identifier,omitempty" flag:"" doc:"switch: do not send X-Credential-Identifier (the access token)"`
+	Anonymous                *string    `json:"anonymous,omitempty" yaml:"anonymous,omitempty" rule:"plugin=vault-auth" flag:": CONSUMER that requests without a good credential count as" doc:"id or username: of the consumer that stands in for missing or bad credentials"`
+	RunOnPreflight           *bool      `json:"run_on_preflight,omitempty" yaml:"run_on_preflight,omitempty" rule:"plugin=vault-auth" flag:"" doc:"switch: authenticate CORS preflights too"`
+	Preflight                *string    `json:"preflight,omitempty" yaml:"preflight,omitempty" rule:"oneof=strict|any" flag:"" doc:"word: strict for real CORS preflights, any for every OPTIONS request as in Kong"`
+	ACL                      *PolicyACL `json:"acl,omitempty" yaml:"acl,omitempty"`
+	HideGroupsHeader         *bool      `json:"hide_groups_header,omitempty" yaml:"hide_groups_header,omitempty" rule:"plugin=acl" flag:"" doc:"switch: do not send X-Consumer-Groups"`
+	Shadow                   *bool      `json:"shadow,omitempty" yaml:"shadow,omitempty" flag:"" doc:"switch: decide and report, but let through"`
+	Realm                    *string    `json:"realm,omitempty" yaml:"realm,omitempty" flag:"" doc:"text: realm in WWW-Authenticate"`
+	OnError                  *string    `json:"on_error,omitempty" yaml:"on_error,omitempty" rule:"oneof=deny|error_response|grpc_error" flag:"" doc:"word: answer to an unavailable Vault: deny (503), or error_response / grpc_error to let Envoy's failure_mode_allow decide"`
+	Tags                     []string   `json:"tags,omitempty" yaml:"-" rule:"check=tag" flag:"tag: TAG"`
+	CreatedAt                int64      `json:"created_at,omitempty" yaml:"-" rule:"time"`
+	UpdatedAt                int64      `json:"updated_at,omitempty" yaml:"-" rule:"time"`
 }
 
 // A PolicyACL has one of the two lists at the most.
 type PolicyACL struct {
-	Allow []string `json:"allow,omitempty"`
-	Deny  []string `json:"deny,omitempty"`
+	Allow []string `json:"allow,omitempty" yaml:"allow,omitempty" rule:"check=group" flag:": GROUP that is let in, and no other" doc:"list: groups, one of which is needed"`
+	Deny  []string `json:"deny,omitempty" yaml:"deny,omitempty" rule:"check=group" flag:": GROUP that is kept out" doc:"list: groups that are refused"`
+}
+
+// DefaultPolicy returns a policy with the default of each option.
+func DefaultPolicy() Policy {
+	p := authz.DefaultPolicy()
+	return PolicyOf(&p)
+}
+
+// policyPairs are the fields of a policy here and there.
+var policyPairs = pairsOf(reflect.TypeFor[Policy](), reflect.TypeFor[authz.Policy]())
+
+// Authz returns the policy as the decision has it, with the defaults of what is not
+// given. Its vault object goes by its name.
+func (p *Policy) Authz() authz.Policy {
+	out := authz.DefaultPolicy()
+	policyPairs.forth(reflect.ValueOf(p).Elem(), reflect.ValueOf(&out).Elem())
+	if p.Vault != nil {
+		out.Vault = p.Vault.Name
+	}
+	return out
+}
+
+// PolicyOf is the opposite of [Policy.Authz]. It gives every option.
+func PolicyOf(p *authz.Policy) Policy {
+	var out Policy
+	policyPairs.back(reflect.ValueOf(&out).Elem(), reflect.ValueOf(p).Elem())
+	if p.Vault != "" {
+		out.Vault = &Ref{Name: p.Vault}
+	}
+	return out
 }

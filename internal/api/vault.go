@@ -1,19 +1,26 @@
 package api
 
-// A Vault is a vault object. Answers have a mask for its token.
+// The versions of the KV engine.
+const (
+	KV1 = "v1"
+	KV2 = "v2"
+)
+
+// A Vault is a vault object. Answers have a mask for its token. The announcement of
+// 2019 calls that token, too.
 type Vault struct {
-	ID         string  `json:"id,omitempty"`
-	Name       string  `json:"name"`
-	Protocol   string  `json:"protocol"`
-	Host       string  `json:"host"`
-	Port       int     `json:"port"`
-	Mount      string  `json:"mount"`
-	Prefix     *string `json:"prefix,omitempty"`
-	VaultToken string  `json:"vault_token,omitempty"`
-	KV         string  `json:"kv,omitempty"`
-	Namespace  *string `json:"namespace,omitempty"`
-	CreatedAt  int64   `json:"created_at,omitempty"`
-	UpdatedAt  int64   `json:"updated_at,omitempty"`
+	ID         string  `json:"id,omitempty" rule:"check=uuid"`
+	Name       string  `json:"name" rule:"required,check=name" flag:": NAME to have from now on"`
+	Protocol   string  `json:"protocol" rule:"required,oneof=http|https"`
+	Host       string  `json:"host" rule:"required,check=host"`
+	Port       int     `json:"port" rule:"required,max=65535"`
+	Mount      string  `json:"mount" rule:"required,check=mount" flag:": PATH at which the KV engine is mounted"`
+	Prefix     *string `json:"prefix,omitempty" rule:"check=mount" flag:": FOLDER in the mount that the credentials are in, for a mount that is shared"`
+	VaultToken string  `json:"vault_token,omitempty" rule:"required,secret,alias=token,check=visible"`
+	KV         string  `json:"kv,omitempty" rule:"oneof=v1|v2" flag:": v1 or v2, the version of the KV engine; v1 by default"`
+	Namespace  *string `json:"namespace,omitempty" rule:"check=mount" flag:": NAMESPACE of the Vault"`
+	CreatedAt  int64   `json:"created_at,omitempty" rule:"time"`
+	UpdatedAt  int64   `json:"updated_at,omitempty" rule:"time"`
 }
 
 // A VaultRef names a vault object.

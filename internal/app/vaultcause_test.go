@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
@@ -84,7 +84,7 @@ func TestWhoUsesAVaultObjectThatCannotBeUsedIsToldWhy(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			at := startServing(t, mixed{newShared()})
-			client, err := admin.NewClient("http://"+at.Admin, "", &http.Client{Timeout: 10 * time.Second})
+			client, err := api.NewClient("http://"+at.Admin, "", &http.Client{Timeout: 10 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,14 +100,14 @@ func TestWhoUsesAVaultObjectThatCannotBeUsedIsToldWhy(t *testing.T) {
 				_, err := client.Vaults.List(t.Context())
 				return err == nil
 			})
-			v, err := client.Vaults.Create(t.Context(), admin.Vault{Name: "main", Protocol: u.Scheme, Host: u.Hostname(), Port: port, Mount: "kv", KV: test.kv, VaultToken: token})
+			v, err := client.Vaults.Create(t.Context(), api.Vault{Name: "main", Protocol: u.Scheme, Host: u.Hostname(), Port: port, Mount: "kv", KV: test.kv, VaultToken: token})
 			if err != nil {
 				t.Fatal(err)
 			}
 			cause := func(when string) {
 				t.Helper()
 				_, err := client.Credential(t.Context(), v.ID, "a-token")
-				var problem *admin.Problem
+				var problem *api.Problem
 				if !errors.As(err, &problem) || !strings.HasPrefix(problem.Cause, test.cause) || strings.Contains(problem.Cause, token) {
 					t.Errorf("%s: got %v, %+v, want the cause: %s", when, err, problem, test.cause)
 				}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 func aclCommand(p Process) *cobra.Command {
@@ -57,14 +57,14 @@ func (s *session) showACLs(ctx context.Context, consumer string) error {
 	return s.many([]string{"GROUP", "CONSUMER", "TAGS", "ID", "CREATED"}, lines)
 }
 
-func (s *session) acls(ctx context.Context, consumer string) ([]admin.ACL, error) {
+func (s *session) acls(ctx context.Context, consumer string) ([]api.ACL, error) {
 	if consumer == "" {
 		return s.ACLs.List(ctx)
 	}
 	return s.groups(ctx, consumer)
 }
 
-func (s *session) groups(ctx context.Context, consumer string) ([]admin.ACL, error) {
+func (s *session) groups(ctx context.Context, consumer string) ([]api.ACL, error) {
 	all, err := s.Groups(ctx, consumer)
 	return all, missing(err, "consumer list", "there is no consumer %q", consumer)
 }
@@ -72,7 +72,7 @@ func (s *session) groups(ctx context.Context, consumer string) ([]admin.ACL, err
 // names are usernames by the id of the consumer.
 type names map[string]string
 
-func (n names) of(consumer *admin.Ref) string {
+func (n names) of(consumer *api.Ref) string {
 	switch {
 	case consumer == nil:
 		return ""
@@ -103,7 +103,7 @@ func (o *operator) addToGroup() *cobra.Command {
 	var tags []string
 	cmd := o.verb("add CONSUMER GROUP", "Add a consumer to a group", "  vault-authz acl add alice staff",
 		func(ctx context.Context, s *session, args []string) error {
-			a, err := s.AddToGroup(ctx, args[0], admin.ACL{Group: args[1], Tags: tags})
+			a, err := s.AddToGroup(ctx, args[0], api.ACL{Group: args[1], Tags: tags})
 			if err != nil {
 				return missing(err, "consumer list", "there is no consumer %q", args[0])
 			}
@@ -118,7 +118,7 @@ func removeFromGroup(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(all, func(a admin.ACL) bool { return a.Group == args[1] })
+	i := slices.IndexFunc(all, func(a api.ACL) bool { return a.Group == args[1] })
 	if i < 0 {
 		return fmt.Errorf("consumer %q is not in a group %q; see vault-authz acl list --consumer %s", args[0], args[1], args[0])
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 func consumerCommand(p Process) *cobra.Command {
@@ -44,12 +44,12 @@ func getConsumer(ctx context.Context, s *session, args []string) error {
 	return s.showConsumer(c)
 }
 
-func (s *session) consumer(ctx context.Context, idOrName string) (admin.Consumer, error) {
+func (s *session) consumer(ctx context.Context, idOrName string) (api.Consumer, error) {
 	c, err := s.Consumers.Get(ctx, idOrName)
 	return c, missing(err, "consumer list", "there is no consumer %q", idOrName)
 }
 
-func (s *session) showConsumer(c admin.Consumer) error {
+func (s *session) showConsumer(c api.Consumer) error {
 	return s.one(
 		row{"username", text(c.Username)}, row{"custom id", text(c.CustomID)}, row{"id", c.ID},
 		row{"tags", list(c.Tags)}, row{"created", instant(c.CreatedAt)}, row{"updated", instant(c.UpdatedAt)},
@@ -57,16 +57,16 @@ func (s *session) showConsumer(c admin.Consumer) error {
 }
 
 func (o *operator) createConsumer() *cobra.Command {
-	var c admin.Consumer
-	var customID string
-	cmd := o.verb("create [USERNAME]", "Create a consumer",
+	var id string
+	options := consumerOptions()
+	var cmd *cobra.Command
+	cmd = o.verb("create [USERNAME]", "Create a consumer",
 		"  vault-authz consumer create alice\n  vault-authz consumer create alice --custom-id crm-17 --tag internal",
 		func(ctx context.Context, s *session, args []string) error {
+			c := api.Read[api.Consumer](options, given(cmd.Flags(), options))
+			c.ID = id
 			if len(args) > 0 {
 				c.Username = &args[0]
-			}
-			if customID != "" {
-				c.CustomID = &customID
 			}
 			if c.Username == nil && c.CustomID == nil {
 				return exitError{exitUsage, errors.New("give USERNAME or --custom-id; see vault-authz consumer create --help")}
@@ -77,10 +77,8 @@ func (o *operator) createConsumer() *cobra.Command {
 			}
 			return s.showConsumer(created)
 		})
-	f := cmd.Flags()
-	f.StringVar(&c.ID, "id", "", "`UUID` to create it under, random by default")
-	f.StringVar(&customID, "custom-id", "", "`ID` that it has elsewhere")
-	f.StringArrayVar(&c.Tags, "tag", nil, "`TAG`, any number of times")
+	cmd.Flags().StringVar(&id, "id", "", "`UUID` to create it under, random by default")
+	addOptionFlags(cmd.Flags(), options, "username")
 	return cmd
 }
 

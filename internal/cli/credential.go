@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 func credentialCommand(p Process) *cobra.Command {
@@ -38,7 +38,7 @@ func ofVault(cmd *cobra.Command, vault *string) *cobra.Command {
 
 // meantVault is the vault object that is meant: the one that is named, or the only
 // one.
-func (s *session) meantVault(ctx context.Context, name string) (admin.Vault, error) {
+func (s *session) meantVault(ctx context.Context, name string) (api.Vault, error) {
 	defer s.answers.forget()
 	if name != "" {
 		return s.vault(ctx, name)
@@ -48,7 +48,7 @@ func (s *session) meantVault(ctx context.Context, name string) (admin.Vault, err
 		err = exitError{exitUsage, fmt.Errorf("there are %d vault objects, give --vault; see vault-authz vault list", len(all))}
 	}
 	if err != nil {
-		return admin.Vault{}, err
+		return api.Vault{}, err
 	}
 	return all[0], nil
 }
@@ -103,7 +103,7 @@ func (o *operator) listCredentials() *cobra.Command {
 
 // credentials are those of a consumer, which say where they are, or those of the vault
 // object in.
-func (s *session) credentials(ctx context.Context, vault, consumer string) (all []admin.Credential, in string, err error) {
+func (s *session) credentials(ctx context.Context, vault, consumer string) (all []api.Credential, in string, err error) {
 	if consumer != "" {
 		all, err = s.ConsumerCredentials(ctx, consumer)
 		return all, "", missing(err, "consumer list", "there is no consumer %q", consumer)
@@ -117,7 +117,7 @@ func (s *session) credentials(ctx context.Context, vault, consumer string) (all 
 }
 
 // credentialState says what becomes of requests with a credential, in the words of check.
-func credentialState(c admin.Credential) string {
+func credentialState(c api.Credential) string {
 	state := c.State
 	if state == "good" && c.PreviousExpiresAt != nil && *c.PreviousExpiresAt > time.Now().Unix() {
 		state = "rotating"
@@ -159,7 +159,7 @@ func noCredential(err error) error {
 
 // showNewCredential shows a credential with the secret that the service made up. One
 // that was supplied is known, and not printed back.
-func (s *session) showNewCredential(ctx context.Context, c admin.Credential, supplied bool) error {
+func (s *session) showNewCredential(ctx context.Context, c api.Credential, supplied bool) error {
 	if supplied {
 		c.SecretToken = ""
 		if err := s.answers.withhold("secret_token"); err != nil {
@@ -171,7 +171,7 @@ func (s *session) showNewCredential(ctx context.Context, c admin.Credential, sup
 
 // showCredential shows a secret if there is one, which is after a creation or
 // rotation only.
-func (s *session) showCredential(ctx context.Context, c admin.Credential) error {
+func (s *session) showCredential(ctx context.Context, c api.Credential) error {
 	if c.SecretToken != "" {
 		defer fmt.Fprintln(s.errs, "The secret token is not shown again: keep it now, in a safe place.")
 	}
@@ -189,7 +189,7 @@ func (s *session) showCredential(ctx context.Context, c admin.Credential) error 
 
 // usernameOf falls back on the id: a secret that was made must be shown whatever
 // else fails.
-func (s *session) usernameOf(ctx context.Context, consumer *admin.Ref) string {
+func (s *session) usernameOf(ctx context.Context, consumer *api.Ref) string {
 	if s.asJSON || consumer == nil {
 		return ""
 	}
@@ -200,7 +200,7 @@ func (s *session) usernameOf(ctx context.Context, consumer *admin.Ref) string {
 }
 
 func (o *operator) createCredential() *cobra.Command {
-	var c admin.Credential
+	var c api.Credential
 	var vault, from, life, notBefore, expires string
 	cmd := o.verb("create CONSUMER", "Create a credential and show its secret, once",
 		"  vault-authz credential create alice\n"+
@@ -268,10 +268,10 @@ func (o *operator) rotateCredential() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if good > admin.MaxGrace {
-				return exitError{exitUsage, fmt.Errorf("--grace: %s is too long; the old secret is good for %d days at the most", grace, admin.MaxGrace/(24*3600))}
+			if good > api.MaxGrace {
+				return exitError{exitUsage, fmt.Errorf("--grace: %s is too long; the old secret is good for %d days at the most", grace, api.MaxGrace/(24*3600))}
 			}
-			r := admin.Rotation{Grace: &good, Force: force}
+			r := api.Rotation{Grace: &good, Force: force}
 			if r.SecretToken, err = s.suppliedSecret(ctx, from); err != nil {
 				return err
 			}

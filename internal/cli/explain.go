@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // explain says what to do about an error of the admin API.
@@ -18,7 +18,7 @@ func (s *session) explain(err error) error {
 	if err == nil || errors.As(err, &exit) || errors.As(err, &named) {
 		return err
 	}
-	var problem *admin.Problem
+	var problem *api.Problem
 	if errors.As(err, &problem) {
 		message := printable(problem.Message)
 		if hint := hintFor(problem); hint != "" {
@@ -48,7 +48,7 @@ func (s *session) explain(err error) error {
 	return err
 }
 
-func hintFor(problem *admin.Problem) string {
+func hintFor(problem *api.Problem) string {
 	switch problem.Status {
 	case http.StatusUnauthorized:
 		return "give the bearer token with --" + adminTokenFlag + " or " + tokenVariable + ", or a client certificate with --cert-file"
@@ -92,6 +92,6 @@ func (e missingError) Error() string { return e.message }
 func (e missingError) Unwrap() error { return e.cause }
 
 func isNotFound(err error) bool {
-	var problem *admin.Problem
+	var problem *api.Problem
 	return errors.As(err, &problem) && problem.Status == http.StatusNotFound && !problem.Foreign
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/kongimport"
 )
 
@@ -76,7 +76,7 @@ func importKong(ctx context.Context, s *session, names []string, apply, strict b
 	}
 	read := kongimport.Read
 	if apply {
-		read = func(ctx context.Context, c *admin.Client) (*kongimport.Existing, error) {
+		read = func(ctx context.Context, c *api.Client) (*kongimport.Existing, error) {
 			return kongimport.Await(ctx, c, newProgress(s.errs, 0))
 		}
 	}

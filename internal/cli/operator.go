@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // The environment variables of the commands that call a running service. Their prefix is not
@@ -123,7 +123,7 @@ func named(use string) cobra.PositionalArgs {
 
 // A session is one use of the admin API.
 type session struct {
-	*admin.Client
+	*api.Client
 	answers *answers
 	asJSON  bool
 	// field is what to print of the answer, "" for all of it.
@@ -161,7 +161,7 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 		return nil, err
 	}
 	s.answers = &answers{next: transport}
-	s.Client, err = admin.NewClient(at, token, &http.Client{
+	s.Client, err = api.NewClient(at, token, &http.Client{
 		Transport: s.answers, Timeout: o.timeout,
 		// The token must not follow to where an answer points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -6,13 +6,12 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // pluginACL is the name of the one plugin that is no policy.
-const pluginACL = "acl"
+const pluginACL = api.PluginACL
 
 func pluginCommand(p Process) *cobra.Command {
 	o := &operator{p: p}
@@ -55,24 +54,24 @@ func getPlugin(ctx context.Context, s *session, args []string) error {
 }
 
 // plugin finds a plugin by its id, by the name of its policy, or the acl by its own name.
-func (s *session) plugin(ctx context.Context, name string) (admin.Plugin, error) {
+func (s *session) plugin(ctx context.Context, name string) (api.Plugin, error) {
 	p, err := s.Plugins.Get(ctx, name)
 	if name != pluginACL || !isNotFound(err) {
 		return p, missing(err, "plugin list", "there is no plugin %q", name)
 	}
 	all, err := s.Plugins.List(ctx)
 	if err != nil {
-		return admin.Plugin{}, err
+		return api.Plugin{}, err
 	}
-	i := slices.IndexFunc(all, func(p admin.Plugin) bool { return p.Name == pluginACL })
+	i := slices.IndexFunc(all, func(p api.Plugin) bool { return p.Name == pluginACL })
 	if i < 0 {
-		return admin.Plugin{}, errors.New("there is no plugin acl; see vault-authz plugin create --help")
+		return api.Plugin{}, errors.New("there is no plugin acl; see vault-authz plugin create --help")
 	}
 	s.answers.forget()
 	return s.Plugins.Get(ctx, all[i].ID)
 }
 
-func (s *session) showPlugin(ctx context.Context, p admin.Plugin) error {
+func (s *session) showPlugin(ctx context.Context, p api.Plugin) error {
 	rows := []row{{"name", p.Name}}
 	if p.Name == pluginACL {
 		rows = append(rows, row{"allow", list(p.Config.Allow)}, row{"deny", list(p.Config.Deny)}, row{"hide groups header", yesNo(p.Config.HideGroupsHeader)})
@@ -86,50 +85,35 @@ func (s *session) showPlugin(ctx context.Context, p admin.Plugin) error {
 	return s.one(append(rows, row{"tags", list(p.Tags)}, row{"id", p.ID}, row{"created", instant(p.CreatedAt)}, row{"updated", instant(p.UpdatedAt)})...)
 }
 
-// aclFlags are what the acl plugin says, and their fields.
-var aclFlags = map[string]string{"allow": "allow", "deny": "deny", "hide-groups-header": "hide_groups_header", "tag": "tags"}
-
-func addACLFlags(f *pflag.FlagSet) {
-	f.StringArray("allow", nil, "`GROUP` that is let in, and no other, any number of times")
-	f.StringArray("deny", nil, "`GROUP` that is kept out, any number of times")
-	f.Bool("hide-groups-header", false, "do not tell the upstream the groups")
-	f.StringArray("tag", nil, "`TAG`, any number of times")
-}
-
 func (o *operator) createPlugin() *cobra.Command {
 	var cmd *cobra.Command
+	options := aclPluginOptions()
 	cmd = o.verb("create NAME", "Create the plugin acl, for all policies without groups of their own",
 		"  vault-authz plugin create acl --allow staff --allow partners",
 		func(ctx context.Context, s *session, args []string) error {
 			if args[0] != pluginACL {
 				return exitError{exitUsage, errors.New("only acl is made here; a vault-auth plugin is a policy: see vault-authz policy create --help")}
 			}
-			f := cmd.Flags()
-			p := admin.Plugin{Name: pluginACL}
-			// The types are those that the flags were made with.
-			p.Config.Allow, _ = f.GetStringArray("allow")
-			p.Config.Deny, _ = f.GetStringArray("deny")
-			p.Tags, _ = f.GetStringArray("tag")
-			if hide, err := f.GetBool("hide-groups-header"); err == nil && hide {
-				p.Config.HideGroupsHeader = &hide
-			}
+			p := api.Read[api.Plugin](options, given(cmd.Flags(), options))
+			p.Name = pluginACL
 			created, err := s.Plugins.Create(ctx, p)
 			if err != nil {
 				return err
 			}
 			return s.showPlugin(ctx, created)
 		})
-	addACLFlags(cmd.Flags())
+	addOptionFlags(cmd.Flags(), options)
 	return cmd
 }
 
 func (o *operator) updatePlugin() *cobra.Command {
 	var cmd *cobra.Command
+	options := aclPluginOptions()
 	cmd = o.verb("update PLUGIN", "Change the plugin acl",
 		"  vault-authz plugin update acl --allow staff\n  vault-authz plugin update acl --deny banned --allow ''",
 		func(ctx context.Context, s *session, args []string) error {
-			fields := changes(cmd.Flags(), aclFlags)
-			if err := something(cmd, fields, aclFlags); err != nil {
+			fields := given(cmd.Flags(), options)
+			if err := something(cmd, fields, options); err != nil {
 				return err
 			}
 			p, err := s.plugin(ctx, args[0])
@@ -139,7 +123,6 @@ func (o *operator) updatePlugin() *cobra.Command {
 			if p.Name != pluginACL {
 				return exitError{exitUsage, errors.New("only acl is changed here; a vault-auth plugin is a policy: see vault-authz policy update --help")}
 			}
-			nested(fields, "config", "allow", "deny", "hide_groups_header")
 			s.answers.forget()
 			p, err = s.Plugins.Patch(ctx, p.ID, fields)
 			if err != nil {
@@ -148,7 +131,7 @@ func (o *operator) updatePlugin() *cobra.Command {
 			return s.showPlugin(ctx, p)
 		})
 	cmd.Long = "update changes the plugin acl." + unsetting
-	addACLFlags(cmd.Flags())
+	addOptionFlags(cmd.Flags(), options)
 	return cmd
 }
 

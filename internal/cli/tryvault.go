@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // noCheckFlag adds --no-check.
@@ -19,12 +19,12 @@ func noCheckFlag(cmd *cobra.Command, skip *bool) {
 // try has the service read an entry that is not there. That there is none is the proof
 // that the server answers, takes the token, and has a KV engine of the version at the
 // mount.
-func (s *session) try(ctx context.Context, v admin.Vault, done string) error {
+func (s *session) try(ctx context.Context, v api.Vault, done string) error {
 	_, err := s.Credential(ctx, v.ID, "vault-authz.probe."+rand.Text())
 	if err == nil || isNotFound(err) {
 		return s.done("tried: the service can read the mount")
 	}
-	var problem *admin.Problem
+	var problem *api.Problem
 	if !errors.As(err, &problem) || problem.Cause == "" {
 		return exitError{exitFailed, fmt.Errorf("vault object %q is %s; whether the service can read the mount is not known: %w", v.Name, done, s.explain(err))}
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 func vaultCommand(p Process) *cobra.Command {
@@ -42,7 +42,7 @@ func listVaults(ctx context.Context, s *session, _ []string) error {
 	return s.many([]string{"NAME", "ADDRESS", "MOUNT", "PREFIX", "KV", "NAMESPACE", "ID"}, lines)
 }
 
-func vaultAddress(v admin.Vault) string {
+func vaultAddress(v api.Vault) string {
 	u := url.URL{Scheme: v.Protocol, Host: v.Host}
 	switch {
 	case v.Host == "":
@@ -61,12 +61,12 @@ func getVault(ctx context.Context, s *session, args []string) error {
 	return s.showVault(v)
 }
 
-func (s *session) vault(ctx context.Context, idOrName string) (admin.Vault, error) {
+func (s *session) vault(ctx context.Context, idOrName string) (api.Vault, error) {
 	v, err := s.Vaults.Get(ctx, idOrName)
 	return v, missing(err, "vault list", "there is no vault object %q", idOrName)
 }
 
-func (s *session) showVault(v admin.Vault) error {
+func (s *session) showVault(v api.Vault) error {
 	return s.one(
 		row{"name", v.Name}, row{"address", vaultAddress(v)}, row{"mount", v.Mount}, row{"prefix", text(v.Prefix)}, row{"kv", v.KV},
 		row{"namespace", text(v.Namespace)}, row{"vault token", v.VaultToken}, row{"id", v.ID},
@@ -75,30 +75,26 @@ func (s *session) showVault(v admin.Vault) error {
 }
 
 func (o *operator) createVault() *cobra.Command {
-	var v admin.Vault
-	var address, prefix, namespace, from string
+	var id, address, from string
 	var noCheck bool
-	cmd := o.verb("create NAME", "Create a vault object",
+	options := vaultOptions()
+	var cmd *cobra.Command
+	cmd = o.verb("create NAME", "Create a vault object",
 		"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --kv v2 --vault-token-file token\n"+
 			"  vault print token | vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --vault-token-file -",
 		func(ctx context.Context, s *session, args []string) error {
+			v := api.Read[api.Vault](options, given(cmd.Flags(), options))
 			if address == "" || v.Mount == "" || from == "" {
 				return exitError{exitUsage, errors.New("give --address, --mount and --vault-token-file; see vault-authz vault create --help")}
 			}
 			if err := locate(&v, address); err != nil {
 				return exitError{exitUsage, fmt.Errorf("--address: %w", err)}
 			}
-			token, err := s.secret(ctx, vaultTokenFlag, "Vault token", from)
+			token, err := s.vaultToken(ctx, from)
 			if err != nil {
 				return err
 			}
-			v.Name, v.VaultToken = args[0], token
-			if prefix != "" {
-				v.Prefix = &prefix
-			}
-			if namespace != "" {
-				v.Namespace = &namespace
-			}
+			v.ID, v.Name, v.VaultToken = id, args[0], token
 			created, err := s.Vaults.Create(ctx, v)
 			if err != nil {
 				return err
@@ -111,19 +107,20 @@ func (o *operator) createVault() *cobra.Command {
 	cmd.Long = "create makes a vault object, and has the service try to read the mount. Where that fails it says why and exits with 1;\n" +
 		"the vault object is there all the same, to be changed by update or deleted."
 	noCheckFlag(cmd, &noCheck)
-	f := cmd.Flags()
-	f.StringVar(&v.ID, "id", "", "`UUID` to create it under, random by default")
-	f.StringVar(&address, "address", "", "`URL` of the Vault, like https://vault.internal:8200")
-	f.StringVar(&v.Mount, "mount", "", "`PATH` at which the KV engine is mounted")
-	f.StringVar(&prefix, "prefix", "", "`FOLDER` in the mount that the credentials are in, for a mount that is shared")
-	f.StringVar(&v.KV, "kv", "", "v1 or v2, the version of the KV engine; v1 by default")
-	f.StringVar(&namespace, "namespace", "", "`NAMESPACE` of the Vault")
-	f.StringVar(&from, vaultTokenFlag, "", "`FILE` with the Vault token, - for standard input")
+	cmd.Flags().StringVar(&id, "id", "", "`UUID` to create it under, random by default")
+	addOptionFlags(cmd.Flags(), options, "name")
+	vaultFlags(cmd, &address, &from)
 	return cmd
 }
 
+// vaultFlags are the options of a vault object that are not written as they are.
+func vaultFlags(cmd *cobra.Command, address, tokenFile *string) {
+	cmd.Flags().StringVar(address, "address", "", "`URL` of the Vault, like https://vault.internal:8200")
+	cmd.Flags().StringVar(tokenFile, vaultTokenFlag, "", "`FILE` with the Vault token, - for standard input")
+}
+
 // locate takes a URL apart, which is how vault objects have it.
-func locate(v *admin.Vault, address string) error {
+func locate(v *api.Vault, address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
 		u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {

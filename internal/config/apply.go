@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/vaultkv"
@@ -50,11 +49,11 @@ func (f *file) apply(c *Config, env map[string]string) findings {
 		found.add(where, fmt.Sprintf("%s %q", where, v.Name), err)
 		c.Vaults = append(c.Vaults, v)
 	}
-	for _, e := range f.Consumers {
-		c.Consumers = append(c.Consumers, authz.Consumer(e))
+	for i := range f.Consumers {
+		c.Consumers = append(c.Consumers, f.Consumers[i].Authz())
 	}
 	for i := range f.Policies {
-		c.Policies = append(c.Policies, f.Policies[i].policy())
+		c.Policies = append(c.Policies, f.Policies[i].Authz())
 	}
 	return found
 }
@@ -187,33 +186,4 @@ func (s *cacheSection) apply(c *cache.Config) {
 	set(&c.AbsentCapacity, s.AbsentCapacity)
 	set(&c.MaxLoads, s.MaxLoads)
 	set(&c.MissesPerSecond, s.MissesPerSecond)
-}
-
-func (e *policyEntry) policy() authz.Policy {
-	p := authz.DefaultPolicy()
-	p.ID, p.Name, p.Vault = e.ID, e.Name, e.Vault
-	p.Hosts, p.Paths = e.Hosts, e.Paths
-	p.Allow, p.Deny = e.ACL.Allow, e.ACL.Deny
-	if e.AccessTokenName != nil {
-		p.AccessTokenNames = e.AccessTokenName
-	}
-	if e.SecretTokenName != nil {
-		p.SecretTokenNames = e.SecretTokenName
-	}
-	set(&p.Default, e.Default)
-	set(&p.IgnoreCase, e.IgnoreCase)
-	set(&p.Priority, e.Priority)
-	set((*string)(&p.AuthorizationScheme), e.AuthorizationScheme)
-	set(&p.TokensInBody, e.TokensInBody)
-	set(&p.BodyCredentialsVisible, e.BodyCredentialsVisible)
-	set(&p.HideCredentials, e.HideCredentials)
-	set(&p.HideCredentialIdentifier, e.HideCredentialIdentifier)
-	set(&p.Anonymous, e.Anonymous)
-	set(&p.RunOnPreflight, e.RunOnPreflight)
-	set((*string)(&p.Preflight), e.Preflight)
-	set(&p.HideGroupsHeader, e.HideGroupsHeader)
-	set(&p.Shadow, e.Shadow)
-	set(&p.Realm, e.Realm)
-	set((*string)(&p.OnError), e.OnError)
-	return p
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // A document is a YAML document that is read, with the line of each setting in it.
@@ -61,7 +63,7 @@ func (d *document) value(node *yaml.Node, into reflect.Value, setting string) {
 	}
 	_, custom := into.Addr().Interface().(yaml.Unmarshaler)
 	switch {
-	case into.Kind() == reflect.Struct:
+	case into.Kind() == reflect.Struct && !custom:
 		d.section(node, into, setting)
 	case into.Kind() == reflect.Slice && !custom:
 		d.list(node, into, setting)
@@ -176,7 +178,7 @@ func (d *document) unknown(key *yaml.Node, setting string) {
 func fieldsOf(section reflect.Type) map[string][]int {
 	fields := map[string][]int{}
 	for _, f := range reflect.VisibleFields(section) {
-		if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); name != "" {
+		if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); name != "" && name != "-" {
 			fields[name] = f.Index
 		}
 	}
@@ -204,7 +206,7 @@ func expected(kind reflect.Type) string {
 		return "expected a duration, such as 500ms, 30s or 5m"
 	case kind == reflect.TypeFor[mode]():
 		return "expected the mode of a file, such as 0660"
-	case kind == reflect.TypeFor[names]():
+	case kind == reflect.TypeFor[api.Names]():
 		return "expected a name or a list of names"
 	}
 	switch kind.Kind() { //nolint:exhaustive // settings are of no other kinds

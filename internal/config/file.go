@@ -8,23 +8,25 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // file is the YAML document. A pointer that is nil takes the default. The doc
 // tags make docs/reference/configuration.md: "kind: effect".
 type file struct {
-	Listen        listenSection   `yaml:"listen"`
-	AddressesFile string          `yaml:"addresses_file,omitempty" doc:"path: where the addresses that are listened on are written (JSON), once they are open"`
-	Log           logSection      `yaml:"log"`
-	GRPC          grpcSection     `yaml:"grpc"`
-	Probes        probesSection   `yaml:"probes"`
-	Drain         drainSection    `yaml:"drain"`
-	Tokens        tokensSection   `yaml:"tokens"`
-	Admin         adminSection    `yaml:"admin"`
-	State         stateSection    `yaml:"state"`
-	Vaults        []vaultEntry    `yaml:"vaults"`
-	Consumers     []consumerEntry `yaml:"consumers"`
-	Policies      []policyEntry   `yaml:"policies"`
+	Listen        listenSection  `yaml:"listen"`
+	AddressesFile string         `yaml:"addresses_file,omitempty" doc:"path: where the addresses that are listened on are written (JSON), once they are open"`
+	Log           logSection     `yaml:"log"`
+	GRPC          grpcSection    `yaml:"grpc"`
+	Probes        probesSection  `yaml:"probes"`
+	Drain         drainSection   `yaml:"drain"`
+	Tokens        tokensSection  `yaml:"tokens"`
+	Admin         adminSection   `yaml:"admin"`
+	State         stateSection   `yaml:"state"`
+	Vaults        []vaultEntry   `yaml:"vaults"`
+	Consumers     []api.Consumer `yaml:"consumers"`
+	Policies      []api.Policy   `yaml:"policies"`
 }
 
 type listenSection struct {
@@ -130,45 +132,6 @@ type cacheSection struct {
 	Sweep           *time.Duration `yaml:"sweep,omitempty" doc:"duration: how often the cache is compared with a list of the mount, to drop credentials that were deleted in Vault; 0 for never"`
 }
 
-type consumerEntry struct {
-	ID       string   `yaml:"id" doc:"UUID: what credential records refer to"`
-	Username string   `yaml:"username,omitempty" doc:"text: X-Consumer-Username; this or custom_id must be set"`
-	CustomID string   `yaml:"custom_id,omitempty" doc:"text: X-Consumer-Custom-ID"`
-	Groups   []string `yaml:"groups,omitempty" doc:"list: ACL groups, X-Consumer-Groups"`
-	Tags     []string `yaml:"tags,omitempty" doc:"list: for your own use"`
-}
-
-type policyEntry struct {
-	ID                       string     `yaml:"id,omitempty" doc:"UUID: a second name for routes to refer to"`
-	Name                     string     `yaml:"name" doc:"name: what routes refer to (context_extensions: policy)"`
-	Default                  *bool      `yaml:"default,omitempty" doc:"switch: govern requests that no other policy selects; without it they are denied"`
-	Hosts                    []string   `yaml:"hosts,omitempty" doc:"list: govern requests for these hosts, *.example.com for all below"`
-	Paths                    []string   `yaml:"paths,omitempty" doc:"list: govern requests below these paths"`
-	IgnoreCase               *bool      `yaml:"ignore_case,omitempty" doc:"switch: compare paths in any case, for an upstream that does"`
-	Priority                 *int       `yaml:"priority,omitempty" doc:"number: decides between policies with the same host and path; the higher one governs"`
-	Vault                    string     `yaml:"vault" doc:"name: the vault object with the credentials"`
-	AccessTokenName          names      `yaml:"access_token_name,omitempty" doc:"name or list: of the header, query parameter or body field; _ also matches -"`
-	SecretTokenName          names      `yaml:"secret_token_name,omitempty" doc:"name or list: the same for the secret token"`
-	AuthorizationScheme      *string    `yaml:"authorization_scheme,omitempty" doc:"word: how the Authorization header carries tokens: bearer for the token that has authorization among its names, basic for access token and secret token as user and password; empty for neither"`
-	TokensInBody             *bool      `yaml:"tokens_in_body,omitempty" doc:"switch: also look in form, multipart and JSON bodies"`
-	BodyCredentialsVisible   *bool      `yaml:"body_credentials_visible,omitempty" doc:"switch: accept that tokens in a body cannot be hidden"`
-	HideCredentials          *bool      `yaml:"hide_credentials,omitempty" doc:"switch: strip the tokens from headers and query"`
-	HideCredentialIdentifier *bool      `yaml:"hide_credential_identifier,omitempty" doc:"switch: do not send X-Credential-Identifier (the access token)"`
-	Anonymous                *string    `yaml:"anonymous,omitempty" doc:"id or username: of the consumer that stands in for missing or bad credentials"`
-	RunOnPreflight           *bool      `yaml:"run_on_preflight,omitempty" doc:"switch: authenticate CORS preflights too"`
-	Preflight                *string    `yaml:"preflight,omitempty" doc:"word: strict for real CORS preflights, any for every OPTIONS request as in Kong"`
-	ACL                      aclSection `yaml:"acl,omitempty"`
-	HideGroupsHeader         *bool      `yaml:"hide_groups_header,omitempty" doc:"switch: do not send X-Consumer-Groups"`
-	Shadow                   *bool      `yaml:"shadow,omitempty" doc:"switch: decide and report, but let through"`
-	Realm                    *string    `yaml:"realm,omitempty" doc:"text: realm in WWW-Authenticate"`
-	OnError                  *string    `yaml:"on_error,omitempty" doc:"word: answer to an unavailable Vault: deny (503), or error_response / grpc_error to let Envoy's failure_mode_allow decide"`
-}
-
-type aclSection struct {
-	Allow []string `yaml:"allow,omitempty" doc:"list: groups, one of which is needed"`
-	Deny  []string `yaml:"deny,omitempty" doc:"list: groups that are refused"`
-}
-
 // mode is the mode of a file, as people write it: 0660.
 type mode fs.FileMode
 
@@ -194,24 +157,4 @@ func parseMode(text string) (mode, error) {
 		return 0, fmt.Errorf("%q is no mode of a file such as 0660", text)
 	}
 	return mode(n), nil
-}
-
-// names is one name or a list of them.
-type names []string
-
-// UnmarshalYAML implements [yaml.Unmarshaler].
-func (n *names) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind == yaml.ScalarNode {
-		*n = names{node.Value}
-		return nil
-	}
-	return node.Decode((*[]string)(n))
-}
-
-// MarshalYAML writes one name as Kong does.
-func (n names) MarshalYAML() (any, error) {
-	if len(n) == 1 {
-		return n[0], nil
-	}
-	return []string(n), nil
 }

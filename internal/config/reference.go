@@ -5,9 +5,9 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -16,7 +16,6 @@ import (
 func Reference() string {
 	c := Default()
 	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}
-	p := authz.DefaultPolicy()
 	f := file{
 		Listen: listenSection{&c.Listen.GRPC, &c.Listen.Probes, (*mode)(&c.Listen.SocketMode), &c.Listen.SocketGroup},
 		Log:    logSection{&c.Log.Level, &c.Log.Format, &c.Log.AllowSample},
@@ -25,7 +24,7 @@ func Reference() string {
 		Drain:  drainSection{&c.Drain.Wait, &c.Drain.Timeout},
 		Tokens: tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
 		Admin:  showAdmin(&c.Admin), State: stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll},
-		Vaults: []vaultEntry{showVault(&v)}, Consumers: []consumerEntry{{}}, Policies: []policyEntry{showPolicy(&p)},
+		Vaults: []vaultEntry{showVault(&v)}, Consumers: []api.Consumer{{}}, Policies: []api.Policy{api.DefaultPolicy()},
 	}
 	role := string(admin.RoleWrite)
 	f.Admin.Tokens, f.Admin.ClientNames = []tokenEntry{{Role: &role}}, []clientEntry{{Role: &role}}
@@ -42,7 +41,11 @@ func rows(b *strings.Builder, path string, v reflect.Value) {
 		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		kind, effect, documented := strings.Cut(field.Tag.Get("doc"), ": ")
 		value := v.Field(i)
+		if value.Kind() == reflect.Pointer && value.IsNil() && value.Type().Elem().Kind() == reflect.Struct {
+			value = reflect.New(value.Type().Elem())
+		}
 		switch {
+		case name == "-": // of the admin API only
 		case documented:
 			fmt.Fprintf(b, "| `%s%s` | %s | %s | %s |\n", path, name, kind, defaultText(value), strings.ReplaceAll(effect, "|", `\|`))
 		case value.Kind() == reflect.Slice:
@@ -63,7 +66,9 @@ func defaultText(v reflect.Value) string {
 		v = v.Elem()
 	}
 	switch value := v.Interface().(type) {
-	case names:
+	case api.Ref:
+		return ""
+	case api.Names:
 		return "`" + strings.Join(value, "`, `") + "`"
 	case string, []string, tokenReference:
 		if v.IsZero() {

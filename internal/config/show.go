@@ -5,8 +5,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // Show returns the effective configuration as a YAML document that [Parse]
@@ -25,11 +25,11 @@ func (c *Config) Show() ([]byte, error) {
 	for i := range c.Vaults {
 		f.Vaults = append(f.Vaults, showVault(&c.Vaults[i]))
 	}
-	for _, e := range c.Consumers {
-		f.Consumers = append(f.Consumers, consumerEntry(e))
+	for i := range c.Consumers {
+		f.Consumers = append(f.Consumers, api.ConsumerOf(&c.Consumers[i]))
 	}
 	for i := range c.Policies {
-		f.Policies = append(f.Policies, showPolicy(&c.Policies[i]))
+		f.Policies = append(f.Policies, api.PolicyOf(&c.Policies[i]))
 	}
 	return yaml.Marshal(&f)
 }
@@ -69,16 +69,4 @@ func showVault(v *Vault) vaultEntry {
 		e.Address, e.Addresses = "", addresses
 	}
 	return e
-}
-
-func showPolicy(p *authz.Policy) policyEntry {
-	return policyEntry{
-		ID: p.ID, Name: p.Name, Default: &p.Default, Hosts: p.Hosts, Paths: p.Paths, IgnoreCase: &p.IgnoreCase, Priority: &p.Priority, Vault: p.Vault,
-		AccessTokenName: p.AccessTokenNames, SecretTokenName: p.SecretTokenNames, AuthorizationScheme: (*string)(&p.AuthorizationScheme),
-		TokensInBody: &p.TokensInBody, BodyCredentialsVisible: &p.BodyCredentialsVisible,
-		HideCredentials: &p.HideCredentials, HideCredentialIdentifier: &p.HideCredentialIdentifier,
-		Anonymous: &p.Anonymous, RunOnPreflight: &p.RunOnPreflight, Preflight: (*string)(&p.Preflight),
-		ACL:              aclSection{Allow: p.Allow, Deny: p.Deny},
-		HideGroupsHeader: &p.HideGroupsHeader, Shadow: &p.Shadow, Realm: &p.Realm, OnError: (*string)(&p.OnError),
-	}
 }

@@ -28,9 +28,9 @@ func existing() *Existing {
 		Vaults:    []api.Vault{{ID: vaultID, Name: "main", Protocol: "https", Host: "vault.internal", Port: 8200, Mount: "kong-auth", KV: "v1", VaultToken: "[redacted]"}},
 		Consumers: []api.Consumer{{ID: aliceID, Username: &alice, Tags: []string{"b", "a"}}},
 		ACLs:      []api.ACL{{ID: groupID, Group: "gold", Consumer: &api.Ref{ID: aliceID}}},
-		Plugins: []api.Plugin{{ID: pluginID, Name: "vault-auth", InstanceName: &name, Config: api.PluginConfig{
+		Plugins: []api.Plugin{{ID: pluginID, Name: "vault-auth", InstanceName: &name, Config: api.PluginConfig{Policy: api.Policy{
 			Vault: &api.Ref{ID: vaultID}, AccessTokenName: api.Names{"access_token"}, SecretTokenName: api.Names{"secret_token"}, HideCredentials: &yes, RunOnPreflight: &yes,
-		}}},
+		}}}},
 		Policies: []api.Policy{{ID: pluginID, Name: "vault-auth", Default: &yes}},
 	}
 }

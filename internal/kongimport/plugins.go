@@ -12,8 +12,8 @@ import (
 
 // The plugins that have a counterpart.
 const (
-	vaultAuth = "vault-auth"
-	aclPlugin = "acl"
+	vaultAuth = api.PluginVaultAuth
+	aclPlugin = api.PluginACL
 )
 
 func (s scope) global() bool {
@@ -166,24 +166,36 @@ func (p *planner) pluginDifferences(kong, here *api.Plugin) []string {
 	d.set("tags", kong.Tags, here.Tags)
 	k, h := &kong.Config, &here.Config
 	if kong.Name == aclPlugin {
-		d.set("config.allow", k.Allow, h.Allow)
-		d.set("config.deny", k.Deny, h.Deny)
-		d.add("config.hide_groups_header", or(k.HideGroupsHeader, false), or(h.HideGroupsHeader, false))
+		d.options(api.PluginFields(aclPlugin), k, h)
 		return d
 	}
 	if !p.isDefault(here) {
 		d = append(d, "governs everything in the file and only some requests here")
 	}
-	// A vault object that does not exist yet cannot be the one here.
-	d.add("config.vault", k.Vault, h.Vault)
-	d.set("config.access_token_name", orNames(k.AccessTokenName, "access_token"), orNames(h.AccessTokenName, "access_token"))
-	d.set("config.secret_token_name", orNames(k.SecretTokenName, "secret_token"), orNames(h.SecretTokenName, "secret_token"))
-	d.add("config.tokens_in_body", or(k.TokensInBody, false), or(h.TokensInBody, false))
-	d.add("config.hide_credentials", or(k.HideCredentials, true), or(h.HideCredentials, true))
-	d.add("config.body_credentials_visible", or(k.BodyCredentialsVisible, false), or(h.BodyCredentialsVisible, false))
-	d.add("config.anonymous", text(k.Anonymous), text(h.Anonymous))
-	d.add("config.run_on_preflight", or(k.RunOnPreflight, true), or(h.RunOnPreflight, true))
+	d.options(api.PluginFields(vaultAuth), k, h)
 	return d
+}
+
+// options compares the options of a plugin. What is not set has its default.
+func (d *differences) options(fields []api.Field, kong, here *api.PluginConfig) {
+	for i := range fields {
+		f := &fields[i]
+		field, k, h := "config."+f.Name, api.Get(f, kong), api.Get(f, here)
+		switch f.Kind { //nolint:exhaustive // the others are compared as they are
+		case api.List, api.NameList:
+			// What is not a list is none.
+			inFile, _ := k.([]string)
+			has, _ := h.([]string)
+			d.set(field, inFile, has)
+		case api.Text:
+			inFile, _ := k.(string)
+			has, _ := h.(string)
+			d.add(field, inFile, has)
+		default:
+			// A vault object that does not exist yet cannot be the one here.
+			d.add(field, k, h)
+		}
+	}
 }
 
 func text(s *string) string {
@@ -198,13 +210,6 @@ func or(b *bool, byDefault bool) bool {
 		return byDefault
 	}
 	return *b
-}
-
-func orNames(names []string, byDefault string) []string {
-	if len(names) == 0 {
-		return []string{byDefault}
-	}
-	return names
 }
 
 // A configuration is what a plugin's config means.
@@ -251,12 +256,7 @@ func (c *configuration) acl(r *reader) {
 }
 
 func (p *planner) vaultAuth(c *configuration, r *reader) {
-	c.plugin = api.PluginConfig{
-		AccessTokenName: r.names("access_token_name"), SecretTokenName: r.names("secret_token_name"),
-		TokensInBody: r.boolean("tokens_in_body"), HideCredentials: r.boolean("hide_credentials"),
-		Anonymous: r.optional("anonymous"), RunOnPreflight: r.boolean("run_on_preflight"),
-		BodyCredentialsVisible: r.boolean("body_credentials_visible"),
-	}
+	r.options(api.PluginFields(vaultAuth), &c.plugin)
 	vault := refer(r.value("vault"), "name")
 	if vault.id != "" {
 		c.plugin.Vault = &api.Ref{ID: vault.id}

@@ -112,11 +112,11 @@ func (p *planner) free(name string) string {
 // tieOf says whether nothing would decide between a policy and those that there
 // are, or were proposed: Kong's routes may differ in what policies do not have.
 func (p *planner) tieOf(policy *api.Policy) *authz.Tie {
-	policies := []authz.Policy{*policy.Selection()}
+	policies := []authz.Policy{policy.Authz()}
 	for _, others := range [][]api.Policy{p.have.Policies, p.proposed} {
 		for i := range others {
 			if others[i].Name != policy.Name {
-				policies = append(policies, *others[i].Selection())
+				policies = append(policies, others[i].Authz())
 			}
 		}
 	}
@@ -133,12 +133,8 @@ func (p *planner) tieOf(policy *api.Policy) *authz.Tie {
 func (p *planner) proposal(r *route, auth, limits int) (*api.Policy, []string) {
 	c := p.config(p.file.plugins[auth])
 	notes := slices.Concat(c.problems, c.notes)
-	policy := api.Policy{
-		Name:  cmp.Or(describe(r.fields), nameOf(p.file.plugins[auth].fields["instance_name"]), vaultAuth),
-		Vault: c.plugin.Vault, AccessTokenName: c.plugin.AccessTokenName, SecretTokenName: c.plugin.SecretTokenName,
-		TokensInBody: c.plugin.TokensInBody, HideCredentials: c.plugin.HideCredentials,
-		Anonymous: c.plugin.Anonymous, RunOnPreflight: c.plugin.RunOnPreflight, BodyCredentialsVisible: c.plugin.BodyCredentialsVisible,
-	}
+	policy := c.plugin.Policy
+	policy.Name = cmp.Or(describe(r.fields), nameOf(p.file.plugins[auth].fields["instance_name"]), vaultAuth)
 	if c.needs != "" {
 		notes = append(notes, c.needs)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // empty says whether a value says nothing: Kong's dumps have a null, an empty
@@ -192,6 +193,32 @@ func (r *reader) integer(name string) int {
 		r.wrong(name, "is not an integer")
 	}
 	return n
+}
+
+// options reads the options of a plugin but for references, which need to be found.
+func (r *reader) options(fields []api.Field, into *api.PluginConfig) {
+	for i := range fields {
+		f := &fields[i]
+		switch f.Kind {
+		case api.Text:
+			if s := r.text(f.Name); s != "" {
+				api.Set(f, into, s)
+			}
+		case api.Integer:
+			if r.fields[f.Name] != nil {
+				api.Set(f, into, int64(r.integer(f.Name)))
+			}
+		case api.Boolean:
+			if b := r.boolean(f.Name); b != nil {
+				api.Set(f, into, *b)
+			}
+		case api.List:
+			api.Set(f, into, r.list(f.Name))
+		case api.NameList:
+			api.Set(f, into, r.names(f.Name))
+		case api.Reference, api.Record:
+		}
+	}
 }
 
 // unread notes what is set and has not been read, other than what may be

@@ -24,7 +24,7 @@ func mayImport() map[string][]string {
 		"vaultkv/login":       {"internal/backoff", "internal/kvpath"},
 		"envoy":               {"authz"},
 		"internal/state":      {"authz", "internal/backoff"},
-		"internal/api":        {"authz"},
+		"internal/api":        {"authz", "internal/kvpath"},
 		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/kvpath", "internal/loopback", "internal/state", "internal/tlsfiles"},
 		"internal/server":     {"internal/tlsfiles"},
 		"internal/kongimport": {"authz", "internal/api"},
