@@ -34,6 +34,8 @@ type API struct {
 	consumers, acls, vaults, policies, aclPlugins *entity
 	// declared are the entities of the configuration file, by kind.
 	declared map[string][]stored
+	// document is the OpenAPI document.
+	document []byte
 	// tokens serialize changes of one credential on this replica.
 	tokens [64]sync.Mutex
 	seed   maphash.Seed
@@ -56,7 +58,7 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 		return nil, err
 	}
 	a := &API{
-		cfg: cfg, deps: deps, authenticator: newAuthenticator(cfg, refusals), declared: declared, seed: maphash.MakeSeed(),
+		cfg: cfg, deps: deps, authenticator: newAuthenticator(cfg, refusals), declared: declared, document: openAPIDocument(), seed: maphash.MakeSeed(),
 		consumers: consumersEntity(), acls: aclsEntity(), vaults: vaultsEntity(), policies: policiesEntity(), aclPlugins: aclPluginsEntity(),
 	}
 	routes := a.routes()

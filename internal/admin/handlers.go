@@ -340,5 +340,5 @@ func (a *API) aclConsumer(c *call) (reply, error) {
 }
 
 func (a *API) openAPI(*call) (reply, error) {
-	return ok(file{"application/yaml", openAPIDocument}), nil
+	return ok(file{"application/yaml", a.document}), nil
 }

@@ -17,7 +17,7 @@ import (
 func openAPI(t *testing.T) map[string]any {
 	t.Helper()
 	var doc map[string]any
-	if err := yaml.Unmarshal(openAPIDocument, &doc); err != nil {
+	if err := yaml.Unmarshal(openAPIDocument(), &doc); err != nil {
 		t.Fatalf("openapi.yaml: %v", err)
 	}
 	return doc
@@ -249,7 +249,7 @@ func TestTheDocumentIsServed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	a := b.must(200, b.get("/openapi.yaml"))
-	if got := a.header.Get("Content-Type"); got != "application/yaml" || a.raw != string(openAPIDocument) {
+	if got := a.header.Get("Content-Type"); got != "application/yaml" || a.raw != string(openAPIDocument()) {
 		t.Errorf("got %q of type %q, want the document as application/yaml", a.raw[:min(40, len(a.raw))], got)
 	}
 }

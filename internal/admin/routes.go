@@ -1,12 +1,5 @@
 package admin
 
-import (
-	_ "embed"
-)
-
-//go:embed openapi.yaml
-var openAPIDocument []byte
-
 type handler func(*call) (reply, error)
 
 // A route is one line of what the API answers to. Everything that is the same
