@@ -4,14 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/redact"
+	"github.com/vault-authz/vault-authz/internal/strictjson"
 )
 
 // The fields of a credential document: first Kong's, then ours, which Kong ignores. All
@@ -47,7 +47,7 @@ const (
 // A document is a credential record as it is stored, with its secrets in clear text.
 type document struct {
 	AccessToken          string
-	Secret, Previous     plain
+	Secret, Previous     redact.String
 	PreviousExpiresAt    time.Time
 	ConsumerID           string
 	TTL                  time.Duration
@@ -55,15 +55,6 @@ type document struct {
 	Disabled             bool
 	CreatedAt, UpdatedAt time.Time
 }
-
-// plain is a secret in clear text. It prints as "[redacted]".
-type plain string
-
-// Format hides the secret from every verb.
-func (plain) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
-
-// MarshalText hides the secret from encoders, JSON and log fields among them.
-func (plain) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
 // A mistake is an error in a document. Its text names the field and never contains its
 // value.
@@ -88,7 +79,7 @@ func decode(raw []byte) (document, error) {
 	var errs [9]error
 	d.AccessToken, errs[0] = fields.accessToken()
 	d.Secret, errs[1] = fields.secret(fieldSecretToken)
-	if errs[1] == nil && d.Secret == "" {
+	if errs[1] == nil && d.Secret.Reveal() == "" {
 		errs[1] = mistake{fieldSecretToken, "missing or empty"}
 	}
 	d.ConsumerID, errs[2] = fields.consumerID()
@@ -119,33 +110,11 @@ func object(raw []byte, field string) (fields, error) {
 	if k := kind(raw); k != kindObject {
 		return nil, mistake{field, "is " + k + ", must be a JSON object"}
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if _, err := dec.Token(); err != nil {
-		return nil, mistake{field, "not valid JSON"}
-	}
-	members := fields{}
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return nil, mistake{field, "not valid JSON"}
-		}
-		key, ok := name.(string)
-		if !ok {
-			return nil, mistake{field, "not valid JSON"}
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, mistake{field, "not valid JSON"}
-		}
-		if _, twice := members[key]; twice {
-			return nil, mistake{field, "a field is given twice"}
-		}
-		members[key] = value
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, mistake{field, "not valid JSON"}
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+	members, err := strictjson.Object(raw)
+	switch {
+	case errors.Is(err, strictjson.ErrDuplicate):
+		return nil, mistake{field, err.Error()}
+	case err != nil:
 		return nil, mistake{field, "not valid JSON"}
 	}
 	return members, nil
@@ -209,20 +178,20 @@ func (f fields) accessToken() (string, error) {
 
 // secret refuses a value that no request can present: the record would look valid and
 // never work. authz.Grammar explains the characters.
-func (f fields) secret(name string) (plain, error) {
+func (f fields) secret(name string) (redact.String, error) {
 	s, err := f.text(name)
 	if err != nil {
-		return "", err
+		return redact.String{}, err
 	}
 	if len(s) > maxSecretLength {
-		return "", mistake{name, "longer than 4096 bytes, which no request can present"}
+		return redact.String{}, mistake{name, "longer than 4096 bytes, which no request can present"}
 	}
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7f || c == ',' || c == '!' {
-			return "", mistake{name, "contains a character that no request can present: only visible ASCII without ',' and '!' can be"}
+			return redact.String{}, mistake{name, "contains a character that no request can present: only visible ASCII without ',' and '!' can be"}
 		}
 	}
-	return plain(s), nil
+	return redact.New(s), nil
 }
 
 func (f fields) consumerID() (string, error) {

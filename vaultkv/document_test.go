@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vault-authz/vault-authz/internal/redact"
 )
 
 const (
@@ -67,7 +69,7 @@ func TestDecodeReadsWhatKongAndPeopleWrite(t *testing.T) {
 		{"expires_at 0 is 1970 and not none", record(`"expires_at":0`), func(d *document) { d.ExpiresAt = time.Unix(0, 0).UTC() }},
 		{"limits null", record(`"expires_at":null`, `"not_before":null`), func(*document) {}},
 		{"previous secret", record(`"previous_secret_token":"old"`, `"previous_expires_at":`+unix), func(d *document) {
-			d.Previous, d.PreviousExpiresAt = "old", at
+			d.Previous, d.PreviousExpiresAt = redact.New("old"), at
 		}},
 		{"disabled", record(`"disabled":true`), func(d *document) { d.Disabled = true }},
 		{"disabled as a string", record(`"disabled":"true"`), func(d *document) { d.Disabled = true }},
@@ -76,7 +78,7 @@ func TestDecodeReadsWhatKongAndPeopleWrite(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			want := document{AccessToken: "foo", Secret: testSecret, ConsumerID: testUUID}
+			want := document{AccessToken: "foo", Secret: redact.New(testSecret), ConsumerID: testUUID}
 			tt.edit(&want)
 			got, err := decode([]byte(tt.in))
 			if err != nil {
@@ -198,10 +200,10 @@ func FuzzDecode(f *testing.F) {
 			if err := dec.Decode(&generic); err != nil {
 				t.Fatalf("decode(%q) took what is not JSON: %v", in, err)
 			}
-			if generic["access_token"] != d.AccessToken || generic["secret_token"] != string(d.Secret) {
+			if generic["access_token"] != d.AccessToken || generic["secret_token"] != d.Secret.Reveal() {
 				t.Fatalf("decode(%q) has other tokens than the input", in)
 			}
-			if d.AccessToken == "" || d.Secret == "" || d.ConsumerID == "" || d.TTL < 0 {
+			if d.AccessToken == "" || d.Secret.Reveal() == "" || d.ConsumerID == "" || d.TTL < 0 {
 				t.Fatalf("decode(%q) = %+v, want tokens, a consumer and no negative ttl", in, d)
 			}
 		}

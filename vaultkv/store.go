@@ -73,8 +73,8 @@ func decodeUnder(accessToken string, raw []byte) (document, error) {
 
 func (s *Store) credential(d *document) authz.Credential {
 	c := d.credential()
-	c.Secret = s.digester.Digest(s.name, d.AccessToken, string(d.Secret))
-	c.Previous = s.digester.Digest(s.name, d.AccessToken, string(d.Previous))
+	c.Secret = s.digester.Digest(s.name, d.AccessToken, d.Secret.Reveal())
+	c.Previous = s.digester.Digest(s.name, d.AccessToken, d.Previous.Reveal())
 	return c
 }
 

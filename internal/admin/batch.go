@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/strictjson"
 )
 
 // batchAtOnce is how many operations of a batch run at the same time: about as many as
@@ -62,7 +63,7 @@ func (a *API) readOperations(r *http.Request) ([]operation, error) {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != typeJSON {
 		return nil, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: a batch is " + typeJSON}
 	}
-	fields, err := members(raw)
+	fields, err := strictjson.Object(raw)
 	if err != nil {
 		return nil, badRequest("Cannot parse the batch: " + err.Error())
 	}
@@ -84,7 +85,7 @@ func (a *API) readOperations(r *http.Request) ([]operation, error) {
 
 func operationOf(raw json.RawMessage) (operation, error) {
 	var o operation
-	fields, err := members(raw)
+	fields, err := strictjson.Object(raw)
 	if err != nil {
 		return o, err
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/strictjson"
 )
 
 // An input is a request's body as names and values. Those of a form are texts
@@ -70,7 +71,7 @@ func readInput(w http.ResponseWriter, r *http.Request, limit int64) (input, erro
 		if err != nil {
 			return input{}, badRequest("Cannot parse JSON body")
 		}
-		if repeatedName(raw) {
+		if strictjson.HasDuplicate(raw) {
 			return input{}, badRequest("Cannot parse JSON body: a field is given twice")
 		}
 		return input{values: object}, nil
@@ -126,7 +127,7 @@ func readMultipart(raw []byte, boundary string) (form url.Values, records map[st
 			continue
 		}
 		_, twice := records[name]
-		if records[name], err = decodeValue(value); err != nil || twice || repeatedName(value) {
+		if records[name], err = decodeValue(value); err != nil || twice || strictjson.HasDuplicate(value) {
 			return nil, nil, errForm
 		}
 	}

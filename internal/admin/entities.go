@@ -11,6 +11,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/redact"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -25,7 +26,7 @@ type VaultObject struct {
 	Mount, Prefix string
 	// Token is the Vault token. It is empty for a declared vault object, which
 	// has a login of its own.
-	Token Hidden
+	Token redact.String
 	// KV is v1 or v2.
 	KV        string
 	Namespace string
@@ -260,7 +261,7 @@ func (d Declared) documents() (map[string][]stored, error) {
 		ids[v.Name] = v.ID
 		add(state.KindVaults, written(vaultFields, &api.Vault{
 			ID: v.ID, Name: v.Name, Protocol: v.Protocol, Host: v.Host, Port: v.Port,
-			Mount: v.Mount, Prefix: &v.Prefix, VaultToken: masked, KV: v.KV, Namespace: &v.Namespace,
+			Mount: v.Mount, Prefix: &v.Prefix, VaultToken: redact.Text, KV: v.KV, Namespace: &v.Namespace,
 		}))
 	}
 	for _, c := range d.Consumers {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/redact"
 	view "github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -233,13 +234,13 @@ func TestAStoredPolicyHasTheDefaultsOfOptionsThatItDoesNotHave(t *testing.T) {
 
 func TestAVaultTokenIsNeverPrinted(t *testing.T) {
 	t.Parallel()
-	v := VaultObject{Name: "v", Token: Hide(vaultToken)}
+	v := VaultObject{Name: "v", Token: redact.New(vaultToken)}
 	raw, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{string(raw), fmt.Sprintf("%v %+v %#v %s %q %x", v, v, v, v.Token, v.Token, v.Token)} {
-		if strings.Contains(text, vaultToken) || !strings.Contains(text, masked) {
+		if strings.Contains(text, vaultToken) || !strings.Contains(text, redact.Text) {
 			t.Errorf("got %q, want the mask and no token", text)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/redact"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -32,7 +33,7 @@ func (e *entity) typedInput(in input, base document) (document, error) {
 		for _, f := range e.fields {
 			if f.Secret && base[f.Name] != nil {
 				// So that a check can tell whether it was given again.
-				base[f.Name] = masked
+				base[f.Name] = redact.Text
 			}
 		}
 	}

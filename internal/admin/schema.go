@@ -12,6 +12,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/redact"
 )
 
 const (
@@ -237,7 +238,7 @@ func shown(fields []api.Field, d document) document {
 		case f.Kind == api.Record:
 			value = shown(f.Fields, d.record(f.Name))
 		case f.Secret && value != nil:
-			value = masked
+			value = redact.Text
 		case f.Kind == api.NameList:
 			if l, ok := value.([]string); ok && len(l) == 1 {
 				value = l[0]

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/redact"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -27,7 +28,7 @@ func checkVault(a *API, d, old document, v violations) error {
 		v.add("port", "0 is no port to connect to")
 	}
 	switch {
-	case d["vault_token"] != masked:
+	case d["vault_token"] != redact.Text:
 	case old == nil:
 		v.add("vault_token", "is the mask that answers show, give the token itself")
 	default:
@@ -59,7 +60,7 @@ func vaultObjectOf(d document) VaultObject {
 	v := entityOf[api.Vault](vaultFields, d)
 	return VaultObject{
 		ID: v.ID, Name: v.Name, Protocol: v.Protocol, Host: v.Host, Port: v.Port,
-		Mount: v.Mount, Prefix: d.text("prefix"), Token: Hide(v.VaultToken), KV: v.KV, Namespace: d.text("namespace"),
+		Mount: v.Mount, Prefix: d.text("prefix"), Token: redact.New(v.VaultToken), KV: v.KV, Namespace: d.text("namespace"),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/redact"
 )
 
 func vaultForm(mount, prefix, namespace string) url.Values {
@@ -70,7 +71,7 @@ func TestAStoredVaultObjectOfTheStatesMountIsNotOpenedAndSaysWhy(t *testing.T) {
 	core, log := observer.New(zapcore.ErrorLevel)
 	c := DevConfig()
 	r := reconciler{config: &c, log: zap.New(core)}
-	object := admin.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "elsewhere", Port: 8200, Mount: c.State.Mount, Token: admin.Hide("hvs.token")}
+	object := admin.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "elsewhere", Port: 8200, Mount: c.State.Mount, Token: redact.New("hvs.token")}
 	if opened := r.storedVault(object); !opened.Lost {
 		t.Error("it is opened")
 	}
@@ -86,7 +87,7 @@ func TestAStoredVaultObjectOfTheStatesMountIsNotOpenedAndSaysWhy(t *testing.T) {
 
 func TestAStoredVaultObjectOfVaultsOwnPathIsNotOpenedAndSaysWhy(t *testing.T) {
 	t.Parallel()
-	v := vaultConfig(admin.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "127.0.0.1", Port: 8200, Mount: "sys/policies/acl", Token: admin.Hide("hvs.token")})
+	v := vaultConfig(admin.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "127.0.0.1", Port: 8200, Mount: "sys/policies/acl", Token: redact.New("hvs.token")})
 	_, _, _, err := serverEngines{}.engine(&v, zap.NewNop())
 	if err == nil || !strings.Contains(err.Error(), `mount: "sys/policies/acl" is refused: Vault keeps "sys" for itself`) || strings.Contains(err.Error(), "hvs.") {
 		t.Errorf("got %v, want an error that says why, without the token", err)
