@@ -55,7 +55,7 @@ func TestAFaultOfAClusterIsJudged(t *testing.T) {
 		{"a wrong secret", request{class: cachedWrongSecret, outcome: allowed}, nil, []string{"wrong allows"}},
 		{"a wrong secret unavailable", request{class: cachedWrongSecret, outcome: unavailable}, nil, nil},
 		{"a cached one unavailable", request{class: cached, outcome: unavailable}, nil, []string{"cached lost"}},
-		{"a cached one denied", request{class: cached, outcome: denied}, nil, []string{"cached lost", "good told 401"}},
+		{"a cached one denied", request{class: cached, outcome: denied}, nil, []string{"cached lost", "good denied"}},
 		{"no answer", request{class: unknown, outcome: unanswered}, nil, []string{"no answer"}},
 		{"late on B", request{outcome: denied}, func(r *faultRow) { r.works[1] = 4 * time.Second }, []string{"on B after"}},
 		{"held too long", request{outcome: denied}, func(r *faultRow) { r.held[1] = 3 * time.Second }, []string{"revoked meanwhile, denied elsewhere after: max (n)"}},

@@ -118,7 +118,7 @@ func (r *faultRow) cells() []cell {
 func faultHeads() []string {
 	return []string{
 		"fault", "standby reads", "another leader after", "admin works on A after", "on B after", "revoked meanwhile, denied elsewhere after: max (n)",
-		"wrong allows", "cached lost", "good told 401", "no answer", "requests", "longest stall of the machine",
+		"wrong allows", "cached lost", "good denied", "no answer", "requests", "longest stall of the machine",
 	}
 }
 

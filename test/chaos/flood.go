@@ -202,7 +202,7 @@ func (d *floodResult) lines() []fact {
 		{"good credentials read from Vault again", cell{fmt.Sprint(d.rereads), d.rereads != 0}},
 		{"cached allows, p50 / p99: quiet", cell{text: d.quiet.String()}},
 		{"… beside denials from the cache; p99 ÷ quiet", d.paced(d.busy)},
-		{fmt.Sprintf("… beside a flood of %.0f/s, Vault's part taken over; p99 ÷ quiet", d.measured), judged},
+		{fmt.Sprintf("… beside a flood of %.0f/s, the front answers for Vault; p99 ÷ quiet", d.measured), judged},
 		{"… beside the flood above, Vault on the same CPUs; p99 ÷ quiet", d.paced(d.flood)},
 		{"reads of these from Vault, and what the limiter allows", cell{fmt.Sprintf("%d of %d", d.reads, d.allowance), d.reads > d.allowance}},
 		{"requests to Vault in the worst second", cell{text: fmt.Sprint(d.peak)}},

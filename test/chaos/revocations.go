@@ -257,12 +257,12 @@ func (d *revocationResult) lines() []fact {
 	return []fact{
 		{"reloads after a replica fell behind: how many, of how many records; read after, max", cell{fmt.Sprintf("%d, %d; %s", d.reloads, d.records, formatDuration(d.reading)), d.reading == 0}},
 		{"… revocations meanwhile: how many; held after, p50 / max", d.reload.cell()},
-		{"… good credentials: allowed / 503 / said to be bad / no answer", answered(d.beside, d.beside.denied+d.beside.unanswered)},
+		{"… good credentials: allowed / 503 / denied / no answer", answered(d.beside, d.beside.denied+d.beside.unanswered)},
 		{"… the last 503 came after", cell{formatDuration(d.closed), d.closed > d.reading+revocationLimit}},
 		{fmt.Sprintf("outages of %s that end", formatDuration(outageLasts)), cell{fmt.Sprint(d.outages), d.outages == 0}},
 		{"… revocations during one: how many; held after its end, p50 / max", d.during.cell()},
 		{"… revocations at its end: how many; held after, p50 / max", d.after.cell()},
-		{"… good credentials: allowed / 503 / said to be bad / no answer", answered(d.outside, d.outside.unavailable+d.outside.denied+d.outside.unanswered)},
+		{"… good credentials: allowed / 503 / denied / no answer", answered(d.outside, d.outside.unavailable+d.outside.denied+d.outside.unanswered)},
 		{"longest stall of the machine", cell{text: formatDuration(d.stall)}},
 	}
 }

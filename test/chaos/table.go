@@ -37,14 +37,14 @@ func columns() []column {
 		{"fault", false},
 		{"wrong allows", false},
 		{"cached lost", true},
-		{"good told 401", false},
+		{"good denied", false},
 		{"no answer", true},
 		{"uncached during: allowed / 503", false},
 		{"p50 / p99", true},
 		{"recovered after", true},
 		{askedHead, true},
 		{"goroutines (connections) before → after", true},
-		{"states told", false},
+		{"states logged", false},
 		{"longest stall of the machine", false},
 	}
 }
