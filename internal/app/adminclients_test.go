@@ -24,6 +24,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // serving is an admin API that is served as serve does it.
@@ -76,7 +77,7 @@ func TestOperatorsByClientCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := parts.NewPEMFiles(t)
+	f := partstest.NewPEMFiles(t)
 	f.Put("ca.pem", ours.PEM)
 	f.Issue(ours, "service", "127.0.0.1")
 	c := DevConfig()

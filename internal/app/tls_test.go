@@ -11,10 +11,11 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // listener is the TLS of a listener whose files are in a folder.
-func listener(f parts.PEMFiles) tlsfiles.Listener {
+func listener(f partstest.PEMFiles) tlsfiles.Listener {
 	return tlsfiles.Listener{CertFile: f.Path("service.pem"), KeyFile: f.Path("service.key"), ClientCAFile: f.Path("ca.pem")}
 }
 
@@ -29,7 +30,7 @@ func TestAnOpenConnectionOfTheAdminAPIDoesNotOutliveItsAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := parts.NewPEMFiles(t)
+	f := partstest.NewPEMFiles(t)
 	f.Put("ca.pem", before.PEM)
 	f.Issue(before, "service", "127.0.0.1")
 	f.Issue(before, "ops", "ops.example.com")
@@ -70,7 +71,7 @@ func TestAServiceWhoseTLSFilesCannotBeUsedDoesNotStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := parts.NewPEMFiles(t)
+	f := partstest.NewPEMFiles(t)
 	f.Issue(ours, "service", "127.0.0.1")
 	f.Put("ca.pem", []byte("half a file"))
 	for _, test := range []struct {

@@ -14,15 +14,16 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // listener is the TLS of a listener whose files are in a folder.
-func listener(f parts.PEMFiles) tlsfiles.Listener {
+func listener(f partstest.PEMFiles) tlsfiles.Listener {
 	return tlsfiles.Listener{CertFile: f.Path("service.pem"), KeyFile: f.Path("service.key"), ClientCAFile: f.Path("ca.pem")}
 }
 
 // withTLS is a configuration with TLS on all listeners.
-func withTLS(f parts.PEMFiles) config.Config {
+func withTLS(f partstest.PEMFiles) config.Config {
 	c := app.DevConfig()
 	c.GRPC.TLS = config.TLS{Listener: listener(f), ClientNames: []string{"spiffe://example.org/*"}}
 	c.Probes.TLS = config.TLS{Listener: listener(f), ClientNames: []string{"prometheus.example.com"}}
@@ -44,7 +45,7 @@ func TestEachListenerLetsInThoseWhomItsNamesMean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := parts.NewPEMFiles(t)
+	f := partstest.NewPEMFiles(t)
 	f.Put("ca.pem", ours.PEM)
 	f.Issue(ours, "service", "localhost", "127.0.0.1", "spiffe://example.org/vault-authz")
 	f.Issue(ours, "gateway", "spiffe://example.org/gateway")
@@ -151,7 +152,7 @@ func TestACommandWithoutTheCertificateThatIsWantedSaysHowToGiveOne(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := parts.NewPEMFiles(t)
+	f := partstest.NewPEMFiles(t)
 	f.Put("ca.pem", ours.PEM)
 	f.Issue(ours, "service", "127.0.0.1")
 	f.Issue(ours, "audit", "audit.example.com")

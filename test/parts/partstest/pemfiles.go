@@ -1,4 +1,4 @@
-package parts
+package partstest
 
 import (
 	"crypto/tls"
@@ -7,22 +7,24 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/vault-authz/vault-authz/test/parts"
 )
 
-// PEMFiles are certificates and keys in a folder, as settings and flags name them.
+// PEMFiles are certificates and keys in a folder, for settings and flags.
 type PEMFiles struct {
 	testing.TB
 
 	Dir string
 }
 
-// NewPEMFiles returns an empty folder that lives as long as the test.
-func NewPEMFiles(t testing.TB) PEMFiles {
-	t.Helper()
-	return PEMFiles{t, t.TempDir()}
+// NewPEMFiles returns an empty folder, which is deleted at the end of the test.
+func NewPEMFiles(tb testing.TB) PEMFiles {
+	tb.Helper()
+	return PEMFiles{tb, tb.TempDir()}
 }
 
-// Path is where a file of the folder is.
+// Path returns the path of a file in the folder.
 func (f PEMFiles) Path(name string) string { return filepath.Join(f.Dir, name) }
 
 // Put writes a file.
@@ -34,7 +36,7 @@ func (f PEMFiles) Put(name string, content []byte) {
 }
 
 // Issue writes NAME.pem and NAME.key, a certificate with names and its key.
-func (f PEMFiles) Issue(a *Authority, name string, names ...string) {
+func (f PEMFiles) Issue(a *parts.Authority, name string, names ...string) {
 	f.Helper()
 	issued, err := a.Issue(nil, names...)
 	if err != nil {
@@ -44,8 +46,8 @@ func (f PEMFiles) Issue(a *Authority, name string, names ...string) {
 	f.Put(name+".key", issued.Key)
 }
 
-// Client trusts ca.pem, keeps its connections, and shows the certificate of a name, none
-// for "".
+// Client returns a client that trusts ca.pem and has the certificate of a name, none if the
+// name is empty.
 func (f PEMFiles) Client(name string) *http.Client {
 	f.Helper()
 	raw, err := os.ReadFile(f.Path("ca.pem"))
