@@ -29,8 +29,8 @@ func New(snapshot *Snapshot, digester *Digester, grammar Grammar) *Authorizer {
 // finish by the one they began with.
 func (a *Authorizer) Replace(snapshot *Snapshot) { a.snapshot.Store(snapshot) }
 
-// Check decides about one request: which policy governs it, who it is from, and
-// whether they may. It always returns a decision; every failure denies.
+// Check decides about one request: which policy governs it, which consumer
+// makes it, and whether that consumer may. It always returns a decision; every failure denies.
 func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	s := a.snapshot.Load()
 	if s == nil {

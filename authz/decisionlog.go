@@ -168,7 +168,7 @@ func verdict(allowed bool) string {
 
 // Fingerprint returns the first 8 hexadecimal digits of the SHA-256 of an
 // access token: enough to find its lines in a log, too little to be of use to
-// who reads them. `printf %s TOKEN | sha256sum | cut -c1-8` gives the same.
+// a reader of the log. `printf %s TOKEN | sha256sum | cut -c1-8` gives the same.
 func Fingerprint(accessToken string) string { return string(AppendFingerprint(nil, accessToken)) }
 
 // AppendFingerprint appends the [Fingerprint] of an access token to b.

@@ -77,7 +77,7 @@ func newConsumer(c Consumer) *consumer {
 	return out
 }
 
-// assert sets the headers that tell the upstream who the request is from, and
+// assert sets the headers that tell the upstream which consumer makes the request, and
 // removes all others of that kind; without a consumer, all of them.
 func (a *Authorizer) assert(u *Upstream, p *policy, d *Decision, c *consumer) {
 	set := 0

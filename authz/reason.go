@@ -101,7 +101,7 @@ func (r Reason) Status() int { return r.info().status }
 // Message returns the text that a denied client sees.
 func (r Reason) Message() string { return r.info().message }
 
-// Reasons returns every reason, for those who label something with them.
+// Reasons returns every reason.
 func Reasons() []Reason {
 	all := make([]Reason, reasonCount)
 	for i := range all {
