@@ -286,7 +286,9 @@ func TestDurationsComeWithTheTracesOfSampledRequests(t *testing.T) {
 		r.Received = began.Add(after)
 		m.Count(r, &Decision{Allowed: true, Reason: ReasonAuthenticated}, took)
 	}
-	parent := func(first byte, flags string) string { return "00-" + string(first) + someTrace[1:] + "-00f067aa0ba902b7-" + flags }
+	parent := func(first byte, flags string) string {
+		return "00-" + string(first) + someTrace[1:] + "-00f067aa0ba902b7-" + flags
+	}
 	count(0, time.Microsecond, parent('1', "00"))
 	count(time.Millisecond, time.Microsecond, parent('2', "01"))
 	if got := exemplarsOf(t, reg); len(got) > 0 {

@@ -338,10 +338,10 @@ func TestPolicyOptionsThatDoNothingAreMistakes(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]Policy{
 		"ignore_case: it applies to paths only": anyCase(selected("p", "api", "")),
-		"priority: it applies to policies": prioritized(selected("p", "", ""), 1),
-		"priority: 1000001":         prioritized(selected("p", "api", ""), 1000001),
-		"priority: -1000001":        prioritized(selected("p", "api", ""), -1000001),
-		`paths: "/a."`:              selected("p", "", "/a."),
+		"priority: it applies to policies":      prioritized(selected("p", "", ""), 1),
+		"priority: 1000001":                     prioritized(selected("p", "api", ""), 1000001),
+		"priority: -1000001":                    prioritized(selected("p", "api", ""), -1000001),
+		`paths: "/a."`:                          selected("p", "", "/a."),
 	} {
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
