@@ -18,27 +18,36 @@ var (
 
 // Object splits a JSON object into its fields. It does not look into their values.
 func Object(raw []byte) (map[string]json.RawMessage, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if begin, err := d.Token(); err != nil || begin != json.Delim('{') || !json.Valid(raw) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil || fields == nil {
 		return nil, ErrNotObject
 	}
-	fields := map[string]json.RawMessage{}
-	for d.More() {
-		token, err := d.Token()
-		name, _ := token.(string)
-		if err != nil {
-			return nil, ErrNotObject
-		}
-		if _, twice := fields[name]; twice {
-			return nil, ErrDuplicate
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, ErrNotObject
-		}
-		fields[name] = value
+	if countFields(raw) != len(fields) {
+		return nil, ErrDuplicate
 	}
 	return fields, nil
+}
+
+// countFields returns the number of fields of a valid JSON object, each name as often as
+// it is given. Each field has one colon that is neither in a string nor in a value.
+func countFields(raw []byte) (n int) {
+	depth, quoted := 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i++ // the escaped character
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{', c == '[':
+			depth++
+		case c == '}', c == ']':
+			depth--
+		case c == ':' && depth == 1:
+			n++
+		}
+	}
+	return n
 }
 
 // HasDuplicate reports whether any object in a valid JSON document has a name twice. The

@@ -1,6 +1,7 @@
 package strictjson_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -35,6 +36,45 @@ func TestObjectHasItsFieldsByTheirExactNames(t *testing.T) {
 			t.Errorf("Object(%s) = %q, %v, want %q, %v", tt.raw, names, err, tt.names, tt.err)
 		}
 	}
+}
+
+// byTokens is Object one token at a time.
+func byTokens(raw []byte) (map[string]json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if begin, err := d.Token(); err != nil || begin != json.Delim('{') || !json.Valid(raw) {
+		return nil, strictjson.ErrNotObject
+	}
+	fields := map[string]json.RawMessage{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, strictjson.ErrNotObject
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, strictjson.ErrNotObject
+		}
+		if _, twice := fields[name.(string)]; twice {
+			return nil, strictjson.ErrDuplicate
+		}
+		fields[name.(string)] = value
+	}
+	return fields, nil
+}
+
+// FuzzObject compares Object with a reader of tokens.
+func FuzzObject(f *testing.F) {
+	for _, seed := range []string{`{}`, ` {"a" : {"a:":[{"a":1},{"a":2}]}, "b\\" : ":\":" } `, `{"a":1,"a":2}`, `{"\u0061":1,"a":2}`, `[]`, `null`, `{"a":1}x`, "{\"\xff\":1,\"\xfe\":2}"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		want, wantErr := byTokens(raw)
+		got, err := strictjson.Object(raw)
+		same := func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }
+		if !errors.Is(err, wantErr) || !maps.EqualFunc(got, want, same) {
+			t.Errorf("Object(%q) = %q, %v, want %q, %v", raw, got, err, want, wantErr)
+		}
+	})
 }
 
 // What encoding/json writes has no name twice, and has one after a field is put in front
