@@ -2,8 +2,6 @@ package kongimport
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 const (
@@ -38,9 +37,9 @@ func (c *Changes) Make(ctx context.Context, client *api.Client, f *File, r Repor
 	c.Apply(ctx, client, r.Made)
 	pause, last := firstPause, time.Now()
 	for why := c.passing(); why != nil && time.Since(last) < patience; {
-		wait := around(pause)
+		wait := backoff.Jitter(pause/2, pause)
 		r.Waiting(why, wait)
-		if !sleep(ctx, wait) {
+		if backoff.Sleep(ctx, wait) != nil {
 			return
 		}
 		pause = min(2*pause, longestPause)
@@ -71,9 +70,9 @@ func Await(ctx context.Context, client *api.Client, r Reporter) (*Existing, erro
 		if !errors.As(err, &p) || !passing(err) || time.Since(began) >= patience {
 			return have, err
 		}
-		wait := around(pause)
+		wait := backoff.Jitter(pause/2, pause)
 		r.Waiting(err, wait)
-		if !sleep(ctx, wait) {
+		if backoff.Sleep(ctx, wait) != nil {
 			return nil, err
 		}
 	}
@@ -123,24 +122,4 @@ func passing(err error) bool {
 	var network *net.OpError
 	var slow net.Error
 	return errors.As(err, &network) || errors.As(err, &slow) && slow.Timeout() || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
-// around is half of d to one and a half: those that wait for the same service do not come
-// back together.
-func around(d time.Duration) time.Duration {
-	var raw [8]byte
-	_, _ = rand.Read(raw[:])
-	return d/2 + time.Duration(binary.BigEndian.Uint64(raw[:])%uint64(d)) //nolint:gosec // d is positive, and the rest is below it
-}
-
-// sleep returns false if ctx ends before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

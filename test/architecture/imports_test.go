@@ -27,7 +27,7 @@ func mayImport() map[string][]string {
 		"internal/api":        {"authz", "internal/kvpath"},
 		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/kvpath", "internal/loopback", "internal/redact", "internal/state", "internal/strictjson", "internal/tlsfiles"},
 		"internal/server":     {"internal/tlsfiles"},
-		"internal/kongimport": {"authz", "internal/api"},
+		"internal/kongimport": {"authz", "internal/api", "internal/backoff"},
 		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/api", "internal/clientcert", "internal/logging", "internal/loopback", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
 		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/backoff", "internal/clientcert", "internal/config", "internal/heap", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
 		"internal/cli":        {"authz", "envoy", "internal/admin", "internal/api", "internal/app", "internal/clientcert", "internal/config", "internal/kongimport", "internal/loopback", "internal/server", "internal/tlsfiles", "internal/version"},
