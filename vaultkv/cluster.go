@@ -16,7 +16,7 @@ const DefaultProofAge = 2500 * time.Millisecond
 // safe for concurrent use.
 //
 // A server is asked without a token which cluster it belongs to (`cluster_id` of
-// sys/health). Until the server has told it, a vault object shares its knowledge only
+// sys/health). Until that is known, a vault object shares its knowledge only
 // with the engines made by its [Vault.WithMount].
 //
 // A server can claim any id. So only the connection that proves a cluster, that of the

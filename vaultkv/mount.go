@@ -20,9 +20,9 @@ type mountInfo struct {
 	kind  atomic.Pointer[string]
 }
 
-// told returns [KV1], [KV2] or the type of another engine. It is empty if the server has
-// not told it.
-func (m *mountInfo) told() string {
+// engine returns [KV1], [KV2] or the type of another engine. It is empty if the server has
+// not said what the mount is.
+func (m *mountInfo) engine() string {
 	if kind := m.kind.Load(); kind != nil {
 		return *kind
 	}
@@ -64,10 +64,10 @@ func (v *Vault) askMount(ctx context.Context) {
 	v.mount.kind.Store(&kind)
 }
 
-// otherVersion returns what the server has told, and whether that is the KV version that
+// otherVersion returns the engine at the mount, and whether that is the KV version that
 // is not configured.
 func (v *Vault) otherVersion() (is string, other bool) {
-	is = v.mount.told()
+	is = v.mount.engine()
 	return is, is == v.cfg.theOtherKV()
 }
 

@@ -26,7 +26,7 @@ func newClient(c Config, conn *connection) (*api.Client, error) {
 		CheckRetry: func(context.Context, *http.Response, error) (bool, error) { return false, nil },
 	})
 	if err != nil {
-		// NewClient reads the VAULT_* variables, although none has an effect here, and
+		// NewClient reads the VAULT_* variables, although they have no effect here, and
 		// fails if one does not parse.
 		return nil, fmt.Errorf("making a Vault client: %w (remove VAULT_* variables from the environment, they have no effect here)", err)
 	}

@@ -90,7 +90,7 @@ func (m AppRole) unwrap(ctx context.Context, s *Session, wrapping string) (strin
 	}
 	role := mountPath(m) + "/role/"
 	if json.Unmarshal(a.Data, &origin) != nil || !strings.HasPrefix(origin.Path, role) || !strings.HasSuffix(origin.Path, "/secret-id") {
-		return "", fail(Refused, a.Status, "the wrapping token in %q was not made by %s+/secret-id, so it is not used; it may have been put there by somebody else", m.SecretIDFile, role)
+		return "", fail(Refused, a.Status, "the wrapping token in %q was not made by %s+/secret-id, so it is not used; an attacker may have put it there", m.SecretIDFile, role)
 	}
 	a, err = s.post(ctx, wrapping, "sys/wrapping/unwrap", nil)
 	if err = m.unwrapError(ctx, a, err); err != nil {
@@ -114,7 +114,7 @@ func (m AppRole) unwrapError(ctx context.Context, a *Answer, err error) error {
 	case a.Status == 200:
 		return nil
 	case a.refuses():
-		return fail(Refused, a.Status, "the wrapping token in %q has expired or was used already; each can be used once, so if it was not this service before a restart, or an answer that did not arrive, then somebody else has the secret id: destroy it, look into Vault's audit log, and put a new wrapping token there", m.SecretIDFile)
+		return fail(Refused, a.Status, "the wrapping token in %q has expired or was used already; each can be used once. Unless this service used it before a restart, or the answer was lost, somebody else has the secret id: destroy the secret id, look into Vault's audit log, and put a new wrapping token there", m.SecretIDFile)
 	}
 	return a.Explain(ctx)
 }

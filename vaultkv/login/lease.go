@@ -16,7 +16,7 @@ type lease struct {
 	// batch tokens can neither be renewed nor revoked.
 	batch bool
 
-	// known is set once the server has told the fields below.
+	// known is set once the server has answered with the fields below.
 	known bool
 	// at is when the server said that the token lives for ttl more. A ttl of 0 means
 	// that the token does not expire.

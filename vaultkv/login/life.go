@@ -10,7 +10,7 @@ type Life struct {
 	// Method is "token" for a given token, "agent" if an agent adds it, else the name
 	// of the auth method.
 	Method string
-	// Known is set once the server has told how long the token lives. Then either
+	// Known is set once the server has said how long the token lives. Then either
 	// Forever is set, or Remaining is the time left, 0 once the token has ended.
 	Known, Forever bool
 	Remaining      time.Duration
@@ -61,7 +61,7 @@ func (s *Session) Check(ctx context.Context) error {
 	defer cancel()
 	if s.cfg.Agent {
 		if s.lookUpVerdict(ctx, noToken) == Valid {
-			return fail(Rejected, 0, "the agent at %s puts its Vault token in the place of others: whoever may make vault objects through the admin API has its rights; set use_auto_auth_token in its api_proxy to true instead of \"force\"", s.cfg.Address)
+			return fail(Rejected, 0, "the agent at %s replaces the Vault token of every request with its own, so that everyone who may make vault objects through the admin API has its rights; set use_auto_auth_token in its api_proxy to true instead of \"force\"", s.cfg.Address)
 		}
 		return nil
 	}
