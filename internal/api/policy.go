@@ -25,12 +25,12 @@ type Policy struct {
 	BodyCredentialsVisible   *bool      `json:"body_credentials_visible,omitempty" yaml:"body_credentials_visible,omitempty" rule:"plugin=vault-auth,ours" flag:"" doc:"switch: accept that tokens in a body cannot be hidden"`
 	HideCredentials          *bool      `json:"hide_credentials,omitempty" yaml:"hide_credentials,omitempty" rule:"plugin=vault-auth" flag:"" doc:"switch: strip the tokens from headers and query"`
 	HideCredentialIdentifier *bool      `json:"hide_credential_identifier,omitempty" yaml:"hide_credential_identifier,omitempty" flag:"" doc:"switch: do not send X-Credential-Identifier (the access token)"`
-	Anonymous                *string    `json:"anonymous,omitempty" yaml:"anonymous,omitempty" rule:"plugin=vault-auth" flag:": CONSUMER that requests without a good credential count as" doc:"id or username: of the consumer that stands in for missing or bad credentials"`
+	Anonymous                *string    `json:"anonymous,omitempty" yaml:"anonymous,omitempty" rule:"plugin=vault-auth" flag:": CONSUMER that requests without a good credential count as" doc:"id or username: of the consumer for requests with missing or bad credentials"`
 	RunOnPreflight           *bool      `json:"run_on_preflight,omitempty" yaml:"run_on_preflight,omitempty" rule:"plugin=vault-auth" flag:"" doc:"switch: authenticate CORS preflights too"`
 	Preflight                *string    `json:"preflight,omitempty" yaml:"preflight,omitempty" rule:"oneof=strict|any" flag:"" doc:"word: strict for real CORS preflights, any for every OPTIONS request as in Kong"`
 	ACL                      *PolicyACL `json:"acl,omitempty" yaml:"acl,omitempty"`
 	HideGroupsHeader         *bool      `json:"hide_groups_header,omitempty" yaml:"hide_groups_header,omitempty" rule:"plugin=acl" flag:"" doc:"switch: do not send X-Consumer-Groups"`
-	Shadow                   *bool      `json:"shadow,omitempty" yaml:"shadow,omitempty" flag:"" doc:"switch: decide and report, but let through"`
+	Shadow                   *bool      `json:"shadow,omitempty" yaml:"shadow,omitempty" flag:"" doc:"switch: decide and report, and let every request through"`
 	Realm                    *string    `json:"realm,omitempty" yaml:"realm,omitempty" flag:"" doc:"text: realm in WWW-Authenticate"`
 	OnError                  *string    `json:"on_error,omitempty" yaml:"on_error,omitempty" rule:"oneof=deny|error_response|grpc_error" flag:"" doc:"word: answer to an unavailable Vault: deny (503), or error_response / grpc_error to let Envoy's failure_mode_allow decide"`
 	Tags                     []string   `json:"tags,omitempty" yaml:"-" rule:"check=tag" flag:"tag: TAG"`
