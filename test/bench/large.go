@@ -23,7 +23,7 @@ func largeRequests(ctx context.Context, b *bench) error {
 		{level{1, 1}, 8 << 20, 20, false},
 		{level{2, 250}, 1 << 20, 1000, true},
 	} {
-		body := make([]byte, l.size)
+		body, calls := make([]byte, l.size), min(l.calls, b.calls)
 		ask := func(int) question {
 			return question{access: accessToken, secret: secretToken, allowed: true, body: body, refused: l.refused}
 		}
@@ -32,13 +32,13 @@ func largeRequests(ctx context.Context, b *bench) error {
 			if err := resetPeak(pid); err != nil {
 				return nil, err
 			}
-			figures, err := b.busy(ctx, c, l.level, l.calls, ask)
+			figures, err := b.busy(ctx, c, l.level, calls, ask)
 			if err != nil {
 				return nil, err
 			}
 			peak, err := peakResident(pid)
 			return []result{{
-				name: "Large", n: l.calls, keys: []string{"body", fmt.Sprintf("%dMiB", l.size>>20), "inflight", l.String(), "server", c.name},
+				name: "Large", n: calls, keys: []string{"body", fmt.Sprintf("%dMiB", l.size>>20), "inflight", l.String(), "server", c.name},
 				figures: append(figures, figure{float64(peak), "peak-resident-B"}),
 			}}, err
 		})
