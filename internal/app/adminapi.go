@@ -17,7 +17,7 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// records is the state as the admin API uses it.
+// records is what the admin API needs of the state and of the reconciler.
 type records struct {
 	*state.Store
 	reconciler *reconciler
@@ -50,13 +50,13 @@ func (r records) Delete(ctx context.Context, kind, id string) error {
 	return err
 }
 
-// Announce implements [admin.Announcer]. An entity is announced by the write of the log
-// that changes it, and a credential by the lease of the call.
+// Announce implements [admin.Announcer]. It only commits: the write that changes an entity
+// announces it, and the lease of the call announces a credential.
 func (r records) Announce(ctx context.Context, commit func(context.Context) error, _ ...state.Change) error {
 	return commit(ctx)
 }
 
-// applyTimeout bounds the wait for a change to hold on this replica.
+// applyTimeout bounds the wait until a change holds on this replica.
 const applyTimeout = 2 * time.Second
 
 // Applied implements [admin.Announcer].
@@ -67,7 +67,7 @@ func (r records) Applied(changes ...state.Change) error {
 			return nil
 		}
 	}
-	return r.reached(context.Background()) //nolint:forbidigo // a change holds whoever asked for it
+	return r.reached(context.Background()) //nolint:forbidigo // the change is committed, also if the caller is gone
 }
 
 // reached waits until decisions are based on what the store knows.
@@ -81,11 +81,11 @@ func (r records) reached(ctx context.Context) error {
 	return r.reconciler.await(ctx, view.Changed())
 }
 
-// credentials finds the credentials of open vault objects for the admin API.
+// credentials gives the admin API access to the credentials of open vault objects.
 type credentials struct{ records }
 
-// Credentials implements [admin.Vaults]. What another replica has changed a moment
-// ago is waited for.
+// Credentials implements [admin.Vaults]. It waits for a version of the vault object that
+// another replica has written a moment ago.
 func (c credentials) Credentials(ctx context.Context, vaultID string, version int) (admin.CredentialStore, error) {
 	b, known := c.reconciler.backend(vaultID, version)
 	if !known {
@@ -108,7 +108,8 @@ func (c credentials) Validate(v admin.VaultObject) error {
 	return errors.Join(opened.Validate(), c.reconciler.config.ApartFromState(&opened))
 }
 
-// judge says of credential records what decisions make of them.
+// judge returns for a vault object the function that tells what a decision would make of a
+// credential record now.
 func judge(authorizer *authz.Authorizer) func(vault string) func(string, []byte) authz.Outcome {
 	return func(vault string) func(string, []byte) authz.Outcome {
 		forecast := authorizer.Forecast(vault)
@@ -119,8 +120,8 @@ func judge(authorizer *authz.Authorizer) func(vault string) func(string, []byte)
 	}
 }
 
-// explainUnavailable is the cause that a vault object has for not answering. Its words are
-// vaultkv's own, which hold no token and no key.
+// explainUnavailable returns why a vault object is unavailable, "" if that is not known. The
+// text is vaultkv's own and contains neither tokens nor keys.
 func explainUnavailable(err error) string {
 	var problem *vaultkv.Error
 	if errors.As(err, &problem) {
@@ -129,8 +130,8 @@ func explainUnavailable(err error) string {
 	return ""
 }
 
-// serveAdmin serves the admin API on ln until ctx ends, without TLS if tlsServer is nil. A call
-// that is under way then has for so long.
+// serveAdmin serves the admin API on ln until ctx ends, without TLS if tlsServer is nil. Calls
+// that are under way then have the timeout to finish.
 func serveAdmin(ctx context.Context, api *admin.API, tlsServer *tlsfiles.Server, timeout time.Duration, ln net.Listener) error {
 	srv := api.Server()
 	if tlsServer != nil {

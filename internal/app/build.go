@@ -29,7 +29,7 @@ type service struct {
 	metrics http.Handler
 	// runs are the parts that work in the background until ctx ends.
 	runs []func(ctx context.Context) error
-	// admin is the admin API, nil for none.
+	// admin is nil without a state.
 	admin *admin.API
 	tls   listenersTLS
 	// decider is what the gRPC server asks.
@@ -54,7 +54,7 @@ func build(c *config.Config, from engineOpener, log *zap.Logger, dropped func() 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "vault_authz_log_lines_dropped_total",
-		Help: "Log lines dropped because whoever reads the log is too slow.",
+		Help: "Log lines dropped because the reader of the log is too slow.",
 	}, func() float64 { return float64(dropped()) }))
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	digester := authz.NewDigester()
@@ -90,10 +90,10 @@ func build(c *config.Config, from engineOpener, log *zap.Logger, dropped func() 
 	}
 	s.decider = authorizer
 	if c.State.Vault != "" {
-		// What is made through the admin API may be stricter than what is
-		// declared, so nothing is decided before it is read.
+		// A stored policy may be stricter than the declared ones, so nothing is decided
+		// before the state has been read.
 		authorizer.Replace(nil)
-		reconciler, store, err := s.keepState(c, from, open, authorizer, registry, log)
+		reconciler, store, err := s.wireState(c, from, open, authorizer, registry, log)
 		if err != nil {
 			return nil, err
 		}
@@ -110,8 +110,8 @@ func build(c *config.Config, from engineOpener, log *zap.Logger, dropped func() 
 	return s, nil
 }
 
-// keepState wires what was made through the admin API, and the API itself.
-func (s *service) keepState(c *config.Config, from engineOpener, open *vaultBackends, authorizer *authz.Authorizer, reg prometheus.Registerer, log *zap.Logger) (*reconciler, *state.Store, error) {
+// wireState wires the state, its reconciler and the admin API.
+func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBackends, authorizer *authz.Authorizer, reg prometheus.Registerer, log *zap.Logger) (*reconciler, *state.Store, error) {
 	log = log.Named("state")
 	kv, run, err := from.state(open.named(c.State.Vault).engine, c.State.Mount, log)
 	if err != nil {
@@ -152,7 +152,8 @@ func (s *service) keepState(c *config.Config, from engineOpener, open *vaultBack
 	}, func() float64 { return store.Lag().Seconds() }))
 }
 
-// lagText says for people how long ago the last proof was, and why there is none since.
+// lagText says how long ago the state was last proved to be current, and what has prevented
+// a later proof.
 func lagText(lag time.Duration, problem error) string {
 	text := "known to be current " + lag.Round(100*time.Millisecond).String() + " ago"
 	if problem != nil {
@@ -161,8 +162,8 @@ func lagText(lag time.Duration, problem error) string {
 	return text
 }
 
-// maxStale is for how long decisions may be made without a proof that the state is
-// current: as long as the vault objects of the configuration let an entry stand in.
+// maxStale returns for how long decisions go on without a proof that the state is current:
+// the longest max_stale of the configured vault objects.
 func maxStale(c *config.Config) time.Duration {
 	longest := time.Duration(0)
 	for i := range c.Vaults {
@@ -171,8 +172,8 @@ func maxStale(c *config.Config) time.Duration {
 	return longest
 }
 
-// rules tells the cache what it may know of credentials. Their hard limits are
-// not among it: the decision applies them to every request.
+// rules tells the cache how long a credential lives and what its errors mean. The hard limits
+// of credentials are not the cache's: the decision applies them to every request.
 func rules() cache.Rules[authz.Credential] {
 	return cache.Rules[authz.Credential]{
 		Lifetime: func(c authz.Credential) time.Duration { return c.TTL },
@@ -189,16 +190,16 @@ func rules() cache.Rules[authz.Credential] {
 
 var _ authz.Rechecker = (*cache.Cache[authz.Credential])(nil)
 
-// serverEngines opens real vault objects. The zero value lets them share nothing.
+// serverEngines opens vault objects on their servers.
 type serverEngines struct {
-	// clusters is what they know of the clusters that they belong to.
+	// clusters is what vault objects of one cluster share; nil for nothing.
 	clusters *vaultkv.Clusters
 }
 
-// newServerEngines returns serverEngines whose vault objects have to be known to be current,
-// where the state finds out.
+// newServerEngines returns engines that answer only while the polls of the state prove that
+// their cluster is current.
 func newServerEngines(c *config.Config) serverEngines {
-	// A poll that takes its time must not be taken for a cluster that fails.
+	// A slow poll does not mean that the cluster fails.
 	return serverEngines{vaultkv.NewClusters(max(vaultkv.DefaultProofAge, 5*c.State.Poll/2))}
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// cacheCollector shows the figures of one cache and of its sweeps. It reads them when it is
-// asked, so that counting costs the requests nothing more.
+// A cacheCollector exports the statistics of one cache and of its sweeps. It reads them when
+// metrics are collected, so that requests pay nothing for it.
 type cacheCollector struct {
 	cache *cache.Cache[authz.Credential]
 	sweep *vaultkv.Sweeper

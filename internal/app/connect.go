@@ -12,9 +12,9 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
-// Connect does with each vault object what serve will do: it logs in, reads, and
-// renews the token; and it reads the state. It reports all that is wrong to out,
-// and returns an error if something keeps a vault object from being used.
+// Connect tries each vault object as serve would use it: it logs in, reads, renews the token,
+// and reads the state. It writes what it finds to out, a line for each finding, and returns an
+// error if a vault object cannot be used.
 func Connect(ctx context.Context, c *config.Config, out io.Writer) error {
 	failed := 0
 	for i := range c.Vaults {
@@ -36,7 +36,7 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 		say("warning: %s", setting)
 	}
 	if l, is := v.Login.(login.AppRole); is && l.Wrapped {
-		// Serve would find it used, and report a theft.
+		// serve would find it used and report that it was stolen.
 		say("not tried: the wrapping token in %q can be used once, and that is left to serve", l.SecretIDFile)
 		return true
 	}
@@ -60,7 +60,7 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 		tokenProblem = stopped
 	}
 	if err == nil && life.Limited {
-		// It would do for this try, and for a while.
+		// The token works now, but serve could not keep it alive.
 		err, tokenProblem = tokenProblem, nil
 	}
 	if err != nil {
@@ -76,7 +76,7 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 	return true
 }
 
-// readState reads what serve reads first.
+// readState reads from the state what serve reads first.
 func readState(ctx context.Context, home *vaultkv.Vault, mount string) error {
 	state, err := home.WithMount("state", mount, vaultkv.KV2, zap.NewNop())
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// declared are the entities of the configuration, as the admin API shows them.
+// declared returns the entities of the configuration as the admin API shows them.
 func declared(c *config.Config) admin.Declared {
 	d := admin.Declared{Consumers: c.Consumers, Policies: c.Policies}
 	for i := range c.Vaults {
@@ -22,8 +22,8 @@ func declared(c *config.Config) admin.Declared {
 
 func declaredVault(v *config.Vault) admin.VaultObject {
 	o := admin.VaultObject{Name: v.Name, Mount: v.Mount, Prefix: v.Prefix, KV: v.KV, Namespace: v.Namespace, Declared: true}
-	// The address has been validated; what there is none of stays empty. Of
-	// several, the first is shown: Kong's vault objects have one.
+	// The address is valid; parts that it lacks stay empty. Of several addresses the first
+	// is shown, since Kong's vault objects have one.
 	first, _, _ := strings.Cut(v.Address, ",")
 	if u, err := url.Parse(first); err == nil && u.Host != "" {
 		o.Protocol, o.Host = u.Scheme, u.Hostname()
@@ -32,8 +32,8 @@ func declaredVault(v *config.Vault) admin.VaultObject {
 	return o
 }
 
-// vaultConfig is how a vault object that was made through the admin API is
-// reached. What Kong's vault objects do not have takes the default.
+// vaultConfig returns the configuration of a vault object that was made through the admin
+// API. Settings that Kong's vault objects lack have their defaults.
 func vaultConfig(v admin.VaultObject) config.Vault {
 	c := config.Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig(), Revision: v.Revision, Lost: v.Lost}
 	c.Name, c.Address, c.Mount, c.Prefix, c.Namespace = v.Name, v.Address(), v.Mount, v.Prefix, v.Namespace

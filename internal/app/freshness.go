@@ -9,14 +9,13 @@ import (
 	"github.com/vault-authz/vault-authz/envoy"
 )
 
-// current decides only by what is known to be current: after this process was
-// stopped for a while, or starved, it first waits for the changes that were made
-// meanwhile.
+// A freshnessGate decides only while the state is known to be current. After the process was
+// stopped or starved for a while it first waits for the changes that were made meanwhile.
 type freshnessGate struct {
 	decider envoy.Decider
-	// current returns at once where nothing can have been missed.
+	// current waits until no change can have been missed.
 	current func(context.Context) error
-	// past is a context that has ended, to ask with without waiting.
+	// past is a context that has ended, for calling current without waiting.
 	past context.Context
 }
 
@@ -37,7 +36,8 @@ func (c freshnessGate) Check(ctx context.Context, r *authz.Request) authz.Decisi
 	return c.decider.Check(ctx, r)
 }
 
-// wait leaves a quarter of the time that the caller has, to answer in.
+// wait waits until the state is current, for at most three quarters of the time that the
+// caller has left: the rest is for the answer.
 func (c freshnessGate) wait(ctx context.Context) error {
 	if c.current(c.past) == nil { //nolint:contextcheck // not to wait is the point
 		return nil

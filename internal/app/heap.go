@@ -10,8 +10,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/heap"
 )
 
-// TendHeap sees to the heap of the process until ctx ends, as far as the operator
-// has not: GOMEMLIMIT and GOGC stand where they are set.
+// TendHeap sets a memory limit and paces the garbage collector until ctx ends. GOMEMLIMIT and
+// GOGC in the environment take precedence.
 func TendHeap(ctx context.Context, environ []string, stderr io.Writer) {
 	if err := heap.Limit(); err != nil {
 		fmt.Fprintln(stderr, "vault-authz:", err)

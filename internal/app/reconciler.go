@@ -56,16 +56,16 @@ type reconciler struct {
 
 // pending are changes that decisions are not based on yet.
 type pending struct {
-	// all: everything is worked out anew.
+	// all: every entity is built again.
 	all bool
-	// rules: policies or vault objects are others.
+	// rules: policies or vault objects have changed.
 	rules bool
-	// consumers are those that are others, by id, and groups the records of groups.
+	// consumers are the ids of changed consumers, groups those of changed memberships.
 	consumers, groups []string
 }
 
-// maxPending is how many changes are worked out one by one; everything anew costs
-// less beyond.
+// maxPending bounds the changes that are applied one by one: beyond it, building everything
+// again costs less.
 const maxPending = 50_000
 
 // A vaultVersion is a vault object by its name and the version of its record.
@@ -81,7 +81,7 @@ func newReconciler(c *config.Config, open *vaultBackends, authorizer *authz.Auth
 	}
 }
 
-// watcher is what the store tells.
+// watcher returns what the store calls about changes.
 func (r *reconciler) watcher() state.Watcher {
 	return state.Watcher{
 		Deferred: true,
@@ -119,7 +119,7 @@ func (r *reconciler) enqueue(p pending, v *state.View) {
 	}
 }
 
-// notReady says that the state has not been read yet, or cannot be used.
+// notReady is an error until decisions go by the state for the first time.
 func (r *reconciler) notReady() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -244,7 +244,7 @@ func (r *reconciler) applyConsumers(v *state.View, p *pending) error {
 	return nil
 }
 
-// applyRules works out policies and vault objects, and opens what is new.
+// applyRules builds policies and vault objects, and opens new ones.
 func (r *reconciler) applyRules(v *state.View) (retired []*vaultBackend, err error) {
 	rules, err := admin.Entities(r.declared, v)
 	if err != nil {
@@ -269,8 +269,8 @@ func (r *reconciler) applyRules(v *state.View) (retired []*vaultBackend, err err
 	return retired, nil
 }
 
-// openVaults opens vault objects and says how they are called, together, lest an id be
-// looked up by the name that another one has now.
+// openVaults opens vault objects and sets their ids in one step: between the two, an id could
+// be looked up under a name that another vault object has by now.
 func (r *reconciler) openVaults(byID map[string]vaultVersion, vaults []config.Vault) (sources map[string]authz.Source, retired []*vaultBackend, err error) {
 	r.opening.Lock()
 	defer r.opening.Unlock()
@@ -278,8 +278,8 @@ func (r *reconciler) openVaults(byID map[string]vaultVersion, vaults []config.Va
 	return r.backends.set(vaults)
 }
 
-// storedVault is how a vault object of the state is reached. One whose mount is refused by
-// now is not opened: its requests are unavailable.
+// storedVault returns the configuration of a vault object of the state. One whose mount is
+// refused by now counts as lost: it is not opened, and its requests are unavailable.
 func (r *reconciler) storedVault(v admin.VaultObject) config.Vault {
 	c := vaultConfig(v)
 	if err := r.config.ApartFromState(&c); err != nil {
@@ -310,8 +310,8 @@ func (r *reconciler) await(ctx context.Context, position int) error {
 	}
 }
 
-// reports says of each vault object that was made through the admin API how it is, a line
-// each. Nobody's mistake there takes a replica out of service.
+// reports describes each vault object that was made through the admin API in a line. Readiness
+// shows them and does not depend on them: one bad vault object must not stop all replicas.
 func (r *reconciler) reports() []string {
 	r.opening.Lock()
 	var names []string
@@ -329,8 +329,8 @@ func (r *reconciler) reports() []string {
 	return lines
 }
 
-// backend returns the open vault object of an id at a version, nil if it could not
-// be opened.
+// backend returns the vault object of an id at a version, nil if it could not be opened. It is
+// not known if this replica has another version, or none.
 func (r *reconciler) backend(id string, version int) (b *vaultBackend, known bool) {
 	r.opening.Lock()
 	defer r.opening.Unlock()

@@ -118,7 +118,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("%s: not within 5s", what)
 }
 
-func TestWhatIsMadeThroughOneReplicaHoldsOnAnother(t *testing.T) {
+func TestAChangeThroughOneReplicaHoldsOnAnother(t *testing.T) {
 	t.Parallel()
 	from := newShared()
 	one, two := startReplica(t, from), startReplica(t, from)
@@ -266,7 +266,7 @@ func TestAChangeOfAnEntityDoesNotWaitForThoseOfCredentials(t *testing.T) {
 }
 
 // The state has a change a moment before its watcher is told of it.
-func TestChangeThatIsToldWhileOthersArePublishedIsNotLost(t *testing.T) {
+func TestAChangeDuringAPublicationIsNotLost(t *testing.T) {
 	t.Parallel()
 	const id, group = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
 	consumer := func(username string) state.Record {
@@ -368,7 +368,7 @@ func (r *testReconciler) publishNow(t *testing.T) {
 	}
 }
 
-func TestStateThatCannotBeUsedIsAnErrorUntilItCan(t *testing.T) {
+func TestAStateThatCannotBeAppliedIsAnErrorUntilItCanBe(t *testing.T) {
 	t.Parallel()
 	r := newTestReconciler(t)
 	const consumer, policy = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"

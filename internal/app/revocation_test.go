@@ -24,9 +24,9 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// A drama is one replica beside changes that are made elsewhere, as they come: by
-// chance, and with a store that takes its time, loses its log, and goes away.
-type drama struct {
+// A simulation is one replica while changes are made elsewhere, at random, in a store that is
+// slow, loses its log and fails for a while.
+type simulation struct {
 	t      *testing.T
 	by     *rand.Rand
 	kv     *memkv.Engine
@@ -34,16 +34,15 @@ type drama struct {
 	check  func(access string) authz.Decision
 	// other is another replica's store.
 	other *state.Store
-	// reading is what reading everything takes, looking a look at the log, and opening
-	// a vault object to be opened.
+	// How long it takes to read everything, to look at the log, and to open a vault object.
 	reading, looking, opening time.Duration
-	// down: nobody reaches the store. cut: the replica does not.
+	// down: the store fails for every replica. cut: it fails for this one.
 	down, cut atomic.Bool
 
 	fillers int
 
 	mu sync.Mutex
-	// revoked is when each pair was, and back when the store came back last.
+	// revoked is when each pair was revoked, and back when the last outage ended.
 	revoked map[int]time.Time
 	back    time.Time
 	told    []string
@@ -52,7 +51,7 @@ type drama struct {
 // paced is the state as the replica sees it.
 type paced struct {
 	*memkv.Engine
-	d *drama
+	d *simulation
 }
 
 func (p paced) ReadVersion(ctx context.Context, path string) ([]byte, int, bool, error) {
@@ -78,7 +77,7 @@ func (p paced) Sync(ctx context.Context) error {
 	return p.Engine.Sync(ctx)
 }
 
-func (d *drama) pause(ctx context.Context, takes time.Duration) error {
+func (d *simulation) pause(ctx context.Context, takes time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -92,7 +91,7 @@ func pairOf(n int) (consumer, access string) {
 }
 
 // newPairs makes so many consumers with a pair each.
-func (d *drama) newPairs(n int) {
+func (d *simulation) newPairs(n int) {
 	for i := range n {
 		consumer, access := pairOf(i)
 		d.put(state.KindConsumers, consumer, map[string]any{"id": consumer, "username": fmt.Sprint("user-", i)})
@@ -105,7 +104,7 @@ func (d *drama) newPairs(n int) {
 }
 
 // put makes a record elsewhere.
-func (d *drama) put(kind, id string, fields map[string]any) {
+func (d *simulation) put(kind, id string, fields map[string]any) {
 	document, err := json.Marshal(fields)
 	if err == nil {
 		_, err = d.other.Update(d.t.Context(), func(tx *state.Tx) error { return tx.Put(state.Record{Kind: kind, ID: id, Document: document}) })
@@ -116,7 +115,7 @@ func (d *drama) put(kind, id string, fields map[string]any) {
 }
 
 // revoke revokes a pair in one of two ways.
-func (d *drama) revoke(n int) {
+func (d *simulation) revoke(n int) {
 	consumer, access := pairOf(n)
 	kind := state.KindCredentials
 	var err error
@@ -142,14 +141,14 @@ func (d *drama) revoke(n int) {
 	d.told = append(d.told, fmt.Sprintf("%s: pair %d revoked by its %s", time.Now().Format("05.000"), n, kind))
 }
 
-func (d *drama) say(what string) {
+func (d *simulation) say(what string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.told = append(d.told, time.Now().Format("05.000")+": "+what)
 }
 
 // outage takes the store away for a while.
-func (d *drama) outage(lasts time.Duration) {
+func (d *simulation) outage(lasts time.Duration) {
 	d.say("outage")
 	d.down.Store(true)
 	d.kv.Fail(authz.ErrUnavailable)
@@ -160,7 +159,7 @@ func (d *drama) outage(lasts time.Duration) {
 	d.over(&d.down)
 }
 
-func (d *drama) over(what *atomic.Bool) {
+func (d *simulation) over(what *atomic.Bool) {
 	what.Store(false)
 	d.mu.Lock()
 	d.back = time.Now()
@@ -169,7 +168,7 @@ func (d *drama) over(what *atomic.Bool) {
 }
 
 // fallBehind cuts the replica off until the log does not go on from where it was.
-func (d *drama) fallBehind(revoke func()) {
+func (d *simulation) fallBehind(revoke func()) {
 	d.say("cut off")
 	d.cut.Store(true)
 	revoke()
@@ -185,7 +184,7 @@ func (d *drama) fallBehind(revoke func()) {
 }
 
 // newVault makes a vault object, which takes long to be opened.
-func (d *drama) newVault() {
+func (d *simulation) newVault() {
 	d.say("a vault object")
 	d.fillers++
 	id := fmt.Sprintf("00000000-0000-4000-a000-%012x", d.fillers)
@@ -197,7 +196,7 @@ func (d *drama) newVault() {
 // watch asks about every pair all the time until ctx ends. A revoked one may be
 // allowed for as long as the log says nothing of it, and for the promise after
 // that.
-func (d *drama) watch(ctx context.Context, pairs int) {
+func (d *simulation) watch(ctx context.Context, pairs int) {
 	bound := 2*time.Second + 500*time.Millisecond + 3*d.looking
 	for ctx.Err() == nil {
 		for n := range pairs {
@@ -222,17 +221,17 @@ func (d *drama) watch(ctx context.Context, pairs int) {
 	}
 }
 
-// backendsOf makes the drama's engines those of a replica.
-type backendsOf struct{ *drama }
+// backendsOf makes the simulation's engines those of a replica.
+type backendsOf struct{ *simulation }
 
 func (b backendsOf) engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
 	if v.Name != demoVault {
 		time.Sleep(b.opening)
 	}
-	return b.drama.engine, func() error { return nil }, nil, nil
+	return b.simulation.engine, func() error { return nil }, nil, nil
 }
 
-// seeds are how many dramas are played: REVOCATION_SEEDS, or what is soon done.
+// seeds is how many simulations are run: REVOCATION_SEEDS, or a few.
 func seeds(t *testing.T) uint64 {
 	t.Helper()
 	text := cmp.Or(os.Getenv("REVOCATION_SEEDS"), "4")
@@ -244,14 +243,14 @@ func seeds(t *testing.T) uint64 {
 }
 
 func (b backendsOf) state(vaultkv.Engine, string, *zap.Logger) (state.Engine, func(context.Context) error, error) {
-	return paced{b.kv, b.drama}, nil, nil
+	return paced{b.kv, b.simulation}, nil, nil
 }
 
-// TestWhateverHappensARevocationHoldsWithinThePromise is the promise: two seconds
+// TestARevocationHoldsWithinItsBoundThroughOutages is the promise: two seconds
 // and a bit after it was made, or after the store is back, nobody is allowed by
 // what was revoked, whatever is read again meanwhile. And in the end nobody is
 // denied who is not revoked.
-func TestWhateverHappensARevocationHoldsWithinThePromise(t *testing.T) {
+func TestARevocationHoldsWithinItsBoundThroughOutages(t *testing.T) {
 	t.Parallel()
 	for seed := range seeds(t) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -266,7 +265,7 @@ func play(t *testing.T, seed uint64) {
 	const pairs = 40
 	by := rand.New(rand.NewPCG(seed, 1))
 	pick := func(of ...time.Duration) time.Duration { return of[by.IntN(len(of))] }
-	d := &drama{
+	d := &simulation{
 		t: t, by: by, kv: memkv.New(), engine: memkv.New(), revoked: map[int]time.Time{},
 		reading: pick(0, 700*time.Millisecond, 3*time.Second, 10*time.Second),
 		looking: pick(0, 20*time.Millisecond, 200*time.Millisecond, 400*time.Millisecond),

@@ -66,7 +66,7 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	for _, setting := range c.Listen.InsecureSettings() {
 		log.Warn("insecure setting", zap.String("setting", setting))
 	}
-	noteUnderscores(c, log)
+	logUnderscores(c, log)
 	if err := at.write(c.AddressesFile); err != nil {
 		return err
 	}
@@ -76,8 +76,8 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	return s.run(ctx, l)
 }
 
-// run runs everything until ctx ends or a part fails. The background parts go
-// on until the drain is over: calls under way still need them.
+// run runs all parts until ctx ends or one fails. The background parts run until the drain is
+// over, since calls under way need them.
 func (s *service) run(ctx context.Context, l server.Listeners) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	g, running := errgroup.WithContext(background)
@@ -94,8 +94,7 @@ func (s *service) run(ctx context.Context, l server.Listeners) error {
 	return g.Wait()
 }
 
-// listen opens every listener, or none. That of the admin API is nil where there
-// is no state to change.
+// listen opens all listeners; after an error none is open. admin is nil without a state.
 func listen(ctx context.Context, c *config.Config) (l server.Listeners, admin net.Listener, err error) {
 	var open []net.Listener
 	defer func() {
@@ -120,7 +119,7 @@ func listen(ctx context.Context, c *config.Config) (l server.Listeners, admin ne
 	socket := server.Socket{Mode: c.Listen.SocketMode, Group: c.Listen.SocketGroup}
 	l.GRPC, l.Probes = one("listen.grpc", c.Listen.GRPC, socket), one("listen.probes", c.Listen.Probes, socket)
 	if c.State.Vault != "" {
-		// Those who may ask for decisions may not change what they are based on.
+		// Access to the socket for decisions must not give access to the entities.
 		admin = one("admin.listen", c.Admin.Address, server.DefaultSocket())
 	}
 	return l, admin, err
@@ -133,8 +132,7 @@ type Addresses struct {
 	Admin  string `json:"admin,omitempty"`
 }
 
-// write puts the addresses into a file in one step, so that whoever waits for it
-// never reads half of it.
+// write replaces a file in one step, so that a reader never sees half of it.
 func (a Addresses) write(name string) error {
 	if name == "" {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
-// tlsCollector shows when the TLS files of one user expire, and whether they can be read again.
+// A tlsCollector exports when the TLS files of one user expire, and whether they can be read again.
 type tlsCollector struct {
 	status func() tlsfiles.Status
 

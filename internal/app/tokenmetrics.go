@@ -9,8 +9,8 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
-// tokenText says in a few words how long a Vault token lives, and what keeps it
-// from being kept alive.
+// tokenText says in a few words how long a Vault token lives, and why it could not be
+// renewed.
 func tokenText(l login.Life) string {
 	text := ""
 	switch {
@@ -32,7 +32,7 @@ func tokenText(l login.Life) string {
 	return text
 }
 
-// tokenCollector shows the life of the Vault token of a vault object.
+// A tokenCollector exports the life of the Vault token of a vault object.
 type tokenCollector struct {
 	vault vaultStatus
 
@@ -43,7 +43,7 @@ func newTokenCollector(vault string, w vaultStatus) *tokenCollector {
 	labels := prometheus.Labels{"vault": vault}
 	return &tokenCollector{
 		vault:    w,
-		expires:  prometheus.NewDesc("vault_authz_vault_token_expires_seconds", "Seconds that the Vault token has to live: +Inf if it does not end, none while that is not known.", nil, labels),
+		expires:  prometheus.NewDesc("vault_authz_vault_token_expires_seconds", "Seconds that the Vault token has to live: +Inf if it does not end, absent while that is not known.", nil, labels),
 		logins:   prometheus.NewDesc("vault_authz_vault_logins_total", "Logins to Vault by outcome: ok, failed.", []string{"outcome"}, labels),
 		renewals: prometheus.NewDesc("vault_authz_vault_token_renewals_total", "Renewals of the Vault token by outcome: ok, failed.", []string{"outcome"}, labels),
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 )
 
-// noteUnderscores says once what many proxies do to the default header names:
+// logUnderscores warns once about what many proxies do to the default header names:
 // Envoy Gateway refuses requests with them, nginx drops them in silence.
-func noteUnderscores(c *config.Config, log *zap.Logger) {
+func logUnderscores(c *config.Config, log *zap.Logger) {
 	var policies []string
 	for i := range c.Policies {
 		names := slices.Concat(c.Policies[i].AccessTokenNames, c.Policies[i].SecretTokenNames)

@@ -68,7 +68,7 @@ func vaultOfMount(t *testing.T, kind, read string, status int) string {
 	return srv.URL
 }
 
-func TestWhoUsesAVaultObjectThatCannotBeUsedIsToldWhy(t *testing.T) {
+func TestTheAdminAPISaysWhyAVaultObjectCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	const v1, v2 = `{"data":{"type":"kv","options":null}}`, `{"data":{"type":"kv","options":{"version":"2"}}}`
 	const token = "hvs.not-for-anybodys-eyes"

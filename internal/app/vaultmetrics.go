@@ -10,7 +10,7 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
-// vaultStatus is an engine that has a server, and knows how that is.
+// A vaultStatus is an engine with a server, whose state it knows.
 type vaultStatus interface {
 	State() vaultkv.State
 	Breaker() vaultkv.BreakerStatus
@@ -20,6 +20,7 @@ type vaultStatus interface {
 
 var _ vaultStatus = (*vaultkv.Vault)(nil)
 
+// condition describes the state of a server in a few words.
 func condition(w vaultStatus) string {
 	text := "state " + w.State().String()
 	if w.Breaker().Open {
@@ -28,33 +29,33 @@ func condition(w vaultStatus) string {
 	return text + tokenText(w.TokenLife())
 }
 
-// vaultMetrics are the figures of one vault object.
+// vaultMetrics returns the metrics of one vault object.
 func vaultMetrics(vault string, engine vaultkv.Engine, c *cache.Cache[authz.Credential], s *vaultkv.Sweeper) prometheus.Collector {
-	all := figures{newCacheCollector(vault, c, s)}
+	all := collectorSet{newCacheCollector(vault, c, s)}
 	if w, ok := engine.(vaultStatus); ok {
 		all = append(all, newVaultCollector(vault, w), newTokenCollector(vault, w), newTLSCollector("vault", vault, w.TLSFiles))
 	}
 	return all
 }
 
-// figures are registered and unregistered as one.
-type figures []prometheus.Collector
+// A collectorSet is registered and unregistered as one.
+type collectorSet []prometheus.Collector
 
 // Describe implements [prometheus.Collector].
-func (f figures) Describe(out chan<- *prometheus.Desc) {
-	for _, one := range f {
+func (cs collectorSet) Describe(out chan<- *prometheus.Desc) {
+	for _, one := range cs {
 		one.Describe(out)
 	}
 }
 
 // Collect implements [prometheus.Collector].
-func (f figures) Collect(out chan<- prometheus.Metric) {
-	for _, one := range f {
+func (cs collectorSet) Collect(out chan<- prometheus.Metric) {
+	for _, one := range cs {
 		one.Collect(out)
 	}
 }
 
-// vaultCollector shows how the server of a vault object is.
+// A vaultCollector exports the state of the server of a vault object.
 type vaultCollector struct {
 	vault vaultStatus
 
@@ -66,7 +67,7 @@ func newVaultCollector(vault string, w vaultStatus) *vaultCollector {
 	return &vaultCollector{
 		vault:    w,
 		state:    prometheus.NewDesc("vault_authz_vault_state", "1 for the state that the last answer, or the lack of one, put the vault object in.", []string{"state"}, labels),
-		open:     prometheus.NewDesc("vault_authz_vault_breaker_open", "1 while the circuit breaker is open: reads fail at once because the server answers none.", nil, labels),
+		open:     prometheus.NewDesc("vault_authz_vault_breaker_open", "1 while the circuit breaker is open: reads fail at once because the server answers no request.", nil, labels),
 		rejected: prometheus.NewDesc("vault_authz_vault_reads_rejected_total", "Reads that were not sent because the circuit breaker was open.", nil, labels),
 	}
 }

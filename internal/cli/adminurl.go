@@ -10,8 +10,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/loopback"
 )
 
-// adminURL is the URL that --admin means. A host and a port alone are enough for this
-// machine; for another one it says what to write, since tokens go there.
+// adminURL returns the URL that --admin means. A host and a port are enough for this machine.
+// For another one the error says what to write: tokens are sent there.
 func adminURL(at string) (string, error) {
 	if strings.Contains(at, "://") {
 		return at, nil
@@ -28,7 +28,7 @@ func adminURL(at string) (string, error) {
 	return "http://" + net.JoinHostPort(host, port), nil
 }
 
-// isPrivate says whether nobody else can read what goes to a URL.
+// isPrivate reports whether what is sent to a URL is encrypted or stays on this machine.
 func isPrivate(at string) bool {
 	u, err := url.Parse(at)
 	if err != nil || u.Scheme != "http" {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestAHostAndPortAloneAreOfThisMachine(t *testing.T) {
+func TestAHostAndPortMeanThisMachine(t *testing.T) {
 	t.Parallel()
 	for at, want := range map[string]string{
 		"127.0.0.1:9192":        "http://127.0.0.1:9192",

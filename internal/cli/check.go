@@ -19,7 +19,7 @@ import (
 	"github.com/vault-authz/vault-authz/envoy"
 )
 
-// defaultAddress is where dev and serve listen unless told otherwise.
+// defaultAddress is the default of listen.grpc and of dev --grpc.
 const defaultAddress = "127.0.0.1:9191"
 
 type checkOptions struct {
@@ -156,9 +156,8 @@ func printJSON(out io.Writer, a envoy.Answer) error {
 	return enc.Encode(a)
 }
 
-// printAnswer shows an answer to people. Of the headers that would be removed
-// it lists those that the request has: the others are removed on every request,
-// in case.
+// printAnswer prints an answer for people. Of the headers to remove it prints those that the
+// request has: the others are removed from every request as a precaution.
 func printAnswer(out io.Writer, q envoy.Question, a envoy.Answer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	verdict := "allow"

@@ -16,7 +16,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
-// clientTLS is how a gRPC service that speaks TLS is asked, as the flags say.
+// clientTLS holds the TLS flags of a command that calls a gRPC service.
 type clientTLS struct {
 	on                                    bool
 	caFile, certFile, keyFile, serverName string
@@ -32,7 +32,7 @@ func (t *clientTLS) register(f *pflag.FlagSet) {
 
 func (t *clientTLS) given() bool { return *t != clientTLS{} }
 
-// hint says what to try where a call got no answer.
+// hint says what to try after a call without an answer.
 func (t *clientTLS) hint(own string) string {
 	switch {
 	case !t.given() && own == "":
@@ -43,8 +43,8 @@ func (t *clientTLS) hint(own string) string {
 	return "; is vault-authz running there, with TLS, and has the client certificate a name of grpc.client_names?"
 }
 
-// credentials are those for a connection. own, if not "", is the file of the certificate
-// that the service has, to trust that one where no authorities are given.
+// credentials returns those for a connection. own, if not "", is the file with the
+// certificate of the service, which is trusted where no authorities are given.
 func (t *clientTLS) credentials(own string) (grpccreds.TransportCredentials, error) {
 	if !t.given() && own == "" {
 		return insecure.NewCredentials(), nil
@@ -70,8 +70,8 @@ func (t *clientTLS) credentials(own string) (grpccreds.TransportCredentials, err
 	return grpccreds.NewTLS(config), err
 }
 
-// expectCertificate takes the certificate that is in a file, and no other, whatever name
-// the service is reached by.
+// expectCertificate accepts only the certificate in a file, under whatever name the service is
+// reached.
 func expectCertificate(config *tls.Config, file string) error {
 	authorities := tlsfiles.Files{Authorities: tlsfiles.File{Setting: "grpc.cert_file", Path: file}}
 	m, err := authorities.Read()
@@ -89,8 +89,8 @@ func expectCertificate(config *tls.Config, file string) error {
 	return nil
 }
 
-// expectURI takes a certificate of the authorities that has a URI as its name, which
-// crypto/tls does not look for.
+// expectURI accepts a certificate of the authorities with a URI as its name, which crypto/tls
+// does not check.
 func expectURI(config *tls.Config, text string) error {
 	name, err := clientcert.Parse(text)
 	if err != nil {

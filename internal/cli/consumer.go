@@ -11,7 +11,7 @@ import (
 
 func consumerCommand(p Process) *cobra.Command {
 	o := &operator{p: p}
-	return o.group("consumer", "Consumers: who credentials belong to",
+	return o.group("consumer", "Consumers: the owners of credentials",
 		"consumer lists, shows, creates, changes and deletes consumers.",
 		"  vault-authz consumer list\n"+
 			"  vault-authz consumer create alice --custom-id crm-17\n"+
@@ -85,7 +85,7 @@ func (o *operator) createConsumer() *cobra.Command {
 func deleteConsumer(ctx context.Context, s *session, args []string) error {
 	c, err := s.consumer(ctx, args[0])
 	if isNotFound(err) {
-		// An earlier attempt may have left memberships of its behind.
+		// An earlier attempt may have left memberships of it behind.
 		if err := s.Consumers.Delete(ctx, args[0]); err != nil {
 			return err
 		}

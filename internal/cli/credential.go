@@ -36,8 +36,7 @@ func ofVault(cmd *cobra.Command, vault *string) *cobra.Command {
 	return cmd
 }
 
-// meantVault is the vault object that is meant: the one that is named, or the only
-// one.
+// meantVault returns the vault object of a name, or the only one where no name is given.
 func (s *session) meantVault(ctx context.Context, name string) (api.Vault, error) {
 	defer s.answers.forget()
 	if name != "" {
@@ -53,7 +52,7 @@ func (s *session) meantVault(ctx context.Context, name string) (api.Vault, error
 	return all[0], nil
 }
 
-// vaultOr is the id of the vault object that is meant.
+// vaultOr returns the id of the same vault object as meantVault.
 func (s *session) vaultOr(ctx context.Context, name string) (string, error) {
 	v, err := s.meantVault(ctx, name)
 	return v.ID, err
@@ -101,8 +100,8 @@ func (o *operator) listCredentials() *cobra.Command {
 	return ofVault(cmd, &vault)
 }
 
-// credentials are those of a consumer, which say where they are, or those of the vault
-// object in.
+// credentials returns those of a consumer, each of which names its vault object, or those of
+// the vault object called in.
 func (s *session) credentials(ctx context.Context, vault, consumer string) (all []api.Credential, in string, err error) {
 	if consumer != "" {
 		all, err = s.ConsumerCredentials(ctx, consumer)
@@ -116,7 +115,7 @@ func (s *session) credentials(ctx context.Context, vault, consumer string) (all 
 	return all, v.Name, err
 }
 
-// credentialState says what becomes of requests with a credential, in the words of check.
+// credentialState says what a request with the credential would get, in the words of check.
 func credentialState(c api.Credential) string {
 	state := c.State
 	if state == "good" && c.PreviousExpiresAt != nil && *c.PreviousExpiresAt > time.Now().Unix() {
@@ -152,13 +151,13 @@ func (o *operator) getCredential() *cobra.Command {
 	return ofVault(cmd, &vault)
 }
 
-// noCredential does not repeat the access token.
+// noCredential explains a credential that is not found without repeating its access token.
 func noCredential(err error) error {
 	return missing(err, "credential list", "there is no credential with this access token in the vault object")
 }
 
-// showNewCredential shows a credential with the secret that the service made up. One
-// that was supplied is known, and not printed back.
+// showNewCredential shows a credential with the secret that the service has generated. A
+// secret that the operator has supplied is not printed back.
 func (s *session) showNewCredential(ctx context.Context, c api.Credential, supplied bool) error {
 	if supplied {
 		c.SecretToken = ""
@@ -169,8 +168,8 @@ func (s *session) showNewCredential(ctx context.Context, c api.Credential, suppl
 	return s.showCredential(ctx, c)
 }
 
-// showCredential shows a secret if there is one, which is after a creation or
-// rotation only.
+// showCredential shows the secret too where the answer has one: after a creation and a
+// rotation.
 func (s *session) showCredential(ctx context.Context, c api.Credential) error {
 	if c.SecretToken != "" {
 		defer fmt.Fprintln(s.errs, "The secret token is not shown again: keep it now, in a safe place.")
@@ -187,8 +186,7 @@ func (s *session) showCredential(ctx context.Context, c api.Credential) error {
 	)...)
 }
 
-// usernameOf falls back on the id: a secret that was made must be shown whatever
-// else fails.
+// usernameOf falls back on the id: a new secret must be shown whatever else fails.
 func (s *session) usernameOf(ctx context.Context, consumer *api.Ref) string {
 	if s.asJSON || consumer == nil {
 		return ""
@@ -239,16 +237,16 @@ func (o *operator) createCredential() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.AccessToken, "access-token", "", "`TOKEN` that names it, random by default")
 	f.StringVar(&from, secretFlag, "", "`FILE` with the secret token, - for standard input, random by default")
-	f.StringVar(&life, "ttl", "", "`SPAN` for which it is used before it is read again, like 30s or 15m")
-	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is no good: "+timeForms)
+	f.StringVar(&life, "ttl", "", "`SPAN` after which it is read from Vault again, like 30s or 15m")
+	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is refused: "+timeForms)
 	f.StringVar(&expires, "expires-at", "", "first moment at which it is refused, a `TIME` as above; a date is its beginning in UTC, so 2030-04-01 for the end of March")
-	f.BoolVar(&c.Disabled, "disabled", false, "create it so that it is no good yet")
+	f.BoolVar(&c.Disabled, "disabled", false, "create it disabled")
 	return ofVault(cmd, &vault)
 }
 
 const secretFlag = "secret-token-file"
 
-// suppliedSecret reads the secret token of the operator's choice, "" if there is none.
+// suppliedSecret reads the secret token that the operator supplies, "" without one.
 func (s *session) suppliedSecret(ctx context.Context, from string) (string, error) {
 	if from == "" {
 		return "", nil
@@ -291,7 +289,7 @@ func (o *operator) rotateCredential() *cobra.Command {
 	cmd.Long = "rotate replaces the secret of a credential and shows the new one, this once, unless it was supplied. The old secret is\n" +
 		"good for the grace; until that is over, another rotation is refused unless it is forced."
 	f := cmd.Flags()
-	f.StringVar(&grace, "grace", "1h", "until `WHEN` the old secret is good: "+timeForms)
+	f.StringVar(&grace, "grace", "1h", "until `WHEN` the old secret is accepted: "+timeForms)
 	f.StringVar(&from, secretFlag, "", "`FILE` with the new secret token, - for standard input, random by default")
 	f.BoolVar(&force, "force", false, "rotate within the grace of the last rotation too, which ends that grace")
 	return ofVault(cmd, &vault)
@@ -305,7 +303,7 @@ func (o *operator) deleteCredential() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.confirm(ctx, "Delete the credential? It is no good from then on."); err != nil {
+			if err := s.confirm(ctx, "Delete the credential? It is refused from then on."); err != nil {
 				return err
 			}
 			if err := s.DeleteCredential(ctx, id, args[0]); err != nil {

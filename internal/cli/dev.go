@@ -39,14 +39,14 @@ func devCommand(p Process) *cobra.Command {
 			}
 		}
 		return app.Dev(cmd.Context(), &c, p.Stderr, func(at app.Addresses) {
-			// What is printed is help: that it fails must not end the service.
+			// A failure to print help must not end the service.
 			_ = printDemo(p.Stdout, at)
 		})
 	}
 	return cmd
 }
 
-// printDemo prints commands that work by paste, from any folder.
+// printDemo prints commands to paste, which work from any folder.
 func printDemo(out io.Writer, at app.Addresses) error {
 	self := programName()
 	address := ""
@@ -101,7 +101,7 @@ In another terminal:
 	return err
 }
 
-// programName is how to start this program from any folder.
+// programName returns a shell word that starts this program from any folder.
 func programName() string {
 	path, err := os.Executable()
 	if err != nil {
@@ -113,7 +113,7 @@ func programName() string {
 	return shellWord(path)
 }
 
-// shellWord quotes what a shell would not take for one word.
+// shellWord quotes s unless a shell reads it as one plain word.
 func shellWord(s string) string {
 	if isPlainWord(s) {
 		return s

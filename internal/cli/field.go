@@ -14,9 +14,9 @@ import (
 // A record is a JSON object whose values stay as they are.
 type record map[string]json.RawMessage
 
-var errNoRecord = errors.New("the answer of the admin API is not what it should be; is the URL that of vault-authz?")
+var errNoRecord = errors.New("the answer does not come from the admin API of vault-authz; check the URL in --admin")
 
-// item is what an answer is about: what is in the envelope of a credential, else the
+// item returns the entity in an answer: credentials have an envelope, other entities are the
 // answer itself.
 func item(body []byte) (record, error) {
 	var whole, inner record
@@ -29,8 +29,8 @@ func item(body []byte) (record, error) {
 	return whole, nil
 }
 
-// value finds a field by a name with dots, and returns it as scripts want it: a text
-// without quotes, nothing for null, else JSON.
+// value returns the field of a name with dots as scripts want it: a string without quotes,
+// nothing for null, anything else as JSON.
 func (r record) value(name string) (string, error) {
 	first, rest, nested := strings.Cut(name, ".")
 	raw, has := r[first]
@@ -57,8 +57,8 @@ func (r record) value(name string) (string, error) {
 	return string(raw), nil
 }
 
-// printField prints a field of the last answer. Where there is no such field it prints
-// all of it, besides the error: the answer may have a secret that is not told again.
+// printField prints a field of the last answer. Without such a field it prints the whole
+// answer and returns an error: the answer may hold a secret that is not shown again.
 func (a *answers) printField(out io.Writer, name string) error {
 	if len(a.bodies) == 0 {
 		return errNoAnswer
@@ -97,7 +97,7 @@ func (a *answers) printFieldOfEach(out io.Writer, name string) error {
 	return nil
 }
 
-// withhold takes a field out of what the last answer is about.
+// withhold removes a field from the entity in the last answer.
 func (a *answers) withhold(name string) error {
 	if len(a.bodies) == 0 {
 		return errNoAnswer

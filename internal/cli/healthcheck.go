@@ -67,7 +67,7 @@ func healthcheck(ctx context.Context, address string, t *clientTLS, own string) 
 	return nil
 }
 
-// explainCall says what is wrong where the address of a gRPC call is that of something else.
+// explainCall says so where the address of a gRPC call belongs to an HTTP/1.1 server.
 func explainCall(err error) error {
 	if strings.Contains(err.Error(), "looked like an HTTP/1.1 header") {
 		return errors.New("what answers there speaks HTTP/1.1, like the admin API, the probes and metrics; this needs the address that Envoy asks (listen.grpc), " + defaultAddress + " by default")

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestAnAddressThatSpeaksHTTP2IsNamedAsSuchWhoeverSpeaksFirst(t *testing.T) {
+func TestAnHTTP2ServerIsReportedWhicheverSideSpeaksFirst(t *testing.T) {
 	t.Parallel()
 	for _, waits := range []bool{false, true} {
 		for _, scheme := range []string{"http", "https"} {

@@ -21,7 +21,7 @@ func importCommand(p Process) *cobra.Command {
 		"  vault-authz import kong kong.yaml --apply    make it\n" +
 		"  vault-authz import kong kong.yaml vaults.json --apply    with what GET /vault-auth of Kong answered"
 	var apply, strict bool
-	kong := o.verb("kong FILE...", "Make what decK files or dumps of Kong's Admin API have in them", example,
+	kong := o.verb("kong FILE...", "Create what decK files or dumps of Kong's Admin API contain", example,
 		func(ctx context.Context, s *session, args []string) error {
 			return importKong(ctx, s, args, apply, strict)
 		})
@@ -49,13 +49,14 @@ func importCommand(p Process) *cobra.Command {
 	kong.ValidArgsFunction = nil // files
 	kong.Flags().BoolVar(&apply, "apply", false, "make what is missing")
 	kong.Flags().BoolVar(&strict, "strict", false, "exit with 3 also where something has no counterpart and is left for you")
-	return o.group("import", "Move from another gateway", "import makes what another gateway has.", example, kong)
+	return o.group("import", "Move from another gateway", "import creates the entities of another gateway.", example, kong)
 }
 
-// exitNeeds is for an import after which something needs something else first.
+// exitNeeds is the exit code of an import that left something out because something else is
+// missing.
 const exitNeeds = 3
 
-// maxImport bounds what is read.
+// maxImport bounds the size of a file, in bytes.
 const maxImport = 256 << 20
 
 func importKong(ctx context.Context, s *session, names []string, apply, strict bool) error {

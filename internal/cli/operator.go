@@ -25,8 +25,8 @@ const (
 	addressVariable = "VA_ADDRESS"
 )
 
-// Two tokens can be in play: that of the admin API, and that of a Vault. No flag for the
-// one may be a slip away from the other.
+// There are two tokens: that of the admin API and that of a Vault. Their flags must not be
+// easy to confuse.
 const (
 	adminTokenFlag = "admin-token-file"
 	vaultTokenFlag = "vault-token-file"
@@ -41,7 +41,7 @@ func operatorCommands(p Process) []*cobra.Command {
 	}
 }
 
-// operator is how the admin API is called, as the flags say.
+// An operator holds the flags of a command that calls the admin API.
 type operator struct {
 	p                                    Process
 	url, output, field                   string
@@ -50,7 +50,7 @@ type operator struct {
 	timeout                              time.Duration
 }
 
-// group is a command of which the verbs do the work.
+// group returns a command whose verbs do the work.
 func (o *operator) group(name, short, long, example string, verbs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: name, Short: short, Example: example,
@@ -81,8 +81,8 @@ func (o *operator) group(name, short, long, example string, verbs ...*cobra.Comm
 	return cmd
 }
 
-// verb is a command that makes calls. The arguments are those that use names,
-// in brackets if they may be left out.
+// verb returns a command that calls the admin API. Its arguments are those that use names,
+// in brackets if they are optional.
 func (o *operator) verb(use, short, example string, run func(context.Context, *session, []string) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Example: example, Args: named(use),
@@ -101,7 +101,7 @@ func (o *operator) verb(use, short, example string, run func(context.Context, *s
 	}
 }
 
-// named wants the arguments that a usage line names.
+// named checks that the arguments are those that a usage line names.
 func named(use string) cobra.PositionalArgs {
 	names := strings.Fields(use)[1:]
 	required := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n[0] == '[' })
@@ -121,18 +121,18 @@ func named(use string) cobra.PositionalArgs {
 	}
 }
 
-// A session is one use of the admin API.
+// A session is one command line that calls the admin API.
 type session struct {
 	*api.Client
 	answers *answers
 	asJSON  bool
-	// field is what to print of the answer, "" for all of it.
+	// field is the field of the answer to print, "" for the whole answer.
 	field     string
 	in        io.Reader
 	out, errs io.Writer
-	// claimed is the flag that standard input is read for.
+	// claimed is the flag that reads standard input, "" for no flag.
 	claimed string
-	// confirmed says that nobody needs to be asked.
+	// confirmed is set by --yes.
 	confirmed bool
 }
 
@@ -163,7 +163,7 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 	s.answers = &answers{next: transport}
 	s.Client, err = api.NewClient(at, token, &http.Client{
 		Transport: s.answers, Timeout: o.timeout,
-		// The token must not follow to where an answer points.
+		// The token must not be sent to where a redirect points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	})
 	if err != nil {

@@ -96,7 +96,7 @@ func TestASlowAnswerSaysThatTheOutcomeIsUnknown(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(srv.Close)
 	code, _, errs := operate(t, nil, "consumer", "list", "--timeout", "50ms", "--admin", srv.URL)
-	if code != exitFailed || !strings.Contains(errs, "may have been done") {
+	if code != exitFailed || !strings.Contains(errs, "the service may have done it") {
 		t.Errorf("exit %d, stderr %q, want a failure that says so", code, errs)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// policyOptions, and those that follow, are what the flags of an entity say. [api] has
-// their names and what the help says of them.
+// policyOptions and the like return the options of an entity. [api] defines their names, flags
+// and help.
 func policyOptions() []api.Field { return api.FieldsOf(api.DefaultPolicy()) }
 
 func consumerOptions() []api.Field { return api.FieldsOf(api.Consumer{}) }
@@ -42,7 +42,7 @@ func withFlags(options []api.Field, each func(*api.Field)) {
 	}
 }
 
-// addOptionFlags adds a flag for each option, but for those of these names.
+// addOptionFlags adds a flag for each option except those named in but.
 func addOptionFlags(f *pflag.FlagSet, options []api.Field, but ...string) {
 	withFlags(options, func(o *api.Field) {
 		if slices.Contains(but, o.Flag) {
@@ -105,7 +105,7 @@ func given(f *pflag.FlagSet, options []api.Field) map[string]any {
 	return out
 }
 
-// something refuses an update that says nothing.
+// something returns an error for an update without a change.
 func something(cmd *cobra.Command, fields map[string]any, options []api.Field, more ...string) error {
 	if len(fields) > 0 {
 		return nil
@@ -115,8 +115,8 @@ func something(cmd *cobra.Command, fields map[string]any, options []api.Field, m
 	return exitError{exitUsage, fmt.Errorf("nothing to change: give one of --%s; see %s --help", strings.Join(more, ", --"), cmd.CommandPath())}
 }
 
-// optionRows shows the options of an entity but for its id and its times. instead has
-// what is shown instead of the value of some.
+// optionRows returns a row for each option of an entity except its id and its times. instead
+// has texts for some options, which are shown instead of their values.
 func optionRows(options []api.Field, values map[string]any, instead map[string]string) []row {
 	var rows []row
 	for i := range options {

@@ -10,12 +10,12 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// pluginACL is the name of the one plugin that is no policy.
+// pluginACL is the name of the only plugin that is not a policy.
 const pluginACL = api.PluginACL
 
 func pluginCommand(p Process) *cobra.Command {
 	o := &operator{p: p}
-	return o.group("plugin", "Plugins as Kong has them: policies (vault-auth), and one acl for all of them",
+	return o.group("plugin", "Plugins as in Kong: policies (vault-auth), and one acl for all of them",
 		"plugin lists and shows what the admin API has as plugins, and creates, changes and deletes them. Each policy is\n"+
 			"a plugin vault-auth. The plugin acl allows or denies groups under every policy that has no groups of its own.",
 		"  vault-authz plugin list\n"+

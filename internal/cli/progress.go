@@ -13,18 +13,18 @@ import (
 // progressLines is how often a line is written where there is no terminal.
 const progressLines = 10 * time.Second
 
-// A progress tells people how far something is that takes long: on a terminal by a bar,
-// elsewhere by a line now and then.
+// A progress shows how far a long operation has got: as a bar on a terminal, elsewhere as a
+// line every ten seconds.
 type progress struct {
 	out          io.Writer
 	total, done  int
-	began, spoke time.Time
+	began, wrote time.Time
 	// bar is nil where there is no terminal.
 	bar *progressbar.ProgressBar
 }
 
 func newProgress(out io.Writer, total int) *progress {
-	p := &progress{out: out, total: total, began: time.Now(), spoke: time.Now()}
+	p := &progress{out: out, total: total, began: time.Now(), wrote: time.Now()}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.bar = progressbar.NewOptions(total,
 			progressbar.OptionSetWriter(out), progressbar.OptionSetWidth(40), progressbar.OptionThrottle(100*time.Millisecond),
@@ -41,13 +41,13 @@ func (p *progress) Made(n int) {
 		_ = p.bar.Add(n)
 		return
 	}
-	if time.Since(p.spoke) >= progressLines {
-		p.spoke = time.Now()
+	if time.Since(p.wrote) >= progressLines {
+		p.wrote = time.Now()
 		p.line()
 	}
 }
 
-// Waiting says why nothing is under way.
+// Waiting says why the operation waits, and for how long.
 func (p *progress) Waiting(why error, pause time.Duration) {
 	if p.bar != nil {
 		_ = p.bar.Clear()

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/term"
 )
 
-// destructive is a verb that asks first. Where there is nobody to ask, it wants
-// --yes before it calls anything.
+// destructive returns a verb that asks for confirmation. Without a terminal to ask on it
+// requires --yes before it calls anything.
 func (o *operator) destructive(use, short, example string, run func(context.Context, *session, []string) error) *cobra.Command {
 	var yes bool
 	var cmd *cobra.Command
@@ -48,8 +48,8 @@ func (s *session) confirm(ctx context.Context, format string, args ...any) error
 	}
 }
 
-// await waits for the terminal or for ctx, which an interrupt ends: a read from
-// a terminal does not end by it.
+// await returns what read returns, or an error when ctx ends: an interrupt does not end a read
+// from a terminal.
 func await(ctx context.Context, read func() (string, error)) (string, error) {
 	type result struct {
 		text string
@@ -68,7 +68,7 @@ func await(ctx context.Context, read func() (string, error)) (string, error) {
 	}
 }
 
-// terminal returns the terminal that a reader is.
+// terminal returns the file descriptor of a reader that is a terminal.
 func terminal(r io.Reader) (fd int, ok bool) {
 	f, isFile := r.(*os.File)
 	if !isFile {
@@ -88,7 +88,7 @@ func (s *session) hidden(ctx context.Context, fd int, what string) (string, erro
 		raw, err := term.ReadPassword(fd)
 		return string(raw), err
 	})
-	_ = term.Restore(fd, state) // after an interrupt it would not show what is typed
+	_ = term.Restore(fd, state) // after an interrupt the terminal would stay without echo
 	fmt.Fprintln(s.errs)
 	if err != nil {
 		return "", err
@@ -105,7 +105,7 @@ func readSecretFile(name string) (string, error) {
 	return readSecret(f)
 }
 
-// maxSecret bounds a secret; what is longer is another file.
+// maxSecret bounds a secret, in bytes; a longer file is the wrong one.
 const maxSecret = 64 << 10
 
 // readSecret reads a secret without the space around it.

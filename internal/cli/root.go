@@ -60,10 +60,10 @@ func noArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// onlyVerbs is for a command that does nothing by itself: without a verb it
-// prints its help, and a verb that it does not know is wrong usage.
+// onlyVerbs makes cmd a command that only has verbs: without a verb it prints its help, and an
+// unknown verb is wrong usage.
 func onlyVerbs(cmd *cobra.Command) {
-	// As far off as cobra's own suggestions.
+	// The distance of cobra's own suggestions.
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -78,7 +78,7 @@ func onlyVerbs(cmd *cobra.Command) {
 	}
 }
 
-// configFlag adds --config, which every command has that reads one.
+// configFlag adds --config.
 func configFlag(cmd *cobra.Command) *string {
 	return cmd.Flags().StringP("config", "c", "/etc/vault-authz/config.yaml", "configuration `FILE`")
 }

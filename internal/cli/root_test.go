@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestWhatIsNoCommandIsWrongUsage(t *testing.T) {
+func TestAnUnknownCommandIsWrongUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"serv"}, {"nonsense"}, {"consumer", "nonsense"}, {"config", "nonsense"}, {"import", "nonsense"}, {"completion", "nonsense"}, {"version", "more"}} {
 		if code, out, _ := operate(t, nil, args...); code != exitUsage || out != "" {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Process is what a command sees of the world. It reads standard input by itself, which may
-// be a terminal.
+// Process is the environment that a command runs in. Standard input is that of the operating
+// system: it may be a terminal.
 type Process struct {
 	Args, Environ  []string
 	Stdout, Stderr io.Writer
@@ -41,7 +41,7 @@ type exitError struct {
 func (e exitError) Error() string { return e.err.Error() }
 func (e exitError) Unwrap() error { return e.err }
 
-// errSilent goes into an exitError when everything has been said already.
+// errSilent goes into an exitError when the output says everything already.
 var errSilent = errors.New("")
 
 // Run executes one command line and returns its exit code.

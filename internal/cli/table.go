@@ -14,13 +14,13 @@ import (
 	"unicode"
 )
 
-// unset stands for what has no value.
+// unset is shown for an empty value.
 const unset = "-"
 
 // A row is a name and a value.
 type row struct{ name, value string }
 
-// one shows an entity: as the API answered, or a line for each row.
+// one prints an entity: as the API answered, or a line for each row.
 func (s *session) one(rows ...row) error {
 	switch {
 	case s.field != "":
@@ -35,7 +35,7 @@ func (s *session) one(rows ...row) error {
 	return w.Flush()
 }
 
-// many shows a list: as the API answered, or a line for each item.
+// many prints a list: as the API answered, or a line for each item.
 func (s *session) many(head []string, lines [][]string) error {
 	switch {
 	case s.field != "":
@@ -54,7 +54,8 @@ func (s *session) many(head []string, lines [][]string) error {
 	return w.Flush()
 }
 
-// done tells people that something was done; the API has no answer to that.
+// done prints that something was done, which the API answers with an empty body. It prints
+// nothing with -o json.
 func (s *session) done(format string, args ...any) error {
 	if s.asJSON {
 		return nil
@@ -70,8 +71,8 @@ func cell(value string) string {
 	return printable(value)
 }
 
-// printable quotes what could move a cursor or break a table. Names come from
-// whoever may call the API.
+// printable quotes text that could move the cursor or break a table: anybody with access to
+// the API may have chosen it.
 func printable(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return strconv.Quote(text)
@@ -99,7 +100,7 @@ func yesNo(b *bool) string {
 	}
 }
 
-// instant shows Unix seconds, 0 as not set.
+// instant formats Unix seconds, 0 as "".
 func instant(seconds int64) string {
 	if seconds == 0 {
 		return ""
@@ -114,15 +115,15 @@ func moment(seconds *int64) string {
 	return instant(*seconds)
 }
 
-// maxAnswer bounds an answer that is kept.
+// maxAnswer bounds the body of an answer, in bytes.
 const maxAnswer = 64 << 20
 
-// answers keeps what the API answered, since the types do not know what is null
-// and what is not there.
+// answers keeps the bodies of the answers for -o json: the types of the client do not tell
+// null from absent.
 type answers struct {
 	next   http.RoundTripper
 	bodies [][]byte
-	// warnings are what the answers say besides.
+	// warnings are the texts of Warning headers.
 	warnings []string
 }
 
@@ -145,7 +146,7 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// warningText is what a header Warning says to people: code, agent, text in quotes.
+// warningText returns the text of a Warning header: code, agent, quoted text.
 func warningText(header string) string {
 	parts := strings.SplitN(header, " ", 3)
 	if text, err := strconv.Unquote(parts[len(parts)-1]); err == nil {
@@ -156,7 +157,7 @@ func warningText(header string) string {
 
 var errNoAnswer = errors.New("the admin API gave no answer")
 
-// forget lets what was only looked up be no part of the output.
+// forget drops answers that are not part of the output.
 func (a *answers) forget() { a.bodies = nil }
 
 func (a *answers) printLast(out io.Writer) error {
@@ -165,7 +166,7 @@ func (a *answers) printLast(out io.Writer) error {
 	}
 	var b bytes.Buffer
 	if err := json.Indent(&b, bytes.TrimSpace(a.bodies[len(a.bodies)-1]), "", "  "); err != nil {
-		return errors.New("the answer of the admin API is not JSON; is the URL that of vault-authz?")
+		return errors.New("the answer of the admin API is not JSON; check the URL in --admin")
 	}
 	b.WriteByte('\n')
 	_, err := b.WriteTo(out)
@@ -178,13 +179,13 @@ type page struct {
 	Next *string           `json:"next"`
 }
 
-// items are those of all pages.
+// items returns the items of all pages.
 func (a *answers) items() ([]json.RawMessage, error) {
 	all := []json.RawMessage{}
 	for _, body := range a.bodies {
 		var p page
 		if err := json.Unmarshal(body, &p); err != nil {
-			return nil, errors.New("the answer of the admin API is not a list; is the URL that of vault-authz?")
+			return nil, errors.New("the answer of the admin API is not a list; check the URL in --admin")
 		}
 		all = append(all, p.Data...)
 	}

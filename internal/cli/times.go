@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// timeForms is what flags for a time take, for help and errors.
+// timeForms describes the values of flags for a time.
 const timeForms = "a time like 2030-01-01T00:00:00Z, a date like 2030-01-01 (its beginning in UTC), or a span from now like 90d or 36h"
 
-// pointInTime reads a time that is given as such, as a date, or as a span from now.
+// pointInTime parses a time, a date, or a span from now.
 func pointInTime(flag, value string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, value); err == nil {
 		return t, nil
@@ -22,7 +22,7 @@ func pointInTime(flag, value string, now time.Time) (time.Time, error) {
 	if d, err := span(value); err == nil {
 		return now.Add(d), nil
 	}
-	return time.Time{}, exitError{exitUsage, fmt.Errorf("--%s: %q is none of: %s", flag, value, timeForms)}
+	return time.Time{}, exitError{exitUsage, fmt.Errorf("--%s: %q is not %s", flag, value, timeForms)}
 }
 
 // unix is pointInTime in Unix seconds, nil for no value.
@@ -38,14 +38,14 @@ func unix(flag, value string, now time.Time) (*int64, error) {
 	return &seconds, nil
 }
 
-// until is how many seconds it is to a time, a part of one counted as one.
+// until returns the whole seconds from now to a time, rounded up.
 func until(flag, value string, now time.Time) (int64, error) {
 	t, err := pointInTime(flag, value, now)
 	switch {
 	case err != nil:
 		return 0, err
 	case t.Before(now):
-		return 0, exitError{exitUsage, fmt.Errorf("--%s: %s is over", flag, value)}
+		return 0, exitError{exitUsage, fmt.Errorf("--%s: %s is in the past", flag, value)}
 	}
 	seconds := t.Unix() - now.Unix()
 	if t.Nanosecond() > now.Nanosecond() {
@@ -54,12 +54,12 @@ func until(flag, value string, now time.Time) (int64, error) {
 	return seconds, nil
 }
 
-// lifetime reads a span in whole seconds.
+// lifetime parses a span of whole seconds.
 func lifetime(flag, value string) (*int64, error) {
 	d, err := span(value)
 	switch {
 	case err != nil:
-		return nil, exitError{exitUsage, fmt.Errorf("--%s: %q is no span like 30s, 15m or 7d", flag, value)}
+		return nil, exitError{exitUsage, fmt.Errorf("--%s: %q is not a span like 30s, 15m or 7d", flag, value)}
 	case d%time.Second != 0:
 		return nil, exitError{exitUsage, fmt.Errorf("--%s: %s is not a number of whole seconds", flag, d)}
 	}
@@ -67,12 +67,12 @@ func lifetime(flag, value string) (*int64, error) {
 	return &seconds, nil
 }
 
-// maxDays is about as many as a span can have.
+// maxDays is about the longest [time.Duration].
 const maxDays = 100_000
 
 var errSpan = errors.New("not a span")
 
-// span reads what [time.ParseDuration] does, and days in front of it.
+// span parses what [time.ParseDuration] does, with days in front of it.
 func span(value string) (time.Duration, error) {
 	days, rest, has := strings.Cut(value, "d")
 	if !has {

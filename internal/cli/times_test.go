@@ -28,7 +28,7 @@ func TestTimesAreGivenAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoTimeIsNotTakenForOne(t *testing.T) {
+func TestInvalidTimesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{
 		"", "d", "-1h", "-1d", "1d-1h", "12hd", "1 d", "1d1d", "+1d", "100001d", "18446744073709551616d", "100000d2562047h",
@@ -40,7 +40,7 @@ func TestWhatIsNoTimeIsNotTakenForOne(t *testing.T) {
 	}
 }
 
-func TestAGraceIsNoShorterThanItIsSaid(t *testing.T) {
+func TestAGraceIsRoundedUpToWholeSeconds(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 1, time.UTC)
 	for value, want := range map[string]int64{
@@ -51,6 +51,6 @@ func TestAGraceIsNoShorterThanItIsSaid(t *testing.T) {
 		}
 	}
 	if got, err := until("grace", "2026-03-01T12:00:00Z", now); err == nil {
-		t.Errorf("a time that is over: got %d, want an error", got)
+		t.Errorf("a time in the past: got %d, want an error", got)
 	}
 }

@@ -39,7 +39,7 @@ func vaultAuthz(t *testing.T, args ...string) (code int, out string) {
 	return code, both.String()
 }
 
-func TestEachListenerLetsInThoseWhomItsNamesMean(t *testing.T) {
+func TestEachListenerAdmitsOnlyItsClientNames(t *testing.T) {
 	t.Parallel()
 	ours, err := parts.NewAuthority("ours")
 	if err != nil {
@@ -79,8 +79,8 @@ func TestEachListenerLetsInThoseWhomItsNamesMean(t *testing.T) {
 		{"a gateway that expects another id", [][]string{check, ca, client("gateway"), {"--server-name", "spiffe://example.org/x"}}, exitUsage, "not of"},
 		{"a gateway that expects another name", [][]string{check, ca, client("gateway"), {"--server-name", "x.example.com"}}, exitUsage, "x.example.com"},
 		{"a gateway that trusts others", [][]string{check, client("gateway")}, exitUsage, "unknown authority"},
-		{"an operator at the door of gateways", [][]string{check, ca, client("ops")}, exitUsage, "grpc.client_names"},
-		{"nobody", [][]string{check, ca}, exitUsage, "--cert-file"},
+		{"an operator at the listener for gateways", [][]string{check, ca, client("ops")}, exitUsage, "grpc.client_names"},
+		{"a gateway without a certificate", [][]string{check, ca}, exitUsage, "--cert-file"},
 		{"plain text", [][]string{check}, exitUsage, "--ca-file"},
 		{"a certificate without its key", [][]string{check, {"--cert-file", f.Path("ops.pem")}}, exitUsage, "go together"},
 		{"a probe that knows the configuration", [][]string{{"healthcheck", "-c", f.Path("config.yaml")}, client("gateway")}, exitOK, "ready"},
@@ -146,7 +146,7 @@ func TestEachListenerLetsInThoseWhomItsNamesMean(t *testing.T) {
 	}
 }
 
-func TestACommandWithoutTheCertificateThatIsWantedSaysHowToGiveOne(t *testing.T) {
+func TestACommandWithoutARequiredCertificateSaysHowToGiveOne(t *testing.T) {
 	t.Parallel()
 	ours, err := parts.NewAuthority("ours")
 	if err != nil {

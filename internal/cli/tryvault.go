@@ -13,12 +13,11 @@ import (
 
 // noCheckFlag adds --no-check.
 func noCheckFlag(cmd *cobra.Command, skip *bool) {
-	cmd.Flags().BoolVar(skip, "no-check", false, "do not try whether the service can read the mount")
+	cmd.Flags().BoolVar(skip, "no-check", false, "do not check that the service can read the mount")
 }
 
-// try has the service read an entry that is not there. That there is none is the proof
-// that the server answers, takes the token, and has a KV engine of the version at the
-// mount.
+// try makes the service read an entry that does not exist. The answer "not found" proves that
+// the server answers, accepts the token, and has a KV engine of the right version at the mount.
 func (s *session) try(ctx context.Context, v api.Vault, done string) error {
 	_, err := s.Credential(ctx, v.ID, "vault-authz.probe."+rand.Text())
 	if err == nil || isNotFound(err) {

@@ -32,7 +32,7 @@ func anAdminAPI(t *testing.T, status int, answer string) string {
 	return srv.URL
 }
 
-func TestWhoMakesAVaultObjectIsToldWhyItCannotBeUsed(t *testing.T) {
+func TestCreateAndUpdateSayWhyAVaultObjectCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	const token = "hvs.not-for-anybodys-eyes"
 	const cause = `there is no KV engine at mount "kv"`

@@ -68,7 +68,7 @@ func (o *operator) updateVault() *cobra.Command {
 			return s.try(ctx, v, "changed")
 		})
 	cmd.Long = "update changes a vault object. The Vault token has to be given again where the address, the mount, the prefix,\n" +
-		"the KV version or the namespace changes: it is used where it was given for, and nowhere else. The service then tries to read the mount." + unsetting
+		"the KV version or the namespace changes: it is used only where it was given for. The service then tries to read the mount." + unsetting
 	noCheckFlag(cmd, &noCheck)
 	addOptionFlags(cmd.Flags(), options)
 	vaultFlags(cmd, &address, &from)
@@ -86,7 +86,7 @@ func tokenAgain(err error) error {
 	return &hinted
 }
 
-// moved takes the new address apart.
+// moved adds the parts of a new address to fields.
 func moved(fields map[string]any, address string) error {
 	var v api.Vault
 	if err := locate(&v, address); err != nil {

@@ -119,7 +119,7 @@ func vaultFlags(cmd *cobra.Command, address, tokenFile *string) {
 	cmd.Flags().StringVar(tokenFile, vaultTokenFlag, "", "`FILE` with the Vault token, - for standard input")
 }
 
-// locate takes a URL apart, which is how vault objects have it.
+// locate sets protocol, host and port from a URL: vault objects keep them apart.
 func locate(v *api.Vault, address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||

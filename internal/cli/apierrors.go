@@ -11,7 +11,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// explain says what to do about an error of the admin API.
+// explain adds to an error of the admin API what to do about it.
 func (s *session) explain(err error) error {
 	var exit exitError
 	var named missingError
@@ -33,11 +33,11 @@ func (s *session) explain(err error) error {
 	case errors.Is(err, errHTTP2):
 		return fmt.Errorf("%w; is it the address that Envoy asks (listen.grpc)? The admin API has one of its own (admin.listen)", err)
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &noTLS):
-		return fmt.Errorf("%w; there is no TLS at this address: write http:// in --admin, and look whether it is the address of the admin API", err)
+		return fmt.Errorf("%w; this address speaks no TLS: write http:// in --admin, and check that it is the address of the admin API", err)
 	case errors.Is(err, context.Canceled):
-		return errors.New("interrupted; what was asked for may have been done")
+		return errors.New("interrupted; the service may have done it all the same: look before you repeat it")
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w; what was asked for may have been done: look, and try again, with a longer --timeout", err)
+		return fmt.Errorf("%w; the service may have done it all the same: look, and try again with a longer --timeout", err)
 	case errors.As(err, &certificate):
 		return fmt.Errorf("%w; name its authority with --ca-file", err)
 	case errors.As(err, &network) && network.Op == "remote error":
@@ -74,7 +74,8 @@ func hintFor(problem *api.Problem) string {
 	}
 }
 
-// missing replaces "not found" by what is not found, and where to look.
+// missing replaces an answer 404 by what was not found and where to look; it returns other
+// errors as they are.
 func missing(err error, list, format string, args ...any) error {
 	if !isNotFound(err) {
 		return err
@@ -82,7 +83,7 @@ func missing(err error, list, format string, args ...any) error {
 	return missingError{fmt.Sprintf(format, args...) + "; see vault-authz " + list, err}
 }
 
-// missingError says what is not found in words of its own.
+// A missingError says what was not found.
 type missingError struct {
 	message string
 	cause   error

@@ -16,14 +16,14 @@ const completionTimeout = time.Second
 // A completer names what an argument can be.
 type completer func(context.Context, *session) ([]string, error)
 
-// completers are for the arguments that usage lines name. Access tokens are not
-// among them: a press of a key should not show them.
+// completers are for the arguments that usage lines name. Access tokens are left out: the tab
+// key must not show them.
 func completers() map[string]completer {
 	return map[string]completer{"CONSUMER": consumerNames, "VAULT": vaultNames, "POLICY": policyNames, "PLUGIN": pluginNames, "GROUP": groupNames}
 }
 
-// consumerNames, like groupNames, knows the first thousand: there may be very many, and
-// who completes a word waits.
+// consumerNames, like groupNames, returns the first thousand: there may be very many, and
+// completion must be quick.
 func consumerNames(ctx context.Context, s *session) (names []string, err error) {
 	all, err := s.Consumers.First(ctx)
 	for _, c := range all {
@@ -85,7 +85,7 @@ func (o *operator) completeArguments(use string) cobra.CompletionFunc {
 	}
 }
 
-// complete asks the running service, and says nothing if it cannot.
+// complete asks the running service, and offers nothing after an error.
 func (o *operator) complete(names completer) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		if names == nil {
@@ -108,18 +108,17 @@ func (o *operator) complete(names completer) cobra.CompletionFunc {
 	}
 }
 
-// readsInput says whether to call the API takes something from standard input, which is
-// the terminal that somebody types on.
+// readsInput reports whether a flag reads standard input, which during completion is the
+// terminal that the user types on.
 func (o *operator) readsInput() bool {
 	return slices.Contains([]string{o.tokenFile, o.caFile, o.certFile, o.keyFile}, dash)
 }
 
-// completions are the names that begin with what is typed, each once. Names
-// come from whoever may call the API. Where several are left, a shell puts what
-// they have in common on the command line as it is, and bash runs that line by
-// eval at the next press of the key: a name that means anything to a shell, that
-// could move a cursor, break the protocol with the shell or pass for a flag is
-// left out.
+// completions returns the names that begin with what is typed, each once. Anybody with access
+// to the API may have chosen them, and a shell puts the common beginning of several on the
+// command line as it is, which bash evaluates at the next tab. So names are left out that a
+// shell would interpret, that could move the cursor or break the protocol with the shell, and
+// that look like a flag.
 func completions(names []string, typed string) []string {
 	seen := map[string]bool{}
 	var out []string
@@ -132,11 +131,10 @@ func completions(names []string, typed string) []string {
 	return out
 }
 
-// isPlainWord says whether every shell takes a name for one word that stands for
-// itself.
+// isPlainWord reports whether every shell reads a name as one word without a special meaning.
 func isPlainWord(name string) bool {
-	odd := func(r rune) bool {
+	special := func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.@+:/=", r)
 	}
-	return name != "" && !strings.ContainsAny(name[:1], "-@=") && !strings.ContainsFunc(name, odd)
+	return name != "" && !strings.ContainsAny(name[:1], "-@=") && !strings.ContainsFunc(name, special)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// limits is a verb that changes a credential without a new secret.
+// limits returns a verb that changes a credential and keeps its secret.
 func (o *operator) limits(use, short, example string, fields func(*cobra.Command) (map[string]any, error)) *cobra.Command {
 	var vault string
 	var cmd *cobra.Command
@@ -42,7 +42,7 @@ func (o *operator) enableCredential() *cobra.Command {
 
 func (o *operator) updateCredential() *cobra.Command {
 	var life, notBefore, expires string
-	cmd := o.limits("update ACCESS_TOKEN", "Change for how long a credential is good",
+	cmd := o.limits("update ACCESS_TOKEN", "Change how long a credential is accepted",
 		"  vault-authz credential update ACCESS_TOKEN --expires-at 2030-01-01T00:00:00Z\n"+
 			"  vault-authz credential update ACCESS_TOKEN --expires-at 90d\n"+
 			"  vault-authz credential update ACCESS_TOKEN --expires-at '' --ttl 30s",
@@ -74,8 +74,8 @@ func (o *operator) updateCredential() *cobra.Command {
 			return fields, nil
 		})
 	f := cmd.Flags()
-	f.StringVar(&life, "ttl", "", "`SPAN` for which it is used before it is read again, like 30s or 15m; empty for the default")
-	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is no good: "+timeForms+"; empty for no such time")
+	f.StringVar(&life, "ttl", "", "`SPAN` after which it is read from Vault again, like 30s or 15m; empty for the default")
+	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is refused: "+timeForms+"; empty for no such time")
 	f.StringVar(&expires, "expires-at", "", "first moment at which it is refused, a `TIME` as above; a date is its beginning in UTC, so 2030-04-01 for the end of March; empty for no such time")
 	return cmd
 }

@@ -11,7 +11,7 @@ import (
 // dash is standard input where a flag names a file.
 const dash = "-"
 
-// claim takes standard input for a flag: it can be read once.
+// claim reserves standard input for a flag: it can be read only once.
 func (s *session) claim(flag string) error {
 	if s.claimed != "" {
 		return fmt.Errorf("standard input is read for --%s already; give a file to one of the two", s.claimed)
@@ -20,9 +20,9 @@ func (s *session) claim(flag string) error {
 	return nil
 }
 
-// secret reads a secret from a file, from standard input for "-", or from the
-// terminal without showing it. It is never the value of a flag, which everybody
-// on the machine could see and the shell would remember.
+// secret reads a secret from a file, or for "-" from standard input; on a terminal without
+// echo. A secret is never the value of a flag: every user of the machine could see it, and the
+// shell would remember it.
 func (s *session) secret(ctx context.Context, flag, what, from string) (string, error) {
 	value, err := s.readSecret(ctx, flag, what, from)
 	if err != nil {
@@ -44,8 +44,7 @@ func (s *session) readSecret(ctx context.Context, flag, what, from string) (stri
 	return readSecret(s.in)
 }
 
-// maxPEM bounds a file with certificates or a key; the authorities of a whole system
-// take up a fraction of it.
+// maxPEM bounds a PEM file, in bytes. The authorities of a whole system take a fraction of it.
 const maxPEM = 4 << 20
 
 // pem reads a file with certificates or a key, or standard input for "-".
