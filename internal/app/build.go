@@ -192,12 +192,12 @@ var _ authz.Rechecker = (*cache.Cache[authz.Credential])(nil)
 
 // serverEngines opens vault objects on their servers.
 type serverEngines struct {
-	// clusters is what vault objects of one cluster share; nil for nothing.
+	// clusters is what vault objects know about their clusters. With nil they share nothing.
 	clusters *vaultkv.Clusters
 }
 
-// newServerEngines returns engines that answer only while the polls of the state prove that
-// their cluster is current.
+// newServerEngines returns engines that share what they know about their clusters. The polls
+// of the state prove that its cluster is current.
 func newServerEngines(c *config.Config) serverEngines {
 	// A slow poll does not mean that the cluster fails.
 	return serverEngines{vaultkv.NewClusters(max(vaultkv.DefaultProofAge, 5*c.State.Poll/2))}

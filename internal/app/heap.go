@@ -10,8 +10,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/heap"
 )
 
-// TendHeap sets a memory limit and paces the garbage collector until ctx ends. GOMEMLIMIT and
-// GOGC in the environment take precedence.
+// TendHeap sets the memory limit of Go to that of the container, and adjusts GOGC until ctx
+// ends. GOMEMLIMIT and GOGC in the environment take precedence.
 func TendHeap(ctx context.Context, environ []string, stderr io.Writer) {
 	if err := heap.Limit(); err != nil {
 		fmt.Fprintln(stderr, "vault-authz:", err)
