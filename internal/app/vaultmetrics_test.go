@@ -40,7 +40,7 @@ func TestConditionOfAVaultObjectIsShown(t *testing.T) {
 		t.Errorf("condition of a sealed server is %q", got)
 	}
 	want := `
-# HELP vault_authz_vault_breaker_open 1 while the circuit breaker is open: reads fail at once because the server answers none.
+# HELP vault_authz_vault_breaker_open 1 while the circuit breaker is open: reads fail at once because the server answers no request.
 # TYPE vault_authz_vault_breaker_open gauge
 vault_authz_vault_breaker_open{vault="main"} 1
 `
