@@ -83,7 +83,7 @@ func given(f *pflag.FlagSet, options []api.Field) map[string]any {
 			continue
 		}
 		// The types are those that the flags were made with.
-		switch o.Kind { //nolint:exhaustive // the others are texts
+		switch o.Kind {
 		case api.Boolean:
 			out[o.Name], _ = f.GetBool(o.Flag)
 		case api.Integer:

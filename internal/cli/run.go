@@ -46,7 +46,7 @@ var errSilent = errors.New("")
 
 // Run executes one command line and returns its exit code.
 func Run(ctx context.Context, p Process) int {
-	cmd := rootCommand(p)
+	cmd := rootCommand(p) //nolint:contextcheck // the commands have that of ExecuteContext
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
