@@ -411,11 +411,14 @@ func TestSelectionIsQuickWhateverAClientSends(t *testing.T) {
 	})
 	for _, path := range []string{strings.Repeat("/a", 1<<15), strings.Repeat("/A", 1<<15), "/" + strings.Repeat("é", 1<<15)} {
 		r := &Request{HTTP: true, Host: strings.Repeat("a.", 1<<15) + "example.com:1", Path: path}
-		began := time.Now()
+		// The quickest of some, as other programs on the machine slow down the rest.
+		took := time.Hour
 		for range 10 {
+			began := time.Now()
 			_ = s.choose(r)
+			took = min(took, time.Since(began))
 		}
-		if took := time.Since(began) / 10; took > 100*time.Millisecond {
+		if took > 100*time.Millisecond {
 			t.Errorf("took %s", took)
 		}
 	}
