@@ -32,6 +32,7 @@ const (
 	fieldPath       = "path"
 	fieldSource     = "source"
 	fieldRequestID  = "request_id"
+	fieldTraceID    = "trace_id"
 	fieldDuration   = "duration_us"
 	fieldError      = "error"
 	fieldSuppressed = "suppressed"
@@ -44,7 +45,8 @@ const maxLogged = 256
 // requests must not become a flood of lines.
 const maxDenialLines = 100
 
-// A DecisionLog writes one line per decision. It is safe for concurrent use.
+// A DecisionLog writes one line per decision, at a level that says how it came out: info
+// for an allow, warn for a denial, error for one that is due to us. It is safe for concurrent use.
 type DecisionLog struct {
 	log         *zap.Logger
 	allowSample uint64
@@ -73,7 +75,7 @@ func (l *DecisionLog) Write(r *Request, d *Decision, took time.Duration) {
 	if !l.due(r, d, took) {
 		return
 	}
-	entry := l.log.Check(zapcore.InfoLevel, "decision")
+	entry := l.log.Check(level(d), "decision")
 	if entry == nil {
 		return
 	}
@@ -100,6 +102,18 @@ func (l *DecisionLog) due(r *Request, d *Decision, took time.Duration) bool {
 	}
 	l.suppressed.Add(1)
 	return false
+}
+
+// level is info for a request that gets through, warn for one that the policy denies or,
+// on a shadow policy, would, and error for one that we could not decide about.
+func level(d *Decision) zapcore.Level {
+	switch status := d.Reason.Status(); {
+	case status >= http.StatusInternalServerError:
+		return zapcore.ErrorLevel
+	case d.Allowed && status == 0:
+		return zapcore.InfoLevel
+	}
+	return zapcore.WarnLevel
 }
 
 // line is one decision on its way into the log.
@@ -145,6 +159,9 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString(fieldSource, clip(r.Source))
 	if id := r.Header("x-request-id"); id != "" {
 		enc.AddString(fieldRequestID, clip(id))
+	}
+	if trace, _ := TraceID(r.Header(traceParent)); trace != "" {
+		enc.AddString(fieldTraceID, trace)
 	}
 	enc.AddInt64(fieldDuration, l.took.Microseconds())
 	if d.Err != nil {

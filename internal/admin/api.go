@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -236,8 +237,19 @@ type call struct {
 	route  *route
 	caller caller
 	input  input
-	// warning is what the answer to a success says besides.
-	warning string
+	// warnings are what the answer to a success says besides.
+	warnings []string
+}
+
+// warningPrefix begins a header Warning: 299 is the code that RFC 7234 has for any warning
+// that lasts.
+const warningPrefix = "299 vault-authz "
+
+// warn adds to what the answer says besides, once.
+func (c *call) warn(warning string) {
+	if !slices.Contains(c.warnings, warning) {
+		c.warnings = append(c.warnings, warning)
+	}
 }
 
 func (c *call) param(name string) string { return c.r.PathValue(name) }
@@ -282,9 +294,8 @@ func (a *API) serve(route route) http.Handler {
 			a.refuse(w, r, err)
 			return
 		}
-		if c.warning != "" {
-			// 299 is the code that RFC 7234 has for any warning that lasts.
-			w.Header().Set("Warning", fmt.Sprintf("299 vault-authz %q", c.warning))
+		for _, warning := range c.warnings {
+			w.Header().Add("Warning", warningPrefix+strconv.Quote(warning))
 		}
 		if document, isFile := answer.body.(file); isFile {
 			w.Header().Set("Content-Type", document.contentType)

@@ -10,6 +10,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +34,8 @@ type operation struct {
 type outcome struct {
 	Status int             `json:"status"`
 	Body   json.RawMessage `json:"body,omitempty"`
+	// warnings are headers, which the answer to the batch has then.
+	warnings []string
 }
 
 // batch makes changes together. Each is handled as the call that it is, for the caller
@@ -52,6 +56,13 @@ func (a *API) batch(c *call) (reply, error) {
 		})
 	}
 	_ = running.Wait() // none of them returns an error
+	for i := range outcomes {
+		for _, header := range outcomes[i].warnings {
+			if text, err := strconv.Unquote(strings.TrimPrefix(header, warningPrefix)); err == nil {
+				c.warn(text)
+			}
+		}
+	}
 	return ok(map[string]any{"answers": outcomes}), nil
 }
 
@@ -134,7 +145,7 @@ func (a *API) operate(c *call, o *operation) outcome {
 	default:
 		a.dispatchSafely(w, r)
 	}
-	return outcome{Status: w.status, Body: bytes.TrimSpace(w.body.Bytes())}
+	return outcome{Status: w.status, Body: bytes.TrimSpace(w.body.Bytes()), warnings: w.header.Values("Warning")}
 }
 
 // isOver says whether the time of a context is over, also where nobody has noticed yet.
@@ -149,7 +160,7 @@ func (a *API) dispatchSafely(w http.ResponseWriter, r *http.Request) {
 }
 
 // request is the operation as a request, nil if its path is none. Of the request for
-// the batch it has who is calling, from where, and until when.
+// the batch it has who is calling, from where, and until when, and its ids.
 func (o *operation) request(c *call) *http.Request {
 	if o.path[0] != '/' {
 		return nil
@@ -162,6 +173,11 @@ func (o *operation) request(c *call) *http.Request {
 		Method: o.method, URL: u, Host: c.r.Host, RemoteAddr: c.r.RemoteAddr, TLS: c.r.TLS,
 		Proto: c.r.Proto, ProtoMajor: c.r.ProtoMajor, ProtoMinor: c.r.ProtoMinor,
 		Header: http.Header{}, Body: http.NoBody,
+	}
+	for _, name := range []string{headerRequestID, headerTraceParent} {
+		if value := c.r.Header.Get(name); value != "" {
+			r.Header.Set(name, value)
+		}
 	}
 	if len(o.body) > 0 {
 		r.Header.Set("Content-Type", typeJSON)

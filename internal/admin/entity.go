@@ -276,7 +276,7 @@ func (a *API) warn(c *call, e *entity, before, after document) {
 		return
 	}
 	if warning := e.warn(before, after); warning != "" {
-		c.warning = warning
+		c.warn(warning)
 		a.deps.Log.Warn(warning, zap.String("who", c.caller.name), zap.String("route", c.route.method+" "+c.route.pattern))
 	}
 }
@@ -352,22 +352,28 @@ func notHere(err error) error {
 // have been written counts as written: it takes effect, and the audit log says
 // that the outcome is unknown.
 func (a *API) apply(c *call, line entry, change state.Change, do func(context.Context) error) error {
+	trail, err := a.intend(c, line)
+	if err != nil {
+		return err
+	}
 	tried := false
-	err := a.deps.Announce.Announce(c.ctx, func(ctx context.Context) error {
+	err = a.deps.Announce.Announce(c.ctx, func(ctx context.Context) error {
 		tried = true
 		return do(ctx)
 	}, change)
 	if !tried {
+		trail.end(outcomeNotMade)
 		return fmt.Errorf("announcing a change of %s: %w", change.Kind, unavailable(err))
 	}
 	applied := notHere(a.deps.Announce.Applied(change))
 	switch {
 	case err == nil:
-		a.audit(c, line, "done")
+		trail.end(outcomeDone)
 		return applied
 	case isRefusal(err):
+		trail.end(outcomeNotMade)
 	default:
-		a.audit(c, line, "unknown")
+		trail.end(outcomeUnknown)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -176,8 +177,8 @@ func (k *fakeKV) List(context.Context) ([]string, error) {
 type order struct {
 	mu     sync.Mutex
 	events []string
-	// applied is what Applied answers.
-	applied error
+	// applied is what Applied answers, refuse what Announce does instead of committing.
+	applied, refuse error
 }
 
 func (o *order) add(event string) {
@@ -189,6 +190,9 @@ func (o *order) add(event string) {
 func (o *order) Announce(ctx context.Context, commit func(context.Context) error, changes ...state.Change) error {
 	for _, c := range changes {
 		o.add("announce " + c.Kind)
+	}
+	if o.refuse != nil {
+		return o.refuse
 	}
 	return commit(ctx)
 }
@@ -224,6 +228,43 @@ func (f *fakeLeases) LeaseCredential(_ context.Context, _ string, do func(func(c
 	})
 }
 
+// fakeAudit keeps what is written.
+type fakeAudit struct {
+	log   *zap.Logger
+	order *order
+	// fail, if set, says of an outcome whether its line cannot be written.
+	fail func(outcome string) bool
+}
+
+var errDiskFull = errors.New("no space left on device")
+
+func (f *fakeAudit) Write(_ context.Context, level zapcore.Level, message string, fields ...zap.Field) error {
+	outcome := ""
+	for _, field := range fields {
+		if field.Key == "outcome" {
+			outcome = field.String
+		}
+	}
+	if f.fail != nil && f.fail(outcome) {
+		return errDiskFull
+	}
+	if outcome == outcomeIntended {
+		f.order.add("intended")
+	}
+	f.log.Log(level, message, fields...)
+	return nil
+}
+
+// ended are the lines of the audit log that say how a change came out.
+func (b *bench) ended() (lines []observer.LoggedEntry) {
+	for _, line := range b.audit.All() {
+		if line.ContextMap()["outcome"] != outcomeIntended {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
 // bench is an API on fakes, called without a network.
 type bench struct {
 	testing.TB
@@ -234,6 +275,7 @@ type bench struct {
 	order    *order
 	log      *observer.ObservedLogs
 	audit    *observer.ObservedLogs
+	auditor  *fakeAudit
 	headers  map[string]string
 	vaultErr error
 	// invalid is what Validate answers.
@@ -262,9 +304,10 @@ func newBench(tb testing.TB, options ...option) *bench {
 	logCore, log := observer.New(zapcore.DebugLevel)
 	auditCore, audit := observer.New(zapcore.DebugLevel)
 	b.log, b.audit = log, audit
+	b.auditor = &fakeAudit{log: zap.New(auditCore), order: &order{}}
 	cfg := DefaultConfig()
 	cfg.Vaults = true
-	deps := Dependencies{Store: b.store, Leases: &fakeLeases{}, Announce: b.order, Vaults: b, Metrics: prometheus.NewRegistry(), Log: zap.New(logCore), Audit: zap.New(auditCore)}
+	deps := Dependencies{Store: b.store, Leases: &fakeLeases{}, Announce: b.order, Vaults: b, Metrics: prometheus.NewRegistry(), Log: zap.New(logCore), Audit: b.auditor}
 	for _, o := range options {
 		o(&cfg, &deps)
 	}

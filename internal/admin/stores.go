@@ -121,9 +121,17 @@ type Dependencies struct {
 	Version string
 	// Metrics gets the counter of refused calls.
 	Metrics prometheus.Registerer
-	// Log gets causes of failures, Audit one line per change.
-	Log, Audit *zap.Logger
+	// Log gets causes of failures.
+	Log *zap.Logger
+	// Audit gets the lines of each change.
+	Audit Auditor
+	// AuditFailure is what becomes of a change whose intent Audit cannot write: with
+	// anything but [AuditFailureWarn] it is refused.
+	AuditFailure string
 }
+
+// AuditFailureWarn makes a change that is not in the audit log, and says so in the answer.
+const AuditFailureWarn = "warn"
 
 // Declared are the entities of the configuration file. Where one of them has no
 // id, [DeclaredID] of its name is its id.

@@ -17,6 +17,7 @@ import (
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/internal/version"
@@ -48,15 +49,10 @@ type engineOpener interface {
 
 // build wires the service for a configuration: an engine, a store and a cache for each vault
 // object; a snapshot of the entities, which a reconciler keeps up to date where there is a
-// state; the decision; the gRPC server for Envoy and the admin API for operators. dropped
-// returns how many log lines were dropped.
-func build(c *config.Config, from engineOpener, log *zap.Logger, dropped func() uint64) (*service, error) {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "vault_authz_log_lines_dropped_total",
-		Help: "Log lines dropped because the reader of the log is too slow.",
-	}, func() float64 { return float64(dropped()) }))
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+// state; the decision; the gRPC server for Envoy and the admin API for operators.
+func build(c *config.Config, from engineOpener, logs *logging.Logs) (*service, error) {
+	registry, log := prometheus.NewRegistry(), logs.Log
+	registry.MustRegister(logs.Metrics(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	digester := authz.NewDigester()
 	open := newVaultBackends(from, digester, registry, log)
 	s := &service{metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), runs: []func(context.Context) error{open.Run}}
@@ -93,7 +89,7 @@ func build(c *config.Config, from engineOpener, log *zap.Logger, dropped func() 
 		// A stored policy may be stricter than the declared ones, so nothing is decided
 		// before the state has been read.
 		authorizer.Replace(nil)
-		reconciler, store, err := s.wireState(c, from, open, authorizer, registry, log)
+		reconciler, store, err := s.wireState(c, from, open, authorizer, registry, logs)
 		if err != nil {
 			return nil, err
 		}
@@ -105,14 +101,14 @@ func build(c *config.Config, from engineOpener, log *zap.Logger, dropped func() 
 		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: reconciler.reports})
 		s.decider = newFreshnessGate(authorizer, store.Current)
 	}
-	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, s.tls, registry, log), checks,
+	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, s.tls, registry, logs), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
 	return s, nil
 }
 
 // wireState wires the state, its reconciler and the admin API.
-func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBackends, authorizer *authz.Authorizer, reg prometheus.Registerer, log *zap.Logger) (*reconciler, *state.Store, error) {
-	log = log.Named("state")
+func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBackends, authorizer *authz.Authorizer, reg prometheus.Registerer, logs *logging.Logs) (*reconciler, *state.Store, error) {
+	log := logs.Log.Named("state")
 	kv, run, err := from.state(open.named(c.State.Vault).engine, c.State.Mount, log)
 	if err != nil {
 		return nil, nil, fmt.Errorf("state: %w", err)
@@ -127,17 +123,18 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 	}
 	held := records{store, r}
 	s.admin, err = admin.New(c.Admin, admin.Dependencies{
-		Store:    held,
-		Leases:   store,
-		Announce: held,
-		Vaults:   credentials{held},
-		Judge:    judge(authorizer),
-		Explain:  explainUnavailable,
-		Declared: r.declared,
-		Version:  version.Number(),
-		Metrics:  reg,
-		Log:      log.Named("admin"),
-		Audit:    log.Named("audit"),
+		Store:        held,
+		Leases:       store,
+		Announce:     held,
+		Vaults:       credentials{held},
+		Judge:        judge(authorizer),
+		Explain:      explainUnavailable,
+		Declared:     r.declared,
+		Version:      version.Number(),
+		Metrics:      reg,
+		Log:          log.Named("admin"),
+		Audit:        logs.Audit,
+		AuditFailure: c.Log.Audit.OnFailure,
 	})
 	if err != nil {
 		return nil, nil, err

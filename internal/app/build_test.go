@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
@@ -91,6 +93,19 @@ func TestCachedCredentialOfOneVaultIsUnknownInAnother(t *testing.T) {
 	}
 }
 
+// testLogs are logs that nobody reads but log.
+func testLogs(t *testing.T, log *zap.Logger) *logging.Logs {
+	t.Helper()
+	logs, err := logging.Open(logging.DefaultConfig(), io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs.Start()
+	t.Cleanup(func() { logs.Close(time.Second) })
+	logs.Log, logs.Decisions = log, log.Named("decision")
+	return logs
+}
+
 // client serves a decision as the product does and returns a way to ask it.
 func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Question) envoy.Answer {
 	t.Helper()
@@ -99,7 +114,7 @@ func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Qu
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := grpcServer(c, decider, metrics, listenersTLS{}, registry, zap.NewNop())
+	srv := grpcServer(c, decider, metrics, listenersTLS{}, registry, testLogs(t, zap.NewNop()))
 	ln := bufconn.Listen(1 << 20)
 	go func() { _ = srv.Serve(ln) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),

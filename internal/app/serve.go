@@ -26,14 +26,15 @@ func Serve(ctx context.Context, c *config.Config, stdout io.Writer) error {
 // serve builds the service and runs it until ctx ends. started, if not nil, is
 // called when the listeners are open.
 func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.Writer, started func(Addresses)) error {
-	sink := logging.NewSink(stdout)
-	go sink.Run()
-	defer sink.Close(time.Second)
-	log, err := logging.New(logging.Config{Level: c.Log.Level, Format: c.Log.Format}, sink)
+	logs, err := logging.Open(c.Log.Config, stdout, os.Stderr)
 	if err != nil {
 		return err
 	}
-	s, err := build(c, from, log, sink.Dropped)
+	logs.Start()
+	defer logs.Close(time.Second)
+	defer reopenAtSignal(logs)()
+	log := logs.Log
+	s, err := build(c, from, logs)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
@@ -56,8 +57,9 @@ func (l *Listen) InsecureSettings() []string {
 
 // Log says what is logged.
 type Log struct {
-	Level, Format string
-	AllowSample   int
+	logging.Config
+	// AllowSample is that of [authz.NewDecisionLog].
+	AllowSample int
 }
 
 // GRPC says how the gRPC service is exposed.
@@ -101,7 +103,7 @@ type Vault struct {
 func Default() Config {
 	return Config{
 		Listen:  Listen{GRPC: "127.0.0.1:9191", Probes: "127.0.0.1:9193", SocketMode: 0o660},
-		Log:     Log{Level: "info", Format: "auto", AllowSample: 100},
+		Log:     Log{Config: logging.DefaultConfig(), AllowSample: 100},
 		GRPC:    GRPC{MaxRequestBytes: 9 << 20, TLS: TLS{Listener: tlsfiles.Listener{MinTLSVersion: tlsfiles.TLS13}}},
 		Probes:  Probes{TLS: TLS{Listener: tlsfiles.Listener{MinTLSVersion: tlsfiles.TLS13}}},
 		Drain:   Drain{Wait: 5 * time.Second, Timeout: 20 * time.Second},

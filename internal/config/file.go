@@ -41,6 +41,19 @@ type logSection struct {
 	Level       *string `yaml:"level,omitempty" doc:"word: debug, info, warn or error"`
 	Format      *string `yaml:"format,omitempty" doc:"word: json, console, or auto for console on a terminal"`
 	AllowSample *int    `yaml:"allow_sample,omitempty" doc:"number: 1 in this many allowed requests is logged, 0 for no allowed request; denials are logged up to 100 a second"`
+
+	Decisions decisionsSection `yaml:"decisions"`
+	Audit     auditSection     `yaml:"audit"`
+}
+
+type decisionsSection struct {
+	Level  *string `yaml:"level,omitempty" doc:"word: what is in the decision log: info for all decisions, warn for denials, error for those that are due to this service (5xx), off for nothing"`
+	Target *string `yaml:"target,omitempty" doc:"target: where the decision log goes: stdout, stderr, or the path of a file, which is opened again at SIGUSR1"`
+}
+
+type auditSection struct {
+	Target    *string `yaml:"target,omitempty" doc:"target: where the audit log goes, as log.decisions.target; it has every change, whatever the levels are"`
+	OnFailure *string `yaml:"on_failure,omitempty" doc:"word: refuse a change whose audit record cannot be written (503, nothing is changed), or warn: make it and say so in the answer"`
 }
 
 type grpcSection struct {

@@ -18,7 +18,7 @@ func Reference() string {
 	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}
 	f := file{
 		Listen: listenSection{&c.Listen.GRPC, &c.Listen.Probes, (*mode)(&c.Listen.SocketMode), &c.Listen.SocketGroup},
-		Log:    logSection{&c.Log.Level, &c.Log.Format, &c.Log.AllowSample},
+		Log:    showLog(&c.Log),
 		GRPC:   showGRPC(&c.GRPC),
 		Probes: probesSection{showTLS(&c.Probes.TLS.Listener), nil},
 		Drain:  drainSection{&c.Drain.Wait, &c.Drain.Timeout},

@@ -15,7 +15,7 @@ func (c *Config) Show() ([]byte, error) {
 	f := file{
 		Listen:        listenSection{&c.Listen.GRPC, &c.Listen.Probes, (*mode)(&c.Listen.SocketMode), &c.Listen.SocketGroup},
 		AddressesFile: c.AddressesFile,
-		Log:           logSection{&c.Log.Level, &c.Log.Format, &c.Log.AllowSample},
+		Log:           showLog(&c.Log),
 		GRPC:          showGRPC(&c.GRPC),
 		Probes:        probesSection{showTLS(&c.Probes.TLS.Listener), c.Probes.TLS.ClientNames},
 		Drain:         drainSection{&c.Drain.Wait, &c.Drain.Timeout},
@@ -32,6 +32,13 @@ func (c *Config) Show() ([]byte, error) {
 		f.Policies = append(f.Policies, api.PolicyOf(&c.Policies[i]))
 	}
 	return yaml.Marshal(&f)
+}
+
+func showLog(c *Log) logSection {
+	return logSection{
+		&c.Level, &c.Format, &c.AllowSample,
+		decisionsSection{&c.Decisions.Level, &c.Decisions.Target}, auditSection{&c.Audit.Target, &c.Audit.OnFailure},
+	}
 }
 
 func showGRPC(c *GRPC) grpcSection {

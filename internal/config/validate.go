@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
@@ -17,7 +16,7 @@ import (
 func (c *Config) validate() findings {
 	var f findings
 	f.add("tokens", "tokens", c.Grammar.Validate())
-	f.add("log", "log", logging.Config{Level: c.Log.Level, Format: c.Log.Format}.Validate())
+	f.add("log", "log", c.Log.Validate())
 	f.check(c.Log.AllowSample >= 0, "log.allow_sample", "%d is negative", c.Log.AllowSample)
 	f.check(c.GRPC.MaxRequestBytes >= 64<<10 && c.GRPC.MaxRequestBytes <= 32<<20, "grpc.max_request_bytes", "%d is not between 65536 and 33554432", c.GRPC.MaxRequestBytes)
 	f.check(c.Drain.Wait >= 0, "drain.wait", "%s is negative", c.Drain.Wait)

@@ -1,4 +1,5 @@
-// Package logging creates the logger of the program.
+// Package logging makes the logs that everything else is given: that of the service,
+// the decision log, and the audit log.
 package logging
 
 import (
@@ -6,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -19,13 +22,57 @@ const (
 	FormatConsole = "console"
 )
 
-// Config configures the log.
+// Where a log goes, if not to a file.
+const (
+	TargetStdout = "stdout"
+	TargetStderr = "stderr"
+)
+
+// LevelOff is that of a decision log without lines.
+const LevelOff = "off"
+
+// What becomes of a change whose audit record cannot be written.
+const (
+	// FailureRefuse refuses it before anything is done.
+	FailureRefuse = "refuse"
+	// FailureWarn makes it, and says so in the answer and in the log.
+	FailureWarn = "warn"
+)
+
+// Config says what is logged, how and where.
 type Config struct {
-	// Level is debug, info, warn or error.
+	// Level is debug, info, warn or error, for the log of the service.
 	Level string
 	// Format is json, console, or auto for console on a terminal and json
-	// elsewhere.
-	Format string
+	// elsewhere. It holds for all logs.
+	Format    string
+	Decisions DecisionsConfig
+	Audit     AuditConfig
+}
+
+// DecisionsConfig is that of the decision log.
+type DecisionsConfig struct {
+	// Level is info, warn, error or off, see [authz.DecisionLog].
+	Level string
+	// Target is stdout, stderr, or the path of a file.
+	Target string
+}
+
+// AuditConfig is that of the audit log.
+type AuditConfig struct {
+	// Target is stdout, stderr, or the path of a file.
+	Target string
+	// OnFailure is refuse or warn.
+	OnFailure string
+}
+
+// DefaultConfig is all of it on standard output.
+func DefaultConfig() Config {
+	return Config{
+		Level: "info", Format: FormatAuto,
+		Decisions: DecisionsConfig{Level: "info", Target: TargetStdout},
+		Audit:     AuditConfig{Target: TargetStdout, OnFailure: FailureRefuse},
+	}
 }
 
 // Validate reports every mistake.
@@ -39,35 +86,50 @@ func (c Config) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("format: %q is none of auto, json, console", c.Format))
 	}
-	return errors.Join(errs...)
+	switch c.Decisions.Level {
+	case "info", "warn", "error", LevelOff:
+	default:
+		errs = append(errs, fmt.Errorf("decisions.level: %q is none of info, warn, error, off", c.Decisions.Level))
+	}
+	switch c.Audit.OnFailure {
+	case FailureRefuse, FailureWarn:
+	default:
+		errs = append(errs, fmt.Errorf("audit.on_failure: %q is neither refuse nor warn", c.Audit.OnFailure))
+	}
+	return errors.Join(append(errs, validateTarget("decisions", c.Decisions.Target), validateTarget("audit", c.Audit.Target))...)
 }
 
-// New returns a logger that writes to w. Times are in RFC 3339 and UTC, keys in snake case.
-func New(c Config, w io.Writer) (*zap.Logger, error) {
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("log: %w", err)
+func validateTarget(stream, target string) error {
+	if target == TargetStdout || target == TargetStderr || filepath.IsAbs(target) {
+		return nil
 	}
-	level, err := zapcore.ParseLevel(c.Level)
-	if err != nil {
-		return nil, err
-	}
+	return fmt.Errorf("%s.target: %q is neither stdout nor stderr nor the path of a file, which begins with a slash", stream, target)
+}
+
+// newEncoder returns what writes lines for w. Times are RFC 3339 in UTC, keys are in
+// snake case.
+func newEncoder(format string, w io.Writer) zapcore.Encoder {
 	enc := zap.NewProductionEncoderConfig()
-	enc.TimeKey, enc.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	enc.TimeKey, enc.EncodeTime = "time", utc
 	enc.MessageKey, enc.NameKey, enc.StacktraceKey = "message", "logger", "stack"
 	enc.EncodeDuration = zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(enc)
-	if c.Format == FormatConsole || c.Format == FormatAuto && isTerminal(w) {
+	if format == FormatConsole || format == FormatAuto && isTerminal(w) {
 		enc.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
-		encoder = zapcore.NewConsoleEncoder(enc)
+		return zapcore.NewConsoleEncoder(enc)
 	}
-	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)
-	return zap.New(core, zap.ErrorOutput(zapcore.AddSync(w))), nil
+	return zapcore.NewJSONEncoder(enc)
+}
+
+func utc(t time.Time, enc zapcore.PrimitiveArrayEncoder) {
+	zapcore.RFC3339NanoTimeEncoder(t.UTC(), enc)
+}
+
+func newLogger(format string, level zapcore.Level, stream *Stream) *zap.Logger {
+	core := zapcore.NewCore(newEncoder(format, stream.sink.out), zapcore.Lock(zapcore.AddSync(stream)), level)
+	return zap.New(core, zap.ErrorOutput(zapcore.AddSync(stream)))
 }
 
 func isTerminal(w io.Writer) bool {
-	if s, ok := w.(*Sink); ok {
-		w = s.out
-	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

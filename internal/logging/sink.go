@@ -1,111 +1,281 @@
 package logging
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.uber.org/zap"
 )
 
-// queueLength is the number of lines that wait for a slow reader of the log.
-const queueLength = 4096
+const (
+	// queueLength is how many lines wait for a slow reader of the log.
+	queueLength = 4096
+	// recordQueue is how many records wait. Whoever has one waits with it.
+	recordQueue = 1024
+)
 
-// A Sink writes log lines asynchronously, so that no request waits for a stalled reader of
-// the log. If the queue is full, it drops and counts lines. It is safe for concurrent use.
+// A Sink writes what is logged behind the back of whoever logs: whoever reads the log
+// may stall, and no request must wait for them. It takes lines, which are dropped and
+// counted when the queue is full ([Stream]), and records, whose writers hear what
+// became of them ([Sink.Record]). It is safe for concurrent use.
 type Sink struct {
-	out     io.Writer
-	lines   chan *[]byte
-	dropped atomic.Uint64
-	// spare has free buffers.
+	name string
+	out  io.Writer
+	// file is out if that is a file of ours, to open again.
+	file *os.File
+
+	lines   chan queued
+	records chan *record
+	reopen  chan struct{}
+	// spare has the buffers of lines that were written.
 	spare sync.Pool
-	// ended is closed after the last line was written.
+	// ended is closed when the last line is written.
 	ended chan struct{}
 
 	mu     sync.RWMutex
 	closed bool
+
+	streams []*Stream
+	// log hears of what is wrong with the sink, nil for nobody.
+	log *zap.Logger
+
+	// Only Run uses these.
+	batch   []byte
+	entries []entry
+	// torn says that the last line lacks its end.
+	torn, failing bool
+	told          time.Time
+}
+
+// queued is a line that waits.
+type queued struct {
+	text *[]byte
+	of   *Stream
+}
+
+// An entry is a line or a record in a batch, and where in it that ends.
+type entry struct {
+	end    int
+	of     *Stream
+	record *record
 }
 
 // NewSink returns a Sink that writes to out. Nothing is written before Run.
-func NewSink(out io.Writer) *Sink {
+func NewSink(name string, out io.Writer) *Sink {
 	return &Sink{
-		out: out, lines: make(chan *[]byte, queueLength), ended: make(chan struct{}),
+		name: name, out: out, lines: make(chan queued, queueLength), records: make(chan *record, recordQueue),
+		reopen: make(chan struct{}, 1), ended: make(chan struct{}),
 		spare: sync.Pool{New: func() any { return new([]byte) }},
 	}
 }
 
-// Run writes lines until Close. It may be called once.
+// OpenFile returns a Sink that adds to a file, which it makes if need be. What else may
+// read it is up to the folder.
+func OpenFile(path string) (*Sink, error) {
+	file, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s := NewSink(path, file)
+	s.file = file
+	return s, nil
+}
+
+func openFile(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().Type()&^fs.ModeCharDevice&^fs.ModeDevice != 0 {
+		return nil, fmt.Errorf("%q is neither a file nor a device; give the path of a file", path)
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) //nolint:gosec // the group reads logs
+	if err != nil {
+		return nil, fmt.Errorf("%w; the folder has to be there, and writable for vault-authz", err)
+	}
+	return file, nil
+}
+
+// Stream returns a writer of lines that is counted apart. It must not be called once
+// Run has been.
+func (s *Sink) Stream(name string) *Stream {
+	stream := &Stream{name: name, sink: s}
+	s.streams = append(s.streams, stream)
+	return stream
+}
+
+// Tell lets log hear of what is wrong with the sink. It must not be called once Run
+// has been.
+func (s *Sink) Tell(log *zap.Logger) { s.log = log.With(zap.String("target", s.name)) }
+
+// Run writes until Close. It may be called once.
 func (s *Sink) Run() {
 	defer close(s.ended)
-	var batch []byte
-	for line := range s.lines {
-		batch = s.take(batch[:0], line)
-		// Let other goroutines add their lines first: a system call for each line is a
-		// tenth of the cost of a denial.
-		runtime.Gosched()
-		batch = s.gather(batch)
-		// An error of the log cannot be logged.
-		_, _ = s.out.Write(batch)
+	for open := true; open; {
+		s.batch, s.entries = s.batch[:0], s.entries[:0]
+		if s.torn {
+			s.batch = append(s.batch, '\n')
+		}
+		select {
+		case r := <-s.records:
+			s.takeRecord(r)
+		case <-s.reopen:
+			s.openAgain()
+			continue
+		case line, more := <-s.lines:
+			if open = more; open {
+				s.takeLine(line)
+				// Whoever has a line ready may add it: a system call for each line is a
+				// tenth of what a denial costs.
+				runtime.Gosched()
+			}
+		}
+		s.gather(open)
+		s.write()
 	}
 }
 
-// batchSize is the approximate size of a write.
+// batchSize is about how many bytes are written at once.
 const batchSize = 32 << 10
 
-// gather appends the queued lines.
-func (s *Sink) gather(batch []byte) []byte {
-	for len(batch) < batchSize {
+// gather adds what waits, records first.
+func (s *Sink) gather(open bool) {
+	for len(s.batch) < batchSize {
 		select {
-		case line, ok := <-s.lines:
-			if !ok {
-				return batch
-			}
-			batch = s.take(batch, line)
+		case r := <-s.records:
+			s.takeRecord(r)
+			continue
 		default:
-			return batch
+		}
+		if !open {
+			return
+		}
+		select {
+		case line, more := <-s.lines:
+			if !more {
+				return
+			}
+			s.takeLine(line)
+		default:
+			return
 		}
 	}
-	return batch
 }
 
-func (s *Sink) take(batch []byte, line *[]byte) []byte {
-	batch = append(batch, *line...)
-	s.recycle(line)
-	return batch
+func (s *Sink) takeLine(line queued) {
+	s.batch = append(s.batch, *line.text...)
+	s.entries = append(s.entries, entry{end: len(s.batch), of: line.of})
+	s.recycle(line.text)
 }
 
-// Write implements [io.Writer]. It never waits and never fails; p is copied.
-func (s *Sink) Write(p []byte) (int, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		s.dropped.Add(1)
-		return len(p), nil
+func (s *Sink) takeRecord(r *record) {
+	if !r.state.CompareAndSwap(recordWaits, recordTaken) {
+		return // nobody waits for it any more
 	}
-	line := s.spare.Get().(*[]byte) //nolint:forcetypeassert // the pool's New makes nothing else
-	*line = append((*line)[:0], p...)
+	s.batch = append(s.batch, r.text...)
+	s.entries = append(s.entries, entry{end: len(s.batch), record: r})
+}
+
+// write writes the batch, and says what became of what is in it.
+func (s *Sink) write() {
+	if len(s.entries) == 0 {
+		return
+	}
+	n, err := s.out.Write(s.batch)
+	if n > 0 {
+		// What is cut off must not spoil the line after it.
+		s.torn = s.batch[n-1] != '\n'
+	}
+	var unsynced error
+	for i := range s.entries {
+		if e := &s.entries[i]; e.record != nil {
+			// A record counts once it would outlive the machine.
+			unsynced = s.sync()
+			break
+		}
+	}
+	for i := range s.entries {
+		e := &s.entries[i]
+		switch written := e.end <= n; {
+		case e.record != nil && written:
+			e.record.done <- unsynced
+		case e.record != nil:
+			e.record.done <- err
+		case !written:
+			e.of.failed.Add(1)
+		}
+		*e = entry{}
+	}
+	s.tell(errors.Join(err, unsynced))
+}
+
+func (s *Sink) sync() error {
+	if s.file == nil {
+		return nil
+	}
+	if info, err := s.file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	return s.file.Sync()
+}
+
+// tellInterval is how often it is said that lines are dropped.
+const tellInterval = 10 * time.Second
+
+// tell says when writing begins to fail, when it works again, and what was lost.
+func (s *Sink) tell(err error) {
+	if s.log == nil {
+		return
+	}
+	if failing := err != nil; failing != s.failing {
+		s.failing = failing
+		if failing {
+			s.log.Error("the log cannot be written, lines are lost", zap.Error(err))
+			return
+		}
+		s.log.Warn("the log can be written again")
+		s.told = time.Time{}
+	}
+	if now := time.Now(); err == nil && now.Sub(s.told) >= tellInterval {
+		for _, stream := range s.streams {
+			if lost := stream.Dropped() + stream.Failed(); lost > stream.told {
+				s.told = now
+				s.log.Warn("lines of the log were lost", zap.String("stream", stream.name), zap.Uint64("lines", lost-stream.told))
+				stream.told = lost
+			}
+		}
+	}
+}
+
+// Reopen opens the file again by its name, once what is being written is: what
+// rotates logs has given it another. What fails leaves the file in use.
+func (s *Sink) Reopen() {
 	select {
-	case s.lines <- line:
-	default:
-		s.dropped.Add(1)
-		s.recycle(line)
-	}
-	return len(p), nil
-}
-
-// maxSpare is the limit for buffers that are kept: the buffer of a stack trace is not.
-const maxSpare = 4 << 10
-
-func (s *Sink) recycle(line *[]byte) {
-	if cap(*line) <= maxSpare {
-		s.spare.Put(line)
+	case s.reopen <- struct{}{}:
+	default: // it is about to
 	}
 }
 
-// Dropped returns the number of dropped lines.
-func (s *Sink) Dropped() uint64 { return s.dropped.Load() }
+func (s *Sink) openAgain() {
+	if s.file == nil {
+		return
+	}
+	file, err := openFile(s.name)
+	if err != nil {
+		if s.log != nil {
+			s.log.Error("the log file cannot be opened again, the one before stays in use", zap.Error(err))
+		}
+		return
+	}
+	_ = s.file.Close() // all that was to be kept is synced
+	s.file, s.out, s.torn = file, file, false
+}
 
-// Close waits up to patience until the queued lines are written. Later lines are dropped.
+// Close lets what is queued be written, for up to patience, and drops what comes
+// after.
 func (s *Sink) Close(patience time.Duration) {
 	s.mu.Lock()
 	if !s.closed {
@@ -117,6 +287,53 @@ func (s *Sink) Close(patience time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-s.ended:
+		if s.file != nil {
+			_ = s.file.Close() // as above
+		}
 	case <-timer.C:
+	}
+}
+
+// A Stream writes lines to a Sink. It is safe for concurrent use.
+type Stream struct {
+	name            string
+	sink            *Sink
+	dropped, failed atomic.Uint64
+	// told is how many of those have been told of.
+	told uint64
+}
+
+// Write implements [io.Writer]. It never waits and never fails; p is copied.
+func (s *Stream) Write(p []byte) (int, error) {
+	s.sink.mu.RLock()
+	defer s.sink.mu.RUnlock()
+	if s.sink.closed {
+		s.dropped.Add(1)
+		return len(p), nil
+	}
+	line := s.sink.spare.Get().(*[]byte) //nolint:forcetypeassert // the pool's New makes nothing else
+	*line = append((*line)[:0], p...)
+	select {
+	case s.sink.lines <- queued{line, s}:
+	default:
+		s.dropped.Add(1)
+		s.sink.recycle(line)
+	}
+	return len(p), nil
+}
+
+// Dropped is how many lines found the queue full, Failed how many could not be written.
+func (s *Stream) Dropped() uint64 { return s.dropped.Load() }
+
+// Failed is how many lines could not be written.
+func (s *Stream) Failed() uint64 { return s.failed.Load() }
+
+// maxSpare bounds the buffers that are kept: a stack trace must not take up
+// memory for good.
+const maxSpare = 4 << 10
+
+func (s *Sink) recycle(line *[]byte) {
+	if cap(*line) <= maxSpare {
+		s.spare.Put(line)
 	}
 }

@@ -1,0 +1,137 @@
+package logging
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Logs are the logs of a service. Those with the same target share it, line by line.
+type Logs struct {
+	// Log is that of the service, Decisions the decision log.
+	Log, Decisions *zap.Logger
+	Audit          *Audit
+
+	sinks   map[string]*Sink
+	streams []*Stream
+}
+
+// Open opens the logs. Nothing is written before Run. That of the service goes to
+// stdout.
+func Open(c Config, stdout, stderr io.Writer) (*Logs, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	level, err := zapcore.ParseLevel(c.Level)
+	if err != nil {
+		return nil, err
+	}
+	l := &Logs{sinks: map[string]*Sink{TargetStdout: NewSink(TargetStdout, stdout), TargetStderr: NewSink(TargetStderr, stderr)}}
+	decisions, err := l.sink(c.Decisions.Target)
+	if err != nil {
+		return nil, fmt.Errorf("log.decisions.target: %w", err)
+	}
+	audit, err := l.sink(c.Audit.Target)
+	if err != nil {
+		return nil, fmt.Errorf("log.audit.target: %w", err)
+	}
+	l.Log = newLogger(c.Format, level, l.stream("log", l.sinks[TargetStdout]))
+	l.Decisions = newLogger(c.Format, decisionLevel(c.Decisions.Level), l.stream("decisions", decisions)).Named("decision")
+	l.Audit = &Audit{encoder: newEncoder(c.Format, audit.out), sink: audit}
+	for _, s := range l.sinks {
+		s.Tell(l.Log.Named("logging"))
+	}
+	return l, nil
+}
+
+// sink returns the one of a target, which it opens the first time.
+func (l *Logs) sink(target string) (*Sink, error) {
+	if s := l.sinks[target]; s != nil {
+		return s, nil
+	}
+	s, err := OpenFile(target)
+	if err != nil {
+		return nil, err
+	}
+	l.sinks[target] = s
+	return s, nil
+}
+
+func (l *Logs) stream(name string, s *Sink) *Stream {
+	stream := s.Stream(name)
+	l.streams = append(l.streams, stream)
+	return stream
+}
+
+func decisionLevel(level string) zapcore.Level {
+	parsed, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return math.MaxInt8 // off
+	}
+	return parsed
+}
+
+// Start begins to write, until Close.
+func (l *Logs) Start() {
+	for _, s := range l.sinks {
+		go s.Run()
+	}
+}
+
+// Reopen opens all files again, see [Sink.Reopen].
+func (l *Logs) Reopen() {
+	for _, s := range l.sinks {
+		s.Reopen()
+	}
+}
+
+// Close lets what is queued be written, for up to patience, and drops what comes
+// after.
+func (l *Logs) Close(patience time.Duration) {
+	until := time.Now().Add(patience)
+	for _, s := range l.sinks {
+		s.Close(max(time.Until(until), 0))
+	}
+}
+
+// A collector shows what became of lines and records.
+type collector struct {
+	logs *Logs
+
+	dropped, records *prometheus.Desc
+}
+
+// Metrics returns the collector of what became of lines and records.
+func (l *Logs) Metrics() prometheus.Collector {
+	return &collector{
+		logs: l,
+		dropped: prometheus.NewDesc("vault_authz_log_lines_dropped_total",
+			"Lines that nobody will read, by stream (log, decisions) and cause: slow (whoever reads the target is too slow), failed (it cannot be written). Decisions do not wait for the log.", []string{"stream", "cause"}, nil),
+		records: prometheus.NewDesc("vault_authz_audit_records_total",
+			"Records of the audit log by outcome: written, failed.", []string{"outcome"}, nil),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	out <- c.dropped
+	out <- c.records
+}
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	count := func(d *prometheus.Desc, n uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	for _, s := range c.logs.streams {
+		count(c.dropped, s.Dropped(), s.name, "slow")
+		count(c.dropped, s.Failed(), s.name, "failed")
+	}
+	count(c.records, c.logs.Audit.written.Load(), "written")
+	count(c.records, c.logs.Audit.failed.Load(), "failed")
+}
