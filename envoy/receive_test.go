@@ -96,7 +96,7 @@ func requestOf(tb testing.TB, n int) []byte {
 const limit = 1 << 20
 
 func newEndpoint(s *Service) *endpoint {
-	return &endpoint{Service: s, receiver: newReceiver(limit, prometheus.NewRegistry())}
+	return &endpoint{Service: s, receiver: newReceiver(limit, prometheus.NewRegistry()), counter: newCallCounter()}
 }
 
 // call makes a call like grpc-go.

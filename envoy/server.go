@@ -17,10 +17,12 @@ func NewServer(s *Service, maxRequestBytes int, reg prometheus.Registerer, optio
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connectionWindow),
 	)...)
+	counter := newCallCounter()
+	reg.MustRegister(counter)
 	description := authv3.Authorization_ServiceDesc
 	description.HandlerType = (*any)(nil)
 	description.Methods = []grpc.MethodDesc{{MethodName: "Check", Handler: handle}}
-	server.RegisterService(&description, &endpoint{Service: s, receiver: newReceiver(maxRequestBytes, reg)})
+	server.RegisterService(&description, &endpoint{Service: s, receiver: newReceiver(maxRequestBytes, reg), counter: counter})
 	return server
 }
 
@@ -28,12 +30,20 @@ func NewServer(s *Service, maxRequestBytes int, reg prometheus.Registerer, optio
 type endpoint struct {
 	*Service
 	*receiver
+	counter *callCounter
 }
 
 // handle is called by grpc-go for each check. The receiver reads the message, not the decoder of
 // grpc-go.
 func handle(srv any, ctx context.Context, _ func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 	e := srv.(*endpoint) //nolint:forcetypeassert // NewServer registers nothing else
+	e.counter.begin()
+	out, err := e.handle(ctx, intercept)
+	e.counter.end(ctx, err)
+	return out, err
+}
+
+func (e *endpoint) handle(ctx context.Context, intercept grpc.UnaryServerInterceptor) (any, error) {
 	c := e.calls.get()
 	if room := e.receive(ctx, c); room > 0 {
 		defer e.room.Release(room)

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -28,7 +29,9 @@ type API struct {
 	cfg           Config
 	deps          Dependencies
 	authenticator *authenticator
-	mux           *http.ServeMux
+	// handler counts calls and then answers them, by mux.
+	handler http.Handler
+	mux     *http.ServeMux
 	// roots are the first segments of all paths.
 	roots map[string]bool
 	// The kinds of entities.
@@ -62,6 +65,11 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 		cfg: cfg, deps: deps, authenticator: newAuthenticator(cfg, refusals), declared: declared, document: openAPIDocument(), seed: maphash.MakeSeed(),
 		consumers: consumersEntity(), acls: aclsEntity(), vaults: vaultsEntity(), policies: policiesEntity(), aclPlugins: aclPluginsEntity(),
 	}
+	calls, err := newCallMetrics(deps.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	a.handler = promhttp.InstrumentHandlerDuration(calls, http.HandlerFunc(a.serveCall))
 	routes := a.routes()
 	a.mux, a.roots = a.route(routes), roots(routes)
 	return a, nil
@@ -103,7 +111,10 @@ func methodsBut(known []string) []string {
 }
 
 // ServeHTTP implements [http.Handler].
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// serveCall answers a call that is being counted.
+func (a *API) serveCall(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")

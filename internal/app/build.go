@@ -28,6 +28,9 @@ import (
 type service struct {
 	server  *server.Server
 	metrics http.Handler
+	// registry has what metrics shows.
+	registry prometheus.Gatherer
+	accepts  *server.Accepts
 	// runs are the parts that work in the background until ctx ends.
 	runs []func(ctx context.Context) error
 	// admin is nil without a state.
@@ -52,12 +55,15 @@ type engineOpener interface {
 // state; the decision; the gRPC server for Envoy and the admin API for operators.
 func build(c *config.Config, from engineOpener, logs *logging.Logs) (*service, error) {
 	registry, log := prometheus.NewRegistry(), logs.Log
-	registry.MustRegister(logs.Metrics(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(version.Metric(), logs.Metrics(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	digester := authz.NewDigester()
 	open := newVaultBackends(from, digester, registry, log)
-	s := &service{metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), runs: []func(context.Context) error{open.Run}}
+	s := &service{registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), runs: []func(context.Context) error{open.Run}}
 
 	var err error
+	if s.accepts, err = server.NewAccepts(registry, grpcListener, probesListener, adminListener); err != nil {
+		return nil, err
+	}
 	if s.tls, err = loadListenersTLS(c, registry, log); err != nil {
 		return nil, err
 	}

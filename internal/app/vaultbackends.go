@@ -99,14 +99,15 @@ func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 	if err != nil {
 		return nil, err
 	}
-	cached, err := cache.New(v.Cache, vaultkv.NewStore(v.Name, engine, bs.digester, log).Lookup, rules())
+	reads := vaultkv.NewTimed(v.Name, vaultkv.NewStore(v.Name, engine, bs.digester, log))
+	cached, err := cache.New(v.Cache, reads.Lookup, rules())
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	sweeper := vaultkv.NewSweeper(v.Name, engine, cached, v.Sweep, log)
 	b := &vaultBackend{
 		config: *v, engine: engine, cache: cached, ready: ready, runs: []func(context.Context) error{sweeper.Run},
-		metrics: vaultMetrics(v.Name, engine, cached, sweeper), quit: make(chan struct{}),
+		metrics: append(vaultMetrics(v.Name, engine, cached, sweeper), reads), quit: make(chan struct{}),
 	}
 	if run != nil {
 		b.runs = append(b.runs, run)

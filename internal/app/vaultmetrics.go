@@ -30,7 +30,7 @@ func condition(w vaultStatus) string {
 }
 
 // vaultMetrics returns the metrics of one vault object.
-func vaultMetrics(vault string, engine vaultkv.Engine, c *cache.Cache[authz.Credential], s *vaultkv.Sweeper) prometheus.Collector {
+func vaultMetrics(vault string, engine vaultkv.Engine, c *cache.Cache[authz.Credential], s *vaultkv.Sweeper) collectorSet {
 	all := collectorSet{newCacheCollector(vault, c, s)}
 	if w, ok := engine.(vaultStatus); ok {
 		all = append(all, newVaultCollector(vault, w), newTokenCollector(vault, w), newTLSCollector("vault", vault, w.TLSFiles))
