@@ -3,6 +3,7 @@ package logging
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -244,6 +245,25 @@ vault_authz_log_lines_dropped_total{cause="slow",stream="log"} 0
 			if !strings.Contains(out.text(), said) {
 				t.Errorf("%q is not in the log:\n%s", said, out.text())
 			}
+		}
+	})
+}
+
+func TestWhatAStalledReaderMissedIsToldOnceItReads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := newStalled()
+		l := open(t, nil, out)
+		l.Decisions.Info("the one that is being written")
+		synctest.Wait()
+		for range 2 * queueLength {
+			l.Decisions.Info("decision")
+		}
+		close(out.free)
+		synctest.Wait()
+		lost := l.streams[1].Dropped()
+		if want := fmt.Sprintf(`"lines of the log were lost","target":"stdout","stream":"decisions","lines":%d`, lost); lost == 0 || !strings.Contains(out.text(), want) {
+			t.Errorf("%s is not in the log", want)
 		}
 	})
 }

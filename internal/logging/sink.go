@@ -239,7 +239,8 @@ func (s *Sink) tell(err error) {
 		s.log.Warn("the log can be written again")
 		s.told = time.Time{}
 	}
-	if now := time.Now(); err == nil && now.Sub(s.told) >= tellInterval {
+	// Into a full queue this would be lost, too.
+	if now := time.Now(); err == nil && now.Sub(s.told) >= tellInterval && len(s.lines) < queueLength/2 {
 		for _, stream := range s.streams {
 			if lost := stream.Dropped() + stream.Failed(); lost > stream.told {
 				s.told = now
