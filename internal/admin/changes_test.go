@@ -120,10 +120,10 @@ func TestEntityThatIsTooLargeForTheStateIsRefusedWithTheReason(t *testing.T) {
 	t.Parallel()
 	b := furnished(t)
 	b.store.failWrites = fmt.Errorf("%w: divide it", state.ErrTooLarge)
-	before := b.audit.Len()
+	b.audit.TakeAll()
 	step{method: "POST", path: "/consumers", contentType: typeForm, body: "username=x", status: 413, want: []string{"too large for the state store: divide it"}}.run(b)
-	if got := b.audit.Len() - before; got != 0 || b.log.Len() != 0 {
-		t.Errorf("got %d lines of audit and %d of log, want that nothing happened", got, b.log.Len())
+	if ended := b.ended(); len(ended) != 1 || ended[0].ContextMap()["outcome"] != outcomeNotMade || b.log.Len() != 0 {
+		t.Errorf("got %v in the audit log and %d lines of log, want that nothing was changed", ended, b.log.Len())
 	}
 }
 

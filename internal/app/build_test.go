@@ -93,10 +93,11 @@ func TestCachedCredentialOfOneVaultIsUnknownInAnother(t *testing.T) {
 	}
 }
 
-// testLogs are logs that nobody reads but log.
-func testLogs(t *testing.T, log *zap.Logger) *logging.Logs {
+// testLogs are logs as configured, of which nobody reads what goes to standard output, and
+// log gets all but the audit log.
+func testLogs(t *testing.T, c *config.Config, log *zap.Logger) *logging.Logs {
 	t.Helper()
-	logs, err := logging.Open(logging.DefaultConfig(), io.Discard, io.Discard)
+	logs, err := logging.Open(c.Log.Config, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +115,7 @@ func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Qu
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := grpcServer(c, decider, metrics, listenersTLS{}, registry, testLogs(t, zap.NewNop()))
+	srv := grpcServer(c, decider, metrics, listenersTLS{}, registry, testLogs(t, c, zap.NewNop()))
 	ln := bufconn.Listen(1 << 20)
 	go func() { _ = srv.Serve(ln) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),

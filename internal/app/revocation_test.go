@@ -286,7 +286,7 @@ func play(t *testing.T, seed uint64) {
 	}
 	authorizer := authz.New(nil, open.digester, c.Grammar)
 	s := &service{runs: []func(context.Context) error{open.Run}}
-	_, following, err := s.wireState(&c, backendsOf{d}, open, authorizer, prometheus.NewRegistry(), testLogs(t, zap.NewNop()))
+	_, following, err := s.wireState(&c, backendsOf{d}, open, authorizer, prometheus.NewRegistry(), testLogs(t, &c, zap.NewNop()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ type Config struct {
 	// Level is debug, info, warn or error, for the log of the service.
 	Level string
 	// Format is json, console, or auto for console on a terminal and json
-	// elsewhere. It holds for all logs.
+	// elsewhere. Files are JSON in any case.
 	Format    string
 	Decisions DecisionsConfig
 	Audit     AuditConfig
@@ -106,14 +106,14 @@ func validateTarget(stream, target string) error {
 	return fmt.Errorf("%s.target: %q is neither stdout nor stderr nor the path of a file, which begins with a slash", stream, target)
 }
 
-// newEncoder returns what writes lines for w. Times are RFC 3339 in UTC, keys are in
+// newEncoder returns what writes lines for s. Times are RFC 3339 in UTC, keys are in
 // snake case.
-func newEncoder(format string, w io.Writer) zapcore.Encoder {
+func newEncoder(format string, s *Sink) zapcore.Encoder {
 	enc := zap.NewProductionEncoderConfig()
 	enc.TimeKey, enc.EncodeTime = "time", utc
 	enc.MessageKey, enc.NameKey, enc.StacktraceKey = "message", "logger", "stack"
 	enc.EncodeDuration = zapcore.StringDurationEncoder
-	if format == FormatConsole || format == FormatAuto && isTerminal(w) {
+	if s.file == nil && (format == FormatConsole || format == FormatAuto && isTerminal(s.out)) {
 		enc.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
 		return zapcore.NewConsoleEncoder(enc)
 	}
@@ -125,7 +125,7 @@ func utc(t time.Time, enc zapcore.PrimitiveArrayEncoder) {
 }
 
 func newLogger(format string, level zapcore.Level, stream *Stream) *zap.Logger {
-	core := zapcore.NewCore(newEncoder(format, stream.sink.out), zapcore.Lock(zapcore.AddSync(stream)), level)
+	core := zapcore.NewCore(newEncoder(format, stream.sink), zapcore.Lock(zapcore.AddSync(stream)), level)
 	return zap.New(core, zap.ErrorOutput(zapcore.AddSync(stream)))
 }
 

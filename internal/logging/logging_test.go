@@ -109,7 +109,8 @@ func TestEachLogGoesToItsTarget(t *testing.T) {
 	t.Parallel()
 	dir, out := t.TempDir(), &disk{room: -1}
 	l := open(t, func(c *Config) {
-		c.Level = "error" // is that of the service's own log alone
+		c.Format = FormatConsole // not in files
+		c.Level = "error"        // is that of the service's own log alone
 		c.Decisions.Target, c.Audit.Target = filepath.Join(dir, "decisions"), filepath.Join(dir, "audit")
 	}, out)
 	l.Log.Error("of the service")
@@ -118,9 +119,12 @@ func TestEachLogGoesToItsTarget(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close(time.Minute)
-	for logger, text := range map[string]string{"": out.text(), "decision": contents(t, dir, "decisions"), "audit": contents(t, dir, "audit")} {
+	if got := out.text(); !strings.Contains(got, "\terror\tof the service") {
+		t.Errorf("got %q, want a line for people", got)
+	}
+	for logger, text := range map[string]string{"decision": contents(t, dir, "decisions"), "audit": contents(t, dir, "audit")} {
 		all := lines(t, text)
-		if len(all) != 1 || logger != "" && all[0]["logger"] != logger {
+		if len(all) != 1 || all[0]["logger"] != logger {
 			t.Errorf("got %v, want one line of %q", all, logger)
 		}
 	}

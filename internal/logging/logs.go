@@ -42,7 +42,7 @@ func Open(c Config, stdout, stderr io.Writer) (*Logs, error) {
 	}
 	l.Log = newLogger(c.Format, level, l.stream("log", l.sinks[TargetStdout]))
 	l.Decisions = newLogger(c.Format, decisionLevel(c.Decisions.Level), l.stream("decisions", decisions)).Named("decision")
-	l.Audit = &Audit{encoder: newEncoder(c.Format, audit.out), sink: audit}
+	l.Audit = &Audit{encoder: newEncoder(c.Format, audit), sink: audit}
 	for _, s := range l.sinks {
 		s.Tell(l.Log.Named("logging"))
 	}
