@@ -8,13 +8,13 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// An absent is a kind of Kong's entities that there is none of here. Its list is
-// empty, so that clients that read everything (decK) can go on, and what would make
-// one is refused with words: nothing is accepted and then not done.
+// An absent is a kind of entity that Kong has and this service does not. Its list is
+// empty, so that clients that read everything (decK) can go on. A call that would make
+// one is refused with a reason: the service never accepts what it will not do.
 type absent struct {
 	// path is that of the list, entity its name in /schemas.
 	path, entity string
-	// instead is why there is none, and what to do instead.
+	// instead says why the kind is missing and what to do instead.
 	instead string
 }
 
@@ -91,7 +91,7 @@ func (k absent) routes(base string, list handler) []route {
 	}
 }
 
-// absentRoutes are the routes of all kinds that there are none of.
+// absentRoutes are the routes of all absent kinds.
 func (a *API) absentRoutes() []route {
 	var all []route
 	for _, k := range absences {
@@ -121,7 +121,7 @@ func (k absent) refuse(*call) (reply, error) {
 	return reply{}, badRequest("There is none of '" + k.entity + "' here, so nothing was made: " + k.instead)
 }
 
-// nothing is the answer to a deletion of what is not there, as in Kong.
+// nothing answers the deletion of an entity that does not exist, as Kong does.
 func (absent) nothing(*call) (reply, error) { return noContent, nil }
 
 // absentEntity returns the kind of a name in /schemas.
@@ -134,8 +134,8 @@ func absentEntity(entity string) (absent, bool) {
 	return absent{}, false
 }
 
-// notForDecK are the routes of /vaults as another name of /vault-auth, which is not
-// what decK means by it.
+// notForDecK are the routes of /vaults as another name of /vault-auth. decK means
+// other entities by that path.
 func notForDecK(routes []route) []route {
 	for i := range routes {
 		ours, theirs := routes[i].handle, absentVaults.missing
@@ -157,7 +157,7 @@ func notForDecK(routes []route) []route {
 	return routes
 }
 
-// fromDecK says whether a call is decK's. To it, /vaults is never /vault-auth: it
-// would fail on vault objects, whose prefix is another thing and mostly null, and then
-// delete those that its file does not have.
+// fromDecK reports whether decK makes the call. For decK, /vaults is never /vault-auth:
+// it would fail on vault objects, whose prefix has another meaning and is mostly null,
+// and would then delete those that its file does not have.
 func fromDecK(r *http.Request) bool { return strings.HasPrefix(r.UserAgent(), "decK/") }

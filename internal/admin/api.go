@@ -75,7 +75,7 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 	return a, nil
 }
 
-// route registers the table, and for every path what answers other methods.
+// route registers the table, and for every path an answer to other methods.
 func (a *API) route(routes []route) *http.ServeMux {
 	mux := http.NewServeMux()
 	methods := map[string][]string{}
@@ -103,8 +103,8 @@ func (a *API) route(routes []route) *http.ServeMux {
 	return mux
 }
 
-// methodsBut are the methods of HTTP but those that are known. To the mux, GET is HEAD,
-// too.
+// methodsBut returns the methods of HTTP except the known ones. The mux takes GET for
+// HEAD, too.
 func methodsBut(known []string) []string {
 	all := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodConnect}
 	return slices.DeleteFunc(all, func(method string) bool { return slices.Contains(known, method) })
@@ -162,8 +162,8 @@ func asKong(r *http.Request) (*http.Request, bool) {
 	return &out, true
 }
 
-// recover answers a panic. What it says is not logged unless the runtime said
-// it: it might hold a secret.
+// recover answers a panic. Only a message of the Go runtime is logged: any other might
+// hold a secret.
 func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 	v := recover()
 	if v == nil {
@@ -178,7 +178,7 @@ func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusInternalServerError, &api.Problem{Message: "An unexpected error occurred"})
 }
 
-// refuse answers an error. Everything that is not the caller's fault is logged.
+// refuse answers an error and logs it unless the caller caused it.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r, err)
 	if p.Allow != "" {
@@ -214,8 +214,8 @@ func (a *API) problem(r *http.Request, err error) *api.Problem {
 	return &api.Problem{Status: http.StatusInternalServerError, Message: "An unexpected error occurred"}
 }
 
-// unavailable tells the caller why a store could not answer, where that is known: most
-// causes stay until somebody mends a vault object, who would have to look for them.
+// unavailable tells the caller why a store could not answer, if that is known: most
+// causes remain until an operator repairs a vault object.
 func (a *API) unavailable(err error) *api.Problem {
 	p := &api.Problem{Status: http.StatusServiceUnavailable}
 	because := ""
@@ -265,7 +265,7 @@ func (c *call) warn(warning string) {
 
 func (c *call) param(name string) string { return c.r.PathValue(name) }
 
-// A reply is an answer that is a success.
+// A reply is the answer to a call that succeeds.
 type reply struct {
 	status int
 	body   any
@@ -286,7 +286,7 @@ func (a *API) serve(route route) http.Handler {
 				return
 			}
 		case route.changes:
-			// Half a change is worse than one that nobody waits for.
+			// A change that is half done is worse than one whose caller has left.
 			ctx = context.WithoutCancel(ctx)
 		}
 		ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)

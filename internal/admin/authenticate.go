@@ -23,8 +23,8 @@ type clientRule struct {
 	role Role
 }
 
-// authenticate returns who is calling. Where both a certificate and a token are
-// asked for, both have to be good, and the weaker role counts.
+// authenticate returns the caller. If both a certificate and a token are required, both
+// must be good, and the weaker role counts.
 func (g *authenticator) authenticate(r *http.Request) (caller, *refusal) {
 	c := caller{name: "anybody", by: "nothing", role: RoleWrite}
 	if g.clients != nil {
@@ -49,8 +49,8 @@ func (g *authenticator) authenticate(r *http.Request) (caller, *refusal) {
 	return caller{name: t.name, by: "token", role: t.role}, nil
 }
 
-// callerOf looks for the most precise of the names that a certificate has; of two
-// alike, the one with the weaker role counts.
+// callerOf returns the caller of the most precise name in a certificate. Of two equally
+// precise names, the one with the weaker role counts.
 func (g *authenticator) callerOf(leaf *x509.Certificate) caller {
 	c, precision := caller{by: "certificate"}, 0
 	for _, rule := range g.clients {
@@ -69,8 +69,8 @@ func (g *authenticator) callerOf(leaf *x509.Certificate) caller {
 // headerKong is where clients of Kong Enterprise put their token.
 const headerKong = "Kong-Admin-Token"
 
-// tokenIn returns the token that a call brings, in one of the two headers and once, as
-// two of them might be of two callers. It is "" for none.
+// tokenIn returns the token of a call, "" if there is not exactly one in the two
+// headers: two tokens might belong to two callers.
 func tokenIn(h http.Header) string {
 	bearer, kong := h.Values("Authorization"), h.Values(headerKong)
 	switch {
@@ -86,8 +86,8 @@ func tokenIn(h http.Header) string {
 	return strings.TrimSpace(token)
 }
 
-// tokenOf compares hashes with every token, so that the time taken says nothing.
-// The zero rule is none.
+// tokenOf compares the hash with that of every token, so that the time it takes reveals
+// nothing. It returns the zero rule if no token matches.
 func (g *authenticator) tokenOf(h http.Header) (found tokenRule) {
 	token := tokenIn(h)
 	if token == "" {

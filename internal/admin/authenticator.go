@@ -16,11 +16,11 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// An authenticator decides who may call at all.
+// An authenticator decides which calls are let in.
 type authenticator struct {
 	hosts  []hostRule
 	tokens []tokenRule
-	// clients are nil where no certificate is asked for.
+	// clients is nil if no client certificate is required.
 	clients  []clientRule
 	origins  *http.CrossOriginProtection
 	failures *failures
@@ -29,7 +29,7 @@ type authenticator struct {
 
 type hostRule struct{ name, port string }
 
-// newAuthenticator wants a configuration that is valid.
+// newAuthenticator expects a valid configuration.
 func newAuthenticator(cfg Config, refusals *refusals) *authenticator {
 	g := &authenticator{origins: http.NewCrossOriginProtection(), failures: newFailures(), refusals: refusals}
 	for _, h := range cfg.Hosts {
@@ -47,8 +47,8 @@ func newAuthenticator(cfg Config, refusals *refusals) *authenticator {
 	return g
 }
 
-// admit returns who is calling, or why the call goes no further, which it counts
-// and logs. A caller that is known is never held up by the failures of others.
+// admit returns the caller, or the reason for a refusal, which it counts and logs. The
+// failures of others never delay a caller that authenticates.
 func (g *authenticator) admit(r *http.Request) (caller, error) {
 	c, refused := g.judge(r)
 	if refused == nil {
@@ -109,8 +109,8 @@ func splitHost(s string) (name, port string, ok bool) {
 	if ip, err := netip.ParseAddr(name); err == nil {
 		return ip.String(), port, true
 	}
-	// Looked at before its case is changed: other letters than ASCII's fold into
-	// these.
+	// It is checked before its case is changed: letters outside ASCII fold into
+	// ASCII letters.
 	name = strings.TrimSuffix(name, ".")
 	return strings.ToLower(name), port, name != "" && api.CheckHost(name) == ""
 }

@@ -38,9 +38,9 @@ type outcome struct {
 	warnings []string
 }
 
-// batch makes changes together. Each is handled as the call that it is, for the caller
-// of the batch. They run at the same time, so that the store writes them together, and
-// are answered in the order in which they were given.
+// batch makes changes together. Each operation is handled like a call of its own by the
+// same caller. They run concurrently, so that the store commits them together; the
+// answers have the order of the operations.
 func (a *API) batch(c *call) (reply, error) {
 	operations, err := a.readOperations(c.r)
 	if err != nil {
@@ -131,7 +131,7 @@ func noOperation() *api.Problem {
 	return badRequest("Not an operation of a batch: those are the calls that change one entity or credential")
 }
 
-// operate handles an operation as the call that it is.
+// operate handles an operation like a call of its own.
 func (a *API) operate(c *call, o *operation) outcome {
 	w := &answerWriter{header: http.Header{}}
 	r := o.request(c)
@@ -148,7 +148,8 @@ func (a *API) operate(c *call, o *operation) outcome {
 	return outcome{Status: w.status, Body: bytes.TrimSpace(w.body.Bytes()), warnings: w.header.Values("Warning")}
 }
 
-// isOver says whether the time of a context is over, also where nobody has noticed yet.
+// isOver reports whether the deadline of a context has passed, even if its timer has
+// not fired yet.
 func isOver(ctx context.Context) bool {
 	deadline, bounded := ctx.Deadline()
 	return ctx.Err() != nil || bounded && !time.Now().Before(deadline)

@@ -16,8 +16,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/strictjson"
 )
 
-// An input is a request's body as names and values. Those of a form are texts
-// that the schema gives a type.
+// An input is a request's body as names and values. The values of a form are texts; the
+// schema gives them a type.
 type input struct {
 	values map[string]any
 	form   bool
@@ -51,7 +51,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return raw, nil
 }
 
-// readInput reads the body. No body is no input.
+// readInput reads the body. An empty body is an empty input.
 func readInput(w http.ResponseWriter, r *http.Request, limit int64) (input, error) {
 	raw, err := readBody(w, r, limit)
 	if err != nil {
@@ -101,8 +101,8 @@ func readInput(w http.ResponseWriter, r *http.Request, limit int64) (input, erro
 	return input{}, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: send " + typeJSON + ", " + typeForm + " or " + typeMultipart}
 }
 
-// readMultipart returns the texts of a form, and the values of its parts that are JSON,
-// each of which is the whole of its field.
+// readMultipart returns the texts of a form, and the values of its JSON parts. A JSON
+// part is the whole value of its field.
 func readMultipart(raw []byte, boundary string) (form url.Values, records map[string]any, err error) {
 	form, records = url.Values{}, map[string]any{}
 	if boundary == "" {
@@ -156,7 +156,7 @@ func formInput(form url.Values) (input, error) {
 	return input{values: values, form: true}, nil
 }
 
-// listName takes [] or an index off a name.
+// listName removes [] or an index from a name.
 func listName(name string) (key string, isList bool) {
 	key, index, found := strings.Cut(name, "[")
 	digits, closed := strings.CutSuffix(index, "]")

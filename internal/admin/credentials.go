@@ -72,8 +72,8 @@ func (p *place) change() state.Change {
 func (a *API) credentialsOf(ctx context.Context, vault stored) (CredentialStore, error) {
 	store, err := a.deps.Vaults.Credentials(ctx, vault.id(), vault.version)
 	if errors.Is(err, authz.ErrNotFound) {
-		// The vault object is there, so this replica has not got to it yet,
-		// or it has changed meanwhile.
+		// The vault object exists: this replica has not opened it yet, or it
+		// has changed meanwhile.
 		return nil, fmt.Errorf("vault object %q is not connected: %w", vault.text("name"), authz.ErrUnavailable)
 	}
 	if err != nil {
@@ -146,9 +146,9 @@ func (p *place) write(ctx context.Context, raw []byte) error {
 	})
 }
 
-// holds says whether a write that was refused has been made all the same: a node that lost
-// the way to the others may have passed it on, and answered the one that was made again
-// elsewhere. To make it again would rotate twice.
+// holds reports whether a refused write was made after all: a node that lost its leader
+// may have forwarded the write and refused its repetition. Writing again would rotate
+// twice.
 func (p *place) holds(ctx context.Context, s VersionedCredentialStore, raw []byte) bool {
 	now, _, found, err := s.ReadVersion(ctx, p.key)
 	if err != nil || !found {
@@ -159,7 +159,7 @@ func (p *place) holds(ctx context.Context, s VersionedCredentialStore, raw []byt
 	return err == nil && problem == nil && reflect.DeepEqual(theirs, ours)
 }
 
-// delete deletes, whatever was read.
+// delete deletes the credential, whatever version was read.
 func (p *place) delete(ctx context.Context) error {
 	return p.commit(ctx, func(ctx context.Context) error {
 		if err := p.store.Delete(ctx, p.key); err != nil && !errors.Is(err, authz.ErrNotFound) {
@@ -169,8 +169,8 @@ func (p *place) delete(ctx context.Context) error {
 	})
 }
 
-// alone does something to one credential while nobody else does, here or on
-// another replica. It does it again if somebody was in between all the same.
+// alone runs do while it holds the lease of the credential among all replicas, and again
+// if the credential was changed all the same.
 func (a *API) alone(c *call, p *place, do func() (reply, error)) (reply, error) {
 	defer a.lock(p)()
 	var answer reply
@@ -189,7 +189,7 @@ func (a *API) alone(c *call, p *place, do func() (reply, error)) (reply, error) 
 	return answer, err
 }
 
-// aloneWith is alone about a credential that has to be there.
+// aloneWith is alone for a credential that must exist.
 func (a *API) aloneWith(c *call, p *place, do func(old document) (reply, error)) (reply, error) {
 	return a.alone(c, p, func() (reply, error) {
 		old, err := p.present(c.ctx)
@@ -200,7 +200,7 @@ func (a *API) aloneWith(c *call, p *place, do func(old document) (reply, error))
 	})
 }
 
-// present reads a credential that has to be there.
+// present reads a credential that must exist.
 func (p *place) present(ctx context.Context) (document, error) {
 	d, err := p.read(ctx)
 	if err == nil && d == nil {
@@ -209,7 +209,7 @@ func (p *place) present(ctx context.Context) (document, error) {
 	return d, err
 }
 
-// lock keeps the calls to this replica from waiting for one another's leases.
+// lock lets one call of this replica at a time compete for a lease.
 func (a *API) lock(p *place) (unlock func()) {
 	l := &a.tokens[maphash.String(a.seed, p.key)%uint64(len(a.tokens))]
 	l.Lock()
@@ -241,8 +241,8 @@ func (a *API) createCredential(c *call) (reply, error) {
 		p.key = newToken()
 	}
 	in["access_token"] = p.key
-	// Kong has an upsert where the path names the consumer. A secret that comes with it
-	// is meant to be the one from now on; without one, nobody asked for another.
+	// Kong has an upsert if the path names the consumer. A secret in the call replaces
+	// the stored one; without a secret in the call, the stored one stays.
 	replaces := c.param("consumer") != "" && in["secret_token"] != nil
 	if in["secret_token"] == nil {
 		in["secret_token"] = newToken()
@@ -250,9 +250,9 @@ func (a *API) createCredential(c *call) (reply, error) {
 	return a.alone(c, &p, func() (reply, error) { return a.upsertCredential(c, &p, in, replaces) })
 }
 
-// upsertCredential writes over a credential of the same consumer only, and over another
-// secret only where that is meant: it is good no more at once. Limits that are not given
-// stay: creating again must not bring back what was disabled.
+// upsertCredential replaces a credential of the same consumer only. It replaces another
+// secret, which stops working at once, only if the call asks for that. Limits that are
+// not given stay: creating again must not enable a disabled credential.
 func (a *API) upsertCredential(c *call, p *place, in document, replaces bool) (reply, error) {
 	old, err := p.read(c.ctx)
 	if err != nil {
@@ -284,7 +284,7 @@ func sameSecret(one, other string) bool {
 	return subtle.ConstantTimeCompare([]byte(one), []byte(other)) == 1
 }
 
-// set takes over what is set, and takes out what was given as null.
+// set copies the fields that are set, and deletes those that were given as null.
 func set(d, in document, given map[string]any) {
 	for name, value := range in {
 		if _, isGiven := given[name]; value != nil {
@@ -304,8 +304,8 @@ func (a *API) writeCredential(c *call, p *place, action string, old, d document)
 	return a.apply(c, p.entry(action, old, d), p.change(), func(ctx context.Context) error { return p.write(ctx, raw) })
 }
 
-// entry names a credential as the decision log does, so that lines can be
-// brought together without a token in either.
+// entry names a credential by the fingerprint that the decision log has, so that lines
+// can be matched without a token in either.
 func (p *place) entry(action string, before, after document) entry {
 	e := entry{action: action, entity: state.KindCredentials, id: authz.Fingerprint(p.key), vault: p.vault.text("name")}
 	if before != nil {
@@ -353,8 +353,8 @@ func (a *API) patchCredential(c *call) (reply, error) {
 	})
 }
 
-// deleteCredential deletes and drops even what it cannot find: it may have been
-// deleted in Vault and still be held here, or be recoverable there.
+// deleteCredential also deletes and drops a credential that it cannot find: it may have
+// been deleted in Vault and still be cached here, or be recoverable there.
 func (a *API) deleteCredential(c *call) (reply, error) {
 	p, err := a.existing(c)
 	if err != nil {
@@ -421,8 +421,8 @@ func rotated(old document, secret string, grace, now int64) (d document, changed
 	return d, true
 }
 
-// previousUntil is until when the secret before the last rotation is good, the zero time
-// if there is none.
+// previousUntil returns when the secret before the last rotation stops working, the zero
+// time if there is no such secret.
 func previousUntil(d document) time.Time {
 	until, known := seconds(d["previous_expires_at"]).(int64)
 	if !known || d.text("previous_secret_token") == "" {
@@ -431,8 +431,8 @@ func previousUntil(d document) time.Time {
 	return time.Unix(until, 0)
 }
 
-// credentialView is a credential as answers show it: the fields that are known,
-// and none of the secrets. Other fields may hold secrets of others.
+// credentialView returns a credential as answers show it: its known fields without the
+// secrets. Unknown fields are left out: they may hold secrets of other programs.
 func credentialView(d document) document {
 	view := document{"access_token": d.text("access_token"), "consumer": nil}
 	if id := d.record("consumer").text("id"); id != "" {
@@ -445,13 +445,13 @@ func credentialView(d document) document {
 	return view
 }
 
-// withSecret is the one answer that has the secret.
+// withSecret returns the only answer that has the secret.
 func (a *API) withSecret(p *place, d document) document {
 	return document{"data": a.newJudge().view(p, d).with("secret_token", d.text("secret_token"))}
 }
 
-// seconds reads what people write for a number of seconds or a time, nil for
-// what is neither.
+// seconds reads a number of seconds or a time as people write it, nil if it is
+// neither.
 func seconds(v any) any {
 	s, isText := v.(string)
 	if n, ok := v.(int64); ok {
@@ -515,22 +515,22 @@ func sortedKeys(ctx context.Context, store CredentialStore) ([]string, error) {
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	// Folders, which end with a slash, are no credentials.
+	// Names that end with a slash are folders.
 	keys = slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !kvpath.IsSegment(k) })
 	slices.Sort(keys)
 	return keys, nil
 }
 
 const (
-	// readers bounds the reads of one call that are in flight.
+	// readers bounds the concurrent reads of one call.
 	readers = 8
 	// maxScan bounds how many credentials one page looks at, where only some
 	// of them are wanted.
 	maxScan = 2000
 )
 
-// readAll reads credentials, in order. One that is gone is nil, one that cannot
-// be understood is empty.
+// readAll reads credentials, in order. A credential that is gone is nil, one that
+// cannot be decoded is empty.
 func readAll(ctx context.Context, places []place) ([]document, error) {
 	documents := make([]document, len(places))
 	errs := make([]error, len(places))
@@ -555,9 +555,9 @@ func readAll(ctx context.Context, places []place) ([]document, error) {
 	return documents, errors.Join(errs...)
 }
 
-// consumerCredentials looks through the credentials of all vault objects: they
-// are kept by access token, and there is no index by consumer that a hand-made
-// record would be in. A page may be short and still have a next one.
+// consumerCredentials scans the credentials of all vault objects: they are stored by
+// access token, and an index by consumer would miss records that were made by hand. A
+// page may be short and still have a next one.
 func (a *API) consumerCredentials(c *call) (reply, error) {
 	consumer, err := a.find(a.consumers, c.param("consumer"))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // A document is an entity by its field names. Values are string, int64, bool,
-// []string, document, and nil for what is not set.
+// []string, document, and nil for a field that is not set.
 type document map[string]any
 
 func (d document) text(name string) string { s, _ := d[name].(string); return s }
@@ -29,7 +29,7 @@ func (d document) with(name string, v any) document {
 	return d
 }
 
-// withoutNulls is the document as it is stored: what is not set is left out.
+// withoutNulls returns the document as it is stored: without fields that are not set.
 func (d document) withoutNulls() document {
 	out := make(document, len(d))
 	for name, value := range d {
@@ -111,7 +111,7 @@ func plain(v any) any {
 	return v
 }
 
-// written is the document of an entity.
+// written returns the document of an entity.
 func written[T any](fields []api.Field, entity *T) document {
 	return documentOf(api.Values(fields, entity))
 }
@@ -126,7 +126,8 @@ func documentOf(values map[string]any) document {
 	return d
 }
 
-// entityOf is the entity that a document means. A value of the wrong type counts as not set.
+// entityOf returns the entity of a document. A value of the wrong type counts as not
+// set.
 func entityOf[T any](fields []api.Field, d document) T {
 	values := make(map[string]any, len(d))
 	for name, value := range d {
@@ -138,7 +139,7 @@ func entityOf[T any](fields []api.Field, d document) T {
 	return api.Read[T](fields, values)
 }
 
-// A stored document is one with where it came from.
+// A stored is a document with its origin.
 type stored struct {
 	document
 	version  int

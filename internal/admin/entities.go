@@ -35,9 +35,9 @@ type VaultObject struct {
 	Revision int
 	// Declared says that it is of the configuration file.
 	Declared bool
-	// Lost says that a policy refers to it and it is not there, or cannot be
-	// understood. Its source must always answer [authz.ErrUnavailable]: without
-	// it the policy would have to go, and its requests would fall to another.
+	// Lost says that a policy refers to it, and that it does not exist or cannot be
+	// decoded. Its source must always answer [authz.ErrUnavailable]: without it the
+	// policy would be dropped, and its requests would be governed by another.
 	Lost bool
 }
 
@@ -54,22 +54,22 @@ func DeclaredID(kind, name string) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// A State is policies and vault objects, in the core's words.
+// A State is policies and vault objects as the decision has them.
 type State struct {
 	Policies []authz.Policy
 	// Vaults has every vault object that a policy names.
 	Vaults []VaultObject
-	// Problems are what does not fit together, although each record is good on
-	// its own: two replicas may write at the same moment. Each was resolved to
-	// the side that denies.
+	// Problems are conflicts between records that are valid on their own: two
+	// replicas may write at the same moment. Each was resolved so that requests
+	// are denied.
 	Problems []error
 }
 
-// Entities works out policies and vault objects from the file's declarations and the
-// stored records. Consumers are not among them: [Consumers] finds each when it is
-// asked for. Entities fails only where leaving out a record could let a request in:
-// the caller then stays with what it has. Vault objects come first by their own names,
-// so that policies refer to them.
+// Entities builds policies and vault objects from the declarations of the file and the
+// stored records. It leaves out consumers: [Consumers] finds each one on demand.
+// Entities fails only if leaving out a record could let a request in; the caller then
+// keeps its last State. Vault objects are read first, so that policies can refer to them
+// by name.
 func Entities(declared Declared, view *state.View) (State, error) {
 	g := builder{vaultNames: map[string]string{}, consumers: consumersOf(declared, view)}
 	g.declare(declared)
@@ -89,15 +89,15 @@ func Entities(declared Declared, view *state.View) (State, error) {
 	return g.State, errors.Join(g.errs...)
 }
 
-// A builder is a State in the making.
+// A builder builds a State.
 type builder struct {
 	State
 	errs []error
 	// vaultNames are names by id.
 	vaultNames map[string]string
-	// consumers says whether there is one of an id or username.
+	// consumers reports whether a consumer with the id or username exists.
 	consumers func(idOrUsername string) bool
-	// declared is how many of the policies are, which come first.
+	// declared is the number of declared policies, which come first.
 	declared int
 	// acl is the global acl plugin.
 	acl document
@@ -125,7 +125,7 @@ func (g *builder) declare(d Declared) {
 	g.declared = len(g.Policies)
 }
 
-// take adds one record. d is its document unless err says that there is none.
+// take adds one record. d is its document; err says why it could not be decoded.
 func (g *builder) take(r *state.Record, d document, err error) error {
 	switch r.Kind {
 	case state.KindVaults:
@@ -182,7 +182,7 @@ func (g *builder) takePolicy(d document) error {
 	return nil
 }
 
-// lose adds a vault object that stands for one that is not there.
+// lose adds a vault object in place of one that does not exist.
 func (g *builder) lose(id string) string {
 	name := "lost " + id
 	if !slices.ContainsFunc(g.Vaults, func(v VaultObject) bool { return v.Name == name }) {
@@ -191,8 +191,8 @@ func (g *builder) lose(id string) string {
 	return name
 }
 
-// settle resolves what policies cannot share. A declared one keeps its name and
-// stays the default. Of others neither does: which of them came first is chance.
+// settle resolves conflicts between policies. A declared policy keeps its name and stays
+// the default. Of two stored ones neither does: their order is chance.
 func (g *builder) settle() {
 	names, defaults := map[string]int{}, 0
 	for i := range g.Policies {
@@ -235,8 +235,8 @@ func (g *builder) finish() {
 	}
 }
 
-// applyACL gives the global acl plugin to a policy that has no acl of its own, as
-// Kong does.
+// applyACL applies the global acl plugin to a policy without an acl of its own, as Kong
+// does.
 func (g *builder) applyACL(p *authz.Policy) {
 	if g.acl == nil || len(p.Allow) > 0 || len(p.Deny) > 0 {
 		return
@@ -246,7 +246,7 @@ func (g *builder) applyACL(p *authz.Policy) {
 	p.HideGroupsHeader = p.HideGroupsHeader || config.yes("hide_groups_header")
 }
 
-// documents shows what is declared as the API shows everything.
+// documents returns the declared entities as documents, which the API shows.
 func (d Declared) documents() (map[string][]stored, error) {
 	all, err := Entities(d, state.NewView(nil))
 	if err != nil {

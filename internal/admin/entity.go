@@ -31,11 +31,11 @@ type entity struct {
 	// check completes a new or changed document and reports what the schema
 	// cannot see. old is nil for a new one.
 	check func(a *API, d, old document, v violations) error
-	// beside returns a check of an entity against the others that it is written beside,
-	// nil where there is nothing to check.
+	// beside returns a check of the entity against the stored others, nil if there is
+	// nothing to check.
 	beside func(a *API, d, old document) func(*state.View) error
-	// warn says what whoever makes a change should know of it, before and after
-	// being nil for what is made or deleted. It is nil for nothing.
+	// warn returns a warning for the caller who makes a change, "" for none. before is
+	// nil for a creation, after for a deletion. It may be nil.
 	warn func(before, after document) string
 	// inUse refuses a deletion, nil for never.
 	inUse func(a *API, d document) error
@@ -45,11 +45,10 @@ func (e *entity) has(d document) bool { return e.owns == nil || e.owns(d) }
 
 func (e *entity) show(d document) document { return shown(e.fields, d) }
 
-// attempts bounds how often a change is worked out again because somebody else
-// changed the same record in between.
+// attempts bounds how often a change is retried after another one of the same record.
 const attempts = 5
 
-// find returns an entity by id, or by its key: what is not a UUID is a key.
+// find returns an entity by its id, or by its key if the text is not a UUID.
 func (a *API) find(e *entity, idOrKey string) (stored, error) {
 	if authz.IsUUID(idOrKey) {
 		return a.findID(e, idOrKey)
@@ -188,7 +187,7 @@ func (a *API) insert(c *call, e *entity, d document) (document, error) {
 	return d, nil
 }
 
-// update reads an entity, has it changed, and writes it, until nobody else was
+// update reads an entity, changes it and writes it, and retries if another change came
 // in between.
 func (a *API) update(c *call, e *entity, find func() (stored, error), change func(old document) (document, error)) (document, error) {
 	var err error
@@ -270,7 +269,7 @@ func (a *API) write(c *call, e *entity, action string, old stored, d document, d
 	return err
 }
 
-// warn tells who made a change, and the log, what they should know of it.
+// warn gives a warning to the caller and to the log.
 func (a *API) warn(c *call, e *entity, before, after document) {
 	if e.warn == nil {
 		return
@@ -330,8 +329,8 @@ func (a *API) remove(c *call, e *entity, idOrKey string, find func() (stored, er
 	return err
 }
 
-// gone sees to it that what is not there is not held here either: another replica
-// may have deleted it a moment ago, or an earlier call whose outcome was unknown.
+// gone drops a deleted entity from this replica: another replica may have deleted it a
+// moment ago, or an earlier call whose outcome was unknown.
 func (a *API) gone(e *entity, idOrKey string) error {
 	var changes []state.Change
 	if authz.IsUUID(idOrKey) {
@@ -340,7 +339,7 @@ func (a *API) gone(e *entity, idOrKey string) error {
 	return notHere(a.deps.Announce.Applied(changes...))
 }
 
-// notHere is the answer to a change that is made and may not hold here yet.
+// notHere is the error of a change that is written and may not be in effect here yet.
 func notHere(err error) error {
 	if err == nil {
 		return nil
@@ -378,15 +377,14 @@ func (a *API) apply(c *call, line entry, change state.Change, do func(context.Co
 	return err
 }
 
-// isRefusal says whether an error proves that nothing was written.
+// isRefusal reports whether an error proves that nothing was written.
 func isRefusal(err error) bool {
 	var taken state.TakenError
 	var refused *api.Problem
 	return errors.As(err, &refused) || errors.As(err, &taken) || errors.Is(err, state.ErrConflict) || errors.Is(err, state.ErrTooLarge) || errors.Is(err, authz.ErrNotFound)
 }
 
-// unavailable lets an error count as what it is where it can be nothing else: a
-// store that cannot be read or written.
+// unavailable makes an error of a store wrap [authz.ErrUnavailable].
 func unavailable(err error) error {
 	if err == nil || errors.Is(err, authz.ErrUnavailable) {
 		return cmp.Or(err, authz.ErrUnavailable)

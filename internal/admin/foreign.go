@@ -6,10 +6,9 @@ import (
 	"slices"
 )
 
-// A foreignField is one of Kong's plugin fields that there is nothing to do for
-// here. Kong's own answers have it, so it is accepted with the values that mean
-// what is done anyway, and refused with the others: nothing is accepted and then
-// not done.
+// A foreignField is a field of Kong's plugins that has no effect here. Kong's own
+// answers have it, so it is accepted with the values that describe what this service
+// does anyway, and refused with others: the service never accepts what it will not do.
 type foreignField struct {
 	name     string
 	accepted []any

@@ -12,7 +12,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-// named makes the path's id or key that of a document.
+// named sets the id or key of the path in a document.
 func named(d document, idOrKey, key string) error {
 	if !authz.IsUUID(idOrKey) {
 		d[key] = idOrKey
@@ -138,8 +138,8 @@ func (a *API) listConsumers(c *call) (reply, error) {
 	return c.list(data, ""), nil
 }
 
-// deleteConsumer takes the groups along, after the consumer: without groups, it
-// might pass a deny list. Repeated, it finishes what was interrupted.
+// deleteConsumer deletes the consumer and then its groups: a consumer without groups
+// might pass a deny list. Repeated, it completes a deletion that was interrupted.
 func (a *API) deleteConsumer(c *call) (reply, error) {
 	id := c.param("id")
 	s, err := a.find(a.consumers, id)
@@ -162,8 +162,8 @@ func (a *API) deleteConsumer(c *call) (reply, error) {
 	return noContent, a.removeACLs(c, groups)
 }
 
-// removeOrphans removes groups of consumers that are no more. It looks at the names of
-// all groups, and reads none but those.
+// removeOrphans removes the groups of deleted consumers. It scans the keys of all groups
+// and reads only the records that it removes.
 func (a *API) removeOrphans(c *call) error {
 	view, err := a.deps.Store.View()
 	if err != nil {
@@ -207,8 +207,8 @@ func (a *API) consumerOf(c *call) (stored, error) {
 	return a.find(a.consumers, c.param("consumer"))
 }
 
-// findACL finds an entry of the path's consumer, by id or group. That of another
-// consumer is not found.
+// findACL finds a membership of the path's consumer, by id or group. It does not find
+// those of other consumers.
 func (a *API) findACL(c *call, consumer stored) (stored, error) {
 	idOrGroup := c.param("acl")
 	if !authz.IsUUID(idOrGroup) {

@@ -22,7 +22,7 @@ type Node struct {
 	Plugins    NodePlugins `json:"plugins"`
 }
 
-// NodePlugins are the plugins that there are.
+// NodePlugins lists the plugins of this service.
 type NodePlugins struct {
 	Available map[string]bool `json:"available_on_server"`
 	Enabled   []string        `json:"enabled_in_cluster"`
@@ -31,7 +31,7 @@ type NodePlugins struct {
 // enabledPlugins are the names of all plugins, each of which is always enabled.
 func enabledPlugins() []string { return []string{api.PluginACL, api.PluginVaultAuth} }
 
-// Status is the part of Kong's status that there is something to say about.
+// Status is the part of Kong's status that applies to this service.
 type Status struct {
 	Database Database `json:"database"`
 }
@@ -48,11 +48,11 @@ func (a *API) node(*call) (reply, error) {
 	}), nil
 }
 
-// statusTimeout bounds the look at the state: whoever asks wants an answer.
+// statusTimeout bounds the read of the state, so that the caller gets an answer.
 const statusTimeout = 2 * time.Second
 
-// status is 200 whatever it says, as in Kong. Readiness is elsewhere (/readyz on
-// the probes' listener).
+// status always answers 200, as Kong does. For readiness see /readyz on the listener
+// for probes.
 func (a *API) status(c *call) (reply, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, statusTimeout)
 	defer cancel()

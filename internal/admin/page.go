@@ -25,8 +25,8 @@ type window struct {
 	after string
 }
 
-// window reads size and offset. isPosition says whether an offset is one of those that
-// the list gives out.
+// window reads size and offset. isPosition reports whether the list can have given out
+// an offset.
 func (c *call) window(isPosition func(string) bool) (window, error) {
 	q := c.r.URL.Query()
 	w := window{size: defaultPageSize}
@@ -50,8 +50,8 @@ func (c *call) window(isPosition func(string) bool) (window, error) {
 	return w, nil
 }
 
-// list is the answer of a collection; last is where the next page begins after,
-// "" if there is none.
+// list is the answer of a collection. The next page begins after last; without a next
+// page last is "".
 func (c *call) list(data any, last string) reply {
 	body := map[string]any{"data": data, "next": nil}
 	if last != "" {
@@ -72,8 +72,8 @@ func (c *call) list(data any, last string) reply {
 	return ok(body)
 }
 
-// page answers with the part of all entities that is asked for, in the order of their
-// ids. It reads no more of them than it shows.
+// page answers with one page of the entities, in the order of their ids. It reads only
+// the entities of that page.
 func (c *call) page(a *API, e *entity) (reply, error) {
 	w, err := c.window(authz.IsUUID)
 	if err != nil {
@@ -102,7 +102,7 @@ func (c *call) page(a *API, e *entity) (reply, error) {
 	return c.list(data, last), nil
 }
 
-// pageOf is page for a list that is short.
+// pageOf is page for a short list.
 func (c *call) pageOf(all []document) (reply, error) {
 	w, err := c.window(authz.IsUUID)
 	if err != nil {

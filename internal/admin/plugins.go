@@ -35,8 +35,8 @@ func inConfig(name string) bool {
 	return slices.ContainsFunc(vaultAuthConfig, func(f api.Field) bool { return f.Name == name })
 }
 
-// aclPlugins is the acl plugin; there is one at the most, which is global. It
-// governs policies that have no acl of their own.
+// aclPlugins is the acl plugin. At most one exists, and it is global: it applies to
+// policies without an acl of their own.
 func aclPluginsEntity() *entity {
 	return &entity{
 		kind: state.KindPolicies, name: "plugins",
@@ -57,8 +57,8 @@ func aclPluginsEntity() *entity {
 	}
 }
 
-// checkPlugin refuses what Kong can do by a plugin and this cannot: nothing is
-// accepted and then not done.
+// checkPlugin refuses what a plugin can do in Kong and cannot do here: the service never
+// accepts what it will not do.
 func checkPlugin(d document, v violations) {
 	for _, scope := range []string{"service", "route", "consumer"} {
 		if d[scope] != nil {
@@ -82,8 +82,8 @@ func pluginOf(policy document) document {
 	for _, f := range vaultAuthConfig {
 		config[f.Name] = policy[f.Name]
 	}
-	// The name that a policy has where the plugin was given none: decK would take it off
-	// again at every run.
+	// A plugin without a name makes a policy of this name. Showing it would make decK
+	// remove it again at every run.
 	name := policy["name"]
 	if name == api.PluginVaultAuth {
 		name = nil
@@ -95,8 +95,8 @@ func pluginOf(policy document) document {
 	}
 }
 
-// policyFrom makes the policy that a plugin means. What a plugin cannot say
-// stays as it is in old; a new one is global, as in Kong.
+// policyFrom returns the policy of a plugin. Options that a plugin does not have stay as
+// they are in old; a new policy is the default, as a global plugin is in Kong.
 func policyFrom(plugin, old document) document {
 	policy := old
 	if old == nil {
@@ -112,8 +112,7 @@ func policyFrom(plugin, old document) document {
 	return policy
 }
 
-// asConfig moves what is wrong with a policy's fields to where the plugin has
-// them.
+// asConfig moves the violations of a policy's fields to the fields of the plugin.
 func asConfig(err error) error {
 	var p *api.Problem
 	if !errors.As(err, &p) || p.Code != codeSchema {
@@ -232,8 +231,8 @@ func (a *API) listEnabledPlugins(*call) (reply, error) {
 
 func (a *API) patchPlugin(c *call) (reply, error) { return a.changePlugin(c, true) }
 
-// putPlugin replaces what a plugin says. A policy's hosts, paths and the like
-// are not the plugin's and stay.
+// putPlugin replaces the options of a plugin. Those that only the policy has, such as
+// hosts and paths, stay.
 func (a *API) putPlugin(c *call) (reply, error) {
 	_, _, err := a.findPlugin(c.param("plugin"))
 	if !errors.Is(err, authz.ErrNotFound) {

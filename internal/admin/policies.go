@@ -10,8 +10,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-// policies are what Kong calls instances of the vault-auth plugin, with all that
-// the core knows. Records of the kind that hold an acl plugin are none.
+// policies are what Kong calls instances of the vault-auth plugin, with all options of
+// this service. The acl plugin has a record of the same kind and is left out.
 func policiesEntity() *entity {
 	return &entity{
 		kind: state.KindPolicies, name: "policies", key: "name",
@@ -31,8 +31,8 @@ func policiesEntity() *entity {
 	}
 }
 
-// warnOfNoDefault says what becomes of requests whose policy is the default no
-// more: nothing else becomes it in its place.
+// warnOfNoDefault warns of a change after which there is no default policy: no other
+// policy becomes the default in its place.
 func warnOfNoDefault(before, after document) string {
 	if before.yes("default") && !after.yes("default") {
 		return "there is no default policy now: requests that no policy selects are denied"
@@ -65,8 +65,9 @@ func checkPolicyFields(d document, v violations) {
 	v.addErrors(p.Validate(), same)
 }
 
-// checkTies refuses a policy between which and another one nothing decides, unless the
-// change leaves alone what it selects: what ties already can be changed in all else.
+// checkTies refuses a policy that ties with another one: nothing would decide between
+// them. A change that leaves the selection as it is passes, so that policies that tie
+// already can be changed otherwise.
 func checkTies(a *API, d, old document) func(*state.View) error {
 	p := policyOf(d)
 	if len(p.Hosts)+len(p.Paths) == 0 || old != nil && selectsAlike(&p, policyOf(old)) {
@@ -96,7 +97,7 @@ func selectsAlike(p *authz.Policy, old authz.Policy) bool {
 	return slices.Equal(p.Hosts, old.Hosts) && slices.Equal(p.Paths, old.Paths) && p.IgnoreCase == old.IgnoreCase && p.Priority == old.Priority
 }
 
-// checkAnonymous wants the id or username of a consumer that exists.
+// checkAnonymous refuses a consumer that does not exist.
 func (a *API) checkAnonymous(who string, v violations) error {
 	if who == "" {
 		return nil
@@ -109,8 +110,8 @@ func (a *API) checkAnonymous(who string, v violations) error {
 	return err
 }
 
-// policyOf is the policy that a document means, its vault object by id. An option that
-// the document does not have yet has its default.
+// policyOf returns the policy of a document, with the id of its vault object. An option
+// that the document does not have, because an earlier version wrote it, has its default.
 func policyOf(d document) authz.Policy {
 	policy := entityOf[api.Policy](policyFields, d)
 	p := policy.Authz()

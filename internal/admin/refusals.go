@@ -12,8 +12,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// A cause is why a call, or the connection for it, was refused before anything was
-// done.
+// A cause is the reason for refusing a call, or its connection, before it has any
+// effect.
 type cause string
 
 const (
@@ -25,7 +25,7 @@ const (
 	causeRole        cause = "role"
 )
 
-// A refusal is the answer to such a call, and what its log line has besides.
+// A refusal is the answer to such a call, with the additional fields of its log line.
 type refusal struct {
 	cause   cause
 	problem *api.Problem
@@ -36,17 +36,17 @@ func refuse(c cause, status int, message string, fields ...zap.Field) *refusal {
 	return &refusal{c, &api.Problem{Status: status, Message: message}, fields}
 }
 
-// refusals counts what is refused, and logs some of it: whoever is refused must not
-// be able to fill the log.
+// refusals counts refused calls and logs them up to a rate, so that their callers cannot
+// fill the log.
 type refusals struct {
 	log   *zap.Logger
 	count *prometheus.CounterVec
 	lines *rate.Limiter
-	// suppressed is how many lines there would have been since the last one.
+	// suppressed counts the lines left out since the last one.
 	suppressed atomic.Uint64
 }
 
-// refusalLines are logged a second, ten seconds of them at once.
+// refusalLines is the number of lines per second, with a burst of ten seconds.
 const refusalLines = 1
 
 func newRefusals(log *zap.Logger, reg prometheus.Registerer) (*refusals, error) {
@@ -60,7 +60,7 @@ func newRefusals(log *zap.Logger, reg prometheus.Registerer) (*refusals, error) 
 	return r, reg.Register(r.count)
 }
 
-// maxProblem bounds what a client can have put into a line.
+// maxProblem bounds the text of a client in a line.
 const maxProblem = 256
 
 func (r *refusals) note(c cause, from, problem string, fields ...zap.Field) {
@@ -80,9 +80,8 @@ func (r *refusals) line(message string, fields ...zap.Field) {
 	r.log.Warn(message, fields...)
 }
 
-// Write implements [io.Writer] for the log of net/http, which writes a line at a
-// time. It is the only one to know of a client that has no certificate, or none of
-// the right authority.
+// Write implements [io.Writer] for the log of net/http, which writes a line at a time.
+// Only that log tells of a client without a certificate of the right authority.
 func (r *refusals) Write(raw []byte) (int, error) {
 	text := strings.TrimSpace(string(raw))
 	of, isHandshake := strings.CutPrefix(text, "http: TLS handshake error from ")
@@ -91,7 +90,7 @@ func (r *refusals) Write(raw []byte) (int, error) {
 	case !isHandshake:
 		r.line("admin server", zap.String("problem", text))
 	case problem == "EOF":
-		// A load balancer has looked whether the port is open.
+		// A load balancer has probed the port.
 	default:
 		r.note(causeTLS, from, problem)
 	}

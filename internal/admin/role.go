@@ -24,8 +24,8 @@ func (r Role) validate() error {
 	return nil
 }
 
-// allows says whether a call by this method is within the role. What is not known
-// to change nothing counts as a change.
+// allows reports whether the role allows a call with this method. An unknown method
+// counts as a change.
 func (r Role) allows(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -42,10 +42,10 @@ func weaker(r, s Role) Role {
 	return r
 }
 
-// A caller is known by the name of its token, that of its certificate, or both.
+// A caller is identified by the name of its token, of its certificate, or both.
 type caller struct {
 	name string
-	// by is how that is known.
+	// by says how the caller was identified.
 	by   string
 	role Role
 }

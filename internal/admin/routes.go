@@ -2,18 +2,17 @@ package admin
 
 type handler func(*call) (reply, error)
 
-// A route is one line of what the API answers to. Everything that is the same
-// for all of them is done in one place, by what the line says.
+// A route is one line of the table of calls. Code that serves all routes goes by what
+// the line says.
 type route struct {
 	method, pattern string
-	// body says that there may be a body, which must be of a type that is
-	// understood.
+	// body says that the call may have a body, of a known type.
 	body bool
 	// changes says that the call is finished even if its caller has gone.
 	changes bool
-	// stateless says that the call needs nothing of the state.
+	// stateless says that the call does not read the state.
 	stateless bool
-	// apart says that the call is no operation of a batch.
+	// apart says that the call cannot be part of a batch.
 	apart  bool
 	handle handler
 }

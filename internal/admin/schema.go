@@ -20,8 +20,8 @@ const (
 	maxText = 4096
 )
 
-// typed reads input under a schema. What is not given comes from base, or is
-// the default where base is nil.
+// typed reads input under a schema. A field that is not given comes from base; if base
+// is nil, it has its default.
 func typed(fields []api.Field, in map[string]any, form bool, base document, v violations, path string) document {
 	out := document{}
 	for name := range in {
@@ -183,8 +183,7 @@ func typedList(f *api.Field, value any, form bool) (any, string) {
 	return out, ""
 }
 
-// typedReference returns {"id": …} or {key: …}; what it stands for is found out
-// later.
+// typedReference returns {"id": …} or {key: …}, which is resolved later.
 func typedReference(f *api.Field, value any, v violations, path string) any {
 	if s, ok := value.(string); ok {
 		name := f.Key
@@ -195,7 +194,7 @@ func typedReference(f *api.Field, value any, v violations, path string) any {
 	}
 	in, ok := value.(map[string]any)
 	if ok {
-		// What is null is not given, as in all records.
+		// A field that is null counts as not given, as in all records.
 		in = maps.Clone(in)
 		maps.DeleteFunc(in, func(_ string, v any) bool { return v == nil })
 	}
@@ -227,8 +226,8 @@ func typedReference(f *api.Field, value any, v violations, path string) any {
 	return nil
 }
 
-// shown returns what an answer has of a document: the fields of the schema,
-// null where they are not set, secrets masked.
+// shown returns a document as answers show it: the fields of the schema, null if not
+// set, with secrets masked.
 func shown(fields []api.Field, d document) document {
 	out := make(document, len(fields))
 	for i := range fields {
@@ -249,8 +248,8 @@ func shown(fields []api.Field, d document) document {
 	return out
 }
 
-// merged puts the fields of over on top of those of base, which it leaves as it
-// is: what only base has (a later version's fields) stays.
+// merged returns the fields of base, replaced by those of over. Fields that only base
+// has, such as those of a later version, stay.
 func merged(base, over document) document {
 	out := make(document, len(base)+len(over))
 	maps.Copy(out, base)

@@ -30,7 +30,7 @@ var schemaTypes = map[api.Kind]string{
 	api.Reference: "foreign", api.Record: "record",
 }
 
-// referenced are the kinds that references of the field's name are to, but for that in
+// referenced has the kind of entity that a reference of this name points to, except in
 // the config of a plugin.
 var referenced = map[string]string{"consumer": "consumers", "service": "services", "route": "routes"}
 
@@ -52,8 +52,8 @@ func schemaFields(fields []api.Field) []map[string]schemaField {
 		case f.Kind == api.List:
 			s.Elements = &schemaField{Type: "string"}
 		case f.Kind == api.Reference && referenced[f.Name] == "":
-			// A record, as a config is shown with it: by a schema that says
-			// foreign, decK takes the id for a value to replace by the default.
+			// A record, as in answers: if the schema says foreign, decK replaces
+			// the id by the default.
 			s.Type, s.Fields = schemaTypes[api.Record], []map[string]schemaField{{"id": {Type: "string", UUID: true}}}
 		case f.Kind == api.Reference:
 			s.Reference = referenced[f.Name]
@@ -98,8 +98,8 @@ func noPlugin(name string) error {
 	return &api.Problem{Status: http.StatusNotFound, Message: fmt.Sprintf("No plugin named '%s'; there are: %s", name, strings.Join(enabledPlugins(), ", "))}
 }
 
-// schema answers for a kind that there is none of with a schema of no fields: decK
-// asks for the defaults of them all.
+// schema answers with an empty schema for absent kinds: decK asks for the defaults of
+// all kinds.
 func (a *API) schema(c *call) (reply, error) {
 	entity := c.param("entity")
 	if fields := a.fieldsOf(entity); fields != nil {
@@ -132,8 +132,8 @@ func (a *API) configSchema(c *call) (reply, error) {
 	return reply{}, noPlugin(c.param("name"))
 }
 
-// validate says whether an entity could be made, as far as it shows that by itself: what
-// it refers to may be made later.
+// validate checks an entity on its own: the entities that it refers to may be made
+// later.
 func (a *API) validate(c *call) (reply, error) {
 	entity := c.param("entity")
 	if c.param("name") != "validate" {
@@ -195,7 +195,7 @@ func errorOf(v violations, err error) error {
 	return v.err()
 }
 
-// withID takes a reference that has both an id and other fields, as decK's do, by the
+// withID reduces a reference with an id and other fields, such as decK sends, to its
 // id.
 func withID(in input, name string) input {
 	ref, _ := in.values[name].(map[string]any)

@@ -2,14 +2,14 @@ package admin
 
 import "github.com/vault-authz/vault-authz/authz"
 
-// stateGood is the state of a credential that is let in. Other states are the reasons
-// that a check has.
+// stateGood is the state of a credential that is let in. Every other state is the reason
+// of a check.
 const stateGood = "good"
 
-// A judge says of credentials what a check would say of requests with them.
+// A judge returns what a check would answer to requests with a credential.
 type judge struct {
 	api *API
-	// byVault are the judges of the vault objects that one call is about.
+	// byVault has the judges of the vault objects of one call.
 	byVault map[string]func(accessToken string, record []byte) authz.Outcome
 }
 
@@ -17,7 +17,7 @@ func (a *API) newJudge() *judge {
 	return &judge{api: a, byVault: map[string]func(string, []byte) authz.Outcome{}}
 }
 
-// view is a credential with its state, as it stands now.
+// view returns a credential with its present state.
 func (j *judge) view(p *place, d document) document {
 	view := credentialView(d).with("state", nil)
 	view["refused_by"] = nil

@@ -11,15 +11,15 @@ import (
 )
 
 // A Store keeps the entities. It is safe for concurrent use. An error that wraps
-// [authz.ErrUnavailable] means that the outcome of a write is unknown; whoever
-// gets it may repeat the call.
+// [authz.ErrUnavailable] means that the outcome of a write is unknown; the caller may
+// repeat it.
 type Store interface {
 	// Create writes a record that must not exist yet. Its error wraps
 	// [state.ErrConflict] where the id exists, and is an [state.TakenError]
 	// where a unique key belongs to another record.
 	//
-	// check, unless it is nil, is called with the records that r is written beside,
-	// and may refuse: nobody writes between it and the write. It must not block.
+	// check, unless it is nil, is called with the stored records and may refuse the
+	// write; no other write happens in between. It must not block.
 	Create(ctx context.Context, r state.Record, check func(*state.View) error) (version int, err error)
 	// Replace writes a record over the version that r names, else its error
 	// wraps [state.ErrConflict], or [authz.ErrNotFound] where there is none.
@@ -36,11 +36,11 @@ type Store interface {
 	View() (*state.View, error)
 }
 
-// An Announcer tells replicas, this one among them, what changes.
+// An Announcer tells all replicas, this one included, about changes.
 type Announcer interface {
-	// Announce says what is about to change and then calls commit, once, with a
-	// context that ends in time for those who were told. It returns commit's
-	// error; if it does not call commit, nothing is written.
+	// Announce announces the changes and then calls commit, once, with a context that
+	// ends before the announcement expires. It returns the error of commit. If it does
+	// not call commit, nothing is written.
 	Announce(ctx context.Context, commit func(context.Context) error, changes ...state.Change) error
 	// Applied is called after a write, also after one whose outcome is unknown,
 	// and before the caller is answered. When it returns, this replica no
@@ -79,8 +79,7 @@ type CredentialStore interface {
 
 // A VersionedCredentialStore is a CredentialStore that can refuse to overwrite
 // what the writer has not seen, as KV v2 can. It is used for vault objects with
-// kv v2 where the store has it, and decides between this API and who writes past
-// it, by hand.
+// kv v2 if the store has it, and detects writes that were made by hand.
 type VersionedCredentialStore interface {
 	CredentialStore
 	// ReadVersion is Read with the version, 0 if nothing was ever written; it
@@ -109,11 +108,11 @@ type Dependencies struct {
 	Leases   Leases
 	Announce Announcer
 	Vaults   Vaults
-	// Judge says of the records of a vault object, by its name, what becomes of requests
-	// with them. It may be nil.
+	// Judge returns, for the name of a vault object, a function that says how requests
+	// with a record of it are decided. It may be nil.
 	Judge func(vault string) func(accessToken string, record []byte) authz.Outcome
-	// Explain returns for operators why a store could not answer, "" where an error does
-	// not tell. What it returns has no token, no secret and no key in it. It may be nil.
+	// Explain returns the reason why a store could not answer, for operators; "" if the
+	// error does not tell. The text contains no token, secret or key. It may be nil.
 	Explain func(error) string
 	// Declared is what the configuration file declares, shown read-only.
 	Declared Declared

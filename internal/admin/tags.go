@@ -10,7 +10,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-// A tagPosition is where a list of tags goes on: after a tag of an entity.
+// A tagPosition is the place in a list of tags after which the next page begins.
 type tagPosition struct {
 	// kind is the place in [API.tagged].
 	kind    int
@@ -19,7 +19,7 @@ type tagPosition struct {
 
 func (p tagPosition) String() string { return strconv.Itoa(p.kind) + "/" + p.id + "/" + p.tag }
 
-// isTagPosition says whether an offset is one that a list of tags gave out.
+// isTagPosition reports whether a list of tags can have given out an offset.
 func isTagPosition(s string) bool {
 	p := readTagPosition(s)
 	return p.String() == s && p.kind >= 0 && authz.IsUUID(p.id) && p.tag != ""
@@ -77,13 +77,13 @@ func (a *API) listTags(c *call) (reply, error) {
 	return c.list(p.data, p.last), nil
 }
 
-// A tagPage is one page in the making.
+// A tagPage collects one page.
 type tagPage struct {
-	// wanted is the one tag that is asked for, "" for all.
+	// wanted is the only tag to list, "" for all.
 	wanted string
 	size   int
 	data   []document
-	// last is the position of the last of data, full that there is more.
+	// last is the position of the last element of data; full says that there is more.
 	last string
 	full bool
 }

@@ -19,10 +19,10 @@ func vaultsEntity() *entity {
 	}
 }
 
-// checkVault knows the mask that stands for the token in answers, so that an
-// answer can be sent back. A token that is not given again goes to the paths of the
-// server that it was given for, and to no other: those who cannot read it must not
-// be able to have it sent elsewhere, or to have it read something else.
+// checkVault accepts the mask that answers show instead of the token, so that an answer
+// can be sent back; the stored token stays. If the change affects where the token is
+// sent or what it reads, it must be given again: a caller who cannot read the token must
+// not be able to send it elsewhere, or to read something else with it.
 func checkVault(a *API, d, old document, v violations) error {
 	if d["port"] == int64(0) {
 		v.add("port", "0 is no port to connect to")
@@ -45,7 +45,7 @@ func checkVault(a *API, d, old document, v violations) error {
 	return nil
 }
 
-// vaultField is the field here of a setting that a vault object is opened with.
+// vaultField returns the field of a vault object for a setting of its connection.
 func vaultField(setting string) string {
 	switch setting {
 	case "address":

@@ -8,8 +8,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// workspace is the only one that there is. Kong Enterprise's calls may name a
-// workspace in front of the path, and scripts for it often do.
+// workspace is the name of the only workspace. Calls of Kong Enterprise may have the
+// name of a workspace in front of the path, and scripts for it often do.
 const workspace = "default"
 
 // roots are the first segments of all paths.
@@ -26,8 +26,8 @@ func firstSegment(path string) string {
 	return first
 }
 
-// inWorkspace takes the workspace off the path. A name that a path begins with
-// is never a workspace.
+// inWorkspace removes the workspace from the path. A first segment of the API's own
+// paths is never a workspace.
 func (a *API) inWorkspace(r *http.Request) (*http.Request, error) {
 	escaped := r.URL.EscapedPath()
 	first := firstSegment(escaped)
@@ -52,7 +52,7 @@ func (a *API) inWorkspace(r *http.Request) (*http.Request, error) {
 	return r, nil
 }
 
-// theWorkspace is the only one as Kong shows it.
+// theWorkspace is the only workspace, as Kong shows it.
 func theWorkspace() document {
 	return document{"id": DeclaredID("workspaces", workspace), "name": workspace, "comment": nil, "config": document{}, "meta": document{}}
 }
@@ -67,7 +67,7 @@ func (a *API) getWorkspace(c *call) (reply, error) {
 	return ok(w), nil
 }
 
-// changeWorkspace refuses what would make or change one.
+// changeWorkspace refuses calls that would make or change a workspace.
 func (a *API) changeWorkspace(*call) (reply, error) {
 	return reply{}, badRequest("There is one workspace, " + workspace + ", and there can be no other; run a vault-authz of its own, with a state mount of its own, for each team")
 }

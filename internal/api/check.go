@@ -10,8 +10,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
-// checkOf returns the check of a name, nil if there is none. A check says what is wrong
-// with a text, "" for nothing. None of them repeats a text that may be a secret.
+// checkOf returns the check of a name, nil if it is unknown. A check describes the
+// mistake in a text, "" for a valid one. It does not quote a text that may be secret.
 func checkOf(name string) func(string) string {
 	switch name {
 	case "uuid":
@@ -41,7 +41,7 @@ func checkUUID(s string) string {
 	return ""
 }
 
-// checkName is for names that stand in paths beside ids.
+// checkName accepts names that can be told from ids in paths.
 func checkName(s string) string {
 	switch {
 	case authz.IsUUID(s):
@@ -57,7 +57,7 @@ func checkName(s string) string {
 	return ""
 }
 
-// CheckHost says what is wrong with the name or address of a host.
+// CheckHost describes the mistake in the name or address of a host, "" for a valid one.
 func CheckHost(s string) string {
 	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil && ip.Zone() == "" {
 		return ""
@@ -74,7 +74,7 @@ func CheckHost(s string) string {
 	return ""
 }
 
-// checkMount wants plain segments: the mount becomes part of a URL's path.
+// checkMount accepts plain segments: the mount becomes part of a URL.
 func checkMount(s string) string {
 	for segment := range strings.SplitSeq(s, "/") {
 		if !kvpath.IsSegment(segment) {
@@ -84,7 +84,7 @@ func checkMount(s string) string {
 	return ""
 }
 
-// checkVisible wants what fits into a header.
+// checkVisible accepts what fits into a header.
 func checkVisible(s string) string {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] >= 0x7f {

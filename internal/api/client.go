@@ -83,7 +83,7 @@ func (s Collection[T]) Patch(ctx context.Context, idOrName string, fields map[st
 	return send[T](ctx, s.client, http.MethodPatch, s.path+segment(idOrName), fields)
 }
 
-// Delete deletes one; one that is not there is no error.
+// Delete deletes one. Deleting one that does not exist is not an error.
 func (s Collection[T]) Delete(ctx context.Context, idOrName string) error {
 	return s.client.do(ctx, http.MethodDelete, s.path+segment(idOrName), nil, nil)
 }

@@ -2,8 +2,7 @@ package api
 
 import "github.com/vault-authz/vault-authz/authz"
 
-// A Consumer is who credentials belong to. One of Username and CustomID must be
-// set.
+// A Consumer owns credentials. One of Username and CustomID must be set.
 type Consumer struct {
 	ID       string  `json:"id,omitempty" yaml:"id" rule:"check=uuid" doc:"UUID: what credential records refer to"`
 	Username *string `json:"username,omitempty" yaml:"username,omitempty" flag:": NAME to have from now on" doc:"text: X-Consumer-Username; this or custom_id must be set"`

@@ -74,8 +74,8 @@ type Field struct {
 	index []int
 }
 
-// FieldsOf returns the fields of an entity in their order. What is set in it are their
-// defaults.
+// FieldsOf returns the fields of an entity in their order, with the values in defaults as
+// their defaults.
 func FieldsOf[T any](defaults T) []Field { return fieldsOf(reflect.ValueOf(defaults)) }
 
 func fieldsOf(v reflect.Value) []Field {

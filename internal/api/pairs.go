@@ -29,7 +29,7 @@ func pairsOf(here, there reflect.Type) pairs {
 	return all
 }
 
-// forth sets what is given here. What is nil stays as it is there.
+// forth copies the fields that are not nil from here to there.
 func (all pairs) forth(here, there reflect.Value) {
 	for _, p := range all {
 		from, err := here.FieldByIndexErr(p.here)

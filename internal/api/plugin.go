@@ -29,7 +29,7 @@ type PluginConfig struct {
 	IncludeConsumerGroups        *bool `json:"include_consumer_groups,omitempty" rule:"plugin=acl"`
 }
 
-// The plugins that there are.
+// The plugins of this service.
 const (
 	PluginVaultAuth = "vault-auth"
 	PluginACL       = "acl"

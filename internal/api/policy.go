@@ -53,8 +53,8 @@ func DefaultPolicy() Policy {
 // policyPairs are the fields of a policy here and there.
 var policyPairs = pairsOf(reflect.TypeFor[Policy](), reflect.TypeFor[authz.Policy]())
 
-// Authz returns the policy as the decision has it, with the defaults of what is not
-// given. Its vault object goes by its name.
+// Authz returns the policy as the decision has it. An option that is not given has its
+// default. The vault object is named, not referred to by its id.
 func (p *Policy) Authz() authz.Policy {
 	out := authz.DefaultPolicy()
 	policyPairs.forth(reflect.ValueOf(p).Elem(), reflect.ValueOf(&out).Elem())

@@ -16,8 +16,8 @@ type Problem struct {
 	Fields map[string]any `json:"fields,omitempty"`
 	// Cause says why a store is unavailable, where that is known.
 	Cause string `json:"cause,omitempty"`
-	// Foreign says that an answer is none of this API: something else listens there, or
-	// stands in between. Only the [Client] sets it.
+	// Foreign says that the answer is not one of this API: another program listens at the
+	// URL, or a proxy answered. Only the [Client] sets it.
 	Foreign bool `json:"-"`
 	// Allow lists the methods for a 405. Only the service sets it.
 	Allow string `json:"-"`

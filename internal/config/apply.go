@@ -17,7 +17,8 @@ func set[T any](to *T, from *T) {
 	}
 }
 
-// apply puts the file over the defaults in c, and says what does not fit together in it.
+// apply puts the file over the defaults in c, and returns the conflicts between its
+// settings.
 func (f *file) apply(c *Config, env map[string]string) findings {
 	c.AddressesFile = f.AddressesFile
 	set(&c.Listen.GRPC, f.Listen.GRPC)
@@ -133,8 +134,8 @@ func (e *vaultEntry) list(v *Vault) error {
 	return nil
 }
 
-// resolve reads a token that is in the environment. A reference that leads
-// nowhere is an error: it never stands for itself.
+// resolve reads a token from the environment. A reference that cannot be resolved is an
+// error: it is never used as the token.
 func (t tokenReference) resolve(v *Vault, env map[string]string) error {
 	given := 0
 	for _, is := range []bool{t.File != "", t.Env != "", t.Agent} {
@@ -163,8 +164,8 @@ func isVariable(name string) bool {
 	})
 }
 
-// reconcile moves the lives that the file leaves alone so that min_ttl ≤ ttl ≤
-// max_ttl still holds for the one that it gives.
+// reconcile moves the defaults of the durations that the file does not give, so that
+// min_ttl ≤ ttl ≤ max_ttl holds with those that it gives.
 func (s *cacheSection) reconcile(c *cache.Config) {
 	if s.TTL == nil {
 		c.TTL = min(c.TTL, c.MaxTTL)

@@ -17,8 +17,8 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// Config is the whole configuration, each part in the type of the package that
-// it is for.
+// Config is the whole configuration. Each part has the type of the package that uses
+// it.
 type Config struct {
 	Listen        Listen
 	AddressesFile string
@@ -114,7 +114,7 @@ func Default() Config {
 }
 
 // Load reads a file and the environment (as from [os.Environ]), puts flags over both, and
-// reports every mistake in them. What it returns is what the service can be built of.
+// reports every mistake in them. The service can be built of what it returns.
 func Load(path string, environ []string, flags ...Flag) (Config, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -127,7 +127,7 @@ func Load(path string, environ []string, flags ...Flag) (Config, error) {
 	return c, nil
 }
 
-// Parse is Load for a document that is in memory.
+// Parse is Load for a document in memory.
 func Parse(raw []byte, environ []string, flags ...Flag) (Config, error) {
 	var f file
 	d, err := read(raw, &f)
@@ -145,10 +145,9 @@ func Parse(raw []byte, environ []string, flags ...Flag) (Config, error) {
 	return c, nil
 }
 
-// ApartFromState refuses a vault object, a declared one or one that was made through
-// the admin API, whose mount is that of the state: its credentials would be the
-// entities, Vault tokens among them. The server is not compared, as it can be
-// written in many ways.
+// ApartFromState refuses a vault object, declared or made through the admin API, with the
+// mount of the state: the entities, Vault tokens among them, would be read as
+// credentials. Servers are not compared, because one server can be written in many ways.
 func (c *Config) ApartFromState(v *Vault) error {
 	home := slices.IndexFunc(c.Vaults, func(v Vault) bool { return v.Name == c.State.Vault })
 	if c.State.Vault == "" || home < 0 || !v.Reaches(c.Vaults[home].Namespace, c.State.Mount) {

@@ -16,22 +16,21 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// A document is a YAML document that is read, with the line of each setting in it.
+// A document has the line of each setting in a YAML document.
 type document struct {
 	// lines are by setting, like vaults[0].cache.ttl.
 	lines map[string]int
-	// found has what is no setting, or of the wrong kind.
+	// found has unknown settings, and those of the wrong kind.
 	found findings
-	// merges counts them, which may contain one another.
+	// merges counts merges; they may contain one another.
 	merges int
 }
 
-// maxMerges keeps merges that contain themselves, or each the next one twice, from going
-// on for ever.
+// maxMerges stops merges that contain themselves, or that grow exponentially.
 const maxMerges = 20_000
 
-// read reads a document into f, all of it that can be. Only what is not YAML at all is an
-// error: it says nothing of what comes after it.
+// read reads as much of a document into f as it can. Only invalid YAML is an error: after
+// it nothing can be read.
 func read(raw []byte, f *file) (*document, error) {
 	d := &document{lines: map[string]int{}}
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
@@ -48,8 +47,8 @@ func read(raw []byte, f *file) (*document, error) {
 	return d, nil
 }
 
-// value reads one value. What is wrong with it is never quoted: it may be a secret that
-// was put there by mistake.
+// value reads one value. It never quotes an invalid one: it may be a secret that was put
+// there by mistake.
 func (d *document) value(node *yaml.Node, into reflect.Value, setting string) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
@@ -104,14 +103,15 @@ func (d *document) section(node *yaml.Node, into reflect.Value, setting string) 
 			lines[key.Value] = key.Line
 			name := below(setting, key.Value)
 			d.lines[name] = key.Line
-			// What is given replaces what was merged, all of it.
+			// A value replaces a merged one completely.
 			into.FieldByIndex(field).SetZero()
 			d.value(node.Content[i+1], into.FieldByIndex(field), name)
 		}
 	}
 }
 
-// merge reads what << refers to: settings, or a list of them, the first of which count.
+// merge reads the settings that << refers to, or a list of them, of which the first
+// count.
 func (d *document) merge(node *yaml.Node, into reflect.Value, setting string) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
@@ -158,7 +158,7 @@ func (d *document) wrong(node *yaml.Node, setting, problem string) {
 	d.found = append(d.found, finding{setting: setting, line: node.Line, text: text})
 }
 
-// settingLike is what may be quoted: tokens have other characters too.
+// settingLike matches names that may be quoted: tokens have other characters, too.
 var settingLike = regexp.MustCompile(`^[A-Za-z]+([_-][A-Za-z]+)*$`)
 
 func (d *document) unknown(key *yaml.Node, setting string) {
@@ -173,8 +173,8 @@ func (d *document) unknown(key *yaml.Node, setting string) {
 	d.found = append(d.found, finding{line: key.Line, text: text})
 }
 
-// fieldsOf are the settings of a section by name, those of sections within it that are
-// inline among them.
+// fieldsOf returns the settings of a section by name, including those of inline
+// sections.
 func fieldsOf(section reflect.Type) map[string][]int {
 	fields := map[string][]int{}
 	for _, f := range reflect.VisibleFields(section) {
@@ -196,7 +196,7 @@ func isDuration(kind reflect.Type) bool {
 	return kind == reflect.TypeFor[time.Duration]() || kind == reflect.TypeFor[*time.Duration]()
 }
 
-// expected says what a value has to be.
+// expected describes a valid value.
 func expected(kind reflect.Type) string {
 	if kind.Kind() == reflect.Pointer {
 		kind = kind.Elem()

@@ -107,8 +107,8 @@ type Flag struct {
 }
 
 // override puts the environment over c, and the flags over that. An empty variable counts
-// as not set. A variable with our prefix that is no setting is a mistake, unless the file
-// refers to it. from has where the settings that were put over come from.
+// as not set. An unknown variable with our prefix is a mistake, unless the file refers to
+// it. from has the origin of each setting that was put over.
 func override(c *Config, environ, referenced []string, flags []Flag) (from map[string]string, found findings) {
 	variables := Variables()
 	from = map[string]string{}

@@ -11,14 +11,14 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 )
 
-// A finding is one thing that is wrong.
+// A finding is one mistake.
 type finding struct {
-	// setting is like vaults[0].cache.ttl, "" for none in particular. Where it is not
-	// given, or has a name in one, the section around it is.
+	// setting is like vaults[0].cache.ttl, "" for a mistake of the whole document. It
+	// may be missing in the document; then the line of its section counts.
 	setting string
 	// or, if not "", is another setting that could be changed instead.
 	or string
-	// line is where it was read, 0 where the setting says it.
+	// line is the line of the mistake, 0 for that of the setting.
 	line int
 	// text is for people.
 	text string
@@ -26,8 +26,8 @@ type finding struct {
 
 type findings []finding
 
-// add takes what is wrong with a section or an entity. label is what people call it. The
-// packages begin the text of what is wrong with a setting with its name below that.
+// add adds the mistakes in a section or an entity. label names it for people. The text
+// of a mistake begins with the name of the setting within the section.
 func (f *findings) add(setting, label string, err error) {
 	if err == nil {
 		return
@@ -60,10 +60,10 @@ func (f *findings) add(setting, label string, err error) {
 	*f = append(*f, finding{setting: below(setting, name), text: text})
 }
 
-// segments match what a text about a setting begins with, like tokens[0] "ops": sha256: .
+// segments matches the setting at the beginning of a text, like tokens[0] "ops": sha256: .
 var segments = regexp.MustCompile(`^([a-z][a-z0-9_.]*(?:\[\d+\])?)(?: "(?:[^"\\]|\\.)*")?: `)
 
-// named is the setting that a text is about, "" for none.
+// named returns the setting at the beginning of a text, "" for none.
 func named(text string) string {
 	setting := ""
 	for setting == "" || strings.HasSuffix(setting, "]") {
@@ -76,9 +76,9 @@ func named(text string) string {
 	return setting
 }
 
-// reported are the findings as one error, one a line, by their place in the document,
-// behind them those of the environment and of flags. elsewhere has where settings were
-// given instead of in the document.
+// reported returns the findings as one error, one per line: first those in the document
+// by line, then those in the environment and in flags. elsewhere has the origin of
+// settings that were not given in the document.
 func (d *document) reported(found findings, elsewhere map[string]string) error {
 	type mistake struct {
 		line int
@@ -118,13 +118,13 @@ func (d *document) has(setting string, elsewhere map[string]string) bool {
 	return d.lines[setting] > 0 || elsewhere[setting] != ""
 }
 
-// line is that of a setting, or of what is around it, 0 for none.
+// line returns the line of a setting, or of the section around it, 0 for none.
 func (d *document) line(setting string) int {
 	for setting != "" {
 		if line := d.lines[setting]; line > 0 {
 			return line
 		}
-		// Several addresses are one text where they are checked.
+		// The check joins several addresses into one setting.
 		if line := d.lines[setting+"es"]; line > 0 {
 			return line
 		}
@@ -133,8 +133,8 @@ func (d *document) line(setting string) int {
 	return 0
 }
 
-// without leaves out what is said of settings that others are about already: of one of
-// the wrong kind it is no news that it is missing.
+// without leaves out findings about settings that others already report: a setting of
+// the wrong kind need not be reported as missing, too.
 func (f findings) without(others findings) findings {
 	said := map[string]bool{}
 	for _, o := range others {

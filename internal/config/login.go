@@ -6,8 +6,8 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
-// loginSection is how a Vault token is got instead of being given: by exactly
-// one of the methods. What is secret is in files, which are read at each login.
+// loginSection has the method that obtains a Vault token: exactly one of these. Secrets
+// are in files, which are read at each login.
 type loginSection struct {
 	AppRole    *appRoleSection    `yaml:"approle,omitempty"`
 	Kubernetes *kubernetesSection `yaml:"kubernetes,omitempty"`
@@ -52,10 +52,10 @@ type userpassSection struct {
 	Namespace    string `yaml:"namespace,omitempty" doc:"path: namespace of the auth method"`
 }
 
-// IsZero keeps an empty section out of what is shown.
+// IsZero leaves an empty section out of config show.
 func (s loginSection) IsZero() bool { return s == loginSection{} }
 
-// login returns the one login that is given, nil for none.
+// login returns the given login, nil for none.
 func (s *loginSection) login() (login.Method, error) {
 	var all []login.Method
 	place := func(mount, method, namespace string) login.Mount {
@@ -95,7 +95,7 @@ func (s *loginSection) login() (login.Method, error) {
 	return all[0], errors.New("login: give one of approle, kubernetes, jwt, cert and userpass, not several")
 }
 
-// showLogin is the section that login reads back.
+// showLogin is the opposite of login.
 func showLogin(l login.Method) (s loginSection) {
 	switch l := l.(type) {
 	case login.AppRole:
@@ -112,7 +112,7 @@ func showLogin(l login.Method) (s loginSection) {
 	return s
 }
 
-// everyLogin is for the reference.
+// everyLogin has all methods, for the reference.
 func everyLogin() loginSection {
 	return loginSection{
 		AppRole:    &appRoleSection{Mount: "approle"},

@@ -11,7 +11,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
-// TLS says which TLS a listener speaks, and who may come.
+// TLS has the TLS settings of a listener and the clients that it accepts.
 type TLS struct {
 	tlsfiles.Listener
 	// ClientNames are those that client certificates may have, in the form that
@@ -19,8 +19,8 @@ type TLS struct {
 	ClientNames []string
 }
 
-// Validate reports every mistake that shows without reading a file. It wants the names
-// said: an authority often issues certificates for more than gateways.
+// Validate reports every mistake that shows without reading a file. Names are required:
+// an authority often issues certificates for more than gateways.
 func (t TLS) Validate() error {
 	errs := []error{t.Listener.Validate()}
 	switch {
@@ -46,7 +46,7 @@ func (c *Config) InsecureSettings() []string {
 	return []string{fmt.Sprintf("listen.grpc: whoever reaches %q can try token pairs, which cross the network in clear; give grpc.cert_file, grpc.client_ca_file and grpc.client_names, or listen on loopback or a socket", c.Listen.GRPC)}
 }
 
-// isPrivate says whether only this machine reaches an address.
+// isPrivate reports whether an address can be reached from this machine only.
 func isPrivate(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if strings.HasPrefix(address, "unix:") || err != nil {

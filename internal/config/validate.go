@@ -11,8 +11,8 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// validate finds everything that would keep the service from being built, as far as it
-// shows without reading another file or asking anybody.
+// validate finds every mistake that would keep the service from starting, as far as that
+// shows without other files and without network.
 func (c *Config) validate() findings {
 	var f findings
 	f.add("tokens", "tokens", c.Grammar.Validate())
@@ -32,7 +32,7 @@ func (c *Config) validate() findings {
 		if sources[v.Name] != nil {
 			f.add(where, label, errors.New("name: is taken by another vault object"))
 		}
-		sources[v.Name] = nobody{}
+		sources[v.Name] = stubSource{}
 		f.add(where, label, errors.Join(v.Validate(), c.ApartFromState(v)))
 		f.add(where+".cache", label+".cache", errors.Join(v.Cache.Validate(), v.Sweep.Validate()))
 	}
@@ -54,7 +54,7 @@ func (f *findings) check(ok bool, setting, format string, args ...any) {
 	}
 }
 
-// validateState checks the state and the admin API, which works on it.
+// validateState checks the state and the admin API.
 func (c *Config) validateState(hasVault bool) findings {
 	var f findings
 	api := c.Admin
@@ -66,7 +66,7 @@ func (c *Config) validateState(hasVault bool) findings {
 	return f
 }
 
-// validateListeners checks the addresses that will be listened on.
+// validateListeners checks the addresses of all listeners.
 func (c *Config) validateListeners() findings {
 	listeners := []struct{ setting, address string }{{"listen.grpc", c.Listen.GRPC}, {"listen.probes", c.Listen.Probes}}
 	if c.State.Vault != "" {

@@ -11,9 +11,9 @@ import (
 // maxCompared bounds the requests that [Config.Warnings] looks at.
 const maxCompared = 10000
 
-// Warnings says what is allowed and worth a second look: that there is no policy, and
-// where policies decide otherwise than by the order of the file, and without a default,
-// which is how earlier versions read it.
+// Warnings describes settings that are allowed and may be a mistake: no policy at all, and
+// policies that earlier versions, which went by the order of the file, applied to other
+// requests.
 func (c *Config) Warnings() []string {
 	if len(c.Policies) == 0 && c.State.Vault == "" {
 		return []string{"there are no policies, so every request is denied; add policies and their vaults, or state.vault to make policies through the admin API"}
@@ -33,7 +33,7 @@ func selects(p *authz.Policy) bool { return len(p.Hosts)+len(p.Paths) > 0 }
 func (c *Config) outOfOrder() []string {
 	sources := map[string]authz.Source{}
 	for i := range c.Vaults {
-		sources[c.Vaults[i].Name] = nobody{}
+		sources[c.Vaults[i].Name] = stubSource{}
 	}
 	snapshot, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
 	if err != nil {

@@ -11,17 +11,18 @@ import (
 )
 
 const (
-	// batchSize is how many entities are made with one call, and batchesAtOnce how many
-	// calls are under way, so that the service has the next when it ends one.
+	// batchSize is the number of entities in one call, batchesAtOnce the number of
+	// concurrent calls, so that the service never waits for the next.
 	batchSize     = 500
 	batchesAtOnce = 2
 )
 
-// Apply makes what is to be created and notes in the steps what became of it.
-// Plugins are not made once something has failed: without its groups or its acl,
-// a plugin lets more through than it does in Kong. made is told how many more are.
+// Apply makes the entities of the plan and notes the results in the steps. Plugins are
+// not made after a failure: without its groups or its acl, a plugin lets more through
+// than it does in Kong. made is called with the number of entities made since its last
+// call.
 //
-// When the service does not answer, or ctx ends, what is left is not tried.
+// If the service does not answer, or ctx ends, the rest is not tried.
 func (c *Changes) Apply(ctx context.Context, client *api.Client, made func(n int)) {
 	a := applying{ctx: ctx, client: client, made: made}
 	for i := 0; i < len(c.Steps); {
@@ -51,18 +52,18 @@ func (c *Changes) alike(i int) int {
 	return n
 }
 
-// applying is one call of Apply. Its methods are safe for concurrent use.
+// applying is the state of one call of Apply. Its methods are safe for concurrent use.
 type applying struct {
 	ctx    context.Context //nolint:containedctx // it is that of the call
 	client *api.Client
 	made   func(int)
 
 	mu sync.Mutex
-	// stopped is why nothing more is tried. It and made are guarded by mu.
+	// stopped is the reason for trying no more steps. mu guards it and made.
 	stopped error
 }
 
-// end notes what became of a step.
+// end notes the result of a step.
 func (a *applying) end(s *Step, err error) {
 	if err != nil {
 		s.Action, s.failure = Failed, err
@@ -83,7 +84,7 @@ func (a *applying) one(s *Step) {
 	a.end(s, s.make(a.ctx, a.client))
 }
 
-// goOn says why nothing more is tried.
+// goOn returns the reason for trying no more steps, nil to go on.
 func (a *applying) goOn() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -145,7 +146,7 @@ func (a *applying) batch(steps []Step) {
 	}
 }
 
-// call makes one call. An error of it is one for all calls to come.
+// call makes one call. After its error no more calls are made.
 func (a *applying) call(steps []Step) ([]error, error) {
 	if err := a.goOn(); err != nil {
 		return nil, err
@@ -169,7 +170,7 @@ func (a *applying) call(steps []Step) ([]error, error) {
 	return nil, err
 }
 
-// explained says of a failure what the status alone does not.
+// explained adds to a failure what its status does not say.
 func explained(s *Step, err error) error {
 	var p *api.Problem
 	if s.Kind == kindACL && errors.As(err, &p) && p.Status == http.StatusNotFound {

@@ -23,13 +23,13 @@ const (
 	Create Action = "create"
 	// Equal is an entity that exists as it should be.
 	Equal Action = "equal"
-	// Differs is an entity that exists and is another; it is left alone.
+	// Differs is an entity that exists with other values; it is not changed.
 	Differs Action = "differs"
-	// Needs is an entity that cannot be made before something else is done.
+	// Needs is an entity that needs something else first.
 	Needs Action = "needs"
-	// Left is what has no counterpart.
+	// Left is an entity without a counterpart.
 	Left Action = "left"
-	// Created and Failed is what became of a Create.
+	// Created and Failed are the results of a Create.
 	Created Action = "created"
 	Failed  Action = "failed"
 )
@@ -41,25 +41,25 @@ type Step struct {
 	Name   string   `json:"name,omitempty"`
 	ID     string   `json:"id,omitempty"`
 	Notes  []string `json:"notes,omitempty"`
-	// Policies are what could be made instead of what has no counterpart.
+	// Policies could be made instead of an entity without a counterpart.
 	Policies []api.Policy `json:"policies,omitempty"`
 
-	// operation does what Create says, where there may be many; make does elsewhere.
-	// The Vault token is in nothing else.
+	// operation makes the entity in a batch, for kinds of which there may be many; make
+	// makes it for other kinds. The Vault token is in nothing else.
 	operation api.Operation
 	make      func(context.Context, *api.Client) error
 	// failure is why a step failed.
 	failure error
 }
 
-// Changes is a plan, or what became of it.
+// Changes is a plan, or its result.
 type Changes struct {
 	Steps []Step `json:"steps"`
 	// Notes are about many steps.
 	Notes []string `json:"notes,omitempty"`
 }
 
-// Count returns how many steps have an action.
+// Count returns the number of steps with an action.
 func (c *Changes) Count(a Action) int {
 	n := 0
 	for i := range c.Steps {
@@ -70,7 +70,7 @@ func (c *Changes) Count(a Action) int {
 	return n
 }
 
-// maxListed is up to how many steps those that go well are shown one by one.
+// maxListed is the number of steps up to which all of them are listed.
 const maxListed = 1000
 
 // Print shows the steps to people.
@@ -94,8 +94,8 @@ func (c *Changes) Print(out io.Writer) error {
 	return c.printTotals(out)
 }
 
-// listed are the steps that are shown one by one: where there are very many, those that
-// somebody has to look at, and of those that failed for one reason the first few.
+// listed returns the steps to list. If there are very many, these are the ones that need
+// attention, and the first few of those that failed for the same reason.
 func (c *Changes) listed() []*Step {
 	var listed []*Step
 	failed := map[string]int{}
@@ -144,7 +144,7 @@ func printNotes(out io.Writer, listed []*Step) {
 	}
 }
 
-// printTotals ends with how many of each kind became what.
+// printTotals prints the number of results of each kind.
 func (c *Changes) printTotals(out io.Writer) error {
 	counts, kinds, reasons := map[string]map[Action]int{}, []string{}, map[string]int{}
 	for i := range c.Steps {
@@ -207,7 +207,7 @@ func dash(s string) string {
 	return s
 }
 
-// printable keeps what a file has in it from steering a terminal.
+// printable quotes text that could control a terminal.
 func printable(s string) string {
 	if strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		return fmt.Sprintf("%q", s)

@@ -4,8 +4,8 @@
 // [Parse] reads a decK file or a dump of Kong's Admin API, [Plan] compares it
 // with what exists, and [Changes.Apply] makes what is missing, under the ids that
 // it has in Kong: the credentials stay where they are, in Vault, and refer to
-// consumers by id. Nothing that exists is changed. What has no counterpart is in
-// the plan, too; nothing is dropped in silence.
+// consumers by id. Existing entities are not changed. Entities without a counterpart
+// are in the plan, too; nothing is dropped silently.
 //
-// No Vault token is in a plan, an error or what is printed.
+// Plans, errors and output contain no Vault token.
 package kongimport

@@ -14,11 +14,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// An object is one entity of Kong's, as it was written.
+// An object is one entity of Kong as the file has it.
 type object map[string]any
 
-// A scope is what a plugin or a route hangs on: what surrounds it, or what it
-// refers to.
+// A scope is the entity that a plugin or a route belongs to: the one around it, or the
+// one that it refers to.
 type scope struct{ service, route, consumer, group any }
 
 type plugin struct {
@@ -38,7 +38,7 @@ type acl struct {
 	consumer any
 }
 
-// A File is what Kong's configuration has in it.
+// A File has the entities of a Kong configuration.
 type File struct {
 	vaults, consumers, services []object
 	acls                        []acl
@@ -46,7 +46,7 @@ type File struct {
 	routes                      []route
 	// configs are decK's shared plugin configurations by name.
 	configs map[string]object
-	// tags are those that the document that is being read gives all its entities.
+	// tags are those that the present document gives to all its entities.
 	tags []any
 	// pages are those of lists, by the kind of entity.
 	pages map[string]*pages
@@ -55,7 +55,7 @@ type File struct {
 	left        []Step
 }
 
-// A Part is one file, or what takes its place. Name is for people.
+// A Part is one file, or the output of a call. Name is for people.
 type Part struct {
 	Name string
 	Raw  []byte
@@ -63,7 +63,7 @@ type Part struct {
 
 // Parse reads decK files (YAML) and lists of Kong's Admin API (JSON): an object
 // of lists, or any number of lists one after the other, as several calls write
-// them. Its errors quote nothing of a file.
+// them. Its errors do not quote the file.
 func Parse(parts ...Part) (*File, error) {
 	f := &File{configs: map[string]object{}, pages: map[string]*pages{}}
 	for _, part := range parts {
@@ -109,8 +109,8 @@ func (f *File) take(d any) error {
 	return nil
 }
 
-// resolve completes what routes say of their service: a plugin may know it by
-// name and a route by id.
+// resolve completes the references of routes to their service: a plugin may have its
+// name and a route its id.
 func (f *File) resolve() {
 	whole := map[string]reference{}
 	for _, o := range f.services {
@@ -144,7 +144,7 @@ func decode(raw []byte) ([]any, error) {
 			return all, nil
 		}
 		if err != nil {
-			// The message may repeat what is written there.
+			// The message may quote the file.
 			where := lineNumber.FindString(err.Error())
 			if where == "" {
 				where = "it"
@@ -172,8 +172,7 @@ func decodeJSON(raw []byte) ([]any, error) {
 	}
 }
 
-// plain makes what YAML has and JSON has not, keys that are no text, into what
-// JSON has.
+// plain turns the keys of YAML that are not texts into texts, as in JSON.
 func plain(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -216,7 +215,7 @@ func (f *File) document(d object) {
 	}
 }
 
-// about takes what a document says of itself.
+// about reads the fields of a document that are about the document itself.
 func (f *File) about(d object) {
 	f.tags = nil
 	for _, key := range slices.Sorted(maps.Keys(d)) {
@@ -236,8 +235,8 @@ func (f *File) about(d object) {
 	}
 }
 
-// info takes decK's _info. It gives the tags that select what a file is about to all
-// entities in it, and leaves them out of a dump.
+// info reads decK's _info. Its tags select the entities of the file: decK leaves them
+// out of a dump, and gives them to all entities in the file.
 func (f *File) info(value any) {
 	info, ok := value.(map[string]any)
 	if !ok {
@@ -288,7 +287,7 @@ func (f *File) list(key string, value any) {
 	})
 }
 
-// each goes through a list of entities. What is none is left.
+// each calls do with the entities of a list. Other elements are left.
 func (f *File) each(key string, value any, do func(object)) {
 	elements, ok := value.([]any)
 	if !ok {
@@ -305,8 +304,8 @@ func (f *File) each(key string, value any, do func(object)) {
 	}
 }
 
-// recognised tells what an entity is by its fields: lists of the Admin API do
-// not say.
+// recognised returns the kind of an entity by its fields: lists of the Admin API do not
+// name it.
 func recognised(o object) string {
 	has := func(names ...string) bool {
 		return !slices.ContainsFunc(names, func(n string) bool { return empty(o[n]) })
@@ -334,7 +333,7 @@ func recognised(o object) string {
 	return "entities"
 }
 
-// entity takes one entity with all that is nested in it.
+// entity takes one entity with the entities nested in it.
 func (f *File) entity(kind string, o object, at scope) {
 	switch strings.ReplaceAll(kind, "-", "_") {
 	case "vault_auth", "vault_auths", "vaults_auth", "vault_auth_vaults":

@@ -5,14 +5,14 @@ import (
 	"fmt"
 )
 
-// namespace is that of the ids which are made of names: version 5 of "vault-authz" in the
-// namespace of DNS names. It never changes, nor does what is hashed: a second run has to
-// come to the same ids.
+// namespace is the namespace of ids that are derived from names: the UUID of version 5 of
+// "vault-authz" in the namespace of DNS names. It and the hashed text never change, so
+// that a second run derives the same ids.
 func namespace() []byte {
 	return []byte{0xb8, 0x9a, 0x69, 0xf5, 0x1d, 0x68, 0x52, 0xc9, 0xad, 0x95, 0xbf, 0xb6, 0x61, 0x05, 0xc9, 0x38}
 }
 
-// idOf is the id of an entity that has none in the file: the UUID of version 5 of
+// idOf returns the id of an entity without an id in the file: the UUID of version 5 of
 // field=value.
 func idOf(field, value string) string {
 	h := sha1.New() //nolint:gosec // as above

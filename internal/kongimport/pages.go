@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// pages are those of the lists of one kind of entity.
+// pages has the pages of the lists of one kind of entity.
 type pages struct {
-	// begun are the lists that go on, by path.
+	// begun has the paths of lists with a next page.
 	begun map[string]bool
 	// ended counts last pages.
 	ended int
@@ -47,7 +47,7 @@ func (f *File) page(key string, page map[string]any) {
 	of.begun[path] = true
 }
 
-// leavePages says which lists begin and do not end.
+// leavePages reports lists whose last page is missing.
 func (f *File) leavePages() {
 	spare := 0
 	if of := f.pages[""]; of != nil {

@@ -22,7 +22,7 @@ const (
 	kindPlugin   = "plugin"
 )
 
-// Existing is what there is already.
+// Existing has the entities of the service.
 type Existing struct {
 	Vaults    []api.Vault
 	Consumers []api.Consumer
@@ -31,7 +31,7 @@ type Existing struct {
 	Policies  []api.Policy
 }
 
-// Read asks for what there is already.
+// Read reads the entities of the service.
 func Read(ctx context.Context, c *api.Client) (*Existing, error) {
 	var e Existing
 	var err error
@@ -51,9 +51,9 @@ func Read(ctx context.Context, c *api.Client) (*Existing, error) {
 	return &e, err
 }
 
-// Plan compares a file with what exists. It changes neither, and does nothing.
-// The steps are in the order in which they are made: what limits access is there
-// before what gives it.
+// Plan compares a file with the entities of the service and changes neither. The steps
+// are in the order in which they are made: what limits access comes before what grants
+// it.
 func Plan(f *File, have *Existing) *Changes {
 	p := planner{
 		file: f, changes: &Changes{Steps: []Step{}},
@@ -85,21 +85,21 @@ func Plan(f *File, have *Existing) *Changes {
 	return p.changes
 }
 
-// A planner adds what will be made to what there is, so that the next step can
-// refer to it.
+// A planner adds planned entities to the existing ones, so that the next step can refer
+// to them.
 type planner struct {
 	file *File
-	// have has no consumers and groups: of these there may be many.
+	// have is without consumers and groups, which are in maps: there may be many.
 	have Existing
 	// consumers are by id, username and custom_id; acls by id, and by consumer
 	// and group.
 	consumers map[string]api.Consumer
 	acls      map[string]api.ACL
-	// proposed are policies that could be made by hand.
+	// proposed are policies that an operator could make.
 	proposed []api.Policy
-	// policies is how many there are; behind these, have has those that will be made.
+	// policies is the number of existing policies in have; planned ones follow them.
 	policies int
-	// nameless counts consumers that are made and have no id in the file.
+	// nameless counts planned consumers without an id in the file.
 	nameless int
 	changes  *Changes
 }
@@ -125,7 +125,7 @@ func (p *planner) knowACL(a api.ACL) {
 
 func membership(consumerID, group string) string { return "group=" + consumerID + "/" + group }
 
-// first returns the first of the keys that is known.
+// first returns the value of the first known key.
 func first[T any](known map[string]T, keys ...string) (T, bool) {
 	for _, k := range keys {
 		if v, ok := known[k]; ok {
@@ -138,13 +138,13 @@ func first[T any](known map[string]T, keys ...string) (T, bool) {
 
 func (p *planner) add(s *Step) { p.changes.Steps = append(p.changes.Steps, *s) }
 
-// needs ends a step that cannot be made as it is.
+// needs marks a step that cannot be made as it is.
 func (s *Step) needs(notes ...string) {
 	s.Action = Needs
 	s.Notes = append(s.Notes, notes...)
 }
 
-// compared ends a step about something that exists.
+// compared marks a step about an entity that exists.
 func (s *Step) compared(differences []string) {
 	s.Action = Equal
 	if len(differences) > 0 {
@@ -153,7 +153,7 @@ func (s *Step) compared(differences []string) {
 	}
 }
 
-// differences collects what two entities do not have in common.
+// differences collects the differences between two entities.
 type differences []string
 
 func (d *differences) add(field string, kong, here any) {
@@ -162,7 +162,7 @@ func (d *differences) add(field string, kong, here any) {
 	}
 }
 
-// set compares texts whose order says nothing.
+// set compares texts in any order.
 func (d *differences) set(field string, kong, here []string) {
 	sorted := func(texts []string) []string { return slices.Sorted(slices.Values(texts)) }
 	if !slices.Equal(sorted(kong), sorted(here)) {
@@ -170,7 +170,7 @@ func (d *differences) set(field string, kong, here []string) {
 	}
 }
 
-// id compares the ids where the file has one.
+// id compares the ids if the file has one.
 func (d *differences) id(kong, here string) {
 	if kong != "" {
 		d.add("id", kong, here)
@@ -187,7 +187,7 @@ func encoded(value any) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// dates and the like that every entity has.
+// ignored returns the fields that every entity may have and that have no effect.
 func ignored(more ...string) []string {
 	return append(more, "created_at", "updated_at", "ws_id", "workspace", "workspace_id", "workspace_name")
 }
@@ -288,7 +288,7 @@ func quoted(s string) string {
 func (p *planner) consumer(o object) {
 	r := readerOf(o, "")
 	c := api.Consumer{ID: r.id(), Username: r.optional("username"), CustomID: r.optional("custom_id"), Tags: r.list("tags")}
-	// What hangs on a consumer has steps of its own.
+	// Entities nested in a consumer have steps of their own.
 	var nested []string
 	for name, value := range o {
 		if _, ok := value.([]any); ok {
@@ -337,8 +337,8 @@ func (p *planner) consumer(o object) {
 	p.knowConsumer(c)
 }
 
-// findConsumer finds a consumer that exists or will be made: by its id if there
-// is one, since another consumer with its name must not get its groups.
+// findConsumer finds an existing or planned consumer: by its id if the reference has
+// one, since another consumer with its name must not get its groups.
 func (p *planner) findConsumer(value any) (api.Consumer, bool) {
 	wanted := refer(value, "username")
 	key := "username=" + wanted.name

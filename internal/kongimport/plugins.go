@@ -36,11 +36,11 @@ func (s scope) String() string {
 
 func (pl plugin) name() string { return nameOf(pl.fields["name"]) }
 
-// off says that a plugin is switched off; Kong takes the next one then.
+// off reports whether a plugin is switched off; Kong then uses the next one.
 func (pl plugin) off() bool { return pl.fields["enabled"] == false }
 
-// plugins plans the acl before vault-auth: until there is a policy nobody gets
-// in, and with the acl first nobody gets in whom it keeps out.
+// plugins plans the acl before vault-auth: without a policy every request is denied, and
+// with the acl first no request gets in that the acl denies.
 func (p *planner) plugins() {
 	for _, name := range []string{aclPlugin, vaultAuth} {
 		for _, pl := range p.file.plugins {
@@ -70,7 +70,7 @@ func (p *planner) plugins() {
 	}
 }
 
-// global plans a plugin that governs everything.
+// global plans a plugin without a scope.
 func (p *planner) global(pl plugin) {
 	r := readerOf(pl.fields, "")
 	wanted := api.Plugin{ID: r.id(), Name: r.text("name"), InstanceName: r.optional("instance_name"), Tags: r.list("tags")}
@@ -116,14 +116,14 @@ func (p *planner) global(pl plugin) {
 	}
 }
 
-// aclAmiss says that the acl plugin of the file is neither there nor to be made.
+// aclAmiss reports whether the acl plugin of the file neither exists nor can be made.
 func (p *planner) aclAmiss() bool {
 	return slices.ContainsFunc(p.changes.Steps, func(s Step) bool {
 		return s.Kind == kindPlugin && s.Name == aclPlugin && (s.Action == Needs || s.Action == Differs)
 	})
 }
 
-// protocolNotes says what a plugin for some protocols only becomes.
+// protocolNotes returns a note for a plugin that is limited to some protocols.
 func protocolNotes(value any) []string {
 	list, ok := value.([]any)
 	for _, all := range []string{"grpc", "grpcs", "http", "https"} {
@@ -134,8 +134,7 @@ func protocolNotes(value any) []string {
 	return nil
 }
 
-// findPlugin finds the plugin with the id, else the one that governs everything
-// already.
+// findPlugin finds the plugin with the id, else the global one of the same name.
 func (p *planner) findPlugin(wanted *api.Plugin) (*api.Plugin, bool) {
 	for i := range p.have.Plugins {
 		if h := &p.have.Plugins[i]; wanted.ID != "" && h.ID == wanted.ID {
@@ -176,14 +175,14 @@ func (p *planner) pluginDifferences(kong, here *api.Plugin) []string {
 	return d
 }
 
-// options compares the options of a plugin. What is not set has its default.
+// options compares the options of a plugin. An option that is not set has its default.
 func (d *differences) options(fields []api.Field, kong, here *api.PluginConfig) {
 	for i := range fields {
 		f := &fields[i]
 		field, k, h := "config."+f.Name, api.Get(f, kong), api.Get(f, here)
 		switch f.Kind { //nolint:exhaustive // the others are compared as they are
 		case api.List, api.NameList:
-			// What is not a list is none.
+			// A value of another type counts as not set.
 			inFile, _ := k.([]string)
 			has, _ := h.([]string)
 			d.set(field, inFile, has)
@@ -212,12 +211,12 @@ func or(b *bool, byDefault bool) bool {
 	return *b
 }
 
-// A configuration is what a plugin's config means.
+// A configuration is the config of a plugin, as far as it can be read.
 type configuration struct {
 	plugin api.PluginConfig
 	needs  string
-	// visible says that the upstream would see tokens that are to be hidden, and
-	// nobody has said that it may.
+	// visible says that the upstream would see tokens that should be hidden, and that
+	// the file does not accept that.
 	visible         bool
 	problems, notes []string
 }
@@ -280,7 +279,7 @@ func (p *planner) vaultAuth(c *configuration, r *reader) {
 	c.visible = or(c.plugin.TokensInBody, false) && or(c.plugin.HideCredentials, true) && !or(c.plugin.BodyCredentialsVisible, false)
 }
 
-// needsVault says which vault object a plugin needs first, and where to get it.
+// needsVault describes the vault object that a plugin needs first, and how to get it.
 func (p *planner) needsVault(vault reference) string {
 	if vault == (reference{}) {
 		return "config.vault is missing: name the vault object that has the credentials"

@@ -13,30 +13,30 @@ import (
 )
 
 const (
-	// patience is for how long nothing may be made before Make gives up.
+	// patience is the time without progress after which Make gives up.
 	patience = time.Minute
-	// firstPause is about how long the first pause takes; each is twice the one
-	// before, up to longestPause.
+	// firstPause is the mean of the first pause. Each pause is twice the one before, up
+	// to longestPause.
 	firstPause   = 500 * time.Millisecond
 	longestPause = 8 * time.Second
 )
 
-// A Reporter is told how it goes.
+// A Reporter reports progress.
 type Reporter interface {
-	// Made says that n more are made.
+	// Made reports that n more entities were made.
 	Made(n int)
-	// Waiting says that it is tried again after a pause, and why.
+	// Waiting reports a pause before the next attempt, and its reason.
 	Waiting(why error, pause time.Duration)
 }
 
-// Make is Apply, and goes on where the service was not able to answer for a while, as
-// when Vault changes its leader: it asks for what there is, since a call without an
-// answer may have taken effect, and makes what is missing then. It gives up when for a
-// minute nothing could be made.
+// Make is Apply with retries, for a service that cannot answer for a while, as when Vault
+// elects a leader. Before each retry it reads the existing entities, since a call without
+// an answer may have taken effect, and makes the missing ones. It gives up after a minute
+// without progress.
 func (c *Changes) Make(ctx context.Context, client *api.Client, f *File, r Reporter) {
 	c.Apply(ctx, client, r.Made)
 	pause, last := firstPause, time.Now()
-	for why := c.passing(); why != nil && time.Since(last) < patience; {
+	for why := c.transient(); why != nil && time.Since(last) < patience; {
 		wait := backoff.Jitter(pause/2, pause)
 		r.Waiting(why, wait)
 		if backoff.Sleep(ctx, wait) != nil {
@@ -45,7 +45,7 @@ func (c *Changes) Make(ctx context.Context, client *api.Client, f *File, r Repor
 		pause = min(2*pause, longestPause)
 		have, err := Read(ctx, client)
 		switch {
-		case err != nil && passing(err):
+		case err != nil && transient(err):
 			why = err
 			continue
 		case err != nil:
@@ -57,17 +57,18 @@ func (c *Changes) Make(ctx context.Context, client *api.Client, f *File, r Repor
 			r.Made(n)
 			pause, last = firstPause, time.Now()
 		}
-		why = c.passing()
+		why = c.transient()
 	}
 }
 
-// Await is Read, and waits for up to a minute for a service that is there and cannot
-// answer. One that is not there is an error at once: the URL may be wrong.
+// Await is Read that waits for up to a minute while the service answers that it is
+// unavailable. A service that does not answer at all is an error at once: the URL may be
+// wrong.
 func Await(ctx context.Context, client *api.Client, r Reporter) (*Existing, error) {
 	for pause, began := firstPause, time.Now(); ; pause = min(2*pause, longestPause) {
 		have, err := Read(ctx, client)
 		var p *api.Problem
-		if !errors.As(err, &p) || !passing(err) || time.Since(began) >= patience {
+		if !errors.As(err, &p) || !transient(err) || time.Since(began) >= patience {
 			return have, err
 		}
 		wait := backoff.Jitter(pause/2, pause)
@@ -78,8 +79,8 @@ func Await(ctx context.Context, client *api.Client, r Reporter) (*Existing, erro
 	}
 }
 
-// takeOver takes what became of the steps that failed from another plan of the same
-// file, which has the same steps in the same order, and returns how many are made by now.
+// takeOver replaces the failed steps by those of another plan of the same file, which has
+// the same steps in the same order, and returns how many of them are made.
 func (c *Changes) takeOver(again *Changes) int {
 	made := 0
 	for i := range c.Steps {
@@ -98,19 +99,19 @@ func (c *Changes) takeOver(again *Changes) int {
 	return made
 }
 
-// passing is the failure of a step that another try may mend, nil if there is none.
-func (c *Changes) passing() error {
+// transient returns the first failure of a step that a retry may overcome, nil for none.
+func (c *Changes) transient() error {
 	for i := range c.Steps {
-		if err := c.Steps[i].failure; err != nil && passing(err) {
+		if err := c.Steps[i].failure; err != nil && transient(err) {
 			return err
 		}
 	}
 	return nil
 }
 
-// passing says whether a call may do better in a moment: the service, or Vault behind
-// it, is not there, or has too much to do.
-func passing(err error) bool {
+// transient reports whether a retry may succeed: the service, or the Vault that it uses,
+// is down or overloaded.
+func transient(err error) bool {
 	var p *api.Problem
 	if errors.As(err, &p) {
 		switch p.Status {

@@ -10,8 +10,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// scoped says what could be made instead of a plugin for some routes only: a
-// policy with the hosts and paths of each.
+// scoped proposes policies instead of a plugin for some routes: one with the hosts and
+// paths of each route.
 func (p *planner) scoped(s *Step, at int) {
 	pl := p.file.plugins[at]
 	if pl.scope.consumer != nil || pl.scope.group != nil {
@@ -31,7 +31,7 @@ func (p *planner) scoped(s *Step, at int) {
 	}
 }
 
-// within says whether a route is in a scope.
+// within reports whether a route is in a scope.
 func within(r *route, at scope) bool {
 	if at.route != nil && !refer(at.route, "name").meets(refer(r.fields, "name")) {
 		return false
@@ -39,8 +39,8 @@ func within(r *route, at scope) bool {
 	return at.service == nil || r.to.meets(refer(at.service, "name"))
 }
 
-// governing is the plugin that Kong runs on a route: the one for the route, else
-// for its service, else for everything. It is -1 if there is none.
+// governing returns the index of the plugin that Kong runs on a route: that of the route,
+// else of its service, else the global one; -1 for none.
 func (p *planner) governing(name string, r *route) int {
 	best, found := 0, -1
 	for i, pl := range p.file.plugins {
@@ -96,7 +96,7 @@ func (p *planner) proposeFor(s *Step, at int, r *route) {
 	}
 }
 
-// free is a name that no policy has.
+// free returns a name that no policy has.
 func (p *planner) free(name string) string {
 	taken := func(name string) bool {
 		has := func(h api.Policy) bool { return h.Name == name }
@@ -109,8 +109,8 @@ func (p *planner) free(name string) string {
 	return name
 }
 
-// tieOf says whether nothing would decide between a policy and those that there
-// are, or were proposed: Kong's routes may differ in what policies do not have.
+// tieOf returns the tie between a policy and the existing or proposed ones, nil for none:
+// Kong's routes may differ in ways that policies do not have.
 func (p *planner) tieOf(policy *api.Policy) *authz.Tie {
 	policies := []authz.Policy{policy.Authz()}
 	for _, others := range [][]api.Policy{p.have.Policies, p.proposed} {
@@ -128,8 +128,8 @@ func (p *planner) tieOf(policy *api.Policy) *authz.Tie {
 	return nil
 }
 
-// proposal is the policy that does for a route what its plugins do in Kong, nil
-// if none does nearly the same.
+// proposal returns the policy that does for a route what its plugins do in Kong, nil if
+// no policy comes close.
 func (p *planner) proposal(r *route, auth, limits int) (*api.Policy, []string) {
 	c := p.config(p.file.plugins[auth])
 	notes := slices.Concat(c.problems, c.notes)
@@ -144,7 +144,7 @@ func (p *planner) proposal(r *route, auth, limits int) (*api.Policy, []string) {
 		notes = append(notes, "Envoy cannot take tokens out of a body, so the upstream would see them; if it must not, leave out tokens_in_body and body_credentials_visible")
 	}
 	policy.Tags = readerOf(p.file.plugins[auth].fields, "").list("tags")
-	// The acl for everything governs policies without one of their own.
+	// The global acl applies to policies without an acl of their own.
 	if limits >= 0 && !p.file.plugins[limits].scope.global() {
 		a := p.config(p.file.plugins[limits])
 		notes = append(notes, slices.Concat(a.problems, a.notes)...)

@@ -12,8 +12,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// empty says whether a value says nothing: Kong's dumps have a null, an empty
-// list or false for what is not set.
+// empty reports whether a value counts as not set: Kong's dumps have null, an empty list
+// or false for fields that are not set.
 func empty(value any) bool {
 	switch value := value.(type) {
 	case nil:
@@ -30,13 +30,13 @@ func empty(value any) bool {
 	return false
 }
 
-// nameOf is a value that is a text, else "".
+// nameOf returns a value that is a text, else "".
 func nameOf(value any) string {
 	s, _ := value.(string)
 	return s
 }
 
-// describe names an entity by what is no secret about it.
+// describe names an entity by a field that is not secret.
 func describe(o object) string {
 	for _, field := range []string{"name", "username", "custom_id", "prefix", "group", "id"} {
 		if s := nameOf(o[field]); s != "" {
@@ -79,7 +79,7 @@ func refer(value any, keys ...string) reference {
 	return reference{}
 }
 
-// meets says whether two references are to one entity.
+// meets reports whether two references are to the same entity.
 func (r reference) meets(other reference) bool {
 	if r.id != "" && other.id != "" {
 		return r.id == other.id
@@ -87,8 +87,8 @@ func (r reference) meets(other reference) bool {
 	return r.name != "" && r.name == other.name
 }
 
-// A reader reads the fields of an entity and keeps what is wrong with them, and
-// which ones nobody has read. It quotes no value.
+// A reader reads the fields of an entity, collects the mistakes in them, and knows which
+// fields have not been read. It quotes no value.
 type reader struct {
 	fields   object
 	path     string
@@ -118,7 +118,7 @@ func (r *reader) text(name string) string {
 	return s
 }
 
-// id is the id in small letters, "" if there is none.
+// id returns the id in lower case, "" for none.
 func (r *reader) id() string {
 	id := strings.ToLower(r.text("id"))
 	if id != "" && !authz.IsUUID(id) {
@@ -152,7 +152,7 @@ func (r *reader) list(name string) []string {
 	return out
 }
 
-// names is a list that may be written as one text.
+// names reads a list that may be written as one text.
 func (r *reader) names(name string) []string {
 	if s, ok := r.fields[name].(string); ok {
 		r.read[name] = true
@@ -195,7 +195,7 @@ func (r *reader) integer(name string) int {
 	return n
 }
 
-// options reads the options of a plugin but for references, which need to be found.
+// options reads the options of a plugin except references, which need to be resolved.
 func (r *reader) options(fields []api.Field, into *api.PluginConfig) {
 	for i := range fields {
 		f := &fields[i]
@@ -221,8 +221,8 @@ func (r *reader) options(fields []api.Field, into *api.PluginConfig) {
 	}
 }
 
-// unread notes what is set and has not been read, other than what may be
-// ignored.
+// unread returns a note for each field that is set and has not been read, except the
+// ignored ones.
 func (r *reader) unread(ignored ...string) []string {
 	var notes []string
 	for _, name := range slices.Sorted(maps.Keys(r.fields)) {
