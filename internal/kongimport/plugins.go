@@ -180,7 +180,7 @@ func (d *differences) options(fields []api.Field, kong, here *api.PluginConfig) 
 	for i := range fields {
 		f := &fields[i]
 		field, k, h := "config."+f.Name, api.Get(f, kong), api.Get(f, here)
-		switch f.Kind { //nolint:exhaustive // the others are compared as they are
+		switch f.Kind {
 		case api.List, api.NameList:
 			// A value of another type counts as not set.
 			inFile, _ := k.([]string)
