@@ -207,9 +207,9 @@ func TestSettingsAreToldApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for setting, want := range map[string][2]bool{
-		"GOGC=400":                                 {true, false},
-		"GODEBUG=gctrace=1":                        {true, false},
-		"grpc.NumStreamWorkers(8)":                 {false, false},
+		"GOGC=400":                 {true, false},
+		"GODEBUG=gctrace=1":        {true, false},
+		"grpc.NumStreamWorkers(8)": {false, false},
 		"grpc.Creds(insecure.NewCredentials(a=b))": {false, false},
 		program:               {false, true},
 		filepath.Dir(program): {false, false},
