@@ -74,13 +74,13 @@ func TestACallThatHasEndedHoldsNothingOfItsRequest(t *testing.T) {
 		if _, err := s.answer(t.Context(), c); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		empty := &call{home: &s.calls}
-		empty.decoder.headers, empty.decoder.rawHeaders, empty.decoder.names = c.decoder.headers[:0], c.decoder.rawHeaders[:0], c.decoder.names[:0]
-		if !reflect.DeepEqual(c, empty) {
-			t.Errorf("%s: the call holds %+v", name, *c)
+		rest := *c
+		rest.home, rest.decoder.headers, rest.decoder.rawHeaders, rest.decoder.names = nil, nil, nil, nil
+		if !reflect.ValueOf(rest).IsZero() {
+			t.Errorf("%s: the call holds %+v", name, rest)
 		}
 		for _, list := range [][]authz.Header{c.decoder.headers, c.decoder.rawHeaders} {
-			if slices.ContainsFunc(list[:cap(list)], func(h authz.Header) bool { return h != authz.Header{} }) {
+			if len(list) > 0 || slices.ContainsFunc(list[:cap(list)], func(h authz.Header) bool { return h != authz.Header{} }) {
 				t.Errorf("%s: the call holds headers %q", name, list[:cap(list)])
 			}
 		}

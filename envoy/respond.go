@@ -183,7 +183,7 @@ func (w *writer) httpStatus(code int) {
 // header replaces every value of a header by one, which is given in parts. Envoy 1.37
 // goes by append_action where append is unset, and would add to a client's own header;
 // all others go by append alone.
-func (w *writer) header(field int, name string, value ...string) {
+func (w *writer) header(field int, name string, value ...string) { //nolint:unparam // an allow and a denial have the same number for it by chance
 	end := w.mark()
 	w.number(optionAppendAction, int(corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
 	w.text(optionAppend, "") // a BoolValue that is false
