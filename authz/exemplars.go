@@ -27,7 +27,7 @@ const (
 // trace returns the trace that goes with a duration, "" for none.
 func (e *exemplars) trace(r *Request, took time.Duration) string {
 	now := r.Received.UnixNano()
-	due := &e.due[min(bits.Len64(uint64(took.Microseconds())), maxMagnitude)]
+	due := &e.due[min(bits.Len64(uint64(max(took.Microseconds(), 0))), maxMagnitude)]
 	was := due.Load()
 	if now < was || !due.CompareAndSwap(was, now+int64(exemplarPause)) {
 		return ""

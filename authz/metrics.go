@@ -217,8 +217,9 @@ func (p *policy) hasReason(r Reason) bool {
 		return p.Anonymous != ""
 	case ReasonAuthenticated, ReasonACL, ReasonUnavailable, ReasonCanceled, ReasonInternal:
 		return true
+	default:
+		return r.badCredential()
 	}
-	return r.badCredential()
 }
 
 func index(b bool) int {

@@ -66,6 +66,7 @@ func expectedCode(code codes.Code) bool {
 	switch code {
 	case codes.OK, codes.Canceled, codes.DeadlineExceeded, codes.Unavailable:
 		return true
+	default:
+		return false
 	}
-	return false
 }

@@ -34,7 +34,7 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	defer logs.Close(time.Second)
 	defer reopenAtSignal(logs)()
 	log := logs.Log
-	s, err := build(c, from, logs)
+	s, err := build(c, from, logs) //nolint:contextcheck // the end of a change is recorded after its call has ended
 	if err != nil {
 		return err
 	}
