@@ -35,7 +35,7 @@ type outcome[V any] struct {
 
 // begin starts a load of key, or returns an error that wraps [ErrBusy] or [ErrClosed]. The
 // caller must hold the lock of the table.
-func (c *Cache[V]) begin(key string, why purpose, now moment) (*call[V], error) {
+func (c *Cache[V]) begin(caller context.Context, key string, why purpose, now moment) (*call[V], error) {
 	t := c.table
 	if t.closed {
 		return nil, ErrClosed
@@ -57,8 +57,9 @@ func (c *Cache[V]) begin(key string, why purpose, now moment) (*call[V], error) 
 	if why == forRefresh {
 		t.stats.Refreshes++
 	}
+	ctx := c.rules.Inherit(c.ctx, caller)
 	// Under the lock, so that it happens before the Wait in Close.
-	c.loads.Go(func() { c.run(f) })
+	c.loads.Go(func() { c.run(ctx, f) })
 	return f, nil
 }
 
@@ -95,17 +96,17 @@ func (c *Cache[V]) enter(why purpose, limit *rate.Limiter) error {
 	return nil
 }
 
-func (c *Cache[V]) run(f *call[V]) {
+func (c *Cache[V]) run(ctx context.Context, f *call[V]) {
 	// The outcome if the loader does not return, because it panics or ends its goroutine.
 	o := outcome[V]{verdict: failed, err: ErrPanic}
 	defer func() { c.settle(f, o) }()
-	c.attempt(f.key, &o)
+	c.attempt(ctx, f.key, &o)
 }
 
-func (c *Cache[V]) attempt(key string, o *outcome[V]) {
+func (c *Cache[V]) attempt(ctx context.Context, key string, o *outcome[V]) {
 	// The panic value may contain the key, so it is dropped.
 	defer func() { _ = recover() }()
-	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.LoadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
 	defer cancel()
 	value, err := c.load(ctx, key)
 	*o = c.judge(ctx, value, err)

@@ -15,29 +15,40 @@ const maxAttempts = 4
 // the loader, an error of this package, or wraps the error of ctx. When ctx is done it returns
 // no value. The memory of key may be reused after the call.
 func (c *Cache[V]) Lookup(ctx context.Context, key string) (V, error) {
+	value, _, err := c.LookupResult(ctx, key)
+	return value, err
+}
+
+// LookupResult is Lookup. It also returns what the cache did for it.
+func (c *Cache[V]) LookupResult(ctx context.Context, key string) (V, Result, error) {
 	var none V
+	result := Unanswered
 	for range maxAttempts {
 		if err := ctx.Err(); err != nil {
-			return none, fmt.Errorf("looking up: %w", err)
+			return none, result, fmt.Errorf("looking up: %w", err)
 		}
-		e, f, err := c.consult(key)
+		e, f, consulted, err := c.consult(ctx, key)
+		result = consulted
 		switch {
 		case err != nil:
-			return none, err
+			return none, result, err
 		case f == nil:
-			return e.value, nil
+			return e.value, result, nil
 		}
-		value, err := c.await(ctx, f, waiting{stale: e != nil})
+		value, stale, err := c.await(ctx, f, waiting{stale: e != nil})
+		if stale {
+			result = StaleHit
+		}
 		if !errors.Is(err, errVoid) {
-			return value, err
+			return value, result, err
 		}
 	}
-	return none, ErrContended
+	return none, result, ErrContended
 }
 
 // consult decides how to answer a lookup. It returns an entry to answer with, a load to wait
 // for, or an error. With a load it may also return a stale entry that can be served instead.
-func (c *Cache[V]) consult(key string) (*entry[V], *call[V], error) {
+func (c *Cache[V]) consult(ctx context.Context, key string) (*entry[V], *call[V], Result, error) {
 	now := c.now()
 	t := c.table
 	t.mu.Lock()
@@ -46,27 +57,27 @@ func (c *Cache[V]) consult(key string) (*entry[V], *call[V], error) {
 	if held {
 		if e.fresh(now) {
 			t.stats.Hits++
-			c.refresh(e, key, now)
-			return e, nil, nil
+			c.refresh(ctx, e, key, now)
+			return e, nil, Hit, nil
 		}
 		if !e.servable(now, c.cfg.MaxStale) {
 			e = nil
 		} else if e.storeDown(now, &c.cfg) {
 			t.stats.StaleHits++
-			c.refresh(e, key, now)
-			return e, nil, nil
+			c.refresh(ctx, e, key, now)
+			return e, nil, StaleHit, nil
 		}
 	} else if a, ok := t.absent.Get(key); ok && a.err != nil {
 		if now < a.until {
 			t.stats.AbsentHits++
-			return nil, nil, a.err
+			return nil, nil, AbsentHit, a.err
 		}
 		t.absent.Remove(key)
 	}
 	t.stats.Misses++
 	if f := t.calls[key]; f != nil {
 		t.stats.CoalescedWaits++
-		return e, f, nil
+		return e, f, Coalesced, nil
 	}
 	why := forMiss
 	if held {
@@ -76,25 +87,25 @@ func (c *Cache[V]) consult(key string) (*entry[V], *call[V], error) {
 			why = forStale
 		}
 	}
-	f, err := c.begin(key, why, now)
+	f, err := c.begin(ctx, key, why, now)
 	switch {
 	case err == nil:
-		return e, f, nil
+		return e, f, Miss, nil
 	case e != nil:
 		// A refused load is a reason to serve a stale value, like an unavailable store.
 		t.stats.StaleHits++
-		return e, nil, nil
+		return e, nil, StaleHit, nil
 	}
-	return nil, nil, err
+	return nil, nil, Refused, err
 }
 
 // refresh begins a background load of an entry in use, if it is due and a slot is free. The
 // caller must hold the lock of the table.
-func (c *Cache[V]) refresh(e *entry[V], key string, now moment) {
+func (c *Cache[V]) refresh(ctx context.Context, e *entry[V], key string, now moment) {
 	if now < e.nextLoad || c.table.calls[key] != nil {
 		return
 	}
-	if _, err := c.begin(key, forRefresh, now); errors.Is(err, ErrBusy) {
+	if _, err := c.begin(ctx, key, forRefresh, now); errors.Is(err, ErrBusy) {
 		c.table.stats.RefreshesSkipped++
 	}
 }
@@ -109,8 +120,9 @@ type waiting struct {
 	already time.Duration
 }
 
-// await waits for a load, at most StaleWait if a stale entry can be served instead.
-func (c *Cache[V]) await(ctx context.Context, f *call[V], how waiting) (V, error) {
+// await waits for a load, at most StaleWait if a stale entry can be served instead. stale says
+// that it was.
+func (c *Cache[V]) await(ctx context.Context, f *call[V], how waiting) (value V, stale bool, err error) {
 	var none V
 	tooManyWaiting := c.waiting.Add(1) > manyWaiting
 	defer c.waiting.Add(-1)
@@ -128,16 +140,16 @@ func (c *Cache[V]) await(ctx context.Context, f *call[V], how waiting) (V, error
 			return c.arrive(ctx, f, how)
 		case <-enough:
 			if value, ok := c.serveStale(f.key, how); ok {
-				return value, nil
+				return value, true, nil
 			}
-			return none, ErrSlow
+			return none, false, ErrSlow
 		case <-patience:
 			patience = nil
 			if value, ok := c.serveStale(f.key, how); ok {
-				return value, nil
+				return value, true, nil
 			}
 		case <-ctx.Done():
-			return none, fmt.Errorf("waiting for a load: %w", ctx.Err())
+			return none, false, fmt.Errorf("waiting for a load: %w", ctx.Err())
 		}
 	}
 }
@@ -175,17 +187,17 @@ func lastMoment(ctx context.Context, tooManyWaiting bool, already time.Duration)
 }
 
 // arrive returns the result of a load that is done.
-func (c *Cache[V]) arrive(ctx context.Context, f *call[V], how waiting) (V, error) {
+func (c *Cache[V]) arrive(ctx context.Context, f *call[V], how waiting) (value V, stale bool, err error) {
 	var none V
 	if err := ctx.Err(); err != nil {
-		return none, fmt.Errorf("waiting for a load: %w", err)
+		return none, false, fmt.Errorf("waiting for a load: %w", err)
 	}
 	if f.unavailable {
 		if value, ok := c.serveStale(f.key, how); ok {
-			return value, nil
+			return value, true, nil
 		}
 	}
-	return f.value, f.err
+	return f.value, false, f.err
 }
 
 // serveStale returns the stale value of key, if it may still be served, after a load without a

@@ -24,7 +24,7 @@ func (c *Cache[V]) Recheck(ctx context.Context, key string, since time.Time) (va
 		if err := ctx.Err(); err != nil {
 			return none, false, fmt.Errorf("looking up: %w", err)
 		}
-		e, f, err := c.reconsider(key, began)
+		e, f, err := c.reconsider(ctx, key, began)
 		switch {
 		case err != nil:
 			return none, false, err
@@ -33,7 +33,7 @@ func (c *Cache[V]) Recheck(ctx context.Context, key string, since time.Time) (va
 		case f == nil:
 			return none, false, nil
 		}
-		value, err := c.await(ctx, f, waiting{anew: true, already: c.now() - began})
+		value, _, err := c.await(ctx, f, waiting{anew: true, already: c.now() - began})
 		switch {
 		case err == nil:
 			c.rechecked(key)
@@ -47,7 +47,7 @@ func (c *Cache[V]) Recheck(ctx context.Context, key string, since time.Time) (va
 
 // reconsider decides how Recheck answers. It returns the entry that was loaded for this request,
 // a load to wait for, or an error, or none of them if there is no news.
-func (c *Cache[V]) reconsider(key string, since moment) (*entry[V], *call[V], error) {
+func (c *Cache[V]) reconsider(ctx context.Context, key string, since moment) (*entry[V], *call[V], error) {
 	now := c.now()
 	t := c.table
 	t.mu.Lock()
@@ -59,7 +59,7 @@ func (c *Cache[V]) reconsider(key string, since moment) (*entry[V], *call[V], er
 	read, f := held && e.read > since, t.calls[key]
 	if !read && f == nil {
 		t.stats.Misses++
-		f, err := c.begin(key, forMiss, now)
+		f, err := c.begin(ctx, key, forMiss, now)
 		return nil, f, err
 	}
 	if read && !e.readAsUnheld || !read && !f.purpose.unheld() {

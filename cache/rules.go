@@ -26,6 +26,10 @@ type Rules[V any] struct {
 	// Limited says whether an error for which Unavailable is true means that the store
 	// limits loads. Loads for keys that are held then come first.
 	Limited func(error) bool
+	// Inherit returns the context of a load, made from load, with what it is to have of the
+	// caller that begins it, such as a trace. By default that is nothing: a load is shared,
+	// and outlives its first caller.
+	Inherit func(load, caller context.Context) context.Context
 }
 
 func (r Rules[V]) withDefaults() Rules[V] {
@@ -40,6 +44,9 @@ func (r Rules[V]) withDefaults() Rules[V] {
 	}
 	if r.Limited == nil {
 		r.Limited = func(error) bool { return false }
+	}
+	if r.Inherit == nil {
+		r.Inherit = func(load, _ context.Context) context.Context { return load }
 	}
 	return r
 }
