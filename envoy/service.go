@@ -22,6 +22,9 @@ type Decider interface {
 
 // Options of a Service.
 type Options struct {
+	// Begin, if it is not nil, is called once before each decision. The Decider and the
+	// Observer get the context that it returns. It must not keep the request or its strings.
+	Begin func(ctx context.Context, r *authz.Request) context.Context
 	// Observer, if it is not nil, is called once with each decision, before the answer is
 	// sent. It must not keep the request, the decision, or their strings.
 	Observer func(ctx context.Context, r *authz.Request, d *authz.Decision, took time.Duration)
@@ -32,6 +35,7 @@ type Options struct {
 // A Service answers check requests of Envoy. It is safe for concurrent use.
 type Service struct {
 	decider Decider
+	begin   func(context.Context, *authz.Request) context.Context
 	observe func(context.Context, *authz.Request, *authz.Decision, time.Duration)
 	log     *zap.Logger
 	calls   calls
@@ -39,7 +43,7 @@ type Service struct {
 
 // NewService returns a Service that answers as decider decides.
 func NewService(decider Decider, o Options) *Service {
-	s := &Service{decider: decider, observe: o.Observer, log: o.Log, calls: calls{of: newRequestSchema()}}
+	s := &Service{decider: decider, begin: o.Begin, observe: o.Observer, log: o.Log, calls: calls{of: newRequestSchema()}}
 	if s.observe == nil {
 		s.observe = func(context.Context, *authz.Request, *authz.Decision, time.Duration) {}
 	}
@@ -72,6 +76,9 @@ func (s *Service) check(ctx context.Context, c *call) (err error) {
 	}()
 	d := &c.decision
 	c.request.Received = began
+	if s.begin != nil {
+		ctx = s.begin(ctx, &c.request)
+	}
 	var unread bool
 	if *d, unread = c.result.decision(ctx); !unread {
 		*d = s.decider.Check(ctx, &c.request)

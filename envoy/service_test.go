@@ -279,3 +279,39 @@ func TestAMessageThatCannotBeReadIsDeniedOverGRPC(t *testing.T) {
 	}
 	mustDeny(t, out, http.StatusForbidden)
 }
+
+// A trace begins with the request, also with one that cannot be read, and in spite of a panic.
+func TestBeginGivesTheDeciderAndTheObserverAContext(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	for name, decide := range map[string]func(context.Context) authz.Decision{
+		"a decision": func(ctx context.Context) authz.Decision {
+			if ctx.Value(key{}) == nil {
+				t.Error("the Decider has another context")
+			}
+			return authz.Decision{}
+		},
+		"a panic": func(context.Context) authz.Decision { panic("as wanted") },
+	} {
+		begun, ended := 0, 0
+		s := NewService(deciderFunc(func(ctx context.Context, _ *authz.Request) authz.Decision { return decide(ctx) }), Options{
+			Begin: func(ctx context.Context, r *authz.Request) context.Context {
+				if begun++; r.Received.IsZero() {
+					t.Errorf("%s: the request has no time", name)
+				}
+				return context.WithValue(ctx, key{}, true)
+			},
+			Observer: func(ctx context.Context, _ *authz.Request, _ *authz.Decision, _ time.Duration) {
+				if ended++; ctx.Value(key{}) == nil {
+					t.Errorf("%s: the Observer has another context", name)
+				}
+			},
+		})
+		if _, err := s.Answer(t.Context(), &authv3.CheckRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if begun != 1 || ended != 1 {
+			t.Errorf("%s: %d were begun and %d ended, want 1 each", name, begun, ended)
+		}
+	}
+}
