@@ -20,6 +20,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/internal/tracing"
 	"github.com/vault-authz/vault-authz/internal/version"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
@@ -53,11 +54,13 @@ type engineOpener interface {
 // build wires the service for a configuration: an engine, a store and a cache for each vault
 // object; a snapshot of the entities, which a reconciler keeps up to date where there is a
 // state; the decision; the gRPC server for Envoy and the admin API for operators.
-func build(c *config.Config, from engineOpener, logs *logging.Logs) (*service, error) {
+// traces may be nil.
+func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *logging.Logs) (*service, error) {
 	registry, log := prometheus.NewRegistry(), logs.Log
 	registry.MustRegister(version.Metric(), logs.Metrics(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	digester := authz.NewDigester()
 	open := newVaultBackends(from, digester, registry, log)
+	open.traces = traces
 	s := &service{registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), runs: []func(context.Context) error{open.Run}}
 
 	var err error
@@ -107,7 +110,7 @@ func build(c *config.Config, from engineOpener, logs *logging.Logs) (*service, e
 		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: reconciler.reports})
 		s.decider = newFreshnessGate(authorizer, store.Current)
 	}
-	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, s.tls, registry, logs), checks,
+	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, traces, s.tls, registry, logs), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
 	return s, nil
 }

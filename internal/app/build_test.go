@@ -115,7 +115,7 @@ func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Qu
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := grpcServer(c, decider, metrics, listenersTLS{}, registry, testLogs(t, c, zap.NewNop()))
+	srv := grpcServer(c, decider, metrics, nil, listenersTLS{}, registry, testLogs(t, c, zap.NewNop()))
 	ln := bufconn.Listen(1 << 20)
 	go func() { _ = srv.Serve(ln) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),

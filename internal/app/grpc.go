@@ -13,19 +13,26 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/server"
+	"github.com/vault-authz/vault-authz/internal/tracing"
 )
 
-// grpcServer returns the gRPC server that Envoy asks, with the metrics and the log of decisions.
-func grpcServer(c *config.Config, decider envoy.Decider, metrics *authz.Metrics, d listenersTLS, reg prometheus.Registerer, logs *logging.Logs) *grpc.Server {
+// grpcServer returns the gRPC server that Envoy asks, with the metrics, the log and the traces of
+// decisions.
+func grpcServer(c *config.Config, decider envoy.Decider, metrics *authz.Metrics, traces *tracing.Traces, d listenersTLS, reg prometheus.Registerer, logs *logging.Logs) *grpc.Server {
 	lines := authz.NewDecisionLog(logs.Decisions, c.Log.AllowSample)
 	observe := func(_ context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
 		metrics.Count(r, d, took)
 		lines.Write(r, d, took)
 	}
-	service := envoy.NewService(decider, envoy.Options{
-		Observer: observe,
-		Log:      logs.Log.Named("envoy"),
-	})
+	o := envoy.Options{Observer: observe, Log: logs.Log.Named("envoy")}
+	if traces != nil {
+		o.Begin = traces.Begin
+		o.Observer = func(ctx context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
+			observe(ctx, r, d, took)
+			traces.End(ctx, r, d, took)
+		}
+	}
+	service := envoy.NewService(decider, o)
 	options := server.GRPCOptions()
 	if d.grpc != nil {
 		options = append(options, d.handshakes.GRPC(grpcListener, d.grpc))

@@ -32,7 +32,7 @@ func metricFamilies(t *testing.T) (families []*dto.MetricFamily, s *service) {
 	t.Helper()
 	c := DevConfig()
 	c.Vaults[0].Address, c.Vaults[0].Token = "http://127.0.0.1:1", "a-token"
-	s, err := build(&c, newServerEngines(&c), testLogs(t, &c, zap.NewNop()))
+	s, err := build(&c, newServerEngines(&c), nil, testLogs(t, &c, zap.NewNop()))
 	if err != nil {
 		t.Fatal(err)
 	}

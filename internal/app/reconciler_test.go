@@ -62,7 +62,7 @@ func startReplicaWith(t *testing.T, from *shared, c *config.Config) *replica {
 
 func startReplicaLogging(t *testing.T, from *shared, c *config.Config, log *zap.Logger) *replica {
 	t.Helper()
-	s, err := build(c, from, testLogs(t, c, log))
+	s, err := build(c, from, nil, testLogs(t, c, log))
 	if err != nil {
 		t.Fatal(err)
 	}

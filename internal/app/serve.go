@@ -15,6 +15,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/server"
+	"github.com/vault-authz/vault-authz/internal/tracing"
 	"github.com/vault-authz/vault-authz/internal/version"
 )
 
@@ -34,7 +35,12 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	defer logs.Close(time.Second)
 	defer reopenAtSignal(logs)()
 	log := logs.Log
-	s, err := build(c, from, logs) //nolint:contextcheck // the end of a change is recorded after its call has ended
+	traces, err := tracing.New(ctx, version.Number(), log.Named("traces"))
+	if err != nil {
+		return err
+	}
+	defer traces.Shutdown(ctx, min(c.Drain.Timeout, maxTracesFlush))
+	s, err := build(c, from, traces, logs) //nolint:contextcheck // the end of a change is recorded after its call has ended
 	if err != nil {
 		return err
 	}
@@ -77,6 +83,10 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	}
 	return s.run(ctx, l)
 }
+
+// maxTracesFlush is how long a stop may take to export the last spans. The collector may be
+// gone by then.
+const maxTracesFlush = time.Second
 
 // run runs all parts until ctx ends or one fails. The background parts run until the drain is
 // over, since calls under way need them.

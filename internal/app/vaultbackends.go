@@ -14,6 +14,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/tracing"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -38,6 +39,8 @@ type vaultBackends struct {
 	digester *authz.Digester
 	registry prometheus.Registerer
 	log      *zap.Logger
+	// traces may be nil.
+	traces *tracing.Traces
 
 	// setting is held by set, which reads files. An invalidation does not wait for it.
 	setting sync.Mutex
@@ -82,7 +85,7 @@ func (bs *vaultBackends) set(wanted []config.Vault) (sources map[string]authz.So
 				continue
 			}
 		}
-		sources[v.Name] = current.cache
+		sources[v.Name] = bs.traces.Source(current.cache)
 	}
 	for _, name := range bs.names() {
 		if sources[name] == nil {
@@ -100,7 +103,7 @@ func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 		return nil, err
 	}
 	reads := vaultkv.NewTimed(v.Name, vaultkv.NewStore(v.Name, engine, bs.digester, log))
-	cached, err := cache.New(v.Cache, reads.Lookup, rules())
+	cached, err := cache.New(v.Cache, bs.traces.Read(v.Name, reads.Lookup), bs.traces.Rules(rules()))
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}

@@ -29,7 +29,8 @@ func mayImport() map[string][]string {
 		"internal/server":     {"internal/tlsfiles"},
 		"internal/kongimport": {"authz", "internal/api", "internal/backoff"},
 		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/api", "internal/clientcert", "internal/logging", "internal/loopback", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
-		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/backoff", "internal/clientcert", "internal/config", "internal/heap", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/version"},
+		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/backoff", "internal/clientcert", "internal/config", "internal/heap", "internal/logging", "internal/memkv", "internal/server", "internal/state", "internal/tlsfiles", "internal/tracing", "internal/version"},
+		"internal/tracing":    {"authz", "cache"},
 		"internal/cli":        {"authz", "envoy", "internal/api", "internal/app", "internal/clientcert", "internal/config", "internal/kongimport", "internal/loopback", "internal/server", "internal/tlsfiles", "internal/version"},
 		"cmd/vault-authz":     {"internal/cli"},
 	}
@@ -40,6 +41,7 @@ func only() map[string][]string {
 	return map[string][]string{
 		"github.com/envoyproxy/":      {"envoy"},
 		"github.com/hashicorp/vault/": {"vaultkv", "vaultkv/login"},
+		"go.opentelemetry.io/":        {"internal/tracing"},
 	}
 }
 
@@ -98,7 +100,7 @@ func TestTheCoreDependsOnNeitherEnvoyNorVault(t *testing.T) {
 			t.Fatalf("%s: go list named %d dependencies", core, len(deps))
 		}
 		for _, d := range deps {
-			for _, never := range []string{"github.com/envoyproxy/", "github.com/hashicorp/vault/", "google.golang.org/grpc"} {
+			for _, never := range []string{"github.com/envoyproxy/", "github.com/hashicorp/vault/", "google.golang.org/grpc", "go.opentelemetry.io/"} {
 				if strings.HasPrefix(d, never) {
 					t.Errorf("%s depends on %s", core, d)
 				}

@@ -1,0 +1,79 @@
+package tracing
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/vault-authz/vault-authz/authz"
+)
+
+// The attributes of spans. They never contain a token, nor anything else of a request.
+const (
+	attributeDecision   = attribute.Key("vault_authz.decision")
+	attributeReason     = attribute.Key("vault_authz.reason")
+	attributePolicy     = attribute.Key("vault_authz.policy")
+	attributeShadow     = attribute.Key("vault_authz.shadow")
+	attributeCredential = attribute.Key("vault_authz.credential")
+	attributeVault      = attribute.Key("vault_authz.vault")
+	attributeCache      = attribute.Key("vault_authz.cache")
+	attributeOutcome    = attribute.Key("vault_authz.outcome")
+)
+
+// checkSpan is the name of the span of a check, as that of every gRPC call: service and method.
+const checkSpan = "envoy.service.auth.v3.Authorization/Check"
+
+// Begin begins the span of a check. Its parent is in the metadata of the call, where Envoy puts
+// its own span. The headers of the request are not looked at: there the client's can be.
+func (t *Traces) Begin(ctx context.Context, r *authz.Request) context.Context {
+	ctx = propagation.TraceContext{}.Extract(ctx, incoming{ctx})
+	ctx, _ = t.tracer.Start(ctx, checkSpan, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(r.Received))
+	return ctx
+}
+
+// End ends the span that Begin began.
+func (t *Traces) End(ctx context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
+		return
+	}
+	attributes := make([]attribute.KeyValue, 0, 6)
+	attributes = append(attributes, attributeDecision.String(d.Verdict()), attributeReason.String(d.Reason.String()))
+	if d.Policy != nil {
+		attributes = append(attributes, attributePolicy.String(d.Policy.Name), attributeVault.String(d.Policy.Vault))
+	}
+	if d.Shadow {
+		attributes = append(attributes, attributeShadow.Bool(true))
+	}
+	if d.AccessToken != "" {
+		attributes = append(attributes, attributeCredential.String(authz.Fingerprint(d.AccessToken)))
+	}
+	span.SetAttributes(attributes...)
+	if !d.Allowed && d.Status() >= http.StatusInternalServerError {
+		span.SetStatus(codes.Error, d.Reason.String())
+	}
+	span.End(trace.WithTimestamp(r.Received.Add(took)))
+}
+
+// incoming is the metadata of a gRPC call.
+type incoming struct{ ctx context.Context }
+
+// Get implements [propagation.TextMapCarrier].
+func (c incoming) Get(key string) string {
+	if values := metadata.ValueFromIncomingContext(c.ctx, key); len(values) == 1 {
+		return values[0]
+	}
+	return ""
+}
+
+// Set implements [propagation.TextMapCarrier].
+func (incoming) Set(string, string) {}
+
+// Keys implements [propagation.TextMapCarrier].
+func (incoming) Keys() []string { return nil }
