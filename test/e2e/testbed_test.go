@@ -37,6 +37,10 @@ type setup struct {
 	openBao bool
 	// socket makes vault-authz listen on a Unix socket.
 	socket bool
+	// collector receives the spans of Envoy, empty for none.
+	collector string
+	// env is added to the environment of vault-authz.
+	env []string
 	// authzTLS is the TLS between Envoy and vault-authz, nil for plain text.
 	authzTLS *parts.EnvoyTLS
 }
@@ -112,7 +116,7 @@ func (bed *testbed) startRest(ctx context.Context) error {
 		return err
 	}
 	service := parts.ServiceConfig{
-		Binary: binary, Dir: bed.dir,
+		Binary: binary, Dir: bed.dir, Env: bed.setup.env,
 		Entities: strings.NewReplacer("VAULT", "http://"+bed.proxy.Address(), "TOKENFILE", bed.tokenFile).Replace(bed.setup.entities),
 	}
 	if bed.setup.socket {
@@ -128,7 +132,7 @@ func (bed *testbed) startRest(ctx context.Context) error {
 	}
 	bed.envoy, err = parts.StartEnvoy(ctx, parts.EnvoyConfig{
 		Binary: suite.envoy, Dir: bed.dir,
-		Upstream: bed.upstream.Address(), Listeners: listeners, Policies: bed.setup.policies, AuthzTLS: bed.setup.authzTLS,
+		Upstream: bed.upstream.Address(), Listeners: listeners, Policies: bed.setup.policies, Collector: bed.setup.collector, AuthzTLS: bed.setup.authzTLS,
 	})
 	if err != nil {
 		return err

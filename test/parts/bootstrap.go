@@ -27,6 +27,9 @@ type EnvoyConfig struct {
 	Policies []string
 	// HealthChecks is the interval of gRPC health checks, 0 for none.
 	HealthChecks time.Duration
+	// Collector is the host:port of a collector for Envoy's spans (OTLP over gRPC), empty for
+	// no traces.
+	Collector string
 	// AuthzTLS is the TLS to the authorizers, nil for plain text.
 	AuthzTLS *EnvoyTLS
 }
