@@ -105,7 +105,7 @@ func (c credentials) Credentials(ctx context.Context, vaultID string, version in
 // Validate implements [admin.Vaults].
 func (c credentials) Validate(v admin.VaultObject) error {
 	opened := vaultConfig(v)
-	return errors.Join(opened.Validate(), c.reconciler.config.ApartFromState(&opened))
+	return errors.Join(opened.Validate(), c.reconciler.declaration.Load().config.ApartFromState(&opened))
 }
 
 // judge returns for a vault object the function that tells what a decision would make of a

@@ -138,7 +138,7 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 		Vaults:       credentials{held},
 		Judge:        judge(authorizer),
 		Explain:      explainUnavailable,
-		Declared:     r.declared,
+		Declared:     r.declaration.Load().entities,
 		Version:      version.Number(),
 		Metrics:      reg,
 		Log:          log.Named("admin"),

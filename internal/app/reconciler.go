@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,11 +22,10 @@ import (
 // those of the configuration, and those that were made through the admin API of any replica.
 // It is safe for concurrent use.
 type reconciler struct {
-	config     *config.Config
-	declared   admin.Declared
-	backends   *vaultBackends
-	authorizer *authz.Authorizer
-	log        *zap.Logger
+	declaration atomic.Pointer[declaration]
+	backends    *vaultBackends
+	authorizer  *authz.Authorizer
+	log         *zap.Logger
 	// wake says that there is something to publish.
 	wake chan struct{}
 
@@ -42,17 +42,28 @@ type reconciler struct {
 	problem   error
 	published chan struct{}
 
-	// opening is held while vault objects are opened. It guards vaults: by the id of each
-	// vault object the version of it that is open.
+	// opening guards vaults: by the id of each vault object the version of it that is
+	// open.
 	opening sync.Mutex
 	vaults  map[string]vaultVersion
 
-	// Only publish uses these.
+	// applying is held while decisions are given something else to go by. It guards
+	// what they go by now.
+	applying  sync.Mutex
 	consumers *authz.Directory
 	policies  []authz.Policy
 	sources   map[string]authz.Source
 	view      *state.View
 }
+
+// A declaration is a configuration with its entities as the admin API shows them. It is
+// immutable.
+type declaration struct {
+	config   *config.Config
+	entities admin.Declared
+}
+
+func newDeclaration(c *config.Config) *declaration { return &declaration{c, declared(c)} }
 
 // pending are changes that decisions are not based on yet.
 type pending struct {
@@ -75,10 +86,12 @@ type vaultVersion struct {
 }
 
 func newReconciler(c *config.Config, open *vaultBackends, authorizer *authz.Authorizer, log *zap.Logger) *reconciler {
-	return &reconciler{
-		config: c, declared: declared(c), backends: open, authorizer: authorizer, log: log,
+	r := &reconciler{
+		backends: open, authorizer: authorizer, log: log,
 		wake: make(chan struct{}, 1), published: make(chan struct{}), position: -1, pending: pending{all: true},
 	}
+	r.declaration.Store(newDeclaration(c))
+	return r
 }
 
 // watcher returns what the store calls about changes.
@@ -167,6 +180,8 @@ func (r *reconciler) run(ctx context.Context, store *state.Store) error {
 // be applied; with a newer one, changes that are told later could not be: after a membership
 // is deleted, only the view before says whose it was.
 func (r *reconciler) publish() (*state.View, error) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
 	r.mu.Lock()
 	p, v := r.pending, r.target
 	r.pending = pending{all: v == nil}
@@ -174,7 +189,7 @@ func (r *reconciler) publish() (*state.View, error) {
 	if v == nil {
 		return nil, nil
 	}
-	err := r.apply(v, &p)
+	err := r.apply(v, &p, r.declaration.Load())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.problem
@@ -195,28 +210,37 @@ func (r *reconciler) publish() (*state.View, error) {
 	return v, err
 }
 
-func (r *reconciler) apply(v *state.View, p *pending) (err error) {
+// apply makes decisions go by a view and by the configuration. After an error nothing has
+// changed.
+func (r *reconciler) apply(v *state.View, p *pending, to *declaration) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("a panic of type %T; please report it", cause)
 		}
 	}()
-	if err := r.applyConsumers(v, p); err != nil {
-		return err
-	}
-	var retired []*vaultBackend
-	if p.all || p.rules || r.sources == nil || r.dependsOnConsumers() {
-		if retired, err = r.applyRules(v); err != nil {
-			return err
-		}
-	}
-	defer func() { r.backends.close(retired) }()
-	snapshot, err := authz.NewSnapshotOf(r.policies, r.consumers, r.sources)
+	consumers, err := r.directory(v, p, to)
 	if err != nil {
 		return err
 	}
+	policies, sources := r.policies, r.sources
+	put := func() []*vaultBackend { return nil }
+	if p.all || p.rules || r.sources == nil || r.dependsOnConsumers() {
+		rules, change, err := r.rules(v, to)
+		if err != nil {
+			return err
+		}
+		defer change.abandon()
+		policies, sources = rules.Policies, change.sources
+		put = func() []*vaultBackend { return r.openVaults(rules.Vaults, change) }
+	}
+	snapshot, err := authz.NewSnapshotOf(policies, consumers, sources)
+	if err != nil {
+		return err
+	}
+	retired := put()
 	r.authorizer.Replace(snapshot)
-	r.view = v
+	r.backends.retire(retired)
+	r.consumers, r.policies, r.sources, r.view = consumers, policies, sources, v
 	return nil
 }
 
@@ -225,12 +249,11 @@ func (r *reconciler) dependsOnConsumers() bool {
 	return slices.ContainsFunc(r.policies, func(p authz.Policy) bool { return p.Anonymous != "" })
 }
 
-func (r *reconciler) applyConsumers(v *state.View, p *pending) error {
-	stored := admin.Consumers(r.declared, v)
+// directory returns the consumers of a view and of the configuration.
+func (r *reconciler) directory(v *state.View, p *pending, to *declaration) (*authz.Directory, error) {
+	stored := admin.Consumers(to.entities, v)
 	if p.all || r.consumers == nil {
-		all, err := authz.NewDirectory(r.config.Consumers, stored)
-		r.consumers = all
-		return err
+		return authz.NewDirectory(to.config.Consumers, stored)
 	}
 	changed := p.consumers
 	for _, id := range p.groups {
@@ -240,53 +263,80 @@ func (r *reconciler) applyConsumers(v *state.View, p *pending) error {
 			}
 		}
 	}
-	r.consumers = r.consumers.Next(stored, changed)
-	return nil
+	return r.consumers.Next(stored, changed), nil
 }
 
-// applyRules builds policies and vault objects, and opens new ones.
-func (r *reconciler) applyRules(v *state.View) (retired []*vaultBackend, err error) {
-	rules, err := admin.Entities(r.declared, v)
+// rules builds policies, and opens new vault objects. A stored vault object that cannot be
+// opened fails alone, and so does a declared one at the start. A new configuration with one is
+// not used.
+func (r *reconciler) rules(v *state.View, to *declaration) (admin.State, *vaultChange, error) {
+	rules, err := admin.Entities(to.entities, v)
 	if err != nil {
-		return nil, err
+		return admin.State{}, nil, err
 	}
 	for _, problem := range rules.Problems {
 		r.log.Error("entities do not fit together", zap.Error(problem))
 	}
-	vaults := slices.Clone(r.config.Vaults)
-	byID := map[string]vaultVersion{}
+	vaults := slices.Clone(to.config.Vaults)
 	for _, o := range rules.Vaults {
-		byID[o.ID] = vaultVersion{o.Name, o.Revision}
 		if !o.Declared {
-			vaults = append(vaults, r.storedVault(o))
+			vaults = append(vaults, r.storedVault(o, to.config))
 		}
 	}
-	sources, retired, err := r.openVaults(byID, vaults)
-	if err != nil {
+	change := r.backends.prepare(vaults)
+	if err := change.declaredErr(to.config); err != nil && to != r.declaration.Load() {
+		change.abandon()
+		return admin.State{}, nil, err
+	}
+	if err := change.err(); err != nil {
 		r.log.Error("vault objects are not open", zap.Error(err))
 	}
-	r.policies, r.sources = rules.Policies, sources
-	return retired, nil
+	return rules, change, nil
 }
 
-// openVaults opens vault objects and sets their ids in one step: between the two, an id could
-// be looked up under a name that another vault object has by now.
-func (r *reconciler) openVaults(byID map[string]vaultVersion, vaults []config.Vault) (sources map[string]authz.Source, retired []*vaultBackend, err error) {
+// openVaults puts a change of vault objects in force and sets their ids in one step: between
+// the two, an id could be looked up under a name that another vault object has by now.
+func (r *reconciler) openVaults(vaults []admin.VaultObject, change *vaultChange) (retired []*vaultBackend) {
+	byID := map[string]vaultVersion{}
+	for _, o := range vaults {
+		byID[o.ID] = vaultVersion{o.Name, o.Revision}
+	}
 	r.opening.Lock()
 	defer r.opening.Unlock()
 	r.vaults = byID
-	return r.backends.set(vaults)
+	return change.commit()
 }
 
 // storedVault returns the configuration of a vault object of the state. One whose mount is
 // refused by now counts as lost: it is not opened, and its requests are unavailable.
-func (r *reconciler) storedVault(v admin.VaultObject) config.Vault {
+func (r *reconciler) storedVault(v admin.VaultObject, by *config.Config) config.Vault {
 	c := vaultConfig(v)
-	if err := r.config.ApartFromState(&c); err != nil {
+	if err := by.ApartFromState(&c); err != nil {
 		r.log.Error("vault objects are not open", zap.Error(fmt.Errorf("vault object %q: %w", v.Name, err)))
 		c.Lost = true
 	}
 	return c
+}
+
+// reconfigure makes decisions go by another configuration, together with the state that they
+// go by now. After an error they go by the one before. Without a state that was read, they
+// wait for one.
+func (r *reconciler) reconfigure(c *config.Config) error {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	next := newDeclaration(c)
+	if r.view == nil {
+		change := r.backends.prepare(c.Vaults)
+		defer change.abandon()
+		if err := change.err(); err != nil {
+			return err
+		}
+		r.backends.retire(change.commit())
+	} else if err := r.apply(r.view, &pending{all: true}, next); err != nil {
+		return err
+	}
+	r.declaration.Store(next)
+	return nil
 }
 
 // await waits until decisions are based on a position of the log. Its error says that

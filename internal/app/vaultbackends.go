@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -42,60 +43,141 @@ type vaultBackends struct {
 	// traces may be nil.
 	traces *tracing.Traces
 
-	// setting is held by set, which reads files. An invalidation does not wait for it.
+	// setting is held from prepare to the end of the change, while files are read. An
+	// invalidation does not wait for it.
 	setting sync.Mutex
 
 	// mu is held for moments only.
 	mu     sync.Mutex
 	byName map[string]*vaultBackend
-	// retiring are those that set has removed and decisions may still use.
+	// retiring are those that were removed and decisions may still use.
 	retiring map[*vaultBackend]struct{}
 	// unstarted are those whose background work Run has yet to start; wake tells it so.
 	unstarted []*vaultBackend
 	wake      chan struct{}
-	// closing counts the caches that wait for their loads in flight.
+	// closing counts the backends that wait for their last decisions or loads; stopped,
+	// closed at the end of Run, tells them not to wait for decisions.
 	closing sync.WaitGroup
+	stopped chan struct{}
 }
 
 func newVaultBackends(from engineOpener, digester *authz.Digester, registry prometheus.Registerer, log *zap.Logger) *vaultBackends {
-	return &vaultBackends{from: from, digester: digester, registry: registry, log: log, byName: map[string]*vaultBackend{}, retiring: map[*vaultBackend]struct{}{}, wake: make(chan struct{}, 1)}
+	return &vaultBackends{from: from, digester: digester, registry: registry, log: log, byName: map[string]*vaultBackend{}, retiring: map[*vaultBackend]struct{}{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 }
 
-// set makes the open vault objects those that are wanted: it opens new ones, opens changed
-// ones anew, and removes the others. It returns the Source of each, and the backends that it
-// replaced or removed: the caller closes these when no new decision can use them. A vault
-// object that cannot be opened fails alone: its requests are unavailable, and err names it.
-func (bs *vaultBackends) set(wanted []config.Vault) (sources map[string]authz.Source, retired []*vaultBackend, err error) {
+// A vaultChange is a change of the open vault objects that is ready and not in force yet. It
+// ends with commit or abandon, and no other change begins before that.
+type vaultChange struct {
+	// sources has the Source of each vault object after the change.
+	sources map[string]authz.Source
+	// failed says why vault objects cannot be opened, by name. Their requests are
+	// unavailable after the change.
+	failed map[string]error
+
+	backends *vaultBackends
+	opened   []*vaultBackend
+	ended    bool
+}
+
+// prepare opens what has to be opened to make the open vault objects those that are wanted:
+// new ones, and changed ones anew. Nothing is in force before commit.
+func (bs *vaultBackends) prepare(wanted []config.Vault) *vaultChange {
 	bs.setting.Lock()
-	defer bs.setting.Unlock()
-	sources = map[string]authz.Source{}
-	var errs []error
+	c := &vaultChange{backends: bs, sources: map[string]authz.Source{}, failed: map[string]error{}}
+	ready := false
+	defer func() {
+		if !ready {
+			c.abandon()
+		}
+	}()
 	for i := range wanted {
 		v := &wanted[i]
+		c.sources[v.Name] = unopened{}
 		if v.Lost {
-			sources[v.Name] = unopened{}
 			continue
 		}
 		current := bs.named(v.Name)
 		if current == nil || current.config != *v {
-			retired = append(retired, bs.remove(v.Name)...)
+			var err error
 			if current, err = bs.open(v); err != nil {
-				errs = append(errs, fmt.Errorf("vault object %q: %w", v.Name, err))
-				sources[v.Name] = unopened{}
+				c.failed[v.Name] = err
 				continue
 			}
+			c.opened = append(c.opened, current)
 		}
-		sources[v.Name] = bs.traces.Source(current.cache)
+		c.sources[v.Name] = bs.traces.Source(current.cache)
+	}
+	ready = true
+	return c
+}
+
+// declaredErr is err for the vault objects of a configuration.
+func (c *vaultChange) declaredErr(by *config.Config) error {
+	var errs []error
+	for i := range by.Vaults {
+		if err := c.failed[by.Vaults[i].Name]; err != nil {
+			errs = append(errs, fmt.Errorf("vault object %q: %w", by.Vaults[i].Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// err names the vault objects that cannot be opened. It is nil if there are none.
+func (c *vaultChange) err() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c.failed)) {
+		errs = append(errs, fmt.Errorf("vault object %q: %w", name, c.failed[name]))
+	}
+	return errors.Join(errs...)
+}
+
+// commit puts the change in force. It returns the backends that were replaced or removed: the
+// caller closes these when no new decision can use them.
+func (c *vaultChange) commit() (retired []*vaultBackend) {
+	bs := c.backends
+	kept := map[string]bool{}
+	for name, source := range c.sources {
+		_, failed := source.(unopened)
+		kept[name] = !failed
+	}
+	for _, b := range c.opened {
+		kept[b.config.Name] = false
 	}
 	for _, name := range bs.names() {
-		if sources[name] == nil {
+		if !kept[name] {
 			retired = append(retired, bs.remove(name)...)
 		}
 	}
-	return sources, retired, errors.Join(errs...)
+	for _, b := range c.opened {
+		bs.add(b)
+	}
+	c.end()
+	return retired
 }
 
-// open opens a vault object. The caller holds setting.
+// abandon ends a change without putting it in force. After commit it does nothing.
+func (c *vaultChange) abandon() {
+	if c.ended {
+		return
+	}
+	for _, b := range c.opened {
+		b.cache.Close()
+	}
+	c.end()
+}
+
+func (c *vaultChange) end() {
+	c.ended = true
+	c.backends.setting.Unlock()
+}
+
+// set is prepare and commit in one.
+func (bs *vaultBackends) set(wanted []config.Vault) (sources map[string]authz.Source, retired []*vaultBackend, err error) {
+	c := bs.prepare(wanted)
+	return c.sources, c.commit(), c.err()
+}
+
+// open opens a vault object. Its background work begins when it is added.
 func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 	log := bs.log.Named("vault")
 	engine, ready, run, err := bs.from.engine(v, log)
@@ -115,19 +197,23 @@ func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 	if run != nil {
 		b.runs = append(b.runs, run)
 	}
+	return b, nil
+}
+
+// add makes a backend the one of its name, of which there is no other. The caller holds
+// setting.
+func (bs *vaultBackends) add(b *vaultBackend) {
 	if err := bs.registry.Register(b.metrics); err != nil {
-		cached.Close()
-		return nil, err
+		bs.log.Error("the metrics of a vault object are missing; please report it", zap.String("vault", b.config.Name), zap.Error(err))
 	}
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
-	bs.byName[v.Name] = b
+	bs.byName[b.config.Name] = b
 	bs.unstarted = append(bs.unstarted, b)
 	select {
 	case bs.wake <- struct{}{}:
 	default:
 	}
-	return b, nil
 }
 
 // remove removes a backend, if there is one of that name. The caller holds setting.
@@ -144,8 +230,23 @@ func (bs *vaultBackends) remove(name string) []*vaultBackend {
 	return []*vaultBackend{b}
 }
 
-// close ends backends that set has removed. It waits for their loads in flight in the
-// background.
+// retire closes removed backends when the decisions that began with them have ended: after the
+// time that a load may take. At a stop it does not wait.
+func (bs *vaultBackends) retire(retired []*vaultBackend) {
+	for _, b := range retired {
+		bs.closing.Go(func() {
+			end := time.NewTimer(b.config.Cache.LoadTimeout)
+			defer end.Stop()
+			select {
+			case <-end.C:
+			case <-bs.stopped:
+			}
+			bs.close([]*vaultBackend{b})
+		})
+	}
+}
+
+// close ends removed backends. It waits for their loads in flight in the background.
 func (bs *vaultBackends) close(retired []*vaultBackend) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
@@ -182,6 +283,7 @@ func (bs *vaultBackends) Run(ctx context.Context) error {
 	}
 	bs.setting.Unlock()
 	bs.close(retired)
+	close(bs.stopped)
 	bs.closing.Wait()
 	return nil
 }

@@ -70,9 +70,9 @@ func TestAStoredVaultObjectOfTheStatesMountIsNotOpenedAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	core, log := observer.New(zapcore.ErrorLevel)
 	c := DevConfig()
-	r := reconciler{config: &c, log: zap.New(core)}
+	r := reconciler{log: zap.New(core)}
 	object := admin.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "elsewhere", Port: 8200, Mount: c.State.Mount, Token: redact.New("hvs.token")}
-	if opened := r.storedVault(object); !opened.Lost {
+	if opened := r.storedVault(object, &c); !opened.Lost {
 		t.Error("it is opened")
 	}
 	lines := log.FilterMessage("vault objects are not open").All()
@@ -80,7 +80,7 @@ func TestAStoredVaultObjectOfTheStatesMountIsNotOpenedAndSaysWhy(t *testing.T) {
 		t.Errorf("got %v, want one line that says why", lines)
 	}
 	object.Mount = "kong-auth"
-	if opened := r.storedVault(object); opened.Lost {
+	if opened := r.storedVault(object, &c); opened.Lost {
 		t.Error("one of another mount is not opened")
 	}
 }
