@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
@@ -37,7 +38,7 @@ type API struct {
 	// The kinds of entities.
 	consumers, acls, vaults, policies, aclPlugins *entity
 	// declared are the entities of the configuration file, by kind.
-	declared map[string][]stored
+	declared atomic.Pointer[map[string][]stored]
 	// document is the OpenAPI document.
 	document []byte
 	// tokens serialize changes of one credential on this replica.
@@ -53,17 +54,16 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 	if deps.Store == nil || deps.Leases == nil || deps.Announce == nil || deps.Vaults == nil || deps.Metrics == nil || deps.Log == nil || deps.Audit == nil {
 		return nil, errors.New("admin: Store, Leases, Announce, Vaults, Metrics, Log and Audit must be given")
 	}
-	declared, err := deps.Declared.documents()
-	if err != nil {
-		return nil, err
-	}
 	refusals, err := newRefusals(deps.Log, deps.Metrics)
 	if err != nil {
 		return nil, err
 	}
 	a := &API{
-		cfg: cfg, deps: deps, authenticator: newAuthenticator(cfg, refusals), declared: declared, document: openAPIDocument(), seed: maphash.MakeSeed(),
+		cfg: cfg, deps: deps, authenticator: newAuthenticator(cfg, refusals), document: openAPIDocument(), seed: maphash.MakeSeed(),
 		consumers: consumersEntity(), acls: aclsEntity(), vaults: vaultsEntity(), policies: policiesEntity(), aclPlugins: aclPluginsEntity(),
+	}
+	if err := a.Declare(deps.Declared); err != nil {
+		return nil, err
 	}
 	calls, err := newCallMetrics(deps.Metrics)
 	if err != nil {
@@ -74,6 +74,18 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 	a.mux, a.roots = a.route(routes), roots(routes)
 	return a, nil
 }
+
+// Declare replaces the entities of the configuration file. After an error those before remain.
+func (a *API) Declare(d Declared) error {
+	documents, err := d.documents()
+	if err != nil {
+		return err
+	}
+	a.declared.Store(&documents)
+	return nil
+}
+
+func (a *API) declaredOf(kind string) []stored { return (*a.declared.Load())[kind] }
 
 // route registers the table, and for every path an answer to other methods.
 func (a *API) route(routes []route) *http.ServeMux {

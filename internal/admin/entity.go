@@ -60,7 +60,7 @@ func (a *API) find(e *entity, idOrKey string) (stored, error) {
 }
 
 func (a *API) findID(e *entity, id string) (stored, error) {
-	for _, d := range a.declared[e.kind] {
+	for _, d := range a.declaredOf(e.kind) {
 		if d.id() == id && e.has(d.document) {
 			return d, nil
 		}
@@ -77,7 +77,7 @@ func (a *API) findID(e *entity, id string) (stored, error) {
 }
 
 func (a *API) findUnique(e *entity, key string) (stored, error) {
-	for _, d := range a.declared[e.kind] {
+	for _, d := range a.declaredOf(e.kind) {
 		if e.has(d.document) && slices.ContainsFunc(e.unique(d.document), func(c constraint) bool { return c.key == key }) {
 			return d, nil
 		}
@@ -126,7 +126,7 @@ func (a *API) each(e *entity, after string, keep func(tags []string) bool, do fu
 }
 
 func (a *API) eachIn(view *state.View, e *entity, after string, keep func(tags []string) bool, do func(stored) bool) (err error) {
-	declared := slices.DeleteFunc(slices.Clone(a.declared[e.kind]), func(s stored) bool { return !e.has(s.document) || s.id() <= after })
+	declared := slices.DeleteFunc(slices.Clone(a.declaredOf(e.kind)), func(s stored) bool { return !e.has(s.document) || s.id() <= after })
 	slices.SortFunc(declared, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
 	goOn := true
 	view.AfterTagged(e.kind, after, keep, func(r *state.Record) bool {
@@ -155,7 +155,7 @@ func (a *API) eachIn(view *state.View, e *entity, after string, keep func(tags [
 }
 
 func (a *API) isDeclared(kind, id string) bool {
-	return slices.ContainsFunc(a.declared[kind], func(d stored) bool { return d.id() == id })
+	return slices.ContainsFunc(a.declaredOf(kind), func(d stored) bool { return d.id() == id })
 }
 
 // insert writes a new entity. d has its id if the caller chose one.
@@ -282,7 +282,7 @@ func (a *API) warn(c *call, e *entity, before, after document) {
 
 // declaredConflict keeps names unique across declared and stored entities.
 func (a *API) declaredConflict(e *entity, id string, constraints []constraint) error {
-	for _, d := range a.declared[e.kind] {
+	for _, d := range a.declaredOf(e.kind) {
 		if d.id() == id || !e.has(d.document) {
 			continue
 		}

@@ -240,7 +240,7 @@ func (a *API) aclsOf(consumer string) ([]stored, error) {
 		return nil, err
 	}
 	var all []stored
-	for _, s := range a.declared[a.acls.kind] {
+	for _, s := range a.declaredOf(a.acls.kind) {
 		if s.record("consumer").text("id") == consumer {
 			all = append(all, s)
 		}

@@ -88,4 +88,3 @@ func TestADecisionUnderWayFinishesAtAReplacedVaultObject(t *testing.T) {
 		<-ended
 	})
 }
-

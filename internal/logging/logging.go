@@ -124,7 +124,7 @@ func utc(t time.Time, enc zapcore.PrimitiveArrayEncoder) {
 	zapcore.RFC3339NanoTimeEncoder(t.UTC(), enc)
 }
 
-func newLogger(format string, level zapcore.Level, stream *Stream) *zap.Logger {
+func newLogger(format string, level zapcore.LevelEnabler, stream *Stream) *zap.Logger {
 	core := zapcore.NewCore(newEncoder(format, stream.sink), zapcore.Lock(zapcore.AddSync(stream)), level)
 	return zap.New(core, zap.ErrorOutput(zapcore.AddSync(stream)))
 }

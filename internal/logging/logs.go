@@ -17,6 +17,9 @@ type Logs struct {
 	Log, Decisions *zap.Logger
 	Audit          *Audit
 
+	// level and decisions are the levels, which SetLevels changes.
+	level, decisions zap.AtomicLevel
+
 	sinks   map[string]*Sink
 	streams []*Stream
 }
@@ -27,11 +30,10 @@ func Open(c Config, stdout, stderr io.Writer) (*Logs, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	level, err := zapcore.ParseLevel(c.Level)
-	if err != nil {
+	l := &Logs{level: zap.NewAtomicLevel(), decisions: zap.NewAtomicLevel(), sinks: map[string]*Sink{TargetStdout: NewSink(TargetStdout, stdout), TargetStderr: NewSink(TargetStderr, stderr)}}
+	if err := l.SetLevels(c); err != nil {
 		return nil, err
 	}
-	l := &Logs{sinks: map[string]*Sink{TargetStdout: NewSink(TargetStdout, stdout), TargetStderr: NewSink(TargetStderr, stderr)}}
 	decisions, err := l.sink(c.Decisions.Target)
 	if err != nil {
 		return nil, fmt.Errorf("log.decisions.target: %w", err)
@@ -40,8 +42,8 @@ func Open(c Config, stdout, stderr io.Writer) (*Logs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log.audit.target: %w", err)
 	}
-	l.Log = newLogger(c.Format, level, l.stream("log", l.sinks[TargetStdout]))
-	l.Decisions = newLogger(c.Format, decisionLevel(c.Decisions.Level), l.stream("decisions", decisions)).Named("decision")
+	l.Log = newLogger(c.Format, l.level, l.stream("log", l.sinks[TargetStdout]))
+	l.Decisions = newLogger(c.Format, l.decisions, l.stream("decisions", decisions)).Named("decision")
 	l.Audit = &Audit{encoder: newEncoder(c.Format, audit), sink: audit}
 	for _, s := range l.sinks {
 		s.Tell(l.Log.Named("logging"))
@@ -66,6 +68,17 @@ func (l *Logs) stream(name string, s *Sink) *Stream {
 	stream := s.Stream(name)
 	l.streams = append(l.streams, stream)
 	return stream
+}
+
+// SetLevels takes the levels of a configuration that is valid, and nothing else of it.
+func (l *Logs) SetLevels(c Config) error {
+	level, err := zapcore.ParseLevel(c.Level)
+	if err != nil {
+		return err
+	}
+	l.level.SetLevel(level)
+	l.decisions.SetLevel(decisionLevel(c.Decisions.Level))
+	return nil
 }
 
 func decisionLevel(level string) zapcore.Level {
