@@ -25,7 +25,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 // must not be negative.
 func Jitter(d, spread time.Duration) time.Duration {
 	var raw [8]byte
-	_, _ = rand.Read(raw[:]) // never fails
+	_, _ = rand.Read(raw[:])                                                   // never fails
 	return d + time.Duration(binary.BigEndian.Uint64(raw[:])%uint64(spread+1)) //nolint:gosec // spread is not negative, and the remainder is smaller than it
 }
 

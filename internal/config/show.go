@@ -37,7 +37,8 @@ func (c *Config) Show() ([]byte, error) {
 func showLog(c *Log) logSection {
 	return logSection{
 		&c.Level, &c.Format, &c.AllowSample,
-		decisionsSection{&c.Decisions.Level, &c.Decisions.Target}, auditSection{&c.Audit.Target, &c.Audit.OnFailure},
+		decisionsSection{&c.Decisions.Level, &c.Decisions.Target},
+		auditSection{&c.Audit.Target, &c.Audit.OnFailure},
 	}
 }
 

@@ -331,7 +331,7 @@ func TestSpansAreExportedByHTTPAtTheLatestAtTheShutdown(t *testing.T) {
 	}
 	r := authz.Request{Received: time.Now()}
 	traces.End(traces.Begin(call(t, sampled), &r), &r, &authz.Decision{}, 0)
-	traces.Shutdown(t.Context(), 10 * time.Second)
+	traces.Shutdown(t.Context(), 10*time.Second)
 	mu.Lock()
 	defer mu.Unlock()
 	for _, want := range []string{"/v1/traces", checkSpan, "vault-authz", "1.2.3", "staging"} {
