@@ -154,8 +154,8 @@ func (c *Cache[V]) await(ctx context.Context, f *call[V], how waiting) (value V,
 	}
 }
 
-// A caller gets an error some time before its deadline, so that it can still answer: a quarter
-// of its time, at least minReserve, and at most half of its time.
+// A lookup gives up before the deadline of its caller, so that the caller can still answer. The
+// reserve is a quarter of the remaining time, but at least minReserve and at most half of it.
 const (
 	reservePart = 4
 	minReserve  = 20 * time.Millisecond

@@ -14,8 +14,8 @@ import (
 // reveal which keys exist.
 //
 // It behaves like a Lookup of a key that is not held: it loads the value within the limits for
-// such keys, serves no stale value, and does not load the key again for AbsentTTL. During that
-// time it returns no news. since is the beginning of the caller's request: a value that was
+// such keys, serves no stale value, and does not load the key again for AbsentTTL. news says
+// that value was loaded for this call or after since; until AbsentTTL has passed it is false. since is the beginning of the caller's request: a value that was
 // loaded after that is not loaded twice. The errors are those of Lookup.
 func (c *Cache[V]) Recheck(ctx context.Context, key string, since time.Time) (value V, news bool, err error) {
 	var none V

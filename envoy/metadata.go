@@ -29,7 +29,8 @@ const (
 )
 
 // metadata writes the description of a decision for other filters, a google.protobuf.Struct. For a
-// denied client it contains only the reason: the credentials of a stranger must not be in a log.
+// denied client it contains only the reason: other filters may log it, and the access token of a
+// denied client must not get into a log.
 func (w *writer) metadata(d *authz.Decision) {
 	end := w.mark()
 	if d.Allowed && !d.Shadow && d.Consumer != nil {

@@ -130,8 +130,8 @@ func (c *connection) ask(ctx context.Context, e *endpoint, what string, into any
 	return resp.StatusCode == http.StatusOK && json.NewDecoder(resp.Body).Decode(into) == nil
 }
 
-// join enters the cluster of the current node, or of another node while the current one
-// does not tell its cluster. All addresses must belong to one cluster.
+// join joins the cluster of the current node. If that node does not report a cluster, join
+// uses the cluster of another node. All addresses must belong to one cluster.
 func (c *connection) join(all []nodeHealth, inUse int) {
 	id := all[inUse].ClusterID
 	for i := range all {

@@ -61,7 +61,8 @@ type Config struct {
 	TLSServerName string
 
 	// Timeout bounds one operation from dialling to the last byte of the answer, including
-	// retries. Default 2s.
+	// retries. Default 2s. The limit of a load in the cache must be longer; internal/config
+	// raises it to fit.
 	Timeout time.Duration
 	// MaxRetries is how often a read is tried again after a connection error or a 5xx,
 	// within Timeout: 0 (the default) or 1. A write is never tried again.

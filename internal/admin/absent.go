@@ -134,8 +134,8 @@ func absentEntity(entity string) (absent, bool) {
 	return absent{}, false
 }
 
-// notForDecK are the routes of /vaults as another name of /vault-auth. decK means
-// other entities by that path.
+// notForDecK returns the routes without those of /vaults for decK: /vaults is an alias of
+// /vault-auth, but decK uses that path for entities of another kind.
 func notForDecK(routes []route) []route {
 	for i := range routes {
 		ours, theirs := routes[i].handle, absentVaults.missing

@@ -114,8 +114,8 @@ func bounded(floor uint64, limit int64) uint64 {
 }
 
 // percent returns the percentage with which the heap may grow to the floor. It is at most
-// the percentage with which Go's least heap equals the floor: that limits the heap if the
-// live heap grows between two adjustments.
+// the percentage at which Go's minimum heap is as large as the floor. Otherwise a live heap
+// that grows between two adjustments could push the heap far above the floor.
 func percent(u use, floor uint64) int {
 	if u.live >= floor/2 {
 		return usual

@@ -179,7 +179,7 @@ func (s *Sink) takeRecord(r *record) {
 	s.entries = append(s.entries, entry{end: len(s.batch), record: r})
 }
 
-// write writes the batch, and says what became of what is in it.
+// write writes the batch and reports the result to each entry of it.
 func (s *Sink) write() {
 	if len(s.entries) == 0 {
 		return

@@ -7,8 +7,8 @@ import (
 )
 
 // Is reports whether host, an IP address or a name without a port, can only be this machine.
-// Of the names that is localhost alone: other resolvers may ask the network for what ends in
-// .localhost.
+// The only name that it accepts is localhost. Some resolvers look up names that end in
+// .localhost on the network.
 func Is(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Unmap().IsLoopback()

@@ -97,8 +97,10 @@ func unpack(s string) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// A pieceRange says what goes into one piece: n records of a kind after an id; n entries of
-// the bridge from a key on; or, if both kind and bridge are unset, the leases.
+// A pieceRange says what goes into one piece:
+//   - with kind: the next n records of the kind after the id after
+//   - with bridge: the next n entries of the bridge, from a key on
+//   - with neither: the leases
 type pieceRange struct {
 	kind, after string
 	n           int

@@ -17,5 +17,11 @@
 // and says what caches have to drop, and [Store.Current] holds decisions back while memory
 // may be out of date.
 //
+// A revocation travels this way: the admin API takes a lease on the access token
+// (credentiallease.go), which every replica sees in the log (follower.go) and hands to the
+// [Watcher] (store.go) that drops the credential from its caches (internal/app/reconciler.go).
+// Then the admin API writes the credential and releases the lease, after which each replica
+// drops it once more.
+//
 // The files named legacy_* are the bridge to format 1, the one of the version before.
 package state

@@ -24,8 +24,8 @@ const minPollTimeout = 2 * time.Second
 //
 // A credential is dropped when its lease is first seen, and after each poll from then on.
 // The last drop is after a poll that began when the lease was released, or had expired.
-// Earlier a load could still return the old credential: the log may be read from a node
-// that is ahead of the one which credentials are read from.
+// The log and the credentials may be read from different nodes. If the node of the
+// credentials is behind, a load before that point can still return the old credential.
 //
 // At most one Follow may run. It has to run while [Store.Current] is called.
 func (s *Store) Follow(ctx context.Context) error {

@@ -28,8 +28,8 @@ func Object(raw []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// countFields returns the number of fields of a valid JSON object, each name as often as
-// it is given. Each field has one colon that is neither in a string nor in a value.
+// countFields returns the number of fields of a valid JSON object. It counts repeated names
+// every time. Each field has one colon that is neither in a string nor in a value.
 func countFields(raw []byte) (n int) {
 	depth, quoted := 0, false
 	for i := 0; i < len(raw); i++ {

@@ -30,7 +30,8 @@ const (
 const checkSpan = "envoy.service.auth.v3.Authorization/Check"
 
 // Begin begins the span of a check. Its parent is in the metadata of the call, where Envoy puts
-// its own span. The headers of the request are not looked at: there the client's can be.
+// its own span. It ignores trace headers in the HTTP request, because the client may have set
+// them.
 func (t *Traces) Begin(ctx context.Context, r *authz.Request) context.Context {
 	ctx = propagation.TraceContext{}.Extract(ctx, incoming{ctx})
 	ctx, _ = t.tracer.Start(ctx, checkSpan, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(r.Received))

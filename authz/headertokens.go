@@ -29,14 +29,15 @@ func newEdges(folded []string) *edges {
 	return e
 }
 
-// match says whether name may be one that matters. A false is always right.
+// match says whether name may be one that matters. If it returns false, the name certainly
+// does not matter; true may be a false alarm.
 func (e *edges) match(name string) bool {
 	return name != "" && e[name[0]]&beginsName != 0 && e[name[len(name)-1]]&endsName != 0
 }
 
 // searchHeaders goes over the headers once. It finds the tokens, and the non-canonical
-// names. Those are not among the spellings that are listed before any request, but an
-// upstream may read them as one of ours, such as x.consumer.id.
+// names. Those spellings are not in the precomputed list, yet an upstream may read them as
+// one of our header names, for example x.consumer.id.
 func (p *policy) searchHeaders(r *Request) (found findings, nonCanonical []string) {
 	for i := range r.Headers {
 		h := &r.Headers[i]

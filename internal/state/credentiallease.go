@@ -43,10 +43,10 @@ var errLeased = errors.New("another change of the credential is under way")
 // Without the lease two replicas could both create one access token, and a rotation could
 // bring back what was deleted meanwhile: KV v1 has no check-and-set, and KV v2 forgets the
 // versions of a deleted entry. Where the engine of the credentials cannot help, time
-// bounds the lease: write's context ends WriteWithin after the moment before the lease was
-// asked for, and other calls wait for at least twice as long, by their own clocks. Two
-// gaps remain: a process that is paused for the difference between two of its
-// instructions, and a server that makes a write so long after its client has hung up.
+// bounds the lease. The context of write ends WriteWithin after the lease was requested.
+// Other calls wait at least twice as long, by their own clocks. Two cases are not covered:
+// a process that is paused for longer than that margin between its check of the lease and
+// its write, and a server that carries out a write that long after its client gave up.
 // After a crash, or a write whose outcome is unknown, the others wait for the grace once.
 func (s *Store) LeaseCredential(ctx context.Context, accessToken string, do func(commit func(ctx context.Context, write func(context.Context) error) error) error) error {
 	own := &ownLease{by: rand.Text()}
