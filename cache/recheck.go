@@ -14,9 +14,11 @@ import (
 // reveal which keys exist.
 //
 // It behaves like a Lookup of a key that is not held: it loads the value within the limits for
-// such keys, serves no stale value, and does not load the key again for AbsentTTL. news says
-// that value was loaded for this call or after since; until AbsentTTL has passed it is false. since is the beginning of the caller's request: a value that was
-// loaded after that is not loaded twice. The errors are those of Lookup.
+// such keys, serves no stale value, and does not load the key again for AbsentTTL.
+//
+// since is the beginning of the caller's request: a value that was loaded after that is not
+// loaded twice. news says that value was loaded for this call, or after since. Until AbsentTTL
+// has passed, it is false. The errors are those of Lookup.
 func (c *Cache[V]) Recheck(ctx context.Context, key string, since time.Time) (value V, news bool, err error) {
 	var none V
 	began := since.Sub(c.epoch)
