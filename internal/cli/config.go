@@ -26,6 +26,22 @@ func configCommand(p Process) *cobra.Command {
 			_, err := fmt.Fprint(cmd.OutOrStdout(), config.Reference())
 			return err
 		},
+	}, &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the configuration, for editors",
+		Long: "schema prints a JSON Schema that editors use to complete settings and to mark mistakes.\n" +
+			"For yaml-language-server, write it to a file and begin the configuration with\n\n" +
+			"  # yaml-language-server: $schema=vault-authz.schema.json",
+		Example: "  vault-authz config schema > vault-authz.schema.json",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := config.Schema()
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
+		},
 	})
 	return cmd
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // file is the YAML document. A pointer that is nil takes the default. The doc
-// tags make docs/reference/configuration.md: "kind: effect".
+// tags make docs/reference/configuration.md and the JSON Schema: "kind: effect". The words
+// that a setting may be are in its rule tag, as in package api.
 type file struct {
 	Listen        listenSection  `yaml:"listen"`
 	AddressesFile string         `yaml:"addresses_file,omitempty" doc:"path: where the addresses that are listened on are written (JSON), once they are open"`
@@ -38,8 +39,8 @@ type listenSection struct {
 }
 
 type logSection struct {
-	Level       *string `yaml:"level,omitempty" doc:"word: debug, info, warn or error"`
-	Format      *string `yaml:"format,omitempty" doc:"word: json, console, or auto for console on a terminal"`
+	Level       *string `yaml:"level,omitempty" rule:"oneof=debug|info|warn|error" doc:"word: debug, info, warn or error"`
+	Format      *string `yaml:"format,omitempty" rule:"oneof=json|console|auto" doc:"word: json, console, or auto for console on a terminal"`
 	AllowSample *int    `yaml:"allow_sample,omitempty" doc:"number: 1 in this many allowed requests is logged, 0 for no allowed request; denials are logged up to 100 a second"`
 
 	Decisions decisionsSection `yaml:"decisions"`
@@ -47,13 +48,13 @@ type logSection struct {
 }
 
 type decisionsSection struct {
-	Level  *string `yaml:"level,omitempty" doc:"word: what is in the decision log: info for all decisions, warn for denials, error for those that are due to this service (5xx), off for nothing"`
+	Level  *string `yaml:"level,omitempty" rule:"oneof=info|warn|error|off" doc:"word: what is in the decision log: info for all decisions, warn for denials, error for those that are due to this service (5xx), off for nothing"`
 	Target *string `yaml:"target,omitempty" doc:"target: where the decision log goes: stdout, stderr, or the path of a file, which is opened again at SIGUSR1"`
 }
 
 type auditSection struct {
 	Target    *string `yaml:"target,omitempty" doc:"target: where the audit log goes, as log.decisions.target; it has every change, whatever the levels are"`
-	OnFailure *string `yaml:"on_failure,omitempty" doc:"word: refuse a change whose audit record cannot be written (503, nothing is changed), or warn: make it and say so in the answer"`
+	OnFailure *string `yaml:"on_failure,omitempty" rule:"oneof=refuse|warn" doc:"word: refuse a change whose audit record cannot be written (503, nothing is changed), or warn: make it and say so in the answer"`
 }
 
 type grpcSection struct {
@@ -90,12 +91,12 @@ type adminSection struct {
 type tokenEntry struct {
 	Name   string  `yaml:"name" doc:"name: owner of the token, for the audit log"`
 	SHA256 string  `yaml:"sha256" doc:"digest: SHA-256 of the bearer token in hexadecimal"`
-	Role   *string `yaml:"role,omitempty" doc:"word: write, or read for a token that may change nothing"`
+	Role   *string `yaml:"role,omitempty" rule:"oneof=write|read" doc:"word: write, or read for a token that may change nothing"`
 }
 
 type clientEntry struct {
 	Name string  `yaml:"name" doc:"name: a DNS name or URI in the client certificate (never its common name), spiffe://TRUST-DOMAIN/* for all SPIFFE ids of a trust domain, or * for every certificate"`
-	Role *string `yaml:"role,omitempty" doc:"word: write, or read for a client that may change nothing"`
+	Role *string `yaml:"role,omitempty" rule:"oneof=write|read" doc:"word: write, or read for a client that may change nothing"`
 }
 
 type stateSection struct {
@@ -112,7 +113,7 @@ type vaultEntry struct {
 	Namespace      *string        `yaml:"namespace,omitempty" doc:"path: namespace (Vault Enterprise, OpenBao)"`
 	Mount          string         `yaml:"mount" doc:"path: mount of the KV engine; not a path of Vault's own, and not the mount of the state"`
 	Prefix         *string        `yaml:"prefix,omitempty" doc:"path: folder of the credentials in a shared mount; without it they are in the mount itself"`
-	KV             *string        `yaml:"kv,omitempty" doc:"word: v1 or v2, the version of the KV engine"`
+	KV             *string        `yaml:"kv,omitempty" rule:"oneof=v1|v2" doc:"word: v1 or v2, the version of the KV engine"`
 	Token          tokenReference `yaml:"token,omitempty" doc:"reference: {file: PATH}, read again when it changes, {env: NAME}, or {agent: true} if a Vault agent at the address adds it; this or a login must be set"`
 	Login          loginSection   `yaml:"login,omitempty"`
 	CAFile         *string        `yaml:"ca_file,omitempty" doc:"path: PEM certificates to trust instead of the system's; read again when it changes"`
@@ -126,10 +127,10 @@ type vaultEntry struct {
 }
 
 type tokenReference struct {
-	File string `yaml:"file,omitempty"`
-	Env  string `yaml:"env,omitempty"`
+	File string `yaml:"file,omitempty" doc:"path: file with the token; read again when it changes"`
+	Env  string `yaml:"env,omitempty" doc:"name: of the environment variable with the token"`
 	// Agent says that there is no token to send.
-	Agent bool `yaml:"agent,omitempty"`
+	Agent bool `yaml:"agent,omitempty" doc:"switch: a Vault agent at the address adds the token"`
 }
 
 type cacheSection struct {

@@ -14,6 +14,15 @@ import (
 // Reference returns the table of all settings in Markdown. A test holds the
 // copy in docs/reference/configuration.md to it.
 func Reference() string {
+	var b strings.Builder
+	b.WriteString("| setting | kind | default | effect |\n|---|---|---|---|\n")
+	rows(&b, "", reflect.ValueOf(everySetting()))
+	return b.String()
+}
+
+// everySetting returns a file with the default of each setting, and one element in each list
+// of sections.
+func everySetting() file {
 	c := Default()
 	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}
 	f := file{
@@ -29,10 +38,7 @@ func Reference() string {
 	role := string(admin.RoleWrite)
 	f.Admin.Tokens, f.Admin.ClientNames = []tokenEntry{{Role: &role}}, []clientEntry{{Role: &role}}
 	f.Vaults[0].Login = everyLogin()
-	var b strings.Builder
-	b.WriteString("| setting | kind | default | effect |\n|---|---|---|---|\n")
-	rows(&b, "", reflect.ValueOf(f))
-	return b.String()
+	return f
 }
 
 func rows(b *strings.Builder, path string, v reflect.Value) {

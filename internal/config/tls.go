@@ -60,7 +60,7 @@ type tlsSection struct {
 	CertFile      *string `yaml:"cert_file,omitempty" doc:"path: PEM certificate chain to show clients, for TLS; read again when it changes"`
 	KeyFile       *string `yaml:"key_file,omitempty" doc:"path: its private key"`
 	ClientCAFile  *string `yaml:"client_ca_file,omitempty" doc:"path: authorities of the required client certificates; read again when it changes; client_names says which of them"`
-	MinTLSVersion *string `yaml:"min_tls_version,omitempty" doc:"word: 1.3, or 1.2 for clients that do not support it, with strong suites only"`
+	MinTLSVersion *string `yaml:"min_tls_version,omitempty" rule:"oneof=1.3|1.2" doc:"word: 1.3, or 1.2 for clients that do not support it, with strong suites only"`
 }
 
 func (s *tlsSection) readTLS(l *tlsfiles.Listener) {
