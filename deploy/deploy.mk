@@ -20,8 +20,9 @@ manifests: ## write deploy/kubernetes from the chart
 	@'$(TOOLS)/bin/helm' template vault-authz $(CHART) --namespace vault-authz --kube-version 1.37.2 --values $(CHART)/ci/minimal-values.yaml > deploy/kubernetes/vault-authz.yaml
 
 .PHONY: mesh
-mesh: tools deploy-tools ## what of deploy/ takes minutes to build: the chart with Helm 4 (more to come)
-	@$(FETCH) helm4
+mesh: tools deploy-tools ## what of deploy/ takes minutes to build: the chart with Helm 4, the rules with promtool (more to come)
+	@$(FETCH) helm4 promtool
+	$(REAL_PARTS) PROMTOOL_BIN='$(TOOLS)/bin/promtool' go test -count=1 -run 'Promtool|Fire' ./test/deploy/
 	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' go test -count=1 -run 'Chart|Manifests|NetworkPolicy|Service|ConfigMap|Configuration' ./test/deploy/
 	@echo 'skipped: Istio, Envoy Gateway, a real API server, logins with a real TokenReview: see deploy/README.md'
 

@@ -60,6 +60,7 @@ GO_TOOLS = {
 # They take minutes to build, and only targets of their own need them.
 ONLY_BY_NAME = {
     "helm4": ("helm.sh/helm/v4/cmd/helm", "v4.3.1"),
+    "promtool": ("github.com/prometheus/prometheus/cmd/promtool", "v0.316.0"),
     "goreleaser": ("github.com/goreleaser/goreleaser/v2", "v2.15.1"),
 }
 PLATFORM = f"{platform.system()} {platform.machine()}"
