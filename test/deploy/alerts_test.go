@@ -101,37 +101,59 @@ func TestAlertsFireUnderTheirFaults(t *testing.T) {
 	}
 	partstest.Need(t, "VAULT_BIN")
 	for _, test := range []struct {
-		name   string
+		name string
+		// pause is the time between scrapes.
+		pause  time.Duration
 		fault  func(ctx context.Context, t *testing.T, b *broken)
 		alerts []string
 	}{
-		{"Vault is sealed", func(ctx context.Context, t *testing.T, b *broken) {
+		{"Vault is sealed", 0, func(ctx context.Context, t *testing.T, b *broken) {
 			t.Helper()
 			must(t, b.vault.Seal(ctx))
 		}, []string{"VaultAuthzVaultUnavailable", "VaultAuthzBreakerOpen", "VaultAuthzDenialsUnavailable"}},
-		{"Vault is killed", func(_ context.Context, t *testing.T, b *broken) {
+		{"Vault is killed", time.Second, func(_ context.Context, t *testing.T, b *broken) {
 			t.Helper()
 			b.vault.Kill()
-		}, []string{"VaultAuthzVaultUnavailable", "VaultAuthzBreakerOpen", "VaultAuthzDenialsUnavailable"}},
-		{"vault-authz is killed", func(_ context.Context, t *testing.T, b *broken) {
+		}, []string{"VaultAuthzVaultUnavailable", "VaultAuthzBreakerOpen", "VaultAuthzDenialsUnavailable", "VaultAuthzStateLag"}},
+		{"vault-authz is killed", 0, func(_ context.Context, t *testing.T, b *broken) {
 			t.Helper()
 			b.service.Kill()
 		}, []string{"VaultAuthzDown"}},
-		{"the token cannot be renewed for long", func(ctx context.Context, t *testing.T, b *broken) {
+		{"the token cannot be renewed for long", 0, func(ctx context.Context, t *testing.T, b *broken) {
 			t.Helper()
 			var answer struct {
 				Auth struct {
 					Token string `json:"client_token"`
 				} `json:"auth"`
 			}
-			must(t, b.vault.Do(ctx, "POST", "auth/token/create", map[string]any{"policies": []string{"vault-authz-reader"}, "ttl": "5m", "renewable": false}, &answer))
+			must(t, b.vault.Do(ctx, "POST", "auth/token/create", map[string]any{"policies": []string{"vault-authz-manager"}, "ttl": "5m", "renewable": false}, &answer))
 			must(t, parts.ReplaceFile(b.tokenFile, []byte(answer.Auth.Token)))
-			b.limit = 30 // The file is read every 5 seconds.
+			b.limit = 40 // The file is read every 5 seconds.
 		}, []string{"VaultAuthzVaultTokenExpiring"}},
+		{"the certificate is replaced by one without its key", time.Second / 2, func(_ context.Context, t *testing.T, b *broken) {
+			t.Helper()
+			b.files.Issue(b.authority, "other", "authz.example.com")
+			certificate, err := os.ReadFile(b.files.Path("other.pem"))
+			must(t, err)
+			must(t, parts.ReplaceFile(b.files.Path("grpc.pem"), certificate))
+		}, []string{"VaultAuthzTLSFilesRefused"}},
+		{"somebody guesses tokens of the admin API", 0, func(ctx context.Context, t *testing.T, b *broken) {
+			t.Helper()
+			for range 30 {
+				status, _, err := b.service.Call(ctx, http.MethodGet, "/consumers")
+				must(t, err)
+				if status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
+					t.Fatalf("status = %d, want 401 or 429", status)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			b.limit = 3
+		}, []string{"VaultAuthzAdminFailures"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			b := breakable(t)
+			b.pause = max(test.pause, 200*time.Millisecond)
 			for range 6 {
 				b.step(t)
 			}
@@ -159,6 +181,9 @@ type broken struct {
 	service   *parts.Service
 	tokenFile string
 	recording recording
+	authority *parts.Authority
+	files     partstest.PEMFiles
+	pause     time.Duration
 	// limit is the number of scrapes after the fault.
 	limit int
 	asked int
@@ -171,16 +196,27 @@ func breakable(t *testing.T) *broken {
 	partstest.StopWith(t, vault.Process)
 	must(t, vault.Mount(t.Context(), "kong-auth", parts.KVv1))
 	must(t, vault.Put(t.Context(), "kong-auth", parts.KVv1, aliceAccess, parts.Record(aliceAccess, aliceSecret, aliceID)))
-	token, err := vault.ReaderToken(t.Context(), "kong-auth")
+	must(t, vault.Mount(t.Context(), "vault-authz", parts.KVv2))
+	token, err := vault.ManagerToken(t.Context(), "kong-auth", "vault-authz")
 	must(t, err)
-	b := &broken{vault: vault, tokenFile: filepath.Join(t.TempDir(), "token"), recording: recording{series: map[string][]string{}}, limit: 20}
+	b := &broken{vault: vault, files: partstest.NewPEMFiles(t), tokenFile: filepath.Join(t.TempDir(), "token"), recording: recording{series: map[string][]string{}}, limit: 20}
 	must(t, os.WriteFile(b.tokenFile, []byte(token), 0o600))
+	role, err := vault.CreateAppRole(t.Context(), "va", map[string]any{"token_policies": []string{"vault-authz-manager"}, "token_ttl": "1h"})
+	must(t, err)
+	b.files.Put("secret-id", []byte(role.SecretID))
+	b.authority, err = parts.NewAuthority("authority")
+	must(t, err)
+	b.files.Put("ca.pem", b.authority.PEM)
+	b.files.Issue(b.authority, "grpc", "authz.example.com")
 	b.service, err = parts.StartService(t.Context(), parts.ServiceConfig{
 		Binary: service.Binary(t), Dir: t.TempDir(),
-		Entities: fmt.Sprintf(`vaults: [{name: v, address: %q, mount: kong-auth, token: {file: %q}}]
-consumers: [{id: %s, username: alice}]
+		Entities: fmt.Sprintf(`vaults: [{name: v, address: %[1]q, mount: kong-auth, token: {file: %[2]q}}, {name: w, address: %[1]q, mount: kong-auth, login: {approle: {role_id: %[3]s, secret_id_file: %[4]q}}}]
+consumers: [{id: %[5]s, username: alice}]
 policies: [{name: default, default: true, vault: v}]
-`, vault.Address, b.tokenFile, aliceID),
+state: {vault: v}
+admin: {listen: "127.0.0.1:0", tokens: [{name: ops, sha256: %064[6]d}]}
+grpc: {cert_file: %[7]q, key_file: %[8]q}
+`, vault.Address, b.tokenFile, role.RoleID, b.files.Path("secret-id"), aliceID, 0, b.files.Path("grpc.pem"), b.files.Path("grpc.key")),
 	})
 	must(t, err)
 	partstest.StopWith(t, b.service.Process)
@@ -192,8 +228,9 @@ func (b *broken) step(t *testing.T) {
 	t.Helper()
 	b.asked++
 	cmd := exec.CommandContext(t.Context(), service.Binary(t), "check", "--address", b.service.GRPC,
+		"--ca-file", b.files.Path("ca.pem"), "--server-name", "authz.example.com",
 		"-H", fmt.Sprintf("access-token: unknown-%d", b.asked), "-H", "secret-token: x", "http://example.com/")
 	_ = cmd.Run() // It is denied, or not answered.
 	b.recording.scrape(t.Context(), b.service.Probes)
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(b.pause)
 }
