@@ -137,6 +137,12 @@ func TestAlertsFireUnderTheirFaults(t *testing.T) {
 			must(t, err)
 			must(t, parts.ReplaceFile(b.files.Path("grpc.pem"), certificate))
 		}, []string{"VaultAuthzTLSFilesRefused"}},
+		{"the role of the login is deleted", time.Second / 2, func(ctx context.Context, t *testing.T, b *broken) {
+			t.Helper()
+			// Tokens outlive their role.
+			must(t, b.vault.Do(ctx, "DELETE", "auth/approle/role/va", nil, nil))
+			must(t, b.vault.Do(ctx, "PUT", "sys/leases/revoke-prefix/auth/approle/login", nil, nil))
+		}, []string{"VaultAuthzVaultLoginFailing"}},
 		{"somebody guesses tokens of the admin API", 0, func(ctx context.Context, t *testing.T, b *broken) {
 			t.Helper()
 			for range 30 {
@@ -212,7 +218,7 @@ func breakable(t *testing.T) *broken {
 		Binary: service.Binary(t), Dir: t.TempDir(),
 		Entities: fmt.Sprintf(`vaults: [{name: v, address: %[1]q, mount: kong-auth, token: {file: %[2]q}}, {name: w, address: %[1]q, mount: kong-auth, login: {approle: {role_id: %[3]s, secret_id_file: %[4]q}}}]
 consumers: [{id: %[5]s, username: alice}]
-policies: [{name: default, default: true, vault: v}]
+policies: [{name: default, default: true, vault: v}, {name: other, hosts: [other.example.com], vault: w}]
 state: {vault: v}
 admin: {listen: "127.0.0.1:0", tokens: [{name: ops, sha256: %064[6]d}]}
 grpc: {cert_file: %[7]q, key_file: %[8]q}
@@ -223,13 +229,15 @@ grpc: {cert_file: %[7]q, key_file: %[8]q}
 	return b
 }
 
-// step asks for a decision about an access token that is not cached, and scrapes.
+// step asks for a decision about an access token that is not cached, in turn of each vault
+// object, and scrapes.
 func (b *broken) step(t *testing.T) {
 	t.Helper()
 	b.asked++
+	host := []string{"example.com", "other.example.com"}[b.asked%2]
 	cmd := exec.CommandContext(t.Context(), service.Binary(t), "check", "--address", b.service.GRPC,
 		"--ca-file", b.files.Path("ca.pem"), "--server-name", "authz.example.com",
-		"-H", fmt.Sprintf("access-token: unknown-%d", b.asked), "-H", "secret-token: x", "http://example.com/")
+		"-H", fmt.Sprintf("access-token: unknown-%d", b.asked), "-H", "secret-token: x", "http://"+host+"/")
 	_ = cmd.Run() // It is denied, or not answered.
 	b.recording.scrape(t.Context(), b.service.Probes)
 	time.Sleep(b.pause)
