@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/debugging"
 	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/tracing"
@@ -51,6 +53,9 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	if err != nil {
 		return err
 	}
+	if l.Debug, err = debugHandler(c, logs); err != nil {
+		return err
+	}
 	l.ProbesTLS, l.ProbesLog = s.tls.probes, s.tls.handshakes.Log(probesListener)
 	at := Addresses{GRPC: server.Address(l.GRPC), Probes: server.Address(l.Probes)}
 	l.GRPC, l.Probes = s.accepts.Count(grpcListener, l.GRPC), s.accepts.Count(probesListener, l.Probes)
@@ -82,6 +87,21 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 		started(at)
 	}
 	return s.run(ctx, l)
+}
+
+// debugHandler returns what serves /debug/, nil for nothing.
+func debugHandler(c *config.Config, logs *logging.Logs) (http.Handler, error) {
+	if !c.Debug.Enabled {
+		return nil, nil
+	}
+	shown, err := c.Show()
+	if err != nil {
+		return nil, err
+	}
+	current, configured := logs.Level()
+	return debugging.NewHandler(debugging.Options{
+		Remote: c.Debug.Remote, Config: shown, Level: debugging.NewLevel(current, configured, logs.Audit.Write),
+	}), nil
 }
 
 // maxTracesFlush is how long a stop may take to export the last spans. The collector may be

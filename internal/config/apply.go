@@ -38,6 +38,8 @@ func (f *file) apply(c *Config, env map[string]string) findings {
 	c.GRPC.TLS.ClientNames = f.GRPC.ClientNames
 	f.Probes.readTLS(&c.Probes.TLS.Listener)
 	c.Probes.TLS.ClientNames = f.Probes.ClientNames
+	set(&c.Debug.Enabled, f.Debug.Enabled)
+	set(&c.Debug.Remote, f.Debug.Remote)
 	set(&c.Drain.Wait, f.Drain.Wait)
 	set(&c.Drain.Timeout, f.Drain.Timeout)
 	set(&c.Grammar.MaxLength, f.Tokens.MaxLength)

@@ -25,6 +25,7 @@ type Config struct {
 	Log           Log
 	GRPC          GRPC
 	Probes        Probes
+	Debug         Debug
 	Drain         Drain
 	Grammar       authz.Grammar
 	Admin         admin.Config
@@ -71,6 +72,9 @@ type GRPC struct {
 
 // Probes says how the probes and metrics are exposed.
 type Probes struct{ TLS TLS }
+
+// Debug says who may look into the running service, through the listener of the probes.
+type Debug struct{ Enabled, Remote bool }
 
 // Drain says how long a stop may take.
 type Drain struct{ Wait, Timeout time.Duration }

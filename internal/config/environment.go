@@ -42,6 +42,7 @@ func Variables() []Variable {
 		{"VAULT_AUTHZ_LOG_AUDIT_ON_FAILURE", "log.audit.on_failure", text(func(c *Config) *string { return &c.Log.Audit.OnFailure })},
 		{"VAULT_AUTHZ_GRPC_REFLECTION", "grpc.reflection", boolean(func(c *Config) *bool { return &c.GRPC.Reflection })},
 		{"VAULT_AUTHZ_GRPC_MAX_REQUEST_BYTES", "grpc.max_request_bytes", number(func(c *Config) *int { return &c.GRPC.MaxRequestBytes })},
+		{"VAULT_AUTHZ_DEBUG_ENABLED", "debug.enabled", boolean(func(c *Config) *bool { return &c.Debug.Enabled })},
 		{"VAULT_AUTHZ_DRAIN_WAIT", "drain.wait", duration(func(c *Config) *time.Duration { return &c.Drain.Wait })},
 		{"VAULT_AUTHZ_DRAIN_TIMEOUT", "drain.timeout", duration(func(c *Config) *time.Duration { return &c.Drain.Timeout })},
 	}

@@ -21,6 +21,7 @@ type file struct {
 	Log           logSection     `yaml:"log"`
 	GRPC          grpcSection    `yaml:"grpc"`
 	Probes        probesSection  `yaml:"probes"`
+	Debug         debugSection   `yaml:"debug"`
 	Drain         drainSection   `yaml:"drain"`
 	Tokens        tokensSection  `yaml:"tokens"`
 	Admin         adminSection   `yaml:"admin"`
@@ -67,6 +68,11 @@ type grpcSection struct {
 type probesSection struct {
 	tlsSection  `yaml:",inline"`
 	ClientNames []string `yaml:"client_names,omitempty" doc:"list: the same as grpc.client_names, for readers of probes and metrics"`
+}
+
+type debugSection struct {
+	Enabled *bool `yaml:"enabled,omitempty" doc:"switch: /debug/pprof/, /debug/config and /debug/log-level on listen.probes, for clients on this machine"`
+	Remote  *bool `yaml:"remote,omitempty" doc:"switch: also for other clients, with a certificate of probes.client_names"`
 }
 
 type drainSection struct {

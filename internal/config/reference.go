@@ -30,6 +30,7 @@ func everySetting() file {
 		Log:    showLog(&c.Log),
 		GRPC:   showGRPC(&c.GRPC),
 		Probes: probesSection{showTLS(&c.Probes.TLS.Listener), nil},
+		Debug:  debugSection{&c.Debug.Enabled, &c.Debug.Remote},
 		Drain:  drainSection{&c.Drain.Wait, &c.Drain.Timeout},
 		Tokens: tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
 		Admin:  showAdmin(&c.Admin), State: stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll},

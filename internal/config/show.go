@@ -18,6 +18,7 @@ func (c *Config) Show() ([]byte, error) {
 		Log:           showLog(&c.Log),
 		GRPC:          showGRPC(&c.GRPC),
 		Probes:        probesSection{showTLS(&c.Probes.TLS.Listener), c.Probes.TLS.ClientNames},
+		Debug:         debugSection{&c.Debug.Enabled, &c.Debug.Remote},
 		Drain:         drainSection{&c.Drain.Wait, &c.Drain.Timeout},
 		Tokens:        tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
 	}

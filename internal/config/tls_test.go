@@ -82,3 +82,14 @@ func TestAnOpenDoorForTokenPairsIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+func TestDebuggingFromElsewhereNeedsClientCertificates(t *testing.T) {
+	t.Parallel()
+	if _, err := Parse([]byte("debug: {enabled: true}\n"+minimal), nil); err != nil {
+		t.Errorf("on this machine: %v", err)
+	}
+	_, err := Parse([]byte("debug: {enabled: true, remote: true}\n"+minimal), nil)
+	if err == nil || !strings.Contains(err.Error(), "debug.remote: needs client certificates") {
+		t.Errorf("from elsewhere: %v", err)
+	}
+}

@@ -48,6 +48,8 @@ var wrong = map[string][]string{
 	"log.audit.on_failure":                  {"ignore"},
 	"grpc.reflection":                       {"maybe"},
 	"grpc.max_request_bytes":                {"1", "999999999", "9MiB"},
+	"debug.enabled":                         {"maybe"},
+	"debug.remote":                          {"maybe", "true"},
 	"drain.wait":                            {"-1s", "5"},
 	"drain.timeout":                         {"-1s", "soon"},
 	"tokens.max_length":                     {"0", "5000"},

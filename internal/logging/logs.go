@@ -19,6 +19,8 @@ type Logs struct {
 
 	// level and decisions are the levels, which SetLevels changes.
 	level, decisions zap.AtomicLevel
+	// configured is the level of Log that SetLevels has set, whatever it is for a while.
+	configured zap.AtomicLevel
 
 	sinks   map[string]*Sink
 	streams []*Stream
@@ -30,7 +32,7 @@ func Open(c Config, stdout, stderr io.Writer) (*Logs, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	l := &Logs{level: zap.NewAtomicLevel(), decisions: zap.NewAtomicLevel(), sinks: map[string]*Sink{TargetStdout: NewSink(TargetStdout, stdout), TargetStderr: NewSink(TargetStderr, stderr)}}
+	l := &Logs{level: zap.NewAtomicLevel(), configured: zap.NewAtomicLevel(), decisions: zap.NewAtomicLevel(), sinks: map[string]*Sink{TargetStdout: NewSink(TargetStdout, stdout), TargetStderr: NewSink(TargetStderr, stderr)}}
 	if err := l.SetLevels(c); err != nil {
 		return nil, err
 	}
@@ -50,6 +52,9 @@ func Open(c Config, stdout, stderr io.Writer) (*Logs, error) {
 	}
 	return l, nil
 }
+
+// Level returns the level of Log, which can be changed for a while, and the configured one.
+func (l *Logs) Level() (current, configured zap.AtomicLevel) { return l.level, l.configured }
 
 // sink returns the one of a target, which it opens the first time.
 func (l *Logs) sink(target string) (*Sink, error) {
@@ -77,6 +82,7 @@ func (l *Logs) SetLevels(c Config) error {
 		return err
 	}
 	l.level.SetLevel(level)
+	l.configured.SetLevel(level)
 	l.decisions.SetLevel(decisionLevel(c.Decisions.Level))
 	return nil
 }

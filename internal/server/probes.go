@@ -21,12 +21,15 @@ type Check struct {
 }
 
 // probes serves /livez, /readyz and the other handlers of the probe listener.
-func (s *Server) probes(metrics http.Handler) http.Handler {
+func (s *Server) probes(metrics, debug http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	if metrics != nil {
 		mux.Handle("GET /metrics", metrics)
+	}
+	if debug != nil {
+		mux.Handle("/debug/", debug)
 	}
 	return mux
 }

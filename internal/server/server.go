@@ -71,12 +71,15 @@ type Listeners struct {
 	ProbesTLS *tlsfiles.Server
 	// ProbesLog receives the log of the HTTP server of the probes. It may be nil.
 	ProbesLog io.Writer
+	// Debug, if it is not nil, serves the paths below /debug/ of the probes. It decides
+	// which clients may.
+	Debug http.Handler
 }
 
 // Run serves until ctx ends, then drains, and returns when all its goroutines have ended. It
 // closes the listeners.
 func (s *Server) Run(ctx context.Context, l Listeners, metrics http.Handler) error {
-	handler := s.probes(metrics)
+	handler := s.probes(metrics, l.Debug)
 	if l.ProbesTLS != nil {
 		handler = Trusting(l.ProbesTLS, handler)
 		l.Probes = tls.NewListener(l.Probes, l.ProbesTLS.Config("h2", "http/1.1"))

@@ -35,7 +35,7 @@ func newExporter(ctx context.Context, to sdktrace.SpanExporter, log *zap.Logger)
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(e.stopped, cancel)()
+	defer context.AfterFunc(e.stopped, cancel)() //nolint:contextcheck // it ends the export
 	if err := e.SpanExporter.ExportSpans(ctx, spans); err != nil {
 		e.dropped += len(spans)
 		if e.due.Allow() {
