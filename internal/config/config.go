@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -120,33 +119,36 @@ func Default() Config {
 // Load reads a file and the environment (as from [os.Environ]), puts flags over both, and
 // reports every mistake in them. The service can be built of what it returns.
 func Load(path string, environ []string, flags ...Flag) (Config, error) {
-	raw, err := os.ReadFile(path)
+	from := Origin{path, environ, flags}
+	raw, err := from.Read()
 	if err != nil {
-		return Config{}, fmt.Errorf("reading the configuration: %w", err)
+		return Config{}, err
 	}
-	c, err := Parse(raw, environ, flags...)
-	if err != nil {
-		return Config{}, fmt.Errorf("configuration %q:\n%w", path, err)
-	}
-	return c, nil
+	return from.Parse(raw)
 }
 
 // Parse is Load for a document in memory.
 func Parse(raw []byte, environ []string, flags ...Flag) (Config, error) {
+	c, _, err := parse(raw, environ, flags)
+	return c, err
+}
+
+// parse is Parse. empty says that the document has no setting.
+func parse(raw []byte, environ []string, flags []Flag) (c Config, empty bool, err error) {
 	var f file
 	d, err := read(raw, &f)
 	if err != nil {
-		return Config{}, err
+		return Config{}, false, err
 	}
-	c := Default()
+	c = Default()
 	found := f.apply(&c, environment(environ)).without(d.found)
 	from, unfit := override(&c, environ, f.referenced(), flags)
 	found = slices.Concat(found, unfit)
 	found = append(found, c.validate().without(slices.Concat(d.found, found))...)
 	if err := d.reported(found, from); err != nil {
-		return Config{}, err
+		return Config{}, false, err
 	}
-	return c, nil
+	return c, len(d.lines) == 0, nil
 }
 
 // ApartFromState refuses a vault object, declared or made through the admin API, with the

@@ -11,7 +11,10 @@ import (
 
 // Show returns the effective configuration as a YAML document that [Parse]
 // takes. It refers to secrets as the file did and contains none.
-func (c *Config) Show() ([]byte, error) {
+func (c *Config) Show() ([]byte, error) { return yaml.Marshal(c.file()) }
+
+// file is the document that reads as c.
+func (c *Config) file() *file {
 	f := file{
 		Listen:        listenSection{&c.Listen.GRPC, &c.Listen.Probes, (*mode)(&c.Listen.SocketMode), &c.Listen.SocketGroup},
 		AddressesFile: c.AddressesFile,
@@ -32,7 +35,7 @@ func (c *Config) Show() ([]byte, error) {
 	for i := range c.Policies {
 		f.Policies = append(f.Policies, api.PolicyOf(&c.Policies[i]))
 	}
-	return yaml.Marshal(&f)
+	return &f
 }
 
 func showLog(c *Log) logSection {

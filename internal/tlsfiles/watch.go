@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/poll"
 )
 
 // Interval is the interval at which the files are read.
@@ -39,16 +41,8 @@ func (w *Watch) Current() *Material { return w.current.Load() }
 
 // Run reads the files again whenever they change, until ctx ends. It returns nil.
 func (w *Watch) Run(ctx context.Context) error {
-	tick := time.NewTicker(Interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			w.Reload()
-		}
-	}
+	poll.Every(ctx, Interval, w.Reload)
+	return nil
 }
 
 // Reload reads the files now. The previous content stays in use unless all files are valid:
