@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,7 +31,7 @@ type service struct {
 	server  *server.Server
 	metrics http.Handler
 	// registry has what metrics shows.
-	registry prometheus.Gatherer
+	registry *prometheus.Registry
 	accepts  *server.Accepts
 	// runs are the parts that work in the background until ctx ends.
 	runs []func(ctx context.Context) error
@@ -39,6 +40,15 @@ type service struct {
 	tls   listenersTLS
 	// decider is what the gRPC server asks.
 	decider envoy.Decider
+
+	// These are what a reload changes. reconciler is nil without a state; sample is the
+	// setting that decisions was made with.
+	logs       *logging.Logs
+	backends   *vaultBackends
+	authorizer *authz.Authorizer
+	reconciler *reconciler
+	decisions  atomic.Pointer[authz.DecisionLog]
+	sample     int
 }
 
 // An engineOpener opens what keeps credentials and state.
@@ -61,7 +71,7 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 	digester := authz.NewDigester()
 	open := newVaultBackends(from, digester, registry, log)
 	open.traces = traces
-	s := &service{registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), runs: []func(context.Context) error{open.Run}}
+	s := &service{logs: logs, backends: open, registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), runs: []func(context.Context) error{open.Run}}
 
 	var err error
 	if s.accepts, err = server.NewAccepts(registry, grpcListener, probesListener, adminListener); err != nil {
@@ -81,19 +91,15 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 	if err != nil {
 		return nil, err
 	}
-	var checks []server.Check
-	for i := range c.Vaults {
-		name := c.Vaults[i].Name
-		checks = append(checks, server.Check{
-			Name: "vault " + name, Func: func() error { return open.notReady(name) }, Detail: func() string { return open.condition(name) },
-		})
-	}
+	checks := vaultChecks(c, open)
 	authorizer := authz.New(snapshot, digester, c.Grammar)
 	metrics, err := authz.NewMetrics(registry, authorizer)
 	if err != nil {
 		return nil, err
 	}
-	s.decider = authorizer
+	s.authorizer, s.decider = authorizer, authorizer
+	s.sample = c.Log.AllowSample
+	s.decisions.Store(authz.NewDecisionLog(logs.Decisions, s.sample))
 	if c.State.Vault != "" {
 		// A stored policy may be stricter than the declared ones, so nothing is decided
 		// before the state has been read.
@@ -110,9 +116,41 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: reconciler.reports})
 		s.decider = newFreshnessGate(authorizer, store.Current)
 	}
-	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, traces, s.tls, registry, logs), checks,
+	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, &s.decisions, traces, s.tls, registry, logs), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
 	return s, nil
+}
+
+// vaultChecks returns a check for each vault object of the start. One that a reload adds,
+// changes or removes is shown, and readiness does not depend on it: a bad change must not stop
+// all replicas.
+func vaultChecks(c *config.Config, open *vaultBackends) []server.Check {
+	var checks []server.Check
+	started := map[*vaultBackend]bool{}
+	for i := range c.Vaults {
+		name := c.Vaults[i].Name
+		first := open.named(name)
+		started[first] = true
+		checks = append(checks, server.Check{
+			Name: "vault " + name,
+			Func: func() error {
+				if open.named(name) != first {
+					return nil
+				}
+				return first.ready()
+			},
+			Detail: func() string {
+				if open.named(name) != first {
+					return "changed by a reload"
+				}
+				return open.condition(name)
+			},
+		})
+	}
+	if len(checks) > 0 {
+		checks[len(checks)-1].More = func() []string { return open.reportsWithout(started) }
+	}
+	return checks
 }
 
 // wireState wires the state, its reconciler and the admin API.
@@ -148,6 +186,7 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 	if err != nil {
 		return nil, nil, err
 	}
+	s.reconciler = r
 	s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, store) }, store.Follow)
 	if run != nil {
 		s.runs = append(s.runs, run)

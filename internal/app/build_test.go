@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,7 +116,10 @@ func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Qu
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := grpcServer(c, decider, metrics, nil, listenersTLS{}, registry, testLogs(t, c, zap.NewNop()))
+	logs := testLogs(t, c, zap.NewNop())
+	var lines atomic.Pointer[authz.DecisionLog]
+	lines.Store(authz.NewDecisionLog(logs.Decisions, c.Log.AllowSample))
+	srv := grpcServer(c, decider, metrics, &lines, nil, listenersTLS{}, registry, logs)
 	ln := bufconn.Listen(1 << 20)
 	go func() { _ = srv.Serve(ln) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),

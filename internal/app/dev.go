@@ -28,7 +28,7 @@ const (
 // Dev runs the service for a configuration with everything in memory until ctx ends. Its log
 // goes to logs; started is called when the listeners are open.
 func Dev(ctx context.Context, c *config.Config, logs io.Writer, started func(Addresses)) error {
-	return serve(ctx, c, &memoryEngines{mounts: map[string]*memkv.Engine{}}, logs, started)
+	return serve(ctx, c, &memoryEngines{mounts: map[string]*memkv.Engine{}}, logs, nil, started)
 }
 
 // DevConfig is one vault object, one consumer and one policy, with Kong's

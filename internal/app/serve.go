@@ -21,14 +21,30 @@ import (
 	"github.com/vault-authz/vault-authz/internal/version"
 )
 
-// Serve runs the service for a configuration until ctx ends. Its log goes to stdout.
-func Serve(ctx context.Context, c *config.Config, stdout io.Writer) error {
-	return serve(ctx, c, newServerEngines(c), stdout, nil)
+// Serve runs the service until ctx ends. It goes by the configuration file, also when that
+// changes. Its log goes to stdout.
+func Serve(ctx context.Context, origin *config.Origin, stdout io.Writer) error {
+	signals, stop := reloadSignals()
+	defer stop()
+	raw, err := origin.Read()
+	if err != nil {
+		return err
+	}
+	c, err := origin.Parse(raw)
+	if err != nil {
+		return err
+	}
+	watch := func(s *service, log *zap.Logger) error {
+		r := newReloader(origin, raw, &c, s.reconfigure, log.Named("reload"))
+		s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, signals) })
+		return s.registry.Register(newReloadCollector(r))
+	}
+	return serve(ctx, &c, newServerEngines(&c), stdout, watch, nil)
 }
 
-// serve builds the service and runs it until ctx ends. started, if not nil, is
-// called when the listeners are open.
-func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.Writer, started func(Addresses)) error {
+// serve builds the service and runs it until ctx ends. watch, if not nil, adds what reloads
+// it. started, if not nil, is called when the listeners are open.
+func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.Writer, watch func(*service, *zap.Logger) error, started func(Addresses)) error {
 	logs, err := logging.Open(c.Log.Config, stdout, os.Stderr)
 	if err != nil {
 		return err
@@ -45,6 +61,11 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	s, err := build(c, from, traces, logs) //nolint:contextcheck // the end of a change is recorded after its call has ended
 	if err != nil {
 		return err
+	}
+	if watch != nil {
+		if err := watch(s, log); err != nil {
+			return err
+		}
 	}
 	for _, warning := range c.Warnings() {
 		log.Warn("configuration", zap.String("warning", warning))

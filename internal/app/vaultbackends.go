@@ -345,12 +345,16 @@ func (bs *vaultBackends) eachCache(do func(*cache.Cache[authz.Credential])) {
 	}
 }
 
-// notReady says why a vault object is not ready, nil if it is.
-func (bs *vaultBackends) notReady(name string) error {
-	if b := bs.named(name); b != nil {
-		return b.ready()
+// reportsWithout describes each declared vault object but some in a line. Those of the state
+// are described by the reconciler.
+func (bs *vaultBackends) reportsWithout(some map[*vaultBackend]bool) []string {
+	var lines []string
+	for _, name := range slices.Sorted(slices.Values(bs.names())) {
+		if b := bs.named(name); b != nil && !some[b] && b.config.Revision == 0 {
+			lines = append(lines, "vault "+name+": "+bs.report(name))
+		}
 	}
-	return errors.New("not open")
+	return lines
 }
 
 // condition says in a few words what state an open vault object is in.

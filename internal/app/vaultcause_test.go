@@ -36,7 +36,7 @@ func startServing(t *testing.T, from engineOpener) Addresses {
 	c.Listen.GRPC, c.Listen.Probes, c.Admin.Address = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	ctx, stop := context.WithCancel(t.Context())
 	started, ended := make(chan Addresses, 1), make(chan error, 1)
-	go func() { ended <- serve(ctx, &c, from, io.Discard, func(at Addresses) { started <- at }) }()
+	go func() { ended <- serve(ctx, &c, from, io.Discard, nil, func(at Addresses) { started <- at }) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

@@ -13,7 +13,8 @@ func serveCommand(p Process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the service",
-		Long:  "serve answers Envoy until it is told to stop (SIGTERM, SIGINT), then drains.\n" + variablesHelp(),
+		Long:  "serve answers Envoy until it is told to stop (SIGTERM, SIGINT), then drains.\n" +
+			"It goes by the configuration file, also when that changes, and reads it at once at SIGHUP.\n" + variablesHelp(),
 		Example: "  vault-authz serve --config /etc/vault-authz.yaml\n" +
 			"  VAULT_AUTHZ_LOG_LEVEL=debug vault-authz serve -c vault-authz.yaml",
 		Args: noArgs,
@@ -25,14 +26,10 @@ func serveCommand(p Process) *cobra.Command {
 		if *level != "" {
 			flags = append(flags, config.Flag{Name: "--log-level", Setting: "log.level", Value: *level})
 		}
-		c, err := config.Load(*path, p.Environ, flags...)
-		if err != nil {
-			return err
-		}
 		ctx, stop := context.WithCancel(cmd.Context())
 		defer stop()
 		app.TendHeap(ctx, p.Environ, p.Stderr)
-		return app.Serve(ctx, &c, p.Stdout)
+		return app.Serve(ctx, &config.Origin{Path: *path, Environ: p.Environ, Flags: flags}, p.Stdout)
 	}
 	return cmd
 }

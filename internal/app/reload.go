@@ -1,0 +1,237 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/poll"
+)
+
+const (
+	// reloadInterval is the interval at which the configuration file is read. Content is
+	// used when it is the same at two looks: some editors write a file in parts.
+	reloadInterval = 500 * time.Millisecond
+	// reloadRetry is how long content that could not be used is left alone: the cause may
+	// be another file, which Kubernetes mounts a little later.
+	reloadRetry = 30 * time.Second
+)
+
+// A reloader makes the service go by its configuration file whenever that changes. What cannot
+// be used leaves the last good configuration in use. It is safe for concurrent use.
+type reloader struct {
+	origin *config.Origin
+	use    func(*config.Config) error
+	log    *zap.Logger
+
+	mu      sync.Mutex
+	running *config.Config
+	// hash is that of the content in use, at is when it came into use.
+	hash string
+	at   time.Time
+	// seen is what the last look found: the hash of the content, or why there is none.
+	// tried is what was last tried to use, at triedAt.
+	seen, tried string
+	triedAt     time.Time
+	// problem is why tried is not in use, "" if it is.
+	problem        string
+	used, failures uint64
+}
+
+// newReloader returns a reloader for a service that was built of c, which raw reads as. use
+// makes the service go by another configuration, or by none of it and returns an error.
+func newReloader(origin *config.Origin, raw []byte, c *config.Config, use func(*config.Config) error, log *zap.Logger) *reloader {
+	hash := config.Hash(raw)
+	return &reloader{origin: origin, use: use, log: log, running: c, hash: hash, seen: hash, tried: hash, at: time.Now()}
+}
+
+// run reloads when the file changes, and at each signal, until ctx ends.
+func (r *reloader) run(ctx context.Context, signals <-chan os.Signal) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-signals:
+				r.now()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	poll.Every(ctx, reloadInterval, r.look)
+	<-ended
+	return nil
+}
+
+// look reloads if the content of the file has changed and is the same as at the last look.
+func (r *reloader) look() {
+	raw, found, err := r.read()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	settled := found == r.seen
+	r.seen = found
+	again := r.problem != "" && time.Since(r.triedAt) >= reloadRetry
+	if settled && (found != r.tried || again) {
+		r.try(raw, found, err)
+	}
+}
+
+// now reloads whether the file has changed or not.
+func (r *reloader) now() {
+	raw, found, err := r.read()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = found
+	r.try(raw, found, err)
+}
+
+func (r *reloader) read() (raw []byte, found string, err error) {
+	if raw, err = r.origin.Read(); err != nil {
+		return nil, err.Error(), err
+	}
+	return raw, config.Hash(raw), nil
+}
+
+// try uses content. The caller holds mu.
+func (r *reloader) try(raw []byte, found string, err error) {
+	before, again := r.problem, found == r.tried
+	r.tried, r.triedAt = found, time.Now()
+	if err == nil {
+		err = r.apply(raw)
+	}
+	if err != nil {
+		r.failures++
+		if r.problem = err.Error(); !again || r.problem != before {
+			r.log.Error("the configuration file cannot be used, the configuration before stays in use; correct the file, it is read again by itself", zap.Error(err))
+		}
+		return
+	}
+	r.used++
+	r.problem, r.hash, r.at = "", found, time.Now()
+}
+
+// apply makes the service go by the content of the file.
+func (r *reloader) apply(raw []byte) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("a panic of type %T; please report it", cause)
+		}
+	}()
+	next, err := r.origin.ParseAgain(raw)
+	if err != nil {
+		return err
+	}
+	reloaded, err := r.running.Reloaded(&next)
+	if err != nil {
+		return fmt.Errorf("together with the settings that need a restart: %w", err)
+	}
+	if err := r.use(&reloaded); err != nil {
+		return err
+	}
+	count := map[string]int{}
+	for _, d := range r.running.Diff(&reloaded) {
+		count[d.Kind]++
+	}
+	r.running = &reloaded
+	r.log.Info("configuration reloaded", zap.String("sha256", config.Hash(raw)),
+		zap.Int("added", count[config.Added]), zap.Int("changed", count[config.Changed]), zap.Int("removed", count[config.Removed]))
+	var restart []string
+	for _, d := range reloaded.Diff(&next) {
+		restart = append(restart, d.Setting)
+	}
+	if len(restart) > 0 {
+		r.log.Warn("the file differs in settings that need a restart; until then the values before are in use", zap.Strings("settings", restart))
+	}
+	for _, warning := range reloaded.Warnings() {
+		r.log.Warn("configuration", zap.String("warning", warning))
+	}
+	return nil
+}
+
+// reconfigure makes the service go by another configuration as far as that is possible without
+// a restart. After an error it goes by the one before.
+func (s *service) reconfigure(c *config.Config) error {
+	if err := s.redeclare(c); err != nil {
+		return err
+	}
+	if c.Log.AllowSample != s.sample {
+		s.sample = c.Log.AllowSample
+		s.decisions.Store(authz.NewDecisionLog(s.logs.Decisions, c.Log.AllowSample))
+	}
+	return s.logs.SetLevels(c.Log.Config)
+}
+
+// redeclare replaces vault objects, consumers and policies in one step.
+func (s *service) redeclare(c *config.Config) error {
+	if s.reconciler != nil {
+		before := s.reconciler.declaration.Load()
+		if err := s.admin.Declare(declared(c)); err != nil {
+			return err
+		}
+		err := s.reconciler.reconfigure(c)
+		if err != nil {
+			_ = s.admin.Declare(before.entities) // it was used before
+		}
+		return err
+	}
+	change := s.backends.prepare(c.Vaults)
+	defer change.abandon()
+	if err := change.err(); err != nil {
+		return err
+	}
+	snapshot, err := authz.NewSnapshot(c.Policies, c.Consumers, change.sources)
+	if err != nil {
+		return err
+	}
+	retired := change.commit()
+	s.authorizer.Replace(snapshot)
+	s.backends.retire(retired)
+	return nil
+}
+
+// A reloadCollector exports what became of reloads.
+type reloadCollector struct {
+	reloader *reloader
+
+	success, at, info, reloads *prometheus.Desc
+}
+
+func newReloadCollector(r *reloader) *reloadCollector {
+	return &reloadCollector{
+		reloader: r,
+		success:  prometheus.NewDesc("vault_authz_config_last_reload_success", "1 if the configuration file is in use as it was last read, 0 if that could not be used.", nil, nil),
+		at:       prometheus.NewDesc("vault_authz_config_last_reload_timestamp_seconds", "When a configuration file was last put in use, by the start or by a reload.", nil, nil),
+		info:     prometheus.NewDesc("vault_authz_config_info", "1, with the SHA-256 of the content of the configuration file in use.", []string{"sha256"}, nil),
+		reloads:  prometheus.NewDesc("vault_authz_config_reloads_total", "Reloads of the configuration file by outcome: ok, failed.", []string{"outcome"}, nil),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *reloadCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.success, c.at, c.info, c.reloads} {
+		out <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *reloadCollector) Collect(out chan<- prometheus.Metric) {
+	r := c.reloader
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(c.success, flag(r.problem == ""))
+	gauge(c.at, float64(r.at.UnixMilli())/1000)
+	gauge(c.info, 1, r.hash)
+	out <- prometheus.MustNewConstMetric(c.reloads, prometheus.CounterValue, float64(r.used), "ok")
+	out <- prometheus.MustNewConstMetric(c.reloads, prometheus.CounterValue, float64(r.failures), "failed")
+}
