@@ -15,10 +15,11 @@ func configCommand(p Process) *cobra.Command {
 		Short: "Look at the configuration",
 		Example: "  vault-authz config validate -c vault-authz.yaml\n" +
 			"  vault-authz config validate --connect -c vault-authz.yaml\n" +
-			"  vault-authz config show -c vault-authz.yaml",
+			"  vault-authz config show -c vault-authz.yaml\n" +
+			"  vault-authz config diff running.yaml new.yaml",
 	}
 	onlyVerbs(cmd)
-	cmd.AddCommand(configShowCommand(p), configValidateCommand(p), &cobra.Command{
+	cmd.AddCommand(configShowCommand(p), configValidateCommand(p), configDiffCommand(p), &cobra.Command{
 		Use:   "reference",
 		Short: "Print the table of all settings (Markdown)",
 		Args:  noArgs,
