@@ -231,13 +231,29 @@ func TestThePodOfTheChartHasTimeToDrain(t *testing.T) {
 	}
 }
 
-func TestAChangedConfigurationReplacesThePods(t *testing.T) {
+func TestOnlyWhatNeedsARestartReplacesThePods(t *testing.T) {
 	t.Parallel()
-	sum := func(args ...string) any {
-		return objects(t, append([]string{"--values", example("minimal")}, args...)...)["Deployment"].at("spec.template.metadata.annotations.checksum/config")
+	sum := func(example string, args ...string) any {
+		return objects(t, append([]string{"--values", example}, args...)...)["Deployment"].at("spec.template.metadata.annotations.checksum/config")
 	}
-	if one, two := sum(), sum("--set", "config.log.level=debug"); one == nil || one == two {
-		t.Errorf("the checksum is %v before and %v after", one, two)
+	for name, test := range map[string]struct {
+		args     []string
+		replaced bool
+	}{
+		"a log level is reloaded":                   {[]string{"--set", "config.log.level=debug"}, false},
+		"the level of decisions is reloaded":        {[]string{"--set", "config.log.decisions.level=off"}, false},
+		"policies are reloaded":                     {[]string{"--set-json", "config.policies=[]"}, false},
+		"consumers are reloaded":                    {[]string{"--set-json", "config.consumers=[]"}, false},
+		"a format of the log needs a restart":       {[]string{"--set", "config.log.format=console"}, true},
+		"a limit of the server needs a restart":     {[]string{"--set", "config.grpc.max_request_bytes=10000000"}, true},
+		"without reload, a log level needs one too": {[]string{"--set", "reload=false", "--set", "config.log.level=debug"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if one, two := sum(example("minimal")), sum(example("minimal"), test.args...); one == nil || (one != two) != test.replaced {
+				t.Errorf("the checksum is %v before and %v after", one, two)
+			}
+		})
 	}
 }
 

@@ -33,6 +33,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- trimSuffix "s" .value }}
 {{- end }}
 
+{{/* The part of the configuration whose changes replace the pods. */}}
+{{- define "vault-authz.restarting" -}}
+{{- if .Values.reload }}
+{{- $log := .Values.config.log | default dict }}
+{{- $decisions := omit ($log.decisions | default dict) "level" }}
+{{- toYaml (omit .Values.config "vaults" "consumers" "policies" "log") }}
+{{ toYaml (omit $log "level" "allow_sample" "decisions") }}
+{{ toYaml $decisions }}
+{{- $state := dig "state" "vault" "" .Values.config }}
+{{- range .Values.config.vaults }}{{ if eq (toString .name) $state }}
+{{ toYaml . }}
+{{- end }}{{ end }}
+{{- else }}
+{{- toYaml .Values.config }}
+{{- end }}
+{{- end }}
+
 {{- define "vault-authz.pod" -}}
 {{- $drain := .Values.config.drain }}
 metadata:
@@ -40,8 +57,8 @@ metadata:
     {{- include "vault-authz.selector" . | nindent 4 }}
     {{- with .Values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
   annotations:
-    # The configuration is read at a start only.
-    checksum/config: {{ toYaml .Values.config | sha256sum }}
+    # With reload, of the settings that need a restart only.
+    checksum/config: {{ include "vault-authz.restarting" . | sha256sum }}
     {{- with .Values.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
 spec:
   serviceAccountName: {{ include "vault-authz.serviceAccount" . }}
