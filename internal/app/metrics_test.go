@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/config"
 )
 
 const ownMetrics = "vault_authz_"
@@ -34,6 +36,10 @@ func metricFamilies(t *testing.T) (families []*dto.MetricFamily, s *service) {
 	c.Vaults[0].Address, c.Vaults[0].Token = "http://127.0.0.1:1", "a-token"
 	s, err := build(&c, newServerEngines(&c), nil, testLogs(t, &c, zap.NewNop()))
 	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReloader(&config.Origin{}, nil, &c, s.reconfigure, zap.NewNop())
+	if err := s.registry.Register(newReloadCollector(r)); err != nil {
 		t.Fatal(err)
 	}
 	s.admin.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "http://localhost/", nil))
