@@ -68,10 +68,13 @@ func (c *coalescer) enter(ctx context.Context) *run {
 	return c.next
 }
 
-// start begins the next run when the gap has passed. The caller holds mu.
-func (c *coalescer) start(ctx context.Context) {
+// start begins the next run when the gap has passed. base is never canceled. The runs after
+// this one begin with it too: with the context of this run, the contexts of a long series
+// would become one chain. The caller holds mu.
+func (c *coalescer) start(base context.Context) {
 	r, wait := c.next, c.gap-time.Since(c.last)
-	ctx, r.cancel = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(base)
+	r.cancel = cancel
 	c.running = r
 	c.group.Go(func() {
 		if wait > 0 {
@@ -85,7 +88,7 @@ func (c *coalescer) start(ctx context.Context) {
 		c.mu.Lock()
 		c.running = nil
 		if c.next != nil {
-			c.start(context.WithoutCancel(ctx))
+			c.start(base)
 			if c.closed {
 				c.running.cancel()
 			}
