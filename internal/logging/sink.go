@@ -84,8 +84,28 @@ func OpenFile(path string) (*Sink, error) {
 		return nil, err
 	}
 	s := NewSink(path, file)
-	s.file = file
+	s.file, s.torn = file, isTorn(path)
 	return s, nil
+}
+
+// isTorn says whether the last line of a file may lack its end, for example after a crash or
+// when the disk was full. What is written next must not continue that line.
+func isTorn(path string) bool {
+	file, err := os.Open(path) //nolint:gosec // an operator chooses it
+	if err != nil {
+		return true
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	info, err := file.Stat()
+	if err != nil {
+		return true
+	}
+	if !info.Mode().IsRegular() || info.Size() == 0 {
+		return false
+	}
+	var last [1]byte
+	_, err = file.ReadAt(last[:], info.Size()-1)
+	return err != nil || last[0] != '\n'
 }
 
 func openFile(path string) (*os.File, error) {
@@ -272,7 +292,7 @@ func (s *Sink) openAgain() {
 		return
 	}
 	_ = s.file.Close() // all that was to be kept is synced
-	s.file, s.out, s.torn = file, file, false
+	s.file, s.out, s.torn = file, file, isTorn(s.name)
 }
 
 // Close lets what is queued be written, for up to patience, and drops what comes

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -225,4 +227,48 @@ func TestAFloodOfLinesKeepsNoRecordOut(t *testing.T) {
 			t.Errorf("a flood of lines keeps a record out: %v", err)
 		}
 	})
+}
+
+func TestARecordDoesNotContinueALineThatAnEarlierProcessLeftUnfinished(t *testing.T) {
+	t.Parallel()
+	const unfinished = `{"message":"chan`
+	for _, test := range []struct{ name, content, want string }{
+		{"an unfinished line", unfinished, unfinished + "\nrecord\n"},
+		{"whole lines", "before\n", "before\nrecord\n"},
+		{"an empty file", "", "record\n"},
+	} {
+		for _, reopened := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, opened again: %t", test.name, reopened), func(t *testing.T) {
+				t.Parallel()
+				path := filepath.Join(t.TempDir(), "audit.log")
+				if !reopened {
+					if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s, err := OpenFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if reopened {
+					if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					s.openAgain()
+				}
+				go s.Run()
+				if err := s.Record(t.Context(), []byte("record\n")); err != nil {
+					t.Fatal(err)
+				}
+				s.Close(time.Second)
+				got, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if string(got) != test.want {
+					t.Errorf("got %q, want %q", got, test.want)
+				}
+			})
+		}
+	}
 }
