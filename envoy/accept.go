@@ -5,8 +5,13 @@ import (
 	"strings"
 )
 
-// maxAcceptRanges is the number of ranges of an Accept header that are parsed.
-const maxAcceptRanges = 32
+// These bound what a client's Accept header costs: how many of its ranges and of the parameters
+// of a range are read, and how long a quality may be (RFC 9110: 0.123).
+const (
+	maxAcceptRanges  = 32
+	maxRangeParams   = 8
+	maxQualityLength = 5
+)
 
 // negotiate chooses the format for an Accept header: the supported range with the highest
 // quality, the first of equal ones, and JSON if no range is supported or any format is
@@ -34,16 +39,20 @@ func negotiate(accept string) format {
 func parseRange(item string) (mediaRange string, quality float64) {
 	mediaRange, params, _ := strings.Cut(item, ";")
 	quality = 1
-	for p := range strings.SplitSeq(params, ";") {
+	for range maxRangeParams {
+		var p string
+		p, params, _ = strings.Cut(params, ";")
 		name, value, ok := strings.Cut(strings.TrimSpace(p), "=")
 		if !ok || !strings.EqualFold(name, "q") {
 			continue
 		}
-		q, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(q >= 0 && q <= 1) {
-			q = 0
+		quality = 0
+		if len(value) > maxQualityLength {
+			continue
 		}
-		quality = q
+		if q, err := strconv.ParseFloat(value, 64); err == nil && q >= 0 && q <= 1 {
+			quality = q
+		}
 	}
 	return lowerCase(strings.TrimSpace(mediaRange)), quality
 }

@@ -116,6 +116,8 @@ func TestAccept(t *testing.T) {
 		{"a parameter before the quality", "text/html;level=1;q=0.1, application/xml;q=0.5", xmlType},
 		{"the highest quality there is", "text/html;q=1, text/plain;q=0.9", htmlType},
 		{"garbage", ";;;,,,=q", jsonType},
+		{"quality that is too long", "text/html;q=0.50000, text/plain;q=0.1", plainType},
+		{"a quality after too many parameters does not count", "text/plain;q=0.5, text/html" + strings.Repeat(";a", 8) + ";q=0.1", htmlType},
 		{"too many ranges", strings.Repeat("a/b,", 1000) + "text/html", jsonType},
 	}
 	for _, test := range tests {
