@@ -30,10 +30,11 @@ const (
 const checkSpan = "envoy.service.auth.v3.Authorization/Check"
 
 // Begin begins the span of a check. Its parent is in the metadata of the call, where Envoy puts
-// its own span. It ignores trace headers in the HTTP request, because the client may have set
-// them.
+// its own span. It ignores trace headers in the HTTP request, and the tracestate that Envoy may
+// copy from there, because the client may have set them.
 func (t *Traces) Begin(ctx context.Context, r *authz.Request) context.Context {
 	ctx = propagation.TraceContext{}.Extract(ctx, incoming{ctx})
+	ctx = trace.ContextWithRemoteSpanContext(ctx, trace.SpanContextFromContext(ctx).WithTraceState(trace.TraceState{}))
 	ctx, _ = t.tracer.Start(ctx, checkSpan, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(r.Received))
 	return ctx
 }

@@ -44,7 +44,7 @@ func recorded(t *testing.T) (*Traces, *tracetest.SpanRecorder) {
 
 func call(tb testing.TB, traceparent string) context.Context {
 	tb.Helper()
-	return metadata.NewIncomingContext(tb.Context(), metadata.Pairs("traceparent", traceparent))
+	return metadata.NewIncomingContext(tb.Context(), metadata.Pairs("traceparent", traceparent, "tracestate", "client="+secret))
 }
 
 func TestTracesAreOffUnlessTheEnvironmentAsksForThem(t *testing.T) {
@@ -158,6 +158,9 @@ func TestASpanOfACheckHasTheDecisionAndNoToken(t *testing.T) {
 		s := ended[len(ended)-1]
 		if diff := cmp.Diff(test.want, attributes(s)); diff != "" {
 			t.Errorf("%s: attributes (-want +got):\n%s", test.name, diff)
+		}
+		if state := s.SpanContext().TraceState().String(); state != "" {
+			t.Errorf("%s: the span has the client's tracestate %q", test.name, state)
 		}
 		if s.Status().Code != test.status || strings.Contains(s.Status().Description, secret) {
 			t.Errorf("%s: status %+v", test.name, s.Status())
