@@ -49,6 +49,8 @@ type service struct {
 	reconciler *reconciler
 	decisions  atomic.Pointer[authz.DecisionLog]
 	sample     int
+	// config is what all of it was made of.
+	config atomic.Pointer[config.Config]
 }
 
 // An engineOpener opens what keeps credentials and state.

@@ -162,6 +162,7 @@ func (s *service) reconfigure(c *config.Config) error {
 	if err := s.redeclare(c); err != nil {
 		return err
 	}
+	s.config.Store(c)
 	if c.Log.AllowSample != s.sample {
 		s.sample = c.Log.AllowSample
 		s.decisions.Store(authz.NewDecisionLog(s.logs.Decisions, c.Log.AllowSample))

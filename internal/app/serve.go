@@ -62,6 +62,7 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	if err != nil {
 		return err
 	}
+	s.config.Store(c)
 	if watch != nil {
 		if err := watch(s, log); err != nil {
 			return err
@@ -74,7 +75,7 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	if err != nil {
 		return err
 	}
-	if l.Debug, err = debugHandler(c, logs); err != nil {
+	if l.Debug, err = debugHandler(c, s.config.Load, logs); err != nil {
 		return err
 	}
 	l.ProbesTLS, l.ProbesLog = s.tls.probes, s.tls.handshakes.Log(probesListener)
@@ -110,18 +111,15 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	return s.run(ctx, l)
 }
 
-// debugHandler returns what serves /debug/, nil for nothing.
-func debugHandler(c *config.Config, logs *logging.Logs) (http.Handler, error) {
+// debugHandler returns what serves /debug/, nil for nothing. current returns the configuration
+// in use.
+func debugHandler(c *config.Config, current func() *config.Config, logs *logging.Logs) (http.Handler, error) {
 	if !c.Debug.Enabled {
 		return nil, nil
 	}
-	shown, err := c.Show()
-	if err != nil {
-		return nil, err
-	}
-	current, configured := logs.Level()
+	level, configured := logs.Level()
 	return debugging.NewHandler(debugging.Options{
-		Remote: c.Debug.Remote, Config: shown, Level: debugging.NewLevel(current, configured, logs.Audit.Write),
+		Remote: c.Debug.Remote, Config: func() ([]byte, error) { return current().Show() }, Level: debugging.NewLevel(level, configured, logs.Audit.Write),
 	}), nil
 }
 

@@ -18,8 +18,8 @@ type Options struct {
 	// Remote also lets clients of other machines call. The listener must then authenticate
 	// all clients.
 	Remote bool
-	// Config is the configuration in effect, in YAML and without secrets.
-	Config []byte
+	// Config returns the configuration in effect, in YAML and without secrets.
+	Config func() ([]byte, error)
 	Level  *Level
 }
 
@@ -31,8 +31,13 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/trace", unhurried(pprof.Trace))
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/config", func(w http.ResponseWriter, _ *http.Request) {
+		shown, err := o.Config()
+		if err != nil {
+			http.Error(w, "The configuration cannot be shown: "+err.Error(), http.StatusInternalServerError)
+			return
+		}
 		w.Header().Set("Content-Type", "application/yaml")
-		_, _ = w.Write(o.Config)
+		_, _ = w.Write(shown)
 	})
 	mux.HandleFunc("GET /debug/log-level", o.Level.show)
 	mux.HandleFunc("PUT /debug/log-level", o.Level.put)

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,10 +17,18 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// audited collects audit lines.
+// audited collects audit lines. It is safe for concurrent use, except for err.
 type audited struct {
-	lines []string
-	err   error
+	err error
+
+	mu   sync.Mutex
+	kept []string
+}
+
+func (a *audited) lines() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.kept)
 }
 
 func (a *audited) write(_ context.Context, _ zapcore.Level, message string, fields ...zapcore.Field) error {
@@ -28,8 +37,10 @@ func (a *audited) write(_ context.Context, _ zapcore.Level, message string, fiel
 			return errors.New("a line has the field " + f.Key + " already")
 		}
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.err == nil {
-		a.lines = append(a.lines, message)
+		a.kept = append(a.kept, message)
 	}
 	return a.err
 }
@@ -67,7 +78,7 @@ func TestOnlyThisMachineMayDebugUnlessSaidOtherwise(t *testing.T) {
 	} {
 		for _, remote := range []bool{false, true} {
 			audit, level := &audited{}, zap.NewAtomicLevel()
-			h := NewHandler(Options{Remote: remote, Config: []byte("vaults: []\n"), Level: NewLevel(level, zap.NewAtomicLevelAt(level.Level()), audit.write)})
+			h := NewHandler(Options{Remote: remote, Config: func() ([]byte, error) { return []byte("vaults: []\n"), nil }, Level: NewLevel(level, zap.NewAtomicLevelAt(level.Level()), audit.write)})
 			for _, c := range []struct{ method, target string }{
 				{"GET", "/debug/pprof/"}, {"GET", "/debug/pprof/heap"}, {"GET", "/debug/config"}, {"GET", "/debug/log-level"}, {"PUT", "/debug/log-level?level=debug"},
 			} {
@@ -79,8 +90,8 @@ func TestOnlyThisMachineMayDebugUnlessSaidOtherwise(t *testing.T) {
 					t.Errorf("%s, remote %t: %s %s: status = %d, want %d", test.name, remote, c.method, c.target, got.Code, want)
 				}
 			}
-			if changed := level.Level() == zap.DebugLevel; changed != (remote || test.local) || changed != (len(audit.lines) == 1) {
-				t.Errorf("%s, remote %t: the level is %s, and the audit log has %q", test.name, remote, level, audit.lines)
+			if changed := level.Level() == zap.DebugLevel; changed != (remote || test.local) || changed != (len(audit.lines()) == 1) {
+				t.Errorf("%s, remote %t: the level is %s, and the audit log has %q", test.name, remote, level, audit.lines())
 			}
 		}
 	}
@@ -94,8 +105,8 @@ func TestTheLevelReturnsByItself(t *testing.T) {
 		want := func(want zapcore.Level, lines int) {
 			t.Helper()
 			synctest.Wait()
-			if level.Level() != want || len(audit.lines) != lines {
-				t.Errorf("after %q: level %s, want %s and %d lines", audit.lines, level, want, lines)
+			if level.Level() != want || len(audit.lines()) != lines {
+				t.Errorf("after %q: level %s, want %s and %d lines", audit.lines(), level, want, lines)
 			}
 		}
 		call(h, "PUT", "/debug/log-level?level=debug&for=1m")
@@ -127,8 +138,8 @@ func TestTheLevelStaysWhereItCannotBeChanged(t *testing.T) {
 	if got := call(h, "PUT", "/debug/log-level?level=debug"); got.Code != http.StatusServiceUnavailable {
 		t.Errorf("without an audit record: status = %d, want 503", got.Code)
 	}
-	if level.Level() != zap.InfoLevel || len(audit.lines) != 0 {
-		t.Errorf("the level is %s, and the audit log has %q", level, audit.lines)
+	if level.Level() != zap.InfoLevel || len(audit.lines()) != 0 {
+		t.Errorf("the level is %s, and the audit log has %q", level, audit.lines())
 	}
 }
 
