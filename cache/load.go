@@ -40,6 +40,7 @@ func (c *Cache[V]) begin(caller context.Context, key string, why purpose, now mo
 	if t.closed {
 		return nil, ErrClosed
 	}
+	ctx := c.rules.Inherit(c.ctx, caller) // before anything is taken: it may panic
 	why, err := c.admit(key, why, now)
 	if err != nil {
 		if why != forRefresh && !errors.Is(err, errNotYet) {
@@ -57,7 +58,6 @@ func (c *Cache[V]) begin(caller context.Context, key string, why purpose, now mo
 	if why == forRefresh {
 		t.stats.Refreshes++
 	}
-	ctx := c.rules.Inherit(c.ctx, caller)
 	// Under the lock, so that it happens before the Wait in Close.
 	c.loads.Go(func() { c.run(ctx, f) })
 	return f, nil
