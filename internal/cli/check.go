@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/envoy"
+	"github.com/vault-authz/vault-authz/internal/loopback"
 )
 
 // defaultAddress is the default of listen.grpc and of dev --grpc.
@@ -62,6 +64,9 @@ func checkCommand(p Process) *cobra.Command {
 		if v := p.variable(addressVariable); v != "" && !cmd.Flags().Changed("address") {
 			o.address = v
 		}
+		if o.inTheClear() {
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: the token pair goes to %s without TLS; give --tls unless the network is trusted\n", o.address)
+		}
 		if err := runCheck(cmd.Context(), o, args[0], cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
 			var exit exitError
 			if errors.As(err, &exit) {
@@ -72,6 +77,16 @@ func checkCommand(p Process) *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// inTheClear says whether the tokens cross a network without TLS.
+func (o *checkOptions) inTheClear() bool {
+	host, _, err := net.SplitHostPort(o.address)
+	if err != nil || strings.HasPrefix(o.address, "unix:") || o.tls.given() {
+		return false // an address that is refused, a socket, or TLS
+	}
+	ip := net.ParseIP(host)
+	return host != "" && !loopback.Is(host) && (ip == nil || !ip.IsUnspecified())
 }
 
 func runCheck(ctx context.Context, o checkOptions, url string, in io.Reader, out io.Writer) error {
