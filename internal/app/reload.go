@@ -18,7 +18,7 @@ import (
 const (
 	// reloadInterval is the interval at which the configuration file is read. Content is
 	// used when it is the same at two looks: some editors write a file in parts.
-	reloadInterval = 500 * time.Millisecond
+	reloadInterval = 250 * time.Millisecond
 	// reloadRetry is how long content that could not be used is left alone: the cause may
 	// be another file, which Kubernetes mounts a little later.
 	reloadRetry = 30 * time.Second

@@ -233,7 +233,8 @@ func TestThePodOfTheChartHasTimeToDrain(t *testing.T) {
 
 func TestOnlyWhatNeedsARestartReplacesThePods(t *testing.T) {
 	t.Parallel()
-	sum := func(example string, args ...string) any {
+	sum := func(t *testing.T, example string, args ...string) any {
+		t.Helper()
 		return objects(t, append([]string{"--values", example}, args...)...)["Deployment"].at("spec.template.metadata.annotations.checksum/config")
 	}
 	for name, test := range map[string]struct {
@@ -250,7 +251,7 @@ func TestOnlyWhatNeedsARestartReplacesThePods(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if one, two := sum(example("minimal")), sum(example("minimal"), test.args...); one == nil || (one != two) != test.replaced {
+			if one, two := sum(t, example("minimal")), sum(t, example("minimal"), test.args...); one == nil || (one != two) != test.replaced {
 				t.Errorf("the checksum is %v before and %v after", one, two)
 			}
 		})
