@@ -57,6 +57,8 @@ type place struct {
 	version int
 	// commit makes a write under the lease of the call, see [Leases].
 	commit func(ctx context.Context, write func(context.Context) error) error
+	// sync makes later reads current, where the server is that of the state.
+	sync func(context.Context) error
 }
 
 // versioned is the store if it has versions.
@@ -136,10 +138,13 @@ func (p *place) write(ctx context.Context, raw []byte) error {
 			return nil
 		}
 		_, written, err := s.WriteVersion(ctx, p.key, raw, p.version)
+		if err == nil && !written {
+			written, err = p.holds(ctx, s, raw)
+		}
 		switch {
 		case err != nil:
 			return unavailable(err)
-		case !written && !p.holds(ctx, s, raw):
+		case !written:
 			return state.ErrConflict
 		}
 		return nil
@@ -148,15 +153,31 @@ func (p *place) write(ctx context.Context, raw []byte) error {
 
 // holds reports whether a refused write was made after all: a node that lost its leader
 // may have forwarded the write and refused its repetition. Writing again would rotate
-// twice.
-func (p *place) holds(ctx context.Context, s VersionedCredentialStore, raw []byte) bool {
-	now, _, found, err := s.ReadVersion(ctx, p.key)
-	if err != nil || !found {
-		return false
+// twice. Its error means that this is not known: false is a proof.
+func (p *place) holds(ctx context.Context, s VersionedCredentialStore, raw []byte) (bool, error) {
+	if err := p.sync(ctx); err != nil {
+		return false, err
 	}
-	theirs, err := decodeDocument(now)
-	ours, problem := decodeDocument(raw)
-	return err == nil && problem == nil && reflect.DeepEqual(theirs, ours)
+	now, version, found, err := s.ReadVersion(ctx, p.key)
+	if errors.Is(err, authz.ErrNotFound) {
+		err = nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if found {
+		theirs, err := decodeDocument(now)
+		ours, problem := decodeDocument(raw)
+		if err == nil && problem == nil && reflect.DeepEqual(theirs, ours) {
+			return true, nil
+		}
+	}
+	// The next version is of somebody else, or the record was deleted with all versions.
+	// Any other version may come from a node that lags, or hide the write.
+	if found && version == p.version+1 || version == 0 && p.version > 0 {
+		return false, nil
+	}
+	return false, errors.New("the store refused a write, and it does not show whether the write was made")
 }
 
 // delete deletes the credential, whatever version was read.
@@ -177,7 +198,7 @@ func (a *API) alone(c *call, p *place, do func() (reply, error)) (reply, error) 
 	var err error
 	for range attempts {
 		err = a.deps.Leases.LeaseCredential(c.ctx, p.key, func(commit func(context.Context, func(context.Context) error) error) error {
-			p.commit = commit
+			p.commit, p.sync = commit, a.deps.Store.Refresh
 			var err error
 			answer, err = do()
 			return err

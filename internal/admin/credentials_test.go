@@ -13,6 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // foo is the document of the credential foo in the only vault object.
@@ -496,6 +499,139 @@ func TestAStoreWithVersionsDecidesBetweenTheAPIAndOthers(t *testing.T) {
 		if raw := kv.documents["foo"]; tt.other != nil && strings.Contains(string(raw), "ttl") || tt.exists && tt.other != nil && raw != nil {
 			t.Errorf("%s: got %s", tt.name, raw)
 		}
+	}
+}
+
+// misledKV refuses the next write if it is armed, though it made that if made is set. Then
+// it shows what was there before while stale is set, or fails if it is broken.
+type misledKV struct {
+	*versionedKV
+	armed, made, broken bool
+	stale               *misledRecord
+}
+
+type misledRecord struct {
+	document []byte
+	version  int
+}
+
+func (k *misledKV) Credentials(context.Context, string, int) (CredentialStore, error) { return k, nil }
+func (*misledKV) Validate(VaultObject) error                                          { return nil }
+
+func (k *misledKV) WriteVersion(ctx context.Context, key string, document []byte, version int) (int, bool, error) {
+	if !k.armed {
+		return k.versionedKV.WriteVersion(ctx, key, document, version)
+	}
+	k.armed, k.stale = false, &misledRecord{k.documents[key], k.versions[key]}
+	if k.made {
+		_, _, _ = k.versionedKV.WriteVersion(ctx, key, document, version)
+	}
+	if k.broken {
+		k.err = errors.New("connection refused")
+	}
+	return 0, false, nil
+}
+
+func (k *misledKV) ReadVersion(ctx context.Context, key string) ([]byte, int, bool, error) {
+	if k.stale != nil && k.err == nil {
+		return k.stale.document, k.stale.version, k.stale.document != nil, nil
+	}
+	return k.versionedKV.ReadVersion(ctx, key)
+}
+
+// syncedStore tells when it is refreshed.
+type syncedStore struct {
+	*fakeStore
+	refresh func() error
+}
+
+func (s syncedStore) Refresh(context.Context) error { return s.refresh() }
+
+// doubtedLeases keeps whether the last lease ended in doubt.
+type doubtedLeases struct {
+	fakeLeases
+	doubt bool
+}
+
+func (l *doubtedLeases) LeaseCredential(ctx context.Context, key string, do func(func(context.Context, func(context.Context) error) error) error) error {
+	return l.fakeLeases.LeaseCredential(ctx, key, func(commit func(context.Context, func(context.Context) error) error) error {
+		return do(func(ctx context.Context, write func(context.Context) error) error {
+			err := commit(ctx, write)
+			l.doubt = err != nil && !errors.Is(err, state.ErrConflict)
+			return err
+		})
+	})
+}
+
+// A write that a store refused by mistake was made: "not made" needs a proof.
+func TestAWriteIsNotMadeOnlyIfThatIsProved(t *testing.T) {
+	t.Parallel()
+	rotate := step{method: "POST", path: credentials + "/token/foo/rotate"}
+	create := step{method: "POST", path: credentials + "/alice", contentType: typeForm, body: "access_token=new&secret_token=new"}
+	for _, tt := range []struct {
+		name   string
+		change step
+		status int
+		// made: the write was made; broken: reads fail afterwards; lags: they are old even
+		// after a refresh, whose error is refresh.
+		made, broken, lags bool
+		refresh            error
+		outcomes           []string
+	}{
+		{name: "rotation, and a read that is current after a refresh", change: rotate, status: 201, made: true, outcomes: []string{"intended", "done"}},
+		{name: "rotation, and reads fail", change: rotate, status: 503, made: true, broken: true, outcomes: []string{"intended", "unknown"}},
+		{name: "rotation, and the refresh fails", change: rotate, status: 503, made: true, refresh: authz.ErrUnavailable, outcomes: []string{"intended", "unknown"}},
+		{name: "rotation, and reads stay old", change: rotate, status: 503, made: true, lags: true, outcomes: []string{"intended", "unknown"}},
+		{name: "creation, and a read that is current after a refresh", change: create, status: 201, made: true, outcomes: []string{"intended", "done"}},
+		{name: "creation, and reads fail", change: create, status: 503, made: true, broken: true, outcomes: []string{"intended", "unknown"}},
+		{name: "creation, and reads stay old", change: create, status: 503, made: true, lags: true, outcomes: []string{"intended", "unknown"}},
+		{name: "a store that refuses what it should take", change: rotate, status: 503, outcomes: []string{"intended", "unknown"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := furnished(t)
+			kv := &misledKV{versionedKV: &versionedKV{fakeKV: &fakeKV{documents: map[string][]byte{}, log: b.order}, versions: map[string]int{}}}
+			leases := &doubtedLeases{}
+			b.api.deps.Vaults, b.api.deps.Leases = kv, leases
+			b.api.deps.Store = syncedStore{b.store, func() error {
+				if kv.stale == nil {
+					return nil
+				}
+				if !tt.lags {
+					kv.stale = nil
+				}
+				return tt.refresh
+			}}
+			b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "kv=v2&vault_token="+vaultToken))
+			b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=old"))
+			b.audit.TakeAll()
+			kv.armed, kv.made, kv.broken = true, tt.made, tt.broken
+			// A second attempt cannot write its intent.
+			intents := 0
+			b.auditor.fail = func(outcome string) bool {
+				if outcome == outcomeIntended {
+					intents++
+				}
+				return intents > 1
+			}
+			a := b.do(tt.change.method, tt.change.path, tt.change.contentType, tt.change.body)
+			if a.status != tt.status || strings.Contains(a.raw, "Nothing was changed") {
+				t.Errorf("got %d, want %d: %s", a.status, tt.status, a.raw)
+			}
+			var outcomes []string
+			for _, line := range b.audit.All() {
+				outcomes = append(outcomes, line.ContextMap()["outcome"].(string))
+			}
+			if diff := cmp.Diff(tt.outcomes, outcomes); diff != "" {
+				t.Errorf("audit: want (-), got (+):\n%s", diff)
+			}
+			if want := tt.status == 503; leases.doubt != want {
+				t.Errorf("the lease is in doubt: %t, want %t", leases.doubt, want)
+			}
+			if secret := a.text("data.secret_token"); tt.status == 201 && !strings.Contains(string(kv.documents[a.text("data.access_token")]), `"secret_token":"`+secret+`"`) {
+				t.Error("the answer has another secret than the store")
+			}
+		})
 	}
 }
 

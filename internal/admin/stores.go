@@ -28,8 +28,9 @@ type Store interface {
 	// [authz.ErrNotFound], which counts as done.
 	Delete(ctx context.Context, kind, id string) error
 	// Refresh is called once for each call of the API, before anything else: after it
-	// the Store shows what had been committed through any replica before. Its error
-	// wraps [authz.ErrUnavailable].
+	// the Store shows what had been committed through any replica before, and so do
+	// vault objects on the server of the Store. It is called again before the record
+	// of a refused write is read back. Its error wraps [authz.ErrUnavailable].
 	Refresh(ctx context.Context) error
 	// View returns the records as they are now. Its error wraps
 	// [authz.ErrUnavailable].
@@ -85,7 +86,8 @@ type VersionedCredentialStore interface {
 	// ReadVersion is Read with the version, 0 if nothing was ever written; it
 	// may be more where nothing is found.
 	ReadVersion(ctx context.Context, key string) (document []byte, version int, found bool, err error)
-	// WriteVersion writes over the version, or is not ok.
+	// WriteVersion writes over the version, or is not ok. It may be not ok by mistake:
+	// the caller reads the record back.
 	WriteVersion(ctx context.Context, key string, document []byte, version int) (next int, ok bool, err error)
 }
 
