@@ -209,9 +209,17 @@ func (g *builder) settle() {
 		if i < g.declared {
 			continue
 		}
+		id, idTaken := p.ID, names[p.ID] > 1
 		if names[p.Name] > 1 {
-			g.problem("policy %q: its name %q is taken by another one; it goes by its id until it is renamed", p.ID, p.Name)
-			p.Name = p.ID
+			g.problem("policy %q: its name %q is taken by another one; it goes by its id until it is renamed", id, p.Name)
+			for p.Name = id; idTaken && names[p.Name] > 0; {
+				p.Name += " (stored)"
+			}
+			names[p.Name]++
+		}
+		if idTaken {
+			g.problem("policy %q: its id is the name of another one, which routes get that refer to it; rename the other one", id)
+			p.ID = ""
 		}
 		if p.Default && defaults > 1 {
 			g.problem("policy %q: there is another default policy; this one is none until it is the only one", p.Name)

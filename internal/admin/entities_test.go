@@ -33,6 +33,17 @@ func declaredSelecting() Declared {
 	return d
 }
 
+// declaredNamed declares policies with these names.
+func declaredNamed(names ...string) Declared {
+	d := declaredEntities()
+	p := d.Policies[0]
+	d.Policies, p.Default = nil, false
+	for _, p.Name = range names {
+		d.Policies = append(d.Policies, p)
+	}
+	return d
+}
+
 func declaring(_ *Config, d *Dependencies) { d.Declared = declaredEntities() }
 
 // snapshot holds that what Entities returns is what the core takes.
@@ -179,6 +190,23 @@ func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T
 			}
 			return nil
 		}},
+		{name: "the id of a policy is the name of a declared one", declared: declaredNamed(testID(3)), records: []view.Record{
+			rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"hosts":["api"]`)),
+			rec(view.KindPolicies, testID(4), 1, policyDocument("q", vault, "")),
+		}, problem: "its id is the name of another one", check: func(s State) error {
+			if p := s.Policies[1]; len(s.Policies) != 3 || p.Name != "p" || p.ID != "" || len(p.Hosts) != 1 {
+				return fmt.Errorf("policies %+v", s.Policies)
+			}
+			return nil
+		}},
+		{name: "both the id and the name of a policy are names of others", declared: declaredNamed(testID(3), "p"), records: []view.Record{
+			rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, "")),
+			rec(view.KindPolicies, testID(4), 1, policyDocument(testID(3)+" (stored)", vault, "")),
+		}, problem: "goes by its id", count: 2},
+		{name: "the id of a policy is the name of a stored one", records: []view.Record{
+			rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, "")),
+			rec(view.KindPolicies, testID(4), 1, policyDocument(testID(3), vault, "")),
+		}, problem: "its id is the name of another one", count: 2},
 		{name: "a declared default", declared: declaredEntities(), records: []view.Record{rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`))}, problem: "another default"},
 		{name: "two vault objects of one name", records: []view.Record{rec(view.KindVaults, testID(4), 1, vaultDocument("v"))}, problem: "goes by its id"},
 	} {
@@ -260,4 +288,27 @@ func TestAnACLPluginCanBeMadeBesideDeclaredPolicies(t *testing.T) {
 	b := newBench(t, declaring)
 	b.must(201, b.form("POST", "/plugins", "name=acl&config.allow=a"))
 	b.must(409, b.form("POST", "/plugins", "name=acl&config.allow=b"))
+}
+
+// A reference to the declared entity would find the other one, or both.
+func TestAnIDThatADeclaredEntityHasForItsNameIsTaken(t *testing.T) {
+	t.Parallel()
+	id := testID(5)
+	b := newBench(t, func(_ *Config, d *Dependencies) {
+		d.Declared = declaredNamed("fixed", id)
+		d.Declared.Vaults = append(d.Declared.Vaults, d.Declared.Vaults[0])
+		d.Declared.Vaults[1].Name = id
+		d.Declared.Consumers[0].Username = id
+	})
+	taken := []string{"primary key violation"}
+	for _, s := range []step{
+		{name: "policy", method: "POST", path: "/policies", body: `{"id":"` + id + `","name":"p","vault":"fixed"}`, status: 400, want: taken},
+		{name: "policy by its path", method: "PUT", path: "/policies/" + id, body: `{"name":"p","vault":"fixed"}`, status: 400, want: taken},
+		{name: "consumer", method: "POST", path: "/consumers", body: `{"id":"` + id + `","username":"p"}`, status: 400, want: taken},
+		{name: "vault object", method: "POST", path: "/vault-auth", body: `{"id":"` + id + `","name":"p","mount":"m","host":"h","port":8200,"protocol":"http","vault_token":"` + vaultToken + `"}`, status: 400, want: taken},
+		{name: "another id", method: "POST", path: "/policies", body: `{"id":"` + testID(6) + `","name":"p","vault":"fixed"}`, status: 201},
+	} {
+		s.contentType = typeJSON
+		s.run(b)
+	}
 }

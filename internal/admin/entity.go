@@ -158,6 +158,12 @@ func (a *API) isDeclared(kind, id string) bool {
 	return slices.ContainsFunc(a.declaredOf(kind), func(d stored) bool { return d.id() == id })
 }
 
+// isDeclaredKey reports whether a declared entity has an id for its key: a reference to it
+// would find the entity of that id.
+func (a *API) isDeclaredKey(e *entity, id string) bool {
+	return e.key != "" && slices.ContainsFunc(a.declaredOf(e.kind), func(d stored) bool { return d.text(e.key) == id })
+}
+
 // insert writes a new entity. d has its id if the caller chose one.
 func (a *API) insert(c *call, e *entity, d document) (document, error) {
 	v := violations{}
@@ -175,7 +181,7 @@ func (a *API) insert(c *call, e *entity, d document) (document, error) {
 		d["created_at"] = now
 	}
 	d["updated_at"] = now
-	if a.isDeclared(e.kind, d.text("id")) {
+	if a.isDeclared(e.kind, d.text("id")) || a.isDeclaredKey(e, d.text("id")) {
 		return nil, idTaken(d.text("id"))
 	}
 	if err := a.write(c, e, "create", stored{}, d, a.deps.Store.Create); err != nil {

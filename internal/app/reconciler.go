@@ -36,10 +36,12 @@ type reconciler struct {
 	// target is the view that pending leads to, nil before the state was read.
 	target *state.View
 	// position is that of the view that decisions are based on, -1 before the first one.
-	// problem is why the last publication failed, nil if it did not. published is closed
-	// after each publication, successful or not.
+	// problem is why the last publication failed, nil if it did not, and problemAt the
+	// position of the view that could not be used. published is closed after each
+	// publication, successful or not.
 	position  int
 	problem   error
+	problemAt int
 	published chan struct{}
 
 	// opening guards vaults: by the id of each vault object the version of it that is
@@ -196,6 +198,7 @@ func (r *reconciler) publish() (*state.View, error) {
 	if r.problem = err; err == nil {
 		r.position = v.Position()
 	} else {
+		r.problemAt = v.Position()
 		r.pending.all = true
 		v = nil
 	}
@@ -340,16 +343,17 @@ func (r *reconciler) reconfigure(c *config.Config) error {
 }
 
 // await waits until decisions are based on a position of the log. Its error says that
-// they may still be based on what was before.
+// they may still be based on what was before. A problem with an earlier position is no
+// error: the change may be what ends it.
 func (r *reconciler) await(ctx context.Context, position int) error {
 	for {
 		r.mu.Lock()
-		at, problem, published := r.position, r.problem, r.published
+		at, problem, problemAt, published := r.position, r.problem, r.problemAt, r.published
 		r.mu.Unlock()
 		if at >= position {
 			return nil
 		}
-		if problem != nil {
+		if problem != nil && problemAt >= position {
 			return fmt.Errorf("a change is not applied here: %w", problem)
 		}
 		select {

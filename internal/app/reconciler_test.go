@@ -399,6 +399,34 @@ func TestAStateThatCannotBeAppliedIsAnErrorUntilItCanBe(t *testing.T) {
 	}
 }
 
+// The change that ends a problem is answered by how it comes out itself.
+func TestAChangeIsNotAnsweredByAProblemFromBeforeIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestReconciler(t)
+		update := func(do func(*state.Tx) error) int {
+			position, err := r.store.Update(t.Context(), do)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return position
+		}
+		const policy = "00000000-0000-4000-8000-000000000002"
+		update(func(tx *state.Tx) error {
+			return tx.Put(state.Record{Kind: state.KindPolicies, ID: policy, Document: fmt.Appendf(nil, `{"id":%q,"plugin":"unknown"}`, policy)})
+		})
+		r.publishNow(t)
+		position := update(func(tx *state.Tx) error { return tx.Delete(state.KindPolicies, policy) })
+		answer := make(chan error, 1)
+		go func() { answer <- r.await(t.Context(), position) }()
+		synctest.Wait()
+		r.publishNow(t)
+		if err := <-answer; err != nil {
+			t.Errorf("got %v, want no error: the change ended the problem", err)
+		}
+	})
+}
+
 // TestAFailedPublicationIsTriedAgainUntilItSucceeds, though the state does not change.
 func TestAFailedPublicationIsTriedAgainUntilItSucceeds(t *testing.T) {
 	t.Parallel()

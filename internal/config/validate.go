@@ -35,7 +35,7 @@ func (c *Config) validate() findings {
 			f.add(where, label, errors.New("name: is taken by another vault object"))
 		}
 		sources[v.Name] = stubSource{}
-		f.add(where, label, errors.Join(v.Validate(), c.ApartFromState(v)))
+		f.add(where, label, errors.Join(apartFromIDs(v.Name, ""), v.Validate(), c.ApartFromState(v)))
 		f.add(where+".cache", label+".cache", errors.Join(v.Cache.Validate(), v.Sweep.Validate()))
 	}
 	if c.State.Vault != "" {
@@ -43,11 +43,25 @@ func (c *Config) validate() findings {
 	}
 	_, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
 	f.add("", "", err)
+	for i := range c.Policies {
+		p := &c.Policies[i]
+		where := fmt.Sprintf("policies[%d]", i)
+		f.add(where, fmt.Sprintf("%s %q", where, p.Name), apartFromIDs(p.Name, p.ID))
+	}
 	for _, tie := range authz.Ties(c.Policies) {
 		last := slices.IndexFunc(c.Policies, func(p authz.Policy) bool { return p.Name == tie.Policies[len(tie.Policies)-1] })
 		f.add(fmt.Sprintf("policies[%d]", last), "", tie)
 	}
 	return f
+}
+
+// apartFromIDs refuses a name that another entity may have for its id, which can be chosen
+// in the admin API.
+func apartFromIDs(name, id string) error {
+	if !authz.IsUUID(name) || name == id {
+		return nil
+	}
+	return fmt.Errorf("name: %q looks like an id, which another one may get in the admin API; give it another name", name)
 }
 
 func (f *findings) check(ok bool, setting, format string, args ...any) {

@@ -309,6 +309,27 @@ policies:
 	}
 }
 
+// Another entity may get it for its id in the admin API.
+func TestANameThatLooksLikeAnIDIsRefusedUnlessItIsTheID(t *testing.T) {
+	t.Parallel()
+	const id, other = "ce67c25e-2168-4a09-81e5-e06187a2384f", "ce67c25e-2168-4a09-81e5-e06187a2384e"
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"policy", "{name: p, vault: v}", "{name: " + id + ", vault: v}", `policies[0] "` + id + `".name: "` + id + `" looks like an id`},
+		{"policy with another id", "{name: p, vault: v}", "{name: " + id + ", id: " + other + ", vault: v}", `policies[0] "` + id + `".name: "` + id + `" looks like an id`},
+		{"policy with that id", "{name: p, vault: v}", "{name: " + id + ", id: " + id + ", vault: v}", ""},
+		{"vault object", "name: v\n", "name: " + id + "\n", `vaults[0] "` + id + `".name: "` + id + `" looks like an id`},
+	} {
+		text := strings.Replace(full, tt.old, tt.new, 1)
+		if tt.name == "vault object" {
+			text = strings.NewReplacer("vault: v,", "vault: "+id+",", "vault: v}", "vault: "+id+"}").Replace(text)
+		}
+		_, err := Parse([]byte(text), nil)
+		if got := fmt.Sprint(err); (err != nil) != (tt.want != "") || !strings.Contains(got, tt.want) && tt.want != "" {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
 func TestAnAddressInTheEnvironmentIsNamedWhereTwoListenersCollide(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
