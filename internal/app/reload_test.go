@@ -105,7 +105,7 @@ func TestAReloadTakesWhatTheFileSays(t *testing.T) {
 				eventually(t, "requests are decided", func() bool { return r.demo().Allowed })
 				r.write(with(test.text))
 				r.settle()
-				if a := r.demo(); a.Allowed != (test.status == 0) || test.status != 0 && int(a.Status) != test.status {
+				if a := r.demo(); a.Allowed != (test.status == 0) || test.status != 0 && a.Status != test.status {
 					t.Errorf("got %+v, want status %d; the reload says %q", a, test.status, r.problem)
 				}
 				r.write(with(reloadable))

@@ -75,9 +75,7 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	if err != nil {
 		return err
 	}
-	if l.Debug, err = debugHandler(c, s.config.Load, logs); err != nil {
-		return err
-	}
+	l.Debug = debugHandler(c, s.config.Load, logs)
 	l.ProbesTLS, l.ProbesLog = s.tls.probes, s.tls.handshakes.Log(probesListener)
 	at := Addresses{GRPC: server.Address(l.GRPC), Probes: server.Address(l.Probes)}
 	l.GRPC, l.Probes = s.accepts.Count(grpcListener, l.GRPC), s.accepts.Count(probesListener, l.Probes)
@@ -113,14 +111,14 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 
 // debugHandler returns what serves /debug/, nil for nothing. current returns the configuration
 // in use.
-func debugHandler(c *config.Config, current func() *config.Config, logs *logging.Logs) (http.Handler, error) {
+func debugHandler(c *config.Config, current func() *config.Config, logs *logging.Logs) http.Handler {
 	if !c.Debug.Enabled {
-		return nil, nil
+		return nil
 	}
 	level, configured := logs.Level()
 	return debugging.NewHandler(debugging.Options{
 		Remote: c.Debug.Remote, Config: func() ([]byte, error) { return current().Show() }, Level: debugging.NewLevel(level, configured, logs.Audit.Write),
-	}), nil
+	})
 }
 
 // maxTracesFlush is how long a stop may take to export the last spans. The collector may be
