@@ -40,3 +40,25 @@ var (
 	// ErrUnavailable means that the store did not answer, or refused this service.
 	ErrUnavailable = errors.New("credential store unavailable")
 )
+
+// The outcomes of a read of a credential, as metrics and traces name them.
+const (
+	ReadFound       = "found"
+	ReadNotFound    = "not_found"
+	ReadMalformed   = "malformed"
+	ReadUnavailable = "unavailable"
+)
+
+// ReadOutcome returns what the error of [Source].Lookup says about a read. Whatever is not a
+// definite answer is unavailable.
+func ReadOutcome(err error) string {
+	switch {
+	case err == nil:
+		return ReadFound
+	case errors.Is(err, ErrNotFound):
+		return ReadNotFound
+	case errors.Is(err, ErrMalformed):
+		return ReadMalformed
+	}
+	return ReadUnavailable
+}

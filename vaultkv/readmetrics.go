@@ -2,7 +2,6 @@ package vaultkv
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,14 +18,6 @@ type Timed struct {
 
 var _ authz.Source = (*Timed)(nil)
 
-// The outcomes of a read.
-const (
-	readFound       = "found"
-	readNotFound    = "not_found"
-	readMalformed   = "malformed"
-	readUnavailable = "unavailable"
-)
-
 // NewTimed returns the reads of the vault object called name.
 func NewTimed(name string, source authz.Source) *Timed {
 	t := &Timed{source: source, HistogramVec: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -38,7 +29,7 @@ func NewTimed(name string, source authz.Source) *Timed {
 		NativeHistogramMaxBucketNumber:  160,
 		NativeHistogramMinResetDuration: time.Hour,
 	}, []string{"outcome"})}
-	for _, outcome := range []string{readFound, readNotFound, readMalformed, readUnavailable} {
+	for _, outcome := range []string{authz.ReadFound, authz.ReadNotFound, authz.ReadMalformed, authz.ReadUnavailable} {
 		t.WithLabelValues(outcome)
 	}
 	return t
@@ -48,15 +39,6 @@ func NewTimed(name string, source authz.Source) *Timed {
 func (t *Timed) Lookup(ctx context.Context, accessToken string) (authz.Credential, error) {
 	began := time.Now()
 	c, err := t.source.Lookup(ctx, accessToken)
-	outcome := readUnavailable
-	switch {
-	case err == nil:
-		outcome = readFound
-	case errors.Is(err, authz.ErrNotFound):
-		outcome = readNotFound
-	case errors.Is(err, authz.ErrMalformed):
-		outcome = readMalformed
-	}
-	t.WithLabelValues(outcome).Observe(time.Since(began).Seconds())
+	t.WithLabelValues(authz.ReadOutcome(err)).Observe(time.Since(began).Seconds())
 	return c, err
 }

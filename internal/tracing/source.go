@@ -2,7 +2,6 @@ package tracing
 
 import (
 	"context"
-	"errors"
 
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -73,16 +72,8 @@ func (t *Traces) Read(vault string, read Read) Read {
 			span.End()
 		}()
 		c, err := read(ctx, accessToken)
-		switch {
-		case err == nil:
-			outcome = "found"
-		case errors.Is(err, authz.ErrNotFound):
-			outcome = "not_found"
-		case errors.Is(err, authz.ErrMalformed):
-			outcome = "malformed"
-		default:
+		if outcome = authz.ReadOutcome(err); outcome == authz.ReadUnavailable {
 			// The error is in the log. Here it would go to others.
-			outcome = "unavailable"
 			span.SetStatus(codes.Error, outcome)
 		}
 		return c, err
