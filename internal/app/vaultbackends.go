@@ -75,15 +75,17 @@ type vaultChange struct {
 	failed map[string]error
 
 	backends *vaultBackends
-	opened   []*vaultBackend
-	ended    bool
+	// kept has the names of those that stay open as they are.
+	kept   map[string]bool
+	opened []*vaultBackend
+	ended  bool
 }
 
 // prepare opens what has to be opened to make the open vault objects those that are wanted:
 // new ones, and changed ones anew. Nothing is in force before commit.
 func (bs *vaultBackends) prepare(wanted []config.Vault) *vaultChange {
 	bs.setting.Lock()
-	c := &vaultChange{backends: bs, sources: map[string]authz.Source{}, failed: map[string]error{}}
+	c := &vaultChange{backends: bs, sources: map[string]authz.Source{}, failed: map[string]error{}, kept: map[string]bool{}}
 	ready := false
 	defer func() {
 		if !ready {
@@ -104,6 +106,8 @@ func (bs *vaultBackends) prepare(wanted []config.Vault) *vaultChange {
 				continue
 			}
 			c.opened = append(c.opened, current)
+		} else {
+			c.kept[v.Name] = true
 		}
 		c.sources[v.Name] = bs.traces.Source(current.cache)
 	}
@@ -113,20 +117,22 @@ func (bs *vaultBackends) prepare(wanted []config.Vault) *vaultChange {
 
 // declaredErr is err for the vault objects of a configuration.
 func (c *vaultChange) declaredErr(by *config.Config) error {
-	var errs []error
+	names := make([]string, len(by.Vaults))
 	for i := range by.Vaults {
-		if err := c.failed[by.Vaults[i].Name]; err != nil {
-			errs = append(errs, fmt.Errorf("vault object %q: %w", by.Vaults[i].Name, err))
-		}
+		names[i] = by.Vaults[i].Name
 	}
-	return errors.Join(errs...)
+	return c.errOf(names)
 }
 
 // err names the vault objects that cannot be opened. It is nil if there are none.
-func (c *vaultChange) err() error {
+func (c *vaultChange) err() error { return c.errOf(slices.Sorted(maps.Keys(c.failed))) }
+
+func (c *vaultChange) errOf(names []string) error {
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(c.failed)) {
-		errs = append(errs, fmt.Errorf("vault object %q: %w", name, c.failed[name]))
+	for _, name := range names {
+		if err := c.failed[name]; err != nil {
+			errs = append(errs, fmt.Errorf("vault object %q: %w", name, err))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -135,16 +141,8 @@ func (c *vaultChange) err() error {
 // caller closes these when no new decision can use them.
 func (c *vaultChange) commit() (retired []*vaultBackend) {
 	bs := c.backends
-	kept := map[string]bool{}
-	for name, source := range c.sources {
-		_, failed := source.(unopened)
-		kept[name] = !failed
-	}
-	for _, b := range c.opened {
-		kept[b.config.Name] = false
-	}
 	for _, name := range bs.names() {
-		if !kept[name] {
+		if !c.kept[name] {
 			retired = append(retired, bs.remove(name)...)
 		}
 	}
