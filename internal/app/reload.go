@@ -137,16 +137,17 @@ func (r *reloader) apply(raw []byte) (err error) {
 		return err
 	}
 	count := map[string]int{}
-	for _, d := range r.running.Diff(&reloaded) {
-		count[d.Kind]++
+	var restart []string
+	for _, d := range r.running.Diff(&next) {
+		if d.Restart {
+			restart = append(restart, d.Setting)
+		} else {
+			count[d.Kind]++
+		}
 	}
 	r.running = &reloaded
 	r.log.Info("configuration reloaded", zap.String("sha256", config.Hash(raw)),
 		zap.Int("added", count[config.Added]), zap.Int("changed", count[config.Changed]), zap.Int("removed", count[config.Removed]))
-	var restart []string
-	for _, d := range reloaded.Diff(&next) {
-		restart = append(restart, d.Setting)
-	}
 	if len(restart) > 0 {
 		r.log.Warn("the file differs in settings that need a restart; until then the values before are in use", zap.Strings("settings", restart))
 	}
