@@ -59,6 +59,8 @@ type vaultBackends struct {
 	// closed at the end of Run, tells them not to wait for decisions.
 	closing sync.WaitGroup
 	stopped chan struct{}
+	// waiting says that Run waits for closing, so that nothing may be added to it.
+	waiting bool
 }
 
 func newVaultBackends(from engineOpener, digester *authz.Digester, registry prometheus.Registerer, log *zap.Logger) *vaultBackends {
@@ -232,7 +234,7 @@ func (bs *vaultBackends) remove(name string) []*vaultBackend {
 // time that a load may take. At a stop it does not wait.
 func (bs *vaultBackends) retire(retired []*vaultBackend) {
 	for _, b := range retired {
-		bs.closing.Go(func() {
+		bs.background(func() {
 			end := time.NewTimer(b.config.Cache.LoadTimeout)
 			defer end.Stop()
 			select {
@@ -246,13 +248,26 @@ func (bs *vaultBackends) retire(retired []*vaultBackend) {
 
 // close ends removed backends. It waits for their loads in flight in the background.
 func (bs *vaultBackends) close(retired []*vaultBackend) {
-	bs.mu.Lock()
-	defer bs.mu.Unlock()
 	for _, b := range retired {
+		bs.mu.Lock()
 		delete(bs.retiring, b)
+		bs.mu.Unlock()
 		close(b.quit)
-		bs.closing.Go(b.cache.Close)
+		bs.background(b.cache.Close)
 	}
+}
+
+// background lets Run wait for do, or calls do at once if Run waits already: a reload may
+// retire a backend while the service stops.
+func (bs *vaultBackends) background(do func()) {
+	bs.mu.Lock()
+	if !bs.waiting {
+		bs.closing.Go(do)
+		bs.mu.Unlock()
+		return
+	}
+	bs.mu.Unlock()
+	do()
 }
 
 // Run runs the background work of all backends until ctx ends, and returns when it has
@@ -282,6 +297,9 @@ func (bs *vaultBackends) Run(ctx context.Context) error {
 	bs.setting.Unlock()
 	bs.close(retired)
 	close(bs.stopped)
+	bs.mu.Lock()
+	bs.waiting = true
+	bs.mu.Unlock()
 	bs.closing.Wait()
 	return nil
 }
