@@ -105,7 +105,7 @@ func TestOperatorsByClientCertificate(t *testing.T) {
 	f.Put("ca.pem", ours.PEM)
 	f.Issue(ours, "service", "127.0.0.1")
 	c := DevConfig()
-	c.Admin.Address, c.Admin.Listener = "127.0.0.1:0", listener(f)
+	c.Admin.Address, c.Admin.Listener = "127.0.0.1:0", f.Listener()
 	c.Admin.ClientNames = []admin.ClientName{
 		{Name: "ops.example.com", Role: admin.RoleWrite},
 		{Name: "spiffe://example.org/ops", Role: admin.RoleWrite},

@@ -9,15 +9,9 @@ import (
 
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/config"
-	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
-
-// listener is the TLS of a listener whose files are in a folder.
-func listener(f partstest.PEMFiles) tlsfiles.Listener {
-	return tlsfiles.Listener{CertFile: f.Path("service.pem"), KeyFile: f.Path("service.key"), ClientCAFile: f.Path("ca.pem")}
-}
 
 // HTTP keeps a connection for as long as it is used.
 func TestAnOpenConnectionOfTheAdminAPIDoesNotOutliveItsAuthority(t *testing.T) {
@@ -35,7 +29,7 @@ func TestAnOpenConnectionOfTheAdminAPIDoesNotOutliveItsAuthority(t *testing.T) {
 	f.Issue(before, "service", "127.0.0.1")
 	f.Issue(before, "ops", "ops.example.com")
 	c := DevConfig()
-	c.Admin.Address, c.Admin.Listener = "127.0.0.1:0", listener(f)
+	c.Admin.Address, c.Admin.Listener = "127.0.0.1:0", f.Listener()
 	c.Admin.ClientNames = []admin.ClientName{{Name: "ops.example.com", Role: admin.RoleWrite}}
 	s := serveAdminOf(t, &c)
 	client := f.Client("ops")
@@ -78,9 +72,9 @@ func TestAServiceWhoseTLSFilesCannotBeUsedDoesNotStart(t *testing.T) {
 		name string
 		edit func(*config.Config)
 	}{
-		{"grpc", func(c *config.Config) { c.GRPC.TLS = config.TLS{Listener: listener(f), ClientNames: []string{"*"}} }},
-		{"probes", func(c *config.Config) { c.Probes.TLS = config.TLS{Listener: listener(f), ClientNames: []string{"*"}} }},
-		{"admin", func(c *config.Config) { c.Admin.Listener = listener(f) }},
+		{"grpc", func(c *config.Config) { c.GRPC.TLS = config.TLS{Listener: f.Listener(), ClientNames: []string{"*"}} }},
+		{"probes", func(c *config.Config) { c.Probes.TLS = config.TLS{Listener: f.Listener(), ClientNames: []string{"*"}} }},
+		{"admin", func(c *config.Config) { c.Admin.Listener = f.Listener() }},
 	} {
 		c := DevConfig()
 		c.Listen = config.Listen{GRPC: "127.0.0.1:0", Probes: "127.0.0.1:0"}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -34,23 +35,9 @@ func startServing(t *testing.T, from engineOpener) Addresses {
 	t.Helper()
 	c := DevConfig()
 	c.Listen.GRPC, c.Listen.Probes, c.Admin.Address = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	ctx, stop := context.WithCancel(t.Context())
-	started, ended := make(chan Addresses, 1), make(chan error, 1)
-	go func() { ended <- serve(ctx, &c, from, io.Discard, nil, func(at Addresses) { started <- at }) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+	return partstest.Started(t, func(ctx context.Context, started func(Addresses)) error {
+		return serve(ctx, &c, from, io.Discard, nil, started)
 	})
-	select {
-	case at := <-started:
-		return at
-	case err := <-ended:
-		ended <- nil
-		t.Fatal(err)
-		return Addresses{}
-	}
 }
 
 // vaultOfMount answers like a Vault about one mount.

@@ -11,29 +11,16 @@ import (
 
 	"github.com/vault-authz/vault-authz/internal/app"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // startDev runs the service in memory, on free ports, until the test ends.
 func startDev(t *testing.T, c *config.Config) app.Addresses {
 	t.Helper()
 	c.Listen.GRPC, c.Listen.Probes, c.Admin.Address = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	ctx, stop := context.WithCancel(t.Context())
-	started, ended := make(chan app.Addresses, 1), make(chan error, 1)
-	go func() { ended <- app.Dev(ctx, c, io.Discard, func(at app.Addresses) { started <- at }) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+	return partstest.Started(t, func(ctx context.Context, started func(app.Addresses)) error {
+		return app.Dev(ctx, c, io.Discard, started)
 	})
-	select {
-	case at := <-started:
-		return at
-	case err := <-ended:
-		ended <- nil
-		t.Fatal(err)
-		return app.Addresses{}
-	}
 }
 
 // awaitAddresses reads the addresses file of a service that is starting, and

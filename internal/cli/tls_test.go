@@ -12,22 +12,16 @@ import (
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/app"
 	"github.com/vault-authz/vault-authz/internal/config"
-	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// listener is the TLS of a listener whose files are in a folder.
-func listener(f partstest.PEMFiles) tlsfiles.Listener {
-	return tlsfiles.Listener{CertFile: f.Path("service.pem"), KeyFile: f.Path("service.key"), ClientCAFile: f.Path("ca.pem")}
-}
-
 // withTLS is a configuration with TLS on all listeners.
 func withTLS(f partstest.PEMFiles) config.Config {
 	c := app.DevConfig()
-	c.GRPC.TLS = config.TLS{Listener: listener(f), ClientNames: []string{"spiffe://example.org/*"}}
-	c.Probes.TLS = config.TLS{Listener: listener(f), ClientNames: []string{"prometheus.example.com"}}
-	c.Admin.Listener = listener(f)
+	c.GRPC.TLS = config.TLS{Listener: f.Listener(), ClientNames: []string{"spiffe://example.org/*"}}
+	c.Probes.TLS = config.TLS{Listener: f.Listener(), ClientNames: []string{"prometheus.example.com"}}
+	c.Admin.Listener = f.Listener()
 	c.Admin.ClientNames = []admin.ClientName{{Name: "ops.example.com", Role: admin.RoleWrite}}
 	return c
 }
@@ -157,7 +151,7 @@ func TestACommandWithoutARequiredCertificateSaysHowToGiveOne(t *testing.T) {
 	f.Issue(ours, "service", "127.0.0.1")
 	f.Issue(ours, "audit", "audit.example.com")
 	c := app.DevConfig()
-	c.Admin.Listener = listener(f)
+	c.Admin.Listener = f.Listener()
 	c.Admin.ClientNames = []admin.ClientName{{Name: "audit.example.com", Role: admin.RoleRead}}
 	at := startDev(t, &c)
 	for _, test := range []struct {

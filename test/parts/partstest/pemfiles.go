@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
@@ -26,6 +27,11 @@ func NewPEMFiles(tb testing.TB) PEMFiles {
 
 // Path returns the path of a file in the folder.
 func (f PEMFiles) Path(name string) string { return filepath.Join(f.Dir, name) }
+
+// Listener returns the TLS of a listener: service.pem and service.key, and ca.pem for clients.
+func (f PEMFiles) Listener() tlsfiles.Listener {
+	return tlsfiles.Listener{CertFile: f.Path("service.pem"), KeyFile: f.Path("service.key"), ClientCAFile: f.Path("ca.pem")}
+}
 
 // Put writes a file.
 func (f PEMFiles) Put(name string, content []byte) {
