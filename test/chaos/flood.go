@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,15 +25,21 @@ const (
 	overflow = 1.1
 	// quiet is how long cached allows are measured before the flood.
 	quiet = 10 * time.Second
+	// newcomers is the number of good credentials that are not cached and are first asked
+	// for during the flood, newcomerRate the requests with them per second. Each is asked
+	// for newcomerTries times, a second apart, like a client that tries again.
+	newcomers, newcomerRate, newcomerTries = 100, 10, 3
 )
 
 // A floodResult is the result of a flood.
 type floodResult struct {
-	tokens                 int
-	wrongAllows, lost      int
-	evictions, rereads     int
-	answered               tally
-	unanswered             int
+	tokens             int
+	wrongAllows, lost  int
+	evictions, rereads int
+	answered           tally
+	unanswered         int
+	// let counts the newcomers that were allowed by each of their tries.
+	let                    [newcomerTries]int
 	reads, allowance, peak int
 	took                   time.Duration
 	stall                  time.Duration
@@ -66,11 +73,20 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 	if err != nil {
 		return nil, err
 	}
+	unused, err := bed.writeMany(ctx, newcomers, nil)
+	if err != nil {
+		return nil, err
+	}
 	calm, err := newTraffic(ctx, bed)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = calm.close() }()
+	fresh, err := newTraffic(ctx, bed)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = fresh.close() }()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var flows sync.WaitGroup
@@ -106,6 +122,9 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 	if err != nil {
 		return nil, err
 	}
+	flows.Go(func() {
+		fresh.flow(ctx, uncached, newcomerRate, func(i int) (pair, bool) { return newcomer(unused, i) })
+	})
 	requests, err := sendBurst(ctx, bed, &d.flood, perSecond, tokens, random)
 	if err != nil {
 		return nil, err
@@ -132,6 +151,7 @@ func flood(ctx context.Context, dir string, b binaries, tokens int, perSecond fl
 		d.rereads += bed.front.count.matching("/"+p.access, d.flood.from, d.isolated.to)
 	}
 	d.judge(calm.made(), append(requests, isolated...), d.quiet.from)
+	d.admit(fresh.made())
 	for _, p := range []*pace{&d.quiet, &d.busy, &d.flood, &d.isolated} {
 		p.p50, p.p99 = latency(calm.made(), p.from, p.to)
 	}
@@ -172,6 +192,32 @@ func (d *floodResult) judge(good, bad []request, since time.Time) {
 	}
 }
 
+// newcomer returns the pair of request i: as many pairs in turn as requests in a second, and
+// each turn newcomerTries times.
+func newcomer(pairs []pair, i int) (pair, bool) {
+	at := i/(newcomerRate*newcomerTries)*newcomerRate + i%newcomerRate
+	if at >= len(pairs) {
+		return pair{}, false
+	}
+	return pairs[at], true
+}
+
+// admit counts by which try the newcomers were allowed.
+func (d *floodResult) admit(requests []request) {
+	slices.SortFunc(requests, func(a, b request) int { return a.due.Compare(b.due) })
+	tries := make(map[string][]outcome)
+	for _, s := range requests {
+		tries[s.pair.access] = append(tries[s.pair.access], s.outcome)
+	}
+	for _, outcomes := range tries {
+		if first := slices.Index(outcomes, allowed); first >= 0 {
+			for try := first; try < newcomerTries; try++ {
+				d.let[try]++
+			}
+		}
+	}
+}
+
 // latency returns the latency of the requests that were due in [from, to).
 func latency(requests []request, from, to time.Time) (p50, p99 time.Duration) {
 	var chosen []request
@@ -200,6 +246,7 @@ func (d *floodResult) lines() []fact {
 		{"1000 good credentials at 500/s: not allowed", cell{fmt.Sprint(d.lost), d.lost != 0}},
 		{"good credentials evicted", cell{fmt.Sprint(d.evictions), d.evictions != 0}},
 		{"good credentials read from Vault again", cell{fmt.Sprint(d.rereads), d.rereads != 0}},
+		{fmt.Sprintf("%d good credentials that are not cached: allowed at the first / second / third try", newcomers), cell{fmt.Sprintf("%d / %d / %d", d.let[0], d.let[1], d.let[2]), d.let[2] < newcomers*95/100}},
 		{"cached allows, p50 / p99: quiet", cell{text: d.quiet.String()}},
 		{"… beside denials from the cache; p99 ÷ quiet", d.paced(d.busy)},
 		{fmt.Sprintf("… beside a flood of %.0f/s, the front answers for Vault; p99 ÷ quiet", d.measured), judged},
