@@ -80,13 +80,13 @@ func (r *running) get(t *testing.T, path string) (int, string) {
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 500 {
+	for range 3000 {
 		if ok() {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatalf("%s: not within 5s", what)
+	t.Fatalf("%s: not within 30s", what)
 }
 
 func (r *running) serving(t *testing.T) bool {

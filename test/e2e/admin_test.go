@@ -134,7 +134,7 @@ func (s *deployment) walkTheFiveSteps(t *testing.T, mount, kv string) {
 			"access_token": p.access, "secret_token": changed.secret,
 			"consumer": map[string]any{"id": consumer.text("id")}, "ttl": 1,
 		}))
-		partstest.Await(t, 5*time.Second, func(ctx context.Context) error {
+		partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 			if status, err := s.requestStatus(ctx, p); err != nil || status != http.StatusUnauthorized {
 				return fmt.Errorf("the previous secret is answered with %d, %w, want 401", status, err)
 			}

@@ -264,7 +264,7 @@ func (s *deployment) createVaultV2(t *testing.T) {
 	t.Helper()
 	s.replicas[0].admin(t, 201, "POST", "/vault-auth", s.vaultForm(t, vaultOfV2, mountV2, parts.KVv2)...)
 	for _, r := range s.replicas {
-		partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
+		partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 			got, err := r.do(ctx, "GET", "/vault-auth/"+vaultOfV2+"/credentials")
 			if err == nil && got.status != http.StatusOK {
 				err = fmt.Errorf("%s: status %d: %s", r.name, got.status, got.raw)

@@ -248,7 +248,7 @@ func (c *decisionCase) check(t *testing.T, bed *testbed, listener string, p prot
 		c.checkAllowed(t, where, a)
 	}
 	sent, _, _ := strings.Cut(r.target, "?")
-	partstest.Await(t, 10*time.Second, func(context.Context) error {
+	partstest.Await(t, 30*time.Second, func(context.Context) error {
 		if got := bed.metadata(sent).Reason; got != c.reason.String() {
 			return fmt.Errorf("%s: Envoy's access log has the reason %q, want %q", where, got, c.reason)
 		}
@@ -462,7 +462,7 @@ func TestAConnectionThatIsNotHTTPIsDenied(t *testing.T) {
 	if n := bed.upstream.Reached("/not-http"); n != 0 {
 		t.Errorf("the upstream saw %d requests", n)
 	}
-	partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 		n, err := bed.envoy.Counter(ctx, "ext_authz.tcp.denied")
 		if err == nil && n == 0 {
 			err = fmt.Errorf("Envoy has counted no denial")

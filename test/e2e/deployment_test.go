@@ -209,7 +209,7 @@ func (r *replica) ask(ctx context.Context, p pair) (envoy.Answer, error) {
 // awaitAllowed waits until a replica allows a pair.
 func (r *replica) awaitAllowed(t *testing.T, p pair) {
 	t.Helper()
-	partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 		a, err := r.ask(ctx, p)
 		if err == nil && !a.Allowed {
 			err = fmt.Errorf("%s answers %d, reason %q", r.name, a.Status, a.Reason)
@@ -248,7 +248,7 @@ func (s *deployment) vaultForm(t *testing.T, name, mount, kv string) []string {
 func (s *deployment) newPair(t *testing.T, r *replica) pair {
 	t.Helper()
 	var p pair
-	partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 		got, err := r.do(ctx, "POST", "/vault-auth/"+vaultName+"/credentials/"+operator)
 		if err == nil && got.status != http.StatusCreated {
 			err = fmt.Errorf("status %d: %s", got.status, got.raw)

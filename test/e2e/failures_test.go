@@ -283,7 +283,7 @@ func TestAShadowPolicyAllowsWhileVaultIsUnavailable(t *testing.T) {
 	if a.echo == nil || len(a.echo.Headers["x-consumer-id"]) != 0 {
 		t.Fatalf("status = %d, echo %+v, want it allowed without an identity", a.status, a.echo)
 	}
-	partstest.Await(t, 5*time.Second, func(context.Context) error {
+	partstest.Await(t, 20*time.Second, func(context.Context) error {
 		lines := bed.service.Decisions("/shadow")
 		if len(lines) != 1 || !lines[0].Shadow || lines[0].Reason != "unavailable" || lines[0].Decision != "allow" {
 			return fmt.Errorf("logged %+v, want one shadow decision with the reason unavailable", lines)
@@ -366,7 +366,7 @@ func TestADeletedRecordEndsWithItsTTL(t *testing.T) {
 		t.Fatalf("before: status = %d, body %s", a.status, a.body)
 	}
 	must(t, bed.vault.Delete(t.Context(), mountV1, parts.KVv1, p.access))
-	partstest.Await(t, 5*time.Second, func(ctx context.Context) error {
+	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
 		a, err := bed.try(ctx, onClosed, protocols()[0], r)
 		if err == nil && a.status != http.StatusUnauthorized {
 			err = fmt.Errorf("status %d, want 401", a.status)
@@ -388,7 +388,7 @@ func TestAClientThatDisconnectsIsDenied(t *testing.T) {
 	if a, err := bed.try(ctx, onClosed, protocols()[0], request{policy: "default", target: "/gone", header: p.headers()}); err == nil {
 		t.Fatalf("the client did not disconnect: %+v", a)
 	}
-	partstest.Await(t, 10*time.Second, func(context.Context) error {
+	partstest.Await(t, 30*time.Second, func(context.Context) error {
 		lines := bed.service.Decisions("/gone")
 		if len(lines) != 1 || lines[0].Reason != "canceled" || lines[0].Decision != "deny" {
 			return fmt.Errorf("logged %+v, want one denial with the reason canceled", lines)

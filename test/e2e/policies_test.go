@@ -189,7 +189,7 @@ func TestEachPathOfThePolicyFilesForManagingIsNeeded(t *testing.T) {
 				if err := m.manage(t.Context()); err == nil {
 					t.Errorf("without %s every call succeeds", path)
 				}
-				partstest.Await(t, 10*time.Second, func(context.Context) error {
+				partstest.Await(t, 30*time.Second, func(context.Context) error {
 					if !strings.Contains(m.replica.Log(), `path \"`+path+`\" {`) {
 						return fmt.Errorf("the log does not name %s", path)
 					}

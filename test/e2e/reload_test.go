@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -55,6 +56,10 @@ func (m *mountedConfig) metric(t *testing.T, name string) int {
 	return int(v)
 }
 
+// reloadPatience is how long a test waits for a reload. A machine that runs other tests may take
+// seconds for one that takes a tenth of a second alone.
+const reloadPatience = 30 * time.Second
+
 // TestReloadsUnderLoad swaps the mounted configuration under load, with files in between that
 // cannot be used. Each configuration allows alice, and some deny bob, who has no group.
 func TestReloadsUnderLoad(t *testing.T) {
@@ -81,6 +86,8 @@ policies:
 	ctx, cancel := context.WithCancel(t.Context())
 	var sent atomic.Int64
 	var working sync.WaitGroup
+	defer working.Wait()
+	defer cancel()
 	for range 2 {
 		working.Go(func() {
 			for ctx.Err() == nil {
@@ -102,12 +109,23 @@ policies:
 	await := func(what string, want int) time.Duration {
 		began := time.Now()
 		for status(bob) != want {
-			if time.Since(began) > 2*time.Second {
-				t.Errorf("%s: not within 2 s:\n%s", what, m.service.Log())
-				break
+			if time.Since(began) > reloadPatience {
+				t.Fatalf("%s: not within %s:\n%s", what, reloadPatience, m.service.Log())
 			}
 		}
 		return time.Since(began)
+	}
+	// rejected waits until the file is found to be of no use. Bob is denied meanwhile.
+	rejected := func() {
+		partstest.Await(t, reloadPatience, func(context.Context) error {
+			if s := status(bob); s != http.StatusForbidden {
+				t.Fatalf("with a broken file bob gets %d", s)
+			}
+			if m.metric(t, "vault_authz_config_last_reload_success") != 0 {
+				return errors.New("the metric says that a broken file is in use")
+			}
+			return nil
+		})
 	}
 	var longest time.Duration
 	var goroutines, memory int
@@ -116,14 +134,7 @@ policies:
 		m.swap(t, denied(i))
 		longest = max(longest, await("a denial", http.StatusForbidden))
 		m.swap(t, broken[i%len(broken)])
-		for until := time.Now().Add(1200 * time.Millisecond); time.Now().Before(until); {
-			if s := status(bob); s != http.StatusForbidden {
-				t.Fatalf("with a broken file bob gets %d", s)
-			}
-		}
-		if m.metric(t, "vault_authz_config_last_reload_success") != 0 {
-			t.Error("the metric says that a broken file is in use")
-		}
+		rejected()
 		m.swap(t, allowed(i))
 		longest = max(longest, await("an allow", http.StatusOK))
 		if i == 3 {

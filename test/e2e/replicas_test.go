@@ -356,7 +356,7 @@ func TestAReplicaThatWasStoppedCatchesUpBeforeItAllows(t *testing.T) {
 			for _, entry := range []string{"checkpoint", "log/00"} {
 				must(t, s.vault.Do(t.Context(), "DELETE", mountState+"/metadata/"+entry, nil, nil))
 			}
-			partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
+			partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 				got, err := s.replicas[1].do(ctx, "POST", "/consumers", "username=begins a new log")
 				if err == nil && got.status != http.StatusCreated && got.status != http.StatusConflict {
 					err = fmt.Errorf("status %d: %s", got.status, got.raw)

@@ -62,7 +62,7 @@ policies: [{name: default, default: true, vault: v1}]
 		}
 		return err
 	}
-	partstest.Await(t, 10*time.Second, ask)
+	partstest.Await(t, 30*time.Second, ask)
 	ctx, done := context.WithCancel(t.Context())
 	defer done()
 	var asking sync.WaitGroup

@@ -108,7 +108,7 @@ policies:
 		t.Errorf("two hangs, an unknown token: status = %d, want 503", got)
 	}
 	must(t, other.Signal(syscall.SIGCONT))
-	partstest.Await(t, 5*time.Second, func(context.Context) error {
+	partstest.Await(t, 20*time.Second, func(context.Context) error {
 		if got := ask("two", pair{unique("access"), unique("secret")}); got != http.StatusUnauthorized {
 			return fmt.Errorf("two continues, an unknown token: status = %d, want 401", got)
 		}

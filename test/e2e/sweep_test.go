@@ -67,7 +67,7 @@ func TestADeletionInVaultHoldsAfterASweep(t *testing.T) {
 		}
 		must(t, test.remove(p.access))
 		deleted := time.Now()
-		partstest.Await(t, 10*time.Second, func(ctx context.Context) error {
+		partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 			a, err := sees.askPolicy(ctx, test.policy, p)
 			if err == nil && a.Status != http.StatusUnauthorized {
 				err = fmt.Errorf("answered %d, allowed %t", a.Status, a.Allowed)
@@ -83,7 +83,7 @@ func TestADeletionInVaultHoldsAfterASweep(t *testing.T) {
 		}
 	}
 	// The missing capability is logged once for each vault object.
-	partstest.Await(t, 10*time.Second, func(context.Context) error {
+	partstest.Await(t, 30*time.Second, func(context.Context) error {
 		if got := strings.Count(sleeps.Log(), "sweep failed"); got != 2 {
 			return fmt.Errorf("%d lines about failed sweeps, want 2", got)
 		}

@@ -282,7 +282,7 @@ func TestAGatewayWithAForeignNameGetsNoAnswer(t *testing.T) {
 			}
 		}
 	}
-	partstest.Await(t, 5*time.Second, func(context.Context) error {
+	partstest.Await(t, 20*time.Second, func(context.Context) error {
 		if !strings.Contains(m.service.Log(), "has no name of client_names") {
 			return errors.New("the log does not say why")
 		}
