@@ -85,16 +85,16 @@ func TestAllocNothingToDecideToCountAndToLeaveOutOfTheLog(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	metrics, lines := newMetrics(t, prometheus.NewRegistry(), nil), NewDecisionLog(zap.NewNop(), 1000)
+	metrics, lines := newMetrics(t, prometheus.NewRegistry(), nil), NewDecisionLog(zap.NewNop(), 1000, ofHeader)
 	for _, w := range pathways() {
-		w.request.Headers = append(w.request.Headers, Header{traceParent, someTraceparent})
+		w.request.Headers = append(w.request.Headers, Header{"traceparent", someTraceparent})
 		for _, policies := range []int{1, 10, 1000} {
 			a := w.authorizer(t, policies)
 			d := new(Decision)
 			got := testing.AllocsPerRun(200, func() {
 				w.check(t, a, d)
-				metrics.Count(w.request, d, time.Microsecond)
-				lines.Write(w.request, d, time.Microsecond)
+				metrics.Count(t.Context(), w.request, d, time.Microsecond)
+				lines.Write(t.Context(), w.request, d, time.Microsecond)
 			})
 			if got != 0 {
 				t.Errorf("%s with %d policies: %g allocations, want 0", w.name, policies, got)
@@ -108,11 +108,11 @@ func TestAllocOnceForALineOfTheLog(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zapcore.InfoLevel)
-	lines := NewDecisionLog(zap.New(core), 1)
+	lines := NewDecisionLog(zap.New(core), 1, ofHeader)
 	for _, w := range pathways()[:2] {
 		a, d := w.authorizer(t, 1), new(Decision)
 		w.check(t, a, d)
-		if got := testing.AllocsPerRun(100, func() { lines.Write(w.request, d, time.Microsecond) }); got > 1 {
+		if got := testing.AllocsPerRun(100, func() { lines.Write(t.Context(), w.request, d, time.Microsecond) }); got > 1 {
 			t.Errorf("%s: %g allocations for a line, want 1", w.name, got)
 		}
 	}

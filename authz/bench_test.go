@@ -52,13 +52,13 @@ func BenchmarkCheck(b *testing.B) {
 func BenchmarkObserve(b *testing.B) {
 	for _, w := range pathways() {
 		b.Run(w.name, func(b *testing.B) {
-			metrics, lines := newMetrics(b, prometheus.NewRegistry(), nil), NewDecisionLog(zap.NewNop(), 1000)
+			metrics, lines := newMetrics(b, prometheus.NewRegistry(), nil), NewDecisionLog(zap.NewNop(), 1000, nil)
 			a, d := w.authorizer(b, 1), new(Decision)
 			w.check(b, a, d)
 			b.ReportAllocs()
 			for b.Loop() {
-				metrics.Count(w.request, d, 700*time.Nanosecond)
-				lines.Write(w.request, d, 700*time.Nanosecond)
+				metrics.Count(b.Context(), w.request, d, 700*time.Nanosecond)
+				lines.Write(b.Context(), w.request, d, 700*time.Nanosecond)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -49,6 +50,7 @@ const maxDenialLines = 100
 // for an allow, warn for a denial, error for one that is due to us. It is safe for concurrent use.
 type DecisionLog struct {
 	log         *zap.Logger
+	traceOf     TraceOf
 	allowSample uint64
 	allowed     atomic.Uint64
 	denials     *rate.Limiter
@@ -60,18 +62,19 @@ type DecisionLog struct {
 
 // NewDecisionLog returns a log that writes one of allowSample allowed decisions
 // (0 for none) and every other decision, up to a bound a second; the next line
-// then says how many were left out.
-func NewDecisionLog(log *zap.Logger, allowSample int) *DecisionLog {
+// then says how many were left out. traceOf may be nil.
+func NewDecisionLog(log *zap.Logger, allowSample int, traceOf TraceOf) *DecisionLog {
 	return &DecisionLog{
 		log:         log,
+		traceOf:     traceOf,
 		allowSample: uint64(max(allowSample, 0)),
 		denials:     rate.NewLimiter(maxDenialLines, maxDenialLines),
 		failures:    rate.NewLimiter(maxDenialLines, maxDenialLines),
 	}
 }
 
-// Write logs one decision, if it is its turn.
-func (l *DecisionLog) Write(r *Request, d *Decision, took time.Duration) {
+// Write logs one decision, if it is its turn. ctx is that of the check.
+func (l *DecisionLog) Write(ctx context.Context, r *Request, d *Decision, took time.Duration) {
 	if !l.due(r, d, took) {
 		return
 	}
@@ -81,6 +84,7 @@ func (l *DecisionLog) Write(r *Request, d *Decision, took time.Duration) {
 	}
 	// All of it in one allocation. It is not used again: a core may keep it.
 	n := &line{request: r, decision: d, took: took, suppressed: l.suppressed.Swap(0)}
+	n.trace, _ = l.traceOf.of(ctx, r)
 	n.fields[0] = zap.Inline(n)
 	entry.Write(n.fields[:]...)
 }
@@ -122,6 +126,7 @@ type line struct {
 	decision    *Decision
 	took        time.Duration
 	suppressed  uint64
+	trace       string
 	fields      [1]zap.Field
 	fingerprint [fingerprintLength]byte
 }
@@ -160,8 +165,8 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if id := r.Header("x-request-id"); id != "" {
 		enc.AddString(fieldRequestID, clip(id))
 	}
-	if trace, _ := TraceID(r.Header(traceParent)); trace != "" {
-		enc.AddString(fieldTraceID, trace)
+	if l.trace != "" {
+		enc.AddString(fieldTraceID, l.trace)
 	}
 	enc.AddInt64(fieldDuration, l.took.Microseconds())
 	if d.Err != nil {

@@ -30,7 +30,7 @@ func TestDecisionLineHasAFixedSetOfFieldsAndNoToken(t *testing.T) {
 			})
 			d := b.Check(t.Context(), r)
 			core, lines := observer.New(zapcore.InfoLevel)
-			NewDecisionLog(zap.New(core), 1).Write(r, &d, 1500*time.Nanosecond)
+			NewDecisionLog(zap.New(core), 1, nil).Write(t.Context(), r, &d, 1500*time.Nanosecond)
 			if lines.Len() != 1 {
 				t.Fatalf("got %d lines, want 1", lines.Len())
 			}
@@ -67,28 +67,28 @@ func TestDecisionLineHasAFixedSetOfFieldsAndNoToken(t *testing.T) {
 func TestAllowsAreSampledAndDenialsBounded(t *testing.T) {
 	t.Parallel()
 	core, lines := observer.New(zapcore.InfoLevel)
-	l := NewDecisionLog(zap.New(core), 10)
+	l := NewDecisionLog(zap.New(core), 10, nil)
 	r := get("/")
 	for range 100 {
-		l.Write(r, &Decision{Allowed: true, Reason: ReasonAuthenticated}, 0)
+		l.Write(t.Context(), r, &Decision{Allowed: true, Reason: ReasonAuthenticated}, 0)
 	}
 	if got := lines.Len(); got != 10 {
 		t.Errorf("of 100 allows: got %d lines, want 10", got)
 	}
 	lines.TakeAll()
 	for range 1000 {
-		l.Write(r, &Decision{Reason: ReasonUnknownToken, Err: errors.New("x")}, 0)
+		l.Write(t.Context(), r, &Decision{Reason: ReasonUnknownToken, Err: errors.New("x")}, 0)
 	}
 	if got := lines.Len(); got < maxDenialLines || got > 2*maxDenialLines {
 		t.Errorf("of 1000 denials at once: got %d lines, want about %d", got, maxDenialLines)
 	}
 	lines.TakeAll()
-	l.Write(r, &Decision{Reason: ReasonUnavailable}, 0)
+	l.Write(t.Context(), r, &Decision{Reason: ReasonUnavailable}, 0)
 	if got := lines.Len(); got != 1 {
 		t.Errorf("a failure of ours after a flood of denials: got %d lines, want 1", got)
 	}
 	lines.TakeAll()
-	NewDecisionLog(zap.New(core), 0).Write(r, &Decision{Allowed: true, Reason: ReasonAuthenticated}, 0)
+	NewDecisionLog(zap.New(core), 0, nil).Write(t.Context(), r, &Decision{Allowed: true, Reason: ReasonAuthenticated}, 0)
 	if lines.Len() != 0 {
 		t.Error("an allow is logged although the sample is 0")
 	}
@@ -122,7 +122,7 @@ func TestADecisionLineSaysWhatWasDecided(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			core, lines := observer.New(zapcore.InfoLevel)
-			NewDecisionLog(zap.New(core), 1).Write(test.request, &test.decision, 1500*time.Microsecond)
+			NewDecisionLog(zap.New(core), 1, nil).Write(t.Context(), test.request, &test.decision, 1500*time.Microsecond)
 			for _, always := range []map[string]any{of, {fieldMethod: "GET", fieldHost: "api.example.com", fieldPath: "/a", fieldSource: "", fieldDuration: int64(1500)}} {
 				maps.Copy(test.want, always)
 			}
@@ -134,7 +134,7 @@ func TestADecisionLineSaysWhatWasDecided(t *testing.T) {
 	t.Run("without a policy", func(t *testing.T) {
 		t.Parallel()
 		core, lines := observer.New(zapcore.InfoLevel)
-		NewDecisionLog(zap.New(core), 1).Write(get("/"), &Decision{Reason: ReasonNoPolicy}, 0)
+		NewDecisionLog(zap.New(core), 1, nil).Write(t.Context(), get("/"), &Decision{Reason: ReasonNoPolicy}, 0)
 		if _, named := lines.All()[0].ContextMap()[fieldPolicy]; named {
 			t.Error("a policy is named")
 		}
@@ -158,7 +158,7 @@ func TestAValueOfALineIsClippedBeyondItsLimit(t *testing.T) {
 func TestWhatAShadowPolicyLetsThroughIsLoggedAsTheDenialThatItIs(t *testing.T) {
 	t.Parallel()
 	core, lines := observer.New(zapcore.InfoLevel)
-	NewDecisionLog(zap.New(core), 0).Write(get("/"), &Decision{Allowed: true, Shadow: true, Reason: ReasonACL}, 0)
+	NewDecisionLog(zap.New(core), 0, nil).Write(t.Context(), get("/"), &Decision{Allowed: true, Shadow: true, Reason: ReasonACL}, 0)
 	if lines.Len() != 1 {
 		t.Errorf("got %d lines, want 1", lines.Len())
 	}
@@ -171,12 +171,12 @@ func TestNoFaultOfOursIsLostInAFloodOfDenials(t *testing.T) {
 			continue
 		}
 		core, lines := observer.New(zapcore.InfoLevel)
-		l := NewDecisionLog(zap.New(core), 0)
+		l := NewDecisionLog(zap.New(core), 0, nil)
 		for range 10 * maxDenialLines {
-			l.Write(get("/"), &Decision{Reason: ReasonUnknownToken}, 0)
+			l.Write(t.Context(), get("/"), &Decision{Reason: ReasonUnknownToken}, 0)
 		}
 		lines.TakeAll()
-		if l.Write(get("/"), &Decision{Reason: r}, 0); lines.Len() != 1 {
+		if l.Write(t.Context(), get("/"), &Decision{Reason: r}, 0); lines.Len() != 1 {
 			t.Errorf("%s: got %d lines, want 1", r, lines.Len())
 		}
 	}

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"math/bits"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 // magnitude, lest the many fast ones hide the slow ones. It is safe for concurrent
 // use, and the zero value works.
 type exemplars struct {
+	traceOf TraceOf
 	// due is when a request is looked at again, in nanoseconds since 1970.
 	due [maxMagnitude + 1]atomic.Int64
 }
@@ -25,14 +27,14 @@ const (
 )
 
 // trace returns the trace that goes with a duration, "" for none.
-func (e *exemplars) trace(r *Request, took time.Duration) string {
+func (e *exemplars) trace(ctx context.Context, r *Request, took time.Duration) string {
 	now := r.Received.UnixNano()
 	due := &e.due[min(bits.Len64(uint64(max(took.Microseconds(), 0))), maxMagnitude)]
 	was := due.Load()
 	if now < was || !due.CompareAndSwap(was, now+int64(exemplarPause)) {
 		return ""
 	}
-	id, sampled := TraceID(r.Header(traceParent))
+	id, sampled := e.traceOf.of(ctx, r)
 	if !sampled {
 		return ""
 	}

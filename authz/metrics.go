@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -68,9 +69,10 @@ func resultOf(d *Decision) result {
 var durationBuckets = [...]float64{.00001, .00005, .0001, .0005, .001, .005, .01, .025, .05, .1, .15, .2, .25, .5, 1, 5}
 
 // NewMetrics registers the metrics of the decision. The counters of the policies
-// that authorizer decides by are there from the start; authorizer may be nil.
-func NewMetrics(reg prometheus.Registerer, authorizer *Authorizer) (*Metrics, error) {
-	m := &Metrics{authorizer: authorizer, decisions: prometheus.NewDesc(
+// that authorizer decides by are there from the start. authorizer may be nil, and traceOf,
+// too: then there are no exemplars.
+func NewMetrics(reg prometheus.Registerer, authorizer *Authorizer, traceOf TraceOf) (*Metrics, error) {
+	m := &Metrics{authorizer: authorizer, exemplars: exemplars{traceOf: traceOf}, decisions: prometheus.NewDesc(
 		"vault_authz_decisions_total",
 		"Decisions by verdict (allow, deny), reason and policy (empty where none governs); shadow says that a policy only observes. The reasons that a policy can have are there from the start, for the first 100 policies.",
 		[]string{"decision", "reason", "policy", "shadow"}, nil,
@@ -97,7 +99,7 @@ func NewMetrics(reg prometheus.Registerer, authorizer *Authorizer) (*Metrics, er
 }
 
 // Count counts one decision about r.
-func (m *Metrics) Count(r *Request, d *Decision, took time.Duration) {
+func (m *Metrics) Count(ctx context.Context, r *Request, d *Decision, took time.Duration) {
 	policy := noPolicy
 	if d.Policy != nil {
 		policy = d.Policy.Name
@@ -112,7 +114,7 @@ func (m *Metrics) Count(r *Request, d *Decision, took time.Duration) {
 	}
 	t[reason][index(d.Allowed)][index(d.Shadow)].Add(1)
 	duration := m.duration[resultOf(d)]
-	if trace := m.exemplars.trace(r, took); trace != "" {
+	if trace := m.exemplars.trace(ctx, r, took); trace != "" {
 		duration.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": strings.Clone(trace)})
 		return
 	}

@@ -17,7 +17,7 @@ import (
 
 func newMetrics(tb testing.TB, reg prometheus.Registerer, a *Authorizer) *Metrics {
 	tb.Helper()
-	m, err := NewMetrics(reg, a)
+	m, err := NewMetrics(reg, a, ofHeader)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestDecisionsAreCountedByWhatTheyWere(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for i := range decisions {
-				m.Count(get("/"), &decisions[i], time.Millisecond)
+				m.Count(t.Context(), get("/"), &decisions[i], time.Millisecond)
 			}
 		})
 	}
@@ -163,7 +163,7 @@ func TestEveryReasonThatADecisionHasIsExpected(t *testing.T) {
 		m := newMetrics(t, reg, a)
 		before := counted(t, reg)
 		d := a.Check(t.Context(), w.request)
-		m.Count(w.request, &d, 0)
+		m.Count(t.Context(), w.request, &d, 0)
 		for series := range happened(counted(t, reg)) {
 			if _, expected := before[series]; !expected {
 				t.Errorf("%s: %q was not there before", w.name, series)
@@ -178,9 +178,9 @@ func TestTheCountersOfAPolicyThatIsGoneAreDropped(t *testing.T) {
 	a := deciding(t, policyNamed("stays"), policyNamed("goes"))
 	m := newMetrics(t, reg, a)
 	for _, name := range []string{"stays", "goes"} {
-		m.Count(get("/"), &Decision{Reason: ReasonACL, Policy: &Policy{Name: name}}, 0)
+		m.Count(t.Context(), get("/"), &Decision{Reason: ReasonACL, Policy: &Policy{Name: name}}, 0)
 	}
-	m.Count(get("/"), &Decision{Reason: ReasonNoPolicy}, 0)
+	m.Count(t.Context(), get("/"), &Decision{Reason: ReasonNoPolicy}, 0)
 	before := counted(t, reg)
 	a.Replace(nil)
 	if diff := cmp.Diff(happened(before), happened(counted(t, reg))); diff != "" {
@@ -207,7 +207,7 @@ func TestTheSeriesOfWhatHasNotHappenedAreBounded(t *testing.T) {
 	}
 	m := newMetrics(t, reg, deciding(t, policies...))
 	last := policies[len(policies)-1].Name
-	m.Count(get("/"), &Decision{Reason: ReasonACL, Policy: &Policy{Name: last}}, 0)
+	m.Count(t.Context(), get("/"), &Decision{Reason: ReasonACL, Policy: &Policy{Name: last}}, 0)
 	got := counted(t, reg)
 	if most := 20 * (maxExpected + 1); len(got) > most || len(got) < 10*maxExpected {
 		t.Errorf("got %d series, want at most %d", len(got), most)
@@ -243,7 +243,7 @@ func TestDurationsAreTakenByResult(t *testing.T) {
 		{Reason: ReasonCanceled},
 		{Reason: ReasonInternal},
 	} {
-		m.Count(get("/"), &d, 190*time.Millisecond)
+		m.Count(t.Context(), get("/"), &d, 190*time.Millisecond)
 	}
 	for result, want := range map[string]uint64{"allow": 2, "deny": 2, "error": 3} {
 		h := durations(t, reg)[result]
@@ -282,9 +282,9 @@ func TestDurationsComeWithTheTracesOfSampledRequests(t *testing.T) {
 	m := newMetrics(t, reg, nil)
 	began := time.Now()
 	count := func(after, took time.Duration, traceparent string) {
-		r := get("/", traceParent, traceparent)
+		r := get("/", "traceparent", traceparent)
 		r.Received = began.Add(after)
-		m.Count(r, &Decision{Allowed: true, Reason: ReasonAuthenticated}, took)
+		m.Count(t.Context(), r, &Decision{Allowed: true, Reason: ReasonAuthenticated}, took)
 	}
 	parent := func(first byte, flags string) string {
 		return "00-" + string(first) + someTrace[1:] + "-00f067aa0ba902b7-" + flags

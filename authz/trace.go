@@ -1,9 +1,22 @@
 package authz
 
-import "strings"
+import (
+	"context"
+	"strings"
+)
 
-// traceParent is the header that names the trace of a request (W3C Trace Context).
-const traceParent = "traceparent"
+// A TraceOf returns the id of the trace that a check is a part of, "" for none, and whether
+// that trace is sampled. It is called before the answer is sent, for the checks whose trace is
+// recorded. The id may share the memory of the request.
+type TraceOf func(ctx context.Context, r *Request) (id string, sampled bool)
+
+// of calls f, which may be nil.
+func (f TraceOf) of(ctx context.Context, r *Request) (id string, sampled bool) {
+	if f == nil {
+		return "", false
+	}
+	return f(ctx, r)
+}
 
 // The parts of a traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01.
 const (
@@ -13,9 +26,9 @@ const (
 	traceParentLength          = 55
 )
 
-// TraceID returns the trace id in a traceparent header, "" if it is not a valid one,
-// and whether the trace is sampled. The client may have written the header, so nothing
-// but 32 hexadecimal digits comes out. The id shares the memory of the header.
+// TraceID returns the trace id in a traceparent (W3C Trace Context), "" if it is not a valid
+// one, and whether the trace is sampled. The client may have written it, so nothing but 32
+// hexadecimal digits comes out. The id shares the memory of the argument.
 func TraceID(traceparent string) (id string, sampled bool) {
 	version, rest := "", ""
 	if len(traceparent) >= traceParentLength {

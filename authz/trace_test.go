@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"strings"
 	"testing"
 )
@@ -9,6 +10,11 @@ const (
 	someTrace       = "4bf92f3577b34da6a3ce929d0e0e4736"
 	someTraceparent = "00-" + someTrace + "-00f067aa0ba902b7-01"
 )
+
+// ofHeader takes the trace from a header of the request.
+func ofHeader(_ context.Context, r *Request) (id string, sampled bool) {
+	return TraceID(r.Header("traceparent"))
+}
 
 func TestOnlyAValidTraceparentHasATraceID(t *testing.T) {
 	t.Parallel()

@@ -134,15 +134,15 @@ func wholeEndpoint(tb testing.TB) *endpoint {
 		tb.Fatal(err)
 	}
 	authorizer := authz.New(snapshot, digester, authz.DefaultGrammar())
-	metrics, err := authz.NewMetrics(prometheus.NewRegistry(), authorizer)
+	metrics, err := authz.NewMetrics(prometheus.NewRegistry(), authorizer, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	lines := authz.NewDecisionLog(zap.NewNop(), 0)
+	lines := authz.NewDecisionLog(zap.NewNop(), 0, nil)
 	return newEndpoint(NewService(authorizer, Options{
-		Observer: func(_ context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
-			metrics.Count(r, d, took)
-			lines.Write(r, d, took)
+		Observer: func(ctx context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
+			metrics.Count(ctx, r, d, took)
+			lines.Write(ctx, r, d, took)
 		},
 	}))
 }

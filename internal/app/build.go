@@ -95,13 +95,13 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 	}
 	checks := vaultChecks(c, open)
 	authorizer := authz.New(snapshot, digester, c.Grammar)
-	metrics, err := authz.NewMetrics(registry, authorizer)
+	metrics, err := authz.NewMetrics(registry, authorizer, tracing.TraceOf)
 	if err != nil {
 		return nil, err
 	}
 	s.authorizer, s.decider = authorizer, authorizer
 	s.sample = c.Log.AllowSample
-	s.decisions.Store(authz.NewDecisionLog(logs.Decisions, s.sample))
+	s.decisions.Store(authz.NewDecisionLog(logs.Decisions, s.sample, tracing.TraceOf))
 	if c.State.Vault != "" {
 		// A stored policy may be stricter than the declared ones, so nothing is decided
 		// before the state has been read.

@@ -112,13 +112,13 @@ func testLogs(t *testing.T, c *config.Config, log *zap.Logger) *logging.Logs {
 func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Question) envoy.Answer {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	metrics, err := authz.NewMetrics(registry, nil)
+	metrics, err := authz.NewMetrics(registry, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	logs := testLogs(t, c, zap.NewNop())
 	var lines atomic.Pointer[authz.DecisionLog]
-	lines.Store(authz.NewDecisionLog(logs.Decisions, c.Log.AllowSample))
+	lines.Store(authz.NewDecisionLog(logs.Decisions, c.Log.AllowSample, nil))
 	srv := grpcServer(c, decider, metrics, &lines, nil, listenersTLS{}, registry, logs)
 	ln := bufconn.Listen(1 << 20)
 	go func() { _ = srv.Serve(ln) }()

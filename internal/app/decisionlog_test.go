@@ -14,6 +14,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/logging"
+	"github.com/vault-authz/vault-authz/internal/tracing"
 )
 
 // schemaOf compiles a schema of the documentation.
@@ -37,7 +38,7 @@ func TestTheSchemaOfTheDecisionLogHasWhatTheLinesHaveAndNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	logs.Start()
-	lines := authz.NewDecisionLog(logs.Decisions, 1)
+	lines := authz.NewDecisionLog(logs.Decisions, 1, tracing.TraceOf)
 	long := strings.Repeat("x", 1000)
 	r := &authz.Request{
 		HTTP: true, Method: long, Host: long, Path: "/" + long + "?secret", Source: long, Received: time.Now(),
@@ -48,14 +49,14 @@ func TestTheSchemaOfTheDecisionLogHasWhatTheLinesHaveAndNoMore(t *testing.T) {
 		for _, shadow := range []bool{false, true} {
 			d := authz.Decision{Allowed: shadow || reason.Status() == 0 && reason != authz.ReasonUnset, Shadow: shadow, Reason: reason, Policy: policy, Consumer: consumer, AccessToken: "a", Err: errors.New("sealed")}
 			d.Anonymous, d.InsteadOf = reason == authz.ReasonAnonymous, authz.ReasonMissingToken
-			lines.Write(r, &d, time.Millisecond)
+			lines.Write(t.Context(), r, &d, time.Millisecond)
 		}
 	}
 	for range 300 { // more than there is room for in a second
-		lines.Write(r, &authz.Decision{Reason: authz.ReasonNoPolicy}, time.Microsecond)
+		lines.Write(t.Context(), r, &authz.Decision{Reason: authz.ReasonNoPolicy}, time.Microsecond)
 	}
 	later := authz.Request{Received: r.Received.Add(time.Minute)}
-	lines.Write(&later, &authz.Decision{Reason: authz.ReasonNotHTTP}, 0)
+	lines.Write(t.Context(), &later, &authz.Decision{Reason: authz.ReasonNotHTTP}, 0)
 	logs.Close(time.Minute)
 	file, err := os.Open(c.Decisions.Target)
 	if err != nil {

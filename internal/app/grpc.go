@@ -20,9 +20,9 @@ import (
 // grpcServer returns the gRPC server that Envoy asks, with the metrics, the log and the traces of
 // decisions.
 func grpcServer(c *config.Config, decider envoy.Decider, metrics *authz.Metrics, lines *atomic.Pointer[authz.DecisionLog], traces *tracing.Traces, d listenersTLS, reg prometheus.Registerer, logs *logging.Logs) *grpc.Server {
-	observe := func(_ context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
-		metrics.Count(r, d, took)
-		lines.Load().Write(r, d, took)
+	observe := func(ctx context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
+		metrics.Count(ctx, r, d, took)
+		lines.Load().Write(ctx, r, d, took)
 	}
 	o := envoy.Options{Observer: observe, Log: logs.Log.Named("envoy")}
 	if traces != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/poll"
+	"github.com/vault-authz/vault-authz/internal/tracing"
 )
 
 const (
@@ -166,7 +167,7 @@ func (s *service) reconfigure(c *config.Config) error {
 	s.config.Store(c)
 	if c.Log.AllowSample != s.sample {
 		s.sample = c.Log.AllowSample
-		s.decisions.Store(authz.NewDecisionLog(s.logs.Decisions, c.Log.AllowSample))
+		s.decisions.Store(authz.NewDecisionLog(s.logs.Decisions, c.Log.AllowSample, tracing.TraceOf))
 	}
 	return s.logs.SetLevels(c.Log.Config)
 }

@@ -63,6 +63,23 @@ func (t *Traces) End(ctx context.Context, r *authz.Request, d *authz.Decision, t
 	span.End(trace.WithTimestamp(r.Received.Add(took)))
 }
 
+// TraceOf returns the id of the trace that the span of a check is a part of, and whether that
+// trace is sampled. Where this service records no span, it is the trace of Envoy's, or else the
+// one that the client names in the request, "" for none. It is an [authz.TraceOf].
+func TraceOf(ctx context.Context, r *authz.Request) (id string, sampled bool) {
+	if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
+		return span.TraceID().String(), true
+	}
+	if id, sampled = authz.TraceID(incoming{ctx}.Get(parent)); id == "" {
+		id, sampled = authz.TraceID(r.Header(parent))
+	}
+	return id, sampled
+}
+
+// parent is the name of the header, and of the metadata, with the trace and the span that a
+// call is a part of (W3C Trace Context).
+const parent = "traceparent"
+
 // incoming is the metadata of a gRPC call.
 type incoming struct{ ctx context.Context }
 

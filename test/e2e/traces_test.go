@@ -29,7 +29,7 @@ func exportTo(collector string) []string {
 }
 
 // TestSpansHangBelowThoseOfEnvoy compares the spans of a request that Envoy and vault-authz
-// export to one collector.
+// export to one collector, and the trace that the decision log names.
 func TestSpansHangBelowThoseOfEnvoy(t *testing.T) {
 	t.Parallel()
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
@@ -42,7 +42,7 @@ func TestSpansHangBelowThoseOfEnvoy(t *testing.T) {
 	})
 	p := bed.credential(t, aliceID, nil)
 	const clientTrace, clientSpan = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-	for _, test := range []struct {
+	for i, test := range []struct {
 		name        string
 		pair        pair
 		traceparent string
@@ -96,6 +96,9 @@ func TestSpansHangBelowThoseOfEnvoy(t *testing.T) {
 			}
 			if len(spans) != 3+len(test.reads) || !slices.Equal(reads, test.reads) {
 				return fmt.Errorf("%d spans, and reads %v", len(spans), reads)
+			}
+			if lines := bed.service.Decisions("/traced"); len(lines) != i+1 || lines[i].Trace != check.Trace {
+				return fmt.Errorf("the decision log has %+v, want one more line with the trace %s", lines, check.Trace)
 			}
 			return nil
 		})

@@ -179,6 +179,7 @@ type DecisionLine struct {
 	Credential string `json:"credential"`
 	Status     int    `json:"status"`
 	Method     string `json:"method"`
+	Trace      string `json:"trace_id"`
 	Path       string `json:"path"`
 	Host       string `json:"host"`
 	Error      string `json:"error"`
