@@ -32,7 +32,8 @@ type service struct {
 	metrics http.Handler
 	// registry has what metrics shows.
 	registry *prometheus.Registry
-	accepts  *server.Accepts
+	// connections counts those of all listeners.
+	connections *server.Connections
 	// runs are the parts that work in the background until ctx ends.
 	runs []func(ctx context.Context) error
 	// admin is nil without a state.
@@ -76,7 +77,7 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 	s := &service{logs: logs, backends: open, registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), runs: []func(context.Context) error{open.Run}}
 
 	var err error
-	if s.accepts, err = server.NewAccepts(registry, grpcListener, probesListener, adminListener); err != nil {
+	if s.connections, err = server.NewConnections(registry, grpcListener, probesListener, adminListener); err != nil {
 		return nil, err
 	}
 	if s.tls, err = loadListenersTLS(c, registry, log); err != nil {

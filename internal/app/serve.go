@@ -78,7 +78,7 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	l.Debug = debugHandler(c, s.config.Load, logs)
 	l.ProbesTLS, l.ProbesLog = s.tls.probes, s.tls.handshakes.Log(probesListener)
 	at := Addresses{GRPC: server.Address(l.GRPC), Probes: server.Address(l.Probes)}
-	l.GRPC, l.Probes = s.accepts.Count(grpcListener, l.GRPC), s.accepts.Count(probesListener, l.Probes)
+	l.GRPC, l.Probes = s.connections.Count(grpcListener, l.GRPC), s.connections.Count(probesListener, l.Probes)
 	log.Info("serving", zap.String("grpc", at.GRPC), zap.String("probes", at.Probes), zap.String("version", version.String()),
 		zap.Int("vaults", len(c.Vaults)), zap.Int("consumers", len(c.Consumers)), zap.Int("policies", len(c.Policies)))
 	for _, setting := range c.InsecureSettings() {
@@ -87,7 +87,7 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	if adminAt != nil {
 		at.Admin = server.Address(adminAt)
 		s.runs = append(s.runs, func(ctx context.Context) error {
-			return serveAdmin(ctx, s.admin, s.tls.admin, c.Admin.Timeout, s.accepts.Count(adminListener, adminAt))
+			return serveAdmin(ctx, s.admin, s.tls.admin, c.Admin.Timeout, s.connections.Count(adminListener, adminAt))
 		})
 		bound := c.Admin
 		bound.Address = at.Admin // port 0 has become another one
