@@ -115,9 +115,8 @@ func debugHandler(c *config.Config, current func() *config.Config, logs *logging
 	if !c.Debug.Enabled {
 		return nil
 	}
-	level, configured := logs.Level()
 	return debugging.NewHandler(debugging.Options{
-		Remote: c.Debug.Remote, Config: func() ([]byte, error) { return current().Show() }, Level: debugging.NewLevel(level, configured, logs.Audit.Write),
+		Remote: c.Debug.Remote, Config: func() ([]byte, error) { return current().Show() }, Level: logs.Level(), Audit: logs.Audit.Write,
 	})
 }
 

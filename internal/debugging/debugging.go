@@ -10,6 +10,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/loopback"
 )
 
@@ -20,7 +21,9 @@ type Options struct {
 	Remote bool
 	// Config returns the configuration in effect, in YAML and without secrets.
 	Config func() ([]byte, error)
-	Level  *Level
+	// Level is the level of the log. Audit records its changes.
+	Level *logging.Level
+	Audit Audit
 }
 
 // NewHandler returns the handler of all paths below /debug/.
@@ -39,8 +42,9 @@ func NewHandler(o Options) http.Handler {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(shown)
 	})
-	mux.HandleFunc("GET /debug/log-level", o.Level.show)
-	mux.HandleFunc("PUT /debug/log-level", o.Level.put)
+	level := levelHandler{o.Level, o.Audit}
+	mux.HandleFunc("GET /debug/log-level", level.show)
+	mux.HandleFunc("PUT /debug/log-level", level.put)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !o.Remote && !isLocal(r) {
 			http.Error(w, "Only clients on this machine may use /debug/ (kubectl port-forward is one), by the name localhost and without a proxy. For others set debug.remote and probes.client_names", http.StatusForbidden)

@@ -4,32 +4,22 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/vault-authz/vault-authz/internal/logging"
 )
 
-// A Level is the level of the log, which can be another one for a while. It is safe for
-// concurrent use.
-type Level struct {
-	current, configured zap.AtomicLevel
-	audit               Audit
-
-	mu    sync.Mutex
-	until time.Time
-	back  *time.Timer
+// A levelHandler shows the level of the log and sets it for a while.
+type levelHandler struct {
+	level *logging.Level
+	audit Audit
 }
 
 // An Audit writes a line of the audit log.
 type Audit func(ctx context.Context, level zapcore.Level, message string, fields ...zapcore.Field) error
-
-// NewLevel returns the level of the log that has current as its level. It returns to what configured
-// is then.
-func NewLevel(current, configured zap.AtomicLevel, audit Audit) *Level {
-	return &Level{current: current, configured: configured, audit: audit}
-}
 
 const (
 	defaultSpan = 10 * time.Minute
@@ -37,7 +27,7 @@ const (
 )
 
 // put sets the level for a while.
-func (l *Level) put(w http.ResponseWriter, r *http.Request) {
+func (h levelHandler) put(w http.ResponseWriter, r *http.Request) {
 	wanted := r.URL.Query().Get("level")
 	level, err := zapcore.ParseLevel(wanted)
 	if err != nil || level > zapcore.ErrorLevel || wanted == "" {
@@ -51,50 +41,29 @@ func (l *Level) put(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	_, configured, _ := h.level.State()
 	// What is not in the audit log does not happen.
-	err = l.audit(r.Context(), zapcore.InfoLevel, "log level changed", zap.Stringer("log_level", level), zap.Stringer("configured", l.configured.Level()),
+	err = h.audit(r.Context(), zapcore.InfoLevel, "log level changed", zap.Stringer("log_level", level), zap.Stringer("configured", configured),
 		zap.Stringer("for", span), zap.String("client", r.RemoteAddr), zap.String("certificate", certificate(r)))
 	if err != nil {
 		http.Error(w, "The audit record cannot be written, so the level stays; look at the log of the service", http.StatusServiceUnavailable)
 		return
 	}
-	l.set(context.WithoutCancel(r.Context()), level, span)
-	l.show(w, r)
-}
-
-// set sets the level, and the configured one after span.
-func (l *Level) set(ctx context.Context, level zapcore.Level, span time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.back != nil {
-		l.back.Stop()
-	}
-	l.current.SetLevel(level)
-	l.until = time.Now().Add(span)
-	var mine *time.Timer
-	mine = time.AfterFunc(span, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.back != mine {
-			return // another one was set at the last moment
-		}
-		l.current.SetLevel(l.configured.Level())
-		l.until, l.back = time.Time{}, nil
-		_ = l.audit(ctx, zapcore.InfoLevel, "log level is the configured one again", zap.Stringer("log_level", l.configured.Level()))
+	ctx := context.WithoutCancel(r.Context())
+	h.level.SetFor(level, span, func(configured zapcore.Level) {
+		_ = h.audit(ctx, zapcore.InfoLevel, "log level is the configured one again", zap.Stringer("log_level", configured))
 	})
-	l.back = mine
+	h.show(w, r)
 }
 
 // show tells the level.
-func (l *Level) show(w http.ResponseWriter, _ *http.Request) {
-	l.mu.Lock()
-	level, until := l.current.Level(), l.until
-	l.mu.Unlock()
+func (h levelHandler) show(w http.ResponseWriter, _ *http.Request) {
+	level, configured, until := h.level.State()
 	if until.IsZero() {
 		fmt.Fprintf(w, "%s (as configured)\n", level)
 		return
 	}
-	fmt.Fprintf(w, "%s until %s, then %s\n", level, until.UTC().Format(time.RFC3339), l.configured)
+	fmt.Fprintf(w, "%s until %s, then %s\n", level, until.UTC().Format(time.RFC3339), configured)
 }
 
 // certificate returns a name of the client's certificate, which the listener has verified, or "".

@@ -18,9 +18,8 @@ type Logs struct {
 	Audit          *Audit
 
 	// level and decisions are the levels, which SetLevels changes.
-	level, decisions zap.AtomicLevel
-	// configured is the level of Log that SetLevels has set, whatever it is for a while.
-	configured zap.AtomicLevel
+	level     *Level
+	decisions zap.AtomicLevel
 
 	sinks   map[string]*Sink
 	streams []*Stream
@@ -32,7 +31,7 @@ func Open(c Config, stdout, stderr io.Writer) (*Logs, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	l := &Logs{level: zap.NewAtomicLevel(), configured: zap.NewAtomicLevel(), decisions: zap.NewAtomicLevel(), sinks: map[string]*Sink{TargetStdout: NewSink(TargetStdout, stdout), TargetStderr: NewSink(TargetStderr, stderr)}}
+	l := &Logs{level: NewLevel(zapcore.InfoLevel), decisions: zap.NewAtomicLevel(), sinks: map[string]*Sink{TargetStdout: NewSink(TargetStdout, stdout), TargetStderr: NewSink(TargetStderr, stderr)}}
 	if err := l.SetLevels(c); err != nil {
 		return nil, err
 	}
@@ -53,8 +52,8 @@ func Open(c Config, stdout, stderr io.Writer) (*Logs, error) {
 	return l, nil
 }
 
-// Level returns the level of Log, which can be changed for a while, and the configured one.
-func (l *Logs) Level() (current, configured zap.AtomicLevel) { return l.level, l.configured }
+// Level returns the level of Log.
+func (l *Logs) Level() *Level { return l.level }
 
 // sink returns the one of a target, which it opens the first time.
 func (l *Logs) sink(target string) (*Sink, error) {
@@ -81,8 +80,7 @@ func (l *Logs) SetLevels(c Config) error {
 	if err != nil {
 		return err
 	}
-	l.level.SetLevel(level)
-	l.configured.SetLevel(level)
+	l.level.Configure(level)
 	l.decisions.SetLevel(decisionLevel(c.Decisions.Level))
 	return nil
 }

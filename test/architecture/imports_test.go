@@ -31,7 +31,7 @@ func mayImport() map[string][]string {
 		"internal/kongimport": {"authz", "internal/api", "internal/backoff"},
 		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/api", "internal/clientcert", "internal/logging", "internal/loopback", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
 		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/backoff", "internal/clientcert", "internal/config", "internal/debugging", "internal/heap", "internal/logging", "internal/memkv", "internal/poll", "internal/server", "internal/state", "internal/tlsfiles", "internal/tracing", "internal/version"},
-		"internal/debugging":  {"internal/loopback"},
+		"internal/debugging":  {"internal/logging", "internal/loopback"},
 		"internal/tracing":    {"authz", "cache"},
 		"internal/cli":        {"authz", "envoy", "internal/api", "internal/app", "internal/clientcert", "internal/config", "internal/kongimport", "internal/loopback", "internal/server", "internal/tlsfiles", "internal/version"},
 		"cmd/vault-authz":     {"internal/cli"},
