@@ -42,12 +42,13 @@ type service struct {
 	// decider is what the gRPC server asks.
 	decider envoy.Decider
 
-	// These are what a reload changes. reconciler is nil without a state; sample is the
+	// These are what a reload changes. reconciler and store are nil without a state; sample is the
 	// setting that decisions was made with.
 	logs       *logging.Logs
 	backends   *vaultBackends
 	authorizer *authz.Authorizer
 	reconciler *reconciler
+	store      *state.Store
 	decisions  atomic.Pointer[authz.DecisionLog]
 	sample     int
 	// config is what all of it was made of.
@@ -189,7 +190,7 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 	if err != nil {
 		return nil, nil, err
 	}
-	s.reconciler = r
+	s.reconciler, s.store = r, store
 	s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, store) }, store.Follow)
 	if run != nil {
 		s.runs = append(s.runs, run)

@@ -165,6 +165,9 @@ func (s *service) reconfigure(c *config.Config) error {
 		return err
 	}
 	s.config.Store(c)
+	if s.store != nil {
+		s.store.SetMaxStale(maxStale(c))
+	}
 	if c.Log.AllowSample != s.sample {
 		s.sample = c.Log.AllowSample
 		s.decisions.Store(authz.NewDecisionLog(s.logs.Decisions, c.Log.AllowSample, tracing.TraceOf))

@@ -36,6 +36,7 @@ type reloading struct {
 	*reloader
 	t    *testing.T
 	logs *observer.ObservedLogs
+	from *shared
 }
 
 func startReloading(t *testing.T, text string) *reloading {
@@ -50,8 +51,9 @@ func startReloading(t *testing.T, text string) *reloading {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
-	r := startReplicaLogging(t, newShared(), &c, zap.NewNop())
-	return &reloading{replica: r, reloader: newReloader(origin, []byte(text), &c, r.reconfigure, zap.New(core)), t: t, logs: logs}
+	from := newShared()
+	r := startReplicaLogging(t, from, &c, zap.NewNop())
+	return &reloading{replica: r, reloader: newReloader(origin, []byte(text), &c, r.reconfigure, zap.New(core)), t: t, logs: logs, from: from}
 }
 
 func (r *reloading) write(text string) {

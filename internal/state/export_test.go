@@ -1,6 +1,9 @@
 package state
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // MaxDocument is the size of the largest document.
 const MaxDocument = maxDocument
@@ -23,6 +26,9 @@ func (g TestGate) PollEnded(began int64, ok bool, revision int) bool {
 	g.g.pollEnded(began, g.g.now(), ok, revision)
 	return g.g.isOpen(g.g.now())
 }
+
+// SetMaxStale is that of the store.
+func (g TestGate) SetMaxStale(d time.Duration) { g.g.setMaxStale(d) }
 
 // LogLost says that the log does not go on from the known position.
 func (g TestGate) LogLost() { g.g.logLost() }

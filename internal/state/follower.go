@@ -3,7 +3,6 @@ package state
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -161,7 +160,7 @@ func (s *Store) note(err error, failures int) {
 	case err != nil && s.shown.Load() == nil:
 		s.log.Warn("the state is not read yet", zap.Error(err))
 	case err != nil:
-		s.log.Warn("changes of other replicas are not seen; decisions are made from memory for up to "+fmt.Sprint(s.cfg.MaxStale), zap.Error(err))
+		s.log.Warn("changes of other replicas are not seen; decisions are made from memory for up to "+time.Duration(s.gate.maxStale.Load()).String(), zap.Error(err))
 	case failures > 0 && !soon:
 		s.log.Info("changes of other replicas are seen again", zap.Int("failures", failures))
 	}

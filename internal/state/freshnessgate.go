@@ -26,8 +26,10 @@ import (
 //
 // All times are nanoseconds since start.
 type freshnessGate struct {
-	start           time.Time
-	limit, maxStale time.Duration
+	start time.Time
+	limit time.Duration
+	// maxStale is a duration of at least limit, which can change.
+	maxStale atomic.Int64
 	// lastBeat is the last heartbeat. provedAt is when the last poll began that proves
 	// the revision in use to be current. usableUntil is until when the revision in use
 	// may be used although a newer one is known.
@@ -78,11 +80,14 @@ const forever = math.MaxInt64
 
 // newFreshnessGate returns a gate that is closed until the first poll.
 func newFreshnessGate(limit, maxStale time.Duration) *freshnessGate {
-	g := &freshnessGate{start: time.Now(), limit: limit, maxStale: max(limit, maxStale), pollNow: make(chan struct{}, 1), lostSince: forever}
+	g := &freshnessGate{start: time.Now(), limit: limit, pollNow: make(chan struct{}, 1), lostSince: forever}
+	g.setMaxStale(maxStale)
 	g.closed.Store(true)
 	g.usableUntil.Store(forever)
 	return g
 }
+
+func (g *freshnessGate) setMaxStale(d time.Duration) { g.maxStale.Store(int64(max(g.limit, d))) }
 
 // now is the time since start. It goes on during a pause.
 func (g *freshnessGate) now() int64 { return int64(time.Since(g.start)) }
@@ -152,7 +157,7 @@ func (g *freshnessGate) wait(ctx context.Context) error {
 }
 
 func (g *freshnessGate) proof(now int64) error {
-	if lag := now - g.provedAt.Load(); lag > int64(g.maxStale) {
+	if lag := now - g.provedAt.Load(); lag > g.maxStale.Load() {
 		return fmt.Errorf("%w: for %s nothing has proved that this replica knows of every change; see the state of its vault", authz.ErrUnavailable, time.Duration(lag).Round(time.Second))
 	}
 	return nil

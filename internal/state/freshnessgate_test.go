@@ -320,6 +320,35 @@ func TestGateStaysClosedUntilALaterPollFindsTheLog(t *testing.T) {
 	}
 }
 
+func TestADecisionGoesByTheMaxStaleOfTheMoment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := state.NewTestGate(state.DefaultConfig())
+		g.PollEnded(g.Now(), true, 0)
+		for range 10 {
+			time.Sleep(time.Second)
+			g.Heartbeat()
+		}
+		for _, test := range []struct {
+			maxStale time.Duration
+			allowed  bool
+		}{{30 * time.Second, true}, {9 * time.Second, false}, {0, false}, {11 * time.Second, true}, {10 * time.Second, true}} {
+			g.SetMaxStale(test.maxStale)
+			if err := g.Wait(t.Context()); (err == nil) != test.allowed {
+				t.Errorf("max_stale %s, 10s after the last proof: %v", test.maxStale, err)
+			}
+		}
+		// Between two polls nothing can be proved.
+		g.PollEnded(g.Now(), true, 0)
+		g.SetMaxStale(0)
+		time.Sleep(time.Second)
+		g.Heartbeat()
+		if err := g.Wait(t.Context()); err != nil {
+			t.Errorf("max_stale 0, a second after the last proof: %v", err)
+		}
+	})
+}
+
 func TestDecisionWithoutAProofIsUnavailableAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

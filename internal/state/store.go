@@ -133,6 +133,9 @@ func New(kv Engine, c Config, w Watcher, log *zap.Logger) (*Store, error) {
 	}, nil
 }
 
+// SetMaxStale changes [Config.MaxStale]. Decisions go by it at once.
+func (s *Store) SetMaxStale(d time.Duration) { s.gate.setMaxStale(max(d, 0)) }
+
 // View returns the newest state that this replica has read. Its error wraps
 // [authz.ErrUnavailable] before the first load has ended.
 func (s *Store) View() (*View, error) {
