@@ -16,7 +16,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
-// clientTLS holds the TLS flags of a command that calls a gRPC service.
+// clientTLS holds the TLS flags of a command that calls a service.
 type clientTLS struct {
 	on                                    bool
 	caFile, certFile, keyFile, serverName string
@@ -43,11 +43,23 @@ func (t *clientTLS) hint(own string) string {
 	return "; is vault-authz running there, with TLS, and has the client certificate a name of grpc.client_names?"
 }
 
-// credentials returns those for a connection. own, if not "", is the file with the
-// certificate of the service, which is trusted where no authorities are given.
+// credentials returns those for a gRPC connection, see config.
 func (t *clientTLS) credentials(own string) (grpccreds.TransportCredentials, error) {
-	if !t.given() && own == "" {
+	config, err := t.config(own)
+	if err != nil {
+		return nil, err
+	}
+	if config == nil {
 		return insecure.NewCredentials(), nil
+	}
+	return grpccreds.NewTLS(config), nil
+}
+
+// config returns the TLS of a connection, nil if none is asked for. own, if not "", is the file
+// with the certificate of the service, which is trusted where no authorities are given.
+func (t *clientTLS) config(own string) (*tls.Config, error) {
+	if !t.given() && own == "" {
+		return nil, nil
 	}
 	if (t.certFile == "") != (t.keyFile == "") {
 		return nil, errors.New("--cert-file and --key-file go together")
@@ -67,7 +79,7 @@ func (t *clientTLS) credentials(own string) (grpccreds.TransportCredentials, err
 	case strings.Contains(t.serverName, ":"):
 		err = expectURI(config, t.serverName)
 	}
-	return grpccreds.NewTLS(config), err
+	return config, err
 }
 
 // expectCertificate accepts only the certificate in a file, under whatever name the service is
