@@ -45,9 +45,10 @@ func (m *mountedConfig) swap(t *testing.T, text string) {
 	must(t, parts.MountSecret(m.dir, map[string][]byte{"vault-authz.yaml": []byte(text)}))
 }
 
-func (m *mountedConfig) metric(t *testing.T, name string) int {
+// metric returns the value of a metric, which is named with its labels.
+func metric(t *testing.T, s *parts.Service, name string) int {
 	t.Helper()
-	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindStringSubmatch(m.probe(t, "/metrics"))
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindStringSubmatch(probe(t, s, "/metrics"))
 	if found == nil {
 		t.Fatalf("no metric %s", name)
 	}
@@ -121,7 +122,7 @@ policies:
 			if s := status(bob); s != http.StatusForbidden {
 				t.Fatalf("with a broken file bob gets %d", s)
 			}
-			if m.metric(t, "vault_authz_config_last_reload_success") != 0 {
+			if metric(t, m.service, "vault_authz_config_last_reload_success") != 0 {
 				return errors.New("the metric says that a broken file is in use")
 			}
 			return nil
@@ -138,7 +139,7 @@ policies:
 		m.swap(t, allowed(i))
 		longest = max(longest, await("an allow", http.StatusOK))
 		if i == 3 {
-			goroutines, memory = m.metric(t, "go_goroutines"), m.metric(t, "process_resident_memory_bytes")
+			goroutines, memory = metric(t, m.service, "go_goroutines"), metric(t, m.service, "process_resident_memory_bytes")
 		}
 	}
 	for i := range 300 { // faster than they are read
@@ -149,14 +150,14 @@ policies:
 	cancel()
 	working.Wait()
 	partstest.Await(t, 30*time.Second, func(context.Context) error {
-		if n := m.metric(t, "go_goroutines"); n > goroutines+10 {
+		if n := metric(t, m.service, "go_goroutines"); n > goroutines+10 {
 			return fmt.Errorf("%d goroutines, %d before", n, goroutines)
 		}
 		return nil
 	})
-	after := m.metric(t, "process_resident_memory_bytes")
+	after := metric(t, m.service, "process_resident_memory_bytes")
 	t.Logf("%d requests, none failed; %d reloads, the longest in effect after %s; resident memory %d MiB after 4 rounds, %d MiB at the end",
-		sent.Load(), m.metric(t, `vault_authz_config_reloads_total{outcome="ok"}`), longest, memory>>20, after>>20)
+		sent.Load(), metric(t, m.service, `vault_authz_config_reloads_total{outcome="ok"}`), longest, memory>>20, after>>20)
 	if after > 2*memory {
 		t.Errorf("resident memory grew from %d to %d", memory, after)
 	}

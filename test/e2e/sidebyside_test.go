@@ -119,7 +119,13 @@ policies:
 // probe returns the answer of the probe listener.
 func (bed *testbed) probe(t *testing.T, path string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+bed.service.Probes+path, http.NoBody)
+	return probe(t, bed.service, path)
+}
+
+// probe returns what a service answers on the listener of its probes.
+func probe(t *testing.T, s *parts.Service, path string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Probes+path, http.NoBody)
 	must(t, err)
 	resp, err := http.DefaultClient.Do(req)
 	must(t, err)
