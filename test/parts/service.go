@@ -31,6 +31,8 @@ type ServiceConfig struct {
 	Config string
 	// Env is added to the environment of this process.
 	Env []string
+	// Output receives the output of vault-authz, nil keeps it for [Process.Log].
+	Output io.Writer
 	// Wrap is a command that executes its arguments, here vault-authz. It may be empty.
 	Wrap []string
 }
@@ -73,8 +75,8 @@ func StartService(ctx context.Context, c ServiceConfig) (*Service, error) {
 	line := append(slices.Clone(c.Wrap), c.Binary, "serve", "--config", config)
 	return startService(ctx, addresses, Command{
 		Name: "vault-authz", Path: line[0], Dir: c.Dir,
-		Args: line[1:],
-		Env:  append(append(os.Environ(), "VAULT_AUTHZ_ADDRESSES_FILE="+addresses), c.Env...),
+		Args: line[1:], Output: c.Output,
+		Env: append(append(os.Environ(), "VAULT_AUTHZ_ADDRESSES_FILE="+addresses), c.Env...),
 	})
 }
 
@@ -177,9 +179,9 @@ type DecisionLine struct {
 	InsteadOf  string `json:"instead_of"`
 	Consumer   string `json:"consumer"`
 	Credential string `json:"credential"`
+	Trace      string `json:"trace_id"`
 	Status     int    `json:"status"`
 	Method     string `json:"method"`
-	Trace      string `json:"trace_id"`
 	Path       string `json:"path"`
 	Host       string `json:"host"`
 	Error      string `json:"error"`
