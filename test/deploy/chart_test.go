@@ -96,6 +96,14 @@ func objects(t *testing.T, args ...string) map[string]object {
 	}
 }
 
+// parse returns the object in a YAML text.
+func parse(t *testing.T, text string) object {
+	t.Helper()
+	var document map[string]any
+	must(t, yaml.Unmarshal([]byte(text), &document))
+	return document
+}
+
 // configuration returns the configuration in the ConfigMap.
 func configuration(all map[string]object) string {
 	data, _ := all["ConfigMap"].at("data").(map[string]any)
@@ -130,7 +138,8 @@ func TestTheChartRendersWhatTheValuesAskFor(t *testing.T) {
 	for name, want := range map[string][]string{
 		"minimal":    {"ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
 		"daemonset":  {"ConfigMap", "DaemonSet", "NetworkPolicy", "Service", "ServiceAccount"},
-		"everything": {"Certificate", "ConfigMap", "Dashboard", "Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "PrometheusRule", "Service", "ServiceAccount", "ServiceMonitor"},
+		"tls":        {"Certificate", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"},
+		"everything": {"Certificate", "ConfigMap", "Dashboard", "Deployment", "HorizontalPodAutoscaler", "Ingress", "NetworkPolicy", "PodDisruptionBudget", "PrometheusRule", "Service", "ServiceAccount", "ServiceMonitor"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,10 +170,16 @@ func TestTheChartRefusesValuesThatCannotWork(t *testing.T) {
 		{"a drain that it cannot add up", "config.drain.wait", []string{"--set", "config.drain.wait=1m"}},
 		{"a file on the read-only root", "addresses_file", []string{"--set", "config.addresses_file=/addresses.json"}},
 		{"one pod at the least with autoscaling", "minReplicas", []string{"--set", "autoscaling.enabled=true,autoscaling.minReplicas=1"}},
+		{"autoscaling to fewer pods than the least", "maxReplicas", []string{"--set", "autoscaling.enabled=true,autoscaling.minReplicas=3,autoscaling.maxReplicas=2"}},
+		{"a disruption budget that lets all pods go", "leave at least one", []string{"--set", "podDisruptionBudget.maxUnavailable=2"}},
+		{"one that lets all go that autoscaling may leave", "leave at least one", []string{"--set", "replicas=9,autoscaling.enabled=true,podDisruptionBudget.maxUnavailable=2"}},
 		{"autoscaling of a DaemonSet", "DaemonSet", []string{"--set", "autoscaling.enabled=true,kind=DaemonSet"}},
 		{"a disruption budget that lets no pod go", "maxUnavailable", []string{"--set", "podDisruptionBudget.maxUnavailable=0"}},
 		{"a certificate of nobody", "issuerRef", []string{"--set", "certificate.enabled=true"}},
 		{"an admin port that nothing listens on", "config.admin.listen", []string{"--set", "admin.expose=true"}},
+		{"an Ingress for an admin port that is not exposed", "admin.expose", []string{"--set", "admin.ingress.enabled=true,admin.ingress.host=a.example.com"}},
+		{"an Ingress for a host that the admin API refuses", "config.admin.hosts", []string{"--values", example("everything"), "--set", "admin.ingress.host=other.example.com"}},
+		{"probes that the kubelet cannot make", "config.probes.client_ca_file", []string{"--set", "config.probes.client_ca_file=/run/tls/ca.crt"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

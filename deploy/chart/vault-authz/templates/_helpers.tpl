@@ -33,6 +33,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- trimSuffix "s" .value }}
 {{- end }}
 
+{{/* How the probes and metrics are asked. */}}
+{{- define "vault-authz.scheme" -}}
+{{- $probes := .Values.config.probes | default dict }}
+{{- if $probes.client_ca_file }}{{ fail "config.probes.client_ca_file: the kubelet has no client certificate for its probes; leave it out, networkPolicy.prometheus says who may read the metrics" }}{{ end }}
+{{- ternary "https" "http" (not (empty $probes.cert_file)) }}
+{{- end }}
+
 {{/* The part of the configuration whose changes replace the pods. */}}
 {{- define "vault-authz.restarting" -}}
 {{- if .Values.reload }}
@@ -94,12 +101,12 @@ spec:
         - {name: admin, containerPort: {{ include "vault-authz.port" (dict "setting" "admin.listen" "address" (dig "admin" "listen" "" .Values.config)) }}, protocol: TCP}
         {{- end }}
       livenessProbe:
-        httpGet: {path: /livez, port: probes}
+        httpGet: {path: /livez, port: probes, scheme: {{ include "vault-authz.scheme" . | upper }}}
         periodSeconds: 10
         timeoutSeconds: 3
       # Ready once every Vault has taken our token, and until the drain.
       readinessProbe:
-        httpGet: {path: /readyz, port: probes}
+        httpGet: {path: /readyz, port: probes, scheme: {{ include "vault-authz.scheme" . | upper }}}
         periodSeconds: 2
         timeoutSeconds: 2
         failureThreshold: 2
