@@ -15,8 +15,9 @@ packages: ## deb and rpm into dist/ (VERSION=1.2.3 ARCH=amd64)
 	@NFPM='$(TOOLS)/bin/nfpm' OS=linux ARCH=$(ARCH) VERSION=$(VERSION) BINARY=dist/$(ARCH)/vault-authz deploy/package/pack.sh dist/
 
 .PHONY: manifests
-manifests: ## write deploy/kubernetes from the chart
+manifests: ## write the generated files of the chart, and deploy/kubernetes from the chart
 	@$(FETCH) helm
+	@go test -count=1 -run 'SchemaOfTheValues' ./test/deploy/ -update
 	@'$(TOOLS)/bin/helm' template vault-authz $(CHART) --namespace vault-authz --kube-version 1.37.2 --values $(CHART)/ci/minimal-values.yaml > deploy/kubernetes/vault-authz.yaml
 
 .PHONY: mesh

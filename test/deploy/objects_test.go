@@ -14,6 +14,14 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
+func TestTheLintOfTheChartRefusesAWrongSettingOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	out, err := helm(t, "lint", chart, "--values", example("minimal"), "--set", "config.vaults[0].adress=https://vault.example")
+	if err == nil || !strings.Contains(out, "adress") {
+		t.Errorf("err = %v, want one that names the setting\n%s", err, out)
+	}
+}
+
 func TestTheObjectsOfTheChartFitEachOther(t *testing.T) {
 	t.Parallel()
 	numbers := filepath.Join(t.TempDir(), "values.yaml")
