@@ -6,7 +6,7 @@ CHART   := deploy/chart/vault-authz
 
 .PHONY: deploy-tools
 deploy-tools: ## build what packs and checks deploy/ into .tools
-	@$(FETCH) nfpm kubeconform helm
+	@$(FETCH) nfpm kubeconform helm helm-docs
 
 .PHONY: packages
 packages: ## deb and rpm into dist/ (VERSION=1.2.3 ARCH=amd64)
@@ -16,8 +16,8 @@ packages: ## deb and rpm into dist/ (VERSION=1.2.3 ARCH=amd64)
 
 .PHONY: manifests
 manifests: ## write the generated files of the chart, and deploy/kubernetes from the chart
-	@$(FETCH) helm
-	@go test -count=1 -run 'SchemaOfTheValues' ./test/deploy/ -update
+	@$(FETCH) helm helm-docs
+	@HELM_DOCS_BIN='$(TOOLS)/bin/helm-docs' go test -count=1 -run 'SchemaOfTheValues|ReadmeOfTheChart' ./test/deploy/ -update
 	@'$(TOOLS)/bin/helm' template vault-authz $(CHART) --namespace vault-authz --kube-version 1.37.2 --values $(CHART)/ci/minimal-values.yaml > deploy/kubernetes/vault-authz.yaml
 
 .PHONY: mesh

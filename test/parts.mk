@@ -12,7 +12,7 @@ VAULT ?= openbao
 # The variables that tell the tests where the parts are. With REQUIRE_REAL_PARTS
 # a test fails if its part is missing; without it the test is skipped.
 REAL_PARTS = ENVOY_BIN=$(TOOLS)/bin/envoy VAULT_BIN=$(TOOLS)/bin/vault BAO_BIN=$(TOOLS)/bin/bao \
-	NFPM_BIN=$(TOOLS)/bin/nfpm HELM_BIN=$(TOOLS)/bin/helm KUBECONFORM_BIN=$(TOOLS)/bin/kubeconform REQUIRE_REAL_PARTS=1
+	NFPM_BIN=$(TOOLS)/bin/nfpm HELM_BIN=$(TOOLS)/bin/helm HELM_DOCS_BIN=$(TOOLS)/bin/helm-docs KUBECONFORM_BIN=$(TOOLS)/bin/kubeconform REQUIRE_REAL_PARTS=1
 
 .PHONY: python
 python:

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 var update = flag.Bool("update", false, "write the generated files of the chart")
@@ -49,4 +51,12 @@ func TestTheSchemaOfTheValuesHasEverySettingOfTheConfiguration(t *testing.T) {
 		t.Fatalf("values.schema.json has no %s", member)
 	}
 	generated(t, "values.schema.json", byHand+member+strings.TrimSpace(text.String())+"\n  }\n}\n")
+}
+
+func TestTheReadmeOfTheChartHasEveryValue(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), partstest.Binary(t, "HELM_DOCS_BIN"), "--dry-run", "--log-level", "warning", "--chart-search-root", chart)
+	readme, err := cmd.Output()
+	must(t, err)
+	generated(t, "README.md", string(readme))
 }

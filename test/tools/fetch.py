@@ -56,6 +56,7 @@ GO_TOOLS = {
     "nfpm": ("github.com/goreleaser/nfpm/v2/cmd/nfpm", "v2.45.2"),
     "kubeconform": ("github.com/yannh/kubeconform/cmd/kubeconform", "v0.8.0"),
     "helm": ("helm.sh/helm/v3/cmd/helm", "v3.22.0"),
+    "helm-docs": ("github.com/norwoodj/helm-docs/cmd/helm-docs", "v1.14.2"),
 }
 # They take minutes to build, and only targets of their own need them.
 ONLY_BY_NAME = {
