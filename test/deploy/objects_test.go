@@ -39,6 +39,7 @@ func TestTheObjectsOfTheChartFitEachOther(t *testing.T) {
 		{"a Deployment has two pods, of which one may go", []string{"--values", example("minimal")}, []want{
 			{"Deployment", "spec.replicas", 2},
 			{"Deployment", "spec.strategy.rollingUpdate.maxUnavailable", 0},
+			{"Deployment", "spec.minReadySeconds", 5},
 			{"PodDisruptionBudget", "spec.maxUnavailable", 1},
 			{"PodDisruptionBudget", "spec.unhealthyPodEvictionPolicy", "AlwaysAllow"},
 		}},
@@ -123,14 +124,14 @@ func TestEverySelectorOfTheChartSelectsItsPods(t *testing.T) {
 	t.Parallel()
 	all := objects(t, "--values", example("everything"))
 	labels, _ := all["Deployment"].at("spec.template.metadata.labels").(map[string]any)
-	service, _ := all["Service"].at("metadata.labels").(map[string]any)
+	ofService, _ := all["Service"].at("metadata.labels").(map[string]any)
 	for kind, path := range map[string]string{
 		"Deployment": "spec.selector.matchLabels", "PodDisruptionBudget": "spec.selector.matchLabels", "Service": "spec.selector",
 		"NetworkPolicy": "spec.podSelector.matchLabels", "ServiceMonitor": "spec.selector.matchLabels",
 	} {
 		selected, of := all[kind].at(path), labels
 		if kind == "ServiceMonitor" {
-			of = service
+			of = ofService
 		}
 		names, _ := selected.(map[string]any)
 		for name, value := range names {
