@@ -27,13 +27,17 @@ mesh: tools deploy-tools ## what of deploy/ takes minutes to build: the chart wi
 	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' go test -count=1 -run 'Chart|Manifests|NetworkPolicy|Service|ConfigMap|Configuration' ./test/deploy/
 	@echo 'skipped: Istio, Envoy Gateway, a real API server, logins with a real TokenReview: see deploy/README.md'
 
+# It finds nfpm, Helm and cyclonedx-gomod on PATH.
+GORELEASER = PATH='$(TOOLS)/bin':"$$PATH" goreleaser
+
 .PHONY: release-snapshot
 release-snapshot: ## the files of a release, unpublished, into dist/; twice, and compared
-	@$(FETCH) nfpm goreleaser
-	@'$(TOOLS)/bin/goreleaser' check
-	@NFPM='$(TOOLS)/bin/nfpm' '$(TOOLS)/bin/goreleaser' release --snapshot --clean --skip=publish
+	@$(FETCH) nfpm helm cyclonedx-gomod goreleaser
+	@$(GORELEASER) check
+	@$(GORELEASER) release --snapshot --clean --skip=publish
 	@cp dist/checksums.txt '$(TOOLS)/checksums.txt'
-	@NFPM='$(TOOLS)/bin/nfpm' '$(TOOLS)/bin/goreleaser' release --snapshot --clean --skip=publish
+	@$(GORELEASER) release --snapshot --clean --skip=publish
+	@'$(TOOLS)/bin/helm' template va dist/packages/vault-authz-*.tgz --kube-version 1.37.2 --values $(CHART)/ci/minimal-values.yaml >/dev/null
 	@diff '$(TOOLS)/checksums.txt' dist/checksums.txt && echo 'two builds, the same bytes'
 
 .PHONY: image-test

@@ -63,6 +63,7 @@ ONLY_BY_NAME = {
     "helm4": ("helm.sh/helm/v4/cmd/helm", "v4.3.1"),
     "promtool": ("github.com/prometheus/prometheus/cmd/promtool", "v0.316.0"),
     "goreleaser": ("github.com/goreleaser/goreleaser/v2", "v2.15.1"),
+    "cyclonedx-gomod": ("github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod", "v1.10.0"),
 }
 PLATFORM = f"{platform.system()} {platform.machine()}"
 
