@@ -71,7 +71,9 @@ func (m mistake) Error() string {
 // decode decodes a document. A missing optional field is zero. A field whose value cannot
 // be decoded is a mistake, so that a misspelt limit is never ignored.
 func decode(raw []byte) (document, error) {
-	fields, err := object(raw, "")
+	// Room for the fields of a record and a few of others.
+	var room [16]strictjson.Field
+	fields, err := object(room[:0], raw, "")
 	if err != nil {
 		return document{}, err
 	}
@@ -100,24 +102,35 @@ func decode(raw []byte) (document, error) {
 	return d, nil
 }
 
-// fields are the members of a JSON object by their exact names. encoding/json would accept
+// fields are the fields of a JSON object by their exact names. encoding/json would accept
 // Secret_Token as secret_token.
-type fields map[string]json.RawMessage
+type fields []strictjson.Field
 
-// object splits a JSON object into its members. A name that is given twice is a mistake:
-// which of the two counts would depend on the reader.
-func object(raw []byte, field string) (fields, error) {
+// object splits a JSON object into its fields, in the memory of room where there is
+// enough. A name that is given twice is a mistake: which of the two counts would depend on
+// the reader.
+func object(room fields, raw []byte, field string) (fields, error) {
 	if k := kind(raw); k != kindObject {
 		return nil, mistake{field, "is " + k + ", must be a JSON object"}
 	}
-	members, err := strictjson.Object(raw)
+	all, err := strictjson.Fields(room, raw)
 	switch {
 	case errors.Is(err, strictjson.ErrDuplicate):
 		return nil, mistake{field, err.Error()}
 	case err != nil:
 		return nil, mistake{field, "not valid JSON"}
 	}
-	return members, nil
+	return all, nil
+}
+
+// value returns the value of a field, nil if there is no such field.
+func (f fields) value(name string) json.RawMessage {
+	for i := range f {
+		if string(f[i].Name) == name {
+			return f[i].Value
+		}
+	}
+	return nil
 }
 
 const (
@@ -152,7 +165,7 @@ func kind(raw []byte) string {
 
 // given reports whether a field has a value other than null.
 func (f fields) given(name string) bool {
-	k := kind(f[name])
+	k := kind(f.value(name))
 	return k != kindMissing && k != kindNull
 }
 
@@ -161,9 +174,9 @@ func (f fields) text(name string) (string, error) {
 	if !f.given(name) {
 		return "", nil
 	}
-	var s string
-	if k := kind(f[name]); k != kindString || json.Unmarshal(f[name], &s) != nil {
-		return "", mistake{name, "is " + k + ", must be a string"}
+	s, ok := strictjson.Text(f.value(name))
+	if !ok {
+		return "", mistake{name, "is " + kind(f.value(name)) + ", must be a string"}
 	}
 	return s, nil
 }
@@ -195,7 +208,8 @@ func (f fields) secret(name string) (redact.String, error) {
 }
 
 func (f fields) consumerID() (string, error) {
-	switch k := kind(f[fieldConsumer]); k {
+	raw := f.value(fieldConsumer)
+	switch k := kind(raw); k {
 	case kindObject:
 	case kindMissing, kindNull:
 		return "", mistake{fieldConsumer, "missing"}
@@ -204,7 +218,8 @@ func (f fields) consumerID() (string, error) {
 	default:
 		return "", mistake{fieldConsumer, "is " + k + ", must be an object with an id"}
 	}
-	consumer, err := object(f[fieldConsumer], fieldConsumer)
+	var room [4]strictjson.Field
+	consumer, err := object(room[:0], raw, fieldConsumer)
 	if err != nil {
 		return "", err
 	}
@@ -213,7 +228,7 @@ func (f fields) consumerID() (string, error) {
 	}
 	id, err := consumer.text("id")
 	if err != nil {
-		return "", mistake{fieldConsumerID, "is " + kind(consumer["id"]) + ", must be a string"}
+		return "", mistake{fieldConsumerID, "is " + kind(consumer.value("id")) + ", must be a string"}
 	}
 	if id = strings.ToLower(id); !authz.IsUUID(id) {
 		return "", mistake{fieldConsumerID, "not a UUID; it must be the consumer's id, not its username"}
@@ -226,7 +241,7 @@ func (f fields) disabled() (bool, error) {
 	if !f.given(fieldDisabled) {
 		return false, nil
 	}
-	switch strings.Trim(string(f[fieldDisabled]), `"`) {
+	switch strings.Trim(string(f.value(fieldDisabled)), `"`) {
 	case "true":
 		return true, nil
 	case "false":
@@ -243,7 +258,7 @@ func (f fields) ttl() (time.Duration, error) {
 	}
 	s, ok := f.scalar(fieldTTL)
 	if !ok {
-		return 0, mistake{fieldTTL, "is " + kind(f[fieldTTL]) + ", must be a whole number of seconds"}
+		return 0, mistake{fieldTTL, "is " + kind(f.value(fieldTTL)) + ", must be a whole number of seconds"}
 	}
 	if seconds, ok := whole(s); ok {
 		seconds = math.Min(math.Max(seconds, 0), maxTTL.Seconds())
@@ -263,7 +278,7 @@ func (f fields) time(name string) (time.Time, error) {
 	}
 	s, ok := f.scalar(name)
 	if !ok {
-		return time.Time{}, mistake{name, "is " + kind(f[name]) + ", must be Unix seconds or an RFC 3339 time"}
+		return time.Time{}, mistake{name, "is " + kind(f.value(name)) + ", must be Unix seconds or an RFC 3339 time"}
 	}
 	if seconds, ok := whole(s); ok {
 		if seconds < 0 || seconds > maxTime {
@@ -283,9 +298,9 @@ func (f fields) time(name string) (time.Time, error) {
 
 // scalar returns the text of a number or a string.
 func (f fields) scalar(name string) (string, bool) {
-	switch kind(f[name]) {
+	switch kind(f.value(name)) {
 	case kindNumber:
-		return string(f[name]), true
+		return string(f.value(name)), true
 	case kindString:
 		s, err := f.text(name)
 		return s, err == nil

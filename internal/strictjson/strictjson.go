@@ -18,36 +18,15 @@ var (
 
 // Object splits a JSON object into its fields. It does not look into their values.
 func Object(raw []byte) (map[string]json.RawMessage, error) {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(raw, &fields) != nil || fields == nil {
-		return nil, ErrNotObject
+	list, err := Fields(nil, raw)
+	if err != nil {
+		return nil, err
 	}
-	if countFields(raw) != len(fields) {
-		return nil, ErrDuplicate
+	fields := make(map[string]json.RawMessage, len(list))
+	for _, f := range list {
+		fields[string(f.Name)] = f.Value
 	}
 	return fields, nil
-}
-
-// countFields returns the number of fields of a valid JSON object. It counts repeated names
-// every time. Each field has one colon that is neither in a string nor in a value.
-func countFields(raw []byte) (n int) {
-	depth, quoted := 0, false
-	for i := 0; i < len(raw); i++ {
-		switch c := raw[i]; {
-		case quoted && c == '\\':
-			i++ // the escaped character
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{', c == '[':
-			depth++
-		case c == '}', c == ']':
-			depth--
-		case c == ':' && depth == 1:
-			n++
-		}
-	}
-	return n
 }
 
 // HasDuplicate reports whether any object in a valid JSON document has a name twice. The

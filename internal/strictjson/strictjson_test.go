@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -62,9 +63,14 @@ func byTokens(raw []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// FuzzObject compares Object with a reader of tokens.
+// FuzzObject compares Object with a reader of tokens, and Text of each value with
+// encoding/json.
 func FuzzObject(f *testing.F) {
-	for _, seed := range []string{`{}`, ` {"a" : {"a:":[{"a":1},{"a":2}]}, "b\\" : ":\":" } `, `{"a":1,"a":2}`, `{"\u0061":1,"a":2}`, `[]`, `null`, `{"a":1}x`, "{\"\xff\":1,\"\xfe\":2}"} {
+	many := `{"17":17`
+	for i := range 17 {
+		many += fmt.Sprintf(`,"%d":%d`, i, i)
+	}
+	for _, seed := range []string{many + `}`, many + `,"3":0}`, "{\n}", "{\"a\":\t1e5\r,\"b\":[1 , 2] ,\"c\" :true}", `{"a":"\u00e9\ud83d\ude00\ud800","b":"é","c":"\"\\"}`, `{}`, ` {"a" : {"a:":[{"a":1},{"a":2}]}, "b\\" : ":\":" } `, `{"a":1,"a":2}`, `{"\u0061":1,"a":2}`, `[]`, `null`, `{"a":1}x`, "{\"\xff\":1,\"\xfe\":2}"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -73,6 +79,13 @@ func FuzzObject(f *testing.F) {
 		same := func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }
 		if !errors.Is(err, wantErr) || !maps.EqualFunc(got, want, same) {
 			t.Errorf("Object(%q) = %q, %v, want %q, %v", raw, got, err, want, wantErr)
+		}
+		for _, value := range got {
+			var want string
+			isText := value[0] == '"' && json.Unmarshal(value, &want) == nil
+			if text, ok := strictjson.Text(value); text != want || ok != isText {
+				t.Errorf("Text(%s) = %q, %t, want %q, %t", value, text, ok, want, isText)
+			}
 		}
 	})
 }
