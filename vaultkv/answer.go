@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/vault-authz/vault-authz/internal/strictjson"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
@@ -31,7 +31,7 @@ type answer struct {
 	// /v1/.
 	method, path string
 
-	Warnings []string `json:"warnings"`
+	warnings *[]string
 }
 
 // ask sends one request and returns the answer, whatever its status. It returns an error
@@ -49,27 +49,66 @@ func (v *Vault) ask(ctx context.Context, send func(context.Context) (*api.Respon
 	if err != nil && !errors.As(err, &status) {
 		return nil, v.transportError(ctx, err)
 	}
-	body, err := io.ReadAll(resp.Body)
+	body, err := wholeBody(resp.Response)
 	if err != nil {
 		return nil, v.transportError(ctx, err)
 	}
-	known := answer{Answer: login.Answer{Status: resp.StatusCode}, where: v.cfg.Address, from: endpointOf(resp.Response), index: index{indexOf(resp.Header), began, time.Now()}}
-	if known.from != nil {
-		known.where = known.from.text
+	a := &answer{Answer: login.Answer{Status: resp.StatusCode}, where: v.cfg.Address, from: endpointOf(resp.Response), index: index{indexOf(resp.Header), began, time.Now()}}
+	if a.from != nil {
+		a.where = a.from.text
 	}
 	if r := resp.Request; r != nil {
-		known.method, known.path = r.Method, strings.TrimPrefix(r.URL.Path, "/v1/")
-		if r.URL.Query().Get("list") == "true" {
-			known.method = methodList
+		a.method, a.path = r.Method, strings.TrimPrefix(r.URL.Path, "/v1/")
+		if r.URL.RawQuery != "" && r.URL.Query().Get("list") == "true" {
+			a.method = methodList
 		}
 	}
-	a := known
-	if json.Unmarshal(body, &a) != nil {
-		// A body that cannot be decoded as a whole is not used at all.
-		known.html, known.wantsTLS = isHTML(body), wantsTLS(known.Status, body)
-		return &known, nil
+	if !a.decode(body) {
+		a.html, a.wantsTLS = isHTML(body), wantsTLS(a.Status, body)
 	}
-	return &a, nil
+	return a, nil
+}
+
+// decode decodes the body of an answer of Vault's API. The fields have exact names and none
+// is given twice, as Vault writes them. A body that cannot be decoded as a whole is not used
+// at all: then decode returns false. Data and Auth are parts of body.
+func (a *answer) decode(body []byte) bool {
+	var room [16]strictjson.Field
+	fields, err := strictjson.Fields(room[:0], body)
+	if err != nil {
+		return false
+	}
+	var read answer
+	for _, f := range fields {
+		ok := true
+		switch string(f.Name) {
+		case "data":
+			read.Data = f.Value
+		case "auth":
+			read.Auth = f.Value
+		case "errors":
+			read.Errors, ok = texts(f.Value)
+		case "warnings":
+			read.warnings, ok = texts(f.Value)
+		}
+		if !ok {
+			return false
+		}
+	}
+	a.Data, a.Auth, a.Errors, a.warnings = read.Data, read.Auth, read.Errors, read.warnings
+	return true
+}
+
+// texts decodes an array of strings, and null as nil.
+func texts(value json.RawMessage) (list *[]string, ok bool) {
+	switch string(value) {
+	case "null":
+		return nil, true
+	case "[]":
+		return &[]string{}, true
+	}
+	list = new([]string)
+	return list, json.Unmarshal(value, list) == nil
 }
 
 // endpointOf returns the endpoint that answered, nil if that is not known.
@@ -79,6 +118,11 @@ func endpointOf(resp *http.Response) *endpoint {
 	}
 	e, _ := resp.Request.Context().Value(endpointKey{}).(*endpoint)
 	return e
+}
+
+// warns reports whether one of the warnings contains text.
+func (a *answer) warns(text string) bool {
+	return a.warnings != nil && slices.ContainsFunc(*a.warnings, func(w string) bool { return strings.Contains(w, text) })
 }
 
 // writes reports whether the request was a write.
@@ -153,7 +197,7 @@ func (v *Vault) absent(a *answer) *Error {
 		return fail(StateNoMount, a.Status, "there is no KV engine at mount %q; enable one there, or correct mount (and namespace)", v.cfg.Mount)
 	case a.Errors != nil && len(*a.Errors) > 0:
 		return v.noSuchPath(a)
-	case slices.ContainsFunc(a.Warnings, func(w string) bool { return strings.Contains(w, "versioned K/V") }):
+	case a.warns("versioned K/V"):
 		if v.layout.v2 {
 			return fail(StateWrongVersion, a.Status, "%q is a folder in a KV v2 mount, not the mount; set mount to where the engine is, and prefix to the rest", v.cfg.Mount)
 		}
@@ -180,15 +224,13 @@ func (v *Vault) document(a *answer) ([]byte, *Error) {
 	}
 	data := a.Data
 	if v.layout.v2 {
-		var versioned struct {
-			Data     json.RawMessage
-			Metadata *struct{}
-		}
+		var room [4]strictjson.Field
+		versioned, err := object(room[:0], a.Data, "")
 		// A v1 mount may contain an object at data/…, which has no metadata.
-		if json.Unmarshal(a.Data, &versioned) != nil || versioned.Metadata == nil {
+		if err != nil || kind(versioned.value("metadata")) != kindObject {
 			return nil, v.notVault(a)
 		}
-		data = versioned.Data
+		data = versioned.value("data")
 	}
 	switch {
 	case len(data) > 0 && data[0] == '{':

@@ -34,7 +34,7 @@ func (v *Vault) readVersion(ctx context.Context, p string) (document []byte, ver
 		return nil, 0, false, problem
 	}
 	problem = v.perform(ctx, func(ctx context.Context) (*api.Response, error) {
-		return v.client.Logical().ReadRawWithContext(ctx, full)
+		return v.getter.get(ctx, full, nil)
 	}, func(a *answer) *Error {
 		if a.Status == 404 {
 			if problem := v.absent(a); problem != nil || len(a.Data) == 0 || string(a.Data) == "null" {
@@ -130,6 +130,11 @@ type casOptions struct {
 func (v *Vault) exchange(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
+	return v.exchangeInTime(ctx, send)
+}
+
+// exchangeInTime is exchange with a context that the caller has bounded.
+func (v *Vault) exchangeInTime(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
 	if err := v.session.Ready(ctx); err != nil {
 		return nil, problemOf(err)
 	}

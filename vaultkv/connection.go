@@ -35,6 +35,8 @@ type connection struct {
 	// of all nodes is known (observe), or when a request failed there and was answered
 	// elsewhere (switchTo).
 	current atomic.Int32
+	// buffers are for the answers to reads of credentials.
+	buffers buffers
 	// cluster is the cluster that the addresses belong to.
 	clusters *Clusters
 	cluster  atomic.Pointer[cluster]
@@ -86,31 +88,49 @@ func (c *connection) closeIdle() {
 	}
 }
 
-// RoundTrip implements [http.RoundTripper]. All attempts together end by the deadline of
-// the request, and each but the last takes at most half of the time that is left: a
-// server that hangs must not use up the time of the others.
+// A request is a request for any of the addresses. Its header does not change while it is
+// under way.
+type request struct {
+	*http.Request
+	// body replaces that of the Request.
+	body []byte
+	// into is memory for the body of the answer, nil for new memory. It is used once.
+	into *buffer
+}
+
+// RoundTrip implements [http.RoundTripper].
 func (c *connection) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := requestBody(r)
 	if err != nil {
 		return nil, err
 	}
+	return c.send(&request{Request: r, body: body})
+}
+
+// send sends a request. All attempts together end by the deadline of the request, and each
+// but the last takes at most half of the time that is left: a server that hangs must not
+// use up the time of the others.
+func (c *connection) send(r *request) (*http.Response, error) {
 	ctx := r.Context()
 	read := r.Method == http.MethodGet || isRepeatable(ctx)
-	r = c.withIndex(r)
+	r.Request = c.withIndex(r.Request)
 	first, tries := int(c.current.Load()), len(c.endpoints)
 	if read {
 		tries += c.retries
 	}
-	var best *http.Response
+	var (
+		best *http.Response
+		err  error
+	)
 	for i, lagged := 0, 0; i < tries; i++ {
 		at := (first + i) % len(c.endpoints)
 		e := c.endpoints[at]
-		resp, problem := c.try(e, r, body, i == tries-1)
+		resp, problem := c.try(e, r, i == tries-1)
 		class := classify(resp, problem, read)
 		if resp != nil {
 			best = resp
 		}
-		if lags(r, resp) && lagged < lagRetries {
+		if lags(r.Request, resp) && lagged < lagRetries {
 			if c.waitForRetry(ctx) != nil {
 				break
 			}
@@ -155,7 +175,7 @@ func requestBody(r *http.Request) ([]byte, error) {
 
 // try sends a request to one endpoint, and once more if the answer redirects to another
 // configured address.
-func (c *connection) try(e *endpoint, r *http.Request, body []byte, last bool) (*http.Response, error) {
+func (c *connection) try(e *endpoint, r *request, last bool) (*http.Response, error) {
 	var bound time.Duration
 	if !last && len(c.endpoints) > 1 {
 		bound = c.timeout / 2
@@ -163,25 +183,25 @@ func (c *connection) try(e *endpoint, r *http.Request, body []byte, last bool) (
 			bound = time.Until(deadline) / 2
 		}
 	}
-	resp, err := e.send(r, body, max(bound, 0))
+	resp, err := e.send(r, max(bound, 0))
 	if err == nil && mustNotForward(resp) {
 		c.noForwarding.Store(true)
-		r = r.Clone(r.Context())
+		r = &request{Request: r.Clone(r.Context()), body: r.body}
 		r.Header.Del(inconsistentHeader)
-		resp, err = e.send(r, body, max(bound, 0))
+		resp, err = e.send(r, max(bound, 0))
 	}
 	if err != nil {
 		return nil, err
 	}
 	if to, target := c.redirect(resp, r.Method); to != nil {
-		again := r.Clone(r.Context())
+		again := &request{Request: r.WithContext(r.Context()), body: r.body}
 		again.URL = target
 		e = to
-		if resp, err = to.send(again, body, max(bound, 0)); err != nil {
+		if resp, err = to.send(again, max(bound, 0)); err != nil {
 			return nil, err
 		}
 	}
-	if c.behind(r, resp) {
+	if c.behind(r.Request, resp) {
 		_ = resp.Body.Close()
 		return nil, &endpointError{endpoint: e, err: errBehind}
 	}
@@ -280,10 +300,11 @@ func classify(resp *http.Response, err error, read bool) retryClass {
 	return retryNever
 }
 
-// peek returns the body of an answer, which can be read again afterwards.
+// peek returns the body of an answer that can be read all the same afterwards: it is in
+// memory. Only a streaming list with status 200 is not.
 func peek(resp *http.Response) []byte {
-	// The body is in memory, so reading it does not fail.
-	body, _ := io.ReadAll(resp.Body)
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return body
+	if b, ok := resp.Body.(*body); ok {
+		return b.all
+	}
+	return nil
 }

@@ -21,6 +21,8 @@ type Store struct {
 	digester *authz.Digester
 	log      *zap.Logger
 	logged   logOnce
+	// notFound is the error for every unknown access token. Unknown ones may come in floods.
+	notFound error
 }
 
 var _ authz.Source = (*Store)(nil)
@@ -28,7 +30,10 @@ var _ authz.Source = (*Store)(nil)
 // NewStore returns the source of the vault object called name. digester must be the one
 // that digests the presented secrets.
 func NewStore(name string, engine Engine, digester *authz.Digester, log *zap.Logger) *Store {
-	return &Store{name: name, engine: engine, digester: digester, log: log.With(zap.String("vault", name))}
+	return &Store{
+		name: name, engine: engine, digester: digester, log: log.With(zap.String("vault", name)),
+		notFound: fmt.Errorf("vault object %q: %w", name, authz.ErrNotFound),
+	}
 }
 
 // Lookup implements [authz.Source]. It returns the secrets of the record as digests only.
@@ -41,7 +46,7 @@ func (s *Store) Lookup(ctx context.Context, accessToken string) (authz.Credentia
 	case err != nil:
 		return authz.Credential{}, s.unavailable(err)
 	case !found:
-		return authz.Credential{}, fmt.Errorf("vault object %q: %w", s.name, authz.ErrNotFound)
+		return authz.Credential{}, s.notFound
 	}
 	d, err := decodeUnder(accessToken, raw)
 	if err != nil {

@@ -154,7 +154,7 @@ type endpointKey struct{}
 // send sends a request once, within bound unless bound is 0, and reads the whole answer,
 // so that an answer that is cut off is a failed attempt like any other. Only a streaming
 // list is left to be read as it arrives, within the deadline of the request.
-func (e *endpoint) send(r *http.Request, body []byte, bound time.Duration) (*http.Response, error) {
+func (e *endpoint) send(r *request, bound time.Duration) (*http.Response, error) {
 	ctx := context.WithValue(r.Context(), endpointKey{}, e)
 	cancel := func() {}
 	limit := streamLimit(r.Context())
@@ -164,13 +164,13 @@ func (e *endpoint) send(r *http.Request, body []byte, bound time.Duration) (*htt
 	}
 	defer cancel()
 	p := e.connections()
-	resp, err := p.RoundTrip(e.request(ctx, r, body))
+	resp, err := p.RoundTrip(e.addressed(ctx, r))
 	switch {
 	case err != nil:
 	case streams && resp.StatusCode == http.StatusOK:
 		err = boundBody(resp, limit)
 	default:
-		err = readWhole(resp, e.answerBytes)
+		err = readWhole(resp, e.answerBytes, r.into)
 	}
 	if err != nil {
 		e.attemptFailed(r.Context(), p, err)
@@ -182,12 +182,15 @@ func (e *endpoint) send(r *http.Request, body []byte, bound time.Duration) (*htt
 	return resp, nil
 }
 
-func (e *endpoint) request(ctx context.Context, r *http.Request, body []byte) *http.Request {
-	sent := r.Clone(ctx)
-	sent.URL.Scheme, sent.URL.Host, sent.Host = e.url.Scheme, e.url.Host, ""
-	sent.Body, sent.GetBody = nil, nil
-	if body != nil {
-		sent.Body, sent.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+// addressed returns the request as it is sent to this endpoint. It shares the header with
+// r, which nothing changes any more.
+func (e *endpoint) addressed(ctx context.Context, r *request) *http.Request {
+	sent := r.WithContext(ctx)
+	to := *r.URL
+	to.Scheme, to.Host = e.url.Scheme, e.url.Host
+	sent.URL, sent.Host, sent.Body, sent.GetBody = &to, "", nil, nil
+	if r.body != nil {
+		sent.Body, sent.ContentLength = io.NopCloser(bytes.NewReader(r.body)), int64(len(r.body))
 	}
 	return sent
 }
@@ -227,24 +230,6 @@ func (e *endpointError) Unwrap() error { return e.err }
 
 // Timeout is called by url.Error, which does not unwrap.
 func (e *endpointError) Timeout() bool { return isTimeout(e.err) }
-
-// readWhole reads the body of an answer into memory. It fails at the first byte beyond
-// the bound, so that a part never passes for the whole.
-func readWhole(resp *http.Response, bound int64) error {
-	defer func() { _ = resp.Body.Close() }()
-	if resp.ContentLength > bound {
-		return errTooLarge
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, bound+1))
-	if err != nil {
-		return err
-	}
-	if int64(len(body)) > bound {
-		return errTooLarge
-	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return nil
-}
 
 // boundBody lets the body of an answer be read as it arrives, up to bound.
 func boundBody(resp *http.Response, bound int64) error {

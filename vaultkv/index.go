@@ -133,7 +133,8 @@ func (c *connection) withIndex(r *http.Request) *http.Request {
 	if value == "" {
 		return r
 	}
-	r = r.Clone(r.Context())
+	r = r.WithContext(r.Context())
+	r.Header = r.Header.Clone()
 	r.Header.Set(indexHeader, value)
 	if !c.noForwarding.Load() {
 		r.Header.Set(inconsistentHeader, forwardToActive)

@@ -42,7 +42,7 @@ func (s sessionServer) Ask(ctx context.Context, send func(context.Context) (*api
 
 // UseToken implements [login.Server].
 func (s sessionServer) UseToken(token string) {
-	s.v.client.SetToken(token)
+	s.v.getter.useToken(token)
 	s.v.breaker.reset()
 }
 

@@ -1,6 +1,7 @@
 package vaultkv
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,6 +29,7 @@ type Vault struct {
 	log       *zap.Logger
 	client    *api.Client
 	conn      *connection
+	getter    *getter
 	closeIdle func()
 	layout    layout
 	health    *health
@@ -71,7 +73,7 @@ func open(clusters *Clusters, c Config, log *zap.Logger) (*Vault, error) {
 	session := c.session()
 	c.Token = "" // From here on only the session and the client have it.
 	v := &Vault{
-		cfg: c, log: log, client: client, conn: conn, closeIdle: conn.closeIdle,
+		cfg: c, log: log, client: client, conn: conn, getter: newGetter(client, conn), closeIdle: conn.closeIdle,
 		layout: newLayout(c), health: newHealth(log), breaker: newBreaker(log), poll: pollInterval, listBytes: maxListBytes,
 	}
 	if v.session, err = login.New(session, client, sessionServer{v}, log); err != nil {
@@ -96,7 +98,7 @@ func (v *Vault) WithMount(name, mount, kv string, log *zap.Logger) (*Vault, erro
 	layout := newLayout(c)
 	layout.deep = true
 	other := &Vault{
-		cfg: c, log: log, client: v.client, conn: v.conn, closeIdle: func() {},
+		cfg: c, log: log, client: v.client, conn: v.conn, getter: v.getter, closeIdle: func() {},
 		layout: layout, health: newHealth(log), breaker: newBreaker(log), poll: v.poll, listBytes: v.listBytes, session: v.session, shared: true,
 	}
 	other.syncer = newSyncer(other)
@@ -233,11 +235,15 @@ func (v *Vault) read(ctx context.Context, key string) (document []byte, from *en
 	if !ok {
 		return nil, nil, errKey()
 	}
+	answered := v.conn.buffers.get()
+	defer v.conn.buffers.put(answered)
 	problem = v.perform(ctx, func(ctx context.Context) (*api.Response, error) {
-		return v.client.Logical().ReadRawWithContext(ctx, p)
+		return v.getter.get(ctx, p, answered)
 	}, func(a *answer) (problem *Error) {
 		from = a.from
 		document, problem = v.document(a)
+		// The buffer is used again.
+		document = bytes.Clone(document)
 		return problem
 	})
 	return document, from, problem
@@ -313,7 +319,7 @@ func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Respons
 func (v *Vault) perform(ctx context.Context, send func(context.Context) (*api.Response, error), read func(*answer) *Error) *Error {
 	bounded, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
-	a, problem := v.exchange(bounded, send)
+	a, problem := v.exchangeInTime(bounded, send)
 	if problem == nil {
 		problem = v.refusal(bounded, a)
 	}

@@ -21,16 +21,16 @@ type Server interface {
 
 // An Answer is what the server answered, whatever its status.
 type Answer struct {
-	Status int `json:"-"`
+	Status int
 	// Data, Auth and Errors stay unset if the body is not an answer of Vault's API.
 	// Errors is set, and may be empty, if Vault itself refused the request.
-	Data   json.RawMessage `json:"data"`
-	Auth   json.RawMessage `json:"auth"`
-	Errors *[]string       `json:"errors"`
+	Data   json.RawMessage
+	Auth   json.RawMessage
+	Errors *[]string
 	// Explain returns the error for an answer that says nothing about tokens or
 	// logins: the server is sealed or failing, or something else answers in its
 	// place. It is called on the answers of [Server.Ask] only.
-	Explain func(context.Context) error `json:"-"`
+	Explain func(context.Context) error
 }
 
 // Says reports whether one of Vault's error messages contains text, which must be in
