@@ -24,6 +24,8 @@ type document struct {
 	found findings
 	// merges counts merges; they may contain one another.
 	merges int
+	// fields are the settings of each kind of section that was read.
+	fields map[reflect.Type]map[string][]int
 }
 
 // maxMerges stops merges that contain themselves, or that grow exponentially.
@@ -32,7 +34,7 @@ const maxMerges = 20_000
 // read reads as much of a document into f as it can. Only invalid YAML is an error: after
 // it nothing can be read.
 func read(raw []byte, f *file) (*document, error) {
-	d := &document{lines: map[string]int{}}
+	d := &document{lines: map[string]int{}, fields: map[reflect.Type]map[string][]int{}}
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	var whole, next yaml.Node
 	if err := dec.Decode(&whole); errors.Is(err, io.EOF) {
@@ -83,7 +85,7 @@ func (d *document) section(node *yaml.Node, into reflect.Value, setting string) 
 		d.wrong(node, setting, "expected settings, each with its name, and not a value")
 		return
 	}
-	fields, lines := fieldsOf(into.Type()), map[string]int{}
+	fields, lines := d.fieldsOf(into.Type()), map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if key := node.Content[i]; key.ShortTag() == "!!merge" {
 			d.merge(node.Content[i+1], into, setting)
@@ -171,6 +173,17 @@ func (d *document) unknown(key *yaml.Node, setting string) {
 		text += " in " + setting
 	}
 	d.found = append(d.found, finding{line: key.Line, text: text})
+}
+
+// fieldsOf is the function of that name. There may be many sections of a kind, and looking
+// at a type takes longer than reading a section.
+func (d *document) fieldsOf(section reflect.Type) map[string][]int {
+	fields, known := d.fields[section]
+	if !known {
+		fields = fieldsOf(section)
+		d.fields[section] = fields
+	}
+	return fields
 }
 
 // fieldsOf returns the settings of a section by name, including those of inline
