@@ -40,6 +40,9 @@ func TestEveryCaseHasAFigure(t *testing.T) {
 	wantLine(t, out, "HitsAmong/inflight=2x32/credentials=1", "authorizer-CPU-ns", "checks/s")
 	wantLine(t, out, "HitsAmong/inflight=2x32/credentials=1000", "authorizer-CPU-ns", "checks/s")
 	wantLine(t, out, "FirstRequestsOfOneCredential/vault-takes=500ms", "reads-of-Vault", "all-ns")
+	for _, bound := range []string{"1000|s", "none"} {
+		wantLine(t, out, "FirstRequestsOfDifferentCredentials/bound="+bound, "reads-of-Vault", "reads-at-once", "all-ns", "authorizer-CPU-ns", "peak-resident-B")
+	}
 	if !strings.Contains(out, " 1 reads-of-Vault") {
 		t.Errorf("not one read of Vault in\n%s", out)
 	}

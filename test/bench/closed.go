@@ -54,12 +54,17 @@ func closedLoop(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	misses := fresh()
+	for _, c := range contenders {
+		if c.name != "noop" {
+			contenders = append(contenders, contender{name: c.name + ",miss", server: c.server, ask: misses})
+		}
+	}
 	if len(b.trials) == 0 {
 		ours := contenders[1].server
 		contenders = append(contenders,
 			contender{name: "vault-authz,wrong-secret", server: ours, ask: wrongSecret},
-			contender{name: "vault-authz,unknown", server: ours, ask: unknown},
-			contender{name: "vault-authz,miss", server: ours, ask: fresh()})
+			contender{name: "vault-authz,unknown", server: ours, ask: unknown})
 	}
 	for _, l := range []level{{2, 1}, {2, 8}, busiest()} {
 		err := b.alternate(contenders, func(c *contender) ([]result, error) {

@@ -11,9 +11,10 @@
 //
 // Results are lines in the format of Go's benchmarks, for benchstat (make bench):
 //
-//	go run ./test/bench                                   # everything but state
+//	go run ./test/bench                                   # everything but state and idle
 //	go run ./test/bench -only open -rates 1500            # some of it
 //	go run ./test/bench -only state                       # two replicas with 100 000 consumers
+//	go run ./test/bench -only idle                        # starts, sweeps, and ten replicas without requests
 //	go run ./test/bench -try 'grpc.NumStreamWorkers(2)'   # what a grpc-go setting changes
 //	go run ./test/bench -try /path/to/vault-authz         # what a change changes
 //	go run ./test/bench -target host:10000 -rates 2000    # open-loop load on a gateway

@@ -36,12 +36,13 @@ type kv struct {
 	// Address is its URL.
 	Address string
 	slow    atomic.Int64
+	reads   inFlight
 	// served are the access tokens that were found, for the list of the mount.
 	served sync.Map
 }
 
 func startKV(ctx context.Context) (*kv, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	ln, err := listen(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +52,51 @@ func startKV(ctx context.Context) (*kv, error) {
 	return k, nil
 }
 
+// listen listens on a free port on loopback.
+func listen(ctx context.Context) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+}
+
 // slowReads returns how many reads of slow records there were.
 func (k *kv) slowReads() int { return int(k.slow.Load()) }
+
+// watchReads begins to count reads; what it returns tells how many there have been, and the
+// most at once.
+func (k *kv) watchReads() func() (all, most int) {
+	k.reads.reset()
+	return k.reads.figures
+}
+
+// inFlight counts what is under way. It is safe for concurrent use.
+type inFlight struct {
+	mu             sync.Mutex
+	now, most, all int
+}
+
+func (f *inFlight) begin() (end func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now++
+	f.all++
+	f.most = max(f.most, f.now)
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.now--
+	}
+}
+
+func (f *inFlight) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all, f.most = 0, f.now
+}
+
+func (f *inFlight) figures() (all, most int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.all, f.most
+}
 
 func (k *kv) close() { _ = k.server.Close() }
 
@@ -84,6 +128,7 @@ func (k *kv) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (k *kv) read(w http.ResponseWriter, key string) {
+	defer k.reads.begin()()
 	slow := strings.HasPrefix(key, slowPrefix)
 	if slow {
 		k.slow.Add(1)

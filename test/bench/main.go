@@ -76,9 +76,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return err
 	})
 	flags.DurationVar(&o.span, "span", 2*time.Second, "how long a round of the open loop takes, or the load on -target")
-	flags.IntVar(&o.credentials, "credentials", shippedCapacity, "credentials that the section memory has the product hold")
-	flags.IntVar(&o.consumers, "consumers", 100_000, "consumers, with a group each, that the section state makes")
-	only := flags.String("only", "", "measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", ")+"; state, which takes five minutes, only when it is named")
+	flags.IntVar(&o.credentials, "credentials", shippedCapacity, "credentials that the section memory has the product hold, and that a sweep in the section idle lists")
+	flags.IntVar(&o.consumers, "consumers", 100_000, "consumers, with a group each, that the section state makes, and that a start in the section idle reads")
+	only := flags.String("only", "", "measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", ")+"; state and idle, which take minutes on real servers, only when they are named")
 	flags.Func("try", "compare the product with this change of it, in the open loop, or in open, closed and large with -only: options of grpc.NewServer ('grpc.NumStreamWorkers(4)'), a variable (GOGC=400), or another binary (/path/to/vault-authz); may be given several times", func(s string) error {
 		o.trials = append(o.trials, s)
 		return nil
@@ -134,6 +134,7 @@ func sections() []section {
 		{name: "memory", measure: memory},
 		{name: "burst", measure: burst},
 		{name: "state", measure: state, long: true},
+		{name: "idle", measure: idle, long: true},
 	}
 }
 
