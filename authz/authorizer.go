@@ -55,7 +55,10 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	}
 	if ctx.Err() != nil {
 		// The caller has gone, so the result does not count.
-		d = Decision{Reason: ReasonCanceled, Matching: d.Matching, AccessToken: d.AccessToken, Err: context.Cause(ctx), RetryAfter: retryAfter}
+		d = Decision{
+			Reason: ReasonCanceled, Matching: d.Matching, AccessToken: d.AccessToken, Places: d.Places, Lookup: d.Lookup, Reread: d.Reread,
+			Err: context.Cause(ctx), RetryAfter: retryAfter,
+		}
 	}
 	d.Policy = &p.Policy
 	if p.Shadow {
@@ -86,6 +89,7 @@ func (a *Authorizer) preflight(s *Snapshot, p *policy, r *Request) Decision {
 // authenticate finds the consumer that makes the request. It allows d, or gives it the
 // reason to deny.
 func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r *Request, x *extraction, d *Decision) *consumer {
+	d.Places = x.places
 	if x.reason != ReasonUnset {
 		d.Reason = x.reason
 		return nil
@@ -96,7 +100,8 @@ func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r
 		now = time.Now()
 	}
 	presented := a.digester.Digest(p.Vault, x.access, x.secret)
-	credential, err := p.source.Lookup(ctx, x.access)
+	credential, how, err := p.source.Report(ctx, x.access)
+	d.Lookup = how
 	who := a.identify(s, d, &presented, &credential, now, err)
 	if err != nil || !d.Reason.badCredential() || p.rechecker == nil {
 		return who
@@ -105,6 +110,7 @@ func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r
 	// that is not in memory.
 	again, fresh, err := p.rechecker.Recheck(ctx, x.access, now)
 	if fresh || err != nil {
+		d.Reread = true
 		who = a.identify(s, d, &presented, &again, now, err)
 	}
 	return who
@@ -175,13 +181,13 @@ func (s *Snapshot) anonymousFallback(p *policy, d *Decision) *consumer {
 	who := s.consumers.named(p.Anonymous)
 	if who == nil {
 		*d = Decision{
-			Reason: ReasonAnonymousMissing, Matching: d.Matching,
+			Reason: ReasonAnonymousMissing, Matching: d.Matching, Places: d.Places, Lookup: d.Lookup, Reread: d.Reread,
 			Err: fmt.Errorf("anonymous consumer %q is configured but does not exist", p.Anonymous),
 		}
 		return nil
 	}
 	*d = Decision{
-		Allowed: true, Reason: ReasonAnonymous, Anonymous: true, Matching: d.Matching,
+		Allowed: true, Reason: ReasonAnonymous, Anonymous: true, Matching: d.Matching, Places: d.Places, Lookup: d.Lookup, Reread: d.Reread,
 		Consumer: &who.Consumer, ConsumerMemo: &who.memoSelf, InsteadOf: d.Reason, Err: d.Err,
 	}
 	return who

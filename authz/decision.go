@@ -30,8 +30,17 @@ type Decision struct {
 	// AccessToken is the well-formed access token that was presented, for the
 	// credential header on an allow and for a fingerprint in the log.
 	AccessToken string
+	// Places says where each token was taken from, Lookup how the source found its answer,
+	// in the words of a [Reporter], and Reread that the decision is by what the store
+	// said for this request, see [Rechecker].
+	Places [tokenCount]Place
+	Lookup string
+	Reread bool
+	// RequestID is the id that a denied client was told, as [RequestID] has it. Whoever
+	// writes the answer sets it; it is zero where the answer has none.
+	RequestID [32]byte
 	// Err is an error of this service or its store, for the log, or nil. It contains no
-	// token and no secret.
+	// token and no secret, and none of the memory of the request.
 	Err error
 	// RetryAfter is how long a client should wait before it repeats a request that could
 	// not be decided.
@@ -59,6 +68,9 @@ type Upstream struct {
 	// target, before decoding. It has only names that are there.
 	RemoveQuery []string
 }
+
+// denied says whether the request is denied, or would be if its policy did not only observe.
+func (d *Decision) denied() bool { return !d.Allowed || d.Reason.Status() != 0 }
 
 // Status returns the HTTP status that a denied client gets.
 func (d *Decision) Status() int {

@@ -39,6 +39,9 @@ const (
 	fieldSuppressed = "suppressed"
 )
 
+// requestIDHeader is the header by which gateways and clients name a request.
+const requestIDHeader = "x-request-id"
+
 // maxLogged bounds every value of a line that the client has a hand in.
 const maxLogged = 256
 
@@ -90,7 +93,7 @@ func (l *DecisionLog) Write(ctx context.Context, r *Request, d *Decision, took t
 }
 
 func (l *DecisionLog) due(r *Request, d *Decision, took time.Duration) bool {
-	if d.Allowed && d.Reason.Status() == 0 {
+	if !d.denied() {
 		return l.allowSample > 0 && l.allowed.Add(1)%l.allowSample == 0
 	}
 	limit := l.denials
@@ -162,7 +165,7 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString(fieldHost, clip(r.Host))
 	enc.AddString(fieldPath, clip(path))
 	enc.AddString(fieldSource, clip(r.Source))
-	if id := r.Header("x-request-id"); id != "" {
+	if id := r.Header(requestIDHeader); id != "" {
 		enc.AddString(fieldRequestID, clip(id))
 	}
 	if l.trace != "" {

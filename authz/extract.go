@@ -12,6 +12,26 @@ const (
 	tokenCount
 )
 
+// A Place is a part of a request in which tokens are looked for.
+type Place uint8
+
+// The places. The zero Place is none of them.
+const (
+	PlaceNone Place = iota
+	PlaceHeader
+	PlaceQuery
+	PlaceBody
+)
+
+// String returns a word for people.
+func (p Place) String() string {
+	names := [...]string{"nowhere", "header", "query", "body"}
+	if int(p) >= len(names) {
+		p = PlaceNone
+	}
+	return names[p]
+}
+
 // A spelling is one way to write the name of a token.
 type spelling struct {
 	token int
@@ -154,6 +174,8 @@ func (f *finding) present() bool { return f.count > 1 || f.count == 1 && !f.bare
 type extraction struct {
 	access, secret string
 	reason         Reason
+	// places says where each token was taken from.
+	places [tokenCount]Place
 	// parameters are the names, as they stand in the query, of the tokens
 	// given there.
 	parameters []string
@@ -173,20 +195,25 @@ func (p *policy) extract(r *Request, g Grammar) extraction {
 	if p.TokensInBody && !everyToken(header, query) {
 		body = p.names.searchBody(r)
 	}
+	var places [tokenCount]Place
 	conflict := false
 	for t := range first {
 		switch {
 		case header[t].present() && query[t].present():
 			conflict = conflict || query[t].count > 1 || query[t].value != header[t].value
+			places[t] = PlaceHeader
 		case header[t].present():
+			places[t] = PlaceHeader
 		case query[t].present():
-			first[t] = query[t]
+			first[t], places[t] = query[t], PlaceQuery
+		case body[t].present():
+			first[t], places[t] = body[t], PlaceBody
 		default:
 			first[t] = body[t]
 		}
 	}
 	x := judge(first, conflict, g)
-	x.parameters, x.nonCanonical = parameters, nonCanonical
+	x.places, x.parameters, x.nonCanonical = places, parameters, nonCanonical
 	return x
 }
 

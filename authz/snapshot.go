@@ -24,7 +24,7 @@ type Snapshot struct {
 // policy is a Policy with what is worked out from it ahead of requests.
 type policy struct {
 	Policy
-	source Source
+	source Reporter
 	// rechecker is source if that answers from memory, nil if not. It is nil too where
 	// an unavailable store may let a request through: a credential that is known to be
 	// bad must not become one of those.
@@ -128,7 +128,7 @@ func (s *Snapshot) dangling(p *Policy, sources map[string]Source) error {
 func compile(p Policy, source Source) *policy {
 	c := &policy{
 		Policy:       p,
-		source:       source,
+		source:       reporterOf(source),
 		names:        newTokenNames(p.AccessTokenNames, p.SecretTokenNames, p.AuthorizationScheme),
 		hides:        p.HideCredentials && !p.Shadow,
 		foldedTokens: map[string]struct{}{},

@@ -17,6 +17,29 @@ type Source interface {
 	Lookup(ctx context.Context, accessToken string) (Credential, error)
 }
 
+// A Reporter is a Source that says how it has found an answer.
+type Reporter interface {
+	Source
+	// Report is Lookup. how is a constant word for people, such as "hit" or "miss".
+	Report(ctx context.Context, accessToken string) (c Credential, how string, err error)
+}
+
+func reporterOf(s Source) Reporter {
+	if r, is := s.(Reporter); is {
+		return r
+	}
+	return silent{s}
+}
+
+// silent is a Source that does not say how it has found an answer.
+type silent struct{ Source }
+
+// Report implements [Reporter].
+func (s silent) Report(ctx context.Context, accessToken string) (Credential, string, error) {
+	c, err := s.Lookup(ctx, accessToken)
+	return c, "", err
+}
+
 // A Rechecker is a Source that answers from memory, such as a cache. Neither the answer to
 // a request with a bad credential nor its duration may reveal what is in memory, since that
 // is what other clients have used. This holds in every state of the store.

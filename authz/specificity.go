@@ -177,21 +177,52 @@ func (p *pathRules) every() []*rule {
 // next. Where a port may count or not, or the path may be any, it has all that
 // could govern. There are none where a policy is named, or the host is read in
 // more ways than one.
-func (s *Snapshot) Matching(r *Request) []*Policy {
-	if !r.HTTP || r.NamesPolicy || r.PolicyName != "" {
-		return nil
-	}
-	var q query
-	if !s.selection.read(r, &q) {
-		return nil
-	}
-	q.portCounts = false
-	var all []*Policy
-	add := func(p *policy) {
+func (s *Snapshot) Matching(r *Request) (all []*Policy) {
+	s.eachMatching(r, func(p *policy, _ *rule) {
 		if !slices.Contains(all, &p.Policy) {
 			all = append(all, &p.Policy)
 		}
+	})
+	return all
+}
+
+// A Match is a policy that selects a request, and why it does.
+type Match struct {
+	Policy string `json:"policy"`
+	// Host and Path are the rule of the policy that the request meets, empty for any.
+	Host     string `json:"host,omitempty"`
+	Path     string `json:"path,omitempty"`
+	Priority int    `json:"priority,omitempty"`
+	// Default says that the policy selects what no other one does.
+	Default bool `json:"default,omitempty"`
+}
+
+// matches is Matching with the rules by which the policies match.
+func (s *Snapshot) matches(r *Request) (all []Match) {
+	s.eachMatching(r, func(p *policy, by *rule) {
+		if slices.ContainsFunc(all, func(m Match) bool { return m.Policy == p.Name }) {
+			return
+		}
+		if by == nil {
+			all = append(all, Match{Policy: p.Name, Default: true})
+			return
+		}
+		all = append(all, Match{Policy: p.Name, Host: by.host, Path: by.path, Priority: p.Priority})
+	})
+	return all
+}
+
+// eachMatching calls add with the policies of [Snapshot.Matching], some more than once, and
+// with the rules by which they match, nil for the default.
+func (s *Snapshot) eachMatching(r *Request, add func(*policy, *rule)) {
+	if !r.HTTP || r.NamesPolicy || r.PolicyName != "" {
+		return
 	}
+	var q query
+	if !s.selection.read(r, &q) {
+		return
+	}
+	q.portCounts = false
 	var paths []*pathRules
 	for h := range s.selection.rulesFor(q.host) {
 		inOrder := h.inOrder(&q)
@@ -200,14 +231,13 @@ func (s *Snapshot) Matching(r *Request) []*Policy {
 	for _, p := range append(paths, s.selection.everywhere) {
 		for _, rule := range p.matching(&q) {
 			for _, p := range rule.policies {
-				add(p)
+				add(p, rule)
 			}
 		}
 	}
 	if s.fallback != nil {
-		add(s.fallback)
+		add(s.fallback, nil)
 	}
-	return all
 }
 
 // explain returns the names of the policies that match, if they are asked for.

@@ -68,6 +68,7 @@ func (w *writer) page(r *authz.Request, d *authz.Decision) {
 		return
 	}
 	f, id := negotiate(r.Header("accept")), requestID(r)
+	d.RequestID = id
 	end := w.mark()
 	w.render(f, d.Status(), d.Message(), text(id[:]))
 	w.enclose(deniedBody, end)
@@ -77,26 +78,10 @@ func (w *writer) page(r *authz.Request, d *authz.Decision) {
 // requestID returns an id as in Kong's errors: 32 hexadecimal digits. It is the id of the request
 // if that is a UUID, so that the client, the gateway and the log have the same id.
 func requestID(r *authz.Request) (id [32]byte) {
-	digits := 0
-	for _, c := range []byte(r.Header("x-request-id")) {
-		switch {
-		case c == '-':
-			continue
-		case c >= 'A' && c <= 'F':
-			c += 'a' - 'A'
-		case c < '0' || c > '9' && (c < 'a' || c > 'f'):
-			return randomID()
-		}
-		if digits == len(id) {
-			return randomID()
-		}
-		id[digits] = c
-		digits++
+	if id, ok := authz.RequestID(r.Header("x-request-id")); ok {
+		return id
 	}
-	if digits < len(id) {
-		return randomID()
-	}
-	return id
+	return randomID()
 }
 
 func randomID() (id [32]byte) {

@@ -141,6 +141,7 @@ var decoders = map[string]func([]byte) error{
 	"Consumers": strictly[page[api.Consumer]], "ACLs": strictly[page[api.ACL]], "Vaults": strictly[page[api.Vault]],
 	"Policies": strictly[page[api.Policy]], "Plugins": strictly[page[api.Plugin]], "Credentials": strictly[page[api.Credential]],
 	"Batch":   strictly[struct{ Answers []outcome }],
+	"Denials": strictly[api.Denials],
 	"Nothing": strictly[page[struct{}]], "Valid": strictly[api.Problem], "Schema": strictly[schemaAnswer],
 	"EnabledPlugins": strictly[struct {
 		Enabled []string `json:"enabled_plugins"`

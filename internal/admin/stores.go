@@ -116,6 +116,10 @@ type Dependencies struct {
 	// Explain returns the reason why a store could not answer, for operators; "" if the
 	// error does not tell. The text contains no token, secret or key. It may be nil.
 	Explain func(error) string
+	// Denials finds the denials of a request that this replica remembers. It may be nil.
+	Denials func(requestID string) authz.Found
+	// Replica is what operators tell this replica by.
+	Replica string
 	// Declared is what the configuration file declares, shown read-only.
 	Declared Declared
 	// Version is that of this build, shown to callers.

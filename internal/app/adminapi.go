@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -128,6 +129,16 @@ func explainUnavailable(err error) string {
 		return problem.Error()
 	}
 	return ""
+}
+
+// replicaName returns what operators tell this replica by: the name of its machine, which is
+// that of the pod in Kubernetes.
+func replicaName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "without a host name"
+	}
+	return name
 }
 
 // serveAdmin serves the admin API on ln until ctx ends, without TLS if tlsServer is nil. Calls

@@ -41,6 +41,8 @@ type service struct {
 	tls   listenersTLS
 	// decider is what the gRPC server asks.
 	decider envoy.Decider
+	// denials are those that can be explained after the fact.
+	denials *authz.Denials
 
 	// These are what a reload changes. reconciler and store are nil without a state; sample is the
 	// setting that decisions was made with.
@@ -101,7 +103,7 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 	if err != nil {
 		return nil, err
 	}
-	s.authorizer, s.decider = authorizer, authorizer
+	s.authorizer, s.decider, s.denials = authorizer, authorizer, authz.NewDenials(authorizer)
 	s.sample = c.Log.AllowSample
 	s.decisions.Store(authz.NewDecisionLog(logs.Decisions, s.sample, tracing.TraceOf))
 	if c.State.Vault != "" {
@@ -120,7 +122,7 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: reconciler.reports})
 		s.decider = newFreshnessGate(authorizer, store.Current)
 	}
-	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, &s.decisions, traces, s.tls, registry, logs), checks,
+	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, &s.decisions, s.denials, traces, s.tls, registry, logs), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
 	return s, nil
 }
@@ -180,6 +182,8 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 		Vaults:       credentials{held},
 		Judge:        judge(authorizer),
 		Explain:      explainUnavailable,
+		Denials:      s.denials.Find,
+		Replica:      replicaName(),
 		Declared:     r.declaration.Load().entities,
 		Version:      version.Number(),
 		Metrics:      reg,
@@ -236,8 +240,6 @@ func rules() cache.Rules[authz.Credential] {
 		},
 	}
 }
-
-var _ authz.Rechecker = (*cache.Cache[authz.Credential])(nil)
 
 // serverEngines opens vault objects on their servers.
 type serverEngines struct {

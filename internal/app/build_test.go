@@ -119,7 +119,7 @@ func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Qu
 	logs := testLogs(t, c, zap.NewNop())
 	var lines atomic.Pointer[authz.DecisionLog]
 	lines.Store(authz.NewDecisionLog(logs.Decisions, c.Log.AllowSample, nil))
-	srv := grpcServer(c, decider, metrics, &lines, nil, listenersTLS{}, registry, logs)
+	srv := grpcServer(c, decider, metrics, &lines, authz.NewDenials(authz.New(nil, nil, authz.Grammar{})), nil, listenersTLS{}, registry, logs)
 	ln := bufconn.Listen(1 << 20)
 	go func() { _ = srv.Serve(ln) }()
 	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),

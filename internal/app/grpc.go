@@ -17,12 +17,13 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tracing"
 )
 
-// grpcServer returns the gRPC server that Envoy asks, with the metrics, the log and the traces of
-// decisions.
-func grpcServer(c *config.Config, decider envoy.Decider, metrics *authz.Metrics, lines *atomic.Pointer[authz.DecisionLog], traces *tracing.Traces, d listenersTLS, reg prometheus.Registerer, logs *logging.Logs) *grpc.Server {
+// grpcServer returns the gRPC server that Envoy asks, with the metrics, the log, the memory and the
+// traces of decisions.
+func grpcServer(c *config.Config, decider envoy.Decider, metrics *authz.Metrics, lines *atomic.Pointer[authz.DecisionLog], denials *authz.Denials, traces *tracing.Traces, d listenersTLS, reg prometheus.Registerer, logs *logging.Logs) *grpc.Server {
 	observe := func(ctx context.Context, r *authz.Request, d *authz.Decision, took time.Duration) {
 		metrics.Count(ctx, r, d, took)
 		lines.Load().Write(ctx, r, d, took)
+		denials.Record(r, d, took)
 	}
 	o := envoy.Options{Observer: observe, Log: logs.Log.Named("envoy")}
 	if traces != nil {

@@ -111,7 +111,7 @@ func (bs *vaultBackends) prepare(wanted []config.Vault) *vaultChange {
 		} else {
 			c.kept[v.Name] = true
 		}
-		c.sources[v.Name] = bs.traces.Source(current.cache)
+		c.sources[v.Name] = cachedSource{current.cache}
 	}
 	ready = true
 	return c

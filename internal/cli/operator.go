@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/vault-authz/vault-authz/internal/api"
 )
@@ -37,7 +38,7 @@ const defaultAdminURL = "http://127.0.0.1:9192"
 // operatorCommands are the commands that call the admin API.
 func operatorCommands(p Process) []*cobra.Command {
 	return []*cobra.Command{
-		vaultCommand(p), consumerCommand(p), credentialCommand(p), policyCommand(p), pluginCommand(p), aclCommand(p),
+		vaultCommand(p), consumerCommand(p), credentialCommand(p), policyCommand(p), pluginCommand(p), aclCommand(p), explainCommand(p),
 	}
 }
 
@@ -53,23 +54,11 @@ type operator struct {
 // group returns a command whose verbs do the work.
 func (o *operator) group(name, short, long, example string, verbs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: name, Short: short, Example: example,
-		Long: long + "\n\nIt calls the admin API of a running service. The environment stands in for flags:\n" +
-			"  " + urlVariable + "     the URL of the admin API, for --admin\n" +
-			"  " + tokenVariable + "   the bearer token, for --" + adminTokenFlag,
+		Use: name, Short: short, Example: example, Long: long + callsAdminAPI,
 	}
 	onlyVerbs(cmd)
-	f := cmd.PersistentFlags()
-	f.StringVar(&o.url, "admin", defaultAdminURL, "`URL` of the admin API, or HOST:PORT on this machine")
-	f.StringVar(&o.tokenFile, adminTokenFlag, "", "`FILE` with the bearer token for the admin API; - is standard input, here as for every file")
-	f.StringVar(&o.caFile, "ca-file", "", "PEM `FILE` with the authorities to trust, instead of the system's")
-	f.StringVar(&o.certFile, "cert-file", "", "PEM `FILE` with a client certificate")
-	f.StringVar(&o.keyFile, "key-file", "", "PEM `FILE` with its key")
-	f.BoolVar(&o.insecure, "insecure", false, "send tokens and secrets over plain HTTP to a host that is not this one")
-	f.StringVarP(&o.output, "output", "o", "table", "table, or json as the API answers")
-	f.StringVar(&o.field, "field", "", "print the field `NAME` of the JSON answer only, like secret_token or consumer.id, a line for each item of a list")
-	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for each answer")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.PersistentFlags().StringVar(&o.url, "admin", defaultAdminURL, "`URL` of the admin API, or HOST:PORT on this machine")
+	o.register(cmd, cmd.PersistentFlags())
 	cmd.AddCommand(verbs...)
 	for _, verb := range verbs {
 		for flag, names := range map[string]completer{"vault": vaultNames, "consumer": consumerNames, "anonymous": consumerNames, "allow": groupNames, "deny": groupNames} {
@@ -79,6 +68,25 @@ func (o *operator) group(name, short, long, example string, verbs ...*cobra.Comm
 		}
 	}
 	return cmd
+}
+
+// callsAdminAPI ends the help of the commands that call the admin API.
+const callsAdminAPI = "\n\nIt calls the admin API of a running service. The environment stands in for flags:\n" +
+	"  " + urlVariable + "     the URL of the admin API, for --admin\n" +
+	"  " + tokenVariable + "   the bearer token, for --" + adminTokenFlag
+
+// register adds the flags that say how to call the admin API, but for --admin, and how to
+// print its answer.
+func (o *operator) register(cmd *cobra.Command, f *pflag.FlagSet) {
+	f.StringVar(&o.tokenFile, adminTokenFlag, "", "`FILE` with the bearer token for the admin API; - is standard input, here as for every file")
+	f.StringVar(&o.caFile, "ca-file", "", "PEM `FILE` with the authorities to trust, instead of the system's")
+	f.StringVar(&o.certFile, "cert-file", "", "PEM `FILE` with a client certificate")
+	f.StringVar(&o.keyFile, "key-file", "", "PEM `FILE` with its key")
+	f.BoolVar(&o.insecure, "insecure", false, "send tokens and secrets over plain HTTP to a host that is not this one")
+	f.StringVarP(&o.output, "output", "o", "table", "table, or json as the API answers")
+	f.StringVar(&o.field, "field", "", "print the field `NAME` of the JSON answer only, like secret_token or consumer.id, a line for each item of a list")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for each answer")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // verb returns a command that calls the admin API. Its arguments are those that use names,
@@ -125,7 +133,11 @@ func named(use string) cobra.PositionalArgs {
 type session struct {
 	*api.Client
 	answers *answers
-	asJSON  bool
+	// token, http and insecure are for calls at another address.
+	token    string
+	http     *http.Client
+	insecure bool
+	asJSON   bool
 	// field is the field of the answer to print, "" for the whole answer.
 	field     string
 	in        io.Reader
@@ -144,16 +156,12 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 	if v := o.p.variable(urlVariable); v != "" && !cmd.Flags().Changed("admin") {
 		at = v
 	}
-	at, err := adminURL(at)
-	if err != nil {
-		return nil, err
-	}
 	s := &session{
-		asJSON: o.output == "json" || o.field != "", field: o.field,
+		asJSON: o.output == "json" || o.field != "", field: o.field, insecure: o.insecure,
 		in: cmd.InOrStdin(), out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(),
 	}
-	token, err := o.token(cmd.Context(), s)
-	if err != nil {
+	var err error
+	if s.token, err = o.token(cmd.Context(), s); err != nil {
 		return nil, err
 	}
 	transport, err := o.transport(s)
@@ -161,18 +169,27 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 		return nil, err
 	}
 	s.answers = &answers{next: transport}
-	s.Client, err = api.NewClient(at, token, &http.Client{
+	s.http = &http.Client{
 		Transport: s.answers, Timeout: o.timeout,
 		// The token must not be sent to where a redirect points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	})
+	}
+	return s, s.call(at)
+}
+
+// call makes the session call the admin API at an address.
+func (s *session) call(at string) error {
+	at, err := adminURL(at)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !o.insecure && !isPrivate(at) {
-		return nil, fmt.Errorf("%s: tokens and secrets would cross the network in the clear; use https://, or --insecure where the network is trusted", at)
+	if s.Client, err = api.NewClient(at, s.token, s.http); err != nil {
+		return err
 	}
-	return s, nil
+	if !s.insecure && !isPrivate(at) {
+		return fmt.Errorf("%s: tokens and secrets would cross the network in the clear; use https://, or --insecure where the network is trusted", at)
+	}
+	return nil
 }
 
 func (o *operator) token(ctx context.Context, s *session) (string, error) {

@@ -45,7 +45,7 @@ func (t *Traces) End(ctx context.Context, r *authz.Request, d *authz.Decision, t
 	if !span.IsRecording() {
 		return
 	}
-	attributes := make([]attribute.KeyValue, 0, 6)
+	attributes := make([]attribute.KeyValue, 0, 7)
 	attributes = append(attributes, attributeDecision.String(d.Verdict()), attributeReason.String(d.Reason.String()))
 	if d.Policy != nil {
 		attributes = append(attributes, attributePolicy.String(d.Policy.Name), attributeVault.String(d.Policy.Vault))
@@ -55,6 +55,9 @@ func (t *Traces) End(ctx context.Context, r *authz.Request, d *authz.Decision, t
 	}
 	if d.AccessToken != "" {
 		attributes = append(attributes, attributeCredential.String(authz.Fingerprint(d.AccessToken)))
+	}
+	if d.Lookup != "" {
+		attributes = append(attributes, attributeCache.String(d.Lookup))
 	}
 	span.SetAttributes(attributes...)
 	if !d.Allowed && d.Status() >= http.StatusInternalServerError {

@@ -13,28 +13,6 @@ import (
 // readSpan is the name of the span of a read of Vault.
 const readSpan = "vault read"
 
-// Source returns the cache as a Source that puts the result of each lookup into the span of the
-// check.
-func (t *Traces) Source(c *cache.Cache[authz.Credential]) authz.Source {
-	if t == nil {
-		return c
-	}
-	return source{c}
-}
-
-type source struct{ *cache.Cache[authz.Credential] }
-
-// Lookup implements [authz.Source].
-func (s source) Lookup(ctx context.Context, accessToken string) (authz.Credential, error) {
-	c, result, err := s.LookupResult(ctx, accessToken)
-	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		span.SetAttributes(attributeCache.String(result.String()))
-	}
-	return c, err
-}
-
-var _ authz.Rechecker = source{}
-
 // Rules returns rules by which a load is a part of the trace of the check that began it.
 func (t *Traces) Rules(rules cache.Rules[authz.Credential]) cache.Rules[authz.Credential] {
 	if t != nil {

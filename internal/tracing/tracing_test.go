@@ -227,11 +227,11 @@ func TestAReadHasASpanBelowTheCheckThatBeganIt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			source, r := traces.Source(c), authz.Request{Received: time.Now()}
+			r := authz.Request{Received: time.Now()}
 			lookup := func(traceparent string) {
 				ctx := traces.Begin(call(t, traceparent), &r)
-				_, _ = source.Lookup(ctx, access)
-				traces.End(ctx, &r, &authz.Decision{}, 0)
+				_, result, _ := c.LookupResult(ctx, access)
+				traces.End(ctx, &r, &authz.Decision{Lookup: result.String()}, 0)
 			}
 			lookup(sampled)
 			lookup(sampled)
