@@ -60,8 +60,9 @@ func (s *session) vaultOr(ctx context.Context, name string) (string, error) {
 
 func (o *operator) listCredentials() *cobra.Command {
 	var vault, consumer string
+	var filter credentialFilter
 	cmd := o.verb("list", "List credentials, of a vault object or of a consumer",
-		"  vault-authz credential list\n  vault-authz credential list --consumer alice",
+		"  vault-authz credential list\n  vault-authz credential list --consumer alice\n  vault-authz credential list --state active --expiring 14d",
 		func(ctx context.Context, s *session, _ []string) error {
 			if vault != "" && consumer != "" {
 				return exitError{exitUsage, errors.New("give --vault or --consumer, not both")}
@@ -70,17 +71,24 @@ func (o *operator) listCredentials() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			some, err := filter.choose(all, time.Now())
+			if err != nil {
+				return err
+			}
+			if err := s.answers.keep(some); err != nil {
+				return err
+			}
 			usernames, err := s.usernames(ctx)
 			if err != nil {
 				return err
 			}
 			var lines [][]string
-			for _, c := range all {
+			for _, c := range some {
 				if c.Vault != nil {
 					in = c.Vault.Name
 				}
 				lines = append(lines, []string{
-					c.AccessToken, usernames.of(c.Consumer), in, credentialState(c), ttl(c.TTL),
+					c.AccessToken, usernames.of(c.Consumer), in, credentialState(c.Credential), ttl(c.TTL),
 					moment(c.NotBefore), moment(c.ExpiresAt), moment(c.CreatedAt),
 				})
 			}
@@ -97,6 +105,7 @@ func (o *operator) listCredentials() *cobra.Command {
 		"  no_policy          refused: no policy uses the vault object\n" +
 		"  acl                refused by the groups of every policy; \"acl under NAME\" of that policy alone"
 	cmd.Flags().StringVar(&consumer, "consumer", "", "`USERNAME` or id of a consumer, for its credentials in all vault objects")
+	filter.register(cmd.Flags())
 	return ofVault(cmd, &vault)
 }
 
@@ -117,14 +126,25 @@ func (s *session) credentials(ctx context.Context, vault, consumer string) (all 
 
 // credentialState says what a request with the credential would get, in the words of check.
 func credentialState(c api.Credential) string {
-	state := c.State
-	if state == "good" && c.PreviousExpiresAt != nil && *c.PreviousExpiresAt > time.Now().Unix() {
-		state = "rotating"
-	}
+	state := stateWord(c)
 	if len(c.RefusedBy) > 0 {
 		state += ", acl under " + list(c.RefusedBy)
 	}
 	return state
+}
+
+// The states of a credential that is let in.
+const (
+	stateGood     = "good"
+	stateRotating = "rotating"
+)
+
+// stateWord is credentialState without the policies that refuse the credential.
+func stateWord(c api.Credential) string {
+	if c.State == stateGood && c.PreviousExpiresAt != nil && *c.PreviousExpiresAt > time.Now().Unix() {
+		return stateRotating
+	}
+	return c.State
 }
 
 func ttl(seconds *int64) string {
