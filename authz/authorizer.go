@@ -134,6 +134,9 @@ func (a *Authorizer) identify(s *Snapshot, d *Decision, presented *Secret, crede
 		d.Reason, d.Err = ReasonUnknownConsumer, unknownConsumer(credential.ConsumerID, err)
 		return nil
 	}
+	if credential.Usage != nil {
+		credential.Usage.Used(now)
+	}
 	d.Allowed, d.Reason = true, ReasonAuthenticated
 	d.Consumer, d.ConsumerMemo = &who.Consumer, &who.memoSelf
 	return who

@@ -25,7 +25,12 @@ type Credential struct {
 	NotBefore, ExpiresAt time.Time
 	// Disabled turns the credential off without deleting it.
 	Disabled bool
+	// Usage, if it is not nil, is told when the credential has authenticated a request.
+	Usage Usage
 }
+
+// A Usage records when a credential is used. It is safe for concurrent use, and quick.
+type Usage interface{ Used(at time.Time) }
 
 // unusable returns the reason why the credential must not be used at the time now, or
 // ReasonUnset if it may be used.

@@ -349,7 +349,7 @@ func (a *API) getCredential(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return ok(document{"data": a.newJudge().view(&p, d)}), nil
+	return ok(document{"data": a.lastUses(c, false)(&p, a.newJudge().view(&p, d))}), nil
 }
 
 // patchCredential changes limits. It is not Kong's.
@@ -370,7 +370,7 @@ func (a *API) patchCredential(c *call) (reply, error) {
 		if err := a.writeCredential(c, &p, "update", old, d); err != nil {
 			return reply{}, err
 		}
-		return ok(document{"data": a.newJudge().view(&p, d)}), nil
+		return ok(document{"data": a.lastUses(c, false)(&p, a.newJudge().view(&p, d))}), nil
 	})
 }
 
@@ -522,10 +522,10 @@ func (a *API) listCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	data, judge := []document{}, a.newJudge()
+	data, judge, withLastUse := []document{}, a.newJudge(), a.lastUses(c, true)
 	for i, d := range documents {
 		if d != nil {
-			data = append(data, judge.view(&places[i], d).with("access_token", places[i].key))
+			data = append(data, withLastUse(&places[i], judge.view(&places[i], d)).with("access_token", places[i].key))
 		}
 	}
 	return c.list(data, last), nil
@@ -596,13 +596,13 @@ func (a *API) consumerCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	data, judge := []document{}, a.newJudge()
+	data, judge, withLastUse := []document{}, a.newJudge(), a.lastUses(c, true)
 	for i, d := range documents {
 		if !strings.EqualFold(d.record("consumer").text("id"), consumer.id()) {
 			continue
 		}
 		p := &places[i]
-		data = append(data, judge.view(p, d).with("access_token", p.key).with("vault", document{"id": p.vault.id(), "name": p.vault.text("name")}))
+		data = append(data, withLastUse(p, judge.view(p, d)).with("access_token", p.key).with("vault", document{"id": p.vault.id(), "name": p.vault.text("name")}))
 		if len(data) == w.size && (more || i+1 < len(places)) {
 			return c.list(data, p.position()), nil
 		}

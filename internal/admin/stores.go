@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -104,6 +105,15 @@ type Leases interface {
 	LeaseCredential(ctx context.Context, accessToken string, do func(commit func(ctx context.Context, write func(context.Context) error) error) error) error
 }
 
+// LastUses tells when credentials were last used, by the name of their vault object and their
+// access token: in which minute, the zero time if they were not used since. Before since, uses
+// were not recorded, or are forgotten. It is safe for concurrent use.
+type LastUses interface {
+	Last(ctx context.Context, vault, accessToken string) (at, since time.Time, err error)
+	// All is Last for very many.
+	All(ctx context.Context) (func(vault, accessToken string) (at, since time.Time), error)
+}
+
 // Dependencies are what an API works on.
 type Dependencies struct {
 	Store    Store
@@ -118,6 +128,8 @@ type Dependencies struct {
 	Explain func(error) string
 	// Denials finds the denials of a request that this replica remembers. It may be nil.
 	Denials func(requestID string) authz.Found
+	// LastUsed may be nil.
+	LastUsed LastUses
 	// Replica is what operators tell this replica by.
 	Replica string
 	// Declared is what the configuration file declares, shown read-only.

@@ -26,6 +26,11 @@ type Credential struct {
 	RefusedBy []string `json:"refused_by,omitempty" rule:"answer"`
 	CreatedAt *int64   `json:"created_at,omitempty" rule:"answer"`
 	UpdatedAt *int64   `json:"updated_at,omitempty" rule:"answer"`
+	// LastUsedAt is the minute in which it last authenticated a request, nil if it did not
+	// since UsesKnownSince; before that, uses are not known. Both are nil where that cannot
+	// be told, and in answers to creations and rotations.
+	LastUsedAt     *int64 `json:"last_used_at,omitempty" rule:"answer"`
+	UsesKnownSince *int64 `json:"uses_known_since,omitempty" rule:"answer"`
 	// Vault is set in the list of a consumer's credentials.
 	Vault *VaultRef `json:"vault,omitempty" rule:"answer"`
 }

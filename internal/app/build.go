@@ -18,6 +18,7 @@ import (
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/lastused"
 	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/state"
@@ -41,6 +42,8 @@ type service struct {
 	tls   listenersTLS
 	// decider is what the gRPC server asks.
 	decider envoy.Decider
+	// uses is nil without a state.
+	uses *lastused.Tracker
 	// denials are those that can be explained after the fact.
 	denials *authz.Denials
 
@@ -77,6 +80,9 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 	digester := authz.NewDigester()
 	open := newVaultBackends(from, digester, registry, log)
 	open.traces = traces
+	if c.State.Vault != "" {
+		open.uses = lastused.New(log.Named("lastused"))
+	}
 	s := &service{logs: logs, backends: open, registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), runs: []func(context.Context) error{open.Run}}
 
 	var err error
@@ -174,6 +180,7 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 	if err != nil {
 		return nil, nil, err
 	}
+	open.uses.KeepIn(kv)
 	held := records{store, r}
 	s.admin, err = admin.New(c.Admin, admin.Dependencies{
 		Store:        held,
@@ -183,6 +190,7 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 		Judge:        judge(authorizer),
 		Explain:      explainUnavailable,
 		Denials:      s.denials.Find,
+		LastUsed:     lastUses{open.uses},
 		Replica:      replicaName(),
 		Declared:     r.declaration.Load().entities,
 		Version:      version.Number(),
@@ -194,8 +202,8 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 	if err != nil {
 		return nil, nil, err
 	}
-	s.reconciler, s.store = r, store
-	s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, store) }, store.Follow)
+	s.reconciler, s.store, s.uses = r, store, open.uses
+	s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, store) }, store.Follow, open.uses.Run)
 	if run != nil {
 		s.runs = append(s.runs, run)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/lastused"
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/vaultkv"
@@ -281,6 +282,7 @@ func play(t *testing.T, seed uint64) {
 
 	// As in build, without the servers: they wait for more than time.
 	open := newVaultBackends(backendsOf{d}, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
+	open.uses = lastused.New(zap.NewNop())
 	if _, _, err := open.set(c.Vaults); err != nil {
 		t.Fatal(err)
 	}

@@ -124,6 +124,10 @@ func debugHandler(c *config.Config, current func() *config.Config, logs *logging
 // gone by then.
 const maxTracesFlush = time.Second
 
+// maxUsesFlush is how long a stop may take to save the last uses of credentials. Vault may be
+// gone by then.
+const maxUsesFlush = time.Second
+
 // run runs all parts until ctx ends or one fails. The background parts run until the drain is
 // over, since calls under way need them.
 func (s *service) run(ctx context.Context, l server.Listeners) error {
@@ -137,7 +141,14 @@ func (s *service) run(ctx context.Context, l server.Listeners) error {
 		both, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(running, cancel)()
-		return s.server.Run(both, l, s.metrics)
+		err := s.server.Run(both, l, s.metrics)
+		if s.uses != nil {
+			// Calls have ended, and the Vault token has not.
+			last, cancel := context.WithTimeout(running, maxUsesFlush)
+			defer cancel()
+			_ = s.uses.Flush(last) // a failure is the same as a crash, which may lose them
+		}
+		return err
 	})
 	return g.Wait()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/lastused"
 	"github.com/vault-authz/vault-authz/internal/tracing"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
@@ -40,8 +41,9 @@ type vaultBackends struct {
 	digester *authz.Digester
 	registry prometheus.Registerer
 	log      *zap.Logger
-	// traces may be nil.
+	// traces and uses may be nil.
 	traces *tracing.Traces
+	uses   *lastused.Tracker
 
 	// setting is held from prepare to the end of the change, while files are read. An
 	// invalidation does not wait for it.
@@ -185,7 +187,7 @@ func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 		return nil, err
 	}
 	reads := vaultkv.NewTimed(v.Name, vaultkv.NewStore(v.Name, engine, bs.digester, log))
-	cached, err := cache.New(v.Cache, bs.traces.Read(v.Name, reads.Lookup), bs.traces.Rules(rules()))
+	cached, err := cache.New(v.Cache, bs.traces.Read(v.Name, bs.tracked(v.Name, reads.Lookup)), bs.traces.Rules(rules()))
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
@@ -198,6 +200,20 @@ func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 		b.runs = append(b.runs, run)
 	}
 	return b, nil
+}
+
+// tracked returns read with credentials whose uses are recorded.
+func (bs *vaultBackends) tracked(vault string, read tracing.Read) tracing.Read {
+	if bs.uses == nil {
+		return read
+	}
+	return func(ctx context.Context, accessToken string) (authz.Credential, error) {
+		c, err := read(ctx, accessToken)
+		if err == nil {
+			c.Usage = bs.uses.Use(vault, accessToken)
+		}
+		return c, err
+	}
 }
 
 // add makes a backend the one of its name, of which there is no other. The caller holds

@@ -62,7 +62,7 @@ func (o *operator) listCredentials() *cobra.Command {
 	var vault, consumer string
 	var filter credentialFilter
 	cmd := o.verb("list", "List credentials, of a vault object or of a consumer",
-		"  vault-authz credential list\n  vault-authz credential list --consumer alice\n  vault-authz credential list --state active --expiring 14d",
+		"  vault-authz credential list\n  vault-authz credential list --consumer alice\n  vault-authz credential list --state active --expiring 14d\n  vault-authz credential list --unused 90d",
 		func(ctx context.Context, s *session, _ []string) error {
 			if vault != "" && consumer != "" {
 				return exitError{exitUsage, errors.New("give --vault or --consumer, not both")}
@@ -74,6 +74,9 @@ func (o *operator) listCredentials() *cobra.Command {
 			some, err := filter.choose(all, time.Now())
 			if err != nil {
 				return err
+			}
+			if warning := filter.warning(all, time.Now()); warning != "" {
+				fmt.Fprintln(s.errs, "note:", warning)
 			}
 			if err := s.answers.keep(some); err != nil {
 				return err
@@ -89,10 +92,10 @@ func (o *operator) listCredentials() *cobra.Command {
 				}
 				lines = append(lines, []string{
 					c.AccessToken, usernames.of(c.Consumer), in, credentialState(c.Credential), ttl(c.TTL),
-					moment(c.NotBefore), moment(c.ExpiresAt), moment(c.CreatedAt),
+					moment(c.NotBefore), moment(c.ExpiresAt), lastUse(c.Credential), moment(c.CreatedAt),
 				})
 			}
-			return s.many([]string{"ACCESS TOKEN", "CONSUMER", "VAULT", "STATE", "TTL", "NOT BEFORE", "EXPIRES", "CREATED"}, lines)
+			return s.many([]string{"ACCESS TOKEN", "CONSUMER", "VAULT", "STATE", "TTL", "NOT BEFORE", "EXPIRES", "LAST USED", "CREATED"}, lines)
 		})
 	cmd.Long = "list shows credentials without their secrets. STATE is what a request with the right secret would meet:\n\n" +
 		"  good               allowed\n" +
@@ -198,12 +201,15 @@ func (s *session) showCredential(ctx context.Context, c api.Credential) error {
 	if c.SecretToken != "" {
 		rows = append(rows, row{"secret token", c.SecretToken})
 	}
-	return s.one(append(rows,
+	rows = append(rows,
 		row{"consumer", s.usernameOf(ctx, c.Consumer)}, row{"state", credentialState(c)}, row{"ttl", ttl(c.TTL)},
 		row{"not before", moment(c.NotBefore)}, row{"expires", moment(c.ExpiresAt)},
 		row{"old secret until", moment(c.PreviousExpiresAt)},
-		row{"created", moment(c.CreatedAt)}, row{"updated", moment(c.UpdatedAt)},
-	)...)
+	)
+	if use := lastUse(c); use != "" {
+		rows = append(rows, row{"last used", use})
+	}
+	return s.one(append(rows, row{"created", moment(c.CreatedAt)}, row{"updated", moment(c.UpdatedAt)})...)
 }
 
 // usernameOf falls back on the id: a new secret must be shown whatever else fails.

@@ -18,12 +18,13 @@ const stateActive = "active"
 
 // A credentialFilter says which credentials a list has, and in which order.
 type credentialFilter struct {
-	state, expiring string
+	state, expiring, unused string
 }
 
 func (f *credentialFilter) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.state, "state", "", "only credentials in this `STATE`: one of the above, or active for good and rotating")
 	flags.StringVar(&f.expiring, "expiring", "", "only credentials that expire within a `SPAN` like 14d, the first to expire first")
+	flags.StringVar(&f.unused, "unused", "", "only credentials that were not used for a `SPAN` like 90d, the longest unused first")
 }
 
 // A chosen is an item of a list by its place in the answers.
@@ -34,10 +35,7 @@ type chosen struct {
 
 // choose returns the credentials that the filter lets through, in order.
 func (f *credentialFilter) choose(all []api.Credential, now time.Time) ([]chosen, error) {
-	if err := f.validate(); err != nil {
-		return nil, err
-	}
-	expiring, err := optionalSpan("expiring", f.expiring)
+	expiring, unused, err := f.spans()
 	if err != nil {
 		return nil, err
 	}
@@ -46,14 +44,30 @@ func (f *credentialFilter) choose(all []api.Credential, now time.Time) ([]chosen
 		switch {
 		case !f.hasState(c):
 		case f.expiring != "" && !expiresBy(c, now.Unix(), now.Add(expiring).Unix()):
+		case f.unused != "" && !unusedSince(c, now.Add(-unused).Unix()):
 		default:
 			some = append(some, chosen{c, i})
 		}
 	}
-	if f.expiring != "" {
+	switch {
+	case f.expiring != "":
 		slices.SortStableFunc(some, func(a, b chosen) int { return cmp.Compare(*a.ExpiresAt, *b.ExpiresAt) })
+	case f.unused != "":
+		slices.SortStableFunc(some, func(a, b chosen) int { return cmp.Compare(unusedFrom(a.Credential), unusedFrom(b.Credential)) })
 	}
 	return some, nil
+}
+
+// spans reads the spans and checks the state.
+func (f *credentialFilter) spans() (expiring, unused time.Duration, err error) {
+	if err := f.validate(); err != nil {
+		return 0, 0, err
+	}
+	if expiring, err = optionalSpan("expiring", f.expiring); err != nil {
+		return 0, 0, err
+	}
+	unused, err = optionalSpan("unused", f.unused)
+	return expiring, unused, err
 }
 
 func optionalSpan(flag, value string) (time.Duration, error) {
@@ -65,6 +79,52 @@ func optionalSpan(flag, value string) (time.Duration, error) {
 		return 0, exitError{exitUsage, fmt.Errorf("--%s: %q is not a span like 14d or 36h", flag, value)}
 	}
 	return d, nil
+}
+
+// unusedFrom is from when on a credential is known to be unused: from its last use, or from its
+// creation, or from the beginning of the record. 0 means that nothing is known.
+func unusedFrom(c api.Credential) int64 {
+	switch {
+	case c.UsesKnownSince == nil:
+		return 0
+	case c.LastUsedAt != nil:
+		return *c.LastUsedAt
+	case c.CreatedAt != nil:
+		return max(*c.CreatedAt, *c.UsesKnownSince)
+	}
+	return *c.UsesKnownSince
+}
+
+func unusedSince(c api.Credential, at int64) bool {
+	from := unusedFrom(c)
+	return from > 0 && from <= at
+}
+
+// warning says what a list of unused credentials cannot have yet.
+func (f *credentialFilter) warning(all []api.Credential, now time.Time) string {
+	_, unused, err := f.spans()
+	if f.unused == "" || err != nil || len(all) == 0 {
+		return ""
+	}
+	known := all[0].UsesKnownSince
+	switch {
+	case known == nil:
+		return "when credentials were last used cannot be told, so none is in the list"
+	case *known > now.Add(-unused).Unix():
+		return "uses are recorded since " + instant(*known) + " only: a credential that was not used since then is not in the list"
+	}
+	return ""
+}
+
+// lastUse says when a credential was last used.
+func lastUse(c api.Credential) string {
+	switch {
+	case c.LastUsedAt != nil:
+		return moment(c.LastUsedAt)
+	case c.UsesKnownSince != nil:
+		return "not since " + instant(unusedFrom(c))
+	}
+	return ""
 }
 
 // keep keeps these items of the answers only, in this order.

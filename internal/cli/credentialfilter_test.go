@@ -15,12 +15,12 @@ func TestCredentialsAreChosenAndSorted(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	day := func(n int64) *int64 { at := now.Unix() + n*24*3600; return &at }
 	all := []api.Credential{
-		{AccessToken: "good", State: "good", CreatedAt: day(-400)},
-		{AccessToken: "soon", State: "good", ExpiresAt: day(13), CreatedAt: day(-400)},
-		{AccessToken: "sooner", State: "disabled", ExpiresAt: day(2), CreatedAt: day(-20)},
-		{AccessToken: "later", State: "good", ExpiresAt: day(15), CreatedAt: day(-400)},
-		{AccessToken: "over", State: "expired", ExpiresAt: day(-1)},
-		{AccessToken: "rotating", State: "good", PreviousExpiresAt: day(1_000_000), RefusedBy: []string{"orders"}},
+		{AccessToken: "good", State: "good", CreatedAt: day(-400), LastUsedAt: day(-1), UsesKnownSince: day(-100)},
+		{AccessToken: "soon", State: "good", ExpiresAt: day(13), CreatedAt: day(-400), LastUsedAt: day(-95), UsesKnownSince: day(-100)},
+		{AccessToken: "sooner", State: "disabled", ExpiresAt: day(2), CreatedAt: day(-20), UsesKnownSince: day(-100)},
+		{AccessToken: "later", State: "good", ExpiresAt: day(15), CreatedAt: day(-400), UsesKnownSince: day(-100)},
+		{AccessToken: "over", State: "expired", ExpiresAt: day(-1), LastUsedAt: day(-91), UsesKnownSince: day(-100)},
+		{AccessToken: "rotating", State: "good", PreviousExpiresAt: day(1_000_000), RefusedBy: []string{"orders"}, LastUsedAt: day(0), UsesKnownSince: day(-100)},
 		{AccessToken: "by hand", State: "unknown_consumer"},
 	}
 	tests := []struct {
@@ -36,6 +36,9 @@ func TestCredentialsAreChosenAndSorted(t *testing.T) {
 		{"without a consumer", credentialFilter{state: "unknown_consumer"}, []string{"by hand"}},
 		{"that expire within two weeks", credentialFilter{expiring: "14d"}, []string{"sooner", "soon"}},
 		{"that are active and expire within two weeks", credentialFilter{expiring: "14d", state: "active"}, []string{"soon"}},
+		{"that nobody has used for 90 days", credentialFilter{unused: "90d"}, []string{"later", "soon", "over"}},
+		{"that nobody has used for 10 days", credentialFilter{unused: "10d"}, []string{"later", "soon", "over", "sooner"}},
+		{"that nobody has used for 90 days and that expire", credentialFilter{unused: "90d", expiring: "30d"}, []string{"soon", "later"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -56,9 +59,55 @@ func TestCredentialsAreChosenAndSorted(t *testing.T) {
 			}
 		})
 	}
-	for name, f := range map[string]credentialFilter{"--state": {state: "odd"}, "--expiring": {expiring: "-1d"}} {
+	for name, f := range map[string]credentialFilter{"--state": {state: "odd"}, "--expiring": {expiring: "-1d"}, "--unused": {unused: "soon"}} {
 		if _, err := f.choose(all, now); err == nil || !strings.Contains(err.Error(), name+": ") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAListOfUnusedCredentialsSaysWhatItCannotHave(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	since := now.Add(-10 * 24 * time.Hour).Unix()
+	known := []api.Credential{{UsesKnownSince: &since}}
+	tests := []struct {
+		name   string
+		unused string
+		all    []api.Credential
+		says   string
+	}{
+		{"as long as it is recorded", "10d", known, ""},
+		{"longer than it is recorded", "11d", known, "since " + instant(since) + " only"},
+		{"not known", "1d", []api.Credential{{}}, "cannot be told"},
+		{"nothing", "1d", nil, ""},
+		{"not asked for", "", known, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := credentialFilter{unused: test.unused}
+			if got := f.warning(test.all, now); !strings.Contains(got, test.says) || test.says == "" && got != "" {
+				t.Errorf("got %q, want %q", got, test.says)
+			}
+		})
+	}
+}
+
+func TestTheLastUseIsATimeOrSinceWhenThereWasNone(t *testing.T) {
+	t.Parallel()
+	known, created, used := int64(1_700_000_000), int64(1_750_000_000), int64(1_760_000_040)
+	for _, test := range []struct {
+		c    api.Credential
+		want string
+	}{
+		{api.Credential{}, ""},
+		{api.Credential{LastUsedAt: &used, UsesKnownSince: &known, CreatedAt: &created}, "2025-10-09T08:54:00Z"},
+		{api.Credential{UsesKnownSince: &known, CreatedAt: &created}, "not since 2025-06-15T15:06:40Z"},
+		{api.Credential{UsesKnownSince: &known}, "not since 2023-11-14T22:13:20Z"},
+	} {
+		if got := lastUse(test.c); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
 		}
 	}
 }

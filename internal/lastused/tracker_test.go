@@ -1,0 +1,405 @@
+package lastused
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/vault-authz/vault-authz/internal/memkv"
+)
+
+// counted is an engine that counts what is done with it.
+type counted struct {
+	*memkv.Engine
+	mu            sync.Mutex
+	reads, writes int
+	// refuse is how many writes are refused: another replica is first, with other.
+	refuse int
+	other  func()
+}
+
+func newCounted() *counted { return &counted{Engine: memkv.New()} }
+
+func (c *counted) ReadVersion(ctx context.Context, path string) ([]byte, int, bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reads++
+	return c.Engine.ReadVersion(ctx, path)
+}
+
+func (c *counted) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refuse > 0 {
+		c.refuse--
+		c.other()
+	}
+	c.writes++
+	return c.Engine.WriteVersion(ctx, path, document, cas)
+}
+
+func replica(kv Engine) *Tracker {
+	t := New(zap.NewNop())
+	t.KeepIn(kv)
+	return t
+}
+
+func save(t *testing.T, r *Tracker) {
+	t.Helper()
+	if _, err := r.save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// last returns when a credential was last used, from both ways to ask.
+func last(t *testing.T, r *Tracker, token string) (at, since time.Time) {
+	t.Helper()
+	at, since, err := r.Last(t.Context(), "main", token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.tables.last = nil
+	all, err := r.All(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, s := all.Last("main", token); !a.Equal(at) || !s.Equal(since) {
+		t.Errorf("one is told %s since %s, all %s since %s", at, since, a, s)
+	}
+	return at, since
+}
+
+func TestUsesOfAllReplicasAreMerged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := newCounted()
+		one, two := replica(kv), replica(kv)
+		began := time.Now().Truncate(time.Minute)
+		time.Sleep(time.Hour)
+		a, b := one.Use("main", "a"), two.Use("main", "a")
+		first := time.Now()
+		a.Used(first)
+		save(t, one)
+		time.Sleep(time.Hour)
+		second := time.Now()
+		b.Used(second)
+		two.Use("main", "b").Used(second)
+		save(t, two)
+		for _, r := range []*Tracker{one, two} {
+			for token, want := range map[string]time.Time{"a": second, "b": second, "c": {}} {
+				if at, since := last(t, r, token); !at.Equal(want.Truncate(time.Minute)) || !since.Equal(began) {
+					t.Errorf("%s: %s since %s, want %s since %s", token, at, since, want, began)
+				}
+			}
+		}
+		// What is late is no news.
+		writes := kv.writes
+		one.Use("main", "a").Used(first)
+		save(t, one)
+		if kv.writes != writes {
+			t.Error("an earlier use was written")
+		}
+		if at, _ := last(t, one, "a"); !at.Equal(second.Truncate(time.Minute)) {
+			t.Errorf("an earlier use replaced a later one: %s", at)
+		}
+		// Another vault object has other credentials.
+		if at, _, err := one.Last(t.Context(), "other", "a"); err != nil || !at.IsZero() {
+			t.Errorf("the credential of another vault object: %s, %v", at, err)
+		}
+	})
+}
+
+func TestAUseIsToldByItsReplicaBeforeItIsSaved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := replica(newCounted())
+		now := time.Now()
+		r.Use("main", "a").Used(now)
+		if at, _ := last(t, r, "a"); !at.Equal(now.Truncate(time.Minute)) {
+			t.Errorf("got %s, want %s", at, now)
+		}
+	})
+}
+
+func TestAReplicaWritesAtMostOnceAMinuteAndOnlyNews(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := newCounted()
+		r := replica(kv)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		use := r.Use("main", "a")
+		time.Sleep(time.Minute)
+		if kv.writes != 1 {
+			t.Errorf("%d writes in the first minute, want that which says since when uses are recorded", kv.writes)
+		}
+		for range 60 * 60 {
+			use.Used(time.Now())
+			time.Sleep(time.Second)
+		}
+		if kv.writes < 50 || kv.writes > 70 {
+			t.Errorf("%d writes in an hour of uses, want about 60", kv.writes)
+		}
+		time.Sleep(2 * time.Minute)
+		reads, writes := kv.reads, kv.writes
+		time.Sleep(24 * time.Hour)
+		if kv.writes != writes || kv.reads != reads {
+			t.Errorf("%d writes and %d reads in a day without uses, want none", kv.writes-writes, kv.reads-reads)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestNothingIsLostWhileTheEngineFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		core, lines := observer.New(zap.InfoLevel)
+		kv := memkv.New()
+		r := New(zap.New(core))
+		r.KeepIn(kv)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() { _ = r.Run(ctx) }()
+		time.Sleep(time.Hour)
+		kv.Fail(errors.New("it is sealed"))
+		used := time.Now()
+		r.Use("main", "a").Used(used)
+		time.Sleep(8 * time.Hour)
+		kv.Fail(nil)
+		time.Sleep(2 * maxPause)
+		if at, _ := last(t, replica(kv), "a"); !at.Equal(used.Truncate(time.Minute)) {
+			t.Errorf("another replica is told %s, want %s", at, used)
+		}
+		var said []string
+		for _, line := range lines.All() {
+			said = append(said, line.Message)
+		}
+		if len(said) != 2 || !strings.Contains(said[0], "not saved") || !strings.Contains(said[1], "saved again") {
+			t.Errorf("the log says %q", said)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+func TestReplicasThatWriteAtTheSameTimeLoseNothing(t *testing.T) {
+	t.Parallel()
+	kv := newCounted()
+	one, two := replica(kv), replica(kv)
+	now := time.Now()
+	one.Use("main", "a").Used(now)
+	two.Use("main", "b").Used(now)
+	kv.refuse = 1
+	kv.other = func() {
+		kv.mu.Unlock()
+		defer kv.mu.Lock()
+		save(t, two)
+	}
+	save(t, one)
+	for _, token := range []string{"a", "b"} {
+		if at, _ := last(t, replica(kv), token); at.IsZero() {
+			t.Errorf("the use of %s is lost", token)
+		}
+	}
+}
+
+func TestAStopSavesEverything(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := newCounted()
+		r := replica(kv)
+		now := time.Now()
+		const all = 3 * maxEntries
+		for i := range all {
+			r.Use("main", fmt.Sprint(i)).Used(now)
+		}
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		table, err := replica(kv).All(t.Context())
+		if err != nil || len(table.keys) != all {
+			t.Fatalf("%d credentials, %v, want %d", len(table.keys), err, all)
+		}
+		parts, err := r.parts(t.Context())
+		if err != nil || len(parts) < 3 || len(parts) > 8 {
+			t.Errorf("%d documents, %v", len(parts), err)
+		}
+		for _, p := range parts {
+			raw, _, _, err := kv.Engine.ReadVersion(t.Context(), p.path())
+			if err != nil || len(raw) > 256<<10 {
+				t.Errorf("%s has %d bytes, %v", p.path(), len(raw), err)
+			}
+		}
+		// All of them again, a document a minute.
+		for range parts {
+			time.Sleep(time.Minute)
+			save(t, r)
+		}
+		time.Sleep(time.Minute)
+		writes := kv.writes
+		later := time.Now()
+		for i := range all {
+			r.Use("main", fmt.Sprint(i)).Used(later)
+		}
+		for more := true; more; {
+			if more, err = r.save(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := kv.writes - writes; n > 8 {
+			t.Errorf("%d writes for all again, want at most one for each document", n)
+		}
+		for _, i := range []int{0, all / 2, all - 1} {
+			if at, _ := last(t, r, fmt.Sprint(i)); !at.Equal(later.Truncate(time.Minute)) {
+				t.Errorf("credential %d: %s, want %s", i, at, later)
+			}
+		}
+	})
+}
+
+func TestWhatIsForgottenIsNotSaidToBeUnused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := newCounted()
+		r := replica(kv)
+		used := time.Now()
+		r.Use("main", "old").Used(used)
+		save(t, r)
+		time.Sleep((maxAge + 10) * time.Minute)
+		r.Use("main", "new").Used(time.Now())
+		save(t, r)
+		at, since := last(t, r, "old")
+		if !at.IsZero() || !since.After(used) {
+			t.Errorf("got %s since %s, want no use since a time after %s", at, since, used)
+		}
+	})
+}
+
+func TestADocumentThatCannotBeUnderstoodIsLeftAsItIs(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{`{}`, `[]`, `{"format":2}`, `{"format":1,"entries":"!"}`, `{"format":1,"entries":"/w=="}`, `{"format":1,"entries":"AQE="}`} {
+		kv := newCounted()
+		kv.Put("used/0-000", []byte(raw))
+		r := replica(kv)
+		r.Use("main", "a").Used(time.Now())
+		if _, err := r.save(t.Context()); !errors.Is(err, errDocument) {
+			t.Errorf("%s: %v", raw, err)
+		}
+		if _, _, err := r.Last(t.Context(), "main", "a"); !errors.Is(err, errDocument) {
+			t.Errorf("%s: %v", raw, err)
+		}
+		if kv.writes > 0 {
+			t.Errorf("%s: it was written over", raw)
+		}
+	}
+}
+
+func TestPartsHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	for level := range maxLevel + 1 {
+		for number := range 1 << level {
+			p := part{level, number}
+			if got, ok := parsePart(p.name()); !ok || got != p {
+				t.Errorf("%s: %v %t", p.name(), got, ok)
+			}
+			if level > 0 && p.end() != 0 && partOf(p.end(), level).number != number+1 {
+				t.Errorf("%s ends at %x", p.name(), p.end())
+			}
+		}
+	}
+	for _, name := range []string{"", "0", "0-0", "0-001", "9-000", "-1-000", "1-002", "1-000x", "meta"} {
+		if p, ok := parsePart(name); ok {
+			t.Errorf("%q is %v", name, p)
+		}
+	}
+}
+
+func TestUsesAreMarkedAndGatheredAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	r := replica(newCounted())
+	uses := make([]*Use, 100)
+	for i := range uses {
+		uses[i] = r.Use("main", fmt.Sprint(i))
+	}
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for m := range 1000 {
+				for _, u := range uses {
+					u.Used(began.Add(time.Duration(m) * time.Minute))
+				}
+			}
+		})
+	}
+	for range 100 {
+		r.gather()
+	}
+	wg.Wait()
+	r.gather()
+	want := minuteOf(began.Add(999 * time.Minute))
+	for i := range uses {
+		if got := r.pending[keyOf("main", fmt.Sprint(i))]; got != want {
+			t.Errorf("credential %d: %d, want %d", i, got, want)
+		}
+	}
+}
+
+func TestAllocNothingForAUse(t *testing.T) {
+	r := replica(newCounted())
+	u, now := r.Use("main", "a"), time.Now()
+	if got := testing.AllocsPerRun(100, func() {
+		now = now.Add(time.Minute)
+		u.Used(now)
+		u.Used(now)
+	}); got != 0 {
+		t.Errorf("%g allocations, want 0", got)
+	}
+}
+
+// BenchmarkUsed is what a use costs within a minute, on all processors.
+func BenchmarkUsed(b *testing.B) {
+	u, now := replica(newCounted()).Use("main", "a"), time.Now()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			u.Used(now)
+		}
+	})
+}
+
+// BenchmarkSaveOfAMillion is what a minute costs a replica if it has a million credentials in use.
+func BenchmarkSaveOfAMillion(b *testing.B) {
+	r := replica(newCounted())
+	now := time.Now()
+	mark := func() {
+		for i := range 1_000_000 {
+			r.Use("main", fmt.Sprint(i)).Used(now)
+		}
+	}
+	mark()
+	if err := r.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		now = now.Add(time.Minute)
+		mark()
+		b.StartTimer()
+		if _, err := r.save(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

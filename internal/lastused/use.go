@@ -1,0 +1,79 @@
+package lastused
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"sync/atomic"
+	"time"
+)
+
+// A key stands for a credential: 48 bits of a hash of its vault object and its access token. Of a
+// million credentials two have the same key with a probability of 1 in 560; one of the two looks
+// as used as the other one then.
+type key uint64
+
+const keyBits = 48
+
+func keyOf(vault, accessToken string) key {
+	h := sha256.New()
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(vault))))
+	h.Write([]byte(vault))
+	h.Write([]byte(accessToken))
+	return key(binary.BigEndian.Uint64(h.Sum(nil)) >> (64 - keyBits))
+}
+
+// A minute is a time in minutes since 1970.
+type minute uint32
+
+func minuteOf(at time.Time) minute { return minute(max(0, at.Unix()/60)) } //nolint:gosec // until the year 10000
+
+func (m minute) time() time.Time { return time.Unix(int64(m)*60, 0) }
+
+// A Use is told of the uses of a credential. It is safe for concurrent use.
+type Use struct {
+	key  key
+	last atomic.Uint32
+	// queued says that the Use is in the queue, and next is the one behind it there. Only
+	// the goroutine that sets queued writes next.
+	queued atomic.Bool
+	next   *Use
+	queue  *queue
+}
+
+// Used records that the credential is used at a time. It takes no lock, allocates nothing, and
+// writes to memory that requests share once a minute.
+func (u *Use) Used(at time.Time) {
+	now := uint32(minuteOf(at))
+	if u.last.Load() >= now {
+		return
+	}
+	u.last.Store(now)
+	if u.queued.CompareAndSwap(false, true) {
+		u.queue.push(u)
+	}
+}
+
+// A queue has the Uses that were marked since it was last emptied. It is safe for concurrent use.
+type queue struct{ first atomic.Pointer[Use] }
+
+func (q *queue) push(u *Use) {
+	for {
+		u.next = q.first.Load()
+		if q.first.CompareAndSwap(u.next, u) {
+			return
+		}
+	}
+}
+
+// empty calls with with each Use in the queue, and takes it out.
+func (q *queue) empty(with func(key, minute)) {
+	for u := q.first.Swap(nil); u != nil; {
+		next := u.next
+		// From here on it may be queued again, so a use that comes after the load is not
+		// lost.
+		u.next = nil
+		u.queued.Store(false)
+		with(u.key, minute(u.last.Load()))
+		u = next
+	}
+}
