@@ -21,7 +21,7 @@ import (
 const (
 	chart = "../../deploy/chart/vault-authz"
 	// Without a cluster Helm needs the version of Kubernetes.
-	kubernetes = "1.37.2"
+	kubernetes = parts.KubernetesVersion
 )
 
 // example returns a values file of the chart.
@@ -30,11 +30,7 @@ func example(name string) string { return filepath.Join(chart, "ci", name+"-valu
 // helm runs Helm and returns its output, also after an error.
 func helm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), partstest.Binary(t, "HELM_BIN"), args...)
-	// Do not use the configuration of the user's Helm.
-	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+t.TempDir(), "HELM_CONFIG_HOME="+t.TempDir(), "HELM_DATA_HOME="+t.TempDir())
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return parts.Helm(t.Context(), partstest.Binary(t, "HELM_BIN"), t.TempDir(), nil, args...)
 }
 
 // render renders the chart as release va in namespace edge.
@@ -208,19 +204,19 @@ func TestThePodOfTheChartIsRestricted(t *testing.T) {
 				workload = all["DaemonSet"]
 			}
 			for path, want := range map[string]any{
-				"automountServiceAccountToken":                          false,
-				"hostNetwork":                                           nil,
-				"hostPID":                                               nil,
-				"securityContext.runAsNonRoot":                          true,
-				"securityContext.runAsUser":                             65532,
-				"securityContext.seccompProfile.type":                   "RuntimeDefault",
+				"automountServiceAccountToken":        false,
+				"hostNetwork":                         nil,
+				"hostPID":                             nil,
+				"securityContext.runAsNonRoot":        true,
+				"securityContext.runAsUser":           65532,
+				"securityContext.seccompProfile.type": "RuntimeDefault",
 				"containers.0.securityContext.allowPrivilegeEscalation": false,
 				"containers.0.securityContext.readOnlyRootFilesystem":   true,
 				"containers.0.securityContext.capabilities.drop.0":      "ALL",
 				"containers.0.securityContext.capabilities.add":         nil,
 				"containers.0.securityContext.privileged":               nil,
-				"containers.1":                                          nil,
-				"initContainers":                                        nil,
+				"containers.1":   nil,
+				"initContainers": nil,
 			} {
 				if got := workload.at("spec.template.spec." + path); got != want {
 					t.Errorf("%s = %v, want %v", path, got, want)

@@ -11,22 +11,12 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // kubernetesModule contains the OpenAPI document of Kubernetes.
 const kubernetesModule = "k8s.io/kubernetes@v" + kubernetes
-
-// extensions are the files with the custom resource definitions of other projects.
-func extensions() map[string][]string {
-	return map[string][]string{
-		"github.com/cert-manager/cert-manager@v1.21.2": {"deploy/crds/cert-manager.io_certificates.yaml"},
-		"github.com/prometheus-operator/prometheus-operator@v0.85.0": {
-			"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
-			"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
-		},
-	}
-}
 
 // schemas writes a schema for each kind of Kubernetes in the layout of kubeconform, and
 // returns the pattern of the names. The schemas refuse unknown fields, which the document
@@ -36,7 +26,9 @@ func schemas(t *testing.T) string {
 	var document struct {
 		Definitions map[string]map[string]any `json:"definitions"`
 	}
-	raw, err := os.ReadFile(filepath.Join(module(t, kubernetesModule), "api/openapi-spec/swagger.json"))
+	files, err := parts.ModuleFiles(t.Context(), kubernetesModule, "api/openapi-spec/swagger.json")
+	must(t, err)
+	raw, err := os.ReadFile(files[0])
 	must(t, err)
 	must(t, json.Unmarshal(raw, &document))
 	dir := t.TempDir()
@@ -68,17 +60,17 @@ func schemas(t *testing.T) string {
 		t.Fatalf("%s has %d kinds, want at least 100", kubernetesModule, kinds)
 	}
 	write("definitions.json", map[string]any{"definitions": definitions})
-	for of, files := range extensions() {
-		for _, file := range files {
-			raw, err := os.ReadFile(filepath.Join(module(t, of), file))
-			must(t, err)
-			var document map[string]any
-			must(t, yaml.Unmarshal(raw, &document))
-			crd := object(document)
-			for _, v := range crd.at("spec.versions").([]any) {
-				version := object(v.(map[string]any))
-				write(name(crd.at("spec.names.kind"), crd.at("spec.group"), version.at("name")), strict(version.at("schema.openAPIV3Schema")))
-			}
+	resources, err := parts.ChartResources(t.Context())
+	must(t, err)
+	for _, file := range resources {
+		raw, err := os.ReadFile(file)
+		must(t, err)
+		var document map[string]any
+		must(t, yaml.Unmarshal(raw, &document))
+		crd := object(document)
+		for _, v := range crd.at("spec.versions").([]any) {
+			version := object(v.(map[string]any))
+			write(name(crd.at("spec.names.kind"), crd.at("spec.group"), version.at("name")), strict(version.at("schema.openAPIV3Schema")))
 		}
 	}
 	return filepath.Join(dir, "{{.ResourceKind}}{{.KindSuffix}}.json")
@@ -113,20 +105,6 @@ func strict(v any) any {
 		out["additionalProperties"] = false
 	}
 	return out
-}
-
-// module returns the folder of a module, and downloads the module if necessary.
-func module(t *testing.T, version string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", version)
-	// Outside of our module, whose requirements must not matter.
-	cmd.Dir = t.TempDir()
-	out, err := cmd.Output()
-	var m struct{ Dir, Error string }
-	if jsonErr := json.Unmarshal(out, &m); err != nil || jsonErr != nil || m.Dir == "" {
-		t.Fatalf("%v: %v, %v\n%s", cmd.Args, err, jsonErr, out)
-	}
-	return m.Dir
 }
 
 // conform runs kubeconform on objects and returns its output.

@@ -73,20 +73,10 @@ func indent(text, by string) string {
 	return by + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+by) + "\n"
 }
 
-// runScript runs a script of deploy/vault as an operator does. The command line of OpenBao
-// takes the place of Vault's.
+// runScript runs a script of deploy/vault.
 func runScript(t *testing.T, v *parts.Vault, script string, environ ...string) {
 	t.Helper()
-	bin := t.TempDir()
-	if err := os.Symlink(suite.bao, filepath.Join(bin, "vault")); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", deployVault+script)
-	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+bin, "BAO_ADDR="+v.Address, "BAO_TOKEN="+v.RootToken)
-	cmd.Env = append(cmd.Env, environ...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", script, err, out)
-	}
+	must(t, v.RunScript(t.Context(), deployVault+script, suite.bao, t.TempDir(), environ...))
 }
 
 func readText(t *testing.T, name string) string {

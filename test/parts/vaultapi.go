@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -168,6 +171,22 @@ func (v *VaultAPI) AppRole(ctx context.Context, name string) (AppRole, error) {
 		return AppRole{}, err
 	}
 	return AppRole{role.Data.RoleID, secret.Data.SecretID}, nil
+}
+
+// RunScript runs a script of deploy/vault as an operator does, with the command line of
+// OpenBao, bao, in place of Vault's. environ is added to the environment of this process,
+// and dir is an existing folder for files.
+func (v *VaultAPI) RunScript(ctx context.Context, script, bao, dir string, environ ...string) error {
+	if err := os.Symlink(bao, filepath.Join(dir, "vault")); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "/bin/sh", script)
+	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "HOME="+dir, "BAO_ADDR="+v.Address, "BAO_TOKEN="+v.RootToken)
+	cmd.Env = append(cmd.Env, environ...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", script, err, out)
+	}
+	return nil
 }
 
 // Revoke revokes a token.

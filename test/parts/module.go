@@ -1,0 +1,43 @@
+package parts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// ModuleFiles returns the paths of files of a Go module, given as path@version. It downloads
+// the module if necessary.
+func ModuleFiles(ctx context.Context, version string, names ...string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", version)
+	// Outside of our module, whose requirements must not matter.
+	cmd.Dir = os.TempDir()
+	out, err := cmd.Output()
+	var m struct{ Dir, Error string }
+	if err := errors.Join(err, json.Unmarshal(out, &m)); err != nil {
+		return nil, fmt.Errorf("downloading %s: %w: %s", version, err, m.Error)
+	}
+	paths := make([]string, 0, len(names))
+	for _, name := range names {
+		paths = append(paths, filepath.Join(m.Dir, name))
+	}
+	return paths, nil
+}
+
+// ChartResources returns the files with the definitions of the custom resources that the
+// chart may make.
+func ChartResources(ctx context.Context) ([]string, error) {
+	certificates, err := ModuleFiles(ctx, "github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds/cert-manager.io_certificates.yaml")
+	if err != nil {
+		return nil, err
+	}
+	monitors, err := ModuleFiles(ctx, "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+		"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+		"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+	)
+	return append(certificates, monitors...), err
+}
