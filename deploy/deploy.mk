@@ -20,12 +20,18 @@ manifests: ## write the generated files of the chart, and deploy/kubernetes from
 	@HELM_DOCS_BIN='$(TOOLS)/bin/helm-docs' go test -count=1 -run 'SchemaOfTheValues|ReadmeOfTheChart' ./test/deploy/ -update
 	@'$(TOOLS)/bin/helm' template vault-authz $(CHART) --namespace vault-authz --kube-version 1.37.2 --values $(CHART)/ci/minimal-values.yaml > deploy/kubernetes/vault-authz.yaml
 
+.PHONY: kubernetes
+kubernetes: tools ## deploy/ on a real API server of Kubernetes: chart, Pod Security, logins to Vault (its first build takes about 7 minutes)
+	@$(FETCH) helm4 etcd kube-apiserver kubectl
+	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' KUBE_APISERVER_BIN='$(TOOLS)/bin/kube-apiserver' ETCD_BIN='$(TOOLS)/bin/etcd' \
+		KUBECTL_BIN='$(TOOLS)/bin/kubectl' go test -race -count=1 -timeout 20m ./test/mesh/
+
 .PHONY: mesh
-mesh: tools deploy-tools ## what of deploy/ takes minutes to build: the chart with Helm 4, the rules with promtool (more to come)
+mesh: tools deploy-tools kubernetes ## what of deploy/ takes minutes to build: the API server, the chart with Helm 4, the rules with promtool (more to come)
 	@$(FETCH) helm4 promtool
 	$(REAL_PARTS) PROMTOOL_BIN='$(TOOLS)/bin/promtool' go test -count=1 -run 'Promtool|Fire' ./test/deploy/
 	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' go test -count=1 -run 'Chart|Manifests|NetworkPolicy|Service|ConfigMap|Configuration' ./test/deploy/
-	@echo 'skipped: Istio, Envoy Gateway, a real API server, logins with a real TokenReview: see deploy/README.md'
+	@echo 'skipped: Istio, Envoy Gateway, pods that run: see deploy/README.md'
 
 # It finds nfpm, Helm and cyclonedx-gomod on PATH.
 GORELEASER = PATH='$(TOOLS)/bin':"$$PATH" goreleaser
