@@ -43,9 +43,9 @@ func (Kubernetes) advice(a *Answer) string {
 		{"service account name not authorized", "the role is not for this service account; add it to the role's bound_service_account_names"},
 		{"namespace not authorized", "the role is not for this Kubernetes namespace; add it to the role's bound_service_account_namespaces"},
 		{"audience", "the token of the service account is for another audience; correct the role's audience or that of the projected token"},
-		{"lookup failed", "Kubernetes does not confirm the token of the service account: it may have expired, or the service account is gone"},
 		{"expired", "the token of the service account has expired; check that its file is replaced, and the clocks"},
-	}, "the server does not accept the service account's token: it may not reach Kubernetes, or may not ask it for token reviews (system:auth-delegator); or "+checkMount(Kubernetes{}))
+		// The server does not say why a token review failed.
+	}, "Kubernetes does not confirm the token of the service account (its pod or the service account may be gone), or the server cannot ask Kubernetes to review tokens (system:auth-delegator), which its log says at level debug; or "+checkMount(Kubernetes{}))
 }
 
 func jwtRequest(role, file, what string) (string, map[string]any, error) {
