@@ -205,7 +205,7 @@ func TestTheRecipeForGitChecksAChangeBeforeItIsApplied(t *testing.T) {
 	must(t, err)
 	put("config.yaml", with(t, running, "silver", "bronze"), 0o600)
 	out, err := shell(t, dir, check)
-	if err == nil || !strings.Contains(out, "policies[reports].allow") {
+	if err == nil || !strings.Contains(out, "policies[reports].acl.allow") {
 		t.Errorf("with a change: err = %v, want one, and the policy\n%s", err, out)
 	}
 	again, err := os.ReadFile(filepath.Join(dir, "manifests.yaml"))
