@@ -176,7 +176,7 @@ func TestTheChartRefusesValuesThatCannotWork(t *testing.T) {
 		{"an Ingress for an admin port that is not exposed", "admin.expose", []string{"--set", "admin.ingress.enabled=true,admin.ingress.host=a.example.com"}},
 		{"an Ingress for a host that the admin API refuses", "config.admin.hosts", []string{"--values", example("everything"), "--set", "admin.ingress.host=other.example.com"}},
 		{"probes that the kubelet cannot make", "config.probes.client_ca_file", []string{"--set", "config.probes.client_ca_file=/run/tls/ca.crt"}},
-		{"a setting that does not exist", "adress", []string{"--set", "config.vaults[0].adress=https://vault.example"}},
+		{"a setting that does not exist", "'url'", []string{"--set", "config.vaults[0].url=https://vault.example"}},
 		{"a section that does not exist", "polices", []string{"--set-json", "config.polices=[]"}},
 		{"a word that a setting does not know", "'debug', 'info', 'warn', 'error'", []string{"--set", "config.log.level=loud"}},
 		{"a duration without a unit", "/config/vaults/0/timeout", []string{"--set", "config.vaults[0].timeout=5"}},

@@ -16,8 +16,8 @@ import (
 
 func TestTheLintOfTheChartRefusesAWrongSettingOfTheConfiguration(t *testing.T) {
 	t.Parallel()
-	out, err := helm(t, "lint", chart, "--values", example("minimal"), "--set", "config.vaults[0].adress=https://vault.example")
-	if err == nil || !strings.Contains(out, "adress") {
+	out, err := helm(t, "lint", chart, "--values", example("minimal"), "--set", "config.vaults[0].url=https://vault.example")
+	if err == nil || !strings.Contains(out, "'url'") {
 		t.Errorf("err = %v, want one that names the setting\n%s", err, out)
 	}
 }

@@ -20,7 +20,7 @@ func generated(t *testing.T, name, want string) {
 	t.Helper()
 	file := filepath.Join(chart, name)
 	if *update {
-		must(t, os.WriteFile(file, []byte(want), 0o644)) //nolint:gosec // It is part of the chart.
+		must(t, os.WriteFile(file, []byte(want), 0o644))
 		return
 	}
 	got, err := os.ReadFile(file)
