@@ -28,14 +28,20 @@ func ModuleFiles(ctx context.Context, version string, names ...string) ([]string
 	return paths, nil
 }
 
+// The modules with the definitions of the custom resources that the chart may make.
+const (
+	CertManager        = "github.com/cert-manager/cert-manager@v1.21.2"
+	PrometheusOperator = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+)
+
 // ChartResources returns the files with the definitions of the custom resources that the
 // chart may make.
 func ChartResources(ctx context.Context) ([]string, error) {
-	certificates, err := ModuleFiles(ctx, "github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds/cert-manager.io_certificates.yaml")
+	certificates, err := ModuleFiles(ctx, CertManager, "deploy/crds/cert-manager.io_certificates.yaml")
 	if err != nil {
 		return nil, err
 	}
-	monitors, err := ModuleFiles(ctx, "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+	monitors, err := ModuleFiles(ctx, PrometheusOperator,
 		"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
 		"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
 	)
