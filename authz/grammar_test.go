@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"testing"
 )
@@ -62,12 +64,40 @@ func TestSecretsAreKeyedDigests(t *testing.T) {
 	}
 }
 
+// A store that keeps only the SHA-256 of a secret token authenticates the same requests as
+// one that keeps the token itself.
+func TestADigestIsTheSameOfASecretAndOfItsHash(t *testing.T) {
+	t.Parallel()
+	d := NewDigester()
+	for _, secret := range []string{"s", "supersecretvalue", strings.Repeat("x", maxTokenLength)} {
+		hash := sha256.Sum256([]byte(secret))
+		if !d.Digest("v", "a", secret).Equal(d.DigestHash("v", "a", hash)) {
+			t.Errorf("a secret of %d bytes and its hash have different digests", len(secret))
+		}
+		for name, presented := range map[string]string{
+			"the hash in hex": hex.EncodeToString(hash[:]),
+			"the raw hash":    string(hash[:]),
+			"another secret":  secret + "x",
+			"nothing":         "",
+		} {
+			if d.Digest("v", "a", presented).Equal(d.DigestHash("v", "a", hash)) {
+				t.Errorf("%s passes for the secret", name)
+			}
+		}
+	}
+	// A hash of nothing known is no secret, whatever its bytes.
+	if (Secret{}).Equal(d.DigestHash("v", "a", [sha256.Size]byte{})) || d.Digest("v", "a", "s").Equal(d.DigestHash("v", "a", [sha256.Size]byte{})) {
+		t.Error("the hash of zeros passes for a secret")
+	}
+}
+
 func TestDigestDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector makes sync.Pool drop things at random")
 	}
 	d := NewDigester()
-	if n := testing.AllocsPerRun(100, func() { d.Digest("kong-auth", "foo", "supersecretvalue") }); n != 0 {
+	long := strings.Repeat("x", 256)
+	if n := testing.AllocsPerRun(100, func() { d.Digest("kong-auth", "foo", "supersecretvalue"); d.Digest("kong-auth", "foo", long) }); n != 0 {
 		t.Errorf("got %v allocations", n)
 	}
 }

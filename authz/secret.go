@@ -77,18 +77,42 @@ type mac struct {
 // token are part of what is hashed: the same secret under another access token,
 // or in another vault object, is another Secret. The zero Secret is returned
 // for an empty secret token.
+//
+// Of the secret token itself only the SHA-256 is part of it, so that a store may
+// keep no more than that: see [Digester.DigestHash]. Both are compared in the same
+// way and in the same time.
 func (d *Digester) Digest(vault, accessToken, secretToken string) Secret {
 	if secretToken == "" {
 		return Secret{}
 	}
-	m := d.pool.Get().(*mac) //nolint:forcetypeassert // the pool's New makes nothing else
+	m := d.mac()
 	defer d.pool.Put(m)
+	m.scratch = append(m.scratch[:0], secretToken...)
+	hash := sha256.Sum256(m.scratch)
+	clear(m.scratch)
+	return m.digest(vault, accessToken, hash[:])
+}
+
+// DigestHash returns the Secret for the SHA-256 of a secret token: the same as Digest
+// for the secret token.
+func (d *Digester) DigestHash(vault, accessToken string, hash [sha256.Size]byte) Secret {
+	m := d.mac()
+	defer d.pool.Put(m)
+	return m.digest(vault, accessToken, hash[:])
+}
+
+func (d *Digester) mac() *mac {
+	return d.pool.Get().(*mac) //nolint:forcetypeassert // the pool's New makes nothing else
+}
+
+func (m *mac) digest(vault, accessToken string, hash []byte) Secret {
 	m.hash.Reset()
 	m.scratch = m.scratch[:0]
-	for _, part := range [...]string{vault, accessToken, secretToken} {
+	for _, part := range [...]string{vault, accessToken} {
 		m.scratch = binary.BigEndian.AppendUint64(m.scratch, uint64(len(part)))
 		m.scratch = append(m.scratch, part...)
 	}
+	m.scratch = append(m.scratch, hash...)
 	m.hash.Write(m.scratch)
 	clear(m.scratch)
 	// Into m and not into the result, which would have to be allocated to be
