@@ -78,8 +78,8 @@ func decodeUnder(accessToken string, raw []byte) (document, error) {
 
 func (s *Store) credential(d *document) authz.Credential {
 	c := d.credential()
-	c.Secret = s.digester.Digest(s.name, d.AccessToken, d.Secret.Reveal())
-	c.Previous = s.digester.Digest(s.name, d.AccessToken, d.Previous.Reveal())
+	c.Secret = d.Secret.digest(s.digester, s.name, d.AccessToken)
+	c.Previous = d.Previous.digest(s.digester, s.name, d.AccessToken)
 	return c
 }
 

@@ -2,6 +2,7 @@ package vaultkv_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -47,6 +48,55 @@ func TestStoreHoldsSecretsOnlyAsDigests(t *testing.T) {
 	kv.Put(accessToken, record())
 	if c, err = s.Lookup(t.Context(), accessToken); err != nil || !c.Previous.IsZero() {
 		t.Errorf("Lookup of a record without a previous secret = %v, %v, want none", c.Previous.IsZero(), err)
+	}
+}
+
+// TestARecordWithAHashIsAsGoodAsOneWithTheSecret: what a check compares does not show how
+// the record keeps the secret.
+func TestARecordWithAHashIsAsGoodAsOneWithTheSecret(t *testing.T) {
+	t.Parallel()
+	const old = "zzSECRETzz-old"
+	kv, digester := memkv.New(), authz.NewDigester()
+	s := vaultkv.NewStore("main", kv, digester, zap.NewNop())
+	until := `"previous_expires_at":1764000000`
+	kv.Put(accessToken, record(`"previous_secret_token":"`+old+`"`, until))
+	plain, err := s.Lookup(t.Context(), accessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	member := func(name, secret string) string {
+		return fmt.Sprintf(`"%s_sha256":"%x"`, name, sha256.Sum256([]byte(secret)))
+	}
+	kv.Put(accessToken, []byte(`{"access_token":"`+accessToken+`","consumer":{"id":"`+consumerID+`"},`+
+		member("secret_token", secretToken)+","+member("previous_secret_token", old)+","+until+"}"))
+	hashed, err := s.Lookup(t.Context(), accessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hashed != plain {
+		t.Error("the credentials of the two records differ")
+	}
+	if text := fmt.Sprintf("%+v %#v", hashed, hashed); strings.Contains(text, fmt.Sprintf("%x", sha256.Sum256([]byte(secretToken)))) {
+		t.Errorf("%q contains the hash", text)
+	}
+}
+
+// TestMalformedHashIsLoggedWithoutIt: a broken hash may be part of a good one.
+func TestMalformedHashIsLoggedWithoutIt(t *testing.T) {
+	t.Parallel()
+	kv := memkv.New()
+	log, logs := newLog()
+	s := vaultkv.NewStore("main", kv, authz.NewDigester(), log)
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(secretToken)))
+	for _, broken := range []string{hash[1:], hash + "0", "zz" + hash[2:]} {
+		kv.Put(accessToken, []byte(`{"access_token":"`+accessToken+`","consumer":{"id":"`+consumerID+`"},"secret_token_sha256":"`+broken+`"}`))
+		if _, err := s.Lookup(t.Context(), accessToken); !errors.Is(err, authz.ErrMalformed) || strings.Contains(err.Error(), hash[2:]) {
+			t.Errorf("Lookup = %v, want %v without the hash", err, authz.ErrMalformed)
+		}
+	}
+	all := strings.Join(lines(logs), "\n")
+	if logs.Len() != 1 || strings.Contains(all, hash[2:]) || !strings.Contains(all, "secret_token_sha256: not a SHA-256") {
+		t.Errorf("log:\n%s\nwant one line with the mistake and without the hash", all)
 	}
 }
 

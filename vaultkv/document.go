@@ -25,7 +25,9 @@ const (
 	fieldUpdatedAt   = "updated_at"
 	fieldTTL         = "ttl"
 
+	fieldSecretHash        = "secret_token_sha256"
 	fieldPrevious          = "previous_secret_token"
+	fieldPreviousHash      = "previous_secret_token_sha256"
 	fieldPreviousExpiresAt = "previous_expires_at"
 	fieldNotBefore         = "not_before"
 	fieldExpiresAt         = "expires_at"
@@ -44,10 +46,10 @@ const (
 	maxTime = 253402300799
 )
 
-// A document is a credential record as it is stored, with its secrets in clear text.
+// A document is a credential record as it is stored.
 type document struct {
 	AccessToken          string
-	Secret, Previous     redact.String
+	Secret, Previous     storedSecret
 	PreviousExpiresAt    time.Time
 	ConsumerID           string
 	TTL                  time.Duration
@@ -80,13 +82,13 @@ func decode(raw []byte) (document, error) {
 	var d document
 	var errs [9]error
 	d.AccessToken, errs[0] = fields.accessToken()
-	d.Secret, errs[1] = fields.secret(fieldSecretToken)
-	if errs[1] == nil && d.Secret.Reveal() == "" {
+	d.Secret, errs[1] = fields.storedSecret(fieldSecretToken, fieldSecretHash)
+	if errs[1] == nil && d.Secret == (storedSecret{}) {
 		errs[1] = mistake{fieldSecretToken, "missing or empty"}
 	}
 	d.ConsumerID, errs[2] = fields.consumerID()
 	d.TTL, errs[3] = fields.ttl()
-	d.Previous, errs[4] = fields.secret(fieldPrevious)
+	d.Previous, errs[4] = fields.storedSecret(fieldPrevious, fieldPreviousHash)
 	d.PreviousExpiresAt, errs[5] = fields.time(fieldPreviousExpiresAt)
 	d.NotBefore, errs[6] = fields.time(fieldNotBefore)
 	d.ExpiresAt, errs[7] = fields.time(fieldExpiresAt)

@@ -2,6 +2,8 @@ package vaultkv
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -39,6 +41,19 @@ func record(more ...string) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
+func hexOf(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// hashed is the member with the hash of a secret.
+func hashed(name, secret string) string { return `"` + name + `_sha256":"` + hexOf(secret) + `"` }
+
+func hashOf(secret string) storedSecret {
+	sum := sha256.Sum256([]byte(secret))
+	return storedSecret{Hash: redact.New(string(sum[:]))}
+}
+
 func TestDecodeReadsWhatKongAndPeopleWrite(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -69,7 +84,19 @@ func TestDecodeReadsWhatKongAndPeopleWrite(t *testing.T) {
 		{"expires_at 0 is 1970 and not none", record(`"expires_at":0`), func(d *document) { d.ExpiresAt = time.Unix(0, 0).UTC() }},
 		{"limits null", record(`"expires_at":null`, `"not_before":null`), func(*document) {}},
 		{"previous secret", record(`"previous_secret_token":"old"`, `"previous_expires_at":`+unix), func(d *document) {
-			d.Previous, d.PreviousExpiresAt = redact.New("old"), at
+			d.Previous.Plain, d.PreviousExpiresAt = redact.New("old"), at
+		}},
+		{"secret hashed", record("-secret_token", hashed("secret_token", testSecret)), func(d *document) { d.Secret = hashOf(testSecret) }},
+		{"secret hashed, in upper case", record("-secret_token", strings.Replace(hashed("secret_token", testSecret), hexOf(testSecret), strings.ToUpper(hexOf(testSecret)), 1)), func(d *document) { d.Secret = hashOf(testSecret) }},
+		{"secret hashed, and null in clear text", record("-secret_token", `"secret_token":null`, hashed("secret_token", testSecret)), func(d *document) { d.Secret = hashOf(testSecret) }},
+		{"both secrets hashed", record("-secret_token", hashed("secret_token", testSecret), hashed("previous_secret_token", "old"), `"previous_expires_at":`+unix), func(d *document) {
+			d.Secret, d.Previous, d.PreviousExpiresAt = hashOf(testSecret), hashOf("old"), at
+		}},
+		{"only the previous secret hashed", record(hashed("previous_secret_token", "old"), `"previous_expires_at":`+unix), func(d *document) {
+			d.Previous, d.PreviousExpiresAt = hashOf("old"), at
+		}},
+		{"only the previous secret in clear text", record("-secret_token", hashed("secret_token", testSecret), `"previous_secret_token":"old"`, `"previous_expires_at":`+unix), func(d *document) {
+			d.Secret, d.Previous.Plain, d.PreviousExpiresAt = hashOf(testSecret), redact.New("old"), at
 		}},
 		{"disabled", record(`"disabled":true`), func(d *document) { d.Disabled = true }},
 		{"disabled as a string", record(`"disabled":"true"`), func(d *document) { d.Disabled = true }},
@@ -78,7 +105,7 @@ func TestDecodeReadsWhatKongAndPeopleWrite(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			want := document{AccessToken: "foo", Secret: redact.New(testSecret), ConsumerID: testUUID}
+			want := document{AccessToken: "foo", Secret: storedSecret{Plain: redact.New(testSecret)}, ConsumerID: testUUID}
 			tt.edit(&want)
 			got, err := decode([]byte(tt.in))
 			if err != nil {
@@ -131,6 +158,19 @@ func TestDecodeRefusesMalformedRecords(t *testing.T) {
 		{"not_before without a zone", record(`"not_before":"2026-11-25 12:00"`), "not_before: neither"},
 		{"previous_expires_at a word", record(`"previous_expires_at":"x"`), "previous_expires_at: neither"},
 		{"previous_secret_token a number", record(`"previous_secret_token":5`), "previous_secret_token: is a number"},
+		{"hash too short", record("-secret_token", `"secret_token_sha256":"`+hexOf(testSecret)[2:]+`"`), "secret_token_sha256: not a SHA-256"},
+		{"hash too long", record("-secret_token", `"secret_token_sha256":"`+hexOf(testSecret)+`00"`), "secret_token_sha256: not a SHA-256"},
+		{"hash with a space", record("-secret_token", `"secret_token_sha256":" `+hexOf(testSecret)[1:]+`"`), "secret_token_sha256: not a SHA-256"},
+		{"hash in base64", record("-secret_token", `"secret_token_sha256":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="`), "secret_token_sha256: not a SHA-256"},
+		{"hash empty", record("-secret_token", `"secret_token_sha256":""`), "secret_token_sha256: not a SHA-256"},
+		{"hash null", record("-secret_token", `"secret_token_sha256":null`), "secret_token: missing or empty"},
+		{"hash a number", record("-secret_token", `"secret_token_sha256":1`), "secret_token_sha256: is a number"},
+		{"hash of nothing", record("-secret_token", hashed("secret_token", "")), "secret_token_sha256: the SHA-256 of an empty secret"},
+		{"hash of the secret beside it", record(hashed("secret_token", testSecret)), "secret_token_sha256: is given beside secret_token"},
+		{"hash of another secret beside it", record(hashed("secret_token", "x")), "secret_token_sha256: is given beside secret_token"},
+		{"hash beside an empty secret", record("-secret_token", `"secret_token":""`, hashed("secret_token", testSecret)), "secret_token_sha256: is given beside secret_token"},
+		{"hash of the previous secret too short", record(`"previous_secret_token_sha256":"00"`), "previous_secret_token_sha256: not a SHA-256"},
+		{"hash of the previous secret beside it", record(`"previous_secret_token":"old"`, hashed("previous_secret_token", "old")), "previous_secret_token_sha256: is given beside previous_secret_token"},
 		{"disabled a number", record(`"disabled":1`), "disabled: neither true nor false"},
 		{"disabled a word", record(`"disabled":"yes"`), "disabled: neither true nor false"},
 	}
@@ -141,8 +181,8 @@ func TestDecodeRefusesMalformedRecords(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("decode(%s) = %v, want an error with %q", tt.in, err, tt.want)
 			}
-			if strings.Contains(err.Error(), testSecret) {
-				t.Errorf("the error %q contains the secret", err)
+			if strings.Contains(err.Error(), testSecret) || strings.Contains(err.Error(), hexOf(testSecret)[2:]) {
+				t.Errorf("the error %q contains the secret or its hash", err)
 			}
 			if got != (document{}) {
 				t.Errorf("decode(%s) returned a document beside its error", tt.in)
@@ -153,7 +193,7 @@ func TestDecodeRefusesMalformedRecords(t *testing.T) {
 
 func TestDocumentNeverPrintsItsSecret(t *testing.T) {
 	t.Parallel()
-	d, err := decode([]byte(record(`"previous_secret_token":"` + testSecret + `"`)))
+	d, err := decode([]byte(record(hashed("previous_secret_token", testSecret))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,8 +202,8 @@ func TestDocumentNeverPrintsItsSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{fmt.Sprint(d), fmt.Sprintf("%+v %#v %q", d, d, d.Secret), string(encoded)} {
-		if strings.Contains(text, testSecret) {
-			t.Errorf("%q contains the secret", text)
+		if strings.Contains(text, testSecret) || !strings.Contains(text, redact.Text) || len(text) > 1000 {
+			t.Errorf("%q contains the secret, or its hash", text)
 		}
 	}
 }
@@ -175,6 +215,7 @@ func FuzzDecode(f *testing.F) {
 	seeds := []string{
 		record(), record(`"ttl":"60"`, `"disabled":"true"`), record(`"expires_at":"2026-11-25T12:00:00Z"`, `"x":{"y":[1,2]}`),
 		record(`"previous_secret_token":"p"`, `"previous_expires_at":1764000000`), record("-consumer", `"consumer":"x"`),
+		record("-secret_token", hashed("secret_token", testSecret)), record(hashed("secret_token", testSecret)), record(hashed("previous_secret_token", "p")),
 		`{}`, `null`, `{"a":1,"a":2}`, `{"access_token":"\u0000","secret_token":"\ud800"}`, record(`"ttl":1e999`),
 	}
 	if len(seeds) == 0 {
@@ -201,10 +242,11 @@ func FuzzDecode(f *testing.F) {
 			if err := dec.Decode(&generic); err != nil {
 				t.Fatalf("decode(%q) took what is not JSON: %v", in, err)
 			}
-			if generic["access_token"] != d.AccessToken || generic["secret_token"] != d.Secret.Reveal() {
+			if generic["access_token"] != d.AccessToken || !isFormOf(d.Secret, generic["secret_token"], generic["secret_token_sha256"]) ||
+				!isFormOf(d.Previous, generic["previous_secret_token"], generic["previous_secret_token_sha256"]) {
 				t.Fatalf("decode(%q) has other tokens than the input", in)
 			}
-			if d.AccessToken == "" || d.Secret.Reveal() == "" || d.ConsumerID == "" || d.TTL < 0 {
+			if d.AccessToken == "" || d.Secret == (storedSecret{}) || d.ConsumerID == "" || d.TTL < 0 {
 				t.Fatalf("decode(%q) = %+v, want tokens, a consumer and no negative ttl", in, d)
 			}
 		}
@@ -225,11 +267,25 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// isFormOf says whether a secret is what a record has in one of its forms, and nothing in
+// the other.
+func isFormOf(s storedSecret, plain, hash any) bool {
+	text, isHash := hash.(string)
+	switch {
+	case isHash:
+		return plain == nil && s.Plain.Reveal() == "" && strings.EqualFold(hex.EncodeToString([]byte(s.Hash.Reveal())), text)
+	case hash != nil || s.Hash.Reveal() != "":
+		return false
+	}
+	text, _ = plain.(string)
+	return s.Plain.Reveal() == text
+}
+
 func knownWords() map[string]bool {
 	words := map[string]bool{"": true}
 	for _, w := range []string{
 		fieldAccessToken, fieldSecretToken, fieldConsumer, fieldConsumerID, fieldTTL,
-		fieldPrevious, fieldPreviousExpiresAt, fieldNotBefore, fieldExpiresAt, fieldDisabled,
+		fieldSecretHash, fieldPrevious, fieldPreviousHash, fieldPreviousExpiresAt, fieldNotBefore, fieldExpiresAt, fieldDisabled,
 	} {
 		words[w] = true
 	}
@@ -241,6 +297,7 @@ func knownProblem(p string) bool {
 		"is an object,", "is an array,", "is a string,", "is a number,", "is a boolean,", "is null,", "is missing,",
 		"missing", "not valid JSON", "a field is given twice", "longer than 4096 bytes", "contains a character that no request",
 		"not a UUID", "neither true nor false", "neither a whole number", "neither Unix seconds", "not between the years",
+		"not a SHA-256", "the SHA-256 of an empty secret", "is given beside secret_token;", "is given beside previous_secret_token;",
 	} {
 		if strings.HasPrefix(p, prefix) {
 			return true
