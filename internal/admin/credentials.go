@@ -1,8 +1,8 @@
 package admin
 
 import (
+	"cmp"
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -28,19 +28,26 @@ var limitFields = slices.DeleteFunc(api.FieldsOf(api.Credential{}), func(f api.F
 var rotationFields = api.FieldsOf(api.Rotation{Grace: new(int64(api.DefaultGrace))})
 
 // credentialFields are what a credential can be created with.
-func (a *API) credentialFields() []api.Field {
-	return a.byGrammar(slices.DeleteFunc(api.FieldsOf(api.Credential{}), func(f api.Field) bool { return f.Answer }))
+func (a *API) credentialFields(p *place) []api.Field {
+	return a.byGrammar(slices.DeleteFunc(api.FieldsOf(api.Credential{}), func(f api.Field) bool { return f.Answer }), p)
 }
 
-// byGrammar has tokens checked by the grammar of the configuration.
-func (a *API) byGrammar(fields []api.Field) []api.Field {
+// byGrammar has tokens checked by the grammar of the configuration and by what the vault
+// object says about them.
+func (a *API) byGrammar(fields []api.Field, p *place) []api.Field {
 	fields = slices.Clone(fields)
 	for i := range fields {
 		switch fields[i].Name {
 		case "access_token":
 			fields[i].Check = func(s string) string { return checkAccessToken(a.cfg.Grammar, s) }
-		case "secret_token":
-			fields[i].Check = func(s string) string { return checkSecretToken(a.cfg.Grammar, s) }
+		case currentSecret:
+			fields[i].Check = func(s string) string {
+				problem := checkSecretToken(a.cfg.Grammar, s)
+				if problem == "" && p.hashed() {
+					problem = checkHashable(s)
+				}
+				return problem
+			}
 		}
 	}
 	return fields
@@ -243,7 +250,7 @@ func (a *API) createCredential(c *call) (reply, error) {
 		return reply{}, err
 	}
 	v := violations{}
-	in := typed(a.credentialFields(), c.input.values, c.input.form, document{}, v, "")
+	in := typed(a.credentialFields(&p), c.input.values, c.input.form, document{}, v, "")
 	if c.param("consumer") != "" {
 		in["consumer"] = document{"username": c.param("consumer")}
 	} else if in["consumer"] == nil && len(v) == 0 {
@@ -264,9 +271,9 @@ func (a *API) createCredential(c *call) (reply, error) {
 	in["access_token"] = p.key
 	// Kong has an upsert if the path names the consumer. A secret in the call replaces
 	// the stored one; without a secret in the call, the stored one stays.
-	replaces := c.param("consumer") != "" && in["secret_token"] != nil
-	if in["secret_token"] == nil {
-		in["secret_token"] = newToken()
+	replaces := c.param("consumer") != "" && in[currentSecret] != nil
+	if in[currentSecret] == nil {
+		in[currentSecret] = newToken()
 	}
 	return a.alone(c, &p, func() (reply, error) { return a.upsertCredential(c, &p, in, replaces) })
 }
@@ -286,11 +293,12 @@ func (a *API) upsertCredential(c *call, p *place, in document, replaces bool) (r
 		if !strings.EqualFold(old.record("consumer").text("id"), in.record("consumer").text("id")) {
 			return reply{}, constraint{fields: map[string]any{"access_token": p.key}}.err()
 		}
-		if !replaces && !sameSecret(old.text("secret_token"), in.text("secret_token")) {
+		if !replaces && !old.hasSecret(in.text(currentSecret)) {
 			return reply{}, credentialExists()
 		}
 		d, action = maps.Clone(old), "update"
-		delete(d, "previous_secret_token")
+		d.forget(currentSecret)
+		d.forget(previousSecret)
 		delete(d, "previous_expires_at")
 	}
 	set(d, in, c.input.values)
@@ -298,11 +306,7 @@ func (a *API) upsertCredential(c *call, p *place, in document, replaces bool) (r
 	if err := a.writeCredential(c, p, action, old, d); err != nil {
 		return reply{}, err
 	}
-	return reply{http.StatusCreated, a.withSecret(p, d)}, nil
-}
-
-func sameSecret(one, other string) bool {
-	return subtle.ConstantTimeCompare([]byte(one), []byte(other)) == 1
+	return reply{http.StatusCreated, a.withSecret(p, d, in.text(currentSecret))}, nil
 }
 
 // set copies the fields that are set, and deletes those that were given as null.
@@ -316,7 +320,11 @@ func set(d, in document, given map[string]any) {
 	}
 }
 
+// writeCredential writes d, which it first brings into the form of the vault object.
 func (a *API) writeCredential(c *call, p *place, action string, old, d document) error {
+	if p.hashed() {
+		d.hash()
+	}
 	raw, err := d.encode()
 	if err != nil {
 		return err
@@ -405,48 +413,52 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 		return reply{}, err
 	}
 	v := violations{}
-	in := typed(a.byGrammar(rotationFields), c.input.values, c.input.form, nil, v, "")
+	in := typed(a.byGrammar(rotationFields, &p), c.input.values, c.input.form, nil, v, "")
 	if err := v.err(); err != nil {
 		return reply{}, err
 	}
 	return a.aloneWith(c, &p, func(old document) (reply, error) {
 		now := time.Now()
-		d, changed := rotated(old, in.text("secret_token"), in.number("grace"), now.Unix())
-		if until := previousUntil(old); changed && !in.yes("force") && until.After(now) {
+		secret := in.text(currentSecret)
+		if secret != "" && old.hasSecret(secret) {
+			return reply{http.StatusCreated, a.withSecret(&p, old, secret)}, nil
+		}
+		if until := previousUntil(old); !in.yes("force") && until.After(now) {
 			return reply{}, rotatedAlready(until, until.Sub(now))
 		}
-		if changed {
-			if err := a.writeCredential(c, &p, "rotate", old, d); err != nil {
-				return reply{}, err
-			}
+		secret = cmp.Or(secret, newToken())
+		d := rotated(old, secret, in.number("grace"), now.Unix())
+		if err := a.writeCredential(c, &p, "rotate", old, d); err != nil {
+			return reply{}, err
 		}
-		return reply{http.StatusCreated, a.withSecret(&p, d)}, nil
+		return reply{http.StatusCreated, a.withSecret(&p, d, secret)}, nil
 	})
 }
 
-func rotated(old document, secret string, grace, now int64) (d document, changed bool) {
-	before := old.text("secret_token")
-	if secret != "" && sameSecret(secret, before) {
-		return old, false
-	}
-	if secret == "" {
-		secret = newToken()
-	}
-	d = maps.Clone(old)
-	delete(d, "previous_secret_token")
+// rotated returns the record with a new secret. The one before keeps its form: of a hash
+// nobody can make the secret.
+func rotated(old document, secret string, grace, now int64) document {
+	d := maps.Clone(old)
+	d.forget(previousSecret)
 	delete(d, "previous_expires_at")
-	if grace > 0 && before != "" {
-		d["previous_secret_token"], d["previous_expires_at"] = before, now+grace
+	if _, known := old.hashOf(currentSecret); known && grace > 0 {
+		for _, form := range []string{"", hashSuffix} {
+			if before := old[currentSecret+form]; before != nil {
+				d[previousSecret+form] = before
+			}
+		}
+		d["previous_expires_at"] = now + grace
 	}
-	d["secret_token"], d["updated_at"] = secret, now
-	return d, true
+	d.forget(currentSecret)
+	d[currentSecret], d["updated_at"] = secret, now
+	return d
 }
 
 // previousUntil returns when the secret before the last rotation stops working, the zero
 // time if there is no such secret.
 func previousUntil(d document) time.Time {
 	until, known := seconds(d["previous_expires_at"]).(int64)
-	if !known || d.text("previous_secret_token") == "" {
+	if _, has := d.hashOf(previousSecret); !known || !has {
 		return time.Time{}
 	}
 	return time.Unix(until, 0)
@@ -463,12 +475,13 @@ func credentialView(d document) document {
 		view[name] = seconds(d[name])
 	}
 	view["disabled"] = d.yes("disabled") || d.text("disabled") == "true"
+	view["hashed"] = d.isHashed()
 	return view
 }
 
 // withSecret returns the only answer that has the secret.
-func (a *API) withSecret(p *place, d document) document {
-	return document{"data": a.newJudge().view(p, d).with("secret_token", d.text("secret_token"))}
+func (a *API) withSecret(p *place, d document, secret string) document {
+	return document{"data": a.newJudge().view(p, d).with(currentSecret, secret)}
 }
 
 // seconds reads a number of seconds or a time as people write it, nil if it is

@@ -32,7 +32,7 @@ func (j *judge) view(p *place, d document) document {
 	view["state"] = standing.Reason.String()
 	switch {
 	case standing.Reason != authz.ReasonAuthenticated:
-	case checkAccessToken(j.api.cfg.Grammar, p.key)+checkSecretToken(j.api.cfg.Grammar, d.text("secret_token")) != "":
+	case checkAccessToken(j.api.cfg.Grammar, p.key)+checkSecretToken(j.api.cfg.Grammar, d.text(currentSecret)) != "":
 		// No request can present it.
 		view["state"] = authz.ReasonMalformedToken.String()
 	default:

@@ -30,6 +30,9 @@ type VaultObject struct {
 	// KV is v1 or v2.
 	KV        string
 	Namespace string
+	// Secrets is how credentials are written: [api.SecretsPlain] or [api.SecretsHashed].
+	// Only a declared vault object has it here.
+	Secrets string
 	// Revision grows with each change. What was cached under another one was
 	// read elsewhere.
 	Revision int
@@ -269,7 +272,7 @@ func (d Declared) documents() (map[string][]stored, error) {
 		ids[v.Name] = v.ID
 		add(state.KindVaults, written(vaultFields, &api.Vault{
 			ID: v.ID, Name: v.Name, Protocol: v.Protocol, Host: v.Host, Port: v.Port,
-			Mount: v.Mount, Prefix: &v.Prefix, VaultToken: redact.Text, KV: v.KV, Namespace: &v.Namespace,
+			Mount: v.Mount, Prefix: &v.Prefix, VaultToken: redact.Text, KV: v.KV, Namespace: &v.Namespace, Secrets: v.Secrets,
 		}))
 	}
 	for _, c := range d.Consumers {

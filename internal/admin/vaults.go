@@ -7,7 +7,7 @@ import (
 )
 
 // vaultFields are those of a vault object.
-var vaultFields = api.FieldsOf(api.Vault{KV: api.KV1})
+var vaultFields = api.FieldsOf(api.Vault{KV: api.KV1, Secrets: api.SecretsPlain})
 
 func vaultsEntity() *entity {
 	return &entity{

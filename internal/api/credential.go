@@ -20,6 +20,8 @@ type Credential struct {
 	NotBefore         *int64 `json:"not_before,omitempty" rule:"limit,max=253402300799"`
 	Disabled          bool   `json:"disabled,omitempty" rule:"limit"`
 	PreviousExpiresAt *int64 `json:"previous_expires_at,omitempty" rule:"answer"`
+	// Hashed says that the record has no secret in clear text.
+	Hashed bool `json:"hashed,omitempty" rule:"answer"`
 	// State is "good", or the reason that a check has not to let it in. RefusedBy are
 	// the policies whose acl refuses it, where others let it in.
 	State     string   `json:"state,omitempty" rule:"answer"`

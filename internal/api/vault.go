@@ -6,6 +6,14 @@ const (
 	KV2 = "v2"
 )
 
+// What a vault object has of the secret tokens that are written to it.
+const (
+	// SecretsPlain is the secret itself, as Kong reads it.
+	SecretsPlain = "plain"
+	// SecretsHashed is its SHA-256.
+	SecretsHashed = "hashed"
+)
+
 // A Vault is a vault object. Answers have a mask for its token. The announcement of
 // 2019 calls that token, too.
 type Vault struct {
@@ -19,6 +27,7 @@ type Vault struct {
 	VaultToken string  `json:"vault_token,omitempty" rule:"required,secret,alias=token,check=visible"`
 	KV         string  `json:"kv,omitempty" rule:"oneof=v1|v2" flag:": v1 or v2, the version of the KV engine; v1 by default"`
 	Namespace  *string `json:"namespace,omitempty" rule:"check=mount" flag:": NAMESPACE of the Vault"`
+	Secrets    string  `json:"secrets,omitempty" rule:"oneof=plain|hashed" flag:": plain or hashed, the form in which secret tokens are stored; plain by default, as Kong reads no other"`
 	CreatedAt  int64   `json:"created_at,omitempty" rule:"time"`
 	UpdatedAt  int64   `json:"updated_at,omitempty" rule:"time"`
 }

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/vaultkv"
@@ -21,7 +20,7 @@ func declared(c *config.Config) admin.Declared {
 }
 
 func declaredVault(v *config.Vault) admin.VaultObject {
-	o := admin.VaultObject{Name: v.Name, Mount: v.Mount, Prefix: v.Prefix, KV: v.KV, Namespace: v.Namespace, Declared: true}
+	o := admin.VaultObject{Name: v.Name, Mount: v.Mount, Prefix: v.Prefix, KV: v.KV, Namespace: v.Namespace, Secrets: v.Secrets, Declared: true}
 	// The address is valid; parts that it lacks stay empty. Of several addresses the first
 	// is shown, since Kong's vault objects have one.
 	first, _, _ := strings.Cut(v.Address, ",")
@@ -35,7 +34,8 @@ func declaredVault(v *config.Vault) admin.VaultObject {
 // vaultConfig returns the configuration of a vault object that was made through the admin
 // API. Settings that Kong's vault objects lack have their defaults.
 func vaultConfig(v admin.VaultObject) config.Vault {
-	c := config.Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig(), Revision: v.Revision, Lost: v.Lost}
+	c := config.DefaultVault()
+	c.Revision, c.Lost = v.Revision, v.Lost
 	c.Name, c.Address, c.Mount, c.Prefix, c.Namespace = v.Name, v.Address(), v.Mount, v.Prefix, v.Namespace
 	c.Token = v.Token.Reveal()
 	if v.KV != "" {

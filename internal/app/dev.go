@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/internal/state"
@@ -39,7 +38,7 @@ func DevConfig() config.Config {
 	c.Log.Format = "console"
 	c.GRPC.Reflection = true
 	c.Drain = config.Drain{Timeout: time.Second}
-	c.Vaults = []config.Vault{{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}}
+	c.Vaults = []config.Vault{config.DefaultVault()}
 	c.Vaults[0].Name, c.Vaults[0].Mount = demoVault, demoVault
 	c.State.Vault = demoVault
 	c.Consumers = []authz.Consumer{{ID: DemoConsumerID, Username: "demo", CustomID: "demo-1", Groups: []string{"demo"}}}

@@ -85,13 +85,14 @@ func (s *adminSection) apply(c *admin.Config) {
 }
 
 func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
-	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}
+	v := DefaultVault()
 	v.Name, v.Address, v.Mount = e.Name, e.Address, e.Mount
 	errs := []error{e.list(&v)}
 	set(&v.Proxy, e.Proxy)
 	set(&v.Namespace, e.Namespace)
 	set(&v.Prefix, e.Prefix)
 	set(&v.KV, e.KV)
+	set(&v.Secrets, e.Secrets)
 	set(&v.CAFile, e.CAFile)
 	set(&v.ClientCertFile, e.ClientCertFile)
 	set(&v.ClientKeyFile, e.ClientKeyFile)

@@ -11,6 +11,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/vaultkv"
@@ -98,6 +99,9 @@ type Vault struct {
 	// through the admin API; Lost says that it cannot be understood.
 	Revision int
 	Lost     bool
+	// Secrets is how the admin API writes credentials: [api.SecretsPlain] or
+	// [api.SecretsHashed].
+	Secrets string
 	// TokenEnv is the environment variable that the token came from.
 	TokenEnv string
 }
@@ -114,6 +118,11 @@ func Default() Config {
 		Admin:   admin.DefaultConfig(),
 		State:   State{Mount: "vault-authz", Poll: time.Second},
 	}
+}
+
+// DefaultVault returns the defaults of a vault object.
+func DefaultVault() Vault {
+	return Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig(), Secrets: api.SecretsPlain}
 }
 
 // Load reads a file and the environment (as from [os.Environ]), puts flags over both, and

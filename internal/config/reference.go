@@ -5,10 +5,8 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/api"
-	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
 // Reference returns the table of all settings in Markdown. A test holds the
@@ -24,7 +22,7 @@ func Reference() string {
 // of sections.
 func everySetting() file {
 	c := Default()
-	v := Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig()}
+	v := DefaultVault()
 	f := file{
 		Listen: listenSection{&c.Listen.GRPC, &c.Listen.Probes, (*mode)(&c.Listen.SocketMode), &c.Listen.SocketGroup},
 		Log:    showLog(&c.Log),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
@@ -35,7 +36,7 @@ func (c *Config) validate() findings {
 			f.add(where, label, errors.New("name: is taken by another vault object"))
 		}
 		sources[v.Name] = stubSource{}
-		f.add(where, label, errors.Join(apartFromIDs(v.Name, ""), v.Validate(), c.ApartFromState(v)))
+		f.add(where, label, errors.Join(apartFromIDs(v.Name, ""), v.Validate(), v.validateSecrets(), c.ApartFromState(v)))
 		f.add(where+".cache", label+".cache", errors.Join(v.Cache.Validate(), v.Sweep.Validate()))
 	}
 	if c.State.Vault != "" {
@@ -53,6 +54,13 @@ func (c *Config) validate() findings {
 		f.add(fmt.Sprintf("policies[%d]", last), "", tie)
 	}
 	return f
+}
+
+func (v *Vault) validateSecrets() error {
+	if v.Secrets != api.SecretsPlain && v.Secrets != api.SecretsHashed {
+		return fmt.Errorf("secrets: %q is neither plain nor hashed", v.Secrets)
+	}
+	return nil
 }
 
 // apartFromIDs refuses a name that another entity may have for its id, which can be chosen

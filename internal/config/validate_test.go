@@ -38,6 +38,7 @@ var wrong = map[string][]string{
 	"listen.socket_mode":                    {"'0777777'", "668", "rw"},
 	"listen.socket_group":                   {"envoy"},
 	"vaults[].prefix":                       {"../sys", "/a/"},
+	"vaults[].secrets":                      {"md5", "hash"},
 	"policies[].authorization_scheme":       {"digest"},
 	"log.level":                             {"loud", "verbose", "fatal"},
 	"log.format":                            {"xml"},

@@ -214,6 +214,9 @@ func (p *planner) vault(o object) {
 		d.add("kv", v.KV, cmp.Or(h.KV, "v1"))
 		d.add("namespace", v.Namespace, h.Namespace)
 		s.compared(d)
+		if h.Secrets == api.SecretsHashed {
+			s.Notes = append(s.Notes, "secrets are stored as hashes here: Kong cannot use a credential once it is written here")
+		}
 		return
 	}
 	for _, field := range []struct {

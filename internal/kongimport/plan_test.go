@@ -451,6 +451,19 @@ func TestAPlanLeavesWhatExistsAsItIs(t *testing.T) {
 	}
 }
 
+func TestAPlanSaysWhatKongCannotUseAnyMore(t *testing.T) {
+	t.Parallel()
+	have := existing()
+	have.Vaults[0].Secrets = api.SecretsHashed
+	if got := lines(planned(t, vaultJSON, have)); !strings.Contains(got, "equal vault-auth main d3da058d | secrets are stored as hashes here: Kong cannot use") {
+		t.Errorf("got %s", got)
+	}
+	have.Vaults[0].Secrets = api.SecretsPlain
+	if got := lines(planned(t, vaultJSON, have)); strings.Contains(got, "hashes") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestNoTokenIsTakenForWhatItIsNot(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{
