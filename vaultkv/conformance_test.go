@@ -44,6 +44,7 @@ func TestConformance(t *testing.T) {
 						c.Token, c.Mount, c.KV, c.Timeout = srv.rootToken, "kong-auth-"+kv, kv, 20*time.Second
 					})
 					conformance(t, v)
+					oldVersions(t, v, kv)
 					if err := v.Check(t.Context()); err != nil || v.State() != vaultkv.StateOK || !v.Ready() {
 						t.Errorf("Check = %v, State = %s, Ready = %t, want nil, ok, true", err, v.State(), v.Ready())
 					}
@@ -53,6 +54,51 @@ func TestConformance(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// oldVersions: what earlier versions contain can be destroyed, and the current one stays.
+func oldVersions(t *testing.T, v *vaultkv.Vault, kv string) {
+	t.Helper()
+	ctx := t.Context()
+	const key = "with-versions"
+	for range 3 {
+		if err := v.Write(ctx, key, []byte(`{"note":1}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []int{1, 2}
+	if kv == vaultkv.KV1 {
+		want = nil
+	}
+	old, err := v.OldVersions(ctx, key, 3)
+	if err != nil || !slices.Equal(old, want) {
+		t.Fatalf("OldVersions = %v, %v, want %v", old, err, want)
+	}
+	err = v.DestroyVersions(ctx, key, []int{1, 2})
+	if kv == vaultkv.KV1 {
+		if err == nil {
+			t.Error("DestroyVersions = nil on KV v1, want an error")
+		}
+	} else if err != nil {
+		t.Errorf("DestroyVersions = %v", err)
+	}
+	if old, err = v.OldVersions(ctx, key, 3); err != nil || len(old) != 0 {
+		t.Errorf("OldVersions afterwards = %v, %v, want none", old, err)
+	}
+	if _, found, err := v.Read(ctx, key); err != nil || !found {
+		t.Errorf("the current version: found = %t, %v", found, err)
+	}
+	for _, key := range []string{"never-written", "../" + key} {
+		if old, err := v.OldVersions(ctx, key, 3); len(old) != 0 || strings.HasPrefix(key, "..") && kv == vaultkv.KV2 && err == nil {
+			t.Errorf("OldVersions(%q) = %v, %v", key, old, err)
+		}
+	}
+	if err := v.DestroyVersions(ctx, "../"+key, []int{1}); err == nil {
+		t.Error("DestroyVersions of another folder = nil, want an error")
+	}
+	if err := v.Delete(ctx, key); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -68,6 +68,9 @@ func (l layout) grant(method, path string) (pattern, capabilities string) {
 	if capabilities == "" {
 		capabilities = `"read"`
 	}
+	if l.v2 && strings.HasPrefix(path, l.destroy) {
+		return l.destroy + "+", `"update"`
+	}
 	if method == methodList && path == l.list && !l.deep {
 		return path + "/", capabilities
 	}

@@ -14,6 +14,8 @@ type layout struct {
 	// data is the folder of the objects, metadata the folder of the paths that a permanent
 	// deletion names. Both end with a slash.
 	data, metadata string
+	// destroy is the folder of the paths that destroy versions, which only KV v2 has.
+	destroy string
 	// list is the path that lists the keys.
 	list string
 	v2   bool
@@ -28,7 +30,7 @@ func newLayout(c Config) layout {
 	}
 	if c.KV == KV2 {
 		data, metadata := c.Mount+"/data"+folder, c.Mount+"/metadata"+folder
-		return layout{data: data + "/", metadata: metadata + "/", list: metadata, v2: true}
+		return layout{data: data + "/", metadata: metadata + "/", destroy: c.Mount + "/destroy" + folder + "/", list: metadata, v2: true}
 	}
 	all := c.Mount + folder
 	return layout{data: all + "/", metadata: all + "/", list: all}

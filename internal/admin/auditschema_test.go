@@ -35,6 +35,12 @@ func TestTheSchemaOfTheAuditLogHasWhatTheLinesHaveAndNoMore(t *testing.T) {
 			b.form("POST", "/consumers", "username=erik")
 		}
 	}
+	// Whether a rehash can be done shows in its answer and not in the status.
+	b := auditBench(t, func(_ *Config, d *Dependencies) { d.Audit = logs.Audit })
+	b.rehashable(t)
+	if a := b.must(200, b.form("POST", rehashPath, "destroy_old_versions=true")); !strings.Contains(a.raw, `"versions_destroyed":1`) {
+		t.Errorf("got %s, want a version to be destroyed", a.raw)
+	}
 	logs.Close(time.Minute)
 	raw, err := os.ReadFile(c.Audit.Target)
 	if err != nil {

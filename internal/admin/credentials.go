@@ -60,8 +60,9 @@ type place struct {
 	key   string
 	// raw is the record as it was read or written last.
 	raw []byte
-	// version is what was read, where there are versions.
+	// version is what was read, where there are versions; gone says that nothing was found.
 	version int
+	gone    bool
 	// commit makes a write under the lease of the call, see [Leases].
 	commit func(ctx context.Context, write func(context.Context) error) error
 	// sync makes later reads current, where the server is that of the state.
@@ -120,8 +121,9 @@ func (p *place) read(ctx context.Context) (document, error) {
 	} else {
 		raw, found, err = p.store.Read(ctx, p.key)
 	}
+	p.gone = errors.Is(err, authz.ErrNotFound) || err == nil && !found
 	switch {
-	case errors.Is(err, authz.ErrNotFound), err == nil && !found:
+	case p.gone:
 		return nil, nil
 	case err != nil:
 		return nil, unavailable(err)
@@ -129,7 +131,7 @@ func (p *place) read(ctx context.Context) (document, error) {
 	p.raw = raw
 	d, err := decodeDocument(raw)
 	if err != nil {
-		return nil, &api.Problem{Status: http.StatusConflict, Message: "What is stored under this access token is not a credential; delete it first"}
+		return nil, notCredential()
 	}
 	return d, nil
 }
@@ -519,12 +521,8 @@ func (a *API) listCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	first, found := slices.BinarySearch(keys, w.after)
-	if found {
-		first++
-	}
 	places, last := []place{}, ""
-	for _, key := range keys[first:] {
+	for _, key := range after(keys, w.after) {
 		if len(places) == w.size {
 			last = places[w.size-1].key
 			break
@@ -544,13 +542,26 @@ func (a *API) listCredentials(c *call) (reply, error) {
 	return c.list(data, last), nil
 }
 
+// after returns the sorted keys after one.
+func after(keys []string, key string) []string {
+	first, found := slices.BinarySearch(keys, key)
+	if found {
+		first++
+	}
+	return keys[first:]
+}
+
 func sortedKeys(ctx context.Context, store CredentialStore) ([]string, error) {
-	keys, err := store.List(ctx)
+	var keys []string
+	err := store.EachKey(ctx, func(key string) {
+		// Names that end with a slash are folders.
+		if kvpath.IsSegment(key) {
+			keys = append(keys, key)
+		}
+	})
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	// Names that end with a slash are folders.
-	keys = slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !kvpath.IsSegment(k) })
 	slices.Sort(keys)
 	return keys, nil
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -136,6 +137,11 @@ type fakeKV struct {
 	mu        sync.Mutex
 	documents map[string][]byte
 	err       error
+	// failWrites is what writes fail with, slow how long they take.
+	failWrites error
+	slow       time.Duration
+	// listed are the keys if it is set: deleted ones among others.
+	listed []string
 	// log gets what is done, in the order of it being done.
 	log *order
 }
@@ -148,8 +154,12 @@ func (k *fakeKV) Read(_ context.Context, key string) ([]byte, bool, error) {
 }
 
 func (k *fakeKV) Write(_ context.Context, key string, document []byte) error {
+	time.Sleep(k.slow)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.failWrites != nil {
+		return k.failWrites
+	}
 	if k.err == nil {
 		k.log.add("write")
 		k.documents[key] = bytes.Clone(document)
@@ -167,10 +177,17 @@ func (k *fakeKV) Delete(_ context.Context, key string) error {
 	return k.err
 }
 
-func (k *fakeKV) List(context.Context) ([]string, error) {
+func (k *fakeKV) EachKey(_ context.Context, each func(string)) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Collect(maps.Keys(k.documents)), k.err
+	keys := k.listed
+	if keys == nil {
+		keys = slices.Collect(maps.Keys(k.documents))
+	}
+	for _, key := range keys {
+		each(key)
+	}
+	return k.err
 }
 
 // order is what happened, in order.

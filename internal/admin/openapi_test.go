@@ -142,6 +142,10 @@ var decoders = map[string]func([]byte) error{
 	"Policies": strictly[page[api.Policy]], "Plugins": strictly[page[api.Plugin]], "Credentials": strictly[page[api.Credential]],
 	"Batch":   strictly[struct{ Answers []outcome }],
 	"Denials": strictly[api.Denials],
+	"Rehashed": strictly[struct {
+		Data api.Rehashed
+		Next *string
+	}],
 	"Nothing": strictly[page[struct{}]], "Valid": strictly[api.Problem], "Schema": strictly[schemaAnswer],
 	"EnabledPlugins": strictly[struct {
 		Enabled []string `json:"enabled_plugins"`
@@ -210,6 +214,7 @@ func TestTheExamplesOfTheDocumentAreAcceptedAndAnsweredAsItSays(t *testing.T) {
 		{"PATCH", "/policies/orders", "PolicyChange", "Policy", 200},
 		{"PATCH", "/plugins/vault-auth", "PluginChange", "Plugin", 200},
 		{"PATCH", "/vault-auth/kong-auth", "VaultChange", "Vault", 200},
+		{"POST", "/vault-auth/kong-auth/rehash", "Rehash", "Rehashed", 200},
 		{"GET", "/plugins/enabled", "", "EnabledPlugins", 200},
 		{"GET", "/plugins/schema/acl", "", "Schema", 200},
 		{"GET", "/schemas/consumers", "", "Schema", 200},

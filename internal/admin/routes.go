@@ -108,5 +108,6 @@ func (a *API) vaultRoutes(base string) []route {
 		change("PATCH", token, a.patchCredential),
 		change("DELETE", token, a.deleteCredential),
 		change("POST", token+"/rotate", a.rotateCredential),
+		{method: "POST", pattern: base + "/{vault}/rehash", body: true, changes: true, apart: true, handle: a.rehash},
 	}
 }

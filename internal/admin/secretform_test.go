@@ -1,13 +1,16 @@
 package admin
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"maps"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -206,6 +209,99 @@ func TestHashesAreNotShown(t *testing.T) {
 	}
 }
 
+const rehashPath = "/vault-auth/kong-auth/rehash"
+
+func TestRehashReplacesWhatIsInClearTextAndCanBeRepeated(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	for i := range 25 {
+		b.must(201, b.form("POST", credentials+"/alice", fmt.Sprintf("access_token=t%02d", i)))
+	}
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token="+weakSecret))
+	b.must(201, b.form("POST", credentials+"/token/foo/rotate", "secret_token="+strongSecret))
+	b.put("both", `{"access_token":"both","secret_token":"a","secret_token_sha256":"b"}`)
+	b.put("list", `[]`)
+	before := b.foo()
+	if a := b.must(400, b.do("POST", rehashPath, "", "")); !strings.Contains(a.raw, "set its secrets to hashed first") {
+		t.Errorf("got %s", a.raw)
+	}
+	b.must(404, b.do("POST", "/vault-auth/none/rehash", "", ""))
+	b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "secrets=hashed"))
+	type sum struct {
+		pages, checked, hashed int
+		guessable, unusable    string
+	}
+	rehash := func() (s sum) {
+		for next := rehashPath + "?size=10"; next != ""; s.pages++ {
+			a := b.must(200, b.do("POST", next, "", ""))
+			d := a.body["data"].(map[string]any)
+			if d["total"] != 28.0 || d["failed"] != nil {
+				t.Errorf("got %s", a.raw)
+			}
+			s.checked += int(d["checked"].(float64))
+			s.hashed += int(d["hashed"].(float64))
+			for field, to := range map[string]*string{"guessable": &s.guessable, "unusable": &s.unusable} {
+				if d[field] != nil {
+					*to += fmt.Sprint(d[field])
+				}
+			}
+			next = a.text("next")
+		}
+		return s
+	}
+	if got, want := rehash(), (sum{3, 28, 26, "[foo]", "[both list]"}); got.unusable != want.unusable && got.unusable != "[both][list]" && got.unusable != "[list both]" || got.hashed != want.hashed || got.checked != want.checked || got.pages != want.pages || got.guessable != want.guessable {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	after := b.foo()
+	b.wantSecrets(document{"secret_token_sha256": hexHash(strongSecret), "previous_secret_token_sha256": hexHash(weakSecret)})
+	for _, d := range []document{before, after} {
+		for _, name := range []string{currentSecret, previousSecret} {
+			d.forget(name)
+		}
+	}
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("more than the secrets has changed: before (-), after (+):\n%s", diff)
+	}
+	if got := rehash(); got.hashed != 0 || got.guessable != "" || got.checked != 28 {
+		t.Errorf("once more: got %+v, want nothing to be hashed", got)
+	}
+	for _, line := range b.ended() {
+		if fields := line.ContextMap(); fields["action"] == "rehash" && fields["id"] == "" {
+			t.Errorf("a line without an id: %v", fields)
+		}
+	}
+}
+
+func TestRehashReportsWhatFailedAndGoesOn(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo"))
+	b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "secrets=hashed"))
+	kv := b.kv[b.get("/vault-auth/kong-auth").text("id")]
+	kv.failWrites = fmt.Errorf("read-only")
+	a := b.must(200, b.do("POST", rehashPath, "", ""))
+	if !strings.Contains(a.raw, `"failed":[{"access_token":"foo","message":"The store of this data is unavailable`) || !strings.Contains(a.raw, `"hashed":0`) {
+		t.Errorf("got %s, want foo among what failed", a.raw)
+	}
+	kv.failWrites = nil
+	leases := b.api.deps.Leases
+	b.api.deps.Leases = brokenLeases{}
+	if a := b.must(200, b.do("POST", rehashPath, "", "")); !strings.Contains(a.raw, `"failed":[{"access_token":"foo","message":"An unexpected error occurred"}]`) {
+		t.Errorf("after a panic: got %s, want foo among what failed", a.raw)
+	}
+	b.api.deps.Leases = leases
+	if a := b.must(200, b.do("POST", rehashPath, "", "")); !strings.Contains(a.raw, `"hashed":1`) {
+		t.Errorf("once more: got %s, want it hashed", a.raw)
+	}
+}
+
+// brokenLeases panic.
+type brokenLeases struct{ Leases }
+
+func (brokenLeases) LeaseCredential(context.Context, string, func(func(context.Context, func(context.Context) error) error) error) error {
+	panic("a bug")
+}
+
 // FuzzHashingARecord: hashing changes no field but those of the secrets, and no secret but
 // in its form; afterwards each one that was good is there as its hash alone; and hashing
 // again changes nothing.
@@ -250,4 +346,153 @@ func FuzzHashingARecord(f *testing.F) {
 			t.Fatalf("%q: hashing changes more than the secrets", raw)
 		}
 	})
+}
+
+// archiveKV keeps all versions, as KV v2 does.
+type archiveKV struct {
+	*versionedKV
+	turn           sync.Mutex
+	old, destroyed map[string][]int
+}
+
+func (k *archiveKV) ReadVersion(ctx context.Context, key string) ([]byte, int, bool, error) {
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	return k.versionedKV.ReadVersion(ctx, key)
+}
+
+func (k *archiveKV) WriteVersion(ctx context.Context, key string, document []byte, version int) (int, bool, error) {
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	return k.versionedKV.WriteVersion(ctx, key, document, version)
+}
+
+func (k *archiveKV) OldVersions(_ context.Context, key string, before int) (old []int, err error) {
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	for _, version := range k.old[key] {
+		if version < before {
+			old = append(old, version)
+		}
+	}
+	return old, nil
+}
+
+func (k *archiveKV) DestroyVersions(_ context.Context, key string, versions []int) error {
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	k.destroyed[key] = append(k.destroyed[key], versions...)
+	delete(k.old, key)
+	return nil
+}
+
+type archives struct{ kv *archiveKV }
+
+func (v archives) Credentials(context.Context, string, int) (CredentialStore, error) {
+	return v.kv, nil
+}
+func (archives) Validate(VaultObject) error { return nil }
+
+// rehashable gives the vault object a store with versions that has a secret to hash, and
+// another one in an earlier version.
+func (b *bench) rehashable(tb testing.TB) *archiveKV {
+	tb.Helper()
+	kv := &archiveKV{
+		versionedKV: &versionedKV{fakeKV: &fakeKV{documents: map[string][]byte{}, log: b.order}, versions: map[string]int{"foo": 1}},
+		old:         map[string][]int{"foo": {1}}, destroyed: map[string][]int{},
+	}
+	kv.documents["foo"] = []byte(`{"access_token":"foo","secret_token":"supersecretvalue"}`)
+	b.api.deps.Vaults = archives{kv}
+	b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "secrets=hashed&kv=v2&vault_token="+vaultToken))
+	return kv
+}
+
+func TestRehashDestroysWhatEarlierVersionsHaveIfItIsAsked(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	kv := b.rehashable(t)
+	record := func(secret string) []byte { return []byte(`{"access_token":"x",` + secret + `}`) }
+	hash := `"secret_token_sha256":"` + hexHash("x") + `"`
+	for key, at := range map[string]struct {
+		document []byte
+		version  int
+		old      []int
+	}{
+		"plain":   {record(`"secret_token":"x"`), 3, []int{1, 2, 3}},
+		"hashed":  {record(hash), 3, []int{1, 2}},
+		"clean":   {record(hash), 1, nil},
+		"broken":  {record(hash + `,"secret_token":"x"`), 2, []int{1}},
+		"deleted": {nil, 2, []int{1, 2}},
+	} {
+		kv.documents[key], kv.versions[key], kv.old[key] = at.document, at.version, at.old
+	}
+	kv.listed = []string{"plain", "hashed", "clean", "broken", "deleted"}
+	for _, key := range []string{"deleted", "foo"} {
+		delete(kv.documents, key)
+	}
+	delete(kv.old, "foo")
+	if a := b.must(200, b.do("POST", rehashPath, "", "")); !strings.Contains(a.header.Get("Warning"), "Earlier versions") || len(kv.destroyed) != 0 {
+		t.Errorf("without being asked: %v destroyed, header %v; want nothing, and a warning", kv.destroyed, a.header)
+	}
+	if got := kv.versions["plain"]; got != 4 {
+		t.Fatalf("the version of the hashed record is %d, want 4", got)
+	}
+	a := b.must(200, b.form("POST", rehashPath, "destroy_old_versions=true"))
+	want := map[string][]int{"plain": {1, 2, 3}, "hashed": {1, 2}, "deleted": {1, 2}}
+	if diff := cmp.Diff(want, kv.destroyed); diff != "" {
+		t.Errorf("destroyed: want (-), got (+):\n%s", diff)
+	}
+	if !strings.Contains(a.raw, `"versions_destroyed":7`) || !strings.Contains(a.raw, `"unusable":["broken"]`) || a.header.Get("Warning") != "" {
+		t.Errorf("got %s, %v", a.raw, a.header)
+	}
+	if a := b.must(200, b.form("POST", rehashPath, "destroy_old_versions=true")); !strings.Contains(a.raw, `"versions_destroyed":0`) {
+		t.Errorf("once more: %s, want nothing to be destroyed", a.raw)
+	}
+}
+
+// Somebody rotates with the tools of Vault between the read and the write of a rehash.
+func TestRehashDoesNotUndoARotation(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	kv := &versionedKV{fakeKV: &fakeKV{documents: map[string][]byte{}, log: b.order}, versions: map[string]int{"foo": 1}}
+	b.api.deps.Vaults = versionedVaults{kv}
+	b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "secrets=hashed&kv=v2&vault_token="+vaultToken))
+	kv.documents["foo"] = []byte(`{"access_token":"foo","secret_token":"before"}`)
+	reads := 0
+	var rotate func(versionedKV)
+	rotate = func(k versionedKV) {
+		if reads++; reads < 2 { // the first read is without the lease
+			kv.between = rotate
+			return
+		}
+		k.versions["foo"]++
+		k.documents["foo"] = []byte(`{"access_token":"foo","secret_token":"after"}`)
+	}
+	kv.between = rotate
+	b.must(200, b.do("POST", rehashPath, "", ""))
+	d, err := decodeDocument(kv.documents["foo"])
+	if err != nil || d.text("secret_token_sha256") != hexHash("after") || d["secret_token"] != nil {
+		t.Errorf("got %v, want the hash of the new secret", d)
+	}
+}
+
+// A long list is done in the pages that the time of a call has room for.
+func TestAPageOfARehashEndsInGoodTime(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *Config, _ *Dependencies) { c.Timeout = 200 * time.Millisecond })
+	b.must(201, b.form("POST", "/vault-auth", vaultForm+"&secrets=hashed"))
+	const entries = 3 * rehashAtOnce
+	for i := range entries {
+		b.put(fmt.Sprintf("t%04d", i), `{"secret_token":"x"}`)
+	}
+	b.kv[b.get("/vault-auth/kong-auth").text("id")].slow = 150 * time.Millisecond
+	hashed, pages := 0, 0
+	for next := rehashPath + "?size=1000"; next != "" && pages < entries; pages++ {
+		a := b.must(200, b.do("POST", next, "", ""))
+		hashed += int(a.body["data"].(map[string]any)["hashed"].(float64))
+		next = a.text("next")
+	}
+	if pages < 2 || hashed != entries {
+		t.Errorf("%d hashed on %d pages, want all of %d on several", hashed, pages, entries)
+	}
 }

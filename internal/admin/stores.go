@@ -75,8 +75,9 @@ type CredentialStore interface {
 	// Delete removes the credential for good, earlier versions included. One
 	// that does not exist is no error.
 	Delete(ctx context.Context, key string) error
-	// List returns all keys, in any order.
-	List(ctx context.Context) ([]string, error)
+	// EachKey calls each with every key, in any order. It returns nil only if it has seen
+	// all of them.
+	EachKey(ctx context.Context, each func(key string)) error
 }
 
 // A VersionedCredentialStore is a CredentialStore that can refuse to overwrite

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -194,6 +195,23 @@ func (c *Client) RotateCredential(ctx context.Context, vault, accessToken string
 	return enveloped(ctx, c, http.MethodPost, tokenPath(vault, accessToken)+"/rotate", r)
 }
 
+// Rehash hashes the secrets of one page of credentials. next is the page after it, which is
+// to be given to the next call, "" for none and for the first page.
+func (c *Client) Rehash(ctx context.Context, vault string, r Rehash, next string) (report Rehashed, after string, err error) {
+	path := "/vault-auth" + segment(vault) + "/rehash"
+	page, err := send[struct {
+		Data Rehashed `json:"data"`
+		Next *string  `json:"next"`
+	}](ctx, c, http.MethodPost, cmp.Or(next, path+"?size=500"), r)
+	switch {
+	case err != nil || page.Next == nil:
+		return page.Data, "", err
+	case !strings.HasPrefix(*page.Next, path):
+		return page.Data, "", errElsewhere
+	}
+	return page.Data, *page.Next, nil
+}
+
 // DeleteCredential revokes a credential. One that is not there is a [*Problem]
 // with status 404.
 func (c *Client) DeleteCredential(ctx context.Context, vault, accessToken string) error {
@@ -216,6 +234,8 @@ func segment(s string) string {
 	return "/" + escaped
 }
 
+var errElsewhere = errors.New("the admin API names a next page that is elsewhere")
+
 func listAll[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 	all := []T{}
 	for next := path + "?size=1000"; next != ""; {
@@ -231,7 +251,7 @@ func listAll[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 			break
 		}
 		if next = *page.Next; !strings.HasPrefix(next, path) {
-			return nil, errors.New("the admin API names a next page that is elsewhere")
+			return nil, errElsewhere
 		}
 	}
 	return all, nil

@@ -47,3 +47,32 @@ type Rotation struct {
 	// Force ends the grace of the rotation before, if it is not over.
 	Force bool `json:"force,omitempty"`
 }
+
+// A Rehash says how secrets in clear text are replaced by their hashes.
+type Rehash struct {
+	// DestroyOldVersions destroys the earlier versions in KV v2, which have the secrets in
+	// clear text, and those of deleted credentials.
+	DestroyOldVersions bool `json:"destroy_old_versions,omitempty"`
+}
+
+// A Rehashed says what became of a page of the credentials of a vault object.
+type Rehashed struct {
+	// Total is how many entries there are in all pages, Checked how many in this one.
+	Total   int `json:"total"`
+	Checked int `json:"checked"`
+	// Hashed is how many this call has hashed.
+	Hashed            int `json:"hashed"`
+	VersionsDestroyed int `json:"versions_destroyed"`
+	// Guessable are the access tokens of hashed secrets that can be found by trying,
+	// Unusable those of entries that are no credentials and were left as they are.
+	Guessable []string `json:"guessable,omitempty"`
+	Unusable  []string `json:"unusable,omitempty"`
+	// Failed are to be tried again.
+	Failed []RehashFailure `json:"failed,omitempty"`
+}
+
+// A RehashFailure says why a credential was not rehashed, or its versions not destroyed.
+type RehashFailure struct {
+	AccessToken string `json:"access_token"`
+	Message     string `json:"message"`
+}

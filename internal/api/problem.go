@@ -1,6 +1,12 @@
 package api
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+)
 
 // A Problem is an answer that is not a success, in Kong's shape. It is the error
 // of the [Client], too.
@@ -25,3 +31,19 @@ type Problem struct {
 
 // Error implements error.
 func (p *Problem) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Message) }
+
+// Transient reports whether a call that failed may succeed if it is repeated: the service, or
+// the Vault that it uses, is down or overloaded.
+func Transient(err error) bool {
+	var p *Problem
+	if errors.As(err, &p) {
+		switch p.Status {
+		case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusGatewayTimeout:
+			return true
+		}
+		return false
+	}
+	var network *net.OpError
+	var slow net.Error
+	return errors.As(err, &network) || errors.As(err, &slow) && slow.Timeout() || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}

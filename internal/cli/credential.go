@@ -26,6 +26,7 @@ func credentialCommand(p Process) *cobra.Command {
 		o.disableCredential(),
 		o.enableCredential(),
 		o.rotateCredential(),
+		o.rehashCredentials(),
 		o.deleteCredential(),
 	)
 }

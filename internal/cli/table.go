@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -140,7 +141,9 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	a.bodies = append(a.bodies, body)
 	for _, header := range resp.Header.Values("Warning") {
-		a.warnings = append(a.warnings, warningText(header))
+		if text := warningText(header); !slices.Contains(a.warnings, text) {
+			a.warnings = append(a.warnings, text)
+		}
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil

@@ -3,9 +3,6 @@ package kongimport
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
-	"net/http"
 	"time"
 
 	"github.com/vault-authz/vault-authz/internal/api"
@@ -45,7 +42,7 @@ func (c *Changes) Make(ctx context.Context, client *api.Client, f *File, r Repor
 		pause = min(2*pause, longestPause)
 		have, err := Read(ctx, client)
 		switch {
-		case err != nil && transient(err):
+		case err != nil && api.Transient(err):
 			why = err
 			continue
 		case err != nil:
@@ -68,7 +65,7 @@ func Await(ctx context.Context, client *api.Client, r Reporter) (*Existing, erro
 	for pause, began := firstPause, time.Now(); ; pause = min(2*pause, longestPause) {
 		have, err := Read(ctx, client)
 		var p *api.Problem
-		if !errors.As(err, &p) || !transient(err) || time.Since(began) >= patience {
+		if !errors.As(err, &p) || !api.Transient(err) || time.Since(began) >= patience {
 			return have, err
 		}
 		wait := backoff.Jitter(pause/2, pause)
@@ -102,25 +99,9 @@ func (c *Changes) takeOver(again *Changes) int {
 // transient returns the first failure of a step that a retry may overcome, nil for none.
 func (c *Changes) transient() error {
 	for i := range c.Steps {
-		if err := c.Steps[i].failure; err != nil && transient(err) {
+		if err := c.Steps[i].failure; err != nil && api.Transient(err) {
 			return err
 		}
 	}
 	return nil
-}
-
-// transient reports whether a retry may succeed: the service, or the Vault that it uses,
-// is down or overloaded.
-func transient(err error) bool {
-	var p *api.Problem
-	if errors.As(err, &p) {
-		switch p.Status {
-		case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusGatewayTimeout:
-			return true
-		}
-		return false
-	}
-	var network *net.OpError
-	var slow net.Error
-	return errors.As(err, &network) || errors.As(err, &slow) && slow.Timeout() || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -62,8 +63,8 @@ func writePolicies(t *testing.T, v *parts.Vault) {
 	t.Helper()
 	names, err := filepath.Glob(deployVault + "*.hcl")
 	must(t, err)
-	if len(names) != 5 {
-		t.Fatalf("policies %q, want the five of docs/how-to/vault.md", names)
+	if len(names) != 6 {
+		t.Fatalf("policies %q, want the six of docs/how-to/vault.md", names)
 	}
 	for _, name := range names {
 		putPolicy(t, v, strings.TrimSuffix(filepath.Base(name), ".hcl"), readText(t, name))
@@ -99,7 +100,7 @@ func TestThePolicyFilesAreEnoughInEveryCombination(t *testing.T) {
 		main, home []string
 	}{
 		{"one token for all", []string{"kv-vN", "manage-vN", "state"}, nil},
-		{"all policies in one token", []string{"kv-v1", "kv-v2", "manage-v1", "manage-v2", "state"}, nil},
+		{"all policies in one token", []string{"kv-v1", "kv-v2", "manage-v1", "manage-v2", "destroy-v2", "state"}, nil},
 		{"one token for the state and one for credentials", []string{"kv-vN", "manage-vN"}, []string{"kv-vN", "state"}},
 	}
 	eachStore(t, func(t *testing.T, v *parts.Vault) {
@@ -317,7 +318,10 @@ type managedService struct {
 	// also keeps the state.
 	main, home string
 	// sweep is the interval of sweeps, 1s if empty.
-	sweep   string
+	sweep string
+	// secrets is the form of secrets, plain if empty.
+	secrets string
+
 	replica *replica
 }
 
@@ -332,7 +336,8 @@ func (m *managedService) vaults() string {
 		sweep = "1s"
 	}
 	object := func(name, setting string) string {
-		return fmt.Sprintf("  - name: %s\n    address: %s\n    mount: %s\n    prefix: %q\n    kv: %s\n    timeout: 10s\n    cache: {ttl: 1h, sweep: %s}\n    %s\n", name, m.vault.Address, mountV1, m.prefix, m.kv, sweep, setting)
+		return fmt.Sprintf("  - name: %s\n    address: %s\n    mount: %s\n    prefix: %q\n    kv: %s\n    secrets: %s\n    timeout: 10s\n    cache: {ttl: 1h, sweep: %s}\n    %s\n",
+			name, m.vault.Address, mountV1, m.prefix, m.kv, cmp.Or(m.secrets, "plain"), sweep, setting)
 	}
 	if m.home == "" {
 		return "state: {vault: main, mount: vault-authz, poll: 1s}\nvaults:\n" + object("main", m.main)

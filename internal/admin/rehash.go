@@ -1,0 +1,225 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/kvpath"
+)
+
+// rehashAtOnce bounds the credentials of one call that are changed at the same time. The
+// state store commits their leases together.
+const rehashAtOnce = 64
+
+var rehashFields = api.FieldsOf(api.Rehash{})
+
+// An OldVersions is a VersionedCredentialStore that can destroy what earlier versions
+// contain. The current version of a key stays, whatever it is called with.
+type OldVersions interface {
+	// OldVersions returns the versions before one that have not been destroyed. Those that
+	// were deleted are among them: they can be brought back.
+	OldVersions(ctx context.Context, key string, before int) ([]int, error)
+	// DestroyVersions destroys versions for good.
+	DestroyVersions(ctx context.Context, key string, versions []int) error
+}
+
+// rehash replaces secrets in clear text by their hashes, in one page of the keys. It can be
+// repeated and interrupted: what is hashed stays as it is. It stops in good time before the
+// call has to end, and the page ends there. It is not Kong's.
+func (a *API) rehash(c *call) (reply, error) {
+	vault, err := a.find(a.vaults, c.param("vault"))
+	if err != nil {
+		return reply{}, err
+	}
+	store, err := a.credentialsOf(c.ctx, vault)
+	if err != nil {
+		return reply{}, err
+	}
+	v := violations{}
+	in := typed(rehashFields, c.input.values, c.input.form, nil, v, "")
+	if err := v.err(); err != nil {
+		return reply{}, err
+	}
+	if of := (place{vault: vault}); !of.hashed() {
+		return reply{}, badRequest("The vault object keeps secrets in clear text; set its secrets to hashed first")
+	}
+	w, err := c.window(kvpath.IsSegment)
+	if err != nil {
+		return reply{}, err
+	}
+	keys, err := sortedKeys(c.ctx, store)
+	if err != nil {
+		return reply{}, err
+	}
+	page := after(keys, w.after)
+	done := &rehashing{api: a, c: c, destroy: in.yes("destroy_old_versions"), report: api.Rehashed{Total: len(keys)}}
+	last := done.run(vault, store, page[:min(w.size, len(page))])
+	if done.report.Checked == len(page) {
+		last = ""
+	}
+	slices.Sort(done.report.Guessable)
+	slices.Sort(done.report.Unusable)
+	slices.SortFunc(done.report.Failed, func(x, y api.RehashFailure) int { return cmp.Compare(x.AccessToken, y.AccessToken) })
+	if vault.text("kv") == api.KV2 && !done.destroy {
+		c.warn("Earlier versions in Vault still have the secrets in clear text until they are destroyed: ask for destroy_old_versions")
+	}
+	return c.list(done.report, last), nil
+}
+
+// A rehashing is one call of rehash.
+type rehashing struct {
+	api     *API
+	c       *call
+	destroy bool
+
+	mu     sync.Mutex
+	report api.Rehashed
+}
+
+// run rehashes keys and returns the last one that it took.
+func (r *rehashing) run(vault stored, store CredentialStore, keys []string) (last string) {
+	var running errgroup.Group
+	running.SetLimit(rehashAtOnce)
+	began := time.Now()
+	for _, key := range keys {
+		if last != "" && (isOver(r.c.ctx) || time.Since(began) > r.api.cfg.Timeout/2) {
+			break
+		}
+		last = key
+		running.Go(func() error {
+			r.one(place{vault: vault, store: store, key: key})
+			return nil
+		})
+	}
+	_ = running.Wait() // none of them returns an error
+	return last
+}
+
+// one rehashes a credential and reports what came out.
+func (r *rehashing) one(p place) {
+	c := &call{ctx: r.c.ctx, r: r.c.r, route: r.c.route, caller: r.c.caller}
+	after := &answerWriter{header: http.Header{}}
+	defer func() {
+		if after.status != 0 {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.report.Checked++
+			r.failed(p.key, "An unexpected error occurred")
+		}
+	}()
+	defer r.api.recover(after, r.c.r)
+	hashed, guessable, err := r.hash(c, &p)
+	usable := err == nil
+	var foreign *api.Problem
+	if errors.As(err, &foreign) && foreign.Status == http.StatusConflict {
+		err = nil
+	}
+	destroyed := 0
+	if usable && r.destroy {
+		destroyed, err = r.destroyOld(c, &p)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, warning := range c.warnings {
+		r.c.warn(warning)
+	}
+	r.report.Checked++
+	r.report.VersionsDestroyed += destroyed
+	if hashed {
+		r.report.Hashed++
+	}
+	if guessable {
+		r.report.Guessable = append(r.report.Guessable, p.key)
+	}
+	switch {
+	case err != nil:
+		r.failed(p.key, r.api.problem(r.c.r, err).Message)
+	case !usable:
+		r.report.Unusable = append(r.report.Unusable, p.key)
+	}
+}
+
+func (r *rehashing) failed(accessToken, message string) {
+	r.report.Failed = append(r.report.Failed, api.RehashFailure{AccessToken: accessToken, Message: message})
+}
+
+// hash replaces the secrets of a credential. Afterwards the version of p is one without a
+// secret in clear text. guessable says that a secret was hashed that is easy to guess: it
+// does not show afterwards.
+func (r *rehashing) hash(c *call, p *place) (hashed, guessable bool, err error) {
+	d, err := p.read(c.ctx)
+	if err != nil || d == nil || d.isHashed() {
+		return false, false, err
+	}
+	_, err = r.api.alone(c, p, func() (reply, error) {
+		hashed, guessable = false, false
+		old, err := p.read(c.ctx)
+		if err != nil || old == nil || old.isHashed() {
+			return reply{}, err
+		}
+		d := maps.Clone(old)
+		if d.hash(); !d.isHashed() {
+			return reply{}, notCredential()
+		}
+		for _, name := range []string{currentSecret, previousSecret} {
+			secret := old.text(name)
+			guessable = guessable || secret != "" && checkHashable(secret) != ""
+		}
+		if err := r.api.writeCredential(c, p, "rehash", old, d); err != nil {
+			return reply{}, err
+		}
+		p.version++
+		hashed = true
+		return reply{}, nil
+	})
+	return hashed && err == nil, guessable && err == nil, err
+}
+
+// destroyOld destroys the versions before the one that p has, which has no secret in clear
+// text. Of a credential that was deleted it destroys that one too.
+func (r *rehashing) destroyOld(c *call, p *place) (int, error) {
+	store, can := p.store.(OldVersions)
+	if _, versions := p.versioned(); !versions || !can {
+		return 0, nil
+	}
+	before := p.version
+	if p.gone {
+		before++
+	}
+	old, err := store.OldVersions(c.ctx, p.key, before)
+	if err != nil || len(old) == 0 {
+		return 0, notFoundOr(err)
+	}
+	err = r.api.apply(c, p.entry("destroy_old_versions", nil, nil), p.change(), func(ctx context.Context) error {
+		if err := store.DestroyVersions(ctx, p.key, old); err != nil {
+			return unavailable(err)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(old), nil
+}
+
+// notFoundOr returns the error as one of a store, nil if there was nothing.
+func notFoundOr(err error) error {
+	if err == nil || errors.Is(err, authz.ErrNotFound) {
+		return nil
+	}
+	return unavailable(err)
+}
+
+func notCredential() *api.Problem {
+	return &api.Problem{Status: http.StatusConflict, Message: "What is stored under this access token is not a credential; delete it first"}
+}
