@@ -2,6 +2,8 @@ package vaultkv
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"math"
 	"strings"
@@ -26,13 +28,13 @@ func referenceDecode(raw []byte) (document, error) {
 	var d document
 	var errs [9]error
 	d.AccessToken, errs[0] = fields.accessToken()
-	d.Secret, errs[1] = fields.secret(fieldSecretToken)
-	if errs[1] == nil && d.Secret.Reveal() == "" {
+	d.Secret, errs[1] = fields.storedSecret(fieldSecretToken, fieldSecretHash)
+	if errs[1] == nil && d.Secret == (storedSecret{}) {
 		errs[1] = mistake{fieldSecretToken, "missing or empty"}
 	}
 	d.ConsumerID, errs[2] = fields.consumerID()
 	d.TTL, errs[3] = fields.ttl()
-	d.Previous, errs[4] = fields.secret(fieldPrevious)
+	d.Previous, errs[4] = fields.storedSecret(fieldPrevious, fieldPreviousHash)
 	d.PreviousExpiresAt, errs[5] = fields.time(fieldPreviousExpiresAt)
 	d.NotBefore, errs[6] = fields.time(fieldNotBefore)
 	d.ExpiresAt, errs[7] = fields.time(fieldExpiresAt)
@@ -110,6 +112,28 @@ func (f referenceFields) secret(name string) (redact.String, error) {
 		}
 	}
 	return redact.New(s), nil
+}
+
+func (f referenceFields) storedSecret(plain, hash string) (storedSecret, error) {
+	if f.given(plain) && f.given(hash) {
+		return storedSecret{}, mistake{hash, "is given beside " + plain + "; a record has one of the two"}
+	}
+	secret, err := f.secret(plain)
+	if err != nil || !f.given(hash) {
+		return storedSecret{Plain: secret}, err
+	}
+	text, err := f.text(hash)
+	if err != nil {
+		return storedSecret{}, err
+	}
+	sum, err := hex.DecodeString(text)
+	switch {
+	case err != nil, len(sum) != sha256.Size:
+		return storedSecret{}, mistake{hash, "not a SHA-256 in 64 hexadecimal digits"}
+	case [sha256.Size]byte(sum) == sha256.Sum256(nil):
+		return storedSecret{}, mistake{hash, "the SHA-256 of an empty secret, which no request can present"}
+	}
+	return storedSecret{Hash: redact.New(string(sum))}, nil
 }
 
 func (f referenceFields) consumerID() (string, error) {

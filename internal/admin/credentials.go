@@ -39,7 +39,13 @@ func (a *API) byGrammar(fields []api.Field, p *place) []api.Field {
 	for i := range fields {
 		switch fields[i].Name {
 		case "access_token":
-			fields[i].Check = func(s string) string { return checkAccessToken(a.cfg.Grammar, s) }
+			fields[i].Check = func(s string) string {
+				problem := checkAccessToken(a.cfg.Grammar, s)
+				if problem == "" && p.prefix().Mistyped(s) {
+					problem = "begins like one that is made for this vault object, and its checksum is wrong; leave it out to get a random one, or begin it in another way"
+				}
+				return problem
+			}
 		case currentSecret:
 			fields[i].Check = func(s string) string {
 				problem := checkSecretToken(a.cfg.Grammar, s)
@@ -74,6 +80,9 @@ func (p *place) versioned() (VersionedCredentialStore, bool) {
 	s, ok := p.store.(VersionedCredentialStore)
 	return s, ok && p.vault.text("kv") == api.KV2
 }
+
+// prefix is that of the tokens that are made for the vault object.
+func (p *place) prefix() authz.TokenPrefix { return authz.TokenPrefix(p.vault.text("token_prefix")) }
 
 func (p *place) change() state.Change {
 	return state.Change{Kind: state.KindCredentials, ID: p.key, Vault: p.vault.id()}
@@ -268,14 +277,14 @@ func (a *API) createCredential(c *call) (reply, error) {
 	}
 	in["consumer"] = document{"id": consumer.id()}
 	if p.key = in.text("access_token"); p.key == "" {
-		p.key = newToken()
+		p.key = p.prefix().AccessToken(newToken())
 	}
 	in["access_token"] = p.key
 	// Kong has an upsert if the path names the consumer. A secret in the call replaces
 	// the stored one; without a secret in the call, the stored one stays.
 	replaces := c.param("consumer") != "" && in[currentSecret] != nil
 	if in[currentSecret] == nil {
-		in[currentSecret] = newToken()
+		in[currentSecret] = p.prefix().SecretToken(newToken())
 	}
 	return a.alone(c, &p, func() (reply, error) { return a.upsertCredential(c, &p, in, replaces) })
 }
@@ -428,7 +437,7 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 		if until := previousUntil(old); !in.yes("force") && until.After(now) {
 			return reply{}, rotatedAlready(until, until.Sub(now))
 		}
-		secret = cmp.Or(secret, newToken())
+		secret = cmp.Or(secret, p.prefix().SecretToken(newToken()))
 		d := rotated(old, secret, in.number("grace"), now.Unix())
 		if err := a.writeCredential(c, &p, "rotate", old, d); err != nil {
 			return reply{}, err

@@ -32,6 +32,8 @@ func (j *judge) view(p *place, d document) document {
 	view["state"] = standing.Reason.String()
 	switch {
 	case standing.Reason != authz.ReasonAuthenticated:
+	case p.prefix().Mistyped(p.key):
+		view["state"] = authz.ReasonUnknownToken.String()
 	case checkAccessToken(j.api.cfg.Grammar, p.key)+checkSecretToken(j.api.cfg.Grammar, d.text(currentSecret)) != "":
 		// No request can present it.
 		view["state"] = authz.ReasonMalformedToken.String()

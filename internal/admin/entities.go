@@ -33,6 +33,8 @@ type VaultObject struct {
 	// Secrets is how credentials are written: [api.SecretsPlain] or [api.SecretsHashed].
 	// Only a declared vault object has it here.
 	Secrets string
+	// TokenPrefix begins the tokens that are made.
+	TokenPrefix authz.TokenPrefix
 	// Revision grows with each change. What was cached under another one was
 	// read elsewhere.
 	Revision int
@@ -272,7 +274,7 @@ func (d Declared) documents() (map[string][]stored, error) {
 		ids[v.Name] = v.ID
 		add(state.KindVaults, written(vaultFields, &api.Vault{
 			ID: v.ID, Name: v.Name, Protocol: v.Protocol, Host: v.Host, Port: v.Port,
-			Mount: v.Mount, Prefix: &v.Prefix, VaultToken: redact.Text, KV: v.KV, Namespace: &v.Namespace, Secrets: v.Secrets,
+			Mount: v.Mount, Prefix: &v.Prefix, VaultToken: redact.Text, KV: v.KV, Namespace: &v.Namespace, Secrets: v.Secrets, TokenPrefix: new(string(v.TokenPrefix)),
 		}))
 	}
 	for _, c := range d.Consumers {

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	tokenLength  = 32
+	tokenLength  = authz.RandomLength
 	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 )
 

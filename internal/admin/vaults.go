@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/redact"
 	"github.com/vault-authz/vault-authz/internal/state"
@@ -39,6 +40,9 @@ func checkVault(a *API, d, old document, v violations) error {
 			}
 		}
 	}
+	if err := authz.TokenPrefix(d.text("token_prefix")).Validate(a.cfg.Grammar.MaxLength); err != nil {
+		v.add("token_prefix", err.Error())
+	}
 	if len(v) == 0 {
 		v.addErrors(a.deps.Vaults.Validate(vaultObjectOf(d)), vaultField)
 	}
@@ -60,7 +64,7 @@ func vaultObjectOf(d document) VaultObject {
 	v := entityOf[api.Vault](vaultFields, d)
 	return VaultObject{
 		ID: v.ID, Name: v.Name, Protocol: v.Protocol, Host: v.Host, Port: v.Port,
-		Mount: v.Mount, Prefix: d.text("prefix"), Token: redact.New(v.VaultToken), KV: v.KV, Namespace: d.text("namespace"),
+		Mount: v.Mount, Prefix: d.text("prefix"), Token: redact.New(v.VaultToken), KV: v.KV, Namespace: d.text("namespace"), TokenPrefix: authz.TokenPrefix(d.text("token_prefix")),
 	}
 }
 

@@ -28,8 +28,10 @@ type Vault struct {
 	KV         string  `json:"kv,omitempty" rule:"oneof=v1|v2" flag:": v1 or v2, the version of the KV engine; v1 by default"`
 	Namespace  *string `json:"namespace,omitempty" rule:"check=mount" flag:": NAMESPACE of the Vault"`
 	Secrets    string  `json:"secrets,omitempty" rule:"oneof=plain|hashed" flag:": plain or hashed, the form in which secret tokens are stored; plain by default, as Kong reads no other"`
-	CreatedAt  int64   `json:"created_at,omitempty" rule:"time"`
-	UpdatedAt  int64   `json:"updated_at,omitempty" rule:"time"`
+	// TokenPrefix is an [authz.TokenPrefix].
+	TokenPrefix *string `json:"token_prefix,omitempty" flag:": PREFIX of the tokens that are made, so that scanners recognise them, like va_live; none by default"`
+	CreatedAt   int64   `json:"created_at,omitempty" rule:"time"`
+	UpdatedAt   int64   `json:"updated_at,omitempty" rule:"time"`
 }
 
 // A VaultRef names a vault object.

@@ -20,7 +20,7 @@ func declared(c *config.Config) admin.Declared {
 }
 
 func declaredVault(v *config.Vault) admin.VaultObject {
-	o := admin.VaultObject{Name: v.Name, Mount: v.Mount, Prefix: v.Prefix, KV: v.KV, Namespace: v.Namespace, Secrets: v.Secrets, Declared: true}
+	o := admin.VaultObject{Name: v.Name, Mount: v.Mount, Prefix: v.Prefix, KV: v.KV, Namespace: v.Namespace, Secrets: v.Secrets, TokenPrefix: v.TokenPrefix, Declared: true}
 	// The address is valid; parts that it lacks stay empty. Of several addresses the first
 	// is shown, since Kong's vault objects have one.
 	first, _, _ := strings.Cut(v.Address, ",")
@@ -37,7 +37,7 @@ func vaultConfig(v admin.VaultObject) config.Vault {
 	c := config.DefaultVault()
 	c.Revision, c.Lost = v.Revision, v.Lost
 	c.Name, c.Address, c.Mount, c.Prefix, c.Namespace = v.Name, v.Address(), v.Mount, v.Prefix, v.Namespace
-	c.Token = v.Token.Reveal()
+	c.Token, c.TokenPrefix = v.Token.Reveal(), v.TokenPrefix
 	if v.KV != "" {
 		c.KV = v.KV
 	}

@@ -187,7 +187,7 @@ func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 		return nil, err
 	}
 	reads := vaultkv.NewTimed(v.Name, vaultkv.NewStore(v.Name, engine, bs.digester, log))
-	cached, err := cache.New(v.Cache, bs.traces.Read(v.Name, bs.tracked(v.Name, reads.Lookup)), bs.traces.Rules(rules()))
+	cached, err := cache.New(v.Cache, screened(v.TokenPrefix, bs.traces.Read(v.Name, bs.tracked(v.Name, reads.Lookup))), bs.traces.Rules(rules()))
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
@@ -213,6 +213,22 @@ func (bs *vaultBackends) tracked(vault string, read tracing.Read) tracing.Read {
 			c.Usage = bs.uses.Use(vault, accessToken)
 		}
 		return c, err
+	}
+}
+
+// screened answers for a mistyped access token without a read of the vault object. It stands
+// behind the cache, so that the answer is that for an unknown one and counts against the same
+// limits, and a hit costs nothing. It does not need the server: while that does not answer,
+// an unknown token gets a 503 and a mistyped one does not.
+func screened(prefix authz.TokenPrefix, read tracing.Read) tracing.Read {
+	if prefix == "" {
+		return read
+	}
+	return func(ctx context.Context, accessToken string) (authz.Credential, error) {
+		if prefix.Mistyped(accessToken) {
+			return authz.Credential{}, fmt.Errorf("its checksum is wrong: %w", authz.ErrNotFound)
+		}
+		return read(ctx, accessToken)
 	}
 }
 

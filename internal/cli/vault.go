@@ -69,7 +69,7 @@ func (s *session) vault(ctx context.Context, idOrName string) (api.Vault, error)
 func (s *session) showVault(v api.Vault) error {
 	return s.one(
 		row{"name", v.Name}, row{"address", vaultAddress(v)}, row{"mount", v.Mount}, row{"prefix", text(v.Prefix)}, row{"kv", v.KV},
-		row{"secrets", v.Secrets},
+		row{"secrets", v.Secrets}, row{"token prefix", text(v.TokenPrefix)},
 		row{"namespace", text(v.Namespace)}, row{"vault token", v.VaultToken}, row{"id", v.ID},
 		row{"created", instant(v.CreatedAt)}, row{"updated", instant(v.UpdatedAt)},
 	)

@@ -93,6 +93,7 @@ func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 	set(&v.Prefix, e.Prefix)
 	set(&v.KV, e.KV)
 	set(&v.Secrets, e.Secrets)
+	set((*string)(&v.TokenPrefix), e.TokenPrefix)
 	set(&v.CAFile, e.CAFile)
 	set(&v.ClientCertFile, e.ClientCertFile)
 	set(&v.ClientKeyFile, e.ClientKeyFile)

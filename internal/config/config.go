@@ -102,6 +102,8 @@ type Vault struct {
 	// Secrets is how the admin API writes credentials: [api.SecretsPlain] or
 	// [api.SecretsHashed].
 	Secrets string
+	// TokenPrefix begins the tokens that the admin API makes.
+	TokenPrefix authz.TokenPrefix
 	// TokenEnv is the environment variable that the token came from.
 	TokenEnv string
 }

@@ -121,6 +121,7 @@ type vaultEntry struct {
 	Prefix         *string        `yaml:"prefix,omitempty" doc:"path: folder of the credentials in a shared mount; without it they are in the mount itself"`
 	KV             *string        `yaml:"kv,omitempty" rule:"oneof=v1|v2" doc:"word: v1 or v2, the version of the KV engine"`
 	Secrets        *string        `yaml:"secrets,omitempty" rule:"oneof=plain|hashed" doc:"word: plain or hashed, the form in which the admin API stores secret tokens; Kong reads plain ones only"`
+	TokenPrefix    *string        `yaml:"token_prefix,omitempty" doc:"text: begins the tokens that the admin API makes, so that scanners recognise them, and adds a checksum; empty for tokens like Kong's"`
 	Token          tokenReference `yaml:"token,omitempty" doc:"reference: {file: PATH}, read again when it changes, {env: NAME}, or {agent: true} if a Vault agent at the address adds it; this or a login must be set"`
 	Login          loginSection   `yaml:"login,omitempty"`
 	CAFile         *string        `yaml:"ca_file,omitempty" doc:"path: PEM certificates to trust instead of the system's; read again when it changes"`

@@ -101,7 +101,7 @@ func TestSchemaAcceptsWhatIsAccepted(t *testing.T) {
 }
 
 // semantic are wrong values that are of the right kind: only Load finds what is wrong.
-var semantic = regexp.MustCompile(`^(debug\.remote|listen\.(grpc|probes|socket_group)|vaults\[\]\.(prefix|name|address|proxy|namespace|mount|token|timeout|max_.*|client_.*)|` +
+var semantic = regexp.MustCompile(`^(debug\.remote|listen\.(grpc|probes|socket_group)|vaults\[\]\.(prefix|token_prefix|name|address|proxy|namespace|mount|token|timeout|max_.*|client_.*)|` +
 	`.*_file|log\.allow_sample|grpc\.max_request_bytes|tokens\..*|admin\.listen|.*\.client_names.*|admin\.tokens\[\]\.(name|sha256)|admin\.hosts|log\..*\.target|listen\.socket_mode|state\..*|` +
 	`vaults\[\]\.addresses|vaults\[\]\.login\..*|vaults\[\]\.cache\..*|consumers\[\]\..*|policies\[\]\.(name|hosts|paths|ignore_case|priority|vault|.*_token_name|tokens_in_body|anonymous|realm))$`)
 

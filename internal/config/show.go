@@ -67,7 +67,7 @@ func showAdmin(c *admin.Config) adminSection {
 func showVault(v *Vault) vaultEntry {
 	c := &v.Cache
 	e := vaultEntry{
-		Name: v.Name, Address: v.Address, Proxy: &v.Proxy, Namespace: &v.Namespace, Mount: v.Mount, Prefix: &v.Prefix, KV: &v.KV, Secrets: &v.Secrets,
+		Name: v.Name, Address: v.Address, Proxy: &v.Proxy, Namespace: &v.Namespace, Mount: v.Mount, Prefix: &v.Prefix, KV: &v.KV, Secrets: &v.Secrets, TokenPrefix: (*string)(&v.TokenPrefix),
 		Token:  tokenReference{File: v.TokenFile, Env: v.TokenEnv, Agent: v.Agent},
 		Login:  showLogin(v.Login),
 		CAFile: &v.CAFile, ClientCertFile: &v.ClientCertFile, ClientKeyFile: &v.ClientKeyFile, ServerName: &v.TLSServerName,

@@ -36,7 +36,7 @@ func (c *Config) validate() findings {
 			f.add(where, label, errors.New("name: is taken by another vault object"))
 		}
 		sources[v.Name] = stubSource{}
-		f.add(where, label, errors.Join(apartFromIDs(v.Name, ""), v.Validate(), v.validateSecrets(), c.ApartFromState(v)))
+		f.add(where, label, errors.Join(apartFromIDs(v.Name, ""), v.Validate(), v.validateTokens(c.Grammar.MaxLength), c.ApartFromState(v)))
 		f.add(where+".cache", label+".cache", errors.Join(v.Cache.Validate(), v.Sweep.Validate()))
 	}
 	if c.State.Vault != "" {
@@ -56,11 +56,16 @@ func (c *Config) validate() findings {
 	return f
 }
 
-func (v *Vault) validateSecrets() error {
+// validateTokens checks what the vault object says about the tokens that are made for it.
+func (v *Vault) validateTokens(maxLength int) error {
+	var errs []error
 	if v.Secrets != api.SecretsPlain && v.Secrets != api.SecretsHashed {
-		return fmt.Errorf("secrets: %q is neither plain nor hashed", v.Secrets)
+		errs = append(errs, fmt.Errorf("secrets: %q is neither plain nor hashed", v.Secrets))
 	}
-	return nil
+	if err := v.TokenPrefix.Validate(maxLength); err != nil {
+		errs = append(errs, fmt.Errorf("token_prefix: %w", err))
+	}
+	return errors.Join(errs...)
 }
 
 // apartFromIDs refuses a name that another entity may have for its id, which can be chosen

@@ -39,6 +39,7 @@ var wrong = map[string][]string{
 	"listen.socket_group":                   {"envoy"},
 	"vaults[].prefix":                       {"../sys", "/a/"},
 	"vaults[].secrets":                      {"md5", "hash"},
+	"vaults[].token_prefix":                 {"v", "va-live", "va_", "va_secret"},
 	"policies[].authorization_scheme":       {"digest"},
 	"log.level":                             {"loud", "verbose", "fatal"},
 	"log.format":                            {"xml"},

@@ -319,8 +319,8 @@ type managedService struct {
 	main, home string
 	// sweep is the interval of sweeps, 1s if empty.
 	sweep string
-	// secrets is the form of secrets, plain if empty.
-	secrets string
+	// secrets is the form of secrets, plain if empty, and tokenPrefix that of tokens.
+	secrets, tokenPrefix string
 
 	replica *replica
 }
@@ -336,8 +336,8 @@ func (m *managedService) vaults() string {
 		sweep = "1s"
 	}
 	object := func(name, setting string) string {
-		return fmt.Sprintf("  - name: %s\n    address: %s\n    mount: %s\n    prefix: %q\n    kv: %s\n    secrets: %s\n    timeout: 10s\n    cache: {ttl: 1h, sweep: %s}\n    %s\n",
-			name, m.vault.Address, mountV1, m.prefix, m.kv, cmp.Or(m.secrets, "plain"), sweep, setting)
+		return fmt.Sprintf("  - name: %s\n    address: %s\n    mount: %s\n    prefix: %q\n    kv: %s\n    secrets: %s\n    token_prefix: %q\n    timeout: 10s\n    cache: {ttl: 1h, sweep: %s}\n    %s\n",
+			name, m.vault.Address, mountV1, m.prefix, m.kv, cmp.Or(m.secrets, "plain"), m.tokenPrefix, sweep, setting)
 	}
 	if m.home == "" {
 		return "state: {vault: main, mount: vault-authz, poll: 1s}\nvaults:\n" + object("main", m.main)

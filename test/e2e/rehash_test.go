@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
@@ -325,4 +330,70 @@ func TestEachPathOfThePolicyForDestroyingIsNeeded(t *testing.T) {
 			})
 		}
 	})
+}
+
+// forClient is what a client can tell answers apart by, and the reason.
+func forClient(a envoy.Answer) envoy.Answer {
+	a.Body = regexp.MustCompile(`"request_id":"[^"]*"`).ReplaceAllString(a.Body, "")
+	return a
+}
+
+// TestRecognisableTokens makes and uses tokens with a prefix beside others, and mistypes
+// them.
+func TestRecognisableTokens(t *testing.T) {
+	t.Parallel()
+	partstest.Need(t, "VAULT_BIN")
+	v, err := parts.StartVault(t.Context(), parts.VaultConfig{Binary: suite.vault, Dir: t.TempDir()})
+	must(t, err)
+	t.Cleanup(v.Kill)
+	writePolicies(t, v)
+	must(t, v.Mount(t.Context(), mountState, parts.KVv2))
+	must(t, v.Mount(t.Context(), mountV1, parts.KVv2))
+	const prefix = authz.TokenPrefix("va_live")
+	r := newRehash(t, managedService{
+		vault: v, kv: parts.KVv2, main: tokenSources[0].configure(t, v, []string{"kv-v2", "manage-v2", "state"}),
+		secrets: "hashed", tokenPrefix: string(prefix), sweep: "0s",
+	}, 1)
+	const credentials = "/vault-auth/main/credentials"
+	made := r.replica.admin(t, 201, "POST", credentials, "consumer="+r.consumer)
+	p := pair{made.text("data.access_token"), made.text("data.secret_token")}
+	if !strings.HasPrefix(p.access, "va_live_access_") || !strings.HasPrefix(p.secret, "va_live_secret_") || prefix.Mistyped(p.access) {
+		t.Errorf("got the pair %q", p)
+	}
+	suite.secrets.add(p.access)
+	r.answers(t, p, http.StatusOK)
+	p.secret = r.replica.admin(t, 201, "POST", credentials+"/token/"+p.access+"/rotate").text("data.secret_token")
+	if !strings.HasPrefix(p.secret, "va_live_secret_") {
+		t.Errorf("a rotation gives the secret %q", p.secret)
+	}
+	r.answers(t, p, http.StatusOK)
+	r.answers(t, r.pairs[0], http.StatusOK) // without the prefix
+	r.replica.admin(t, 400, "POST", credentials, "consumer="+r.consumer, "access_token=va_live_access_mine")
+
+	reads := func() string {
+		var lines []string
+		for line := range strings.SplitSeq(probe(t, r.replica.Service, "/metrics"), "\n") {
+			if strings.HasPrefix(line, "vault_authz_vault_read_duration_seconds_count") {
+				lines = append(lines, line)
+			}
+		}
+		return strings.Join(lines, "\n")
+	}
+	before := reads()
+	unknown, err := r.replica.askPolicy(t.Context(), managedPolicy, pair{prefix.AccessToken(strings.Repeat("0", authz.RandomLength)), p.secret})
+	must(t, err)
+	if reads() == before {
+		t.Error("an unknown token is answered without a read of Vault")
+	}
+	before = reads()
+	for _, access := range []string{p.access[:len(p.access)-1] + "~", p.access + "0", p.access[:len(p.access)-1], "va_live_access_", p.secret} {
+		a, err := r.replica.askPolicy(t.Context(), managedPolicy, pair{access, p.secret})
+		must(t, err)
+		if diff := cmp.Diff(forClient(unknown), forClient(a)); diff != "" {
+			t.Errorf("answers to an unknown token (-) and to a mistyped one (+):\n%s", diff)
+		}
+	}
+	if after := reads(); after != before {
+		t.Errorf("mistyped tokens were read from Vault:\n%s\nbefore:\n%s", after, before)
+	}
 }
