@@ -122,7 +122,7 @@ func (c *connection) ask(ctx context.Context, e *endpoint, what string, into any
 	// Without this header a server may be configured to forward the request and answer
 	// for another node.
 	r.Header.Set(inconsistentHeader, failInstead)
-	resp, err := e.send(&request{Request: r}, min(c.timeout, observeInterval))
+	resp, err := e.send(&request{Request: r}, min(c.timeout, observeInterval)) //nolint:contextcheck // the request has it
 	if err != nil {
 		return false
 	}

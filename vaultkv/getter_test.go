@@ -16,7 +16,7 @@ import (
 // requests that it gets, byte for byte.
 func requestsOf(t *testing.T) (address string, requests <-chan string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

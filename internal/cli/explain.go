@@ -106,14 +106,23 @@ func denialRows(replica string, d *authz.Denial) []row {
 		decision = "allow, since the policy only observes"
 	}
 	rows := []row{
-		{"request id", d.RequestID}, {"x-request-id", d.SentID},
+		{"request id", d.RequestID},
+		{"x-request-id", d.SentID},
 		{"at", time.UnixMicro(int64(d.At*1e6)).UTC().Format("2006-01-02T15:04:05.000Z") + " on " + replica},
-		{"decision", decision}, {"reason", d.Reason + ": " + d.Meaning}, {"error", d.Error},
-		{"policy", d.Policy}, {"chosen by", chosenBy(d)}, {"also matching", alsoMatching(d)},
+		{"decision", decision},
+		{"reason", d.Reason + ": " + d.Meaning},
+		{"error", d.Error},
+		{"policy", d.Policy},
+		{"chosen by", chosenBy(d)},
+		{"also matching", alsoMatching(d)},
 		{"vault", d.Vault},
-		{"access token in", list(d.AccessTokenIn)}, {"secret token in", list(d.SecretTokenIn)}, {"credential", d.Credential},
-		{"cache", cacheText(d)}, {"consumer", consumerText(d)},
-		{"request", d.Method + " " + d.Host + d.Path}, {"from", d.Source},
+		{"access token in", list(d.AccessTokenIn)},
+		{"secret token in", list(d.SecretTokenIn)},
+		{"credential", d.Credential},
+		{"cache", cacheText(d)},
+		{"consumer", consumerText(d)},
+		{"request", d.Method + " " + d.Host + d.Path},
+		{"from", d.Source},
 		{"took", (time.Duration(d.Duration) * time.Microsecond).String()},
 	}
 	kept := rows[:0]

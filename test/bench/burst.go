@@ -84,8 +84,11 @@ func burstOfMany(ctx context.Context, b *bench, bound, vault string) error {
 	}
 	peak, err := peakResident(ours.PID())
 	b.add(result{name: "FirstRequestsOfDifferentCredentials", n: requests, keys: []string{"bound", bound}, figures: []figure{
-		{float64(all), "reads-of-Vault"}, {float64(most), "reads-at-once"}, duration(took, "all-ns"),
-		{cpu[0] / float64(requests), "authorizer-CPU-ns"}, {float64(peak), "peak-resident-B"},
+		{float64(all), "reads-of-Vault"},
+		{float64(most), "reads-at-once"},
+		duration(took, "all-ns"),
+		{cpu[0] / float64(requests), "authorizer-CPU-ns"},
+		{float64(peak), "peak-resident-B"},
 	}})
 	return err
 }

@@ -204,19 +204,19 @@ func TestThePodOfTheChartIsRestricted(t *testing.T) {
 				workload = all["DaemonSet"]
 			}
 			for path, want := range map[string]any{
-				"automountServiceAccountToken":        false,
-				"hostNetwork":                         nil,
-				"hostPID":                             nil,
-				"securityContext.runAsNonRoot":        true,
-				"securityContext.runAsUser":           65532,
-				"securityContext.seccompProfile.type": "RuntimeDefault",
+				"automountServiceAccountToken":                          false,
+				"hostNetwork":                                           nil,
+				"hostPID":                                               nil,
+				"securityContext.runAsNonRoot":                          true,
+				"securityContext.runAsUser":                             65532,
+				"securityContext.seccompProfile.type":                   "RuntimeDefault",
 				"containers.0.securityContext.allowPrivilegeEscalation": false,
 				"containers.0.securityContext.readOnlyRootFilesystem":   true,
 				"containers.0.securityContext.capabilities.drop.0":      "ALL",
 				"containers.0.securityContext.capabilities.add":         nil,
 				"containers.0.securityContext.privileged":               nil,
-				"containers.1":   nil,
-				"initContainers": nil,
+				"containers.1":                                          nil,
+				"initContainers":                                        nil,
 			} {
 				if got := workload.at("spec.template.spec." + path); got != want {
 					t.Errorf("%s = %v, want %v", path, got, want)

@@ -86,7 +86,7 @@ func TestTheLastUseOnAnyReplicaIsToldByAll(t *testing.T) {
 			// A stop saves what is not saved yet.
 			began = time.Now()
 			two.awaitAllowed(t, late)
-			two.Process.Stop(30 * time.Second)
+			two.Stop(30 * time.Second)
 			checkMinute(late, began)
 			for _, r := range []*replica{one, two} {
 				if log := r.Log(); strings.Contains(log, "last uses of credentials") {
