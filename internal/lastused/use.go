@@ -44,10 +44,15 @@ type Use struct {
 // writes to memory that requests share once a minute.
 func (u *Use) Used(at time.Time) {
 	now := uint32(minuteOf(at))
-	if u.last.Load() >= now {
-		return
+	for {
+		last := u.last.Load()
+		if last >= now {
+			return
+		}
+		if u.last.CompareAndSwap(last, now) {
+			break
+		}
 	}
-	u.last.Store(now)
 	if u.queued.CompareAndSwap(false, true) {
 		u.queue.push(u)
 	}
