@@ -270,7 +270,7 @@ func TestDenialsAreRecordedAndFoundAtTheSameTime(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			r := get("/", "access_token", "bar", "secret_token", "x")
-			d := b.Authorizer.Check(t.Context(), get("/"))
+			d := b.Check(t.Context(), get("/"))
 			for range maxDenials {
 				n.Record(r, told(d, toldID), 0)
 			}
@@ -335,4 +335,16 @@ func BenchmarkRememberAFlood(b *testing.B) {
 			n.Record(w.request, d, 700*time.Nanosecond)
 		}
 	})
+}
+
+func TestEveryReasonHasAMeaningOfItsOwn(t *testing.T) {
+	t.Parallel()
+	of := map[string]Reason{}
+	for _, r := range Reasons() {
+		m := r.Meaning()
+		if other, taken := of[m]; taken || m == "" {
+			t.Errorf("%s means %q, as does %s", r, m, other)
+		}
+		of[m] = r
+	}
 }
