@@ -40,7 +40,7 @@ func TestADenialIsExplainedWithoutAnyStore(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if strings.ContainsAny(a.raw, "\x01\xff") {
+	if strings.Contains(a.raw, "\x01") || strings.Contains(a.raw, "\xff") {
 		t.Errorf("the answer has bytes of the client as they are: %q", a.raw)
 	}
 

@@ -82,13 +82,13 @@ func (t *Tracker) Run(ctx context.Context) error {
 	pauses := backoff.Exponential{First: Interval, Max: maxPause}
 	pause, failed := backoff.Jitter(firstPause, firstPause), false
 	for {
-		if backoff.Sleep(ctx, pause) != nil {
+		_ = backoff.Sleep(ctx, pause) // its error is that of ctx
+		if ctx.Err() != nil {
 			return nil
 		}
 		err := t.saveOne(ctx)
 		switch {
-		case ctx.Err() != nil:
-			return nil
+		case err != nil && ctx.Err() != nil:
 		case err != nil:
 			if pause = pauses.Next(); !failed {
 				t.log.Warn("the last uses of credentials are not saved; they are kept in memory, and it is tried again", zap.Error(err))
