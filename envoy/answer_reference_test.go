@@ -29,7 +29,10 @@ import (
 func respondGenerated(r *authz.Request, d *authz.Decision) (*authv3.CheckResponse, error) {
 	out, err := answerGenerated(r, d)
 	if errors.Is(err, errHeader) {
-		*d = authz.Decision{Reason: authz.ReasonInternal, Policy: d.Policy, Consumer: d.Consumer, AccessToken: d.AccessToken, Err: err}
+		*d = authz.Decision{
+			Reason: authz.ReasonInternal, Policy: d.Policy, Consumer: d.Consumer, AccessToken: d.AccessToken,
+			Places: d.Places, Lookup: d.Lookup, Reread: d.Reread, Err: err,
+		}
 		return deniedGenerated(r, d), nil
 	}
 	return out, err

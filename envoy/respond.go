@@ -26,7 +26,10 @@ func respond(w *writer, r *authz.Request, d *authz.Decision) error {
 	}
 	if err := w.answer(r, d); err != nil {
 		w.drop()
-		*d = authz.Decision{Reason: authz.ReasonInternal, Policy: d.Policy, Consumer: d.Consumer, AccessToken: d.AccessToken, Err: err}
+		*d = authz.Decision{
+			Reason: authz.ReasonInternal, Policy: d.Policy, Consumer: d.Consumer, AccessToken: d.AccessToken,
+			Places: d.Places, Lookup: d.Lookup, Reread: d.Reread, Err: err,
+		}
 		w.denied(checkResponseDenied, r, d)
 	}
 	return nil

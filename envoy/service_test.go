@@ -111,6 +111,7 @@ func TestWhatIsObservedIsWhatWasAnswered(t *testing.T) {
 	var heard observed
 	d := allowAlice()
 	d.Upstream.Set[1].Value = "alice\nx-admin: true"
+	d.Lookup, d.Reread, d.Places = "miss", true, [...]authz.Place{authz.PlaceHeader, authz.PlaceQuery}
 	out, err := NewService(always(d), Options{Observer: heard.hear}).Answer(t.Context(), httpRequest(&authv3.AttributeContext_HttpRequest{}))
 	if err != nil {
 		t.Fatal(err)
@@ -118,6 +119,9 @@ func TestWhatIsObservedIsWhatWasAnswered(t *testing.T) {
 	mustDeny(t, wire(t, out), http.StatusInternalServerError)
 	if got := heard.decision; got.Allowed || got.Reason != authz.ReasonInternal || got.Err == nil {
 		t.Errorf("the observer got %+v, want the denial with its cause", got)
+	}
+	if got := heard.decision; got.Lookup != d.Lookup || got.Reread != d.Reread || got.Places != d.Places {
+		t.Errorf("the observer got %+v, want where the tokens were and how the credential was found", got)
 	}
 	if err := heard.decision.Err; err != nil && strings.Contains(err.Error(), "admin") {
 		t.Errorf("the cause contains the value: %v", err)
@@ -201,6 +205,7 @@ func TestAMissingAnswerIsEncodedAsADenial(t *testing.T) {
 func TestACanceledCallIsNotAllowed(t *testing.T) {
 	t.Parallel()
 	allow := allowAlice()
+	allow.Lookup, allow.Reread, allow.Places = "miss", true, [...]authz.Place{authz.PlaceHeader, authz.PlaceQuery}
 	t.Run("canceled before", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -226,6 +231,9 @@ func TestACanceledCallIsNotAllowed(t *testing.T) {
 		mustDeny(t, wire(t, out), http.StatusServiceUnavailable)
 		if heard.decision.Reason != authz.ReasonCanceled {
 			t.Errorf("the observer got %s, want canceled", heard.decision.Reason)
+		}
+		if got := heard.decision; got.Lookup != allow.Lookup || got.Reread != allow.Reread || got.Places != allow.Places {
+			t.Errorf("the observer got %+v, want where the tokens were and how the credential was found", got)
 		}
 	})
 	t.Run("but by a policy that only observes", func(t *testing.T) {
