@@ -12,7 +12,8 @@ const (
 	maxDenials  = 10_000
 	denialAge   = 15 * time.Minute
 	denialBlock = 100
-	// maxFound is how many denials with one id are told: clients choose ids.
+	// maxFound is how many denials with one id are told: clients choose ids. Half of them are
+	// the newest ones, and half the oldest ones, which later ones cannot hide so.
 	maxFound = 100
 )
 
@@ -71,7 +72,7 @@ func (n *Denials) policyOf(d *Decision) *policy {
 
 // Found are the denials with one id.
 type Found struct {
-	// Denials are the newest ones of them, the newest first. Total counts all.
+	// Denials are the newest and the oldest ones of them, the newest first. Total counts all.
 	Denials []Denial
 	Total   int
 	// Since is the time from which on all denials are remembered.
@@ -86,13 +87,26 @@ func (n *Denials) Find(requestID string) Found {
 	found := Found{Since: n.since(now, recorded)}
 	var kept keptDenial
 	is := sameRequest(requestID)
+	var oldest []keptDenial // in turn: a later one takes the place of the newest of them
 	for i := range min(recorded, maxDenials) {
 		if !n.read(recorded-1-i, &kept) || now.Sub(time.Unix(0, kept.facts.at)) > denialAge || !is(&kept) {
 			continue
 		}
-		if found.Total++; found.Total <= maxFound {
+		switch found.Total++; {
+		case found.Total <= maxFound/2:
 			found.Denials = append(found.Denials, n.explain(&kept))
+		case found.Total <= maxFound:
+			oldest = append(oldest, kept)
+		default:
+			oldest[(found.Total-1)%len(oldest)] = kept
 		}
+	}
+	first := 0
+	if found.Total > maxFound {
+		first = found.Total
+	}
+	for i := range oldest {
+		found.Denials = append(found.Denials, n.explain(&oldest[(first+i)%len(oldest)]))
 	}
 	return found
 }

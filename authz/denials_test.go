@@ -182,11 +182,31 @@ func TestTwoDenialsWithOneIDAreBothTold(t *testing.T) {
 	if got.Total != 2 || got.Denials[0].Path != "/second" || got.Denials[1].Path != "/first" {
 		t.Errorf("got %+v, want the second and the first", got)
 	}
-	for range 2 * maxFound {
-		n.Record(get("/"), told(Decision{Reason: ReasonNoPolicy}, toldID), 0)
-	}
-	if got := n.Find(toldID); got.Total != 2+2*maxFound || len(got.Denials) != maxFound {
-		t.Errorf("%d of %d denials, want %d of %d", len(got.Denials), got.Total, maxFound, 2+2*maxFound)
+}
+
+// TestDenialsAreNotHiddenByLaterOnesWithTheSameID: a client may choose the id, and send it again
+// and again.
+func TestDenialsAreNotHiddenByLaterOnesWithTheSameID(t *testing.T) {
+	t.Parallel()
+	for _, total := range []int{1, maxFound/2 - 1, maxFound / 2, maxFound/2 + 1, maxFound - 1, maxFound, maxFound + 1, maxFound*3/2 + 7, 5 * maxFound} {
+		n := NewDenials(newBench(t, nil).Authorizer)
+		for i := range total {
+			n.Record(get(fmt.Sprintf("/%d", i)), told(Decision{Reason: ReasonNoPolicy}, toldID), 0)
+		}
+		var want []string
+		for i := total - 1; i >= 0; i-- {
+			if i >= total-maxFound/2 || i < maxFound/2 {
+				want = append(want, fmt.Sprintf("/%d", i))
+			}
+		}
+		found := n.Find(toldID)
+		var got []string
+		for _, d := range found.Denials {
+			got = append(got, d.Path)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || found.Total != total {
+			t.Errorf("of %d denials %d are counted, and told (-want +got):\n%s", total, found.Total, diff)
+		}
 	}
 }
 

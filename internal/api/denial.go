@@ -13,8 +13,8 @@ type Denials struct {
 	// seconds.
 	Replica string `json:"replica"`
 	Since   int64  `json:"since"`
-	// Total counts the denials, Data has the newest of them, the newest first. There is
-	// more than one if a client has used an id again.
+	// Total counts the denials, Data has them, the newest first. There is more than one if
+	// a client has used an id again. Of very many it has the newest and the oldest.
 	Total int            `json:"total"`
 	Data  []authz.Denial `json:"data"`
 }

@@ -94,7 +94,7 @@ func (s *session) showDenials(found api.Denials) error {
 		}
 	}
 	if more := found.Total - len(found.Data); more > 0 {
-		fmt.Fprintf(s.errs, "note: %d older denials with this id are not shown\n", more)
+		fmt.Fprintf(s.errs, "note: %d more denials with this id, between the newest and the oldest, are not shown\n", more)
 	}
 	return nil
 }
