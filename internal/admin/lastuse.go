@@ -10,23 +10,23 @@ import (
 // says that it is called for more than one. If that cannot be told, a warning says so, and the
 // rest of the answer is as good as ever.
 func (a *API) lastUses(c *call, many bool) func(*place, document) document {
-	last := func(vault, accessToken string) (at, since time.Time) {
+	last := func(accessToken string) (at, since time.Time) {
 		if a.deps.LastUsed == nil {
 			return time.Time{}, time.Time{}
 		}
-		at, since, err := a.deps.LastUsed.Last(c.ctx, vault, accessToken)
+		at, since, err := a.deps.LastUsed.Last(c.ctx, accessToken)
 		a.warnOfLastUses(c, err)
 		return at, since
 	}
 	if many && a.deps.LastUsed != nil {
 		all, err := a.deps.LastUsed.All(c.ctx)
 		if a.warnOfLastUses(c, err); err != nil {
-			all = func(string, string) (at, since time.Time) { return time.Time{}, time.Time{} }
+			all = func(string) (at, since time.Time) { return time.Time{}, time.Time{} }
 		}
 		last = all
 	}
 	return func(p *place, view document) document {
-		at, since := last(p.vault.text("name"), p.key)
+		at, since := last(p.key)
 		return view.with("last_used_at", momentOf(at)).with("uses_known_since", momentOf(since))
 	}
 }

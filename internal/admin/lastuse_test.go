@@ -19,23 +19,23 @@ type fakeUses struct {
 
 var usesSince = time.Unix(1_542_762_000, 0)
 
-func (f *fakeUses) Last(_ context.Context, vault, accessToken string) (at, since time.Time, err error) {
+func (f *fakeUses) Last(_ context.Context, accessToken string) (at, since time.Time, err error) {
 	if f.single++; f.err != nil {
 		return time.Time{}, time.Time{}, f.err
 	}
-	return f.used[vault+"/"+accessToken], usesSince, nil
+	return f.used[accessToken], usesSince, nil
 }
 
-func (f *fakeUses) All(context.Context) (func(vault, accessToken string) (at, since time.Time), error) {
+func (f *fakeUses) All(context.Context) (func(accessToken string) (at, since time.Time), error) {
 	if f.all++; f.err != nil {
 		return nil, f.err
 	}
-	return func(vault, accessToken string) (at, since time.Time) { return f.used[vault+"/"+accessToken], usesSince }, nil
+	return func(accessToken string) (at, since time.Time) { return f.used[accessToken], usesSince }, nil
 }
 
 func TestAnswersSayWhenACredentialWasLastUsed(t *testing.T) {
 	t.Parallel()
-	uses := &fakeUses{used: map[string]time.Time{"kong-auth/used": time.Unix(1_550_539_860, 0)}}
+	uses := &fakeUses{used: map[string]time.Time{"used": time.Unix(1_550_539_860, 0)}}
 	b := newBench(t, func(_ *Config, d *Dependencies) {
 		d.LastUsed = uses
 		d.Explain = func(error) string { return "it is sealed" }

@@ -106,13 +106,13 @@ type Leases interface {
 	LeaseCredential(ctx context.Context, accessToken string, do func(commit func(ctx context.Context, write func(context.Context) error) error) error) error
 }
 
-// LastUses tells when credentials were last used, by the name of their vault object and their
-// access token: in which minute, the zero time if they were not used since. Before since, uses
+// LastUses tells when credentials were last used, by their access token: in which
+// minute, the zero time if they were not used since. Before since, uses
 // were not recorded, or are forgotten. It is safe for concurrent use.
 type LastUses interface {
-	Last(ctx context.Context, vault, accessToken string) (at, since time.Time, err error)
+	Last(ctx context.Context, accessToken string) (at, since time.Time, err error)
 	// All is Last for very many.
-	All(ctx context.Context) (func(vault, accessToken string) (at, since time.Time), error)
+	All(ctx context.Context) (func(accessToken string) (at, since time.Time), error)
 }
 
 // Dependencies are what an API works on.

@@ -114,7 +114,7 @@ func (c credentials) Validate(v admin.VaultObject) error {
 type lastUses struct{ *lastused.Tracker }
 
 // All implements [admin.LastUses].
-func (l lastUses) All(ctx context.Context) (func(vault, accessToken string) (at, since time.Time), error) {
+func (l lastUses) All(ctx context.Context) (func(accessToken string) (at, since time.Time), error) {
 	table, err := l.Tracker.All(ctx)
 	if err != nil {
 		return nil, err

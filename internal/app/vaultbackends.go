@@ -187,7 +187,7 @@ func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 		return nil, err
 	}
 	reads := vaultkv.NewTimed(v.Name, vaultkv.NewStore(v.Name, engine, bs.digester, log))
-	cached, err := cache.New(v.Cache, screened(v.TokenPrefix, bs.traces.Read(v.Name, bs.tracked(v.Name, reads.Lookup))), bs.traces.Rules(rules()))
+	cached, err := cache.New(v.Cache, screened(v.TokenPrefix, bs.traces.Read(v.Name, bs.tracked(reads.Lookup))), bs.traces.Rules(rules()))
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
@@ -203,14 +203,14 @@ func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 }
 
 // tracked returns read with credentials whose uses are recorded.
-func (bs *vaultBackends) tracked(vault string, read tracing.Read) tracing.Read {
+func (bs *vaultBackends) tracked(read tracing.Read) tracing.Read {
 	if bs.uses == nil {
 		return read
 	}
 	return func(ctx context.Context, accessToken string) (authz.Credential, error) {
 		c, err := read(ctx, accessToken)
 		if err == nil {
-			c.Usage = bs.uses.Use(vault, accessToken)
+			c.Usage = bs.uses.Use(accessToken)
 		}
 		return c, err
 	}

@@ -33,8 +33,8 @@ type Table struct {
 
 // Last returns the minute in which a credential was last used, the zero time if it was not used
 // since. Before since, uses were not recorded, or are forgotten.
-func (t *Table) Last(vault, accessToken string) (at, since time.Time) {
-	if i, found := slices.BinarySearch(t.keys, keyOf(vault, accessToken)); found {
+func (t *Table) Last(accessToken string) (at, since time.Time) {
+	if i, found := slices.BinarySearch(t.keys, keyOf(accessToken)); found {
 		at = t.last[i].time()
 	}
 	return at, t.since.time()
@@ -65,13 +65,13 @@ func (t *tables) drop() {
 }
 
 // Last is that of a Table, for one credential. It reads one document of each level.
-func (t *Tracker) Last(ctx context.Context, vault, accessToken string) (at, since time.Time, err error) {
-	k := keyOf(vault, accessToken)
+func (t *Tracker) Last(ctx context.Context, accessToken string) (at, since time.Time, err error) {
+	k := keyOf(accessToken)
 	table, err := t.table(ctx, func(p part) bool { return partOf(k, p.level) == p })
 	if err != nil {
 		return time.Time{}, time.Time{}, err
 	}
-	at, since = table.Last(vault, accessToken)
+	at, since = table.Last(accessToken)
 	return at, since, nil
 }
 

@@ -72,8 +72,8 @@ func New(log *zap.Logger) *Tracker {
 func (t *Tracker) KeepIn(kv Engine) { t.kv = kv }
 
 // Use returns what is to be told of the uses of a credential. There may be several Uses of one.
-func (t *Tracker) Use(vault, accessToken string) *Use {
-	return &Use{key: keyOf(vault, accessToken), queue: &t.queue}
+func (t *Tracker) Use(accessToken string) *Use {
+	return &Use{key: keyOf(accessToken), queue: &t.queue}
 }
 
 // Run writes one document a minute at the most, if there is something new, until ctx ends. After

@@ -61,7 +61,7 @@ func save(t *testing.T, r *Tracker) {
 // last returns when a credential was last used, from both ways to ask.
 func last(t *testing.T, r *Tracker, token string) (at, since time.Time) {
 	t.Helper()
-	at, since, err := r.Last(t.Context(), "main", token)
+	at, since, err := r.Last(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func last(t *testing.T, r *Tracker, token string) (at, since time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, s := all.Last("main", token); !a.Equal(at) || !s.Equal(since) {
+	if a, s := all.Last(token); !a.Equal(at) || !s.Equal(since) {
 		t.Errorf("one is told %s since %s, all %s since %s", at, since, a, s)
 	}
 	return at, since
@@ -83,14 +83,14 @@ func TestUsesOfAllReplicasAreMerged(t *testing.T) {
 		one, two := replica(kv), replica(kv)
 		began := time.Now().Truncate(time.Minute)
 		time.Sleep(time.Hour)
-		a, b := one.Use("main", "a"), two.Use("main", "a")
+		a, b := one.Use("a"), two.Use("a")
 		first := time.Now()
 		a.Used(first)
 		save(t, one)
 		time.Sleep(time.Hour)
 		second := time.Now()
 		b.Used(second)
-		two.Use("main", "b").Used(second)
+		two.Use("b").Used(second)
 		save(t, two)
 		for _, r := range []*Tracker{one, two} {
 			for token, want := range map[string]time.Time{"a": second, "b": second, "c": {}} {
@@ -101,17 +101,13 @@ func TestUsesOfAllReplicasAreMerged(t *testing.T) {
 		}
 		// What is late is no news.
 		writes := kv.writes.Load()
-		one.Use("main", "a").Used(first)
+		one.Use("a").Used(first)
 		save(t, one)
 		if kv.writes.Load() != writes {
 			t.Error("an earlier use was written")
 		}
 		if at, _ := last(t, one, "a"); !at.Equal(second.Truncate(time.Minute)) {
 			t.Errorf("an earlier use replaced a later one: %s", at)
-		}
-		// Another vault object has other credentials.
-		if at, _, err := one.Last(t.Context(), "other", "a"); err != nil || !at.IsZero() {
-			t.Errorf("the credential of another vault object: %s, %v", at, err)
 		}
 	})
 }
@@ -121,7 +117,7 @@ func TestAUseIsToldByItsReplicaBeforeItIsSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := replica(newCounted())
 		now := time.Now()
-		r.Use("main", "a").Used(now)
+		r.Use("a").Used(now)
 		if at, _ := last(t, r, "a"); !at.Equal(now.Truncate(time.Minute)) {
 			t.Errorf("got %s, want %s", at, now)
 		}
@@ -136,7 +132,7 @@ func TestAReplicaWritesAtMostOnceAMinuteAndOnlyNews(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- r.Run(ctx) }()
-		use := r.Use("main", "a")
+		use := r.Use("a")
 		time.Sleep(time.Minute)
 		if kv.writes.Load() != 1 {
 			t.Errorf("%d writes in the first minute, want that which says since when uses are recorded", kv.writes.Load())
@@ -174,7 +170,7 @@ func TestNothingIsLostWhileTheEngineFails(t *testing.T) {
 		time.Sleep(time.Hour)
 		kv.Fail(errors.New("it is sealed"))
 		used := time.Now()
-		r.Use("main", "a").Used(used)
+		r.Use("a").Used(used)
 		time.Sleep(8 * time.Hour)
 		kv.Fail(nil)
 		time.Sleep(2 * maxPause)
@@ -198,8 +194,8 @@ func TestReplicasThatWriteAtTheSameTimeLoseNothing(t *testing.T) {
 	kv := newCounted()
 	one, two := replica(kv), replica(kv)
 	now := time.Now()
-	one.Use("main", "a").Used(now)
-	two.Use("main", "b").Used(now)
+	one.Use("a").Used(now)
+	two.Use("b").Used(now)
 	kv.refuse = 1
 	kv.other = func() {
 		kv.mu.Unlock()
@@ -222,7 +218,7 @@ func TestAStopSavesEverything(t *testing.T) {
 		now := time.Now()
 		const all = 2 * maxEntries
 		for i := range all {
-			r.Use("main", fmt.Sprint(i)).Used(now)
+			r.Use(fmt.Sprint(i)).Used(now)
 		}
 		if err := r.Flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -250,7 +246,7 @@ func TestAStopSavesEverything(t *testing.T) {
 		writes := kv.writes.Load()
 		later := time.Now()
 		for i := range all {
-			r.Use("main", fmt.Sprint(i)).Used(later)
+			r.Use(fmt.Sprint(i)).Used(later)
 		}
 		for more := true; more; {
 			if more, err = r.save(t.Context()); err != nil {
@@ -274,10 +270,10 @@ func TestWhatIsForgottenIsNotSaidToBeUnused(t *testing.T) {
 		kv := newCounted()
 		r := replica(kv)
 		used := time.Now()
-		r.Use("main", "old").Used(used)
+		r.Use("old").Used(used)
 		save(t, r)
 		time.Sleep((maxAge + 10) * time.Minute)
-		r.Use("main", "new").Used(time.Now())
+		r.Use("new").Used(time.Now())
 		save(t, r)
 		at, since := last(t, r, "old")
 		if !at.IsZero() || !since.After(used) {
@@ -292,11 +288,11 @@ func TestADocumentThatCannotBeUnderstoodIsLeftAsItIs(t *testing.T) {
 		kv := newCounted()
 		kv.Put("used/0-000", []byte(raw))
 		r := replica(kv)
-		r.Use("main", "a").Used(time.Now())
+		r.Use("a").Used(time.Now())
 		if _, err := r.save(t.Context()); !errors.Is(err, errDocument) {
 			t.Errorf("%s: %v", raw, err)
 		}
-		if _, _, err := r.Last(t.Context(), "main", "a"); !errors.Is(err, errDocument) {
+		if _, _, err := r.Last(t.Context(), "a"); !errors.Is(err, errDocument) {
 			t.Errorf("%s: %v", raw, err)
 		}
 		if kv.writes.Load() > 0 {
@@ -330,7 +326,7 @@ func TestUsesAreMarkedAndGatheredAtTheSameTime(t *testing.T) {
 	r := replica(newCounted())
 	uses := make([]*Use, 100)
 	for i := range uses {
-		uses[i] = r.Use("main", fmt.Sprint(i))
+		uses[i] = r.Use(fmt.Sprint(i))
 	}
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -350,7 +346,7 @@ func TestUsesAreMarkedAndGatheredAtTheSameTime(t *testing.T) {
 	r.gather()
 	want := minuteOf(began.Add(999 * time.Minute))
 	for i := range uses {
-		if got := r.pending[keyOf("main", fmt.Sprint(i))]; got != want {
+		if got := r.pending[keyOf(fmt.Sprint(i))]; got != want {
 			t.Errorf("credential %d: %d, want %d", i, got, want)
 		}
 	}
@@ -358,7 +354,7 @@ func TestUsesAreMarkedAndGatheredAtTheSameTime(t *testing.T) {
 
 func TestAllocNothingForAUse(t *testing.T) {
 	r := replica(newCounted())
-	u, now := r.Use("main", "a"), time.Now()
+	u, now := r.Use("a"), time.Now()
 	if got := testing.AllocsPerRun(100, func() {
 		now = now.Add(time.Minute)
 		u.Used(now)
@@ -370,7 +366,7 @@ func TestAllocNothingForAUse(t *testing.T) {
 
 // BenchmarkUsed is what a use costs within a minute, on all processors.
 func BenchmarkUsed(b *testing.B) {
-	u, now := replica(newCounted()).Use("main", "a"), time.Now()
+	u, now := replica(newCounted()).Use("a"), time.Now()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
@@ -385,7 +381,7 @@ func BenchmarkSaveOfAMillion(b *testing.B) {
 	now := time.Now()
 	mark := func() {
 		for i := range 1_000_000 {
-			r.Use("main", fmt.Sprint(i)).Used(now)
+			r.Use(fmt.Sprint(i)).Used(now)
 		}
 	}
 	mark()
