@@ -10,31 +10,35 @@ import (
 // says that it is called for more than one. If that cannot be told, a warning says so, and the
 // rest of the answer is as good as ever.
 func (a *API) lastUses(c *call, many bool) func(*place, document) document {
-	last := func(accessToken string) (at, since time.Time) {
-		if a.deps.LastUsed == nil {
-			return time.Time{}, time.Time{}
+	uses, warned := a.deps.LastUsed, false
+	last := func(accessToken string) (at, since time.Time, err error) { return uses.Last(c.ctx, accessToken) }
+	switch {
+	case uses == nil:
+		last = func(string) (at, since time.Time, err error) { return at, since, nil }
+	case many:
+		all, err := uses.All(c.ctx)
+		last = func(accessToken string) (at, since time.Time, _ error) {
+			if err == nil {
+				at, since = all(accessToken)
+			}
+			return at, since, err
 		}
-		at, since, err := a.deps.LastUsed.Last(c.ctx, accessToken)
-		a.warnOfLastUses(c, err)
-		return at, since
-	}
-	if many && a.deps.LastUsed != nil {
-		all, err := a.deps.LastUsed.All(c.ctx)
-		if a.warnOfLastUses(c, err); err != nil {
-			all = func(string) (at, since time.Time) { return time.Time{}, time.Time{} }
-		}
-		last = all
 	}
 	return func(p *place, view document) document {
-		at, since := last(p.key)
+		at, since, err := last(p.key)
+		if err != nil && !warned {
+			a.warnOfLastUses(c, err)
+			warned = true
+		}
+		// A use before that was of a credential that is deleted.
+		if created, known := view["created_at"].(int64); known && at.Before(time.Unix(created, 0).Truncate(time.Minute)) {
+			at = time.Time{}
+		}
 		return view.with("last_used_at", momentOf(at)).with("uses_known_since", momentOf(since))
 	}
 }
 
 func (a *API) warnOfLastUses(c *call, err error) {
-	if err == nil {
-		return
-	}
 	a.deps.Log.Warn("the last uses of credentials cannot be read", zap.Error(err))
 	cause := ""
 	if a.deps.Explain != nil {

@@ -106,9 +106,9 @@ type Leases interface {
 	LeaseCredential(ctx context.Context, accessToken string, do func(commit func(ctx context.Context, write func(context.Context) error) error) error) error
 }
 
-// LastUses tells when credentials were last used, by their access token: in which
-// minute, the zero time if they were not used since. Before since, uses
-// were not recorded, or are forgotten. It is safe for concurrent use.
+// LastUses tells when credentials were last used, by their access token: in which minute, the zero
+// time if they were not used since. Before since, uses were not recorded, or are forgotten; if it
+// is the zero time, nothing is recorded. It is safe for concurrent use.
 type LastUses interface {
 	Last(ctx context.Context, accessToken string) (at, since time.Time, err error)
 	// All is Last for very many.

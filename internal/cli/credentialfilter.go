@@ -81,18 +81,19 @@ func optionalSpan(flag, value string) (time.Duration, error) {
 	return d, nil
 }
 
-// unusedFrom is from when on a credential is known to be unused: from its last use, or from its
-// creation, or from the beginning of the record. 0 means that nothing is known.
+// unusedFrom is from when on a credential is known to be unused: from the latest of its last use,
+// its creation, and the beginning of the record. 0 means that nothing is known.
 func unusedFrom(c api.Credential) int64 {
-	switch {
-	case c.UsesKnownSince == nil:
+	if c.UsesKnownSince == nil {
 		return 0
-	case c.LastUsedAt != nil:
-		return *c.LastUsedAt
-	case c.CreatedAt != nil:
-		return max(*c.CreatedAt, *c.UsesKnownSince)
 	}
-	return *c.UsesKnownSince
+	from := *c.UsesKnownSince
+	for _, at := range []*int64{c.LastUsedAt, c.CreatedAt} {
+		if at != nil {
+			from = max(from, *at)
+		}
+	}
+	return from
 }
 
 func unusedSince(c api.Credential, at int64) bool {

@@ -22,13 +22,16 @@ func TestCredentialsAreChosenAndSorted(t *testing.T) {
 		{AccessToken: "over", State: "expired", ExpiresAt: day(-1), LastUsedAt: day(-91), UsesKnownSince: day(-100)},
 		{AccessToken: "rotating", State: "good", PreviousExpiresAt: day(1_000_000), RefusedBy: []string{"orders"}, LastUsedAt: day(0), UsesKnownSince: day(-100)},
 		{AccessToken: "by hand", State: "unknown_consumer"},
+		{AccessToken: "created again", State: "acl", CreatedAt: day(-1), LastUsedAt: day(-99), UsesKnownSince: day(-100)},
+		{AccessToken: "used before the record", State: "acl", CreatedAt: day(-400), LastUsedAt: day(-99), UsesKnownSince: day(-5)},
+		{AccessToken: "without a record", State: "acl", CreatedAt: day(-400), LastUsedAt: day(-99)},
 	}
 	tests := []struct {
 		name string
 		credentialFilter
 		want []string
 	}{
-		{"all", credentialFilter{}, []string{"good", "soon", "sooner", "later", "over", "rotating", "by hand"}},
+		{"all", credentialFilter{}, []string{"good", "soon", "sooner", "later", "over", "rotating", "by hand", "created again", "used before the record", "without a record"}},
 		{"active", credentialFilter{state: "active"}, []string{"good", "soon", "later", "rotating"}},
 		{"good", credentialFilter{state: "good"}, []string{"good", "soon", "later"}},
 		{"rotating", credentialFilter{state: "rotating"}, []string{"rotating"}},
@@ -38,6 +41,7 @@ func TestCredentialsAreChosenAndSorted(t *testing.T) {
 		{"that are active and expire within two weeks", credentialFilter{expiring: "14d", state: "active"}, []string{"soon"}},
 		{"that nobody has used for 90 days", credentialFilter{unused: "90d"}, []string{"later", "soon", "over"}},
 		{"that nobody has used for 10 days", credentialFilter{unused: "10d"}, []string{"later", "soon", "over", "sooner"}},
+		{"that nobody has used for 5 days", credentialFilter{unused: "5d"}, []string{"later", "soon", "over", "sooner", "used before the record"}},
 		{"that nobody has used for 90 days and that expire", credentialFilter{unused: "90d", expiring: "30d"}, []string{"soon", "later"}},
 	}
 	for _, test := range tests {
