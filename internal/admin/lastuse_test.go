@@ -44,8 +44,8 @@ func (f *fakeUses) All(context.Context) (func(accessToken string) (at, since tim
 
 func TestAnswersSayWhenACredentialWasLastUsed(t *testing.T) {
 	t.Parallel()
-	// The credential is created in a minute, and the minute is what is known of its use.
-	now := time.Now().Add(time.Second).Truncate(time.Minute)
+	// After the creation, whatever minute that is in.
+	now := time.Now().Add(time.Hour).Truncate(time.Minute)
 	uses := newFakeUses(map[string]time.Time{"used": now})
 	b := newBench(t, func(_ *Config, d *Dependencies) {
 		d.LastUsed = uses

@@ -29,8 +29,9 @@ type Credential struct {
 	CreatedAt *int64   `json:"created_at,omitempty" rule:"answer"`
 	UpdatedAt *int64   `json:"updated_at,omitempty" rule:"answer"`
 	// LastUsedAt is the minute in which it last authenticated a request, nil if it did not
-	// since UsesKnownSince; before that, uses are not known. Both are nil where that cannot
-	// be told, and in answers to creations and rotations.
+	// since UsesKnownSince; before that, uses are not known. UsesKnownSince is nil where
+	// nothing is recorded. Both are nil where that cannot be told, and in answers to
+	// creations and rotations.
 	LastUsedAt     *int64 `json:"last_used_at,omitempty" rule:"answer"`
 	UsesKnownSince *int64 `json:"uses_known_since,omitempty" rule:"answer"`
 	// Vault is set in the list of a consumer's credentials.

@@ -14,5 +14,9 @@
 // levels. Each minute a replica writes one document at the most, that of the next part which has
 // something new. So what is read is one minute old if there is one part, and as many minutes as
 // there are parts at the worst: 64 for a million credentials. As much is lost if a replica
-// crashes; a replica that is stopped writes everything.
+// crashes. A replica that is stopped writes as much as it can in the time that it has, which is
+// everything if there are a few parts.
+//
+// No use means something only since a time: that of the first document, or that when a document
+// was found to be deleted or to be older than it was. Without documents nothing is known.
 package lastused

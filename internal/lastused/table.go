@@ -2,6 +2,7 @@ package lastused
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,9 +20,11 @@ const (
 
 // tables keeps the last Table.
 type tables struct {
-	mu    sync.Mutex
-	last  *Table
-	until time.Time
+	// reading is held while the documents are read, and mu for moments.
+	reading lock
+	mu      sync.Mutex
+	last    *Table
+	until   time.Time
 }
 
 // A Table tells of every credential when it was last used. It is immutable.
@@ -32,7 +35,8 @@ type Table struct {
 }
 
 // Last returns the minute in which a credential was last used, the zero time if it was not used
-// since. Before since, uses were not recorded, or are forgotten.
+// since. Before since, uses were not recorded, or are forgotten. It is the zero time if nothing is
+// recorded, so that not to be used means nothing.
 func (t *Table) Last(accessToken string) (at, since time.Time) {
 	if i, found := slices.BinarySearch(t.keys, keyOf(accessToken)); found {
 		at = t.last[i].time()
@@ -42,26 +46,44 @@ func (t *Table) Last(accessToken string) (at, since time.Time) {
 
 // All returns a Table that is at most half a minute old. It reads all documents.
 func (t *Tracker) All(ctx context.Context) (*Table, error) {
-	t.tables.mu.Lock()
-	defer t.tables.mu.Unlock()
-	if now := time.Now(); t.tables.last == nil || now.After(t.tables.until) {
-		table, err := t.table(ctx, func(part) bool { return true })
-		if err != nil {
-			return nil, err
-		}
-		t.tables.last, t.tables.until = table, now.Add(tableLife)
-		// A large one is not kept for ever.
-		time.AfterFunc(tableLife, t.tables.drop)
+	if err := t.tables.reading.acquire(ctx); err != nil {
+		return nil, err
 	}
-	return t.tables.last, nil
+	defer t.tables.reading.release()
+	now := time.Now()
+	if table := t.tables.current(now); table != nil {
+		return table, nil
+	}
+	table, err := t.table(ctx, func(part) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	t.tables.keep(table, now.Add(tableLife))
+	return table, nil
 }
 
-func (t *tables) drop() {
+// current returns the last Table, nil if it is too old.
+func (t *tables) current(now time.Time) *Table {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !time.Now().Before(t.until) {
-		t.last = nil
+	if now.After(t.until) {
+		return nil
 	}
+	return t.last
+}
+
+// keep keeps a Table until a time: a large one must not stay for ever.
+func (t *tables) keep(table *Table, until time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last, t.until = table, until
+	time.AfterFunc(time.Until(until), func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.last == table {
+			t.last = nil
+		}
+	})
 }
 
 // Last is that of a Table, for one credential. It reads one document of each level.
@@ -77,13 +99,14 @@ func (t *Tracker) Last(ctx context.Context, accessToken string) (at, since time.
 
 // table reads some documents, and adds what is not in them yet.
 func (t *Tracker) table(ctx context.Context, wanted func(part) bool) (*Table, error) {
+	// What is saved meanwhile is in a document, or was still pending before.
+	all := document{last: t.unsaved()}
 	parts, err := t.parts(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var mu sync.Mutex
-	all := document{last: map[key]minute{}}
-	began, level := t.began, maxLevel+1
+	began, level := minute(0), maxLevel+1
 	var g errgroup.Group
 	g.SetLimit(readers)
 	for _, p := range parts {
@@ -92,17 +115,21 @@ func (t *Tracker) table(ctx context.Context, wanted func(part) bool) (*Table, er
 		}
 		g.Go(func() error {
 			d, _, err := t.read(ctx, p)
-			if err != nil || d == nil {
+			if err != nil {
 				return err
 			}
 			mu.Lock()
 			defer mu.Unlock()
+			if d == nil { // it was deleted, and what it had is lost
+				all.forgotten = minuteOf(time.Now())
+				return nil
+			}
 			for k, at := range d.last {
 				all.add(k, at)
 			}
 			all.forgotten = max(all.forgotten, d.forgotten)
 			// Later levels began later, with all that was known.
-			if p.level < level || p.level == level && d.began < began {
+			if p.level < level || p.level == level && d.began > began {
 				began, level = d.began, p.level
 			}
 			return nil
@@ -111,14 +138,11 @@ func (t *Tracker) table(ctx context.Context, wanted func(part) bool) (*Table, er
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	t.gather()
-	t.mu.Lock()
-	for k, at := range t.pending {
-		all.add(k, at)
+	if problem := t.lastProblem(); level > maxLevel && problem != nil {
+		return nil, problem // nothing is recorded, and that is why
 	}
-	t.mu.Unlock()
 	table := &Table{since: began}
-	if all.forgotten > 0 {
+	if began > 0 && all.forgotten > 0 {
 		table.since = max(began, all.forgotten+1)
 	}
 	table.keys = make([]key, 0, len(all.last))
@@ -131,4 +155,18 @@ func (t *Tracker) table(ctx context.Context, wanted func(part) bool) (*Table, er
 		table.last[i] = all.last[k]
 	}
 	return table, nil
+}
+
+func (t *Tracker) lastProblem() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.problem
+}
+
+// unsaved returns the uses that are in no document yet.
+func (t *Tracker) unsaved() map[key]minute {
+	t.gather()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.pending)
 }

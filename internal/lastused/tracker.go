@@ -32,7 +32,7 @@ const (
 	// be one, which says since when uses are recorded.
 	firstPause = 5 * time.Second
 	// maxPause is the longest time between two writes that fail.
-	maxPause = time.Hour
+	maxPause = 10 * time.Minute
 	// saveTimeout bounds a write.
 	saveTimeout = 20 * time.Second
 	// attempts is how often a document is written again because another replica has written
@@ -45,26 +45,32 @@ const (
 type Tracker struct {
 	kv    Engine
 	log   *zap.Logger
-	began minute
 	queue queue
 
 	// saving is held while a document is written.
-	saving sync.Mutex
+	saving lock
 	// after is the first key behind the part that was written last.
 	after key
 	// present says that there are documents.
 	present bool
+	// seen are the versions of documents that this replica wrote or read to write them.
+	seen map[part]int
 
 	mu sync.Mutex
 	// pending are the uses that are not in a document yet: one for each credential.
 	pending map[key]minute
+	// stuck is a credential that could not be saved and is not saved yet, if isStuck.
+	stuck   key
+	isStuck bool
+	// problem is why the last attempt to save failed, nil if it did not.
+	problem error
 
 	tables tables
 }
 
 // New returns a Tracker that records from now on, in memory. It starts no goroutine.
 func New(log *zap.Logger) *Tracker {
-	return &Tracker{log: log, began: minuteOf(time.Now()), pending: map[key]minute{}}
+	return &Tracker{log: log, saving: newLock(), seen: map[part]int{}, pending: map[key]minute{}, tables: tables{reading: newLock()}}
 }
 
 // KeepIn makes the Tracker keep documents in an engine. It must be called before all methods but
@@ -81,27 +87,40 @@ func (t *Tracker) Use(accessToken string) *Use {
 func (t *Tracker) Run(ctx context.Context) error {
 	pauses := backoff.Exponential{First: Interval, Max: maxPause}
 	pause, failed := backoff.Jitter(firstPause, firstPause), false
-	for {
-		_ = backoff.Sleep(ctx, pause) // its error is that of ctx
-		if ctx.Err() != nil {
-			return nil
-		}
+	for t.rest(ctx, pause) == nil {
 		err := t.saveOne(ctx)
+		t.mu.Lock()
+		t.problem = err
+		t.mu.Unlock()
 		switch {
 		case err != nil && ctx.Err() != nil:
 		case err != nil:
 			if pause = pauses.Next(); !failed {
 				t.log.Warn("the last uses of credentials are not saved; they are kept in memory, and it is tried again", zap.Error(err))
 			}
+			failed = true
 		default:
 			// Replicas that start together do not write together.
 			pauses.Reset()
-			if pause = backoff.Jitter(Interval*9/10, Interval/5); failed {
+			if pause = backoff.Jitter(Interval*9/10, Interval/5); failed && t.allSaved() {
 				t.log.Info("the last uses of credentials are saved again")
+				failed = false
 			}
 		}
-		failed = err != nil
 	}
+	return nil
+}
+
+// rest waits for d or the end of ctx, whose error it returns, and empties the queue meanwhile: each load of a credential
+// makes a new Use.
+func (t *Tracker) rest(ctx context.Context, d time.Duration) error {
+	for ; d > 0; d -= Interval {
+		if err := backoff.Sleep(ctx, min(d, Interval)); err != nil {
+			return err
+		}
+		t.gather()
+	}
+	return ctx.Err()
 }
 
 func (t *Tracker) saveOne(ctx context.Context) error {
@@ -111,7 +130,7 @@ func (t *Tracker) saveOne(ctx context.Context) error {
 	return err
 }
 
-// Flush writes all that is pending. It is for a stop.
+// Flush writes what is pending, as much of it as it can before ctx ends. It is for a stop.
 func (t *Tracker) Flush(ctx context.Context) error {
 	for {
 		if more, err := t.save(ctx); !more || err != nil {
@@ -122,8 +141,10 @@ func (t *Tracker) Flush(ctx context.Context) error {
 
 // save writes one document, if there is something new, and says whether there is more.
 func (t *Tracker) save(ctx context.Context) (more bool, err error) {
-	t.saving.Lock()
-	defer t.saving.Unlock()
+	if err := t.saving.acquire(ctx); err != nil {
+		return false, err
+	}
+	defer t.saving.release()
 	t.gather()
 	if t.present && t.idle() {
 		return false, nil
@@ -143,6 +164,9 @@ func (t *Tracker) save(ctx context.Context) (more bool, err error) {
 	for {
 		full, err := t.write(ctx, p, some)
 		if err != nil {
+			// The other documents do not wait for this one.
+			t.after = p.end()
+			t.stick(some)
 			return false, err
 		}
 		if !full {
@@ -177,6 +201,25 @@ func (t *Tracker) settle(written map[key]minute) {
 			delete(t.pending, k)
 		}
 	}
+	if _, is := written[t.stuck]; is {
+		t.isStuck = false
+	}
+}
+
+// stick remembers one of the uses that could not be saved.
+func (t *Tracker) stick(failed map[key]minute) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k := range failed {
+		t.stuck, t.isStuck = k, true
+	}
+}
+
+// allSaved says whether what could not be saved is saved.
+func (t *Tracker) allSaved() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.isStuck || len(t.pending) == 0
 }
 
 // next returns the part of a level whose turn it is, and what is pending of it.
@@ -219,18 +262,27 @@ func (t *Tracker) write(ctx context.Context, p part, some map[key]minute) (full 
 	now := minuteOf(time.Now())
 	for range attempts {
 		d, version, err := t.read(ctx, p)
+		if err == nil && version < t.seen[p] {
+			// The node is out of date, or the document was deleted or restored.
+			if err = t.kv.Sync(ctx); err == nil {
+				d, version, err = t.read(ctx, p)
+			}
+		}
 		if err != nil {
 			return false, err
 		}
-		fresh := d == nil
-		if fresh {
-			d = &document{began: t.began, last: map[key]minute{}}
+		news, lost := d == nil, version < t.seen[p] || d == nil && version > 0
+		if d == nil {
+			d = &document{began: now, last: map[key]minute{}}
 		}
-		news := false
+		if lost {
+			d.forgotten, news = max(d.forgotten, now), true
+		}
 		for k, at := range some {
 			news = d.add(k, at) || news
 		}
-		if !news && !fresh {
+		if !news {
+			t.seen[p] = version
 			return false, nil
 		}
 		if len(d.last) > maxEntries && p.level < maxLevel {
@@ -241,11 +293,12 @@ func (t *Tracker) write(ctx context.Context, p part, some map[key]minute) (full 
 		if err != nil {
 			return false, err
 		}
-		_, written, err := t.kv.WriteVersion(ctx, p.path(), raw, version)
+		version, written, err := t.kv.WriteVersion(ctx, p.path(), raw, version)
 		switch {
 		case err != nil:
 			return false, fmt.Errorf("writing %s: %w", p.path(), err)
 		case written:
+			t.seen[p] = version
 			return false, nil
 		}
 		// Another replica was first, or the node is out of date.

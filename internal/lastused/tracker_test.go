@@ -25,23 +25,50 @@ type counted struct {
 	// refuse is how many writes are refused: another replica is first, with other.
 	refuse int
 	other  func()
+	// deleted are paths whose documents are deleted, and their versions are not.
+	deleted map[string]bool
+	// hold, if it is not nil, holds reads until it is closed; and then is called once, after
+	// the next read.
+	hold chan struct{}
+	then func()
+	// forbid is the error of each write.
+	forbid error
 }
 
 func newCounted() *counted { return &counted{Engine: memkv.New()} }
 
 func (c *counted) ReadVersion(ctx context.Context, path string) ([]byte, int, bool, error) {
 	c.reads.Add(1)
-	return c.Engine.ReadVersion(ctx, path)
+	if c.hold != nil {
+		select {
+		case <-c.hold:
+		case <-ctx.Done():
+			return nil, 0, false, ctx.Err()
+		}
+	}
+	document, version, found, err := c.Engine.ReadVersion(ctx, path)
+	if then := c.then; then != nil {
+		c.then = nil
+		then()
+	}
+	if c.deleted[path] {
+		return nil, version, false, err
+	}
+	return document, version, found, err
 }
 
 func (c *counted) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.forbid != nil {
+		return 0, false, c.forbid
+	}
 	if c.refuse > 0 {
 		c.refuse--
 		c.other()
 	}
 	c.writes.Add(1)
+	delete(c.deleted, path)
 	return c.Engine.WriteVersion(ctx, path, document, cas)
 }
 
@@ -65,7 +92,7 @@ func last(t *testing.T, r *Tracker, token string) (at, since time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.tables.last = nil
+	r.tables.keep(nil, time.Now())
 	all, err := r.All(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -81,8 +108,8 @@ func TestUsesOfAllReplicasAreMerged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := newCounted()
 		one, two := replica(kv), replica(kv)
-		began := time.Now().Truncate(time.Minute)
 		time.Sleep(time.Hour)
+		began := time.Now().Truncate(time.Minute)
 		a, b := one.Use("a"), two.Use("a")
 		first := time.Now()
 		a.Used(first)
@@ -122,6 +149,129 @@ func TestAUseIsToldByItsReplicaBeforeItIsSaved(t *testing.T) {
 			t.Errorf("got %s, want %s", at, now)
 		}
 	})
+}
+
+func TestAUseThatIsSavedWhileDocumentsAreReadIsTold(t *testing.T) {
+	t.Parallel()
+	kv := newCounted()
+	r := replica(kv)
+	r.Use("a").Used(time.Now())
+	save(t, r)
+	r.Use("b").Used(time.Now())
+	kv.then = func() { save(t, r) }
+	if at, _, err := r.Last(t.Context(), "b"); err != nil || at.IsZero() {
+		t.Errorf("got %s, %v, want the use", at, err)
+	}
+}
+
+// TestThePolicyOfTheVaultTokenMayCoverTheListAndNoDocument: then nothing is recorded, and every
+// credential looks unused.
+func TestThePolicyOfTheVaultTokenMayCoverTheListAndNoDocument(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := newCounted()
+		kv.forbid = errors.New("the policies do not cover this")
+		r := replica(kv)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() { _ = r.Run(ctx) }()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if _, _, err := r.Last(t.Context(), "a"); !errors.Is(err, kv.forbid) {
+			t.Errorf("of one: %v, want why nothing is recorded", err)
+		}
+		if _, err := r.All(t.Context()); !errors.Is(err, kv.forbid) {
+			t.Errorf("of all: %v, want why nothing is recorded", err)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+func TestWithoutADocumentNothingIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, deleted := range []bool{false, true} {
+		kv := newCounted()
+		r := replica(kv)
+		if deleted {
+			save(t, r)
+			kv.deleted = map[string]bool{"used/0-000": true}
+		}
+		r.Use("a").Used(time.Now())
+		for token, used := range map[string]bool{"a": true, "b": false} {
+			if at, since := last(t, r, token); at.IsZero() == used || !since.IsZero() {
+				t.Errorf("%s, deleted: %t: used at %s, known since %s, want used: %t, and never", token, deleted, at, since, used)
+			}
+		}
+	}
+}
+
+// TestUsesThatWereLostAreNotTakenForNone: what is lost may have had the use of every credential.
+func TestUsesThatWereLostAreNotTakenForNone(t *testing.T) {
+	t.Parallel()
+	const path = "used/0-000"
+	drop := func(t *testing.T, kv *counted) {
+		t.Helper()
+		if err := kv.Delete(t.Context(), path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name string
+		// lose loses what was written after the backup, in the end.
+		lose func(t *testing.T, kv *counted, backup []byte)
+		// anew says that a replica notices which was not there before.
+		anew bool
+	}{
+		{"deleted", func(_ *testing.T, kv *counted, _ []byte) { kv.deleted = map[string]bool{path: true} }, false},
+		{"deleted, and replicas start anew", func(_ *testing.T, kv *counted, _ []byte) { kv.deleted = map[string]bool{path: true} }, true},
+		{"deleted with all versions", func(t *testing.T, kv *counted, _ []byte) { drop(t, kv) }, false},
+		{"deleted with all versions, and replicas start anew", func(t *testing.T, kv *counted, _ []byte) { drop(t, kv) }, true},
+		{"restored from a backup", func(t *testing.T, kv *counted, backup []byte) {
+			drop(t, kv)
+			kv.Put(path, backup)
+		}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				kv := newCounted()
+				r := replica(kv)
+				save(t, r)
+				backup, _, _, err := kv.Engine.ReadVersion(t.Context(), path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Hour)
+				r.Use("a").Used(time.Now())
+				save(t, r)
+				time.Sleep(time.Hour)
+				lost := time.Now().Truncate(time.Minute)
+				test.lose(t, kv, backup)
+				if test.anew {
+					r = replica(kv)
+				}
+				time.Sleep(time.Hour)
+				r.Use("b").Used(time.Now())
+				save(t, r)
+				for range 2 {
+					if at, since := last(t, r, "a"); !at.IsZero() || since.Before(lost) {
+						t.Errorf("used at %s, known since %s; want no use that is known of, since a time after %s", at, since, lost)
+					}
+					r = replica(kv)
+				}
+				// It goes on from there.
+				_, since := last(t, r, "a")
+				time.Sleep(time.Hour)
+				r.Use("b").Used(time.Now())
+				save(t, r)
+				if _, now := last(t, r, "a"); !now.Equal(since) {
+					t.Errorf("known since %s, and later since %s", since, now)
+				}
+			})
+		})
+	}
 }
 
 func TestAReplicaWritesAtMostOnceAMinuteAndOnlyNews(t *testing.T) {
@@ -187,6 +337,125 @@ func TestNothingIsLostWhileTheEngineFails(t *testing.T) {
 		stop()
 		synctest.Wait()
 	})
+}
+
+func TestMarksDoNotPileUpWhileTheEngineFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kv := memkv.New()
+		r := replica(kv)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() { _ = r.Run(ctx) }()
+		kv.Fail(errors.New("it is sealed"))
+		time.Sleep(8 * time.Hour)
+		for range 2 * maxPause / Interval {
+			r.Use("a").Used(time.Now())
+			time.Sleep(Interval + firstPause)
+			synctest.Wait()
+			if r.queue.first.Load() != nil {
+				t.Fatal("a mark was not gathered within a minute")
+			}
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+// TestOneBadDocumentDoesNotStopTheOthers also looks at the log: one line when something cannot be
+// saved, and one when all is saved again.
+func TestOneBadDocumentDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const bad, good = "used/1-000", "used/1-001"
+		core, lines := observer.New(zap.InfoLevel)
+		kv := memkv.New()
+		kv.Put(bad, []byte(`{"format":2}`))
+		r := New(zap.New(core))
+		r.KeepIn(kv)
+		var uses []*Use
+		for i := range 20 {
+			uses = append(uses, r.Use(fmt.Sprint(i)))
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() { _ = r.Run(ctx) }()
+		work := func() {
+			for range 60 {
+				for _, u := range uses {
+					u.Used(time.Now())
+				}
+				time.Sleep(time.Minute)
+			}
+		}
+		latest := func(path string) minute {
+			raw, _, _, err := kv.ReadVersion(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := decode(raw)
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			var at minute
+			for _, m := range d.last {
+				at = max(at, m)
+			}
+			return at
+		}
+		recent := func() minute { return minuteOf(time.Now().Add(-maxPause)) }
+		work()
+		if latest(good) < recent() {
+			t.Error("what is not bad is not saved")
+		}
+		if n := lines.Len(); n != 1 {
+			t.Errorf("%d lines, want one: %v", n, lines.All())
+		}
+		kv.Put(bad, []byte(`{"format":1}`))
+		work()
+		if latest(good) < recent() || latest(bad) < recent() {
+			t.Error("not all is saved after the bad one was replaced")
+		}
+		if said := lines.All(); len(said) != 2 || !strings.Contains(said[1].Message, "saved again") {
+			t.Errorf("the log says %v", said)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+// TestNothingWaitsLongerThanItsContext: a stop and a call of the admin API have less time than an
+// engine that hangs.
+func TestNothingWaitsLongerThanItsContext(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(context.Context, *Tracker) error{
+		"a stop":      func(ctx context.Context, r *Tracker) error { return r.Flush(ctx) },
+		"all of them": func(ctx context.Context, r *Tracker) error { _, err := r.All(ctx); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				kv := newCounted()
+				r := replica(kv)
+				save(t, r)
+				kv.hold = make(chan struct{})
+				r.Use("a").Used(time.Now())
+				first := make(chan error)
+				go func() { first <- do(t.Context(), r) }()
+				synctest.Wait()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				began := time.Now()
+				if err := do(ctx, r); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+					t.Errorf("got %v after %s, want the end of its context", err, time.Since(began))
+				}
+				close(kv.hold)
+				if err := <-first; err != nil {
+					t.Errorf("the first one: %v", err)
+				}
+			})
+		})
+	}
 }
 
 func TestReplicasThatWriteAtTheSameTimeLoseNothing(t *testing.T) {

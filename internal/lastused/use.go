@@ -25,7 +25,13 @@ type minute uint32
 
 func minuteOf(at time.Time) minute { return minute(max(0, at.Unix()/60)) } //nolint:gosec // until the year 10000
 
-func (m minute) time() time.Time { return time.Unix(int64(m)*60, 0) }
+// time is the zero time for minute 0, which stands for none.
+func (m minute) time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(m)*60, 0)
+}
 
 // A Use is told of the uses of a credential. It is safe for concurrent use.
 type Use struct {
