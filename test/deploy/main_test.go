@@ -2,8 +2,6 @@ package deploy
 
 import (
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
@@ -17,22 +15,13 @@ func TestMain(m *testing.M) { os.Exit(service.Main(m)) }
 // shipped returns a file of the folder deploy.
 func shipped(t *testing.T, name string) string {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("..", "..", "deploy", name))
-	must(t, err)
-	return string(raw)
+	return partstest.Shipped(t, name)
 }
 
-// with returns a text after replacements, given as pairs. Each old part must be in the text
-// exactly once, so that a test changes no more than it says.
+// with returns a text after replacements, see [partstest.With].
 func with(t *testing.T, text string, pairs ...string) string {
 	t.Helper()
-	for i := 0; i < len(pairs); i += 2 {
-		if n := strings.Count(text, pairs[i]); n != 1 {
-			t.Fatalf("%q occurs %d times in the file, want 1", pairs[i], n)
-		}
-		text = strings.Replace(text, pairs[i], pairs[i+1], 1)
-	}
-	return text
+	return partstest.With(t, text, pairs...)
 }
 
 // socketDir returns a folder with a short name: the path of a socket has at most 107 bytes.
