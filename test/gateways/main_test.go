@@ -1,0 +1,69 @@
+package gateways
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
+)
+
+// service builds vault-authz for the tests of this package.
+var service partstest.Service
+
+func TestMain(m *testing.M) { os.Exit(service.Main(m)) }
+
+// need skips the test, and says so, unless a control plane and all parts are there.
+func need(t *testing.T, controlPlane string) {
+	t.Helper()
+	if os.Getenv(controlPlane) == "" {
+		t.Skipf("%s is not set: `make mesh` builds it and runs this test", controlPlane)
+	}
+	partstest.Need(t, controlPlane, "ENVOY_BIN", "BAO_BIN")
+}
+
+// document returns the document of a stream of YAML that has a line.
+func document(t *testing.T, text, line string) string {
+	t.Helper()
+	for d := range strings.SplitSeq(text, "\n---\n") {
+		if strings.Contains("\n"+d+"\n", "\n"+line+"\n") {
+			return d
+		}
+	}
+	t.Fatalf("no document has the line %q", line)
+	return ""
+}
+
+func port(t *testing.T, address string) string {
+	t.Helper()
+	_, p, err := net.SplitHostPort(address)
+	must(t, err)
+	return p
+}
+
+// freePort returns a port for a program that cannot choose one itself.
+func freePort(t *testing.T) string {
+	t.Helper()
+	address, err := parts.Address(t.Context(), 0)
+	must(t, err)
+	return port(t, address)
+}
+
+// write replaces a file in one step. Until then it is outside of the folder, because Envoy
+// Gateway reads every file in it.
+func write(t *testing.T, folder, name, text string) {
+	t.Helper()
+	draft := filepath.Join(filepath.Dir(folder), name+".draft")
+	must(t, os.WriteFile(draft, []byte(text), 0o600))
+	must(t, os.Rename(draft, filepath.Join(folder, name)))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
