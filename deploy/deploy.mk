@@ -26,12 +26,17 @@ kubernetes: tools ## deploy/ on a real API server of Kubernetes: chart, Pod Secu
 	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' KUBE_APISERVER_BIN='$(TOOLS)/bin/kube-apiserver' ETCD_BIN='$(TOOLS)/bin/etcd' \
 		KUBECTL_BIN='$(TOOLS)/bin/kubectl' go test -race -count=1 -timeout 20m ./test/mesh/
 
+.PHONY: gateways
+gateways: tools ## the files for Istio and Envoy Gateway, each control plane with a real Envoy (their first builds take about ten minutes)
+	@$(FETCH) istioxds envoy-gateway
+	$(REAL_PARTS) ISTIOXDS_BIN='$(TOOLS)/bin/istioxds' ENVOY_GATEWAY_BIN='$(TOOLS)/bin/envoy-gateway' go test -race -count=1 -timeout 20m ./test/gateways/
+
 .PHONY: mesh
-mesh: tools deploy-tools kubernetes ## what of deploy/ takes minutes to build: the API server, the chart with Helm 4, the rules with promtool (more to come)
+mesh: tools deploy-tools kubernetes gateways ## what of deploy/ takes minutes to build: the API server, Istio, Envoy Gateway, the chart with Helm 4, the rules with promtool
 	@$(FETCH) helm4 promtool
 	$(REAL_PARTS) PROMTOOL_BIN='$(TOOLS)/bin/promtool' go test -count=1 -run 'Promtool|Fire' ./test/deploy/
 	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' go test -count=1 -run 'Chart|Manifests|NetworkPolicy|Service|ConfigMap|Configuration' ./test/deploy/
-	@echo 'skipped: Istio, Envoy Gateway, pods that run: see deploy/README.md'
+	@echo 'skipped: istiod and Envoy Gateway on a real API server, pods that run: see deploy/README.md'
 
 # It finds nfpm, Helm and cyclonedx-gomod on PATH.
 GORELEASER = PATH='$(TOOLS)/bin':"$$PATH" goreleaser

@@ -114,6 +114,9 @@ func values(t *testing.T) []string {
 	if len(files) < 3 {
 		t.Fatalf("%d values files, want at least 3", len(files))
 	}
+	for _, gateway := range []string{"istio", "envoy-gateway"} {
+		files = append(files, filepath.Join("..", "..", "deploy", gateway, "vault-authz-values.yaml"))
+	}
 	return files
 }
 
