@@ -39,8 +39,8 @@ dev: build ## run the product in memory, with commands to paste
 .PHONY: test
 test: tools deploy-tools ## all tests, with the race detector and the real Envoy, Vault and OpenBao
 	$(REAL_PARTS) go test -race -shuffle=on $(PACKAGES)
-	$(REAL_PARTS) go test -race -count=1 -timeout 25m $$(go list ./test/... | grep -v '/test/mesh$$')
-	@echo 'skipped: the tests on a real API server of Kubernetes (make kubernetes)'
+	$(REAL_PARTS) go test -race -count=1 -timeout 25m $$(go list ./test/... | grep -vE '/test/(mesh|gateways)$$')
+	@echo 'skipped: the tests on a real API server of Kubernetes (make kubernetes), those of Istio and Envoy Gateway (make gateways)'
 	cd test/openapi && go test -count=1 ./...
 
 .PHONY: race-rounds

@@ -35,6 +35,7 @@ func TestTheTableOfVersionsHasWhatIsTested(t *testing.T) {
 		"Prometheus operator": extension(parts.PrometheusOperator),
 		"Helm 3":              tool(`helm.sh/helm/v3/cmd/helm", "`),
 		"Helm 4":              tool(`helm.sh/helm/v4/cmd/helm", "`),
+		"Envoy Gateway":       tool(`gateway/cmd/envoy-gateway", "`),
 		"promtool":            tool(`cmd/promtool", "`),
 		"nfpm":                tool(`cmd/nfpm", "`),
 		"goreleaser":          tool(`goreleaser/goreleaser/v2", "`),
@@ -45,6 +46,12 @@ func TestTheTableOfVersionsHasWhatIsTested(t *testing.T) {
 	rows := regexp.MustCompile(`(?m)^\| ([A-Za-z0-9 -]+) \| ([0-9.]+) \|`).FindAllStringSubmatch(table, -1)
 	if len(rows) != len(tested) {
 		t.Errorf("the table has %d versions, want %d", len(rows), len(tested))
+	}
+	// Istio's tags are no versions of its Go module.
+	module, err := os.ReadFile("../istioxds/go.mod")
+	must(t, err)
+	if commit := regexp.MustCompile(`istio.io/istio v0.0.0-[0-9]+-([0-9a-f]{12})`).FindSubmatch(module); commit == nil || !strings.Contains(table, " at "+string(commit[1])+" |") {
+		t.Errorf("the table does not have the commit of Istio that test/istioxds is built from: %s", commit)
 	}
 	for _, row := range rows {
 		if version := tested[row[1]]; row[2] != version {
