@@ -43,7 +43,7 @@ func (g *getter) get(ctx context.Context, path string, into *buffer) (*api.Respo
 		Method: http.MethodGet, URL: &url.URL{Path: "/v1/" + path}, Header: *g.header.Load(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	resp, err := g.conn.send(&request{Request: r.WithContext(ctx), into: into}) //nolint:bodyclose // the body is in memory
+	resp, err := g.conn.send(&request{Request: r.WithContext(ctx), into: into}) //nolint:bodyclose,contextcheck // the body is in memory, and the request has the context
 	if err != nil {
 		return nil, err
 	}

@@ -225,9 +225,10 @@ func TestUsesThatWereLostAreNotTakenForNone(t *testing.T) {
 	}{
 		{"deleted", func(_ *testing.T, kv *counted, _ []byte) { kv.deleted = map[string]bool{path: true} }, false},
 		{"deleted, and replicas start anew", func(_ *testing.T, kv *counted, _ []byte) { kv.deleted = map[string]bool{path: true} }, true},
-		{"deleted with all versions", func(t *testing.T, kv *counted, _ []byte) { drop(t, kv) }, false},
-		{"deleted with all versions, and replicas start anew", func(t *testing.T, kv *counted, _ []byte) { drop(t, kv) }, true},
+		{"deleted with all versions", func(t *testing.T, kv *counted, _ []byte) { t.Helper(); drop(t, kv) }, false},
+		{"deleted with all versions, and replicas start anew", func(t *testing.T, kv *counted, _ []byte) { t.Helper(); drop(t, kv) }, true},
 		{"restored from a backup", func(t *testing.T, kv *counted, backup []byte) {
+			t.Helper()
 			drop(t, kv)
 			kv.Put(path, backup)
 		}, false},
