@@ -44,7 +44,7 @@ func TestConformance(t *testing.T) {
 						c.Token, c.Mount, c.KV, c.Timeout = srv.rootToken, "kong-auth-"+kv, kv, 20*time.Second
 					})
 					conformance(t, v)
-					oldVersions(t, v, kv)
+					oldVersions(t, srv, v, kv)
 					if err := v.Check(t.Context()); err != nil || v.State() != vaultkv.StateOK || !v.Ready() {
 						t.Errorf("Check = %v, State = %s, Ready = %t, want nil, ok, true", err, v.State(), v.Ready())
 					}
@@ -57,8 +57,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// oldVersions: what earlier versions contain can be destroyed, and the current one stays.
-func oldVersions(t *testing.T, v *vaultkv.Vault, kv string) {
+// oldVersions: what earlier versions contain can be destroyed, and the current one stays
+// unless it was deleted.
+func oldVersions(t *testing.T, srv *server, v *vaultkv.Vault, kv string) {
 	t.Helper()
 	ctx := t.Context()
 	const key = "with-versions"
@@ -74,6 +75,10 @@ func oldVersions(t *testing.T, v *vaultkv.Vault, kv string) {
 	old, err := v.OldVersions(ctx, key, 3)
 	if err != nil || !slices.Equal(old, want) {
 		t.Fatalf("OldVersions = %v, %v, want %v", old, err, want)
+	}
+	// A number of an earlier object under the key: the current version is not an old one.
+	if old, err = v.OldVersions(ctx, key, 7); err != nil || !slices.Equal(old, want) {
+		t.Errorf("OldVersions before 7 = %v, %v, want %v", old, err, want)
 	}
 	err = v.DestroyVersions(ctx, key, []int{1, 2})
 	if kv == vaultkv.KV1 {
@@ -96,6 +101,25 @@ func oldVersions(t *testing.T, v *vaultkv.Vault, kv string) {
 	}
 	if err := v.DestroyVersions(ctx, "../"+key, []int{1}); err == nil {
 		t.Error("DestroyVersions of another folder = nil, want an error")
+	}
+	if kv == vaultkv.KV2 {
+		srv.do(http.MethodDelete, "kong-auth-v2/data/"+key, nil)
+		if old, err = v.OldVersions(ctx, key, 4); err != nil || !slices.Equal(old, []int{3}) {
+			t.Errorf("OldVersions after a deletion that can be undone = %v, %v, want 3", old, err)
+		}
+		srv.do(http.MethodPut, "kong-auth-v2/undelete/"+key, map[string]any{"versions": []int{3}})
+		if old, err = v.OldVersions(ctx, key, 4); err != nil || len(old) != 0 {
+			t.Errorf("OldVersions after that was undone = %v, %v, want none", old, err)
+		}
+	}
+	if err := v.Delete(ctx, key); err != nil {
+		t.Error(err)
+	}
+	if err := v.Write(ctx, key, []byte(`{"note":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	if old, err = v.OldVersions(ctx, key, 4); err != nil || len(old) != 0 {
+		t.Errorf("OldVersions of what was made again under the key = %v, %v, want none", old, err)
 	}
 	if err := v.Delete(ctx, key); err != nil {
 		t.Error(err)

@@ -24,12 +24,13 @@ const rehashAtOnce = 64
 var rehashFields = api.FieldsOf(api.Rehash{})
 
 // An OldVersions is a VersionedCredentialStore that can destroy what earlier versions
-// contain. The current version of a key stays, whatever it is called with.
+// contain.
 type OldVersions interface {
 	// OldVersions returns the versions before one that have not been destroyed. Those that
-	// were deleted are among them: they can be brought back.
+	// were deleted are among them: they can be brought back. The current one is not among
+	// them, unless it was deleted.
 	OldVersions(ctx context.Context, key string, before int) ([]int, error)
-	// DestroyVersions destroys versions for good.
+	// DestroyVersions destroys versions for good, whichever they are.
 	DestroyVersions(ctx context.Context, key string, versions []int) error
 }
 
@@ -185,31 +186,58 @@ func (r *rehashing) hash(c *call, p *place) (hashed, guessable bool, err error) 
 	return hashed && err == nil, guessable && err == nil, err
 }
 
-// destroyOld destroys the versions before the one that p has, which has no secret in clear
-// text. Of a credential that was deleted it destroys that one too.
-func (r *rehashing) destroyOld(c *call, p *place) (int, error) {
+// destroyOld destroys the versions before the current one, which must have no secret in clear
+// text. Of a credential that was deleted it destroys that one too. It looks again under the
+// lease of the credential: after a deletion and a creation the numbers begin again, and what
+// was old before would be the new one.
+func (r *rehashing) destroyOld(c *call, p *place) (destroyed int, err error) {
 	store, can := p.store.(OldVersions)
 	if _, versions := p.versioned(); !versions || !can {
 		return 0, nil
 	}
+	if old, err := p.oldVersions(c.ctx, store); err != nil || len(old) == 0 {
+		return 0, err
+	}
+	_, err = r.api.alone(c, p, func() (reply, error) {
+		destroyed = 0
+		if err := p.sync(c.ctx); err != nil {
+			return reply{}, err
+		}
+		d, err := p.read(c.ctx)
+		switch {
+		case err != nil:
+			return reply{}, err
+		case d != nil && !d.isHashed():
+			return reply{}, &api.Problem{Status: http.StatusConflict, Message: "Somebody has changed the credential meanwhile; repeat the call"}
+		}
+		old, err := p.oldVersions(c.ctx, store)
+		if err != nil || len(old) == 0 {
+			return reply{}, err
+		}
+		err = r.api.apply(c, p.entry("destroy_old_versions", nil, nil), p.change(), func(ctx context.Context) error {
+			return p.commit(ctx, func(ctx context.Context) error {
+				if err := store.DestroyVersions(ctx, p.key, old); err != nil {
+					return unavailable(err)
+				}
+				return nil
+			})
+		})
+		if err == nil {
+			destroyed = len(old)
+		}
+		return reply{}, err
+	})
+	return destroyed, err
+}
+
+// oldVersions returns the versions to destroy beside what was read or written last.
+func (p *place) oldVersions(ctx context.Context, store OldVersions) ([]int, error) {
 	before := p.version
 	if p.gone {
 		before++
 	}
-	old, err := store.OldVersions(c.ctx, p.key, before)
-	if err != nil || len(old) == 0 {
-		return 0, notFoundOr(err)
-	}
-	err = r.api.apply(c, p.entry("destroy_old_versions", nil, nil), p.change(), func(ctx context.Context) error {
-		if err := store.DestroyVersions(ctx, p.key, old); err != nil {
-			return unavailable(err)
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	return len(old), nil
+	old, err := store.OldVersions(ctx, p.key, before)
+	return old, notFoundOr(err)
 }
 
 // notFoundOr returns the error as one of a store, nil if there was nothing.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -348,14 +349,21 @@ func FuzzHashingARecord(f *testing.F) {
 	})
 }
 
-// archiveKV keeps all versions, as KV v2 does.
+// archiveKV keeps all versions, as KV v2 does: it destroys those that it is told to, the
+// current one too, and after a deletion for good the numbers begin again.
 type archiveKV struct {
 	*versionedKV
-	turn           sync.Mutex
+	turn sync.Mutex
+	// old are the versions that can be read or brought back, the current one among them.
 	old, destroyed map[string][]int
+	// beforeRead, if it is set, is called before a record is read, for what others do.
+	beforeRead func(*archiveKV)
 }
 
 func (k *archiveKV) ReadVersion(ctx context.Context, key string) ([]byte, int, bool, error) {
+	if f := k.beforeRead; f != nil {
+		f(k)
+	}
 	k.turn.Lock()
 	defer k.turn.Unlock()
 	return k.versionedKV.ReadVersion(ctx, key)
@@ -364,14 +372,26 @@ func (k *archiveKV) ReadVersion(ctx context.Context, key string) ([]byte, int, b
 func (k *archiveKV) WriteVersion(ctx context.Context, key string, document []byte, version int) (int, bool, error) {
 	k.turn.Lock()
 	defer k.turn.Unlock()
-	return k.versionedKV.WriteVersion(ctx, key, document, version)
+	next, ok, err := k.versionedKV.WriteVersion(ctx, key, document, version)
+	if ok && err == nil {
+		k.old[key] = append(k.old[key], next)
+	}
+	return next, ok, err
+}
+
+func (k *archiveKV) Delete(ctx context.Context, key string) error {
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	delete(k.versions, key)
+	delete(k.old, key)
+	return k.versionedKV.Delete(ctx, key)
 }
 
 func (k *archiveKV) OldVersions(_ context.Context, key string, before int) (old []int, err error) {
 	k.turn.Lock()
 	defer k.turn.Unlock()
 	for _, version := range k.old[key] {
-		if version < before {
+		if live := version == k.versions[key] && k.documents[key] != nil; version < before && !live {
 			old = append(old, version)
 		}
 	}
@@ -382,7 +402,10 @@ func (k *archiveKV) DestroyVersions(_ context.Context, key string, versions []in
 	k.turn.Lock()
 	defer k.turn.Unlock()
 	k.destroyed[key] = append(k.destroyed[key], versions...)
-	delete(k.old, key)
+	k.old[key] = slices.DeleteFunc(k.old[key], func(n int) bool { return slices.Contains(versions, n) })
+	if slices.Contains(versions, k.versions[key]) {
+		delete(k.documents, key)
+	}
 	return nil
 }
 
@@ -419,9 +442,9 @@ func TestRehashDestroysWhatEarlierVersionsHaveIfItIsAsked(t *testing.T) {
 		old      []int
 	}{
 		"plain":   {record(`"secret_token":"x"`), 3, []int{1, 2, 3}},
-		"hashed":  {record(hash), 3, []int{1, 2}},
-		"clean":   {record(hash), 1, nil},
-		"broken":  {record(hash + `,"secret_token":"x"`), 2, []int{1}},
+		"hashed":  {record(hash), 3, []int{1, 2, 3}},
+		"clean":   {record(hash), 2, []int{2}},
+		"broken":  {record(hash + `,"secret_token":"x"`), 2, []int{1, 2}},
 		"deleted": {nil, 2, []int{1, 2}},
 	} {
 		kv.documents[key], kv.versions[key], kv.old[key] = at.document, at.version, at.old
@@ -447,6 +470,99 @@ func TestRehashDestroysWhatEarlierVersionsHaveIfItIsAsked(t *testing.T) {
 	}
 	if a := b.must(200, b.form("POST", rehashPath, "destroy_old_versions=true")); !strings.Contains(a.raw, `"versions_destroyed":0`) {
 		t.Errorf("once more: %s, want nothing to be destroyed", a.raw)
+	}
+}
+
+// What is live when versions are destroyed stays, whatever was there when rehash first looked.
+func TestRehashDestroysNoCurrentVersion(t *testing.T) {
+	t.Parallel()
+	hashed := []byte(`{"access_token":"foo","secret_token_sha256":"` + hexHash(strongSecret) + `"}`)
+	plain := []byte(`{"access_token":"foo","secret_token":"` + otherSecret + `"}`)
+	for _, tt := range []struct {
+		name string
+		// first is what rehash sees first, as one of versions; others is done before it
+		// reads again.
+		first     []byte
+		versions  []int
+		others    func(*archiveKV)
+		want      []byte
+		destroyed []int
+		failed    bool
+	}{
+		{
+			"it was deleted for good and created again, so that the numbers begin again", hashed,
+			[]int{6, 7},
+			func(k *archiveKV) { k.versions["foo"], k.old["foo"] = 1, []int{1} },
+			hashed, nil, false,
+		},
+		{
+			"a deletion was undone", nil,
+			[]int{1, 2},
+			func(k *archiveKV) { k.documents["foo"] = hashed },
+			hashed,
+			[]int{1},
+			false,
+		},
+		{
+			"a secret in clear text came back", nil,
+			[]int{1, 2},
+			func(k *archiveKV) { k.documents["foo"] = plain },
+			plain, nil, true,
+		},
+		{
+			"it was deleted meanwhile", hashed,
+			[]int{1, 2},
+			func(k *archiveKV) { delete(k.documents, "foo") },
+			nil,
+			[]int{1, 2},
+			false,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := furnished(t)
+			kv := b.rehashable(t)
+			kv.listed = []string{"foo"}
+			delete(kv.documents, "foo")
+			if tt.first != nil {
+				kv.documents["foo"] = tt.first
+			}
+			kv.old["foo"] = tt.versions
+			kv.versions["foo"] = tt.versions[len(tt.versions)-1]
+			reads := 0
+			kv.beforeRead = func(k *archiveKV) {
+				if reads++; reads == 2 {
+					tt.others(k)
+				}
+			}
+			a := b.must(200, b.form("POST", rehashPath, "destroy_old_versions=true"))
+			if reads < 2 {
+				t.Errorf("the record was read %d times, want it read again before anything is destroyed", reads)
+			}
+			if diff := cmp.Diff(tt.destroyed, kv.destroyed["foo"]); diff != "" {
+				t.Errorf("destroyed: want (-), got (+):\n%s", diff)
+			}
+			if diff := cmp.Diff(string(tt.want), string(kv.documents["foo"])); diff != "" {
+				t.Errorf("the record afterwards: want (-), got (+):\n%s", diff)
+			}
+			if failed := strings.Contains(a.raw, `"failed"`); failed != tt.failed {
+				t.Errorf("failed = %t: %s", failed, a.raw)
+			}
+		})
+	}
+}
+
+// A replica whose lease ended must not destroy anything.
+func TestRehashDestroysNothingWithoutItsLease(t *testing.T) {
+	t.Parallel()
+	b := furnished(t)
+	kv := b.rehashable(t)
+	kv.documents["foo"] = []byte(`{"access_token":"foo","secret_token_sha256":"` + hexHash(strongSecret) + `"}`)
+	kv.old["foo"], kv.versions["foo"] = []int{1, 2}, 2
+	b.api.deps.Leases = &fakeLeases{lose: attempts}
+	a := b.must(200, b.form("POST", rehashPath, "destroy_old_versions=true"))
+	if len(kv.destroyed) != 0 || !strings.Contains(a.raw, `"failed":[{"access_token":"foo"`) {
+		t.Errorf("destroyed %v: %s", kv.destroyed, a.raw)
 	}
 }
 
