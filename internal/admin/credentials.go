@@ -331,9 +331,16 @@ func set(d, in document, given map[string]any) {
 	}
 }
 
-// writeCredential writes d, which it first brings into the form of the vault object.
+// writeCredential writes d, which it first brings into the form of the vault object. A secret
+// that is easy to guess or cannot be used keeps its form: rehash finds it and says so.
 func (a *API) writeCredential(c *call, p *place, action string, old, d document) error {
-	if p.hashed() {
+	switch {
+	case !p.hashed() || d.isHashed():
+	case !a.isUsable(p, d):
+		c.warn("The secrets stay in clear text, as no check can use the record")
+	case d.isGuessable():
+		c.warn("The secret stays in clear text, as it is easy to guess: rotate the credential")
+	default:
 		d.hash()
 	}
 	raw, err := d.encode()

@@ -63,7 +63,7 @@ func (a *API) rehash(c *call) (reply, error) {
 		return reply{}, err
 	}
 	page := after(keys, w.after)
-	done := &rehashing{api: a, c: c, destroy: in.yes("destroy_old_versions"), report: api.Rehashed{Total: len(keys)}}
+	done := &rehashing{api: a, c: c, destroy: in.yes("destroy_old_versions"), weak: in.yes("weak_too"), report: api.Rehashed{Total: len(keys)}}
 	last := done.run(vault, store, page[:min(w.size, len(page))])
 	if done.report.Checked == len(page) {
 		last = ""
@@ -82,6 +82,8 @@ type rehashing struct {
 	api     *API
 	c       *call
 	destroy bool
+	// weak has secrets hashed that are easy to guess.
+	weak bool
 
 	mu     sync.Mutex
 	report api.Rehashed
@@ -126,7 +128,7 @@ func (r *rehashing) one(p place) {
 		err = nil
 	}
 	destroyed := 0
-	if usable && r.destroy {
+	if usable && r.destroy && (!guessable || r.weak) {
 		destroyed, err = r.destroyOld(c, &p)
 	}
 	r.mu.Lock()
@@ -155,8 +157,8 @@ func (r *rehashing) failed(accessToken, message string) {
 }
 
 // hash replaces the secrets of a credential. Afterwards the version of p is one without a
-// secret in clear text. guessable says that a secret was hashed that is easy to guess: it
-// does not show afterwards.
+// secret in clear text, unless guessable says that the secret is easy to guess: it is hashed
+// only on demand, as it does not show afterwards.
 func (r *rehashing) hash(c *call, p *place) (hashed, guessable bool, err error) {
 	d, err := p.read(c.ctx)
 	if err != nil || d == nil || d.isHashed() {
@@ -169,12 +171,11 @@ func (r *rehashing) hash(c *call, p *place) (hashed, guessable bool, err error) 
 			return reply{}, err
 		}
 		d := maps.Clone(old)
-		if d.hash(); !d.isHashed() {
+		if d.hash(); !d.isHashed() || !r.api.isUsable(p, old) {
 			return reply{}, notCredential()
 		}
-		for _, name := range []string{currentSecret, previousSecret} {
-			secret := old.text(name)
-			guessable = guessable || secret != "" && checkHashable(secret) != ""
+		if guessable = old.isGuessable(); guessable && !r.weak {
+			return reply{}, nil
 		}
 		if err := r.api.writeCredential(c, p, "rehash", old, d); err != nil {
 			return reply{}, err

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 
+	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
@@ -50,7 +51,8 @@ func (d document) forget(name string) {
 }
 
 // hash replaces the secrets that the record has in clear text. A secret that is there in
-// both forms stays: which of them was meant is for people to say.
+// both forms stays: which of them was meant is for people to say. A previous secret that is
+// empty is none, and is removed.
 func (d document) hash() {
 	for _, name := range []string{currentSecret, previousSecret} {
 		if hash, known := d.hashOf(name); known && d.text(name) != "" {
@@ -58,9 +60,36 @@ func (d document) hash() {
 			d[name+hashSuffix] = hex.EncodeToString(hash[:])
 		}
 	}
+	if d[previousSecret] == "" && d[previousSecret+hashSuffix] == nil {
+		delete(d, previousSecret)
+	}
 }
 
 // isHashed says whether the record has no secret in clear text.
 func (d document) isHashed() bool {
-	return d.text(currentSecret+hashSuffix) != "" && d[currentSecret] == nil && d[previousSecret] == nil
+	_, known := d.hashOf(currentSecret)
+	return known && d[currentSecret] == nil && d[previousSecret] == nil
+}
+
+// isGuessable says whether the current secret is in clear text and is easy to guess. The one
+// before does not count: it was rotated already and ends by itself.
+func (d document) isGuessable() bool {
+	secret := d.text(currentSecret)
+	return secret != "" && checkHashable(secret) != ""
+}
+
+// isUsable says whether a request could present the secrets of the record, and a check could
+// use it. Hashing anything else would hide what is wrong with it, or lose a secret of another
+// program that shares the mount.
+func (a *API) isUsable(p *place, d document) bool {
+	for _, name := range []string{currentSecret, previousSecret} {
+		if checkSecretToken(a.cfg.Grammar, d.text(name)) != "" {
+			return false
+		}
+	}
+	if a.deps.Judge == nil {
+		return true
+	}
+	raw, err := d.encode()
+	return err == nil && a.deps.Judge(p.vault.text("name"))(p.key, raw).Reason != authz.ReasonMalformedRecord
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vault-authz/vault-authz/authz"
 )
 
 // Two secrets that may be stored as hashes, and one that may not.
@@ -106,8 +108,23 @@ func TestAWriteFollowsTheVaultObjectAndNotTheRecord(t *testing.T) {
 	}{
 		{
 			"a change of limits hashes both secrets", "hashed",
-			`"secret_token":"` + weakSecret + `","previous_secret_token":"old",` + expires, "PATCH", "", "ttl=5",
-			document{"secret_token_sha256": hexHash(weakSecret), "previous_secret_token_sha256": hexHash("old")},
+			`"secret_token":"` + strongSecret + `","previous_secret_token":"old",` + expires, "PATCH", "", "ttl=5",
+			document{"secret_token_sha256": hexHash(strongSecret), "previous_secret_token_sha256": hexHash("old")},
+		},
+		{
+			"a change of limits leaves a secret that is easy to guess, so that a rehash finds it", "hashed",
+			`"secret_token":"` + weakSecret + `"`, "PATCH", "", "ttl=5",
+			document{"secret_token": weakSecret},
+		},
+		{
+			"a change of limits leaves a secret that no request can present", "hashed",
+			`"secret_token":"` + strongSecret + `\n"`, "PATCH", "", "ttl=5",
+			document{"secret_token": strongSecret + "\n"},
+		},
+		{
+			"an empty previous secret is none", "hashed",
+			`"secret_token":"` + strongSecret + `","previous_secret_token":""`, "PATCH", "", "ttl=5",
+			document{"secret_token_sha256": hexHash(strongSecret)},
 		},
 		{
 			"a rotation hashes the secret before", "hashed",
@@ -220,6 +237,7 @@ func TestRehashReplacesWhatIsInClearTextAndCanBeRepeated(t *testing.T) {
 	}
 	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token="+weakSecret))
 	b.must(201, b.form("POST", credentials+"/token/foo/rotate", "secret_token="+strongSecret))
+	b.must(201, b.form("POST", credentials+"/alice", "access_token=weak&secret_token="+weakSecret))
 	b.put("both", `{"access_token":"both","secret_token":"a","secret_token_sha256":"b"}`)
 	b.put("list", `[]`)
 	before := b.foo()
@@ -236,7 +254,7 @@ func TestRehashReplacesWhatIsInClearTextAndCanBeRepeated(t *testing.T) {
 		for next := rehashPath + "?size=10"; next != ""; s.pages++ {
 			a := b.must(200, b.do("POST", next, "", ""))
 			d := a.body["data"].(map[string]any)
-			if d["total"] != 28.0 || d["failed"] != nil {
+			if d["total"] != 29.0 || d["failed"] != nil {
 				t.Errorf("got %s", a.raw)
 			}
 			s.checked += int(d["checked"].(float64))
@@ -250,7 +268,7 @@ func TestRehashReplacesWhatIsInClearTextAndCanBeRepeated(t *testing.T) {
 		}
 		return s
 	}
-	if got, want := rehash(), (sum{3, 28, 26, "[foo]", "[both list]"}); got.unusable != want.unusable && got.unusable != "[both][list]" && got.unusable != "[list both]" || got.hashed != want.hashed || got.checked != want.checked || got.pages != want.pages || got.guessable != want.guessable {
+	if got, want := rehash(), (sum{3, 29, 26, "[weak]", "[both list]"}); got.unusable != want.unusable && got.unusable != "[both][list]" && got.unusable != "[list both]" || got.hashed != want.hashed || got.checked != want.checked || got.pages != want.pages || got.guessable != want.guessable {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	after := b.foo()
@@ -263,12 +281,55 @@ func TestRehashReplacesWhatIsInClearTextAndCanBeRepeated(t *testing.T) {
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("more than the secrets has changed: before (-), after (+):\n%s", diff)
 	}
-	if got := rehash(); got.hashed != 0 || got.guessable != "" || got.checked != 28 {
-		t.Errorf("once more: got %+v, want nothing to be hashed", got)
+	// What is left is said each time.
+	if got := rehash(); got.hashed != 0 || got.guessable != "[weak]" || got.checked != 29 {
+		t.Errorf("once more: got %+v, want nothing to be hashed, and weak to be named", got)
+	}
+	if a := b.must(200, b.form("POST", rehashPath+"?size=1000", "weak_too=true")); !strings.Contains(a.raw, `"hashed":1,`) || !strings.Contains(a.raw, `"guessable":["weak"]`) {
+		t.Errorf("with weak_too: got %s, want weak to be hashed and named", a.raw)
 	}
 	for _, line := range b.ended() {
 		if fields := line.ContextMap(); fields["action"] == "rehash" && fields["id"] == "" {
 			t.Errorf("a line without an id: %v", fields)
+		}
+	}
+}
+
+// Other programs may share the mount, and a mistake in a record must stay to be seen.
+func TestRehashLeavesWhatNoCheckCanUse(t *testing.T) {
+	t.Parallel()
+	b := hashing(t)
+	b.api.deps.Judge = func(string) func(string, []byte) authz.Outcome {
+		return func(accessToken string, record []byte) authz.Outcome {
+			if d, err := decodeDocument(record); err != nil || d.text("access_token") != accessToken {
+				return authz.Outcome{Reason: authz.ReasonMalformedRecord}
+			}
+			return authz.Outcome{Reason: authz.ReasonUnknownConsumer}
+		}
+	}
+	left := map[string]string{
+		"foreign": `{"secret_token":"` + strongSecret + `","url":"https://example.com"}`,
+		"other":   `{"access_token":"foo","secret_token":"` + strongSecret + `"}`,
+		"line":    `{"access_token":"line","secret_token":"` + strongSecret + `\n"}`,
+		"comma":   `{"access_token":"comma","secret_token":"` + strongSecret + `,"}`,
+		"before":  `{"access_token":"before","previous_secret_token":"a b","secret_token":"` + strongSecret + `"}`,
+	}
+	for key, record := range left {
+		b.put(key, record)
+	}
+	b.put("good", `{"access_token":"good","secret_token":"`+strongSecret+`"}`)
+	a := b.must(200, b.do("POST", rehashPath, "", ""))
+	if !strings.Contains(a.raw, `"hashed":1,`) || !strings.Contains(a.raw, `"unusable":["before","comma","foreign","line","other"]`) {
+		t.Errorf("got %s", a.raw)
+	}
+	a = b.must(200, b.form("PATCH", credentials+"/token/foreign", "ttl=5"))
+	if !strings.Contains(a.header.Get("Warning"), "clear text") {
+		t.Errorf("a change of a record that no check can use: header %v, want a warning", a.header)
+	}
+	kv := b.kv[b.get("/vault-auth/kong-auth").text("id")]
+	for key := range left {
+		if !strings.Contains(string(kv.documents[key]), strongSecret) {
+			t.Errorf("%s has lost its secret: %s", key, kv.documents[key])
 		}
 	}
 }
@@ -310,7 +371,7 @@ func FuzzHashingARecord(f *testing.F) {
 	for _, seed := range []string{
 		`{"access_token":"foo","secret_token":"s","consumer":{"id":"x"},"ttl":5}`, `{"secret_token_sha256":"` + hexHash("s") + `"}`, `{}`,
 		`{"secret_token":"s","previous_secret_token":"p","previous_expires_at":1}`, `{"secret_token":"s","secret_token_sha256":"x"}`,
-		`{"secret_token":"","previous_secret_token":5}`, `{"secret_token":null,"secret_token_sha256":null}`, `{"secret_token":["s"]}`,
+		`{"secret_token":"","previous_secret_token":5}`, `{"secret_token":"s","previous_secret_token":""}`, `{"secret_token":null,"secret_token_sha256":null}`, `{"secret_token":["s"]}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -329,6 +390,9 @@ func FuzzHashingARecord(f *testing.F) {
 			}
 			if good && (d[name] != nil || d.text(name+hashSuffix) == "") {
 				t.Fatalf("%q: the secret in %s is not hashed", raw, name)
+			}
+			if name == previousSecret && before[name] == "" && before[name+hashSuffix] == nil {
+				delete(before, name) // it is none
 			}
 			if !good && (!reflect.DeepEqual(d[name], before[name]) || !reflect.DeepEqual(d[name+hashSuffix], before[name+hashSuffix])) {
 				t.Fatalf("%q: what is no secret in %s has changed", raw, name)
@@ -424,7 +488,7 @@ func (b *bench) rehashable(tb testing.TB) *archiveKV {
 		versionedKV: &versionedKV{fakeKV: &fakeKV{documents: map[string][]byte{}, log: b.order}, versions: map[string]int{"foo": 1}},
 		old:         map[string][]int{"foo": {1}}, destroyed: map[string][]int{},
 	}
-	kv.documents["foo"] = []byte(`{"access_token":"foo","secret_token":"supersecretvalue"}`)
+	kv.documents["foo"] = []byte(`{"access_token":"foo","secret_token":"` + strongSecret + `"}`)
 	b.api.deps.Vaults = archives{kv}
 	b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "secrets=hashed&kv=v2&vault_token="+vaultToken))
 	return kv
@@ -441,7 +505,8 @@ func TestRehashDestroysWhatEarlierVersionsHaveIfItIsAsked(t *testing.T) {
 		version  int
 		old      []int
 	}{
-		"plain":   {record(`"secret_token":"x"`), 3, []int{1, 2, 3}},
+		"plain":   {record(`"secret_token":"` + strongSecret + `"`), 3, []int{1, 2, 3}},
+		"weak":    {record(`"secret_token":"x"`), 2, []int{1, 2}},
 		"hashed":  {record(hash), 3, []int{1, 2, 3}},
 		"clean":   {record(hash), 2, []int{2}},
 		"broken":  {record(hash + `,"secret_token":"x"`), 2, []int{1, 2}},
@@ -449,7 +514,7 @@ func TestRehashDestroysWhatEarlierVersionsHaveIfItIsAsked(t *testing.T) {
 	} {
 		kv.documents[key], kv.versions[key], kv.old[key] = at.document, at.version, at.old
 	}
-	kv.listed = []string{"plain", "hashed", "clean", "broken", "deleted"}
+	kv.listed = []string{"plain", "weak", "hashed", "clean", "broken", "deleted"}
 	for _, key := range []string{"deleted", "foo"} {
 		delete(kv.documents, key)
 	}
@@ -573,7 +638,7 @@ func TestRehashDoesNotUndoARotation(t *testing.T) {
 	kv := &versionedKV{fakeKV: &fakeKV{documents: map[string][]byte{}, log: b.order}, versions: map[string]int{"foo": 1}}
 	b.api.deps.Vaults = versionedVaults{kv}
 	b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "secrets=hashed&kv=v2&vault_token="+vaultToken))
-	kv.documents["foo"] = []byte(`{"access_token":"foo","secret_token":"before"}`)
+	kv.documents["foo"] = []byte(`{"access_token":"foo","secret_token":"` + otherSecret + `"}`)
 	reads := 0
 	var rotate func(versionedKV)
 	rotate = func(k versionedKV) {
@@ -582,12 +647,12 @@ func TestRehashDoesNotUndoARotation(t *testing.T) {
 			return
 		}
 		k.versions["foo"]++
-		k.documents["foo"] = []byte(`{"access_token":"foo","secret_token":"after"}`)
+		k.documents["foo"] = []byte(`{"access_token":"foo","secret_token":"` + strongSecret + `"}`)
 	}
 	kv.between = rotate
 	b.must(200, b.do("POST", rehashPath, "", ""))
 	d, err := decodeDocument(kv.documents["foo"])
-	if err != nil || d.text("secret_token_sha256") != hexHash("after") || d["secret_token"] != nil {
+	if err != nil || d.text("secret_token_sha256") != hexHash(strongSecret) || d["secret_token"] != nil {
 		t.Errorf("got %v, want the hash of the new secret", d)
 	}
 }
@@ -599,7 +664,7 @@ func TestAPageOfARehashEndsInGoodTime(t *testing.T) {
 	b.must(201, b.form("POST", "/vault-auth", vaultForm+"&secrets=hashed"))
 	const entries = 3 * rehashAtOnce
 	for i := range entries {
-		b.put(fmt.Sprintf("t%04d", i), `{"secret_token":"x"}`)
+		b.put(fmt.Sprintf("t%04d", i), `{"secret_token":"`+strongSecret+`"}`)
 	}
 	b.kv[b.get("/vault-auth/kong-auth").text("id")].slow = 150 * time.Millisecond
 	hashed, pages := 0, 0

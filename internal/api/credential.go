@@ -54,6 +54,9 @@ type Rehash struct {
 	// DestroyOldVersions destroys the earlier versions in KV v2, which have the secrets in
 	// clear text, and those of deleted credentials.
 	DestroyOldVersions bool `json:"destroy_old_versions,omitempty"`
+	// WeakToo also hashes secrets that are easy to guess. Afterwards it does not show which
+	// they were.
+	WeakToo bool `json:"weak_too,omitempty"`
 }
 
 // A Rehashed says what became of a page of the credentials of a vault object.
@@ -64,8 +67,9 @@ type Rehashed struct {
 	// Hashed is how many this call has hashed.
 	Hashed            int `json:"hashed"`
 	VersionsDestroyed int `json:"versions_destroyed"`
-	// Guessable are the access tokens of hashed secrets that can be found by trying,
-	// Unusable those of entries that are no credentials and were left as they are.
+	// Guessable are the access tokens of secrets that can be found by trying: they stay in
+	// clear text, or were hashed with WeakToo. Unusable are those of entries that are no
+	// credentials and were left as they are.
 	Guessable []string `json:"guessable,omitempty"`
 	Unusable  []string `json:"unusable,omitempty"`
 	// Failed are to be tried again.
