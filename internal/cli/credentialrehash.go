@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 func (o *operator) rehashCredentials() *cobra.Command {
 	var vault string
-	var destroy bool
+	var destroy, weak bool
 	cmd := o.destructive("rehash", "Replace the secrets in a vault object by their hashes",
 		"  vault-authz vault update main --secrets hashed\n"+
 			"  vault-authz credential rehash --vault main\n"+
@@ -32,23 +33,27 @@ func (o *operator) rehashCredentials() *cobra.Command {
 			if v.Secrets != api.SecretsHashed {
 				return exitError{exitUsage, fmt.Errorf("the vault object keeps secrets in clear text; first: vault-authz vault update %s --secrets hashed", printable(v.Name))}
 			}
-			question := "Replace the secrets in vault object %q by their hashes? Nobody can read them any more, and Kong cannot use them."
+			question := "Replace the secrets in vault object %q by their hashes? Nobody can read them any more, and Kong may not be able to use them. Until this has ended, delete with \"credential delete\", not by hand."
 			if destroy {
 				question += " What earlier versions contain is lost, and so is what was deleted."
 			}
 			if err := s.confirm(ctx, question, v.Name); err != nil {
 				return err
 			}
-			return s.rehash(ctx, v.ID, api.Rehash{DestroyOldVersions: destroy})
+			return s.rehash(ctx, v.ID, api.Rehash{DestroyOldVersions: destroy, WeakToo: weak})
 		})
 	cmd.Long = "rehash replaces each secret that a vault object has in clear text by its SHA-256. Clients notice nothing. The vault object\n" +
 		"must have secrets: hashed. It can be interrupted and repeated: what is hashed is left as it is. While the service answers\n" +
 		"503 or is not there, it tries again, for a minute a page.\n\n" +
 		"In KV v2, earlier versions still have the secrets in clear text, until --destroy-old-versions destroys them, also those of\n" +
 		"deleted credentials. The Vault token needs the policy destroy-v2.hcl for that.\n\n" +
-		"Secrets that can be found by trying are hashed and listed: rotate them. Entries that are no credentials stay and are listed.\n\n" +
+		"Secrets that can be found by trying stay in clear text and are listed: rotate them and run it again, or add --weak-too, which\n" +
+		"hashes them, too. Afterwards it does not show which they were. Entries that are no credentials stay and are listed.\n\n" +
+		"While it runs, do not write or delete records by hand, which it may undo: use credential rotate and credential delete. Run it once\n" +
+		"more when all replicas have secrets: hashed.\n\n" +
 		"Exit codes: 0 if no secret is left in clear text; 1 if something failed, or is left."
 	cmd.Flags().BoolVar(&destroy, "destroy-old-versions", false, "destroy what earlier versions in KV v2 contain, for good")
+	cmd.Flags().BoolVar(&weak, "weak-too", false, "also hash secrets that can be found by trying")
 	return ofVault(cmd, &vault)
 }
 
@@ -73,19 +78,31 @@ func (s *session) rehash(ctx context.Context, vault string, how api.Rehash) erro
 	first := true
 	for next := ""; first || next != ""; first = false {
 		page, after, err := r.page(ctx, next)
-		if err != nil {
-			return err
-		}
-		if first {
+		if first && err == nil {
 			r.bar = newProgress(s.errs, page.Total)
 		}
 		r.bar.Made(page.Checked)
 		r.sum.Total, r.sum.Checked = page.Total, r.sum.Checked+page.Checked
 		r.sum.Unusable, r.sum.Failed = append(r.sum.Unusable, page.Unusable...), append(r.sum.Failed, page.Failed...)
+		if err != nil {
+			// A hashed secret that is easy to guess does not show in another run.
+			r.bar.close()
+			return errors.Join(err, r.report())
+		}
 		next = after
 	}
 	r.bar.close()
-	return r.show()
+	if err := r.report(); err != nil {
+		return err
+	}
+	left := len(r.sum.Unusable) + len(r.sum.Failed)
+	if !how.WeakToo {
+		left += len(r.sum.Guessable)
+	}
+	if left > 0 {
+		return exitError{exitFailed, errSilent}
+	}
+	return nil
 }
 
 // page has a page rehashed. If something in it fails it is asked for again: what is hashed
@@ -120,7 +137,9 @@ func (r *rehashRun) page(ctx context.Context, next string) (page api.Rehashed, a
 	}
 }
 
-func (r *rehashRun) show() error {
+func (r *rehashRun) report() error {
+	slices.Sort(r.sum.Guessable)
+	r.sum.Guessable = slices.Compact(r.sum.Guessable) // a page may have been tried several times
 	if r.asJSON {
 		enc := json.NewEncoder(r.out)
 		enc.SetEscapeHTML(false)
@@ -144,9 +163,6 @@ func (r *rehashRun) show() error {
 		for _, f := range r.sum.Failed {
 			fmt.Fprintf(r.out, "failed, run it again: %s: %s\n", printable(f.AccessToken), printable(f.Message))
 		}
-	}
-	if len(r.sum.Unusable)+len(r.sum.Failed) > 0 {
-		return exitError{exitFailed, errSilent}
 	}
 	return nil
 }
