@@ -267,6 +267,7 @@ func (a *API) createCredential(c *call) (reply, error) {
 	} else if in["consumer"] == nil && len(v) == 0 {
 		v.add("consumer", "required field missing")
 	}
+	p.checkPair(in.text("access_token"), in.text(currentSecret), v)
 	if err := v.err(); err != nil {
 		return reply{}, err
 	}
@@ -434,6 +435,7 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 	}
 	v := violations{}
 	in := typed(a.byGrammar(rotationFields, &p), c.input.values, c.input.form, nil, v, "")
+	p.checkPair(p.key, in.text(currentSecret), v)
 	if err := v.err(); err != nil {
 		return reply{}, err
 	}

@@ -37,6 +37,8 @@ type entity struct {
 	// warn returns a warning for the caller who makes a change, "" for none. before is
 	// nil for a creation, after for a deletion. It may be nil.
 	warn func(before, after document) string
+	// stay are the fields that a replacement leaves as they are if it does not have them.
+	stay []string
 	// inUse refuses a deletion, nil for never.
 	inUse func(a *API, d document) error
 }

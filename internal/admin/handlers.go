@@ -101,6 +101,11 @@ func (a *API) upsert(c *call, e *entity, find func() (stored, error), make func(
 		if err == nil && d["id"] != nil && !authz.IsUUID(c.param("id")) && d["id"] != old["id"] {
 			return nil, violations{"id": "is not that of the entity which the path names"}.err()
 		}
+		for _, name := range e.stay {
+			if _, given := c.input.values[name]; err == nil && !given {
+				d[name] = old[name]
+			}
+		}
 		return d, err
 	})
 	if errors.Is(err, authz.ErrNotFound) {

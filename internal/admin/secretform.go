@@ -75,7 +75,15 @@ func (d document) isHashed() bool {
 // before does not count: it was rotated already and ends by itself.
 func (d document) isGuessable() bool {
 	secret := d.text(currentSecret)
-	return secret != "" && checkHashable(secret) != ""
+	return secret != "" && (secret == d.text("access_token") || checkHashable(secret) != "")
+}
+
+// checkPair refuses the access token as the secret: its hash is no secret, as the key of the
+// record says what it is of.
+func (p *place) checkPair(accessToken, secret string, v violations) {
+	if p.hashed() && secret != "" && secret == accessToken {
+		v.add(currentSecret, "is the access token; leave it out to get a random one")
+	}
 }
 
 // isUsable says whether a request could present the secrets of the record, and a check could

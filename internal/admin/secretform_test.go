@@ -70,6 +70,22 @@ func TestAVaultObjectKeepsSecretsInClearTextUnlessItIsToldOtherwise(t *testing.T
 	}
 }
 
+// A tool that does not know these settings must not bring clear text back.
+func TestAVaultObjectKeepsTheFormOfTokensIfItIsReplacedWithoutIt(t *testing.T) {
+	t.Parallel()
+	b := hashing(t)
+	b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "token_prefix=va_live"))
+	for _, tt := range []struct{ given, secrets, prefix string }{
+		{"", "hashed", "va_live"},
+		{"&secrets=plain&token_prefix=", "plain", ""},
+	} {
+		b.must(200, b.form("PUT", "/vault-auth/kong-auth", vaultForm+tt.given))
+		if got := b.get("/vault-auth/kong-auth"); got.text("secrets") != tt.secrets || got.text("token_prefix") != tt.prefix {
+			t.Errorf("replaced with %q: got %s", tt.given, got.raw)
+		}
+	}
+}
+
 func TestAHashedSecretKeepsItsFormOverTheLifeOfACredential(t *testing.T) {
 	t.Parallel()
 	b := hashing(t)
@@ -194,6 +210,13 @@ func TestASecretThatIsEasyToGuessIsNotStoredAsAHash(t *testing.T) {
 	}
 	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo"))
 	b.must(400, b.form("POST", credentials+"/token/foo/rotate", "secret_token="+weakSecret))
+	b.must(400, b.form("POST", credentials+"/alice", "access_token="+strongSecret+"&secret_token="+strongSecret))
+	b.must(201, b.form("POST", credentials+"/alice", "access_token="+strongSecret))
+	b.must(400, b.form("POST", credentials+"/token/"+strongSecret+"/rotate", "secret_token="+strongSecret))
+	b.put(otherSecret, `{"access_token":"`+otherSecret+`","secret_token":"`+otherSecret+`"}`)
+	if a := b.must(200, b.do("POST", rehashPath, "", "")); !strings.Contains(a.raw, `"guessable":["`+otherSecret+`"]`) {
+		t.Errorf("a secret that is the access token is hashed: %s", a.raw)
+	}
 	plain := furnished(t)
 	plain.must(201, plain.form("POST", credentials+"/alice", "access_token=foo&secret_token="+weakSecret))
 }

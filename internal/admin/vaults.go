@@ -16,6 +16,7 @@ func vaultsEntity() *entity {
 		fields: vaultFields,
 		unique: func(d document) []constraint { return uniqueTexts(d, "name") },
 		check:  checkVault,
+		stay:   []string{"secrets", "token_prefix"},
 		inUse:  vaultInUse,
 	}
 }
