@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/vault/api"
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/internal/backoff"
@@ -122,6 +123,8 @@ func (c *connection) ask(ctx context.Context, e *endpoint, what string, into any
 	// Without this header a server may be configured to forward the request and answer
 	// for another node.
 	r.Header.Set(inconsistentHeader, failInstead)
+	// An agent may refuse requests without this one (require_request_header).
+	r.Header.Set(api.RequestHeaderName, "true")
 	resp, err := e.send(&request{Request: r}, min(c.timeout, observeInterval)) //nolint:contextcheck // the request has it
 	if err != nil {
 		return false

@@ -36,6 +36,7 @@ func TestBehindAnAgentNoTokenIsSentAndNoneIsLookedAfter(t *testing.T) {
 	})
 	v, s, logs := open(t, address, byAgent)
 	wantLookup(t, s, logs, nil, "")
+	v.Maintain(t.Context())
 	runAndStop(t, v)
 	if life := v.TokenLife(); life.Method != "agent" || life.Known || life.Logins != 0 || life.Trouble != "" {
 		t.Errorf("TokenLife() = %+v, want nothing but that there is an agent", life)
