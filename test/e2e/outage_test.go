@@ -217,7 +217,7 @@ func outagePath(template string) string {
 // the only workspace, which Kong's tools ask for.
 func needsNoVault(path string) bool {
 	return slices.Contains([]string{"/", "/kong", "/status", "/openapi.yaml", "/plugins/enabled"}, path) ||
-		slices.ContainsFunc([]string{"/workspaces", "/schemas/", "/plugins/schema/"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
+		slices.ContainsFunc([]string{"/workspaces", "/schemas/", "/plugins/schema/", "/denials/"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
 // checkAllUnavailable makes all calls of the OpenAPI document while Vault does not answer.

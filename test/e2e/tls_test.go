@@ -257,14 +257,18 @@ func TestAGatewayWithAForeignNameGetsNoAnswer(t *testing.T) {
 	if a := ask(); a.status != http.StatusOK {
 		t.Fatalf("with the right name: %d", a.status)
 	}
-	for name, i := range map[string]parts.Issued{
-		"another id of the trust domain": issued(t, ours, nil, "spiffe://example.org/another"),
-		"another trust domain":           issued(t, ours, nil, "spiffe://example.com/gateway"),
-		"the right name of another":      issued(t, theirs, nil, gatewayName),
+	// One line is logged for several refused handshakes, so the wrong names come first.
+	for _, test := range []struct {
+		name   string
+		issued parts.Issued
+	}{
+		{"another id of the trust domain", issued(t, ours, nil, "spiffe://example.org/another")},
+		{"another trust domain", issued(t, ours, nil, "spiffe://example.com/gateway")},
+		{"the right name of another", issued(t, theirs, nil, gatewayName)},
 	} {
 		updates, err := m.envoy.Counter(t.Context(), "cluster.authz.client_ssl_socket_factory.ssl_context_update_by_sds")
 		must(t, err)
-		mount(t, m.gateway, i, ours)
+		mount(t, m.gateway, test.issued, ours)
 		// Envoy may use the existing connection for some more requests.
 		partstest.Await(t, 30*time.Second, func(ctx context.Context) error {
 			n, err := m.envoy.Counter(ctx, "cluster.authz.client_ssl_socket_factory.ssl_context_update_by_sds")
@@ -278,7 +282,7 @@ func TestAGatewayWithAForeignNameGetsNoAnswer(t *testing.T) {
 		})
 		for range 30 {
 			if a := ask(); a.status != http.StatusForbidden || a.echo != nil {
-				t.Fatalf("%s: status %d, want Envoy's own denial", name, a.status)
+				t.Fatalf("%s: status %d, want Envoy's own denial", test.name, a.status)
 			}
 		}
 	}
