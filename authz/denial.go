@@ -166,12 +166,17 @@ func (k *keptDenial) keep(r *Request, d *Decision, took time.Duration, p *policy
 	k.put(textPath, path)
 }
 
+// begin returns where a text begins in texts: where the one before it ends.
+func (k *keptDenial) begin(text int) int {
+	if text == 0 {
+		return 0
+	}
+	return int(k.ends[text-1])
+}
+
 // put remembers a text, as much of it as there is room for. Texts come in order.
 func (k *keptDenial) put(text int, value string) {
-	begin := 0
-	if text > 0 {
-		begin = int(k.ends[text-1])
-	}
+	begin := k.begin(text)
 	n := copy(k.texts[begin:min(begin+maxText[text], maxTexts)], value)
 	k.ends[text], k.isCut[text] = uint16(begin+n), n < len(value) //nolint:gosec // at most maxTexts
 }
@@ -214,11 +219,7 @@ func (k *keptDenial) putNames(r *Request, p *policy) {
 }
 
 func (k *keptDenial) text(text int) string {
-	begin := 0
-	if text > 0 {
-		begin = int(k.ends[text-1])
-	}
-	return string(k.texts[begin:k.ends[text]])
+	return string(k.texts[k.begin(text):k.ends[text]])
 }
 
 // shown is a text for people: in UTF-8, and with a mark if it was longer.

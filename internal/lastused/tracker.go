@@ -111,8 +111,8 @@ func (t *Tracker) Run(ctx context.Context) error {
 	return nil
 }
 
-// rest waits for d or the end of ctx, whose error it returns, and empties the queue meanwhile: each load of a credential
-// makes a new Use.
+// rest waits for d or the end of ctx, whose error it returns, and empties the queue meanwhile:
+// each load of a credential makes a new Use.
 func (t *Tracker) rest(ctx context.Context, d time.Duration) error {
 	for ; d > 0; d -= Interval {
 		if err := backoff.Sleep(ctx, min(d, Interval)); err != nil {
