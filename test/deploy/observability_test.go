@@ -218,10 +218,18 @@ func TestTheChartHasTheRulesAndTheDashboardForItsRelease(t *testing.T) {
 // promtool runs promtool, which `make mesh` builds.
 func promtool(t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	return promtoolReading(t, "", args...)
+}
+
+// promtoolReading runs promtool with standard input.
+func promtoolReading(t *testing.T, stdin string, args ...string) (string, error) {
+	t.Helper()
 	if os.Getenv("PROMTOOL_BIN") == "" {
 		t.Skip("PROMTOOL_BIN is not set: `make mesh` builds promtool and runs this test")
 	}
-	out, err := exec.CommandContext(t.Context(), os.Getenv("PROMTOOL_BIN"), args...).CombinedOutput()
+	cmd := exec.CommandContext(t.Context(), os.Getenv("PROMTOOL_BIN"), args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
@@ -232,6 +240,21 @@ func TestRulesPassPromtool(t *testing.T) {
 		if out, err := promtool(t, args...); err != nil {
 			t.Errorf("promtool %v: %v\n%s", args, err, out)
 		}
+	}
+}
+
+// promtool also lints the metrics of Go and of the process, which are as their library has them.
+func TestMetricsPassPromtool(t *testing.T) {
+	t.Parallel()
+	s, err := parts.StartDev(t.Context(), service.Binary(t), t.TempDir())
+	must(t, err)
+	partstest.StopWith(t, s.Process)
+	exposed := ask(t, s.Probes, request{path: "/metrics"}).body
+	if !strings.Contains(exposed, "# TYPE vault_authz_decisions_total counter") {
+		t.Fatalf("these are no metrics of vault-authz: %.200s", exposed)
+	}
+	if out, err := promtoolReading(t, exposed, "check", "metrics"); err != nil {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
 }
 
