@@ -126,7 +126,7 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 			}
 			return nil
 		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: reconciler.reports})
-		s.decider = newFreshnessGate(authorizer, store.Current)
+		s.decider = newCurrentDecider(authorizer, store.Current)
 	}
 	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, &s.decisions, s.denials, traces, s.tls, registry, logs), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})

@@ -292,7 +292,7 @@ func play(t *testing.T, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.decider = newFreshnessGate(authorizer, following.Current)
+	s.decider = newCurrentDecider(authorizer, following.Current)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for _, run := range s.runs {

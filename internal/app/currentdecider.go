@@ -9,9 +9,9 @@ import (
 	"github.com/vault-authz/vault-authz/envoy"
 )
 
-// A freshnessGate decides only while the state is known to be current. After the process was
+// A currentDecider decides only while the state is known to be current. After the process was
 // stopped or starved for a while it first waits for the changes that were made meanwhile.
-type freshnessGate struct {
+type currentDecider struct {
 	decider envoy.Decider
 	// current waits until no change can have been missed.
 	current func(context.Context) error
@@ -19,14 +19,14 @@ type freshnessGate struct {
 	past context.Context
 }
 
-func newFreshnessGate(decider envoy.Decider, ask func(context.Context) error) freshnessGate {
+func newCurrentDecider(decider envoy.Decider, ask func(context.Context) error) currentDecider {
 	past, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // it is over before it begins
 	cancel()
-	return freshnessGate{decider: decider, current: ask, past: past}
+	return currentDecider{decider: decider, current: ask, past: past}
 }
 
 // Check implements [envoy.Decider].
-func (c freshnessGate) Check(ctx context.Context, r *authz.Request) authz.Decision {
+func (c currentDecider) Check(ctx context.Context, r *authz.Request) authz.Decision {
 	if err := c.wait(ctx); err != nil {
 		return authz.Decision{
 			Reason: authz.ReasonUnavailable, RetryAfter: time.Second,
@@ -38,7 +38,7 @@ func (c freshnessGate) Check(ctx context.Context, r *authz.Request) authz.Decisi
 
 // wait waits until the state is current, for at most three quarters of the time that the
 // caller has left: the rest is for the answer.
-func (c freshnessGate) wait(ctx context.Context) error {
+func (c currentDecider) wait(ctx context.Context) error {
 	if c.current(c.past) == nil { //nolint:contextcheck // not to wait is the point
 		return nil
 	}
