@@ -40,7 +40,7 @@ dev: build ## run the product in memory, with commands to paste
 test: tools deploy-tools ## all tests, with the race detector and the real Envoy, Vault and OpenBao
 	$(REAL_PARTS) go test -race -shuffle=on $(PACKAGES)
 	$(REAL_PARTS) go test -race -count=1 -timeout 25m $$(go list ./test/... | grep -vE '/test/(mesh|gateways)$$')
-	@echo 'skipped: the tests on a real API server of Kubernetes (make kubernetes), those of Istio and Envoy Gateway (make gateways)'
+	@echo 'skipped: the tests on a real API server of Kubernetes (make kubernetes), those of Istio and Envoy Gateway (make gateways), the limit over all Envoys (make ratelimit)'
 	cd test/openapi && go test -count=1 ./...
 
 .PHONY: race-rounds

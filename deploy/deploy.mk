@@ -31,8 +31,13 @@ gateways: tools ## the files for Istio and Envoy Gateway, each control plane wit
 	@$(FETCH) istioxds envoy-gateway
 	$(REAL_PARTS) ISTIOXDS_BIN='$(TOOLS)/bin/istioxds' ENVOY_GATEWAY_BIN='$(TOOLS)/bin/envoy-gateway' go test -race -count=1 -timeout 20m ./test/gateways/
 
+.PHONY: ratelimit
+ratelimit: tools ## two Envoys that share limits through Envoy's rate limit service (its first build takes about 2 minutes)
+	@$(FETCH) ratelimit
+	$(REAL_PARTS) RATELIMIT_BIN='$(TOOLS)/bin/ratelimit' go test -race -count=1 -run AllEnvoys ./test/deploy/
+
 .PHONY: mesh
-mesh: tools deploy-tools kubernetes gateways ## what of deploy/ takes minutes to build: the API server, Istio, Envoy Gateway, the chart with Helm 4, the rules with promtool
+mesh: tools deploy-tools kubernetes gateways ratelimit ## what of deploy/ takes minutes to build: the API server, Istio, Envoy Gateway, the rate limit service, the chart with Helm 4, the rules with promtool
 	@$(FETCH) helm4 promtool
 	$(REAL_PARTS) PROMTOOL_BIN='$(TOOLS)/bin/promtool' go test -count=1 -run 'Promtool|Fire' ./test/deploy/
 	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' go test -count=1 -run 'Chart|Manifests|NetworkPolicy|Service|ConfigMap|Configuration' ./test/deploy/

@@ -18,9 +18,15 @@ import (
 )
 
 // recipe returns the code blocks of docs/how-to/gitops.md in a language, in their order.
-func recipe(t *testing.T, language string, want int) (blocks []string) {
+func recipe(t *testing.T, language string, want int) []string {
 	t.Helper()
-	raw, err := os.ReadFile("../../docs/how-to/gitops.md")
+	return blocks(t, "gitops.md", language, want)
+}
+
+// blocks returns the code blocks of a page of docs/how-to in a language, in their order.
+func blocks(t *testing.T, page, language string, want int) (blocks []string) {
+	t.Helper()
+	raw, err := os.ReadFile("../../docs/how-to/" + page)
 	must(t, err)
 	for _, block := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(raw), -1) {
 		blocks = append(blocks, block[1])

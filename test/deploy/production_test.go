@@ -40,15 +40,19 @@ type production struct {
 	config   parts.ServiceConfig
 	upstream *parts.Upstream
 	address  string
+	// socket is where vault-authz answers Envoy.
+	socket string
 }
 
-func startVault(t *testing.T) (address, tokenFile string) {
+// startVault starts a Vault with the pairs of alice, of bob, and of more: an id, an access
+// token and a secret token for each.
+func startVault(t *testing.T, more ...[3]string) (address, tokenFile string) {
 	t.Helper()
 	vault, err := parts.StartVault(t.Context(), parts.VaultConfig{Binary: partstest.Binary(t, "VAULT_BIN"), Dir: t.TempDir()})
 	must(t, err)
 	partstest.StopWith(t, vault.Process)
 	must(t, vault.Mount(t.Context(), "kong-auth", parts.KVv1))
-	for _, c := range [][3]string{{aliceID, aliceAccess, aliceSecret}, {bobID, bobAccess, bobSecret}} {
+	for _, c := range append(more, [3]string{aliceID, aliceAccess, aliceSecret}, [3]string{bobID, bobAccess, bobSecret}) {
 		must(t, vault.Put(t.Context(), "kong-auth", parts.KVv1, c[1], parts.Record(c[1], c[2], c[0])))
 	}
 	token, err := vault.ReaderToken(t.Context(), "kong-auth")
@@ -60,14 +64,23 @@ func startVault(t *testing.T) (address, tokenFile string) {
 
 func startProduction(t *testing.T) *production {
 	t.Helper()
+	s := startProductionService(t, shipped(t, "envoy/vault-authz.yaml"))
+	s.envoy = s.startEnvoy(t, shipped(t, "envoy/production.yaml"))
+	s.address = s.envoy.Address("ingress")
+	return s
+}
+
+// startProductionService starts all but Envoy, with a configuration that may be
+// vault-authz.yaml with more consumers, whose pairs are given.
+func startProductionService(t *testing.T, config string, pairs ...[3]string) *production {
+	t.Helper()
 	partstest.Need(t, "ENVOY_BIN")
-	vault, token := startVault(t)
-	socket := filepath.Join(socketDir(t), "authz.sock")
-	s := &production{upstream: startUpstream(t)}
+	vault, token := startVault(t, pairs...)
+	s := &production{upstream: startUpstream(t), socket: filepath.Join(socketDir(t), "authz.sock")}
 	s.config = parts.ServiceConfig{
 		Binary: service.Binary(t), Dir: t.TempDir(),
-		Config: with(t, shipped(t, "envoy/vault-authz.yaml"),
-			"unix:/run/vault-authz/authz.sock", "unix:"+socket,
+		Config: with(t, config,
+			"unix:/run/vault-authz/authz.sock", "unix:"+s.socket,
 			"127.0.0.1:9193", "127.0.0.1:0",
 			"https://vault.example.com:8200", vault,
 			"/etc/vault-authz/vault-token", token,
@@ -75,15 +88,20 @@ func startProduction(t *testing.T) *production {
 		Env: []string{"VAULT_AUTHZ_DRAIN_WAIT=0s"},
 	}
 	s.start(t)
-	s.envoy = startEnvoy(t, with(t, shipped(t, "envoy/production.yaml"),
+	return s
+}
+
+// startEnvoy starts an Envoy with production.yaml, or a changed one.
+func (s *production) startEnvoy(t *testing.T, bootstrap string) *parts.Envoy {
+	t.Helper()
+	e := startEnvoy(t, with(t, bootstrap,
 		"port_value: 10000", "port_value: 0",
-		"/run/vault-authz/authz.sock", socket,
+		"/run/vault-authz/authz.sock", s.socket,
 		"port_value: 8000", "port_value: "+port(t, s.upstream.Address()),
 		"port_value: 8001", "port_value: "+port(t, s.upstream.Address()),
 	))
-	s.address = s.envoy.Address("ingress")
-	s.healthy(t, 1)
-	return s
+	healthy(t, e, 1)
+	return e
 }
 
 // start starts vault-authz, also for a restart.
@@ -95,15 +113,15 @@ func (s *production) start(t *testing.T) {
 	partstest.StopWith(t, s.service.Process)
 }
 
-// healthy waits until Envoy has the given number of healthy authorizers.
-func (s *production) healthy(t *testing.T, want int) {
+// healthy waits until an Envoy has the given number of healthy authorizers.
+func healthy(t *testing.T, e *parts.Envoy, want int) {
 	t.Helper()
 	partstest.Await(t, 20*time.Second, func(ctx context.Context) error {
-		checks, err := s.envoy.Counter(ctx, "cluster.authz.health_check.attempt")
+		checks, err := e.Counter(ctx, "cluster.authz.health_check.attempt")
 		if err != nil || checks == 0 {
 			return errors.Join(err, errors.New("no health check yet"))
 		}
-		got, err := s.envoy.Counter(ctx, "cluster.authz.membership_healthy")
+		got, err := e.Counter(ctx, "cluster.authz.membership_healthy")
 		if err == nil && got != want {
 			err = fmt.Errorf("%d authorizers are healthy, want %d", got, want)
 		}
@@ -277,23 +295,6 @@ func TestTheProductionEnvoyAnswersGRPCWebClientsWithAGRPCStatus(t *testing.T) {
 	}
 }
 
-func TestTheProductionEnvoyLimitsEachConsumerOnItsOwn(t *testing.T) {
-	t.Parallel()
-	s := startProduction(t)
-	// The bucket has 50 tokens and gets another 50 each minute, also during the test.
-	const limit = 50
-	sent, got := 0, answer{status: 200}
-	for ; got.status == http.StatusOK && sent <= 3*limit; sent++ {
-		got = ask(t, s.address, request{path: "/", header: alice()})
-	}
-	if got.status != http.StatusTooManyRequests || sent <= limit {
-		t.Fatalf("request %d: status = %d, want 429 after %d", sent, got.status, limit)
-	}
-	if got := ask(t, s.address, request{path: "/", header: bob()}); got.status != http.StatusOK || got.header.Get("X-Ratelimit-Remaining") != "49" {
-		t.Errorf("another consumer: status = %d, headers %v", got.status, got.header)
-	}
-}
-
 func TestTheProductionEnvoyFailsClosedWithoutVaultAuthzAndRecovers(t *testing.T) {
 	t.Parallel()
 	s := startProduction(t)
@@ -302,9 +303,9 @@ func TestTheProductionEnvoyFailsClosedWithoutVaultAuthzAndRecovers(t *testing.T)
 	if got.status != http.StatusServiceUnavailable || s.upstream.Reached("/") != 0 {
 		t.Errorf("status = %d, want 503; the upstream got %d requests", got.status, s.upstream.Reached("/"))
 	}
-	s.healthy(t, 0)
+	healthy(t, s.envoy, 0)
 	s.start(t)
-	s.healthy(t, 1)
+	healthy(t, s.envoy, 1)
 	if got := ask(t, s.address, request{path: "/", header: alice()}); got.status != http.StatusOK {
 		t.Errorf("after the restart: status = %d, want 200", got.status)
 	}

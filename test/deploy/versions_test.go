@@ -53,6 +53,11 @@ func TestTheTableOfVersionsHasWhatIsTested(t *testing.T) {
 	if commit := regexp.MustCompile(`istio.io/istio v0.0.0-[0-9]+-([0-9a-f]{12})`).FindSubmatch(module); commit == nil || !strings.Contains(table, " at "+string(commit[1])+" |") {
 		t.Errorf("the table does not have the commit of Istio that test/istioxds is built from: %s", commit)
 	}
+	module, err = os.ReadFile("../ratelimitserver/go.mod")
+	must(t, err)
+	if commit := regexp.MustCompile(`envoyproxy/ratelimit v[0-9.]+-0\.[0-9]+-([0-9a-f]{12})`).FindSubmatch(module); commit == nil || !strings.Contains(table, "rate limit service | at "+string(commit[1])+" |") {
+		t.Errorf("the table does not have the commit of Envoy's rate limit service that test/ratelimitserver is built from: %s", commit)
+	}
 	for _, row := range rows {
 		if version := tested[row[1]]; row[2] != version {
 			t.Errorf("the table has %s %s, and the tests run %q", row[1], row[2], version)
