@@ -123,7 +123,8 @@ func (a *Authorizer) identify(s *Snapshot, d *Decision, presented *Secret, crede
 		// A store that folds case or resolves paths found another record.
 		err = fmt.Errorf("%w: it belongs to another access token", ErrMalformed)
 	}
-	if d.Reason, d.Err = a.prove(presented, credential, now, err); d.Reason != ReasonUnset {
+	var replaced bool
+	if d.Reason, replaced, d.Err = a.prove(presented, credential, now, err); d.Reason != ReasonUnset {
 		if d.Reason == ReasonUnavailable {
 			d.RetryAfter = retryAfter
 		}
@@ -135,7 +136,7 @@ func (a *Authorizer) identify(s *Snapshot, d *Decision, presented *Secret, crede
 		return nil
 	}
 	if credential.Usage != nil {
-		credential.Usage.Used(now)
+		credential.Usage.Used(now, replaced)
 	}
 	d.Allowed, d.Reason = true, ReasonAuthenticated
 	d.Consumer, d.ConsumerMemo = &who.Consumer, &who.memoSelf
@@ -150,9 +151,10 @@ func unknownConsumer(id string, err error) error {
 }
 
 // prove compares the presented secret with those of the credential, and returns
-// ReasonUnset if one matches and the credential may be used. It does the same work without
-// a credential, so that its duration does not reveal which access tokens exist.
-func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err error) (Reason, error) {
+// ReasonUnset if one matches and the credential may be used. replaced says that only the replaced
+// one matches. It does the same work without a credential, so that its duration does not reveal
+// which access tokens exist.
+func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err error) (reason Reason, replaced bool, _ error) {
 	if err != nil {
 		c = &Credential{}
 	}
@@ -167,16 +169,16 @@ func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err 
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrNotFound):
-		return ReasonUnknownToken, nil
+		return ReasonUnknownToken, false, nil
 	case errors.Is(err, ErrMalformed):
-		return ReasonMalformedRecord, err
+		return ReasonMalformedRecord, false, err
 	default:
-		return ReasonUnavailable, err
+		return ReasonUnavailable, false, err
 	}
 	if c.Secret.IsZero() || !isCurrent && !isPrevious {
-		return ReasonWrongSecret, nil
+		return ReasonWrongSecret, false, nil
 	}
-	return c.unusable(now), nil
+	return c.unusable(now), !isCurrent, nil
 }
 
 // anonymousFallback allows d as the policy's anonymous consumer.

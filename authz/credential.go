@@ -30,7 +30,11 @@ type Credential struct {
 }
 
 // A Usage records when a credential is used. It is safe for concurrent use, and quick.
-type Usage interface{ Used(at time.Time) }
+type Usage interface {
+	// Used is told the time of the request, and whether the request had the secret that was
+	// replaced.
+	Used(at time.Time, replaced bool)
+}
 
 // unusable returns the reason why the credential must not be used at the time now, or
 // ReasonUnset if it may be used.

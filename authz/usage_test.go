@@ -5,11 +5,38 @@ import (
 	"time"
 )
 
-// uses are the times that a Usage was told.
-type uses []time.Time
+// uses are what a Usage was told.
+type uses []struct {
+	at       time.Time
+	replaced bool
+}
 
 // Used implements [Usage].
-func (u *uses) Used(at time.Time) { *u = append(*u, at) }
+func (u *uses) Used(at time.Time, replaced bool) {
+	*u = append(*u, struct {
+		at       time.Time
+		replaced bool
+	}{at, replaced})
+}
+
+func TestAUseSaysWhichSecretItWasWith(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	var told uses
+	b := newBench(t, nil)
+	b.put("new", func(c *Credential) {
+		c.Usage = &told
+		c.Previous, c.PreviousExpiresAt = b.digester.Digest("kong-auth", "foo", "old"), now.Add(time.Second)
+	})
+	for _, secret := range []string{"new", "old", "neither"} {
+		r := get("/", "access_token", "foo", "secret_token", secret)
+		r.Received = now
+		b.Check(t.Context(), r)
+	}
+	if len(told) != 2 || told[0].replaced || !told[1].replaced {
+		t.Errorf("told %v, want a use of the current secret, and one of the replaced one", told)
+	}
+}
 
 func TestAUseIsARequestThatTheCredentialAuthenticated(t *testing.T) {
 	t.Parallel()
@@ -43,7 +70,7 @@ func TestAUseIsARequestThatTheCredentialAuthenticated(t *testing.T) {
 			})
 			test.request.Received = now
 			d := b.Check(t.Context(), test.request)
-			if len(told) != test.want || test.want == 1 && !told[0].Equal(now) {
+			if len(told) != test.want || test.want == 1 && !told[0].at.Equal(now) {
 				t.Errorf("%s: told %v, want %d uses at %s", d.Reason, told, test.want, now)
 			}
 		})

@@ -112,12 +112,12 @@ func TestUsesOfAllReplicasAreMerged(t *testing.T) {
 		began := time.Now().Truncate(time.Minute)
 		a, b := one.Use("a"), two.Use("a")
 		first := time.Now()
-		a.Used(first)
+		a.Used(first, false)
 		save(t, one)
 		time.Sleep(time.Hour)
 		second := time.Now()
-		b.Used(second)
-		two.Use("b").Used(second)
+		b.Used(second, false)
+		two.Use("b").Used(second, false)
 		save(t, two)
 		for _, r := range []*Tracker{one, two} {
 			for token, want := range map[string]time.Time{"a": second, "b": second, "c": {}} {
@@ -128,7 +128,7 @@ func TestUsesOfAllReplicasAreMerged(t *testing.T) {
 		}
 		// What is late is no news.
 		writes := kv.writes.Load()
-		one.Use("a").Used(first)
+		one.Use("a").Used(first, false)
 		save(t, one)
 		if kv.writes.Load() != writes {
 			t.Error("an earlier use was written")
@@ -144,7 +144,7 @@ func TestAUseIsToldByItsReplicaBeforeItIsSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := replica(newCounted())
 		now := time.Now()
-		r.Use("a").Used(now)
+		r.Use("a").Used(now, false)
 		if at, _ := last(t, r, "a"); !at.Equal(now.Truncate(time.Minute)) {
 			t.Errorf("got %s, want %s", at, now)
 		}
@@ -155,9 +155,9 @@ func TestAUseThatIsSavedWhileDocumentsAreReadIsTold(t *testing.T) {
 	t.Parallel()
 	kv := newCounted()
 	r := replica(kv)
-	r.Use("a").Used(time.Now())
+	r.Use("a").Used(time.Now(), false)
 	save(t, r)
-	r.Use("b").Used(time.Now())
+	r.Use("b").Used(time.Now(), false)
 	kv.then = func() { save(t, r) }
 	if at, _, err := r.Last(t.Context(), "b"); err != nil || at.IsZero() {
 		t.Errorf("got %s, %v, want the use", at, err)
@@ -197,7 +197,7 @@ func TestWithoutADocumentNothingIsKnown(t *testing.T) {
 			save(t, r)
 			kv.deleted = map[string]bool{"used/0-000": true}
 		}
-		r.Use("a").Used(time.Now())
+		r.Use("a").Used(time.Now(), false)
 		for token, used := range map[string]bool{"a": true, "b": false} {
 			if at, since := last(t, r, token); at.IsZero() == used || !since.IsZero() {
 				t.Errorf("%s, deleted: %t: used at %s, known since %s, want used: %t, and never", token, deleted, at, since, used)
@@ -245,7 +245,7 @@ func TestUsesThatWereLostAreNotTakenForNone(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Hour)
-				r.Use("a").Used(time.Now())
+				r.Use("a").Used(time.Now(), false)
 				save(t, r)
 				time.Sleep(time.Hour)
 				lost := time.Now().Truncate(time.Minute)
@@ -254,7 +254,7 @@ func TestUsesThatWereLostAreNotTakenForNone(t *testing.T) {
 					r = replica(kv)
 				}
 				time.Sleep(time.Hour)
-				r.Use("b").Used(time.Now())
+				r.Use("b").Used(time.Now(), false)
 				save(t, r)
 				for range 2 {
 					if at, since := last(t, r, "a"); !at.IsZero() || since.Before(lost) {
@@ -265,7 +265,7 @@ func TestUsesThatWereLostAreNotTakenForNone(t *testing.T) {
 				// It goes on from there.
 				_, since := last(t, r, "a")
 				time.Sleep(time.Hour)
-				r.Use("b").Used(time.Now())
+				r.Use("b").Used(time.Now(), false)
 				save(t, r)
 				if _, now := last(t, r, "a"); !now.Equal(since) {
 					t.Errorf("known since %s, and later since %s", since, now)
@@ -289,7 +289,7 @@ func TestAReplicaWritesAtMostOnceAMinuteAndOnlyNews(t *testing.T) {
 			t.Errorf("%d writes in the first minute, want that which says since when uses are recorded", kv.writes.Load())
 		}
 		for range 60 * 60 {
-			use.Used(time.Now())
+			use.Used(time.Now(), false)
 			time.Sleep(time.Second)
 		}
 		if kv.writes.Load() < 50 || kv.writes.Load() > 70 {
@@ -321,7 +321,7 @@ func TestNothingIsLostWhileTheEngineFails(t *testing.T) {
 		time.Sleep(time.Hour)
 		kv.Fail(errors.New("it is sealed"))
 		used := time.Now()
-		r.Use("a").Used(used)
+		r.Use("a").Used(used, false)
 		time.Sleep(8 * time.Hour)
 		kv.Fail(nil)
 		time.Sleep(2 * maxPause)
@@ -351,7 +351,7 @@ func TestMarksDoNotPileUpWhileTheEngineFails(t *testing.T) {
 		kv.Fail(errors.New("it is sealed"))
 		time.Sleep(8 * time.Hour)
 		for range 2 * maxPause / Interval {
-			r.Use("a").Used(time.Now())
+			r.Use("a").Used(time.Now(), false)
 			time.Sleep(Interval + firstPause)
 			synctest.Wait()
 			if r.queue.first.Load() != nil {
@@ -384,7 +384,7 @@ func TestOneBadDocumentDoesNotStopTheOthers(t *testing.T) {
 		work := func() {
 			for range 60 {
 				for _, u := range uses {
-					u.Used(time.Now())
+					u.Used(time.Now(), false)
 				}
 				time.Sleep(time.Minute)
 			}
@@ -440,7 +440,7 @@ func TestNothingWaitsLongerThanItsContext(t *testing.T) {
 				r := replica(kv)
 				save(t, r)
 				kv.hold = make(chan struct{})
-				r.Use("a").Used(time.Now())
+				r.Use("a").Used(time.Now(), false)
 				first := make(chan error)
 				go func() { first <- do(t.Context(), r) }()
 				synctest.Wait()
@@ -464,8 +464,8 @@ func TestReplicasThatWriteAtTheSameTimeLoseNothing(t *testing.T) {
 	kv := newCounted()
 	one, two := replica(kv), replica(kv)
 	now := time.Now()
-	one.Use("a").Used(now)
-	two.Use("b").Used(now)
+	one.Use("a").Used(now, false)
+	two.Use("b").Used(now, false)
 	kv.refuse = 1
 	kv.other = func() {
 		kv.mu.Unlock()
@@ -488,7 +488,7 @@ func TestAStopSavesEverything(t *testing.T) {
 		now := time.Now()
 		const all = 2 * maxEntries
 		for i := range all {
-			r.Use(fmt.Sprint(i)).Used(now)
+			r.Use(fmt.Sprint(i)).Used(now, false)
 		}
 		if err := r.Flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -516,7 +516,7 @@ func TestAStopSavesEverything(t *testing.T) {
 		writes := kv.writes.Load()
 		later := time.Now()
 		for i := range all {
-			r.Use(fmt.Sprint(i)).Used(later)
+			r.Use(fmt.Sprint(i)).Used(later, false)
 		}
 		for more := true; more; {
 			if more, err = r.save(t.Context()); err != nil {
@@ -540,10 +540,10 @@ func TestWhatIsForgottenIsNotSaidToBeUnused(t *testing.T) {
 		kv := newCounted()
 		r := replica(kv)
 		used := time.Now()
-		r.Use("old").Used(used)
+		r.Use("old").Used(used, false)
 		save(t, r)
 		time.Sleep((maxAge + 10) * time.Minute)
-		r.Use("new").Used(time.Now())
+		r.Use("new").Used(time.Now(), false)
 		save(t, r)
 		at, since := last(t, r, "old")
 		if !at.IsZero() || !since.After(used) {
@@ -558,7 +558,7 @@ func TestADocumentThatCannotBeUnderstoodIsLeftAsItIs(t *testing.T) {
 		kv := newCounted()
 		kv.Put("used/0-000", []byte(raw))
 		r := replica(kv)
-		r.Use("a").Used(time.Now())
+		r.Use("a").Used(time.Now(), false)
 		if _, err := r.save(t.Context()); !errors.Is(err, errDocument) {
 			t.Errorf("%s: %v", raw, err)
 		}
@@ -604,7 +604,7 @@ func TestUsesAreMarkedAndGatheredAtTheSameTime(t *testing.T) {
 		wg.Go(func() {
 			for m := range 1000 {
 				for _, u := range uses {
-					u.Used(began.Add(time.Duration(m) * time.Minute))
+					u.Used(began.Add(time.Duration(m)*time.Minute), false)
 				}
 			}
 		})
@@ -627,8 +627,8 @@ func TestAllocNothingForAUse(t *testing.T) {
 	u, now := r.Use("a"), time.Now()
 	if got := testing.AllocsPerRun(100, func() {
 		now = now.Add(time.Minute)
-		u.Used(now)
-		u.Used(now)
+		u.Used(now, false)
+		u.Used(now, false)
 	}); got != 0 {
 		t.Errorf("%g allocations, want 0", got)
 	}
@@ -640,7 +640,7 @@ func BenchmarkUsed(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			u.Used(now)
+			u.Used(now, false)
 		}
 	})
 }
@@ -651,7 +651,7 @@ func BenchmarkSaveOfAMillion(b *testing.B) {
 	now := time.Now()
 	mark := func() {
 		for i := range 1_000_000 {
-			r.Use(fmt.Sprint(i)).Used(now)
+			r.Use(fmt.Sprint(i)).Used(now, false)
 		}
 	}
 	mark()

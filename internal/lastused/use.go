@@ -44,9 +44,9 @@ type Use struct {
 	queue  *queue
 }
 
-// Used records that the credential is used at a time. It takes no lock, allocates nothing, and
+// Used records that the credential is used at a time, with either of its secrets. It takes no lock, allocates nothing, and
 // writes to memory that requests share once a minute.
-func (u *Use) Used(at time.Time) {
+func (u *Use) Used(at time.Time, _ bool) {
 	now := uint32(minuteOf(at))
 	for {
 		last := u.last.Load()
