@@ -26,9 +26,11 @@ const defaultAddress = "127.0.0.1:9191"
 
 type checkOptions struct {
 	address, method, policy, data, output string
-	headers                               []string
-	timeout                               time.Duration
-	tls                                   clientTLS
+	// replay is the file with the line of the decision log, empty to ask about a URL.
+	replay  string
+	headers []string
+	timeout time.Duration
+	tls     clientTLS
 }
 
 func checkCommand(p Process) *cobra.Command {
@@ -39,14 +41,22 @@ func checkCommand(p Process) *cobra.Command {
 		Long: "check asks as Envoy would about a request that is written as for curl, and prints the decision,\n" +
 			"the reason, what would change about the request, and which other policies match it. The upstream is\n" +
 			"not contacted.\n\n" +
-			"It exits with 0 if the request is allowed, 1 if it is denied, 2 if there is no answer.",
+			"It exits with 0 if the request is allowed, 1 if it is denied, 2 if there is no answer.\n\n" +
+			"With --replay it asks about the request of a line of the decision log, and shows what was decided beside\n" +
+			"what is decided now. No log has tokens: give those of the client with -H, and with --policy the policy if a\n" +
+			"route named it. Then it exits with 0 if decision, reason and policy are the same, 1 if they are not, 2 if\n" +
+			"there is no answer.",
 		Example: "  vault-authz check -H 'access-token: demo' -H 'secret-token: demo-secret' http://example.com/\n" +
 			"  vault-authz check 'http://example.com/orders?access_token=demo&secret_token=demo-secret'\n" +
 			"  vault-authz check -X POST -d @body.json -H 'content-type: application/json' --policy orders http://example.com/\n" +
+			"  grep 9beb9db7-9482-0928-ab42-5992fd5d01b0 decisions.log | vault-authz check --replay - -H 'access-token: demo' -H 'secret-token: demo-secret'\n" +
 			"  vault-authz check --address authz.example.com:9191 --ca-file ca.pem --cert-file ops.pem --key-file ops.key http://example.com/",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
+			switch {
+			case o.replay == "" && len(args) != 1:
 				return exitError{exitUsage, fmt.Errorf("give one URL; see %s --help", cmd.CommandPath())}
+			case o.replay != "" && len(args)+len(o.method) > 0:
+				return exitError{exitUsage, errors.New("the line of --replay has the request: give neither a URL nor --request")}
 			}
 			return nil
 		},
@@ -55,6 +65,7 @@ func checkCommand(p Process) *cobra.Command {
 	f.StringVarP(&o.method, "request", "X", "", "`METHOD`, GET without a body and POST with one by default")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "`'NAME: VALUE'`, any number of times")
 	f.StringVarP(&o.data, "data", "d", "", "body, or `@FILE`, @- for standard input")
+	f.StringVar(&o.replay, "replay", "", "`FILE` with a line of the decision log whose request to ask about again, or -")
 	f.StringVar(&o.policy, "policy", "", "`NAME` of the policy, as a route would give it")
 	f.StringVar(&o.address, "address", defaultAddress, "`ADDRESS` of the service, or "+addressVariable+" in the environment")
 	f.StringVarP(&o.output, "output", "o", "text", "text or json")
@@ -67,7 +78,16 @@ func checkCommand(p Process) *cobra.Command {
 		if o.inTheClear() {
 			fmt.Fprintf(cmd.ErrOrStderr(), "warning: the token pair goes to %s without TLS; give --tls unless the network is trusted\n", o.address)
 		}
-		if err := runCheck(cmd.Context(), o, args[0], cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
+		if o.output != "text" && o.output != "json" {
+			return exitError{exitUsage, fmt.Errorf("--output: %q is neither text nor json", o.output)}
+		}
+		var err error
+		if o.replay != "" {
+			err = runReplay(cmd.Context(), o, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		} else {
+			err = runCheck(cmd.Context(), o, args[0], cmd.InOrStdin(), cmd.OutOrStdout())
+		}
+		if err != nil {
 			var exit exitError
 			if errors.As(err, &exit) {
 				return err
@@ -90,29 +110,16 @@ func (o *checkOptions) inTheClear() bool {
 }
 
 func runCheck(ctx context.Context, o checkOptions, url string, in io.Reader, out io.Writer) error {
-	if o.output != "text" && o.output != "json" {
-		return fmt.Errorf("--output: %q is neither text nor json", o.output)
-	}
 	q, err := question(o, url, in)
 	if err != nil {
 		return err
 	}
-	conn, err := dial(o.address, &o.tls, "")
+	a, err := o.ask(ctx, q)
 	if err != nil {
 		return err
-	}
-	defer func() { _ = conn.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
-	a, err := envoy.Ask(ctx, conn, q)
-	if _, answered := status.FromError(err); !answered {
-		return err
-	}
-	if err != nil {
-		return fmt.Errorf("asking %s: %w%s", o.address, explainCall(err), o.tls.hint(""))
 	}
 	if o.output == "json" {
-		err = printJSON(out, a)
+		err = printIndented(out, a)
 	} else {
 		err = printAnswer(out, q, a)
 	}
@@ -120,6 +127,25 @@ func runCheck(ctx context.Context, o checkOptions, url string, in io.Reader, out
 		err = exitError{exitFailed, errSilent}
 	}
 	return err
+}
+
+// ask asks the service.
+func (o *checkOptions) ask(ctx context.Context, q envoy.Question) (envoy.Answer, error) {
+	conn, err := dial(o.address, &o.tls, "")
+	if err != nil {
+		return envoy.Answer{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	a, err := envoy.Ask(ctx, conn, q)
+	if _, answered := status.FromError(err); !answered {
+		return a, err
+	}
+	if err != nil {
+		return a, fmt.Errorf("asking %s: %w%s", o.address, explainCall(err), o.tls.hint(""))
+	}
+	return a, nil
 }
 
 // question reads the request from the command line.
@@ -165,7 +191,7 @@ func readData(in io.Reader, name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-func printJSON(out io.Writer, a envoy.Answer) error {
+func printIndented(out io.Writer, a any) error {
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
 	return enc.Encode(a)

@@ -44,7 +44,12 @@ func (s *session) many(head []string, lines [][]string) error {
 	case s.asJSON:
 		return s.answers.printList(s.out)
 	}
-	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	return table(s.out, head, lines)
+}
+
+// table prints a line for each item.
+func table(out io.Writer, head []string, lines [][]string) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, strings.Join(head, "\t"))
 	for _, line := range lines {
 		for i := range line {
