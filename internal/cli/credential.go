@@ -62,8 +62,9 @@ func (s *session) vaultOr(ctx context.Context, name string) (string, error) {
 func (o *operator) listCredentials() *cobra.Command {
 	var vault, consumer string
 	var filter credentialFilter
+	var exitCode bool
 	cmd := o.verb("list", "List credentials, of a vault object or of a consumer",
-		"  vault-authz credential list\n  vault-authz credential list --consumer alice\n  vault-authz credential list --state active --expiring 14d\n  vault-authz credential list --unused 90d",
+		"  vault-authz credential list\n  vault-authz credential list --consumer alice\n  vault-authz credential list --state active --expiring 14d --exit-code\n  vault-authz credential list --unused 90d",
 		func(ctx context.Context, s *session, _ []string) error {
 			if vault != "" && consumer != "" {
 				return exitError{exitUsage, errors.New("give --vault or --consumer, not both")}
@@ -96,7 +97,11 @@ func (o *operator) listCredentials() *cobra.Command {
 					moment(c.NotBefore), moment(c.ExpiresAt), lastUse(c.Credential), moment(c.CreatedAt),
 				})
 			}
-			return s.many([]string{"ACCESS TOKEN", "CONSUMER", "VAULT", "STATE", "TTL", "NOT BEFORE", "EXPIRES", "LAST USED", "CREATED"}, lines)
+			err = s.many([]string{"ACCESS TOKEN", "CONSUMER", "VAULT", "STATE", "TTL", "NOT BEFORE", "EXPIRES", "LAST USED", "CREATED"}, lines)
+			if err == nil && exitCode && len(some) > 0 {
+				err = exitError{exitFailed, errSilent}
+			}
+			return err
 		})
 	cmd.Long = "list shows credentials without their secrets. STATE is what a request with the right secret would meet:\n\n" +
 		"  good               allowed\n" +
@@ -109,6 +114,7 @@ func (o *operator) listCredentials() *cobra.Command {
 		"  no_policy          refused: no policy uses the vault object\n" +
 		"  acl                refused by the groups of every policy; \"acl under NAME\" of that policy alone"
 	cmd.Flags().StringVar(&consumer, "consumer", "", "`USERNAME` or id of a consumer, for its credentials in all vault objects")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 1 if the list is not empty, for a job that tells somebody")
 	filter.register(cmd.Flags())
 	return ofVault(cmd, &vault)
 }
