@@ -15,6 +15,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/expiring"
 	"github.com/vault-authz/vault-authz/internal/lastused"
 	"github.com/vault-authz/vault-authz/internal/tracing"
 	"github.com/vault-authz/vault-authz/vaultkv"
@@ -26,7 +27,7 @@ import (
 type vaultBackend struct {
 	config config.Vault
 	engine vaultkv.Engine
-	cache  *cache.Cache[authz.Credential]
+	cache  watchedCache
 	ready  func() error
 	// runs is the background work, which ends when quit is closed.
 	runs []func(context.Context) error
@@ -113,7 +114,7 @@ func (bs *vaultBackends) prepare(wanted []config.Vault) *vaultChange {
 		} else {
 			c.kept[v.Name] = true
 		}
-		c.sources[v.Name] = cachedSource{current.cache}
+		c.sources[v.Name] = cachedSource{current.cache.Cache}
 	}
 	ready = true
 	return c
@@ -187,10 +188,12 @@ func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 		return nil, err
 	}
 	reads := vaultkv.NewTimed(v.Name, vaultkv.NewStore(v.Name, engine, bs.digester, log))
-	cached, err := cache.New(v.Cache, screened(v.TokenPrefix, bs.traces.Read(v.Name, bs.tracked(reads.Lookup))), bs.traces.Rules(rules()))
+	soon := expiring.New(v.Cache.Capacity)
+	credentials, err := cache.New(v.Cache, screened(v.TokenPrefix, bs.traces.Read(v.Name, bs.tracked(soon, reads.Lookup))), bs.traces.Rules(rules()))
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
+	cached := watchedCache{credentials, soon}
 	sweeper := vaultkv.NewSweeper(v.Name, engine, cached, v.Sweep, log)
 	b := &vaultBackend{
 		config: *v, engine: engine, cache: cached, ready: ready, runs: []func(context.Context) error{sweeper.Run},
@@ -200,20 +203,6 @@ func (bs *vaultBackends) open(v *config.Vault) (*vaultBackend, error) {
 		b.runs = append(b.runs, run)
 	}
 	return b, nil
-}
-
-// tracked returns read with credentials whose uses are recorded.
-func (bs *vaultBackends) tracked(read tracing.Read) tracing.Read {
-	if bs.uses == nil {
-		return read
-	}
-	return func(ctx context.Context, accessToken string) (authz.Credential, error) {
-		c, err := read(ctx, accessToken)
-		if err == nil {
-			c.Usage = bs.uses.Use(accessToken)
-		}
-		return c, err
-	}
 }
 
 // screened answers for a mistyped access token without a read of the vault object. It stands
@@ -373,16 +362,16 @@ func (bs *vaultBackends) named(name string) *vaultBackend {
 
 // invalidate drops a credential from the caches of all vault objects.
 func (bs *vaultBackends) invalidate(key string) {
-	bs.eachCache(func(c *cache.Cache[authz.Credential]) { c.Invalidate(key) })
+	bs.eachCache(func(c watchedCache) { c.Invalidate(key) })
 }
 
 // invalidateAll drops every credential from every cache.
 func (bs *vaultBackends) invalidateAll() {
-	bs.eachCache(func(c *cache.Cache[authz.Credential]) { c.InvalidateAll() })
+	bs.eachCache(func(c watchedCache) { c.InvalidateAll() })
 }
 
 // eachCache calls do with each cache that decisions may be based on.
-func (bs *vaultBackends) eachCache(do func(*cache.Cache[authz.Credential])) {
+func (bs *vaultBackends) eachCache(do func(watchedCache)) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
 	for _, b := range bs.byName {

@@ -3,8 +3,6 @@ package app
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/vaultkv"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
@@ -30,8 +28,8 @@ func condition(w vaultStatus) string {
 }
 
 // vaultMetrics returns the metrics of one vault object.
-func vaultMetrics(vault string, engine vaultkv.Engine, c *cache.Cache[authz.Credential], s *vaultkv.Sweeper) collectorSet {
-	all := collectorSet{newCacheCollector(vault, c, s)}
+func vaultMetrics(vault string, engine vaultkv.Engine, c watchedCache, s *vaultkv.Sweeper) collectorSet {
+	all := collectorSet{newCacheCollector(vault, c.Cache, s), newExpiringCollector(vault, c.soon)}
 	if w, ok := engine.(vaultStatus); ok {
 		all = append(all, newVaultCollector(vault, w), newTokenCollector(vault, w), newTLSCollector("vault", vault, w.TLSFiles))
 	}

@@ -31,7 +31,7 @@ func mayImport() map[string][]string {
 		"internal/tlsfiles":   {"internal/poll"},
 		"internal/kongimport": {"authz", "internal/api", "internal/backoff"},
 		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/api", "internal/clientcert", "internal/logging", "internal/loopback", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
-		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/backoff", "internal/clientcert", "internal/config", "internal/debugging", "internal/heap", "internal/lastused", "internal/logging", "internal/memkv", "internal/poll", "internal/server", "internal/state", "internal/tlsfiles", "internal/tracing", "internal/version"},
+		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/backoff", "internal/clientcert", "internal/config", "internal/debugging", "internal/expiring", "internal/heap", "internal/lastused", "internal/logging", "internal/memkv", "internal/poll", "internal/server", "internal/state", "internal/tlsfiles", "internal/tracing", "internal/version"},
 		"internal/debugging":  {"internal/logging", "internal/loopback"},
 		"internal/tracing":    {"authz", "cache"},
 		"internal/cli":        {"authz", "envoy", "internal/api", "internal/app", "internal/backoff", "internal/clientcert", "internal/config", "internal/kongimport", "internal/loopback", "internal/server", "internal/tlsfiles", "internal/version"},
