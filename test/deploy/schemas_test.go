@@ -120,8 +120,12 @@ func TestKubernetesKnowsEveryFieldOfTheChartAndTheManifests(t *testing.T) {
 	t.Parallel()
 	partstest.Need(t, "KUBECONFORM_BIN")
 	pattern := schemas(t)
-	for _, name := range []string{"kubernetes/vault-authz.yaml", "kubernetes/sidecar.yaml"} {
-		if out, err := conform(t, pattern, shipped(t, name)); err != nil {
+	for name, text := range map[string]string{
+		"vault-authz.yaml":           shipped(t, "kubernetes/vault-authz.yaml"),
+		"sidecar.yaml":               shipped(t, "kubernetes/sidecar.yaml"),
+		"find-unused-credentials.md": blocks(t, "find-unused-credentials.md", "yaml", 1)[0],
+	} {
+		if out, err := conform(t, pattern, text); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 	}
