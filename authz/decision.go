@@ -1,6 +1,9 @@
 package authz
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // A Decision is the answer to one request. The zero Decision denies.
 type Decision struct {
@@ -74,25 +77,49 @@ func (d *Decision) denied() bool { return !d.Allowed || d.Reason.Status() != 0 }
 
 // Status returns the HTTP status that a denied client gets.
 func (d *Decision) Status() int {
-	if status := d.Reason.Status(); status != 0 {
-		return status
+	if own := d.answer(); own != nil && own.Status != 0 {
+		return own.Status
 	}
-	// A denial for a reason to allow is a contradiction, and still a denial.
-	return ReasonUnset.Status()
+	return d.denial().status
 }
 
 // Message returns the text that a denied client sees.
 func (d *Decision) Message() string {
-	if m := d.Reason.Message(); m != "" {
-		return m
+	usual := d.denial()
+	switch own := d.answer(); {
+	case own == nil:
+	case own.Message != "":
+		return own.Message
+	case own.Status != 0 && own.Status != usual.status:
+		// A message like Unauthorized would betray a status like 404.
+		return http.StatusText(own.Status)
 	}
-	return ReasonUnset.Message()
+	return usual.message
+}
+
+// denial returns the denial for the reason. One for a reason to allow is a contradiction, and
+// still a denial.
+func (d *Decision) denial() *reasonInfo {
+	if r := d.Reason.info(); r.status != 0 {
+		return r
+	}
+	return ReasonUnset.info()
+}
+
+// answer returns what the policy says about denials of the reason's class, or nil.
+func (d *Decision) answer() *DenialAnswer {
+	if d.Policy == nil || d.Policy.Templates == nil {
+		return nil
+	}
+	return d.Policy.Denial.answer(d.Reason.Class())
 }
 
 // Challenges says whether a denial names the way to authenticate
-// (WWW-Authenticate, which RFC 9110 section 11.6.1 requires with a 401).
-// Kong's acl sends its own 401 without.
-func (d *Decision) Challenges() bool { return !d.Allowed && d.Reason.badCredential() }
+// (WWW-Authenticate, which RFC 9110 section 11.6.1 requires with a 401, and which would
+// betray another status). Kong's acl sends its own 401 without.
+func (d *Decision) Challenges() bool {
+	return !d.Allowed && d.Reason.badCredential() && d.Status() == http.StatusUnauthorized
+}
 
 // Unavailable says whether a denial is due to this service or its store, not to the client.
 func (d *Decision) Unavailable() bool {

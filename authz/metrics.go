@@ -50,7 +50,7 @@ type result uint8
 const (
 	resultAllow result = iota
 	resultDeny
-	// resultError is a denial that is due to us: 5xx.
+	// resultError is a denial that is due to us, whatever its status is.
 	resultError
 	resultCount
 )
@@ -59,7 +59,7 @@ func resultOf(d *Decision) result {
 	switch {
 	case d.Allowed:
 		return resultAllow
-	case d.Status() >= http.StatusInternalServerError:
+	case d.Reason.Status() >= http.StatusInternalServerError:
 		return resultError
 	}
 	return resultDeny

@@ -81,6 +81,10 @@ type Policy struct {
 	Realm string
 	// OnError says how an unavailable store is answered.
 	OnError OnError
+	// Denial says what a denied client sees. Templates are what it becomes in a [Snapshot],
+	// for the encoder: nil if it is zero.
+	Denial    DenialOptions
+	Templates *DenialTemplates
 }
 
 // PreflightMode says which requests are CORS preflights.
@@ -163,6 +167,7 @@ func (p *Policy) Validate() error {
 	if strings.ContainsAny(p.Realm, `"\`) {
 		errs = append(errs, fmt.Errorf("realm: %q contains a quote or a backslash", p.Realm))
 	}
+	errs = append(errs, p.validateDenial())
 	return errors.Join(errs...)
 }
 

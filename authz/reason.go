@@ -128,9 +128,9 @@ func (r Reason) withoutPolicy() bool {
 	return r >= ReasonNotHTTP && r <= ReasonAmbiguousPolicy || r == ReasonUnavailable || r == ReasonCanceled || r == ReasonInternal
 }
 
-func (r Reason) info() reasonInfo {
+func (r Reason) info() *reasonInfo {
 	if r >= reasonCount {
-		return reasons[ReasonUnset]
+		return &reasons[ReasonUnset]
 	}
-	return reasons[r]
+	return &reasons[r]
 }

@@ -135,6 +135,7 @@ func compile(p Policy, source Source) *policy {
 		spelledOut:   true,
 		listed:       map[string]struct{}{},
 	}
+	c.Templates = p.Denial.templates()
 	if p.OnError == OnErrorDeny {
 		c.rechecker, _ = source.(Rechecker)
 	}

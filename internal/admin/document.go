@@ -129,14 +129,19 @@ func documentOf(values map[string]any) document {
 // entityOf returns the entity of a document. A value of the wrong type counts as not
 // set.
 func entityOf[T any](fields []api.Field, d document) T {
+	return api.Read[T](fields, valuesOf(d))
+}
+
+// valuesOf is the opposite of [documentOf].
+func valuesOf(d document) map[string]any {
 	values := make(map[string]any, len(d))
 	for name, value := range d {
 		if inner, ok := value.(document); ok {
-			value = map[string]any(inner)
+			value = valuesOf(inner)
 		}
 		values[name] = value
 	}
-	return api.Read[T](fields, values)
+	return values
 }
 
 // A stored is a document with its origin.

@@ -181,7 +181,15 @@ func (g *builder) takePolicy(d document) error {
 		g.problem("policy %q: its vault object %q is not there; its requests are answered with unavailable", p.ID, vaultID)
 	}
 	if err := p.Validate(); err != nil {
-		return err
+		// A later version may allow more in denials. What a client is told must not hold
+		// up what is decided.
+		usual := p
+		usual.Denial = authz.DenialOptions{}
+		if usual.Validate() != nil {
+			return err
+		}
+		g.problem("policy %q: its denials are answered as usual, because its own answers cannot be used: %w", p.ID, err)
+		p = usual
 	}
 	g.Policies = append(g.Policies, p)
 	return nil

@@ -126,7 +126,9 @@ func requested(f *api.Field) string {
 	case api.Record:
 		return `{type: [object, "null"], additionalProperties: false, properties: {` + properties(f.Fields, requested) + "}}"
 	case api.Integer:
-		return `{type: [integer, "null"]` + bounds(f) + described(f) + "}"
+		if f.OneOf == nil {
+			return `{type: [integer, "null"]` + bounds(f) + described(f) + "}"
+		}
 	case api.Text:
 	}
 	if f.OneOf != nil {

@@ -73,7 +73,7 @@ func typedRecord(f *api.Field, value any, given, form bool, base document, v vio
 	if base != nil && (!given || value != nil) {
 		inner = base.record(f.Name)
 	}
-	return typed(f.Fields, in, form, inner, v, path+f.Name+".")
+	return merged(inner, typed(f.Fields, in, form, inner, v, path+f.Name+"."))
 }
 
 func typedValue(f *api.Field, value any, form bool, v violations, path string) any {
@@ -140,6 +140,8 @@ func typedInteger(f *api.Field, value any, form bool) (any, string) {
 	switch {
 	case err != nil:
 		return nil, "expected an integer"
+	case f.OneOf != nil && !slices.Contains(f.OneOf, strconv.FormatInt(n, 10)):
+		return nil, "expected one of: " + strings.Join(f.OneOf, ", ")
 	case f.Max != 0 && (n < f.Min || n > f.Max):
 		return nil, fmt.Sprintf("value should be between %d and %d", f.Min, f.Max)
 	}

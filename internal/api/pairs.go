@@ -1,6 +1,9 @@
 package api
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+)
 
 // A pair is a field here and the one of package authz that it stands for.
 type pair struct{ here, there []int }
@@ -8,7 +11,8 @@ type pair struct{ here, there []int }
 type pairs []pair
 
 // pairsOf pairs the fields of the same name, or of the name that the tag authz gives.
-// The fields of a struct which has no counterpart of its own are paired one by one.
+// The fields of a struct are paired one by one: with those of its counterpart, or with those of
+// there if it has none.
 func pairsOf(here, there reflect.Type) pairs {
 	var all pairs
 	for _, f := range reflect.VisibleFields(here) {
@@ -16,13 +20,17 @@ func pairsOf(here, there reflect.Type) pairs {
 		if other, tagged := f.Tag.Lookup("authz"); tagged {
 			name = other
 		}
-		if to, found := there.FieldByName(name); found {
+		to, found := there.FieldByName(name)
+		switch isRecord := f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct; {
+		case isRecord && found && to.Type.Kind() == reflect.Struct:
+			for _, inner := range pairsOf(f.Type.Elem(), to.Type) {
+				all = append(all, pair{slices.Concat(f.Index, inner.here), slices.Concat(to.Index, inner.there)})
+			}
+		case found:
 			all = append(all, pair{f.Index, to.Index})
-			continue
-		}
-		if f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct && name != "-" {
+		case isRecord && name != "-":
 			for _, inner := range pairsOf(f.Type.Elem(), there) {
-				all = append(all, pair{append(f.Index, inner.here...), inner.there})
+				all = append(all, pair{slices.Concat(f.Index, inner.here), inner.there})
 			}
 		}
 	}

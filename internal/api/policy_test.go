@@ -13,9 +13,15 @@ import (
 func changed(t *testing.T) authz.Policy {
 	t.Helper()
 	var p authz.Policy
-	v, d := reflect.ValueOf(&p).Elem(), reflect.ValueOf(authz.DefaultPolicy())
+	change(t, reflect.ValueOf(&p).Elem(), reflect.ValueOf(authz.DefaultPolicy()))
+	return p
+}
+
+func change(t *testing.T, v, d reflect.Value) {
+	t.Helper()
 	for i := range v.NumField() {
 		switch f := v.Field(i); f.Kind() {
+		case reflect.Pointer: // what a snapshot makes of the options
 		case reflect.Bool:
 			f.SetBool(!d.Field(i).Bool())
 		case reflect.Int:
@@ -24,11 +30,12 @@ func changed(t *testing.T) authz.Policy {
 			f.SetString("some " + v.Type().Field(i).Name)
 		case reflect.Slice:
 			f.Set(reflect.ValueOf([]string{v.Type().Field(i).Name}))
+		case reflect.Struct:
+			change(t, f, d.Field(i))
 		default:
 			t.Fatalf("an option is a %s", f.Kind())
 		}
 	}
-	return p
 }
 
 func TestEveryOptionOfTheDecisionIsWrittenAndReadBack(t *testing.T) {

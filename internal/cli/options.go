@@ -133,9 +133,19 @@ func optionRows(options []api.Field, values map[string]any, instead map[string]s
 		if !special {
 			text = optionText(values[o.Name])
 		}
-		rows = append(rows, row{strings.ReplaceAll(o.Name, "_", " "), text})
+		rows = append(rows, row{rowName(o), text})
 	}
 	return rows
+}
+
+// rowName is the name of an option for people. One that goes by a longer name on the command
+// line, such as a status, has that.
+func rowName(o *api.Field) string {
+	name := strings.ReplaceAll(o.Name, "_", "-")
+	if strings.HasSuffix(o.Flag, "-"+name) {
+		name = o.Flag
+	}
+	return strings.ReplaceAll(name, "-", " ")
 }
 
 func optionText(value any) string {

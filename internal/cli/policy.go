@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -131,6 +132,8 @@ func (s *session) showPolicy(ctx context.Context, p api.Policy) error {
 	allow, deny := groupsOf(p, global)
 	options := policyOptions()
 	rows := optionRows(options, api.Values(options, &p), map[string]string{"vault": vaults.of(p.Vault), "allow": allow, "deny": deny})
+	// Few policies have denials of their own.
+	rows = slices.DeleteFunc(rows, func(r row) bool { return strings.HasPrefix(r.name, "denial ") && r.value == "" })
 	return s.one(append(rows, row{"id", p.ID}, row{"created", instant(p.CreatedAt)}, row{"updated", instant(p.UpdatedAt)})...)
 }
 

@@ -51,6 +51,13 @@ func TestADifferenceSaysWhatAReloadChangesAndWhatNeedsARestart(t *testing.T) {
 			[]string{"default: true}", "default: true, acl: {deny: [staff]}}"},
 			[]Difference{{Kind: Changed, Setting: "policies[orders].acl.deny", To: "staff"}},
 		},
+		"a policy answers in other words": {
+			[]string{"default: true}", "default: true, denial: {forbidden: {status: 404}, body: {text: \"{{message}}\\n\"}}}"},
+			[]Difference{
+				{Kind: Changed, Setting: "policies[orders].denial.body.text", To: "{{message}}\n"},
+				{Kind: Changed, Setting: "policies[orders].denial.forbidden.status", From: "0", To: "404"},
+			},
+		},
 		"the cache of a vault object": {
 			[]string{"mount: kong,", "mount: kong, cache: {ttl: 90s},"},
 			[]Difference{{Kind: Changed, Setting: "vaults[main].cache.ttl", From: "5m0s", To: "1m30s"}},

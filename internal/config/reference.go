@@ -63,7 +63,11 @@ func rows(b *strings.Builder, path string, v reflect.Value) {
 	}
 }
 
+// defaultText is empty for a number that is no pointer: 0 is how it is not given.
 func defaultText(v reflect.Value) string {
+	if v.Kind() == reflect.Int && v.IsZero() {
+		return ""
+	}
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			return ""

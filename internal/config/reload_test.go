@@ -91,6 +91,9 @@ func restartable() *file {
 	home := "home"
 	f.State.Vault = &home
 	f.Consumers[0].ID, f.Policies[0].Name, f.Policies[0].ACL = "alice", "orders", &api.PolicyACL{}
+	f.Policies[0].Denial = &api.PolicyDenial{
+		Unauthenticated: &api.PolicyUnauthenticated{}, Forbidden: &api.PolicyForbidden{}, Unavailable: &api.PolicyUnavailable{}, Body: &api.PolicyDenialBody{},
+	}
 	f.Admin.Tokens[0].Name, f.Admin.ClientNames[0].Name = "ops", "ops.example"
 	all := f.Vaults[0].Login
 	f.Vaults = nil

@@ -57,12 +57,13 @@ func setting(field reflect.StructField, value reflect.Value) schema {
 	if value.Kind() == reflect.Pointer && value.IsNil() {
 		value = reflect.New(value.Type().Elem())
 	}
+	byDefault := strings.Trim(defaultText(value), "`")
 	value = reflect.Indirect(value)
 	s := kind(value)
 	if _, effect, documented := strings.Cut(field.Tag.Get("doc"), ": "); documented {
 		s["description"] = effect
-		if text := strings.Trim(defaultText(value), "`"); text != "" && value.Kind() != reflect.Slice {
-			s["default"] = text
+		if byDefault != "" && value.Kind() != reflect.Slice {
+			s["default"] = byDefault
 			if !isText(value) {
 				s["default"] = value.Interface()
 			}
@@ -125,12 +126,14 @@ func kind(v reflect.Value) schema {
 func words(list string, value reflect.Value) []any {
 	var all []any
 	for word := range strings.SplitSeq(list, "|") {
-		all = append(all, word)
+		if value.Kind() == reflect.String {
+			all = append(all, word)
+		}
 		if n, err := strconv.ParseFloat(word, 64); err == nil {
 			all = append(all, n)
 		}
 	}
-	if value.String() == "" {
+	if value.Kind() == reflect.String && value.String() == "" {
 		all = append(all, "")
 	}
 	return all

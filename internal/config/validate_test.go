@@ -147,6 +147,19 @@ var wrong = map[string][]string{
 	"policies[].shadow":                     {"maybe"},
 	"policies[].realm":                      {`'a"b'`},
 	"policies[].on_error":                   {"allow"},
+
+	"policies[].denial.unauthenticated.status":  {"200", "302", "503", "4.5", "text"},
+	"policies[].denial.unauthenticated.message": {`"a\nb"`},
+	"policies[].denial.forbidden.status":        {"200", "401"},
+	"policies[].denial.forbidden.message":       {`"a\nb"`},
+	"policies[].denial.unavailable.status":      {"200", "404"},
+	"policies[].denial.unavailable.message":     {`"a\nb"`},
+	"policies[].denial.docs":                    {"/docs", "'javascript:alert(1)'"},
+	"policies[].denial.body.json":               {"'{}{}'", "'{\"a\":{{class}}}'", "'\"{{reason}}\"'"},
+	"policies[].denial.body.json_type":          {"application/problem+json"},
+	"policies[].denial.body.html":               {"'{{reason}}'", "'{{'"},
+	"policies[].denial.body.xml":                {"'<a>'", "'{{class}}'"},
+	"policies[].denial.body.text":               {"'{{.Reason}}'"},
 }
 
 // anyText are the settings that may be any text, or list of texts.

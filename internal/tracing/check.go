@@ -60,7 +60,7 @@ func (t *Traces) End(ctx context.Context, r *authz.Request, d *authz.Decision, t
 		attributes = append(attributes, attributeCache.String(d.Lookup))
 	}
 	span.SetAttributes(attributes...)
-	if !d.Allowed && d.Status() >= http.StatusInternalServerError {
+	if !d.Allowed && d.Reason.Status() >= http.StatusInternalServerError {
 		span.SetStatus(codes.Error, d.Reason.String())
 	}
 	span.End(trace.WithTimestamp(r.Received.Add(took)))
