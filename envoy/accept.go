@@ -15,16 +15,16 @@ const (
 
 // negotiate chooses the format for an Accept header: the supported range with the highest
 // quality, the first of equal ones, and JSON if no range is supported or any format is
-// acceptable, as in Kong.
-func negotiate(accept string) format {
+// acceptable, as in Kong. jsonType is another type of JSON that is supported, or empty.
+func negotiate(accept, jsonType string) format {
 	best, bestQuality := formatJSON, 0.0
 	for range maxAcceptRanges {
 		var item string
 		item, accept, _ = strings.Cut(accept, ",")
 		mediaRange, quality := parseRange(item)
 		if quality > bestQuality {
-			if f, ok := formatOf(mediaRange); ok {
-				best, bestQuality = f, quality
+			if f, ok := formatOf(mediaRange); ok || jsonType != "" && mediaRange == jsonType {
+				best, bestQuality = f, quality // the zero format is JSON
 			}
 		}
 		if accept == "" || bestQuality == 1 { // no other is higher

@@ -19,6 +19,7 @@ func TestAllocOnceForACheckFromTheWireToTheAnswer(t *testing.T) {
 		deny := denyFor(reason)
 		deny.Policy.Realm = "shop"
 		decisions[reason.String()] = deny
+		decisions[reason.String()+", as the policy says"] = ownDenial(t, plainDenials(), reason)
 	}
 	data := marshal(t, benchRequest(true))
 	for name, d := range decisions {

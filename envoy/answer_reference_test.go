@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -163,7 +165,7 @@ func newDenial(r *authz.Request, d *authz.Decision) denial {
 	if d.Challenges() {
 		out.headers = append(out.headers, authz.Header{Name: "www-authenticate", Value: challengeGenerated(d)})
 	}
-	if d.Status() == http.StatusServiceUnavailable {
+	if d.Reason.Status() == http.StatusServiceUnavailable {
 		out.headers = append(out.headers, authz.Header{Name: "retry-after", Value: retryAfter(d.RetryAfter)})
 	}
 	if strings.HasPrefix(r.Header("content-type"), "application/grpc") {
@@ -172,10 +174,42 @@ func newDenial(r *authz.Request, d *authz.Decision) denial {
 		out.body = d.Message()
 		return out
 	}
-	f, id := negotiate(r.Header("accept")), requestID(r)
-	out.headers = append(out.headers, authz.Header{Name: "content-type", Value: f.mediaType() + "; charset=utf-8"})
-	out.body = renderings()[f](d.Status(), d.Message(), string(id[:]))
+	var own authz.DenialOptions
+	if hasOwnDenials(d) {
+		own = d.Policy.Denial
+		out.headers = append(out.headers, authz.Header{Name: "x-content-type-options", Value: "nosniff"}, authz.Header{Name: "cache-control", Value: "no-store"})
+	}
+	f, id := negotiate(r.Header("accept"), own.Body.JSONType), requestID(r)
+	mediaType := f.mediaType()
+	if f == formatJSON {
+		mediaType = cmp.Or(own.Body.JSONType, mediaType)
+	}
+	out.headers = append(out.headers, authz.Header{Name: "content-type", Value: mediaType + "; charset=utf-8"})
+	if template := []string{own.Body.JSON, own.Body.HTML, own.Body.XML, own.Body.Text}[f]; template != "" {
+		out.body = filledIn(template, f, d, string(id[:]))
+	} else {
+		out.body = renderings()[f](d.Status(), d.Message(), string(id[:]))
+	}
 	return out
+}
+
+// filledIn replaces the fields of a template.
+func filledIn(template string, f format, d *authz.Decision, id string) string {
+	values := map[string]string{
+		"class": d.Reason.Class().String(), "status": strconv.Itoa(d.Status()), "title": http.StatusText(d.Status()),
+		"message": d.Message(), "request_id": id, "realm": d.Policy.Realm,
+	}
+	return regexp.MustCompile(`\{\{ *(\w+) *}}`).ReplaceAllStringFunc(template, func(field string) string {
+		value := values[strings.Trim(field, "{ }")]
+		if f == formatJSON {
+			text := quoted(value)
+			return text[1 : len(text)-1]
+		}
+		if f == formatText {
+			return value
+		}
+		return html.EscapeString(value)
+	})
 }
 
 func challengeGenerated(d *authz.Decision) string {
@@ -190,10 +224,14 @@ func challengeGenerated(d *authz.Decision) string {
 		scheme, realm = "Basic", cmp.Or(realm, basicRealm)
 	case authz.SchemeNone:
 	}
-	if realm == "" {
-		return scheme
+	var parameters []string
+	if realm != "" {
+		parameters = append(parameters, `realm="`+realm+`"`)
 	}
-	return scheme + ` realm="` + realm + `"`
+	if hasOwnDenials(d) && d.Policy.Denial.Docs != "" {
+		parameters = append(parameters, `docs="`+d.Policy.Denial.Docs+`"`)
+	}
+	return strings.TrimSpace(scheme + " " + strings.Join(parameters, ", "))
 }
 
 // renderings are by format.

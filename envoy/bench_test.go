@@ -62,13 +62,17 @@ func BenchmarkReadAndRespond(b *testing.B) {
 // BenchmarkWholeCheck is all of our part of a check: from the bytes of the request to
 // those of the answer, with the decision out of the cache, metrics and log.
 func BenchmarkWholeCheck(b *testing.B) {
-	for _, check := range []struct{ name, access, secret string }{
-		{"hit", "alice-access", "alice-secret"},
-		{"wrong_secret", "alice-access", "wrong"},
-		{"unknown", "nobody", "alice-secret"},
+	for _, check := range []struct {
+		name, access, secret string
+		denial               authz.DenialOptions
+	}{
+		{name: "hit", access: "alice-access", secret: "alice-secret"},
+		{name: "wrong_secret", access: "alice-access", secret: "wrong"},
+		{name: "unknown", access: "nobody", secret: "alice-secret"},
+		{name: "unknown_own_denial", access: "nobody", secret: "alice-secret", denial: plainDenials()},
 	} {
 		data := marshal(b, benchRequest(true, "access-token", check.access, "secret-token", check.secret))
-		e := wholeEndpoint(b)
+		e := wholeEndpoint(b, check.denial)
 		stream := &readyStream{prefix: announced(len(data)), message: mem.BufferSlice{mem.SliceBuffer(data)}}
 		ctx := grpc.NewContextWithServerTransportStream(b.Context(), stream)
 		b.Run(check.name, func(b *testing.B) {
@@ -108,7 +112,7 @@ func (s *readyStream) Read(int) (mem.BufferSlice, error) {
 }
 
 // wholeEndpoint is what the product puts together, with a store that has one credential.
-func wholeEndpoint(tb testing.TB) *endpoint {
+func wholeEndpoint(tb testing.TB, denial authz.DenialOptions) *endpoint {
 	tb.Helper()
 	const id = "c0ffee00-0000-4000-8000-000000000001"
 	digester := authz.NewDigester()
@@ -126,7 +130,7 @@ func wholeEndpoint(tb testing.TB) *endpoint {
 	}
 	tb.Cleanup(source.Close)
 	p := authz.DefaultPolicy()
-	p.Name, p.Vault, p.Default = "orders", "main", true
+	p.Name, p.Vault, p.Default, p.Denial = "orders", "main", true, denial
 	snapshot, err := authz.NewSnapshot([]authz.Policy{p}, []authz.Consumer{
 		{ID: id, Username: "alice", CustomID: "c-1", Groups: []string{"gold", "eu"}},
 	}, map[string]authz.Source{"main": source})

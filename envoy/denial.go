@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"html"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -25,7 +26,7 @@ func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
 	w.metadata(d)
 	end := w.mark()
 	w.page(r, d)
-	if d.Status() == http.StatusServiceUnavailable {
+	if d.Reason.Class() == authz.ClassUnavailable {
 		w.header(deniedHeaders, "retry-after", retryAfter(d.RetryAfter))
 	}
 	if d.Challenges() {
@@ -38,11 +39,20 @@ func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
 
 func (w *writer) challenge(d *authz.Decision) {
 	scheme, realm := challengeOf(d)
-	if realm == "" {
-		w.header(deniedHeaders, "www-authenticate", scheme)
-		return
+	docs := ""
+	if hasOwnDenials(d) {
+		docs = d.Policy.Denial.Docs
 	}
-	w.header(deniedHeaders, "www-authenticate", scheme, ` realm="`, realm, `"`)
+	switch {
+	case docs != "" && realm != "":
+		w.header(deniedHeaders, "www-authenticate", scheme, ` realm="`, realm, `", docs="`, docs, `"`)
+	case docs != "":
+		w.header(deniedHeaders, "www-authenticate", scheme, ` docs="`, docs, `"`)
+	case realm != "":
+		w.header(deniedHeaders, "www-authenticate", scheme, ` realm="`, realm, `"`)
+	default:
+		w.header(deniedHeaders, "www-authenticate", scheme)
+	}
 }
 
 func challengeOf(d *authz.Decision) (scheme, realm string) {
@@ -67,12 +77,81 @@ func (w *writer) page(r *authz.Request, d *authz.Decision) {
 		w.text(deniedBody, d.Message())
 		return
 	}
-	f, id := negotiate(r.Header("accept")), requestID(r)
+	own, jsonType := hasOwnDenials(d), ""
+	if own {
+		jsonType = d.Policy.Denial.Body.JSONType
+	}
+	f, id := negotiate(r.Header("accept"), jsonType), requestID(r)
 	d.RequestID = id
 	end := w.mark()
-	w.render(f, d.Status(), d.Message(), text(id[:]))
+	var t authz.Template
+	if own {
+		t = templateOf(d, f)
+	}
+	if t != nil {
+		w.fill(t, f, d, text(id[:]))
+	} else {
+		w.render(f, d.Status(), d.Message(), text(id[:]))
+	}
 	w.enclose(deniedBody, end)
-	w.header(deniedHeaders, "content-type", f.mediaType(), "; charset=utf-8")
+	mediaType := f.mediaType()
+	if f == formatJSON {
+		mediaType = cmp.Or(jsonType, mediaType)
+	}
+	w.header(deniedHeaders, "content-type", mediaType, "; charset=utf-8")
+	if own {
+		// A cache may keep a 404 for others without asking (RFC 9111, section 4.2.2).
+		w.header(deniedHeaders, "cache-control", "no-store")
+		w.header(deniedHeaders, "x-content-type-options", "nosniff")
+	}
+}
+
+// hasOwnDenials says whether the policy of a denial has answers of its own.
+func hasOwnDenials(d *authz.Decision) bool { return d.Policy != nil && d.Policy.Templates != nil }
+
+// templateOf returns the template for a format, nil if there is none. The policy has answers of
+// its own.
+func templateOf(d *authz.Decision, f format) authz.Template {
+	t := d.Policy.Templates
+	return [formatCount]authz.Template{t.JSON, t.HTML, t.XML, t.Text}[f]
+}
+
+// fill writes a template with the values of a denial.
+func (w *writer) fill(t authz.Template, f format, d *authz.Decision, id string) {
+	for i := len(t) - 1; i >= 0; i-- {
+		switch t[i].Field {
+		case authz.FieldClass:
+			w.raw(d.Reason.Class().String())
+		case authz.FieldStatus:
+			strconv.AppendInt(w.room(statusDigits)[:0], int64(d.Status()), 10)
+		case authz.FieldTitle:
+			w.raw(escaped(f, http.StatusText(d.Status())))
+		case authz.FieldMessage:
+			w.raw(escaped(f, d.Message()))
+		case authz.FieldRequestID:
+			w.raw(id)
+		case authz.FieldRealm:
+			// Valid already, and an answer in which it is not would fail.
+			w.raw(escaped(f, strings.ToValidUTF8(d.Policy.Realm, "\uFFFD")))
+		case authz.FieldNone:
+		}
+		w.raw(t[i].Literal)
+	}
+}
+
+// statusDigits is how many digits a status has.
+const statusDigits = 3
+
+// escaped is a text as it is written in a format.
+func escaped(f format, s string) string {
+	switch f {
+	case formatText:
+		return s
+	case formatHTML, formatXML:
+		return html.EscapeString(s)
+	case formatJSON, formatCount:
+	}
+	return escapedJSON(s)
 }
 
 // requestID returns an id as in Kong's errors: 32 hexadecimal digits. It is the id of the request
@@ -141,7 +220,7 @@ func (w *writer) render(f format, status int, message, id string) {
 // escapedJSON is what a string becomes between the quotes of JSON.
 func escapedJSON(s string) string {
 	for i := range len(s) {
-		if c := s[i]; c != ' ' && c != '.' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
 			b, _ := json.Marshal(s) // a string is always encoded
 			return text(b[1 : len(b)-1])
 		}

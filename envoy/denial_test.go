@@ -123,7 +123,7 @@ func TestAccept(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if got := negotiate(test.accept).mediaType(); got != test.want {
+			if got := negotiate(test.accept, "").mediaType(); got != test.want {
 				t.Errorf("Accept %q: got %s, want %s", test.accept, got, test.want)
 			}
 		})

@@ -60,11 +60,11 @@ func FuzzAccept(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, accept string) {
-		got := negotiate(accept)
+		got := negotiate(accept, "")
 		if got >= formatCount {
 			t.Errorf("Accept %q: got %d", accept, got)
 		}
-		if first := negotiate("text/plain," + accept); first != formatText {
+		if first := negotiate("text/plain,"+accept, ""); first != formatText {
 			t.Errorf("Accept text/plain,%q: got %q: nothing has a quality above 1", accept, first.mediaType())
 		}
 	})

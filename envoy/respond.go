@@ -206,7 +206,7 @@ func grpcCode(httpStatus int) codes.Code {
 		return codes.InvalidArgument
 	case http.StatusUnauthorized:
 		return codes.Unauthenticated
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		return codes.Unavailable
 	case http.StatusInternalServerError:
 		return codes.Internal
