@@ -25,8 +25,11 @@ type Metrics struct {
 	// tallies has the counters of each policy, by name: finding one by its
 	// labels takes longer than many a decision. The map is replaced when a
 	// policy is counted for the first time, and when one is gone.
-	tallies  atomic.Pointer[map[string]*tally]
+	tallies atomic.Pointer[map[string]*tally]
+	// changing guards a change of the map, and gone, which has what policies had counted that
+	// are gone.
 	changing sync.Mutex
+	gone     reasonCounts
 }
 
 type histogram interface {
@@ -167,7 +170,13 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 // policies that are gone: names come from the admin API, too, and would pile up.
 func (m *Metrics) keep(current map[string]*policy) {
 	m.change(func(known map[string]*tally) {
-		maps.DeleteFunc(known, func(name string, _ *tally) bool { return name != noPolicy && current[name] == nil })
+		maps.DeleteFunc(known, func(name string, t *tally) bool {
+			if name == noPolicy || current[name] != nil {
+				return false
+			}
+			t.addTo(&m.gone)
+			return true
+		})
 		for _, name := range slices.Sorted(maps.Keys(current)) {
 			if len(known) > maxExpected {
 				break
@@ -177,6 +186,27 @@ func (m *Metrics) keep(current map[string]*policy) {
 			}
 		}
 	})
+}
+
+// byReason returns the number of all decisions by reason. It never decreases.
+func (m *Metrics) byReason() reasonCounts {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	all := m.gone
+	for _, t := range *m.tallies.Load() {
+		t.addTo(&all)
+	}
+	return all
+}
+
+func (t *tally) addTo(sum *reasonCounts) {
+	for reason := range t {
+		for allowed := range t[reason] {
+			for shadow := range t[reason][allowed] {
+				sum[reason] += t[reason][allowed][shadow].Load()
+			}
+		}
+	}
 }
 
 // show sends the counters that are not zero, and those that are expected.
