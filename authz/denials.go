@@ -111,6 +111,22 @@ func (n *Denials) Find(requestID string) Found {
 	return found
 }
 
+// Latest returns the last denials, the newest first, count of them at the most.
+func (n *Denials) Latest(count int) []Denial {
+	now, recorded := time.Now(), n.recorded.Load()
+	latest := []Denial{}
+	var kept keptDenial
+	for i := range min(recorded, maxDenials) {
+		if len(latest) == count {
+			break
+		}
+		if n.read(recorded-1-i, &kept) && now.Sub(time.Unix(0, kept.facts.at)) <= denialAge {
+			latest = append(latest, n.explain(&kept))
+		}
+	}
+	return latest
+}
+
 // read copies a denial. It is not ok while the denial is being recorded for the first time.
 func (n *Denials) read(number uint64, into *keptDenial) (ok bool) {
 	at := int(number % maxDenials)

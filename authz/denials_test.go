@@ -145,6 +145,39 @@ func TestADenialIsFoundByWhatTheClientKnows(t *testing.T) {
 	}
 }
 
+func TestTheLatestDenialsAreToldTheNewestFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := NewDenials(newBench(t, nil).Authorizer)
+		record := func(path string) {
+			r := get(path)
+			r.Received = time.Now()
+			n.Record(r, told(Decision{Reason: ReasonNoPolicy}, toldID), 0)
+		}
+		expect := func(count int, want ...string) {
+			t.Helper()
+			got := []string{}
+			for _, d := range n.Latest(count) {
+				got = append(got, d.Path)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("the latest %d (-want +got):\n%s", count, diff)
+			}
+		}
+		expect(2, []string{}...)
+		record("/1")
+		expect(2, "/1")
+		time.Sleep(time.Minute)
+		record("/2")
+		record("/3")
+		expect(2, "/3", "/2")
+		time.Sleep(denialAge)
+		expect(3, "/3", "/2")
+		time.Sleep(time.Second)
+		expect(3, []string{}...)
+	})
+}
+
 func TestTextsOfTheClientAreCut(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

@@ -114,6 +114,17 @@ func (v *Vault) State() State {
 	return s
 }
 
+// Problem is why the state is not ok, nil if it is ok or the server has not been asked yet.
+func (v *Vault) Problem() error {
+	if last := v.health.last(); last != nil && last.State != StateOK {
+		return last
+	}
+	if problem := v.notCurrent(); problem != nil {
+		return problem
+	}
+	return nil
+}
+
 // Breaker returns the status of the circuit breaker of the reads.
 func (v *Vault) Breaker() BreakerStatus { return v.breaker.status() }
 

@@ -141,7 +141,7 @@ var decoders = map[string]func([]byte) error{
 	"Consumers": strictly[page[api.Consumer]], "ACLs": strictly[page[api.ACL]], "Vaults": strictly[page[api.Vault]],
 	"Policies": strictly[page[api.Policy]], "Plugins": strictly[page[api.Plugin]], "Credentials": strictly[page[api.Credential]],
 	"Batch":   strictly[struct{ Answers []outcome }],
-	"Denials": strictly[api.Denials],
+	"Denials": strictly[api.Denials], "Overview": strictly[api.Overview],
 	"Rehashed": strictly[struct {
 		Data api.Rehashed
 		Next *string
@@ -209,6 +209,7 @@ func TestTheExamplesOfTheDocumentAreAcceptedAndAnsweredAsItSays(t *testing.T) {
 		{"GET", "/plugins", "", "Plugins", 200},
 		{"GET", "/", "", "Node", 200},
 		{"GET", "/status", "", "Status", 200},
+		{"GET", "/overview", "", "Overview", 200},
 		{"GET", "/kong", "", "Node", 200},
 		{"PATCH", "/consumers/alice/acls/admin", "ACLChange", "ACL", 200},
 		{"PATCH", "/policies/orders", "PolicyChange", "Policy", 200},

@@ -42,6 +42,7 @@ func (a *API) routes() []route {
 		{method: "GET", pattern: "/schemas/{entity}/{name}", stateless: true, handle: a.schemaOfPlugin},
 		{method: "POST", pattern: "/schemas/{entity}/{name}", body: true, changes: true, stateless: true, apart: true, handle: a.validate},
 
+		{method: "GET", pattern: "/overview", stateless: true, handle: a.overview},
 		{method: "GET", pattern: "/denials/{request_id}", stateless: true, handle: a.denials},
 
 		read("/tags", a.listTags),

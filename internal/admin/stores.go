@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -129,6 +130,9 @@ type Dependencies struct {
 	Explain func(error) string
 	// Denials finds the denials of a request that this replica remembers. It may be nil.
 	Denials func(requestID string) authz.Found
+	// Overview returns what this replica knows of itself, but for its name, its version, the
+	// caller and the number of entities. It asks nobody. It may be nil.
+	Overview func() api.Overview
 	// LastUsed may be nil.
 	LastUsed LastUses
 	// Replica is what operators tell this replica by.

@@ -44,8 +44,14 @@ type service struct {
 	decider envoy.Decider
 	// uses is nil without a state.
 	uses *lastused.Tracker
-	// denials are those that can be explained after the fact.
+	// denials are those that can be explained after the fact, and history counts decisions.
 	denials *authz.Denials
+	history *authz.History
+	started time.Time
+	// current is decider if there is a state.
+	current currentDecider
+	// reloader is nil if the configuration is not read from a file.
+	reloader *reloader
 
 	// These are what a reload changes. reconciler and store are nil without a state; sample is the
 	// setting that decisions was made with.
@@ -83,7 +89,7 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 	if c.State.Vault != "" {
 		open.uses = lastused.New(log.Named("lastused"))
 	}
-	s := &service{logs: logs, backends: open, registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), runs: []func(context.Context) error{open.Run}}
+	s := &service{logs: logs, backends: open, registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), started: time.Now(), runs: []func(context.Context) error{open.Run}}
 
 	var err error
 	if s.connections, err = server.NewConnections(registry, grpcListener, probesListener, adminListener); err != nil {
@@ -109,7 +115,7 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 	if err != nil {
 		return nil, err
 	}
-	s.authorizer, s.decider, s.denials = authorizer, authorizer, authz.NewDenials(authorizer)
+	s.authorizer, s.decider, s.denials, s.history = authorizer, authorizer, authz.NewDenials(authorizer), authz.NewHistory(metrics)
 	s.sample = c.Log.AllowSample
 	s.decisions.Store(authz.NewDecisionLog(logs.Decisions, s.sample, tracing.TraceOf))
 	if c.State.Vault != "" {
@@ -126,7 +132,9 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 			}
 			return nil
 		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: reconciler.reports})
-		s.decider = newCurrentDecider(authorizer, store.Current)
+		s.current = newCurrentDecider(authorizer, store.Current)
+		s.decider = s.current
+		s.runs = append(s.runs, s.history.Run)
 	}
 	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, &s.decisions, s.denials, traces, s.tls, registry, logs), checks,
 		server.Drain{Wait: c.Drain.Wait, Timeout: c.Drain.Timeout})
@@ -190,6 +198,7 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 		Judge:        judge(authorizer),
 		Explain:      explainUnavailable,
 		Denials:      s.denials.Find,
+		Overview:     s.overview,
 		LastUsed:     lastUses{open.uses},
 		Replica:      replicaName(),
 		Declared:     r.declaration.Load().entities,

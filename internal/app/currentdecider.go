@@ -39,7 +39,7 @@ func (c currentDecider) Check(ctx context.Context, r *authz.Request) authz.Decis
 // wait waits until the state is current, for at most three quarters of the time that the
 // caller has left: the rest is for the answer.
 func (c currentDecider) wait(ctx context.Context) error {
-	if c.current(c.past) == nil { //nolint:contextcheck // not to wait is the point
+	if c.isCurrent() {
 		return nil
 	}
 	if deadline, bounded := ctx.Deadline(); bounded {
@@ -49,3 +49,6 @@ func (c currentDecider) wait(ctx context.Context) error {
 	}
 	return c.current(ctx)
 }
+
+// isCurrent says whether the state is known to be current now.
+func (c currentDecider) isCurrent() bool { return c.current(c.past) == nil }

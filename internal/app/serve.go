@@ -36,6 +36,7 @@ func Serve(ctx context.Context, origin *config.Origin, stdout io.Writer) error {
 	}
 	watch := func(s *service, log *zap.Logger) error {
 		r := newReloader(origin, raw, &c, s.reconfigure, log.Named("reload"))
+		s.reloader = r
 		s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, signals) })
 		return s.registry.Register(newReloadCollector(r))
 	}

@@ -11,6 +11,7 @@ import (
 // A vaultStatus is an engine with a server, whose state it knows.
 type vaultStatus interface {
 	State() vaultkv.State
+	Problem() error
 	Breaker() vaultkv.BreakerStatus
 	TokenLife() login.Life
 	TLSFiles() tlsfiles.Status
