@@ -204,6 +204,9 @@ func AppendFingerprint(b []byte, accessToken string) []byte {
 
 const fingerprintLength = 8
 
+// IsFingerprint says whether s has the form of a [Fingerprint].
+func IsFingerprint(s string) bool { return len(s) == fingerprintLength && isLowerHex(s) }
+
 func clip(s string) string {
 	if len(s) > maxLogged {
 		s = strings.ToValidUTF8(s[:maxLogged], "") + "…"

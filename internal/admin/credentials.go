@@ -537,10 +537,15 @@ func (a *API) listCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	has, err := c.fingerprint()
+	if err != nil {
+		return reply{}, err
+	}
 	keys, err := sortedKeys(c.ctx, p.store)
 	if err != nil {
 		return reply{}, err
 	}
+	keys = slices.DeleteFunc(keys, func(key string) bool { return !has(key) })
 	places, last := []place{}, ""
 	for _, key := range after(keys, w.after) {
 		if len(places) == w.size {
@@ -560,6 +565,19 @@ func (a *API) listCredentials(c *call) (reply, error) {
 		}
 	}
 	return c.list(data, last), nil
+}
+
+// fingerprint reads by which fingerprint access tokens are listed.
+func (c *call) fingerprint() (has func(accessToken string) bool, err error) {
+	q := c.r.URL.Query()
+	if !q.Has("fingerprint") {
+		return func(string) bool { return true }, nil
+	}
+	wanted := strings.ToLower(q.Get("fingerprint"))
+	if !authz.IsFingerprint(wanted) {
+		return nil, badRequest("fingerprint must be that of an access token, as logs have it: 8 hexadecimal digits")
+	}
+	return func(accessToken string) bool { return authz.Fingerprint(accessToken) == wanted }, nil
 }
 
 // after returns the sorted keys after one.

@@ -109,7 +109,7 @@ func (e *entity) open(r *state.Record) (stored, error) {
 // all returns every entity, declared ones too, by id.
 func (a *API) all(e *entity) ([]stored, error) {
 	var all []stored
-	err := a.each(e, "", func([]string) bool { return true }, func(s stored) bool {
+	err := a.each(e, "", everything, func(s stored) bool {
 		all = append(all, s)
 		return true
 	})
@@ -117,9 +117,9 @@ func (a *API) all(e *entity) ([]stored, error) {
 }
 
 // each calls do with the entities in the order of their ids, declared ones too, from
-// the first one after an id, until it returns false. Records whose tags keep refuses are
-// left out before they are read.
-func (a *API) each(e *entity, after string, keep func(tags []string) bool, do func(stored) bool) error {
+// the first one after an id, until it returns false. Those that keep refuses are left out,
+// records before they are read.
+func (a *API) each(e *entity, after string, keep filter, do func(stored) bool) error {
 	view, err := a.deps.Store.View()
 	if err != nil {
 		return err
@@ -127,15 +127,19 @@ func (a *API) each(e *entity, after string, keep func(tags []string) bool, do fu
 	return a.eachIn(view, e, after, keep, do)
 }
 
-func (a *API) eachIn(view *state.View, e *entity, after string, keep func(tags []string) bool, do func(stored) bool) (err error) {
+func (a *API) eachIn(view *state.View, e *entity, after string, keep filter, do func(stored) bool) (err error) {
 	declared := slices.DeleteFunc(slices.Clone(a.declaredOf(e.kind)), func(s stored) bool { return !e.has(s.document) || s.id() <= after })
 	slices.SortFunc(declared, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
+	doNext := func() (goOn bool) {
+		next := declared[0]
+		declared = declared[1:]
+		return !keep(declaredHead{e, next}) || do(next)
+	}
 	goOn := true
-	view.AfterTagged(e.kind, after, keep, func(r *state.Record) bool {
+	view.AfterKept(e.kind, after, func(h state.Head) bool { return keep(h) }, func(r *state.Record) bool {
 		for goOn && len(declared) > 0 && declared[0].id() <= r.ID {
 			same := declared[0].id() == r.ID
-			goOn, declared = do(declared[0]), declared[1:]
-			if same {
+			if goOn = doNext(); same {
 				return goOn
 			}
 		}
@@ -151,7 +155,7 @@ func (a *API) eachIn(view *state.View, e *entity, after string, keep func(tags [
 		return goOn
 	})
 	for goOn && err == nil && len(declared) > 0 {
-		goOn, declared = do(declared[0]), declared[1:]
+		goOn = doNext()
 	}
 	return err
 }

@@ -54,7 +54,7 @@ func (a *API) get(e *entity) handler {
 
 func (a *API) list(e *entity) handler {
 	return func(c *call) (reply, error) {
-		return c.page(a, e)
+		return c.page(a, e, everything)
 	}
 }
 
@@ -122,10 +122,20 @@ func (a *API) delete(e *entity) handler {
 	}
 }
 
-// listConsumers adds the filter by custom id.
+// listConsumers adds the filter by custom id, and the search.
 func (a *API) listConsumers(c *call) (reply, error) {
 	q := c.r.URL.Query()
-	if !q.Has("custom_id") {
+	text := q.Get("search")
+	switch {
+	case text != "" && q.Has("custom_id"):
+		return reply{}, badRequest("give custom_id or search, not both: a search finds custom ids, too")
+	case text != "":
+		keep, err := a.search(text)
+		if err != nil {
+			return reply{}, err
+		}
+		return c.page(a, a.consumers, keep)
+	case !q.Has("custom_id"):
 		return a.list(a.consumers)(c)
 	}
 	customID := q.Get("custom_id")

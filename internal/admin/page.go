@@ -58,7 +58,8 @@ func (c *call) list(data any, last string) reply {
 		offset := base64.RawURLEncoding.EncodeToString([]byte(last))
 		next := url.Values{}
 		for name, values := range c.r.URL.Query() {
-			if name == "size" || name == "tags" {
+			switch name {
+			case "size", "tags", "search", "fingerprint":
 				next[name] = values
 			}
 		}
@@ -72,22 +73,19 @@ func (c *call) list(data any, last string) reply {
 	return ok(body)
 }
 
-// page answers with one page of the entities, in the order of their ids. It reads only
-// the entities of that page.
-func (c *call) page(a *API, e *entity) (reply, error) {
+// page answers with one page of the entities that keep accepts, in the order of their ids.
+// It reads only the entities of that page.
+func (c *call) page(a *API, e *entity, keep filter) (reply, error) {
 	w, err := c.window(authz.IsUUID)
 	if err != nil {
 		return reply{}, err
 	}
-	keep, err := c.tagFilter()
+	tagged, err := c.tagFilter()
 	if err != nil {
 		return reply{}, err
 	}
 	data, last, more := []document{}, "", false
-	err = a.each(e, w.after, keep, func(s stored) bool {
-		if !keep(s.list("tags")) {
-			return true
-		}
+	err = a.each(e, w.after, func(h head) bool { return tagged(h.Tags()) && keep(h) }, func(s stored) bool {
 		if more = len(data) == w.size; !more {
 			data, last = append(data, e.show(s.document)), s.id()
 		}

@@ -75,7 +75,7 @@ func checkTies(a *API, d, old document) func(*state.View) error {
 	}
 	return func(view *state.View) error {
 		policies := []authz.Policy{p}
-		if err := a.eachIn(view, a.policies, "", func([]string) bool { return true }, func(s stored) bool {
+		if err := a.eachIn(view, a.policies, "", everything, func(s stored) bool {
 			// One of the same name is refused for that.
 			if other := policyOf(s.document); other.ID != p.ID && other.Name != p.Name {
 				policies = append(policies, other)

@@ -88,7 +88,8 @@ type tagPage struct {
 	full bool
 }
 
-func (p *tagPage) keep(tags []string) bool {
+func (p *tagPage) keep(h head) bool {
+	tags := h.Tags()
 	return p.wanted == "" && len(tags) > 0 || slices.Contains(tags, p.wanted)
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -53,7 +54,7 @@ type Collection[T any] struct {
 
 // List returns all of them, page by page.
 func (s Collection[T]) List(ctx context.Context) ([]T, error) {
-	return listAll[T](ctx, s.client, s.path)
+	return listAll[T](ctx, s.client, s.path, nil)
 }
 
 // First returns those of the first page, a thousand at the most.
@@ -87,6 +88,16 @@ func (s Collection[T]) Patch(ctx context.Context, idOrName string, fields map[st
 // Delete deletes one. Deleting one that does not exist is not an error.
 func (s Collection[T]) Delete(ctx context.Context, idOrName string) error {
 	return s.client.do(ctx, http.MethodDelete, s.path+segment(idOrName), nil, nil)
+}
+
+// SearchConsumers lists the consumers whose username, custom id or group contains a text, in
+// any case, or whose id begins with it; all for "".
+func (c *Client) SearchConsumers(ctx context.Context, text string) ([]Consumer, error) {
+	filter := url.Values{}
+	if text != "" {
+		filter.Set("search", text)
+	}
+	return listAll[Consumer](ctx, c, consumersPath, filter)
 }
 
 // CreateConsumer is the creation of a consumer as an operation of a batch.
@@ -136,7 +147,7 @@ func (c *Client) Batch(ctx context.Context, operations []Operation) (failures []
 
 // Groups lists the groups of a consumer.
 func (c *Client) Groups(ctx context.Context, consumer string) ([]ACL, error) {
-	return listAll[ACL](ctx, c, groupsPath(consumer))
+	return listAll[ACL](ctx, c, groupsPath(consumer), nil)
 }
 
 // AddToGroup adds a consumer to a group.
@@ -161,12 +172,18 @@ func (c *Client) RemoveFromGroup(ctx context.Context, consumer, group string) er
 
 // Credentials lists the credentials of a vault object.
 func (c *Client) Credentials(ctx context.Context, vault string) ([]Credential, error) {
-	return listAll[Credential](ctx, c, credentialsPath(vault))
+	return listAll[Credential](ctx, c, credentialsPath(vault), nil)
+}
+
+// CredentialsByFingerprint lists the credentials of a vault object whose access token has a
+// fingerprint, see [authz.Fingerprint].
+func (c *Client) CredentialsByFingerprint(ctx context.Context, vault, fingerprint string) ([]Credential, error) {
+	return listAll[Credential](ctx, c, credentialsPath(vault), url.Values{"fingerprint": {fingerprint}})
 }
 
 // ConsumerCredentials lists the credentials of a consumer in all vault objects.
 func (c *Client) ConsumerCredentials(ctx context.Context, consumer string) ([]Credential, error) {
-	return listAll[Credential](ctx, c, "/consumers"+segment(consumer)+"/credentials")
+	return listAll[Credential](ctx, c, "/consumers"+segment(consumer)+"/credentials", nil)
 }
 
 // Credential returns one credential without its secret.
@@ -236,9 +253,12 @@ func segment(s string) string {
 
 var errElsewhere = errors.New("the admin API names a next page that is elsewhere")
 
-func listAll[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+// listAll returns all elements of a list that a filter accepts.
+func listAll[T any](ctx context.Context, c *Client, path string, filter url.Values) ([]T, error) {
 	all := []T{}
-	for next := path + "?size=1000"; next != ""; {
+	query := url.Values{"size": {"1000"}}
+	maps.Copy(query, filter)
+	for next := path + "?" + query.Encode(); next != ""; {
 		var page struct {
 			Data []T     `json:"data"`
 			Next *string `json:"next"`

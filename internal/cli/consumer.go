@@ -16,7 +16,7 @@ func consumerCommand(p Process) *cobra.Command {
 		"  vault-authz consumer list\n"+
 			"  vault-authz consumer create alice --custom-id crm-17\n"+
 			"  vault-authz consumer delete alice",
-		o.verb("list", "List consumers", "  vault-authz consumer list\n  vault-authz consumer list -o json", listConsumers),
+		o.listConsumers(),
 		o.verb("get CONSUMER", "Show a consumer, by id or username", "  vault-authz consumer get alice", getConsumer),
 		o.createConsumer(),
 		o.updateConsumer(),
@@ -24,8 +24,16 @@ func consumerCommand(p Process) *cobra.Command {
 	)
 }
 
-func listConsumers(ctx context.Context, s *session, _ []string) error {
-	all, err := s.Consumers.List(ctx)
+func (o *operator) listConsumers() *cobra.Command {
+	var search string
+	cmd := o.verb("list", "List consumers, all or those that a text finds", "  vault-authz consumer list\n  vault-authz consumer list --search ali -o json",
+		func(ctx context.Context, s *session, _ []string) error { return s.listConsumers(ctx, search) })
+	cmd.Flags().StringVar(&search, "search", "", "only those whose username, custom id or a group contains `TEXT`, in any case, or whose id begins with it")
+	return cmd
+}
+
+func (s *session) listConsumers(ctx context.Context, search string) error {
+	all, err := s.SearchConsumers(ctx, search)
 	if err != nil {
 		return err
 	}

@@ -123,12 +123,23 @@ func (v *View) Len(kind string) int {
 // After calls each with the records of a kind in the order of their ids, from the
 // first one that comes after id, until it returns false.
 func (v *View) After(kind, id string, each func(*Record) bool) {
-	v.AfterTagged(kind, id, func([]string) bool { return true }, each)
+	v.AfterKept(kind, id, func(Head) bool { return true }, each)
 }
 
-// AfterTagged is After for the records whose tags keep accepts. Records that keep refuses
-// cost little.
-func (v *View) AfterTagged(kind, id string, keep func(tags []string) bool, each func(*Record) bool) {
+// A Head is what can be known of a record at little cost: its document is not unpacked.
+type Head struct{ p packed }
+
+// ID returns the id of the record.
+func (h Head) ID() string { return idText(h.p.key()) }
+
+// Unique returns its unique keys.
+func (h Head) Unique() []string { return h.p.unique() }
+
+// Tags returns its tags.
+func (h Head) Tags() []string { return h.p.tags() }
+
+// AfterKept is After for the records that keep accepts. Records that keep refuses cost little.
+func (v *View) AfterKept(kind, id string, keep func(Head) bool, each func(*Record) bool) {
 	t := v.records[kind]
 	if t == nil {
 		return
@@ -139,7 +150,7 @@ func (v *View) AfterTagged(kind, id string, keep func(tags []string) bool, each 
 	}
 	begun := id == ""
 	t.Ascend(first, func(key string, p packed) bool {
-		if begun = begun || idText(key) > id; !begun || !keep(p.tags()) {
+		if begun = begun || idText(key) > id; !begun || !keep(Head{p}) {
 			return true
 		}
 		return each(p.record(kind))

@@ -63,7 +63,7 @@ func TestViewListsRecordsByTheirTags(t *testing.T) {
 	t.Parallel()
 	v := tagged("x", "", "x y", "y", "x")
 	list := func(after string, most int) (got []string) {
-		v.AfterTagged(state.KindConsumers, after, func(tags []string) bool { return slices.Contains(tags, "x") }, func(r *state.Record) bool {
+		v.AfterKept(state.KindConsumers, after, func(h state.Head) bool { return slices.Contains(h.Tags(), "x") }, func(r *state.Record) bool {
 			got = append(got, r.ID)
 			return len(got) < most
 		})
