@@ -190,8 +190,18 @@ func (v *Vault) watch(ctx context.Context) {
 // accepts our token, lets it read, and has a KV engine of the configured version at the
 // mount. It is not subject to the circuit breaker, and closes it after a success.
 func (v *Vault) Check(ctx context.Context) error {
+	if _, problem := v.check(ctx); problem != nil {
+		return problem
+	}
+	return nil
+}
+
+// check is Check. It also returns how long the read took.
+func (v *Vault) check(ctx context.Context) (took time.Duration, problem *Error) {
 	v.askMount(ctx)
-	_, _, problem := v.read(ctx, probeKey())
+	began := time.Now()
+	_, _, problem = v.read(ctx, probeKey())
+	took = time.Since(began)
 	if problem == nil || !problem.systemic() {
 		v.breaker.reset()
 	}
@@ -201,10 +211,7 @@ func (v *Vault) Check(ctx context.Context) error {
 	if problem == nil {
 		problem = v.notCurrent()
 	}
-	if problem != nil {
-		return problem
-	}
-	return nil
+	return took, problem
 }
 
 // Read implements [Engine]. Its errors are of type *[Error]. A read fails at once while

@@ -51,8 +51,8 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.Store == nil || deps.Leases == nil || deps.Announce == nil || deps.Vaults == nil || deps.Metrics == nil || deps.Log == nil || deps.Audit == nil {
-		return nil, errors.New("admin: Store, Leases, Announce, Vaults, Metrics, Log and Audit must be given")
+	if deps.Store == nil || deps.Leases == nil || deps.Announce == nil || deps.Vaults == nil || deps.TryVault == nil || deps.Metrics == nil || deps.Log == nil || deps.Audit == nil {
+		return nil, errors.New("admin: Store, Leases, Announce, Vaults, TryVault, Metrics, Log and Audit must be given")
 	}
 	refusals, err := newRefusals(deps.Log, deps.Metrics)
 	if err != nil {

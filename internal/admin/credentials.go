@@ -90,15 +90,19 @@ func (p *place) change() state.Change {
 
 func (a *API) credentialsOf(ctx context.Context, vault stored) (CredentialStore, error) {
 	store, err := a.deps.Vaults.Credentials(ctx, vault.id(), vault.version)
-	if errors.Is(err, authz.ErrNotFound) {
-		// The vault object exists: this replica has not opened it yet, or it
-		// has changed meanwhile.
-		return nil, fmt.Errorf("vault object %q is not connected: %w", vault.text("name"), authz.ErrUnavailable)
-	}
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, notConnected(vault, err)
 	}
 	return store, nil
+}
+
+// notConnected is the error of [Vaults] for a vault object that exists.
+func notConnected(vault stored, err error) error {
+	if errors.Is(err, authz.ErrNotFound) {
+		// This replica has not opened it yet, or it has changed meanwhile.
+		return fmt.Errorf("vault object %q is not connected: %w", vault.text("name"), authz.ErrUnavailable)
+	}
+	return unavailable(err)
 }
 
 // place finds the vault object of the path. The key is checked by the caller.

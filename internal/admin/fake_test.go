@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -295,11 +296,18 @@ type bench struct {
 	auditor  *fakeAudit
 	headers  map[string]string
 	vaultErr error
-	// invalid is what Validate answers.
-	invalid error
+	// invalid is what Validate answers, vaultStatus what a try answers about triedVault.
+	invalid     error
+	vaultStatus api.VaultStatus
+	triedVault  string
 }
 
 func (b *bench) Validate(VaultObject) error { return b.invalid }
+
+func (b *bench) tryVault(_ context.Context, vaultID string, version int) (api.VaultStatus, error) {
+	b.triedVault = fmt.Sprintf("%s %d", vaultID, version)
+	return b.vaultStatus, b.vaultErr
+}
 
 func (b *bench) Credentials(_ context.Context, vaultID string, _ int) (CredentialStore, error) {
 	if b.vaultErr != nil {
@@ -324,15 +332,15 @@ func newBench(tb testing.TB, options ...option) *bench {
 	b.auditor = &fakeAudit{log: zap.New(auditCore), order: &order{}}
 	cfg := DefaultConfig()
 	cfg.Vaults = true
-	deps := Dependencies{Store: b.store, Leases: &fakeLeases{}, Announce: b.order, Vaults: b, Metrics: prometheus.NewRegistry(), Log: zap.New(logCore), Audit: b.auditor}
+	deps := Dependencies{Store: b.store, Leases: &fakeLeases{}, Announce: b.order, Vaults: b, TryVault: b.tryVault, Metrics: prometheus.NewRegistry(), Log: zap.New(logCore), Audit: b.auditor}
 	for _, o := range options {
 		o(&cfg, &deps)
 	}
-	api, err := New(cfg, deps)
+	made, err := New(cfg, deps)
 	if err != nil {
 		tb.Fatalf("New: %v", err)
 	}
-	b.api = api
+	b.api = made
 	return b
 }
 

@@ -137,7 +137,7 @@ type workspaceAnswer struct {
 
 var decoders = map[string]func([]byte) error{
 	"Consumer": strictly[api.Consumer], "ACL": strictly[api.ACL], "Vault": strictly[api.Vault], "Policy": strictly[api.Policy], "Plugin": strictly[api.Plugin],
-	"Credential": strictly[envelope], "NewCredential": strictly[envelope],
+	"Credential": strictly[envelope], "NewCredential": strictly[envelope], "VaultStatus": strictly[api.VaultStatus],
 	"Consumers": strictly[page[api.Consumer]], "ACLs": strictly[page[api.ACL]], "Vaults": strictly[page[api.Vault]],
 	"Policies": strictly[page[api.Policy]], "Plugins": strictly[page[api.Plugin]], "Credentials": strictly[page[api.Credential]],
 	"Batch":   strictly[struct{ Answers []outcome }],
@@ -217,6 +217,7 @@ func TestTheExamplesOfTheDocumentAreAcceptedAndAnsweredAsItSays(t *testing.T) {
 		{"PATCH", "/vault-auth/kong-auth", "VaultChange", "Vault", 200},
 		{"POST", "/vault-auth/kong-auth/rehash", "Rehash", "Rehashed", 200},
 		{"GET", "/plugins/enabled", "", "EnabledPlugins", 200},
+		{"GET", "/vault-auth/kong-auth/status", "", "VaultStatus", 200},
 		{"GET", "/plugins/schema/acl", "", "Schema", 200},
 		{"GET", "/schemas/consumers", "", "Schema", 200},
 		{"GET", "/schemas/plugins/vault-auth", "", "Schema", 200},

@@ -102,6 +102,7 @@ func (a *API) vaultRoutes(base string) []route {
 		change("PUT", one, a.put(a.vaults)),
 		change("PATCH", one, a.patch(a.vaults)),
 		change("DELETE", one, a.delete(a.vaults)),
+		{method: "GET", pattern: base + "/{vault}/status", stateless: true, handle: a.vaultStatus},
 		read(credentials, a.listCredentials),
 		change("POST", credentials, a.createCredential),
 		change("POST", credentials+"/{consumer}", a.createCredential),

@@ -122,6 +122,9 @@ type Dependencies struct {
 	Leases   Leases
 	Announce Announcer
 	Vaults   Vaults
+	// TryVault tries the connection of a vault object, in a bounded time. Its error is that
+	// of [Vaults]; what prevents the use of the vault object is in the status.
+	TryVault func(ctx context.Context, vaultID string, version int) (api.VaultStatus, error)
 	// Judge returns, for the name of a vault object, a function that says how requests
 	// with a record of it are decided. It may be nil.
 	Judge func(vault string) func(accessToken string, record []byte) authz.Outcome

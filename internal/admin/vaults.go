@@ -81,3 +81,17 @@ func vaultInUse(a *API, d document) error {
 	}
 	return nil
 }
+
+// vaultStatus tries the connection of a vault object. It goes by what this replica has read
+// of the state, so that it also answers if the server is that of the state.
+func (a *API) vaultStatus(c *call) (reply, error) {
+	vault, err := a.find(a.vaults, c.param("vault"))
+	if err != nil {
+		return reply{}, err
+	}
+	status, err := a.deps.TryVault(c.ctx, vault.id(), vault.version)
+	if err != nil {
+		return reply{}, notConnected(vault, err)
+	}
+	return ok(status), nil
+}

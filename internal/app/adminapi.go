@@ -86,9 +86,21 @@ func (r records) reached(ctx context.Context) error {
 // credentials gives the admin API access to the credentials of open vault objects.
 type credentials struct{ records }
 
-// Credentials implements [admin.Vaults]. It waits for a version of the vault object that
-// another replica has written a moment ago.
+// Credentials implements [admin.Vaults].
 func (c credentials) Credentials(ctx context.Context, vaultID string, version int) (admin.CredentialStore, error) {
+	b, err := c.opened(ctx, vaultID, version)
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return nil, fmt.Errorf("%w: the vault object could not be opened", authz.ErrUnavailable)
+	}
+	return b.engine, nil
+}
+
+// opened returns a vault object, nil if it could not be opened. It waits for a version of it
+// that another replica has written a moment ago.
+func (c credentials) opened(ctx context.Context, vaultID string, version int) (*vaultBackend, error) {
 	b, known := c.reconciler.backend(vaultID, version)
 	if !known {
 		if err := c.reached(ctx); err != nil {
@@ -98,10 +110,7 @@ func (c credentials) Credentials(ctx context.Context, vaultID string, version in
 			return nil, authz.ErrNotFound
 		}
 	}
-	if b == nil {
-		return nil, fmt.Errorf("%w: the vault object could not be opened", authz.ErrUnavailable)
-	}
-	return b.engine, nil
+	return b, nil
 }
 
 // Validate implements [admin.Vaults].

@@ -195,6 +195,7 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 		Leases:       store,
 		Announce:     held,
 		Vaults:       credentials{held},
+		TryVault:     credentials{held}.try,
 		Judge:        judge(authorizer),
 		Explain:      explainUnavailable,
 		Denials:      s.denials.Find,

@@ -2,9 +2,8 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,16 +15,50 @@ func noCheckFlag(cmd *cobra.Command, skip *bool) {
 	cmd.Flags().BoolVar(skip, "no-check", false, "do not check that the service can read the mount")
 }
 
-// try makes the service read an entry that does not exist. The answer "not found" proves that
-// the server answers, accepts the token, and has a KV engine of the right version at the mount.
+// try makes the service try the connection of a vault object.
 func (s *session) try(ctx context.Context, v api.Vault, done string) error {
-	_, err := s.Credential(ctx, v.ID, "vault-authz.probe."+rand.Text())
-	if err == nil || isNotFound(err) {
-		return s.done("tried: the service can read the mount")
-	}
-	var problem *api.Problem
-	if !errors.As(err, &problem) || problem.Cause == "" {
+	status, err := s.VaultStatus(ctx, v.ID)
+	switch {
+	case err != nil:
 		return exitError{exitFailed, fmt.Errorf("vault object %q is %s; whether the service can read the mount is not known: %w", v.Name, done, s.explain(err))}
+	case status.CanRead == nil:
+		return exitError{exitFailed, fmt.Errorf("vault object %q is %s; whether the service can read the mount is not known: %s", v.Name, done, printable(status.Problem))}
+	case !*status.CanRead:
+		return exitError{exitFailed, fmt.Errorf("vault object %q is %s, and cannot be used: %s; see vault-authz vault update --help", v.Name, done, printable(status.Problem))}
 	}
-	return exitError{exitFailed, fmt.Errorf("vault object %q is %s, and cannot be used: %s; see vault-authz vault update --help", v.Name, done, printable(problem.Cause))}
+	return s.done("tried: the service can read the mount")
+}
+
+// vaultStatus fails if the service cannot read the mount, or does not know.
+func vaultStatus(ctx context.Context, s *session, args []string) error {
+	status, err := s.VaultStatus(ctx, args[0])
+	if err := missing(err, "vault list", "there is no vault object %q", args[0]); err != nil {
+		return err
+	}
+	if err := s.one(
+		row{"reachable", yesNo(status.Reachable)}, row{"sealed", yesNo(status.Sealed)}, row{"standby", yesNo(status.Standby)},
+		row{"authenticated", yesNo(status.Authenticated)}, row{"token ends in", seconds(status.TokenTTL)},
+		row{"can read", yesNo(status.CanRead)}, row{"can list", yesNo(status.CanList)}, row{"read took", milliseconds(status.Latency)},
+		row{"problem", status.Problem},
+	); err != nil {
+		return err
+	}
+	if status.CanRead == nil || !*status.CanRead {
+		return exitError{exitFailed, errSilent}
+	}
+	return nil
+}
+
+func seconds(n *int64) string {
+	if n == nil {
+		return ""
+	}
+	return (time.Duration(*n) * time.Second).String()
+}
+
+func milliseconds(n *float64) string {
+	if n == nil {
+		return ""
+	}
+	return fmt.Sprintf("%g ms", *n)
 }

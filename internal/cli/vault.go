@@ -17,12 +17,13 @@ import (
 func vaultCommand(p Process) *cobra.Command {
 	o := &operator{p: p}
 	return o.group("vault", "Vault objects: where credentials are kept",
-		"vault lists, shows, creates, changes and deletes vault objects: a mount of a Vault, and how it is reached.",
+		"vault lists, shows, tries, creates, changes and deletes vault objects: a mount of a Vault, and how it is reached.",
 		"  vault-authz vault list\n"+
 			"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --vault-token-file token\n"+
 			"  vault-authz vault delete main",
 		o.verb("list", "List vault objects", "  vault-authz vault list\n  vault-authz vault list -o json", listVaults),
 		o.verb("get VAULT", "Show a vault object, by id or name", "  vault-authz vault get main", getVault),
+		o.verb("status VAULT", "Try the connection of a vault object, and say what is wrong with it", "  vault-authz vault status main", vaultStatus),
 		o.createVault(),
 		o.updateVault(),
 		o.destructive("delete VAULT", "Delete a vault object that no policy refers to; what is in the Vault stays",
