@@ -33,6 +33,9 @@ func (a *Authorizer) Replace(snapshot *Snapshot) { a.snapshot.Store(snapshot) }
 // makes it, and whether that consumer may. It always returns a decision; every failure denies.
 func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	s := a.snapshot.Load()
+	if r.trial != nil {
+		r.trial.snapshot = s
+	}
 	if s == nil {
 		return Decision{Reason: ReasonUnavailable, Err: errNoSnapshot, RetryAfter: retryAfter}
 	}
@@ -102,7 +105,7 @@ func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r
 	presented := a.digester.Digest(p.Vault, x.access, x.secret)
 	credential, how, err := p.source.Report(ctx, x.access)
 	d.Lookup = how
-	who := a.identify(s, d, &presented, &credential, now, err)
+	who := a.identify(s, r.trial, d, &presented, &credential, now, err)
 	if err != nil || !d.Reason.badCredential() || p.rechecker == nil {
 		return who
 	}
@@ -111,17 +114,20 @@ func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r
 	again, fresh, err := p.rechecker.Recheck(ctx, x.access, now)
 	if fresh || err != nil {
 		d.Reread = true
-		who = a.identify(s, d, &presented, &again, now, err)
+		who = a.identify(s, r.trial, d, &presented, &again, now, err)
 	}
 	return who
 }
 
 // identify finds the consumer of what a source has returned. It allows d, or gives it the
 // reason to deny.
-func (a *Authorizer) identify(s *Snapshot, d *Decision, presented *Secret, credential *Credential, now time.Time, err error) *consumer {
+func (a *Authorizer) identify(s *Snapshot, t *trial, d *Decision, presented *Secret, credential *Credential, now time.Time, err error) *consumer {
 	if err == nil && credential.AccessToken != d.AccessToken {
 		// A store that folds case or resolves paths found another record.
 		err = fmt.Errorf("%w: it belongs to another access token", ErrMalformed)
+	}
+	if t != nil {
+		t.found(credential, err)
 	}
 	var replaced bool
 	if d.Reason, replaced, d.Err = a.prove(presented, credential, now, err); d.Reason != ReasonUnset {
@@ -135,7 +141,7 @@ func (a *Authorizer) identify(s *Snapshot, d *Decision, presented *Secret, crede
 		d.Reason, d.Err = ReasonUnknownConsumer, unknownConsumer(credential.ConsumerID, err)
 		return nil
 	}
-	if credential.Usage != nil {
+	if credential.Usage != nil && t == nil {
 		credential.Usage.Used(now, replaced)
 	}
 	d.Allowed, d.Reason = true, ReasonAuthenticated

@@ -43,6 +43,10 @@ type Request struct {
 	// Source is the address of the peer, for the log.
 	Source string
 
+	// trial is set if nobody makes the request: [Authorizer.Explain] asks what would become of
+	// it.
+	trial *trial
+
 	// Received is when the request arrived. It is what the time limits of a
 	// credential are held against; the zero time stands for that of the
 	// comparison.

@@ -41,6 +41,8 @@ func TestTheSchemaOfTheAuditLogHasWhatTheLinesHaveAndNoMore(t *testing.T) {
 	if a := b.must(200, b.form("POST", rehashPath, "destroy_old_versions=true")); !strings.Contains(a.raw, `"versions_destroyed":1`) {
 		t.Errorf("got %s, want a version to be destroyed", a.raw)
 	}
+	e, _ := explaining(t, func(_ *Config, d *Dependencies) { d.Audit = logs.Audit })
+	e.must(200, e.json("POST", "/explain", aRequest))
 	logs.Close(time.Minute)
 	raw, err := os.ReadFile(c.Audit.Target)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
@@ -152,7 +153,7 @@ var decoders = map[string]func([]byte) error{
 	}],
 	"Tags":      strictly[page[tagAnswer]],
 	"Workspace": strictly[workspaceAnswer], "Workspaces": strictly[page[workspaceAnswer]],
-	"Problem": strictly[api.Problem], "Node": strictly[Node], "Status": strictly[Status],
+	"Problem": strictly[api.Problem], "Node": strictly[Node], "Status": strictly[Status], "Explanation": strictly[authz.Explanation],
 }
 
 func TestTheExamplesOfTheDocumentDecode(t *testing.T) {

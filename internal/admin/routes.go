@@ -44,6 +44,7 @@ func (a *API) routes() []route {
 
 		{method: "GET", pattern: "/overview", stateless: true, handle: a.overview},
 		{method: "GET", pattern: "/denials/{request_id}", stateless: true, handle: a.denials},
+		{method: "POST", pattern: "/explain", changes: true, stateless: true, apart: true, handle: a.explain},
 
 		read("/tags", a.listTags),
 		read("/tags/{tag}", a.listTags),

@@ -138,6 +138,8 @@ type Dependencies struct {
 	Overview func() api.Overview
 	// LastUsed may be nil.
 	LastUsed LastUses
+	// Decide explains what would become of a request. It may be nil.
+	Decide func(context.Context, *authz.Request) authz.Explanation
 	// Replica is what operators tell this replica by.
 	Replica string
 	// Declared is what the configuration file declares, shown read-only.

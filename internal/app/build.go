@@ -201,6 +201,7 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 		Denials:      s.denials.Find,
 		Overview:     s.overview,
 		LastUsed:     lastUses{open.uses},
+		Decide:       s.explain,
 		Replica:      replicaName(),
 		Declared:     r.declaration.Load().entities,
 		Version:      version.Number(),

@@ -95,6 +95,9 @@ func (g generator) value(t *rapid.T, node any) any {
 	case "integer":
 		return rapid.Int64Range(number(s["minimum"], 0), number(s["maximum"], 1<<31)).Draw(t, "integer")
 	case "string":
+		if s["pattern"] == "^/" {
+			return "/" + rapid.SampledFrom(words).Draw(t, "path")
+		}
 		if s["pattern"] != nil || s["format"] == "uuid" {
 			return rapid.SampledFrom(ids).Draw(t, "id")
 		}
@@ -120,7 +123,7 @@ func kindOf(t *rapid.T, s schema) string {
 
 func (g generator) array(t *rapid.T, s schema) []any {
 	list := []any{}
-	for range rapid.IntRange(int(number(s["minItems"], 0)), 3).Draw(t, "length") {
+	for range rapid.IntRange(int(number(s["minItems"], 0)), int(min(number(s["maxItems"], 3), 3))).Draw(t, "length") {
 		list = append(list, g.value(t, s["items"]))
 	}
 	return list
