@@ -149,12 +149,14 @@ func idText(key string) string {
 	if len(key) != keyBytes {
 		return key
 	}
+	var digits [2 * keyBytes]byte
+	hex.Encode(digits[:], []byte(key))
 	text := make([]byte, 0, 36)
-	for i := range keyBytes {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
+	for i, end := range []int{8, 12, 16, 20, 32} {
+		if i > 0 {
 			text = append(text, '-')
 		}
-		text = hex.AppendEncode(text, []byte{key[i]})
+		text = append(text, digits[len(text)-i:end]...)
 	}
 	return string(text)
 }
