@@ -23,6 +23,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/internal/ui"
 )
 
 // An API is the admin API as an [http.Handler]. It is safe for concurrent use.
@@ -35,6 +36,8 @@ type API struct {
 	mux     *http.ServeMux
 	// roots are the first segments of all paths.
 	roots map[string]bool
+	// ui is the page for people.
+	ui http.Handler
 	// The kinds of entities.
 	consumers, acls, vaults, policies, aclPlugins *entity
 	// declared are the entities of the configuration file, by kind.
@@ -59,7 +62,7 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 		return nil, err
 	}
 	a := &API{
-		cfg: cfg, deps: deps, authenticator: newAuthenticator(cfg, refusals), document: openAPIDocument(), seed: maphash.MakeSeed(),
+		cfg: cfg, deps: deps, authenticator: newAuthenticator(cfg, refusals), document: openAPIDocument(), seed: maphash.MakeSeed(), ui: ui.Handler(),
 		consumers: consumersEntity(), acls: aclsEntity(), vaults: vaultsEntity(), policies: policiesEntity(), aclPlugins: aclPluginsEntity(),
 	}
 	if err := a.Declare(deps.Declared); err != nil {
@@ -123,7 +126,13 @@ func methodsBut(known []string) []string {
 }
 
 // ServeHTTP implements [http.Handler].
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.cfg.UI && isUI(r) {
+		a.serveUI(w, r)
+		return
+	}
+	a.handler.ServeHTTP(w, r)
+}
 
 // serveCall answers a call that is being counted.
 func (a *API) serveCall(w http.ResponseWriter, r *http.Request) {

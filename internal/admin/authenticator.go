@@ -64,7 +64,7 @@ func (g *authenticator) admit(r *http.Request) (caller, error) {
 
 func (g *authenticator) judge(r *http.Request) (caller, *refusal) {
 	if !g.knowsHost(r.Host) {
-		return caller{}, refuse(causeHost, http.StatusMisdirectedRequest, "The admin API is not known by this host name; call it by one of admin.hosts, or add the name there")
+		return caller{}, misdirected()
 	}
 	// Without a token to ask for, a web page could post a form to a listener on
 	// loopback.
@@ -76,6 +76,10 @@ func (g *authenticator) judge(r *http.Request) (caller, *refusal) {
 		refused = &refusal{causeRole, c.forbidden(r.Method), []zap.Field{zap.String("who", c.name), zap.String("authenticated_by", c.by)}}
 	}
 	return c, refused
+}
+
+func misdirected() *refusal {
+	return refuse(causeHost, http.StatusMisdirectedRequest, "The admin API is not known by this host name; call it by one of admin.hosts, or add the name there")
 }
 
 func (g *authenticator) knowsHost(host string) bool {

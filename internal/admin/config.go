@@ -38,6 +38,9 @@ type Config struct {
 	// Vaults serves /vaults as another name of /vault-auth, as Kong did up to
 	// 2.x.
 	Vaults bool
+	// UI serves the page for people under /ui, to everybody who reaches the listener: it holds
+	// no data, and calls the API as its user. Default true.
+	UI bool
 	// MaxBodyBytes bounds a request's body. Default 1 MiB.
 	MaxBodyBytes int64
 	// Timeout bounds one call with all that it asks of the stores. Default
@@ -76,6 +79,7 @@ func DefaultConfig() Config {
 		Address:      "127.0.0.1:9192",
 		Listener:     tlsfiles.Listener{MinTLSVersion: tlsfiles.TLS13},
 		Hosts:        []string{"localhost", "127.0.0.1", "[::1]"},
+		UI:           true,
 		MaxBodyBytes: defaultMaxBody,
 		Timeout:      defaultTimeout,
 		Grammar:      authz.DefaultGrammar(),

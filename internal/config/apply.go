@@ -69,6 +69,7 @@ func (s *adminSection) apply(c *admin.Config) {
 	set(&c.Address, s.Listen)
 	s.readTLS(&c.Listener)
 	set(&c.Vaults, s.VaultsPath)
+	set(&c.UI, s.UI)
 	if s.Hosts != nil {
 		c.Hosts = s.Hosts
 	}

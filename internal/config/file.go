@@ -92,6 +92,7 @@ type adminSection struct {
 	Tokens      []tokenEntry  `yaml:"tokens,omitempty"`
 	Hosts       []string      `yaml:"hosts,omitempty" doc:"list: host names by which the admin API may be called"`
 	VaultsPath  *bool         `yaml:"vaults_path,omitempty" doc:"switch: serve /vaults as another name of /vault-auth, as Kong did up to 2.x; decK gets an empty list there"`
+	UI          *bool         `yaml:"ui,omitempty" doc:"switch: serve the page for people under /ui; it asks for the token that a call needs"`
 }
 
 type tokenEntry struct {

@@ -53,7 +53,7 @@ func showGRPC(c *GRPC) grpcSection {
 func showAdmin(c *admin.Config) adminSection {
 	s := adminSection{
 		Listen: &c.Address, tlsSection: showTLS(&c.Listener),
-		Hosts: c.Hosts, VaultsPath: &c.Vaults,
+		Hosts: c.Hosts, VaultsPath: &c.Vaults, UI: &c.UI,
 	}
 	for _, t := range c.Tokens {
 		s.Tokens = append(s.Tokens, tokenEntry{t.Name, t.SHA256, (*string)(&t.Role)})

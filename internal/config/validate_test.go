@@ -78,6 +78,7 @@ var wrong = map[string][]string{
 	"admin.tokens[].role":                   {"admin"},
 	"admin.hosts":                           {"[]", "['a b']", "['::1']"},
 	"admin.vaults_path":                     {"maybe"},
+	"admin.ui":                              {"maybe"},
 	"state.vault":                           {"other"},
 	"state.mount":                           {"sys", "/a"},
 	"state.poll":                            {"1ms", "2m"},

@@ -26,7 +26,7 @@ func mayImport() map[string][]string {
 		"internal/state":      {"authz", "internal/backoff"},
 		"internal/lastused":   {"internal/backoff"},
 		"internal/api":        {"authz", "internal/kvpath"},
-		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/kvpath", "internal/loopback", "internal/redact", "internal/state", "internal/strictjson", "internal/tlsfiles"},
+		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/kvpath", "internal/loopback", "internal/redact", "internal/state", "internal/strictjson", "internal/tlsfiles", "internal/ui"},
 		"internal/server":     {"internal/tlsfiles"},
 		"internal/tlsfiles":   {"internal/poll"},
 		"internal/kongimport": {"authz", "internal/api", "internal/backoff"},
