@@ -66,6 +66,7 @@ func printDemo(out io.Writer, at app.Addresses) error {
 
   Envoy asks at       %[1]s
   admin API           http://%[10]s  (vault objects made there are in memory, too: no server is asked)
+  page                http://%[10]s/ui/
   probes and metrics  http://%[2]s/readyz  http://%[2]s/metrics
   consumer            demo (%[3]s)
   access token        %[4]s
