@@ -47,6 +47,20 @@ type VaultHealth struct {
 	// Breaker is [BreakerClosed], [BreakerOpen] while reads fail at once, and nil without a
 	// server.
 	Breaker *string `json:"breaker"`
+	// Expiring counts the credentials in use on this replica that expire soon, nil if the
+	// vault object is not open.
+	Expiring *Expiring `json:"expiring_in_use"`
+}
+
+// An Expiring counts credentials that were used in the last day, by when they expire. Each number
+// includes the one before it, and the first also those that have expired since.
+type Expiring struct {
+	Day   int `json:"within_1d"`
+	Week  int `json:"within_7d"`
+	Month int `json:"within_30d"`
+	// PreviousSecrets are the credentials whose previous secret was used in the last hour, and
+	// is accepted for at most a day more.
+	PreviousSecrets int `json:"previous_secrets_within_1d"`
 }
 
 // Where an entity comes from.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // ofBounds returns a metric of the demo vault object, by the label within.
@@ -72,6 +74,9 @@ func TestCredentialsInUseThatExpireAreCounted(t *testing.T) {
 	}
 	wantNone("before it is used")
 	wantInUse("used", map[string]int{"1d": 0, "7d": 1, "30d": 1})
+	if told := r.backends.health(demoVault, "", api.SourceFile).Expiring; told == nil || *told != (api.Expiring{Week: 1, Month: 1}) {
+		t.Errorf("the overview tells of %+v", told)
+	}
 	expiresIn(time.Hour)
 	wantNone("its end has changed")
 	wantInUse("with another end", map[string]int{"1d": 1, "7d": 1, "30d": 1})

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/api"
@@ -72,6 +73,8 @@ func (bs *vaultBackends) health(name, id, source string) api.VaultHealth {
 		h.Cause = causeNotOpen
 		return h
 	}
+	n := b.cache.soon.Count(time.Now())
+	h.Expiring = &api.Expiring{Day: n.Day, Week: n.Week, Month: n.Month, PreviousSecrets: n.ReplacedDay}
 	w, hasServer := b.engine.(vaultStatus)
 	if !hasServer {
 		h.Ready = true

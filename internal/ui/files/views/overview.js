@@ -18,6 +18,8 @@ export function attention(o) {
   for (const v of o.vaults || []) {
     if (!v.ready) found.push(`Vault object ${v.name} cannot be used${v.cause ? ': ' + v.cause : '.'}`);
     else if (v.breaker === 'open') found.push(`Reads of vault object ${v.name} are suspended, because they failed. Cached credentials still work.`);
+    const soon = v.expiring_in_use?.within_1d;
+    if (soon) found.push(`${soon === 1 ? 'A credential' : `${count(soon)} credentials`} of vault object ${v.name} that ${soon === 1 ? 'is' : 'are'} in use ${soon === 1 ? 'expires' : 'expire'} within a day, or ${soon === 1 ? 'has' : 'have'} expired.`);
   }
   if (o.state?.current === false) {
     found.push(`This replica may have missed changes, so it answers requests with 503: the state was current ${lasting(o.state.lag_seconds || 0)} ago${o.state.problem ? ', ' + o.state.problem : ''}.`);
@@ -91,9 +93,16 @@ function VaultStates({vaults}) {
     {title: 'Vault object', kind: 'name', cell: (v) => html`<a href=${link(['credentials'], {vault: v.name})}>${v.name}</a>`},
     {title: 'State', cell: (v) => html`<${Badge} kind=${v.ready ? 'good' : 'bad'}>${v.ready ? 'ready' : 'not ready'}<//>`},
     {title: 'Reads', cell: (v) => html`<${Breaker} state=${v.breaker} />`},
+    {title: 'In use, expiring soon', cell: (v) => expiring(v.expiring_in_use)},
     {title: 'Made in', cell: (v) => (v.source === 'file' ? 'the configuration' : 'the admin API')},
     {title: 'Cause', cell: (v) => v.cause || '–'},
   ]} />`;
+}
+
+// expiring says how many credentials that are in use expire within a week and a month.
+function expiring(n) {
+  if (!n) return '–';
+  return n.within_30d === 0 ? 'none in 30 days' : `${count(n.within_7d)} in 7 days, ${count(n.within_30d)} in 30`;
 }
 
 function Breaker({state}) {
