@@ -31,6 +31,14 @@ tools: python ## fetch or build Envoy, Vault, OpenBao and a browser into .tools
 e2e: tools ## end-to-end tests with a real Envoy and a real Vault
 	$(REAL_PARTS) go test -race -count=1 ./test/e2e/
 
+.PHONY: browser
+browser: tools ## tests of the page in Chromium, with figures
+	$(REAL_PARTS) go test -count=1 -v ./test/browser/
+
+.PHONY: screenshots
+screenshots: tools ## take the pictures of the page for docs/ again
+	UPDATE_SCREENSHOTS=1 $(REAL_PARTS) go test -count=1 -run TestEveryView ./test/browser/
+
 # The last commit whose state has format 1.
 EARLIER = 02dbb0ac442cc1d37f8533e8bfaffbe384fba3d6
 
