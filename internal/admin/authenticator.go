@@ -51,8 +51,11 @@ func newAuthenticator(cfg Config, refusals *refusals) *authenticator {
 // failures of others never delay a caller that authenticates.
 func (g *authenticator) admit(r *http.Request) (caller, error) {
 	c, refused := g.judge(r)
-	if refused == nil {
+	switch {
+	case refused == nil:
 		return c, nil
+	case refused.cause == causeToken && asksForSignIn(r):
+		return caller{}, refused.problem
 	}
 	g.refusals.note(refused.cause, r.RemoteAddr, refused.problem.Message, append(refused.fields, zap.String("method", r.Method))...)
 	failed := refused.cause == causeToken || refused.cause == causeCertificate
@@ -62,13 +65,19 @@ func (g *authenticator) admit(r *http.Request) (caller, error) {
 	return caller{}, refused.problem
 }
 
+// asksForSignIn says whether our page asks if it has to ask for a token. It guesses nothing, so it
+// is no failure to authenticate.
+func asksForSignIn(r *http.Request) bool {
+	return r.Header.Get(headerFetchSite) == "same-origin" && len(r.Header.Values("Authorization"))+len(r.Header.Values(headerKong)) == 0
+}
+
 func (g *authenticator) judge(r *http.Request) (caller, *refusal) {
 	if !g.knowsHost(r.Host) {
 		return caller{}, misdirected()
 	}
 	// Without a token to ask for, a web page could post a form to a listener on
-	// loopback.
-	if g.origins.Check(r) != nil {
+	// loopback, or let it read from Vault again and again.
+	if g.origins.Check(r) != nil || isOfAnotherSite(r) {
 		return caller{}, refuse(causeOrigin, http.StatusForbidden, "Calls from web pages of another origin are refused")
 	}
 	c, refused := g.authenticate(r)
@@ -77,6 +86,16 @@ func (g *authenticator) judge(r *http.Request) (caller, *refusal) {
 	}
 	return c, refused
 }
+
+// isOfAnotherSite says whether a browser makes the call for a page of another origin, which
+// [http.CrossOriginProtection] asks of changes only.
+func isOfAnotherSite(r *http.Request) bool {
+	site := r.Header.Get(headerFetchSite)
+	return site == "cross-site" || site == "same-site"
+}
+
+// headerFetchSite is set by browsers, and no page can change it.
+const headerFetchSite = "Sec-Fetch-Site"
 
 func misdirected() *refusal {
 	return refuse(causeHost, http.StatusMisdirectedRequest, "The admin API is not known by this host name; call it by one of admin.hosts, or add the name there")

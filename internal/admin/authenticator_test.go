@@ -120,7 +120,8 @@ func TestEveryRouteIsBehindTheAuthenticator(t *testing.T) {
 				{"two callers", map[string]string{headerKong: "first", "Authorization": "Bearer second"}, 401, false},
 				{"another host", map[string]string{headerKong: "first", "Host": "evil.example.com"}, 421, false},
 				{"a token that reads", map[string]string{headerKong: "reads", "User-Agent": "decK/1.0"}, 403, reads},
-				{"a web page", map[string]string{headerKong: "first", "Sec-Fetch-Site": "cross-site"}, 403, reads},
+				{"a web page", map[string]string{headerKong: "first", "Sec-Fetch-Site": "cross-site"}, 403, false},
+				{"a page of another port", map[string]string{headerKong: "first", "Sec-Fetch-Site": "same-site"}, 403, false},
 			} {
 				if test.skip {
 					continue
@@ -328,6 +329,35 @@ func TestFailuresAreSlowedUntilTimeHasPassed(t *testing.T) {
 		b.must(401, b.get("/consumers"))
 		b.must(429, b.get("/consumers"))
 	})
+}
+
+func TestThePageMayAskWhetherItNeedsAToken(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, authenticating)
+	refused := func() float64 {
+		return testutil.ToFloat64(b.api.authenticator.refusals.count.WithLabelValues(string(causeToken)))
+	}
+	call := func(headers map[string]string) int {
+		b.headers = headers
+		return b.get("/overview").status
+	}
+	for range 2 * failureBurst {
+		if got := call(map[string]string{headerFetchSite: "same-origin"}); got != 401 {
+			t.Fatalf("without a token: got %d, want 401", got)
+		}
+	}
+	if n := refused(); n != 0 {
+		t.Errorf("%v of them count as failures", n)
+	}
+	for range failureBurst {
+		call(map[string]string{headerFetchSite: "same-origin", "Authorization": "Bearer guess"})
+	}
+	if got := call(map[string]string{headerFetchSite: "same-origin", "Authorization": "Bearer guess"}); got != 429 {
+		t.Errorf("a token that is guessed through the page: got %d, want 429", got)
+	}
+	if n := refused(); n != failureBurst+1 {
+		t.Errorf("%v refused calls are counted, want %d", n, failureBurst+1)
+	}
 }
 
 func TestFailuresOfOneNetworkAreNotThoseOfOthers(t *testing.T) {
