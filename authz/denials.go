@@ -111,7 +111,8 @@ func (n *Denials) Find(requestID string) Found {
 	return found
 }
 
-// Latest returns the last denials, the newest first, count of them at the most.
+// Latest returns the last denials, the newest first, count of them at the most. Of the policies
+// that match it tells nothing: there may be very many, and clients choose the paths.
 func (n *Denials) Latest(count int) []Denial {
 	now, recorded := time.Now(), n.recorded.Load()
 	latest := []Denial{}
@@ -121,7 +122,7 @@ func (n *Denials) Latest(count int) []Denial {
 			break
 		}
 		if n.read(recorded-1-i, &kept) && now.Sub(time.Unix(0, kept.facts.at)) <= denialAge {
-			latest = append(latest, n.explain(&kept))
+			latest = append(latest, kept.denial())
 		}
 	}
 	return latest

@@ -159,6 +159,9 @@ func TestTheLatestDenialsAreToldTheNewestFirst(t *testing.T) {
 			got := []string{}
 			for _, d := range n.Latest(count) {
 				got = append(got, d.Path)
+				if d.Matching != nil {
+					t.Errorf("%s: told the policies that match, of which there may be very many", d.Path)
+				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("the latest %d (-want +got):\n%s", count, diff)

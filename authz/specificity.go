@@ -178,8 +178,10 @@ func (p *pathRules) every() []*rule {
 // could govern. There are none where a policy is named, or the host is read in
 // more ways than one.
 func (s *Snapshot) Matching(r *Request) (all []*Policy) {
+	seen := map[*policy]bool{}
 	s.eachMatching(r, func(p *policy, _ *rule) {
-		if !slices.Contains(all, &p.Policy) {
+		if !seen[p] {
+			seen[p] = true
 			all = append(all, &p.Policy)
 		}
 	})
@@ -199,10 +201,12 @@ type Match struct {
 
 // matches is Matching with the rules by which the policies match.
 func (s *Snapshot) matches(r *Request) (all []Match) {
+	seen := map[*policy]bool{}
 	s.eachMatching(r, func(p *policy, by *rule) {
-		if slices.ContainsFunc(all, func(m Match) bool { return m.Policy == p.Name }) {
+		if seen[p] {
 			return
 		}
+		seen[p] = true
 		if by == nil {
 			all = append(all, Match{Policy: p.Name, Default: true})
 			return

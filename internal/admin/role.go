@@ -11,7 +11,8 @@ import (
 type Role string
 
 const (
-	// RoleRead may read all that the API shows, which holds no secret.
+	// RoleRead may read all that the API shows, which holds no secret. It shows the latest
+	// denials, with path, host and address of the client.
 	RoleRead Role = "read"
 	// RoleWrite may change everything too.
 	RoleWrite Role = "write"
