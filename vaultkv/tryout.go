@@ -36,15 +36,23 @@ func (v *Vault) Try(ctx context.Context) Tryout {
 		health  nodeHealth
 		answers bool
 		took    time.Duration
-		reading *Error
+		reading = &Error{inconclusive: true}
 		listed  bool
 		listing *Error
 		tried   Tryout
 		asked   = v.conn.endpoints[v.conn.current.Load()]
 	)
-	asking.Go(func() { answers = v.conn.ask(ctx, asked, healthWhateverItIs, &health) })
-	asking.Go(func() { took, reading = v.check(ctx) })
-	asking.Go(func() { listed, listing = v.canList(ctx) })
+	for _, ask := range []func(){
+		func() { answers = v.conn.ask(ctx, asked, healthWhateverItIs, &health) },
+		func() { took, reading = v.check(ctx) },
+		func() { listed, listing = v.canList(ctx) },
+	} {
+		asking.Go(func() {
+			// A panic must not end the process; what it asked for stays unknown.
+			defer func() { _ = recover() }()
+			ask()
+		})
+	}
 	asking.Wait()
 	if answers {
 		tried.Reachable, tried.Sealed, tried.Standby = new(true), &health.Sealed, new(health.Standby || health.PerfStandby)

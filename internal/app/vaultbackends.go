@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
@@ -34,6 +35,8 @@ type vaultBackend struct {
 	quit chan struct{}
 	// metrics is registered while the backend is open.
 	metrics prometheus.Collector
+	// tries are tries of the connection.
+	tries singleflight.Group
 }
 
 // vaultBackends are the vault objects that are open, by name. It is safe for concurrent use.

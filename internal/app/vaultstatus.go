@@ -25,11 +25,18 @@ func (c credentials) try(ctx context.Context, vaultID string, version int) (api.
 	if b == nil {
 		return api.VaultStatus{CanRead: new(false), Problem: causeNotOpen}, nil
 	}
+	return b.try(ctx), nil
+}
+
+// try tries the connection, once for all callers at a time: it lists the mount, and they may ask as
+// often as they like.
+func (b *vaultBackend) try(ctx context.Context) api.VaultStatus {
 	server, is := b.engine.(triable)
 	if !is {
-		return api.VaultStatus{CanRead: new(true), CanList: new(true)}, nil
+		return api.VaultStatus{CanRead: new(true), CanList: new(true)}
 	}
-	tried := server.Try(ctx)
+	shared, _, _ := b.tries.Do("", func() (any, error) { return server.Try(context.WithoutCancel(ctx)), nil })
+	tried, _ := shared.(vaultkv.Tryout)
 	s := api.VaultStatus{
 		Reachable: tried.Reachable, Sealed: tried.Sealed, Standby: tried.Standby,
 		Authenticated: tried.Authenticated, CanRead: tried.CanRead, CanList: tried.CanList,
@@ -43,5 +50,5 @@ func (c credentials) try(ctx context.Context, vaultID string, version int) (api.
 	if tried.Problem != nil {
 		s.Problem = tried.Problem.Error()
 	}
-	return s, nil
+	return s
 }
