@@ -103,6 +103,7 @@ func TestTheDenialsOfAPolicyAreValidUpToTheirLimitsAndNotBeyond(t *testing.T) {
 		{"XML with a field in a comment", body(func(b *DenialBody) { b.XML = `<a/><!-- {{message}} -->` }), "denial.body.xml: it has a field in a comment"},
 		{"XML with a field in an instruction", body(func(b *DenialBody) { b.XML = `<?go {{message}}?><a/>` }), "denial.body.xml: it has a field in a processing instruction"},
 		{"XML with a comment", body(func(b *DenialBody) { b.XML = `<a/><!-- ours -->` }), ""},
+		{"a field in a CDATA section", body(func(b *DenialBody) { b.XML = `<a><![CDATA[{{message}}]]></a>` }), "denial.body.xml: "},
 		{"XML with entities of its own", body(func(b *DenialBody) { b.XML = `<!DOCTYPE a [<!ENTITY b "{{message}}">]><a>{{message}}</a>` }), "denial.body.xml: "},
 		{"XML in another encoding", body(func(b *DenialBody) { b.XML = `<?xml version="1.0" encoding="latin1"?><a/>` }), "denial.body.xml: "},
 	}
