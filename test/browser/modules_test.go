@@ -65,6 +65,19 @@ func TestCurlCommandsAreReadAsAShellAndCurlDo(t *testing.T) {
 		{"a URL", `curl https://api.example.com/orders?x=1`, request("GET", "api.example.com", "/orders?x=1")},
 		{"a URL without a scheme", `curl api.example.com`, request("GET", "api.example.com", "/")},
 		{"a prompt in front", `$ curl http://a/`, request("GET", "a", "/")},
+		{"the prompt of root in front", "# curl http://a/\n -H 'a: 1'", request("GET", "a", "/", "a", "1")},
+		{"a prompt with names in front", `alice@laptop:~$ curl http://a/`, request("GET", "a", "/")},
+		{"a prompt of zsh in front", `% curl http://a/`, request("GET", "a", "/")},
+		{"a decorated prompt in front", `❯ curl http://a/`, request("GET", "a", "/")},
+		{"a prompt of PowerShell in front", `PS C:\> curl.exe http://a/`, request("GET", "a", "/")},
+		{"the path of curl", `/usr/bin/curl http://a/`, request("GET", "a", "/")},
+		{"the path of curl, in quotes", `"C:\Program Files\curl.exe" http://a/`, request("GET", "a", "/")},
+		{"time in front", `time curl http://a/`, request("GET", "a", "/")},
+		{"a variable in front", `TOKEN=x curl http://a/`, request("GET", "a", "/")},
+		{"a comment above", "# as the client uses curl today\ncurl http://a/", request("GET", "a", "/")},
+		{"backticks around", "`curl http://a/ -H 'a: 1'`", request("GET", "a", "/", "a", "1")},
+		{"a block of Markdown around", "```sh\ncurl http://a/\n```", request("GET", "a", "/")},
+		{"parentheses around", `(curl http://a/)`, request("GET", "a", "/")},
 		{"single quotes", `curl -H 'access-token: a b' https://a/`, request("GET", "a", "/", "access-token", "a b")},
 		{"double quotes with escapes", `curl -H "x: \"q\" \\ \a" https://a/`, request("GET", "a", "/", "x", `"q" \ \a`)},
 		{"quotes side by side", `curl -H 'x: it'\''s' https://a/`, request("GET", "a", "/", "x", "it's")},
@@ -97,8 +110,8 @@ func TestCurlCommandsAreReadAsAShellAndCurlDo(t *testing.T) {
 		{"a pipe", `curl -s https://a/ | jq .`, request("GET", "a", "/")},
 		{"the first of two requests", `curl https://a/1 --next https://a/2`, request("GET", "a", "/1")},
 
-		{"another program", `wget http://a`, curlRequest{Mistake: "begin with curl"}},
-		{"no URL", `curl`, curlRequest{Mistake: "no URL"}},
+		{"another program", `wget http://a`, curlRequest{Mistake: "no curl"}},
+		{"no URL", `curl -s`, curlRequest{Mistake: "no URL"}},
 		{"an open quote", `curl -H 'a: b https://a`, curlRequest{Mistake: "not closed"}},
 		{"a variable", `curl -H "a: $TOKEN" https://a`, curlRequest{Mistake: "$TOKEN"}},
 		{"a variable in braces", `curl -H "a: ${TOKEN}" https://a`, curlRequest{Mistake: "${TOKEN}"}},
@@ -125,6 +138,41 @@ func TestCurlCommandsAreReadAsAShellAndCurlDo(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %s\ngot  %+v\nwant %+v", tests[i].name, tests[i].command, got, want)
+		}
+	}
+}
+
+func TestTextsThatMayBeSearchedFor(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, text string
+		want       bool
+	}{
+		{"a username", "acme-billing", true},
+		{"a name with blanks", "Acme – billing team", true},
+		{"the name of the program", "curl", true},
+		{"names with that of a program", "libcurl curl-team http-team", true},
+		{"a SPIFFE id", "spiffe://example.com/billing", true},
+		{"markup", `<img src=x onerror="alert(1)">`, true},
+		{"the longest access token", strings.Repeat("x", 256), true},
+		{"a longer text", strings.Repeat("x", 257), false},
+		{"two lines", "acme\nbilling", false},
+		{"curl", `curl https://a`, false},
+		{"an option", `-H 'secret-token: x'`, false},
+		{"an option after something", `fetch --header=x`, false},
+		{"wget", `wget https://a`, false},
+		{"HTTPie", `http GET a.example secret-token:x`, false},
+		{"a URL among words", `fetch https://a/x`, false},
+		{"a URL with a query", `https://a/?secret-token=x`, false},
+		{"a URL with a password", `https://alice:secret@a/`, false},
+	}
+	texts := make([]string, len(tests))
+	for i, tt := range tests {
+		texts[i] = tt.text
+	}
+	for i, got := range inModule[[]bool](modules(t), "typed.js", `(m, texts) => texts.map(m.maySearch)`, texts) {
+		if got != tests[i].want {
+			t.Errorf("%s: got %t, want %t", tests[i].name, got, tests[i].want)
 		}
 	}
 }

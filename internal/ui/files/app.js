@@ -5,6 +5,7 @@ import {go, link, parse} from './router.js';
 import {ProblemNotice} from './problem.js';
 import {SignIn} from './signin.js';
 import {isCurl} from './curl.js';
+import {maySearch, noSearch} from './typed.js';
 import {Overview} from './views/overview.js';
 import {Consumers} from './views/consumers.js';
 import {Consumer} from './views/consumer.js';
@@ -103,6 +104,10 @@ class App extends Component {
     const box = this.search.current;
     const text = box.value.trim();
     if (!text) return;
+    if (!isCurl(text) && !maySearch(text)) {
+      this.refuse();
+      return;
+    }
     box.value = '';
     if (isCurl(text)) this.ask(text);
     else go(['search'], {q: text});
@@ -110,10 +115,16 @@ class App extends Component {
 
   // A field of one line would lose the ends of the lines.
   paste(event) {
-    const text = event.clipboardData.getData('text');
-    if (!isCurl(text)) return;
+    const text = event.clipboardData.getData('text').trim();
+    if (!isCurl(text) && maySearch(text)) return;
     event.preventDefault();
-    this.ask(text);
+    if (isCurl(text)) this.ask(text);
+    else this.refuse();
+  }
+
+  refuse() {
+    const {message, advice} = noSearch();
+    this.say(`${message} ${advice}`);
   }
 
   ask(command) {

@@ -4,14 +4,28 @@
 // A Mistake says what about the command cannot be understood.
 export class Mistake extends Error {}
 
-// isCurl reports whether a text is meant as a curl command.
-export const isCurl = (text) => /^\s*(?:[$#>]\s+)?curl(?:\.exe)?\s/.test(text);
+// Where the word curl is followed by something, whatever stands before it: a prompt, a path, time,
+// variables, a comment. A command that is not seen as one would end up in the address.
+const program = /(?<![\w.-])curl(?:\.exe)?["']?(?=[\s\\])/i;
+
+// isCurl reports whether a text has a curl command in it.
+export const isCurl = (text) => program.test(text);
 
 // parseCurl returns the request: method, host, path with its query, headers as pairs, and body.
 export function parseCurl(text) {
-  const words = wordsOf(text.replace(/^\s*[$#>]\s+/, ''));
-  if (!/^curl(\.exe)?$/.test(words.shift() || '')) throw new Mistake('It does not begin with curl');
-  return requestOf(optionsOf(words));
+  return requestOf(optionsOf(wordsOf(argumentsOf(text))));
+}
+
+// argumentsOf returns what follows curl.
+function argumentsOf(text) {
+  // Comments above may speak of curl too. With no other curl a # is the prompt of root.
+  const below = text.replace(/^(?:\s*#.*\n)+/, '');
+  const command = isCurl(below) ? below : text;
+  const found = program.exec(command);
+  if (!found) throw new Mistake('There is no curl in it, with something after it');
+  const after = command.slice(found.index + found[0].length);
+  // Documents have commands between backticks.
+  return command[found.index - 1] === '`' ? after.replace(/`+\s*$/, '') : after;
 }
 
 const ansiEscapes = {n: '\n', t: '\t', r: '\r', a: '\x07', b: '\b', e: '\x1b', f: '\f', v: '\v'};
@@ -93,7 +107,7 @@ function wordsOf(text) {
       i++;
     } else if (c === '`') {
       throw new Mistake('`…` is filled in by a shell; put its value in its place');
-    } else if (c === '|' || c === ';' || c === '<' || c === '>' || (c === '&' && word === null)) {
+    } else if (c === '|' || c === ';' || c === ')' || c === '<' || c === '>' || (c === '&' && word === null)) {
       break;
     } else if (c === '&') {
       throw new Mistake('There is an & outside of quotes: a shell would end the command there. Put the URL into quotes');

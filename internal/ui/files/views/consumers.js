@@ -5,6 +5,7 @@ import {go, link, stay} from '../router.js';
 import {FormDialog} from '../dialog.js';
 import {Empty, Pager, Table, Tags, code} from '../table.js';
 import {Moment} from '../time.js';
+import {maySearch, noSearch} from '../typed.js';
 import {View} from '../view.js';
 
 const pause = 200; // between typing and asking
@@ -15,6 +16,7 @@ export class Consumers extends View {
   initial() { return {offsets: [''], q: this.props.route.query.q || ''}; }
 
   async load(signal) {
+    if (!maySearch(this.state.q)) throw noSearch();
     const {body} = await get('/consumers', {signal, query: {search: this.state.q, size: 100, offset: this.state.offsets.at(-1)}});
     return body;
   }
@@ -30,7 +32,7 @@ export class Consumers extends View {
     this.setState({q, offsets: ['']});
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => {
-      stay(['consumers'], {q});
+      stay(['consumers'], {q: maySearch(q) ? q : ''});
       this.reload();
     }, pause);
   }

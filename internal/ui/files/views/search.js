@@ -8,6 +8,7 @@ import {fingerprintOf} from '../credentials.js';
 import {Empty, Table, code} from '../table.js';
 import {Clock} from '../time.js';
 import {words} from '../reasons.js';
+import {mayBeRequestID, maySearch, noSearch} from '../typed.js';
 import {View} from '../view.js';
 
 const isFingerprint = (q) => /^[0-9a-f]{8}$/i.test(q);
@@ -19,11 +20,14 @@ const mostVaults = 50;
 
 export class Search extends View {
   name = 'search';
-  heading() { return `Search for “${this.props.route.query.q || ''}”`; }
+  get q() { return (this.props.route.query.q || '').trim(); }
+
+  heading() { return maySearch(this.q) ? `Search for “${this.q}”` : 'Search'; }
 
   async load(signal) {
-    const q = (this.props.route.query.q || '').trim();
+    const {q} = this;
     if (!q) return {q};
+    if (!maySearch(q)) throw noSearch();
     const includes = (text) => (text || '').toLowerCase().includes(q.toLowerCase());
     const [consumers, policies, vaults, denials] = await Promise.all([
       get('/consumers', {signal, query: {search: q, size: 10}}).then(({body}) => body),
@@ -56,7 +60,7 @@ export class Search extends View {
       ${unasked.length > 0 && html`<p class="notice warn" role="status">Not searched, as they did not answer: ${unasked.join(', ')}</p>`}
       ${nothing && html`<${Empty} title="Nothing was found.">
         <p>Usernames, custom ids, groups, policies and vault objects are found by a part of their name; access tokens, fingerprints and request ids only as a whole.</p>
-        <p><a href=${link(['why'], {id: q})}>Look for a denied request with this id</a></p><//>`}
+        ${mayBeRequestID(q) && html`<p><a href=${link(['why'], {id: q})}>Look for a denied request with this id</a></p>`}<//>`}
       ${credentials.length > 0 && html`<section><h2>Credentials</h2><${Table} label="Credentials" rows=${credentials} columns=${[
         {title: 'Access token', kind: 'name', cell: ({vault, credential: c}) => html`<a href=${link(['credentials', vault, c.access_token])}><code>${c.access_token}</code></a>`},
         {title: 'Vault object', cell: ({vault}) => vault},

@@ -7,6 +7,7 @@ import {go, stay} from '../router.js';
 import {Mistake, isCurl, parseCurl} from '../curl.js';
 import {DenialExplained, RequestExplained, RequestRead} from '../explained.js';
 import {Empty} from '../table.js';
+import {mayBeRequestID, noRequestID} from '../typed.js';
 import {View} from '../view.js';
 
 export class Why extends View {
@@ -38,6 +39,7 @@ export class Why extends View {
   }
 
   async denied(id, signal) {
+    if (!mayBeRequestID(id.trim())) throw noRequestID();
     try {
       return {denials: (await get(path`/denials/${id.trim()}`, {signal})).body};
     } catch (problem) {
@@ -62,6 +64,12 @@ export class Why extends View {
     const text = this.state.text.trim();
     if (!text) {
       this.field.current.focus();
+      return;
+    }
+    if (!isCurl(text) && !mayBeRequestID(text)) {
+      stay(['why']);
+      this.loads?.abort();
+      this.setState({problem: noRequestID(), data: null, loading: false});
       return;
     }
     if (!isCurl(text)) {
