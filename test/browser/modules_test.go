@@ -177,6 +177,21 @@ func TestTextsThatMayBeSearchedFor(t *testing.T) {
 	}
 }
 
+func TestHowLongAVaultTokenLasts(t *testing.T) {
+	t.Parallel()
+	statuses := []string{
+		`{"token_ttl_seconds": 7200, "authenticated": true}`,
+		`{"token_ttl_seconds": 0, "authenticated": true}`,
+		`{"token_ttl_seconds": null, "authenticated": true}`,
+		`{"token_ttl_seconds": null, "authenticated": null}`,
+	}
+	want := []string{"2 h", "it has ended", "without end, or not known", ""}
+	got := inModule[[]string](modules(t), "views/vaults.js", `(m, statuses) => statuses.map((s) => m.tokenLasts(JSON.parse(s)) ?? '')`, statuses)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestALinkLeadsToWhatItWasMadeOf(t *testing.T) {
 	t.Parallel()
 	type place struct {

@@ -82,6 +82,13 @@ function Known({value, bad = false}) {
   return html`<${Badge} kind=${value === bad ? 'bad' : 'good'}>${value ? 'yes' : 'no'}<//>`;
 }
 
+// tokenLasts says how long the Vault token lives. The API says null of one without end, and of one
+// of which it knows nothing.
+export function tokenLasts({token_ttl_seconds: seconds, authenticated}) {
+  if (Number.isFinite(seconds)) return seconds > 0 ? lasting(seconds) : 'it has ended';
+  return authenticated ? 'without end, or not known' : null;
+}
+
 function Tested({result: r}) {
   const took = Number.isFinite(r.latency_ms) && ` A read took ${Math.round(r.latency_ms * 10) / 10} ms.`;
   return html`
@@ -92,7 +99,7 @@ function Tested({result: r}) {
       ['Sealed', html`<${Known} value=${r.sealed} bad=${true} />`],
       ['Standby', r.standby === null || r.standby === undefined ? 'not known' : r.standby ? 'yes' : 'no'],
       ['Its token is taken', html`<${Known} value=${r.authenticated} />`],
-      ['Token lasts', Number.isFinite(r.token_ttl_seconds) ? (r.token_ttl_seconds > 0 ? lasting(r.token_ttl_seconds) : 'without end') : null],
+      ['Token lasts', tokenLasts(r)],
       ['May read credentials', html`<${Known} value=${r.can_read} />`],
       ['May list credentials', html`<${Known} value=${r.can_list} />`],
     ]} />`;
