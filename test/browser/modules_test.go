@@ -177,6 +177,24 @@ func TestTextsThatMayBeSearchedFor(t *testing.T) {
 	}
 }
 
+func TestWhatNeedsAttention(t *testing.T) {
+	t.Parallel()
+	overviews := []string{
+		`{"vaults": [{"name": "main", "ready": true, "breaker": "closed"}]}`,
+		`{"vaults": [{"name": "main", "ready": false, "breaker": "open", "cause": "Vault is sealed"}]}`,
+		`{"vaults": [{"name": "main", "ready": false, "breaker": "closed", "cause": "Vault is sealed"}]}`,
+	}
+	want := [][]string{
+		{},
+		{"Reads of vault object main are suspended, because they failed. Cached credentials still work. The cause: Vault is sealed"},
+		{"Vault object main cannot be used: Vault is sealed"},
+	}
+	got := inModule[[][]string](modules(t), "views/overview.js", `(m, overviews) => overviews.map((o) => m.attention(JSON.parse(o)))`, overviews)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
 func TestHowLongAVaultTokenLasts(t *testing.T) {
 	t.Parallel()
 	statuses := []string{

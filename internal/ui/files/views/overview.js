@@ -16,8 +16,9 @@ const shownDenials = 10;
 export function attention(o) {
   const found = [];
   for (const v of o.vaults || []) {
-    if (!v.ready) found.push(`Vault object ${v.name} cannot be used${v.cause ? ': ' + v.cause : '.'}`);
-    else if (v.breaker === 'open') found.push(`Reads of vault object ${v.name} are suspended, because they failed. Cached credentials still work.`);
+    // While reads are suspended the vault object is not ready either.
+    if (v.breaker === 'open') found.push(`Reads of vault object ${v.name} are suspended, because they failed. Cached credentials still work.${v.cause ? ' The cause: ' + v.cause : ''}`);
+    else if (!v.ready) found.push(`Vault object ${v.name} cannot be used${v.cause ? ': ' + v.cause : '.'}`);
     const soon = v.expiring_in_use?.within_1d;
     if (soon) found.push(`${soon === 1 ? 'A credential' : `${count(soon)} credentials`} of vault object ${v.name} that ${soon === 1 ? 'is' : 'are'} in use ${soon === 1 ? 'expires' : 'expire'} within a day, or ${soon === 1 ? 'has' : 'have'} expired.`);
   }
