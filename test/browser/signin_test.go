@@ -79,6 +79,15 @@ func TestTheTokenIsForgottenByTheBackButton(t *testing.T) {
 	p.view("signin")
 }
 
+// TestAPageThatTheBrowserKeptIsLoadedAgain is about what the page showed when it was left.
+func TestAPageThatTheBrowserKeptIsLoadedAgain(t *testing.T) {
+	t.Parallel()
+	p := openTab(t, sharedSite(t))
+	p.signIn(p.site.writer, "", "overview")
+	eval[chromedp.Void](p, "void dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+	p.view("signin")
+}
+
 // TestAReaderSeesNoButtonThatChangesAnything goes through all views with both roles.
 func TestAReaderSeesNoButtonThatChangesAnything(t *testing.T) {
 	t.Parallel()

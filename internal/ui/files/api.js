@@ -14,6 +14,9 @@ export const onRefused = (action) => { whenRefused = action; };
 // Without this a browser that keeps a left page for its Back button would keep the token too.
 addEventListener('pagehide', forget);
 
+// The kept page would come back as it was left, also with a dialog that shows a new secret.
+addEventListener('pageshow', (event) => { if (event.persisted) location.reload(); });
+
 // A Problem is an answer that is no success. Its status is 0 if there was no answer.
 export class Problem extends Error {
   constructor(status, body) {
