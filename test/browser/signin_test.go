@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,27 @@ func TestAPageThatTheBrowserKeptIsLoadedAgain(t *testing.T) {
 	p.signIn(p.site.writer, "", "overview")
 	eval[chromedp.Void](p, "void dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
 	p.view("signin")
+}
+
+// TestATokenThatIsRefusedIsAskedForAgain also while the API says 429 in place of 401, after
+// failures of others.
+func TestATokenThatIsRefusedIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]string{401: "The token is not taken any more.", 429: "Too many failures"} {
+		p := openTab(t, sharedSite(t))
+		p.signIn(p.site.writer, "", "overview")
+		message := map[int]string{401: "Unauthorized", 429: "Too many failures to authenticate"}[status]
+		eval[chromedp.Void](p, fmt.Sprintf(`{ const real = fetch; window.fetch = async () => {
+			window.fetch = real;
+			return new Response(JSON.stringify({message: %q}), {status: %d});
+		}; }`, message, status))
+		p.click("button", "Refresh")
+		p.view("signin")
+		p.see(want)
+		p.fill("Admin token", p.site.writer)
+		p.click("button", "Sign in")
+		p.view("overview")
+	}
 }
 
 // TestAReaderSeesNoButtonThatChangesAnything goes through all views with both roles.

@@ -58,7 +58,8 @@ export async function call(method, where, {query = {}, body, signal} = {}) {
   const read = await bodyOf(response);
   if (!response.ok) {
     const problem = new Problem(response.status, read);
-    if (response.status === 401) {
+    // A good token is taken also after many failures of others, so with 429 this one is not good.
+    if (response.status === 401 || (response.status === 429 && token)) {
       forget();
       whenRefused(problem);
     }
