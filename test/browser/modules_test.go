@@ -177,6 +177,36 @@ func TestTextsThatMayBeSearchedFor(t *testing.T) {
 	}
 }
 
+// A client could make a path or an id look like another one.
+func TestCharactersThatHideOthersAreShown(t *testing.T) {
+	t.Parallel()
+	const render = `(m, texts) => texts.map((text) => {
+		const place = document.createElement('div');
+		m.render(m.html(['<p title=', '>', ' ', '</p>'], text, text, [text]), place);
+		return [place.textContent, place.firstChild.title];
+	})`
+	tests := []struct{ name, text, want string }{
+		{"plain text", "ümläut 漢字 שלום\n\t…", "ümläut 漢字 שלום\n\t…"},
+		{"from right to left from here", "/a\u202egnp.exe", `/a\u{202e}gnp.exe`},
+		{"isolates", "\u2066x\u2069", `\u{2066}x\u{2069}`},
+		{"without width", "a\u200bb\ufeff", `a\u{200b}b\u{feff}`},
+		{"control characters", "a\x00b\x1b[1m\r", `a\u{0}b\u{1b}[1m\u{d}`},
+		{"beyond 16 bits", "a\U000e0041", `a\u{e0041}`},
+	}
+	texts := make([]string, len(tests))
+	for i, tt := range tests {
+		texts[i] = tt.text
+	}
+	for i, got := range inModule[[][2]string](modules(t), "html.js", render, texts) {
+		if want := tests[i].want + " " + tests[i].want; got[0] != want {
+			t.Errorf("%s: got %q, want %q", tests[i].name, got[0], want)
+		}
+		if got[1] != tests[i].text {
+			t.Errorf("%s: the attribute is %q, want it unchanged", tests[i].name, got[1])
+		}
+	}
+}
+
 func TestWhatNeedsAttention(t *testing.T) {
 	t.Parallel()
 	overviews := []string{

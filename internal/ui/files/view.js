@@ -1,5 +1,5 @@
 // What all views have in common: loading, failures, and the place of the content.
-import {Component, html} from './html.js';
+import {Component, html, visible} from './html.js';
 import {ProblemNotice, Warnings} from './problem.js';
 
 // A View is the main part of the page. A view of its own has a name, a heading, load, which returns
@@ -18,12 +18,12 @@ export class View extends Component {
   bodyless() { return null; } // beside a problem
 
   componentDidMount() {
-    document.title = `${this.heading()} – vault-authz`;
+    document.title = `${visible(this.heading())} – vault-authz`;
     this.reload();
   }
 
   componentDidUpdate(before) {
-    document.title = `${this.heading()} – vault-authz`;
+    document.title = `${visible(this.heading())} – vault-authz`;
     if (before.route !== this.props.route) this.routed();
   }
 
