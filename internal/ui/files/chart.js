@@ -74,7 +74,7 @@ class Bars extends Component {
               <rect class="hover" x=${left + i * slot} y="0" width=${slot} height=${height}><title>${told(i)}</title></rect>
             </g>`;
           })}
-          ${[0, 15, 30, 45].filter((i) => i < steps).map((i) => html`
+          ${(width < 420 ? [0, 30] : [0, 15, 30, 45]).filter((i) => i < steps).map((i) => html`
             <text class="tick" x=${left + i * slot} y=${height + below - 4}>${clockOf(from + i * step)}</text>`)}
           <text class="tick" x=${width - 4} y=${height + below - 4} text-anchor="end">${clockOf(from + steps * step)}</text>
         </svg>

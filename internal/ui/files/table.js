@@ -44,5 +44,8 @@ export const code = (text) => text === null || text === undefined || text === ''
 
 export function Tags({values, none = '–'}) {
   if (!values || values.length === 0) return none;
-  return html`<ul class="tags">${values.map((value) => html`<li>${value}</li>`)}</ul>`;
+  return html`<ul class="tags">${values.map((value) => html`<li><span>${breakable(value)}</span></li>`)}</ul>`;
 }
+
+// breakable lets a host or path go on in the next line after a dot or slash, before it does so inside a word.
+const breakable = (text) => String(text).split(/(?<=[./])/).flatMap((part, i) => (i > 0 ? [html`<wbr />`, part] : [part]));
