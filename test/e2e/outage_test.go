@@ -214,9 +214,9 @@ func outagePath(template string) string {
 }
 
 // needsNoVault says whether a path is about the service itself, the kinds of entities, or
-// the only workspace, which Kong's tools ask for.
+// the only workspace, which Kong's tools ask for, or tells of an outage.
 func needsNoVault(path string) bool {
-	return slices.Contains([]string{"/", "/kong", "/status", "/openapi.yaml", "/plugins/enabled"}, path) ||
+	return slices.Contains([]string{"/", "/kong", "/status", "/openapi.yaml", "/plugins/enabled", "/overview", "/explain", "/vault-auth/{vault}/status"}, path) ||
 		slices.ContainsFunc([]string{"/workspaces", "/schemas/", "/plugins/schema/", "/denials/"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
