@@ -73,7 +73,7 @@ func (c *Cluster) spread(ctx context.Context, leader *Node, mount string) error 
 			return n.Do(ctx, "GET", mount+"/"+key, nil, nil)
 		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", n.Name, err)
+			return n.process().failed(err)
 		}
 	}
 	return leader.Delete(ctx, mount, KVv1, key)
