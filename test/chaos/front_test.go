@@ -63,7 +63,9 @@ func TestAFrontBreaksAndMends(t *testing.T) {
 			kept, fresh := &http.Transport{}, &http.Transport{DisableKeepAlives: true}
 			// A machine can be busy for long; only an answer that must not come has little time.
 			patient := func(t *http.Transport) *http.Client { return &http.Client{Transport: t, Timeout: 30 * time.Second} }
-			hasty := func(t *http.Transport) *http.Client { return &http.Client{Transport: t, Timeout: 300 * time.Millisecond} }
+			hasty := func(t *http.Transport) *http.Client {
+				return &http.Client{Transport: t, Timeout: 300 * time.Millisecond}
+			}
 			if err := f.check(patient(kept)); err != nil {
 				t.Fatalf("before: %v", err)
 			}
