@@ -178,13 +178,7 @@ func (p *pathRules) every() []*rule {
 // could govern. There are none where a policy is named, or the host is read in
 // more ways than one.
 func (s *Snapshot) Matching(r *Request) (all []*Policy) {
-	seen := map[*policy]bool{}
-	s.eachMatching(r, func(p *policy, _ *rule) {
-		if !seen[p] {
-			seen[p] = true
-			all = append(all, &p.Policy)
-		}
-	})
+	s.eachMatching(r, func(p *policy, _ *rule) { all = append(all, &p.Policy) })
 	return all
 }
 
@@ -201,12 +195,7 @@ type Match struct {
 
 // matches is Matching with the rules by which the policies match.
 func (s *Snapshot) matches(r *Request) (all []Match) {
-	seen := map[*policy]bool{}
 	s.eachMatching(r, func(p *policy, by *rule) {
-		if seen[p] {
-			return
-		}
-		seen[p] = true
 		if by == nil {
 			all = append(all, Match{Policy: p.Name, Default: true})
 			return
@@ -216,8 +205,8 @@ func (s *Snapshot) matches(r *Request) (all []Match) {
 	return all
 }
 
-// eachMatching calls add with the policies of [Snapshot.Matching], some more than once, and
-// with the rules by which they match, nil for the default.
+// eachMatching calls add with each policy of [Snapshot.Matching], and with the first rule by which
+// it matches, nil for the default.
 func (s *Snapshot) eachMatching(r *Request, add func(*policy, *rule)) {
 	if !r.HTTP || r.NamesPolicy || r.PolicyName != "" {
 		return
@@ -232,15 +221,22 @@ func (s *Snapshot) eachMatching(r *Request, add func(*policy, *rule)) {
 		inOrder := h.inOrder(&q)
 		paths = append(paths, inOrder[:]...)
 	}
+	told := map[*policy]bool{}
+	once := func(p *policy, by *rule) {
+		if !told[p] {
+			told[p] = true
+			add(p, by)
+		}
+	}
 	for _, p := range append(paths, s.selection.everywhere) {
 		for _, rule := range p.matching(&q) {
 			for _, p := range rule.policies {
-				add(p, rule)
+				once(p, rule)
 			}
 		}
 	}
 	if s.fallback != nil {
-		add(s.fallback, nil)
+		once(s.fallback, nil)
 	}
 }
 
