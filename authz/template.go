@@ -186,10 +186,11 @@ func isJSON(t Template) error {
 func isXML(t Template) error {
 	// No name has this character, and no comment a reason to.
 	const mark = "\uE000"
-	if strings.Contains(t.sample(mark), "<![CDATA[") {
+	sample := t.sample(mark)
+	if strings.Contains(sample, "<![CDATA[") {
 		return errors.New("it has a CDATA section, in which values would be escaped twice; escape the text instead")
 	}
-	decoder, depth, roots := xml.NewDecoder(strings.NewReader(t.sample(mark))), 0, 0
+	decoder, depth, roots := xml.NewDecoder(strings.NewReader(sample)), 0, 0
 	for {
 		token, err := decoder.Token()
 		switch {
