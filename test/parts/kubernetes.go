@@ -101,19 +101,24 @@ func (k *Kubernetes) identify() error {
 	for name, content := range map[string][]byte{
 		k.CAFile: authority.PEM, k.file("server.pem"): server.Certificate, k.file("server.key"): server.Key,
 		k.file("accounts.pem"): accounts.Certificate, k.file("accounts.key"): accounts.Key,
-		k.Kubeconfig: fmt.Appendf(nil, `apiVersion: v1
-kind: Config
-clusters: [{name: test, cluster: {server: %q, certificate-authority-data: %s}}]
-users: [{name: admin, user: {client-certificate-data: %s, client-key-data: %s}}]
-contexts: [{name: test, context: {cluster: test, user: admin}}]
-current-context: test
-`, k.URL, encode(authority.PEM), encode(admin.Certificate), encode(admin.Key)),
+		k.Kubeconfig: k.kubeconfig(authority.PEM, fmt.Sprintf("{client-certificate-data: %s, client-key-data: %s}", encode(admin.Certificate), encode(admin.Key))),
 	} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// kubeconfig returns a kubeconfig for a user.
+func (k *Kubernetes) kubeconfig(authority []byte, user string) []byte {
+	return fmt.Appendf(nil, `apiVersion: v1
+kind: Config
+clusters: [{name: test, cluster: {server: %q, certificate-authority-data: %s}}]
+users: [{name: test, user: %s}]
+contexts: [{name: test, context: {cluster: test, user: test}}]
+current-context: test
+`, k.URL, base64.StdEncoding.EncodeToString(authority), user)
 }
 
 func (k *Kubernetes) file(name string) string { return filepath.Join(k.dir, name) }
@@ -170,6 +175,21 @@ func (k *Kubernetes) Define(ctx context.Context, files ...string) error {
 func (k *Kubernetes) Token(ctx context.Context, namespace, account string, args ...string) (string, error) {
 	out, err := k.Kubectl(ctx, "", slices.Concat([]string{"create", "token", account, "--namespace", namespace}, args)...)
 	return strings.TrimSpace(out), err
+}
+
+// Account writes a kubeconfig with the rights of a service account, as a program in one of
+// its pods has them, and returns the path. It refers to no other file.
+func (k *Kubernetes) Account(ctx context.Context, namespace, account string) (string, error) {
+	token, err := k.Token(ctx, namespace, account)
+	if err != nil {
+		return "", err
+	}
+	authority, err := os.ReadFile(k.CAFile)
+	if err != nil {
+		return "", err
+	}
+	file := k.file("kubeconfig-" + namespace + "-" + account)
+	return file, os.WriteFile(file, k.kubeconfig(authority, fmt.Sprintf("{token: %q}", token)), 0o600)
 }
 
 // Kill kills the API server and its etcd.

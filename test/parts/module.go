@@ -13,9 +13,19 @@ import (
 // ModuleFiles returns the paths of files of a Go module, given as path@version. It downloads
 // the module if necessary.
 func ModuleFiles(ctx context.Context, version string, names ...string) ([]string, error) {
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", version)
 	// Outside of our module, whose requirements must not matter.
-	cmd.Dir = os.TempDir()
+	return moduleFiles(ctx, os.TempDir(), version, names)
+}
+
+// RequiredFiles returns the paths of files of a Go module that the module in a folder
+// requires. It downloads the module if necessary.
+func RequiredFiles(ctx context.Context, folder, module string, names ...string) ([]string, error) {
+	return moduleFiles(ctx, folder, module, names)
+}
+
+func moduleFiles(ctx context.Context, folder, version string, names []string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", version)
+	cmd.Dir = folder
 	out, err := cmd.Output()
 	var m struct{ Dir, Error string }
 	if err := errors.Join(err, json.Unmarshal(out, &m)); err != nil {
