@@ -20,16 +20,18 @@ manifests: ## write the generated files of the chart, and deploy/kubernetes from
 	@HELM_DOCS_BIN='$(TOOLS)/bin/helm-docs' go test -count=1 -run 'SchemaOfTheValues|ReadmeOfTheChart' ./test/deploy/ -update
 	@'$(TOOLS)/bin/helm' template vault-authz $(CHART) --namespace vault-authz --kube-version 1.37.2 --values $(CHART)/ci/minimal-values.yaml > deploy/kubernetes/vault-authz.yaml
 
+# The API server of Kubernetes, with what the tests use it with.
+API_SERVER = HELM_BIN='$(TOOLS)/bin/helm4' KUBE_APISERVER_BIN='$(TOOLS)/bin/kube-apiserver' ETCD_BIN='$(TOOLS)/bin/etcd' KUBECTL_BIN='$(TOOLS)/bin/kubectl'
+
 .PHONY: kubernetes
 kubernetes: tools ## deploy/ on a real API server of Kubernetes: chart, Pod Security, logins to Vault (its first build takes about 7 minutes)
 	@$(FETCH) helm4 etcd kube-apiserver kubectl
-	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' KUBE_APISERVER_BIN='$(TOOLS)/bin/kube-apiserver' ETCD_BIN='$(TOOLS)/bin/etcd' \
-		KUBECTL_BIN='$(TOOLS)/bin/kubectl' go test -race -count=1 -timeout 20m ./test/mesh/
+	$(REAL_PARTS) $(API_SERVER) go test -race -count=1 -timeout 20m ./test/mesh/
 
 .PHONY: gateways
-gateways: tools ## the files for Istio and Envoy Gateway, each control plane with a real Envoy (their first builds take about ten minutes)
-	@$(FETCH) istioxds envoy-gateway
-	$(REAL_PARTS) ISTIOXDS_BIN='$(TOOLS)/bin/istioxds' ENVOY_GATEWAY_BIN='$(TOOLS)/bin/envoy-gateway' go test -race -count=1 -timeout 20m ./test/gateways/
+gateways: tools ## the files for Istio and Envoy Gateway, each control plane with a real Envoy (its first builds take about 17 minutes)
+	@$(FETCH) istioxds envoy-gateway helm4 etcd kube-apiserver kubectl
+	$(REAL_PARTS) $(API_SERVER) ISTIOXDS_BIN='$(TOOLS)/bin/istioxds' ENVOY_GATEWAY_BIN='$(TOOLS)/bin/envoy-gateway' go test -race -count=1 -timeout 20m ./test/gateways/
 
 .PHONY: ratelimit
 ratelimit: tools ## two Envoys that share limits through Envoy's rate limit service (its first build takes about 2 minutes)
