@@ -18,6 +18,9 @@ type Command struct {
 	// Env is the whole environment, nil for the environment of this process.
 	Env []string
 	Dir string
+	// Root is the root folder of the program, that of this process if empty. Path and Dir are
+	// in it.
+	Root string
 	// Output receives the standard output and the standard error of the program;
 	// nil keeps them for [Process.Log].
 	Output io.Writer
@@ -44,6 +47,7 @@ func Start(c Command) (*Process, error) {
 	// The same writer for both makes os/exec use one pipe.
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = ownGroup()
+	p.cmd.SysProcAttr.Chroot = c.Root
 	// Do not wait for children that inherit the output.
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
