@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/replicas"
 )
 
 // An Overview is what a replica knows of itself and of its vault objects, without asking
@@ -20,6 +21,8 @@ type Overview struct {
 	State  StateHealth   `json:"state"`
 	// Config is nil if the configuration is not read from a file.
 	Config *ConfigHealth `json:"config"`
+	// Replicas are all that share the state.
+	Replicas replicas.Snapshot `json:"replicas"`
 	// Counts is nil before the state was read.
 	Counts *EntityCounts `json:"counts"`
 	// Decisions are those of this replica in the last hour, since StartedAt.

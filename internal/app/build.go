@@ -20,6 +20,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/lastused"
 	"github.com/vault-authz/vault-authz/internal/logging"
+	"github.com/vault-authz/vault-authz/internal/replicas"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/internal/tracing"
@@ -42,8 +43,9 @@ type service struct {
 	tls   listenersTLS
 	// decider is what the gRPC server asks.
 	decider envoy.Decider
-	// uses is nil without a state.
-	uses *lastused.Tracker
+	// uses and replicas are nil without a state.
+	uses     *lastused.Tracker
+	replicas *replicas.List
 	// denials are those that can be explained after the fact, and history counts decisions.
 	denials *authz.Denials
 	history *authz.History
@@ -132,7 +134,6 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 			}
 			return nil
 		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: reconciler.reports})
-		s.current = newCurrentDecider(authorizer, store.Current)
 		s.decider = s.current
 		s.runs = append(s.runs, s.history.Run)
 	}
@@ -214,7 +215,9 @@ func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBack
 		return nil, nil, err
 	}
 	s.reconciler, s.store, s.uses = r, store, open.uses
-	s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, store) }, store.Follow, open.uses.Run)
+	s.current = newCurrentDecider(authorizer, store.Current)
+	s.replicas = replicas.NewList(kv, s.replica, log.Named("replicas"))
+	s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, store) }, store.Follow, open.uses.Run, s.replicas.Run)
 	if run != nil {
 		s.runs = append(s.runs, run)
 	}

@@ -7,7 +7,9 @@ import (
 
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/replicas"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/internal/version"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -22,11 +24,22 @@ func (s *service) overview() api.Overview {
 		State:        s.stateHealth(),
 		Decisions:    s.history.LastHour(),
 		DeniedLatest: s.denials.Latest(latestDenials),
+		Replicas:     s.replicas.Snapshot(),
 	}
 	if s.reloader != nil {
 		o.Config = s.reloader.health()
 	}
 	return o
+}
+
+// replica returns what this replica tells the others.
+func (s *service) replica() replicas.Replica {
+	r := replicas.Replica{Name: replicaName(), Version: version.Number(), StartedAt: s.started.Unix(), Current: s.stateHealth().Current}
+	if s.reloader != nil {
+		config := s.reloader.health()
+		r.ConfigHash, r.ReloadFailed = config.Hash, !config.Success
+	}
+	return r
 }
 
 func (s *service) stateHealth() api.StateHealth {

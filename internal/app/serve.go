@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -125,9 +126,9 @@ func debugHandler(c *config.Config, current func() *config.Config, logs *logging
 // gone by then.
 const maxTracesFlush = time.Second
 
-// maxUsesFlush is how long a stop may take to save the last uses of credentials. Vault may be
-// gone by then.
-const maxUsesFlush = time.Second
+// maxLastWrites is how long a stop may take to save the last uses of credentials, and to leave the
+// list of replicas. Vault may be gone by then.
+const maxLastWrites = time.Second
 
 // run runs all parts until ctx ends or one fails. The background parts run until the drain is
 // over, since calls under way need them.
@@ -143,15 +144,25 @@ func (s *service) run(ctx context.Context, l server.Listeners) error {
 		defer cancel()
 		defer context.AfterFunc(running, cancel)()
 		err := s.server.Run(both, l, s.metrics)
-		if s.uses != nil {
-			// Calls have ended, and the Vault token has not.
-			last, cancel := context.WithTimeout(running, maxUsesFlush)
-			defer cancel()
-			_ = s.uses.Flush(last) // a failure is the same as a crash, which may lose them
-		}
+		s.lastWrites(running)
 		return err
 	})
 	return g.Wait()
+}
+
+// lastWrites writes what others are to know of this replica, when calls have ended and the Vault
+// token has not.
+func (s *service) lastWrites(ctx context.Context) {
+	if s.uses == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxLastWrites)
+	defer cancel()
+	var both sync.WaitGroup
+	// A failure is the same as a crash.
+	both.Go(func() { _ = s.uses.Flush(ctx) })
+	both.Go(func() { _ = s.replicas.Leave(ctx) })
+	both.Wait()
 }
 
 // listen opens all listeners; after an error none is open. admin is nil without a state.

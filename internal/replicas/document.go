@@ -1,0 +1,94 @@
+package replicas
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+)
+
+const (
+	path   = "replicas"
+	format = 1
+	// maxReplicas bounds the entry: beyond it, those that were not seen for the longest time
+	// are dropped.
+	maxReplicas = 500
+)
+
+// A Replica is what a replica tells of itself. Times are Unix seconds.
+type Replica struct {
+	// Name is what operators tell it by. Several may have the same.
+	Name      string `json:"replica"`
+	Version   string `json:"version"`
+	StartedAt int64  `json:"started_at"`
+	SeenAt    int64  `json:"seen_at"`
+	// Current says that it decides requests. While that is false, they wait for changes that it
+	// may have missed.
+	Current bool `json:"current"`
+	// ConfigHash is the SHA-256 of the configuration file in use, "" without a file.
+	ConfigHash string `json:"config_hash"`
+	// ReloadFailed says that the file has changed since, and is not in use.
+	ReloadFailed bool `json:"reload_failed"`
+}
+
+// stored is the entry: by an id, which a replica has from its start to its end, what it told.
+// What another version tells is kept as it is.
+type stored struct {
+	Format   int                        `json:"format"`
+	Replicas map[string]json.RawMessage `json:"replicas"`
+}
+
+var errEntry = errors.New(`the entry "replicas" cannot be understood; was it written by hand, or by a later version? If no replica of a later version runs, delete it`)
+
+// decode returns an empty entry for none.
+func decode(raw []byte, found bool) (*stored, error) {
+	s := &stored{Format: format}
+	if found {
+		if err := json.Unmarshal(raw, s); err != nil || s.Format != format {
+			return nil, errEntry
+		}
+	}
+	if s.Replicas == nil {
+		s.Replicas = map[string]json.RawMessage{}
+	}
+	return s, nil
+}
+
+// all returns what all replicas told. One that told something else has an old time.
+func (s *stored) all() map[string]Replica {
+	all := make(map[string]Replica, len(s.Replicas))
+	for id, raw := range s.Replicas {
+		var r Replica
+		if json.Unmarshal(raw, &r) != nil {
+			r = Replica{}
+		}
+		all[id] = r
+	}
+	return all
+}
+
+// put adds or replaces a replica, and drops those that are gone, and those from before its start
+// that had its name.
+func (s *stored) put(id string, r Replica) error {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	delete(s.Replicas, id)
+	others := s.all()
+	for other, o := range others {
+		gone := o.SeenAt < r.SeenAt-int64(keptFor/time.Second)
+		if gone || o.Name == r.Name && o.SeenAt < r.StartedAt {
+			delete(s.Replicas, other)
+		}
+	}
+	if more := len(s.Replicas) + 1 - maxReplicas; more > 0 {
+		oldest := slices.SortedFunc(maps.Keys(s.Replicas), func(a, b string) int { return int(others[a].SeenAt - others[b].SeenAt) })
+		for _, other := range oldest[:more] {
+			delete(s.Replicas, other)
+		}
+	}
+	s.Replicas[id] = raw
+	return nil
+}
