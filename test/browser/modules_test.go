@@ -213,11 +213,19 @@ func TestWhatNeedsAttention(t *testing.T) {
 		`{"vaults": [{"name": "main", "ready": true, "breaker": "closed"}]}`,
 		`{"vaults": [{"name": "main", "ready": false, "breaker": "open", "cause": "Vault is sealed"}]}`,
 		`{"vaults": [{"name": "main", "ready": false, "breaker": "closed", "cause": "Vault is sealed"}]}`,
+		`{"replicas": {"read_at": 1550538900, "problem": "", "data": [{"replica": "a", "current": false, "reload_failed": true, "missing": true}, {"replica": "b", "current": true}]}}`,
+		`{"replicas": {"data": [{}, {"replica": "b", "missing": true, "current": false, "seen_at": 0}]}}`,
+		`{"replicas": {"data": [{}, {"replica": "b", "missing": false, "current": false, "seen_at": 0, "reload_failed": true}]}}`,
+		`{"replicas": {"read_at": 0, "problem": "Vault is sealed", "data": [{}]}}`,
 	}
 	want := [][]string{
 		{},
 		{"Reads of vault object main are suspended, because they failed. Cached credentials still work. The cause: Vault is sealed"},
 		{"Vault object main cannot be used: Vault is sealed"},
+		{}, // what concerns this replica is told by its own fields
+		{"Replica b has not been seen since 00:00. It has crashed, or it cannot write to the state. It stays in the list for an hour."},
+		{"Replica b may have missed changes, so it answered requests with 503 at 00:00.", "Replica b did not take its configuration file, and the one before still holds there."},
+		{"It is not known how the other replicas are: Vault is sealed"},
 	}
 	got := inModule[[][]string](modules(t), "views/overview.js", `(m, overviews) => overviews.map((o) => m.attention(JSON.parse(o)))`, overviews)
 	if !reflect.DeepEqual(got, want) {

@@ -6,7 +6,7 @@ import {Badge} from '../badge.js';
 import {DecisionsChart, count} from '../chart.js';
 import {words} from '../reasons.js';
 import {Details, Empty, Table, code} from '../table.js';
-import {Clock, Moment, lasting} from '../time.js';
+import {Ago, Clock, Moment, clockOf, lasting} from '../time.js';
 import {View} from '../view.js';
 
 const refresh = 15_000;
@@ -28,6 +28,18 @@ export function attention(o) {
   if (o.config?.last_reload_success === false) {
     found.push(`The configuration file was not taken, and the one before still holds${o.config.error ? ': ' + o.config.error : '.'}`);
   }
+  return found.concat(attentionToOthers(o));
+}
+
+// attentionToOthers is about the replicas behind the first one, which is that of the overview.
+function attentionToOthers({replicas}) {
+  const found = [];
+  for (const r of (replicas?.data || []).slice(1)) {
+    if (r.missing) found.push(`Replica ${r.replica} has not been seen since ${clockOf(r.seen_at)}. It has crashed, or it cannot write to the state. It stays in the list for an hour.`);
+    else if (!r.current) found.push(`Replica ${r.replica} may have missed changes, so it answered requests with 503 at ${clockOf(r.seen_at)}.`);
+    if (r.reload_failed) found.push(`Replica ${r.replica} did not take its configuration file, and the one before still holds there.`);
+  }
+  if (replicas?.problem) found.push(`It is not known how the other replicas are${replicas.read_at ? ' since ' + clockOf(replicas.read_at) : ''}: ${replicas.problem}`);
   return found;
 }
 
@@ -66,7 +78,8 @@ export class Overview extends View {
       </section>
       <section aria-labelledby="denials"><h2 id="denials">Latest denials</h2><${LatestDenials} denials=${o.denied_latest || []} /></section>
       <section aria-labelledby="vaults"><h2 id="vaults">Vaults</h2><${VaultStates} vaults=${o.vaults || []} /></section>
-      <section aria-labelledby="service"><h2 id="service">Service</h2>
+      <section aria-labelledby="replicas"><h2 id="replicas">Replicas</h2><${Replicas} replicas=${o.replicas?.data || []} /></section>
+      <section aria-labelledby="service"><h2 id="service">This replica</h2>
         <div class="columns"><${State} state=${o.state} /><${Configuration} o=${o} /></div>
       </section>`;
   }
@@ -98,6 +111,27 @@ function VaultStates({vaults}) {
     {title: 'Made in', cell: (v) => (v.source === 'file' ? 'the configuration' : 'the admin API')},
     {title: 'Cause', cell: (v) => v.cause || '–'},
   ]} />`;
+}
+
+// Replicas lists those that share the state, the one of the overview first.
+function Replicas({replicas}) {
+  const here = replicas[0];
+  return html`<${Table} label="Replicas" rows=${replicas} columns=${[
+    {title: 'Replica', kind: 'name', cell: (r) => html`${code(r.replica)}${r === here && html` <span class="quiet">(this one)</span>`}`},
+    {title: 'Seen', cell: (r) => (r.missing ? html`<${Badge} kind="bad">missing<//> <${Ago} at=${r.seen_at} />` : html`<${Ago} at=${r.seen_at} />`)},
+    {title: 'State', cell: (r) => html`<${Badge} kind=${r.current ? 'good' : 'bad'}>${r.current ? 'current' : 'not current'}<//>`},
+    {title: 'Configuration', cell: (r) => html`<${ConfigOf} replica=${r} here=${here} />`},
+    {title: 'Version', cell: (r) => code(r.version)},
+    {title: 'Started', cell: (r) => html`<${Moment} at=${r.started_at} />`},
+  ]} />`;
+}
+
+// ConfigOf compares the configuration file of a replica with that of this one.
+function ConfigOf({replica, here}) {
+  if (replica.reload_failed) return html`<${Badge} kind="bad">refused<//>`;
+  if (!replica.config_hash) return '–';
+  const hash = html`<code title=${replica.config_hash}>${replica.config_hash.slice(0, 12)}…</code>`;
+  return replica.config_hash === here.config_hash ? hash : html`<${Badge} kind="warn">another<//> ${hash}`;
 }
 
 // expiring says how many credentials that are in use expire within a week and a month.
