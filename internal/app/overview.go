@@ -36,10 +36,15 @@ func (s *service) overview() api.Overview {
 func (s *service) replica() replicas.Replica {
 	r := replicas.Replica{Name: replicaName(), Version: version.Number(), StartedAt: s.started.Unix(), Current: s.stateHealth().Current}
 	if s.reloader != nil {
-		config := s.reloader.health()
-		r.ConfigHash, r.ReloadFailed = config.Hash, !config.Success
+		s.reloader.tell(&r)
 	}
 	return r
+}
+
+// tell says which configuration file is in use.
+func (r *reloader) tell(of *replicas.Replica) {
+	config := r.health()
+	of.ConfigHash, of.ReloadFailed = config.Hash, !config.Success
 }
 
 func (s *service) stateHealth() api.StateHealth {

@@ -58,9 +58,10 @@ type List struct {
 	log  *zap.Logger
 
 	mu sync.Mutex
-	// others are the replicas that were read last, without this one, and at is when.
+	// others are the replicas that were read last, without this one, and readAt is when, in Unix
+	// seconds, 0 for never.
 	others []Replica
-	at     time.Time
+	readAt int64
 	// problem is why the last write failed, nil if it did not.
 	problem error
 
@@ -98,15 +99,12 @@ func (l *List) Snapshot() Snapshot {
 	self.SeenAt = time.Now().Unix()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Snapshot{Data: []Seen{{Replica: self}}}
-	if !l.at.IsZero() {
-		s.ReadAt = l.at.Unix()
-	}
+	s := Snapshot{ReadAt: l.readAt, Data: []Seen{{Replica: self}}}
 	if l.problem != nil {
 		s.Problem = l.problem.Error()
 	}
 	for _, o := range l.others {
-		s.Data = append(s.Data, Seen{Replica: o, Missing: o.SeenAt < l.at.Add(-missingAfter).Unix()})
+		s.Data = append(s.Data, Seen{Replica: o, Missing: o.missing(l.readAt)})
 	}
 	return s
 }
@@ -141,13 +139,14 @@ func (l *List) announce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	var written *stored
+	var at int64
 	err := l.update(ctx, func(s *stored) error {
 		if l.left.Load() {
 			return errLeft
 		}
 		self := l.self()
 		self.SeenAt = time.Now().Unix()
-		written = s
+		written, at = s, self.SeenAt
 		return s.put(l.id, self)
 	})
 	l.mu.Lock()
@@ -157,7 +156,7 @@ func (l *List) announce(ctx context.Context) error {
 	}
 	all := written.all()
 	delete(all, l.id)
-	l.at, l.others = time.Now(), l.others[:0:0]
+	l.readAt, l.others = at, nil
 	for _, o := range all {
 		l.others = append(l.others, o)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -154,7 +155,12 @@ func TestAReplicaThatStartsAnewTakesThePlaceOfTheOneBefore(t *testing.T) {
 		crash()
 		time.Sleep(time.Second)
 		_, _ = start(t, kv, "b")
-		time.Sleep(2 * interval)
+		for range 60 {
+			time.Sleep(interval / 6)
+			if got := seen(a); slices.Contains(got, "b missing") {
+				t.Fatalf("got %q", got)
+			}
+		}
 		check(t, a, "a", "b")
 	})
 }
@@ -165,7 +171,9 @@ func TestReplicasOfOneMachineAreSeenBoth(t *testing.T) {
 		kv := memkv.New()
 		a, _ := start(t, kv, "host")
 		time.Sleep(5 * interval)
-		_, _ = start(t, kv, "host")
+		b, _ := start(t, kv, "host")
+		time.Sleep(10 * time.Second)
+		check(t, b, "host", "host")
 		time.Sleep(5 * interval)
 		check(t, a, "host", "host")
 	})
