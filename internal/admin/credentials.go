@@ -27,10 +27,8 @@ var limitFields = slices.DeleteFunc(api.FieldsOf(api.Credential{}), func(f api.F
 // rotationFields are what a rotation can be asked for with.
 var rotationFields = api.FieldsOf(api.Rotation{Grace: new(int64(api.DefaultGrace))})
 
-// credentialFields are what a credential can be created with.
-func (a *API) credentialFields(p *place) []api.Field {
-	return a.byGrammar(slices.DeleteFunc(api.FieldsOf(api.Credential{}), func(f api.Field) bool { return f.Answer }), p)
-}
+// newCredentialFields are what a credential can be created with.
+var newCredentialFields = slices.DeleteFunc(api.FieldsOf(api.Credential{}), func(f api.Field) bool { return f.Answer })
 
 // byGrammar has tokens checked by the grammar of the configuration and by what the vault
 // object says about them.
@@ -265,7 +263,7 @@ func (a *API) createCredential(c *call) (reply, error) {
 		return reply{}, err
 	}
 	v := violations{}
-	in := typed(a.credentialFields(&p), c.input.values, c.input.form, document{}, v, "")
+	in := typed(a.byGrammar(newCredentialFields, &p), c.input.values, c.input.form, document{}, v, "")
 	if c.param("consumer") != "" {
 		in["consumer"] = document{"username": c.param("consumer")}
 	} else if in["consumer"] == nil && len(v) == 0 {

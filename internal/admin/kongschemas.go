@@ -39,7 +39,10 @@ func schemaFields(fields []api.Field) []map[string]schemaField {
 	all := make([]map[string]schemaField, 0, len(fields))
 	for i := range fields {
 		f := &fields[i]
-		s := schemaField{Type: schemaTypes[f.Kind], Required: f.Required || f.Kind == api.Record, OneOf: f.OneOf, Encrypted: f.Secret}
+		s := schemaField{Type: schemaTypes[f.Kind], Required: f.Required || f.Kind == api.Record, Encrypted: f.Secret}
+		if f.Kind != api.Boolean {
+			s.OneOf = f.OneOf
+		}
 		s.Default = shown([]api.Field{*f}, document{f.Name: f.Default})[f.Name]
 		if f.Max != 0 {
 			s.Between = []int64{f.Min, f.Max}

@@ -4,10 +4,12 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/redact"
 )
 
 // openAPITemplate is the document but for what follows from the fields of an entity:
@@ -19,38 +21,47 @@ var openAPITemplate string
 
 // openAPIDocument composes the document that is served.
 func openAPIDocument() []byte {
-	fields := map[string][]api.Field{"policy": policyFields, "vault-auth": vaultAuthConfig}
-	policy, config := examplePolicy(), api.DefaultPolicy()
-	config.Vault = policy.Vault
-	examples := map[string]string{
-		`"<policy>"`:     flow(policyFields, written(policyFields, &policy)),
-		`"<vault-auth>"`: flow(vaultAuthConfig, written(policyFields, &config)),
+	fields := map[string][]api.Field{
+		"consumer": consumerFields, "acl": aclFields, "vault": vaultFields, "policy": policyFields,
+		"vault-auth": vaultAuthConfig, "acl plugin": aclPluginConfig,
 	}
-	text := regexp.MustCompile(`(?m)^( *)"<(answers|requests) of ([\w-]+)>": \{\}\n`).ReplaceAllStringFunc(openAPITemplate, func(line string) string {
+	answers, requests := maps.Clone(fields), maps.Clone(fields)
+	answers["credential"] = api.FieldsOf(api.Credential{})
+	requests["credential"], requests["limits"], requests["rotation"], requests["rehash"] = newCredentialFields, limitFields, rotationFields, rehashFields
+	text := regexp.MustCompile(`(?m)^( *)"<(answers|requests) of ([\w -]+)>": \{\}\n`).ReplaceAllStringFunc(openAPITemplate, func(line string) string {
 		indent := line[:strings.Index(line, `"`)]
 		what, entity, _ := strings.Cut(strings.Trim(strings.TrimSpace(line), `"<>: {}`), " of ")
-		var b strings.Builder
-		for _, f := range fields[entity] {
-			property := answered(&f)
-			if what == "requests" {
-				property = requested(&f)
-			}
-			fmt.Fprintf(&b, "%s%s: %s\n", indent, f.Name, property)
+		properties := answered(answers[entity])
+		if what == "requests" {
+			properties = requested(requests[entity])
 		}
-		return b.String()
+		return indent + strings.Join(properties, "\n"+indent) + "\n"
 	})
-	for placeholder, value := range examples {
-		text = strings.ReplaceAll(text, placeholder, value)
+	for placeholder, example := range openAPIExamples() {
+		text = strings.ReplaceAll(text, `"<`+placeholder+`>"`, example)
 	}
 	return []byte(text)
 }
 
-func examplePolicy() api.Policy {
-	p := api.DefaultPolicy()
-	p.ID, p.Name, p.Vault = "b4d0cbb7-bff2-4599-ba19-67c705c15b9a", "orders", &api.Ref{ID: "d3da058d-0acb-49c2-b7fe-72b3e9fd4b0a"}
-	p.Hosts, p.SecretTokenName, p.ACL = []string{"orders.example.com"}, api.Names{"secret_token", "x-secret"}, &api.PolicyACL{Allow: []string{"admin"}}
-	p.CreatedAt, p.UpdatedAt = 1550539002, 1550539002
-	return p
+func openAPIExamples() map[string]string {
+	consumer := api.Consumer{ID: "64063284-e3b5-48e7-9bca-802251c32138", Username: new("alice"), Tags: []string{"gold"}, CreatedAt: 1550538643, UpdatedAt: 1550538643}
+	acl := api.ACL{ID: "35b1ea1a-1d62-4e7a-9d31-0a2c3c3a8f01", Consumer: &api.Ref{ID: consumer.ID}, Group: "admin", CreatedAt: 1550538643}
+	vault := api.Vault{
+		ID: "d3da058d-0acb-49c2-b7fe-72b3e9fd4b0a", Name: "kong-auth", Protocol: "http", Host: "127.0.0.1", Port: 8200, Mount: "kong-auth",
+		VaultToken: redact.Text, KV: api.KV1, Secrets: api.SecretsPlain, CreatedAt: 1550538643, UpdatedAt: 1550538643,
+	}
+	config := api.DefaultPolicy()
+	config.Vault = &api.Ref{ID: vault.ID}
+	policy := config
+	policy.ID, policy.Name, policy.CreatedAt, policy.UpdatedAt = "b4d0cbb7-bff2-4599-ba19-67c705c15b9a", "orders", 1550539002, 1550539002
+	policy.Hosts, policy.SecretTokenName, policy.ACL = []string{"orders.example.com"}, api.Names{"secret_token", "x-secret"}, &api.PolicyACL{Allow: []string{"admin"}}
+	return map[string]string{
+		"consumer":   flow(consumerFields, written(consumerFields, &consumer)),
+		"acl":        flow(aclFields, written(aclFields, &acl)),
+		"vault":      flow(vaultFields, written(vaultFields, &vault)),
+		"policy":     flow(policyFields, written(policyFields, &policy)),
+		"vault-auth": flow(vaultAuthConfig, written(policyFields, &config)),
+	}
 }
 
 // flow writes what an answer has of a document.
@@ -77,13 +88,23 @@ func encoded(value any) string {
 	return strings.TrimSpace(b.String())
 }
 
-// answered is the schema of a field in answers.
-func answered(f *api.Field) string {
+// answered are the properties of fields in answers.
+func answered(fields []api.Field) []string {
+	all := make([]string, len(fields))
+	for i := range fields {
+		all[i] = fields[i].Name + ": " + answeredAs(&fields[i])
+	}
+	return all
+}
+
+func answeredAs(f *api.Field) string {
 	switch {
 	case f.Name == "id":
 		return "{type: string, format: uuid}"
 	case f.Time:
 		return reference("Time", f)
+	case f.Secret:
+		return "{type: string, const: " + encoded(redact.Text) + "}"
 	}
 	switch f.Kind {
 	case api.List:
@@ -93,18 +114,35 @@ func answered(f *api.Field) string {
 	case api.Reference:
 		return reference("Ref", f)
 	case api.Record:
-		return "{type: object, properties: {" + properties(f.Fields, answered) + "}}"
+		return "{type: object, properties: {" + strings.Join(answered(f.Fields), ", ") + "}" + described(f) + "}"
 	case api.Text, api.Integer, api.Boolean:
 	}
 	kind := schemaTypes[f.Kind]
-	if !f.Required && f.Default == nil {
-		return "{type: [" + kind + `, "null"]` + choices(f, f.OneOf != nil) + bounds(f) + described(f) + "}"
+	orNull := f.Nullable || !f.Required && !f.Made && f.Default == nil && f.Kind != api.Boolean
+	if orNull {
+		kind = "[" + kind + `, "null"]`
 	}
-	return "{type: " + kind + choices(f, false) + bounds(f) + described(f) + "}"
+	limits := bounds(f)
+	if f.Limit {
+		limits = "" // others may have written the record
+	}
+	return "{type: " + kind + choices(f, orNull) + limits + described(f) + "}"
 }
 
-// requested is the schema of a field in requests.
-func requested(f *api.Field) string {
+// requested are the properties of fields in requests, under all of their names.
+func requested(fields []api.Field) []string {
+	var all []string
+	for i := range fields {
+		f := &fields[i]
+		all = append(all, f.Name+": "+requestedAs(f))
+		if f.Alias != "" {
+			all = append(all, f.Alias+`: {$ref: "#/components/schemas/NewText", description: "another name of `+f.Name+`"}`)
+		}
+	}
+	return all
+}
+
+func requestedAs(f *api.Field) string {
 	switch {
 	case f.Name == "id":
 		return reference("NewID", f)
@@ -113,7 +151,9 @@ func requested(f *api.Field) string {
 	}
 	switch f.Kind {
 	case api.Boolean:
-		return reference("Flag", f)
+		if f.OneOf == nil {
+			return reference("Flag", f)
+		}
 	case api.List:
 		return reference("NewTexts", f)
 	case api.NameList:
@@ -124,29 +164,22 @@ func requested(f *api.Field) string {
 		}
 		return reference("RefToVault", f)
 	case api.Record:
-		return `{type: [object, "null"], additionalProperties: false, properties: {` + properties(f.Fields, requested) + "}}"
-	case api.Integer:
-		if f.OneOf == nil {
-			return `{type: [integer, "null"]` + bounds(f) + described(f) + "}"
-		}
-	case api.Text:
+		return `{type: [object, "null"], additionalProperties: false, properties: {` + strings.Join(requested(f.Fields), ", ") + "}" + described(f) + "}"
+	case api.Integer, api.Text:
 	}
-	if f.OneOf != nil {
-		return "{" + strings.TrimPrefix(choices(f, true), ", ") + described(f) + "}"
+	switch {
+	case f.OneOf != nil:
+		return "{" + strings.TrimPrefix(choices(f, !f.Required), ", ") + described(f) + "}"
+	case f.Kind == api.Integer && f.Required:
+		return "{type: integer" + bounds(f) + described(f) + "}"
+	case f.Kind == api.Integer:
+		return `{type: [integer, "null"]` + bounds(f) + described(f) + "}"
 	}
 	return reference("NewText", f)
 }
 
 func reference(schema string, f *api.Field) string {
 	return `{$ref: "#/components/schemas/` + schema + `"` + described(f) + "}"
-}
-
-func properties(fields []api.Field, of func(*api.Field) string) string {
-	members := make([]string, len(fields))
-	for i := range fields {
-		members[i] = fields[i].Name + ": " + of(&fields[i])
-	}
-	return strings.Join(members, ", ")
 }
 
 func choices(f *api.Field, orNull bool) string {
@@ -173,6 +206,10 @@ func described(f *api.Field) string {
 	switch f.Default.(type) {
 	case bool, int64, string:
 		text = ", default: " + encoded(f.Default)
+	case nil:
+		if f.Kind == api.Boolean && !f.Limit && !f.Answer {
+			text = ", default: false"
+		}
 	}
 	if f.Effect != "" {
 		text += ", description: " + encoded(f.Effect)

@@ -27,8 +27,9 @@ var (
 	vaultAuthConfig = api.PluginFields(api.PluginVaultAuth)
 	// vaultAuthFields is a policy as Kong shows it.
 	vaultAuthFields = pluginFields(vaultAuthConfig...)
+	aclPluginConfig = api.PluginFields(api.PluginACL)
 	// aclPluginFields is the acl plugin.
-	aclPluginFields = pluginFields(api.PluginFields(api.PluginACL)...)
+	aclPluginFields = pluginFields(aclPluginConfig...)
 )
 
 func inConfig(name string) bool {

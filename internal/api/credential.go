@@ -10,53 +10,37 @@ const (
 // A Credential is a token pair. SecretToken is in the answer to a creation or
 // rotation only. Times are Unix seconds.
 type Credential struct {
-	AccessToken string `json:"access_token,omitempty"`
-	SecretToken string `json:"secret_token,omitempty"`
-	Consumer    *Ref   `json:"consumer,omitempty" rule:"key=username"`
-	// TTL is how many seconds the record may be used before it is read again.
-	TTL *int64 `json:"ttl,omitempty" rule:"limit,max=315360000"`
+	AccessToken string `json:"access_token,omitempty" rule:"made" doc:"text: made where it is not given"`
+	SecretToken string `json:"secret_token,omitempty" rule:"made" doc:"text: in the answer to its creation or rotation only; made where it is not given"`
+	Consumer    *Ref   `json:"consumer,omitempty" rule:"key=username" doc:"id or username: not needed in a request whose path names the consumer"`
+	TTL         *int64 `json:"ttl,omitempty" rule:"limit,max=315360000" doc:"number: seconds after which the record is read again; no expiry"`
 	// Until the end of the year 9999.
-	ExpiresAt         *int64 `json:"expires_at,omitempty" rule:"limit,max=253402300799"`
-	NotBefore         *int64 `json:"not_before,omitempty" rule:"limit,max=253402300799"`
-	Disabled          bool   `json:"disabled,omitempty" rule:"limit"`
-	PreviousExpiresAt *int64 `json:"previous_expires_at,omitempty" rule:"answer"`
-	// Hashed says that the record has no secret in clear text.
-	Hashed bool `json:"hashed,omitempty" rule:"answer"`
-	// State is "good", or the reason that a check has not to let it in. RefusedBy are
-	// the policies whose acl refuses it, where others let it in.
-	State     string   `json:"state,omitempty" rule:"answer"`
-	RefusedBy []string `json:"refused_by,omitempty" rule:"answer"`
-	CreatedAt *int64   `json:"created_at,omitempty" rule:"answer"`
-	UpdatedAt *int64   `json:"updated_at,omitempty" rule:"answer"`
-	// LastUsedAt is the minute in which it last authenticated a request, nil if it did not
-	// since UsesKnownSince; before that, uses are not known. UsesKnownSince is nil where
-	// nothing is recorded. Both are nil where that cannot be told, and in answers to
-	// creations and rotations.
-	LastUsedAt     *int64 `json:"last_used_at,omitempty" rule:"answer"`
-	UsesKnownSince *int64 `json:"uses_known_since,omitempty" rule:"answer"`
-	// Vault is set in the list of a consumer's credentials.
-	Vault *VaultRef `json:"vault,omitempty" rule:"answer"`
+	ExpiresAt         *int64    `json:"expires_at,omitempty" rule:"limit,max=253402300799"`
+	NotBefore         *int64    `json:"not_before,omitempty" rule:"limit,max=253402300799"`
+	Disabled          bool      `json:"disabled,omitempty" rule:"limit"`
+	PreviousExpiresAt *int64    `json:"previous_expires_at,omitempty" rule:"answer"`
+	Hashed            bool      `json:"hashed,omitempty" rule:"answer" doc:"switch: no secret is stored in clear text"`
+	State             string    `json:"state,omitempty" rule:"answer" doc:"word: good, or the reason that a check would have not to let it in, like disabled or unknown_consumer"`
+	RefusedBy         []string  `json:"refused_by,omitempty" rule:"answer" doc:"list: the policies whose acl refuses it, where others let it in"`
+	CreatedAt         *int64    `json:"created_at,omitempty" rule:"answer"`
+	UpdatedAt         *int64    `json:"updated_at,omitempty" rule:"answer"`
+	LastUsedAt        *int64    `json:"last_used_at,omitempty" rule:"answer" doc:"time: the minute in which it last authenticated a request; null if it did not since uses_known_since; not in the answer to a creation or rotation"`
+	UsesKnownSince    *int64    `json:"uses_known_since,omitempty" rule:"answer" doc:"time: since when uses are recorded; null while none is recorded; if they cannot be read or recorded, a header Warning says why"`
+	Vault             *VaultRef `json:"vault,omitempty" rule:"answer" doc:"record: in the list of a consumer's credentials"`
 }
 
 // A Rotation says how a secret is replaced.
 type Rotation struct {
-	// Grace is for how many seconds the old secret stays good, nil for an hour.
-	Grace *int64 `json:"grace,omitempty" rule:"max=7776000"`
-	// SecretToken is the new secret, "" for a random one. With one of the
-	// caller's, a rotation can be repeated without harm.
-	SecretToken string `json:"secret_token,omitempty"`
-	// Force ends the grace of the rotation before, if it is not over.
-	Force bool `json:"force,omitempty"`
+	// Grace is nil for [DefaultGrace].
+	Grace       *int64 `json:"grace,omitempty" rule:"max=7776000" doc:"number: seconds for which the old secret stays good"`
+	SecretToken string `json:"secret_token,omitempty" doc:"text: the new secret; with one of your own, a rotation can be repeated without harm"`
+	Force       bool   `json:"force,omitempty" doc:"switch: rotate also within the grace of the rotation before, which ends with that"`
 }
 
 // A Rehash says how secrets in clear text are replaced by their hashes.
 type Rehash struct {
-	// DestroyOldVersions destroys the earlier versions in KV v2, which have the secrets in
-	// clear text, and those of deleted credentials.
-	DestroyOldVersions bool `json:"destroy_old_versions,omitempty"`
-	// WeakToo also hashes secrets that are easy to guess. Afterwards it does not show which
-	// they were.
-	WeakToo bool `json:"weak_too,omitempty"`
+	DestroyOldVersions bool `json:"destroy_old_versions,omitempty" doc:"switch: destroy the earlier versions in KV v2, which have the secrets in clear text, and those of deleted credentials"`
+	WeakToo            bool `json:"weak_too,omitempty" doc:"switch: also hash secrets that are easy to guess, which does not show afterwards"`
 }
 
 // A Rehashed says what became of a page of the credentials of a vault object.

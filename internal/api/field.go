@@ -64,6 +64,9 @@ type Field struct {
 	// Limit says that the field of a credential can be changed, Answer that it is in
 	// answers only.
 	Limit, Answer bool
+	// Made says that the service makes a value where none is given, Nullable that an answer
+	// may have null even though the field is required or has a default.
+	Made, Nullable bool
 	// Flag is the name of its flag, "" for none; Usage is what the help says of it.
 	Flag, Usage string
 	// Effect is what the field does.
@@ -151,6 +154,10 @@ func (f *Field) rule(text string) {
 		f.Limit = true
 	case "answer":
 		f.Answer = true
+	case "made":
+		f.Made = true
+	case "nullable":
+		f.Nullable = true
 	case "alias":
 		f.Alias = value
 	case "key":

@@ -23,10 +23,9 @@ type PluginConfig struct {
 	Allow []string `json:"allow,omitempty" rule:"check=group,plugin=acl" flag:": GROUP that is let in, and no other"`
 	Deny  []string `json:"deny,omitempty" rule:"check=group,plugin=acl" flag:": GROUP that is kept out"`
 	Policy
-	// AlwaysUseAuthenticatedGroups and IncludeConsumerGroups are always false, and shown
-	// as Kong shows them: decK's files have them.
-	AlwaysUseAuthenticatedGroups *bool `json:"always_use_authenticated_groups,omitempty" rule:"plugin=acl"`
-	IncludeConsumerGroups        *bool `json:"include_consumer_groups,omitempty" rule:"plugin=acl"`
+	// These two are shown as Kong shows them: decK's files have them.
+	AlwaysUseAuthenticatedGroups *bool `json:"always_use_authenticated_groups,omitempty" rule:"nullable,oneof=false,plugin=acl" doc:"switch: always false, as only the groups of consumers count"`
+	IncludeConsumerGroups        *bool `json:"include_consumer_groups,omitempty" rule:"nullable,oneof=false,plugin=acl" doc:"switch: always false, as there are no consumer groups"`
 }
 
 // The plugins of this service.
