@@ -58,10 +58,9 @@ func (s *session) consumer(ctx context.Context, idOrName string) (api.Consumer, 
 }
 
 func (s *session) showConsumer(c api.Consumer) error {
-	return s.one(
-		row{"username", text(c.Username)}, row{"custom id", text(c.CustomID)}, row{"id", c.ID},
-		row{"tags", list(c.Tags)}, row{"created", instant(c.CreatedAt)}, row{"updated", instant(c.UpdatedAt)},
-	)
+	options := consumerOptions()
+	rows := optionRows(options, api.Values(options, &c), nil)
+	return s.one(append(rows, row{"id", c.ID}, row{"created", instant(c.CreatedAt)}, row{"updated", instant(c.UpdatedAt)})...)
 }
 
 func (o *operator) createConsumer() *cobra.Command {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,12 +69,9 @@ func (s *session) vault(ctx context.Context, idOrName string) (api.Vault, error)
 }
 
 func (s *session) showVault(v api.Vault) error {
-	return s.one(
-		row{"name", v.Name}, row{"address", vaultAddress(v)}, row{"mount", v.Mount}, row{"prefix", text(v.Prefix)}, row{"kv", v.KV},
-		row{"secrets", v.Secrets}, row{"token prefix", text(v.TokenPrefix)},
-		row{"namespace", text(v.Namespace)}, row{"vault token", v.VaultToken}, row{"id", v.ID},
-		row{"created", instant(v.CreatedAt)}, row{"updated", instant(v.UpdatedAt)},
-	)
+	options := slices.DeleteFunc(vaultOptions(), func(o api.Field) bool { return slices.Contains([]string{"name", "protocol", "host", "port"}, o.Name) })
+	rows := append([]row{{"name", v.Name}, {"address", vaultAddress(v)}}, optionRows(options, api.Values(options, &v), nil)...)
+	return s.one(append(rows, row{"id", v.ID}, row{"created", instant(v.CreatedAt)}, row{"updated", instant(v.UpdatedAt)})...)
 }
 
 func (o *operator) createVault() *cobra.Command {

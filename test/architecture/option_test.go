@@ -14,20 +14,59 @@ import (
 	"time"
 )
 
-// The options that the test adds, each as one field here and there with its default.
+// The options that the test adds, each as one field: those of a policy also there, with its default.
 const (
+	consumerField   = "\tTestConsumer *string `json:\"test_consumer,omitempty\" yaml:\"test_consumer,omitempty\" flag:\"\" doc:\"text: of a consumer\"`\n"
+	vaultField      = "\tTestVault *string `json:\"test_vault,omitempty\" rule:\"oneof=one|two\" flag:\": WORD for a vault object\" doc:\"word: one or two\"`\n"
+	credentialField = "\tTestCredential *int64 `json:\"test_credential,omitempty\" rule:\"limit,max=9\" doc:\"number: up to nine\"`\n"
+
 	apiFields = "\tTestSwitch *bool   `json:\"test_switch,omitempty\" yaml:\"test_switch,omitempty\" rule:\"plugin=vault-auth,ours\" flag:\"\" doc:\"switch: what a test adds\"`\n" +
 		"\tTestWord   *string `json:\"test_word,omitempty\" yaml:\"test_word,omitempty\" rule:\"oneof=one|two\" flag:\"\" doc:\"word: one or two\"`\n"
 	authzFields   = "\tTestSwitch bool\n\tTestWord string\n"
 	authzDefaults = "\t\tTestSwitch: true, TestWord: \"one\",\n"
 )
 
-// One definition for each option: the product is built with two more fields, and has the
+// One definition for each option: the product is built with more fields, and has the
 // options everywhere.
-func TestAnOptionOfAPolicyIsOneField(t *testing.T) {
+func TestAnOptionIsOneField(t *testing.T) {
 	t.Parallel()
 	p := withOptions(t)
+	at := p.serve()
+	ofAPolicy(p, at)
+	ofAConsumerAndAVault(p, at)
 
+	p.finds("OpenAPI document", p.get(at+"/openapi.yaml"),
+		`test_credential: {type: [integer, "null"], description: "up to nine"}`,
+		`test_credential: {type: [integer, "null"], minimum: 0, maximum: 9, description: "up to nine"}`)
+}
+
+func ofAConsumerAndAVault(p *product, at string) {
+	p.t.Helper()
+	p.finds("config reference", p.run("config", "reference"), "| `consumers[].test_consumer` | text |  | of a consumer |")
+	p.finds("OpenAPI document", p.get(at+"/openapi.yaml"),
+		`test_consumer: {type: [string, "null"], description: "of a consumer"}`,
+		`test_consumer: {$ref: "#/components/schemas/NewText", description: "of a consumer"}`,
+		`test_consumer: null`,
+		`test_vault: {type: [string, "null"], enum: [one, two, null], description: "one or two"}`,
+		`test_vault: {enum: [one, two, null], description: "one or two"}`,
+		`test_vault: null`)
+	p.finds("schema of consumers", p.get(at+"/schemas/consumers"), `{"test_consumer":{"type":"string"}}`)
+	p.finds("schema of vault objects", p.get(at+"/schemas/vault_auth_vaults"), `{"test_vault":{"type":"string","one_of":["one","two"]}}`)
+
+	call := func(args ...string) string { return p.run(append(args, "--admin", at)...) }
+	for _, verb := range []string{"create", "update"} {
+		p.finds("consumer "+verb+" --help", p.run("consumer", verb, "--help"), "--test-consumer string", "of a consumer")
+		p.finds("vault "+verb+" --help", p.run("vault", verb, "--help"), "--test-vault WORD", "for a vault object")
+	}
+	p.finds("consumer create", call("consumer", "create", "c", "--test-consumer", "this", "-o", "json"), `"test_consumer": "this"`)
+	p.finds("consumer update", call("consumer", "update", "c", "--test-consumer", "that"), "test consumer", "that")
+	p.finds("vault create", call("vault", "create", "v", "--address", "http://127.0.0.1:1", "--mount", "kv", "--vault-token-file", p.write("token", "t"),
+		"--test-vault", "one", "--no-check", "-o", "json"), `"test_vault": "one"`)
+	p.finds("vault update", call("vault", "update", "v", "--test-vault", "two", "--no-check"), "test vault", "two")
+}
+
+func ofAPolicy(p *product, at string) {
+	p.t.Helper()
 	p.finds("config reference", p.run("config", "reference"), "| `policies[].test_switch` | switch | `true` | what a test adds |", "| `policies[].test_word` | word | `one` | one or two |")
 
 	file := p.write("config.yaml", "vaults: [{name: main, address: 'http://127.0.0.1:8200', mount: kv, token: {env: TOKEN}}]\n"+
@@ -38,7 +77,6 @@ func TestAnOptionOfAPolicyIsOneField(t *testing.T) {
 		p.finds("policy "+verb+" --help", p.run("policy", verb, "--help"), "--test-switch ", "what a test adds", "--test-word string", "one or two")
 	}
 
-	at := p.serve()
 	p.finds("OpenAPI document", p.get(at+"/openapi.yaml"),
 		`test_switch: {type: boolean, default: true, description: "what a test adds"}`,
 		`test_switch: {$ref: "#/components/schemas/Flag", default: true, description: "what a test adds"}`,
@@ -47,7 +85,7 @@ func TestAnOptionOfAPolicyIsOneField(t *testing.T) {
 		`test_switch: true, test_word: "one", tags: null`)
 	p.finds("schema of the plugin", p.get(at+"/schemas/plugins/vault-auth"), `{"test_switch":{"type":"boolean","default":true}}`)
 	if raw := p.get(at + "/schemas/plugins/vault-auth"); strings.Contains(raw, "test_word") {
-		t.Errorf("the schema of the plugin has an option that is not the plugin's: %s", raw)
+		p.t.Errorf("the schema of the plugin has an option that is not the plugin's: %s", raw)
 	}
 
 	call := func(args ...string) string { return p.run(append(args, "--admin", at)...) }
@@ -77,8 +115,11 @@ func withOptions(t *testing.T) *product {
 	}
 	replaced := map[string]string{}
 	for name, insert := range map[string][2][]string{
-		"internal/api/policy.go": {{"\tTags "}, {apiFields}},
-		"authz/policy.go":        {{"\tHosts, Paths []string\n", "\t\tAccessTokenNames: []string{\"access_token\"},\n"}, {authzFields, authzDefaults}},
+		"internal/api/consumer.go":   {{"\t// Groups are declared "}, {consumerField}},
+		"internal/api/vault.go":      {{"\tCreatedAt "}, {vaultField}},
+		"internal/api/credential.go": {{"\t// Until the end "}, {credentialField}},
+		"internal/api/policy.go":     {{"\tTags "}, {apiFields}},
+		"authz/policy.go":            {{"\tHosts, Paths []string\n", "\t\tAccessTokenNames: []string{\"access_token\"},\n"}, {authzFields, authzDefaults}},
 	} {
 		raw, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
