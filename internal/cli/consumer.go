@@ -89,6 +89,27 @@ func (o *operator) createConsumer() *cobra.Command {
 	return cmd
 }
 
+func (o *operator) updateConsumer() *cobra.Command {
+	var cmd *cobra.Command
+	options := consumerOptions()
+	cmd = o.verb("update CONSUMER", "Change a consumer, by id or username",
+		"  vault-authz consumer update alice --custom-id crm-18\n  vault-authz consumer update alice --username alicia --tag ''",
+		func(ctx context.Context, s *session, args []string) error {
+			fields := given(cmd.Flags(), options)
+			if err := something(cmd, fields, options); err != nil {
+				return err
+			}
+			c, err := s.Consumers.Patch(ctx, args[0], fields)
+			if err != nil {
+				return missing(err, "consumer list", "there is no consumer %q", args[0])
+			}
+			return s.showConsumer(c)
+		})
+	cmd.Long = "update changes a consumer. Its credentials stay good under another username." + unsetting
+	addOptionFlags(cmd.Flags(), options)
+	return cmd
+}
+
 func deleteConsumer(ctx context.Context, s *session, args []string) error {
 	c, err := s.consumer(ctx, args[0])
 	if isNotFound(err) {

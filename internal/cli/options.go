@@ -105,6 +105,9 @@ func given(f *pflag.FlagSet, options []api.Field) map[string]any {
 	return out
 }
 
+// unsetting ends the help of update.
+const unsetting = "\n\nWhat no flag is given for stays. An empty value, like --tag '', unsets a field; a list is replaced as a whole."
+
 // something returns an error for an update without a change.
 func something(cmd *cobra.Command, fields map[string]any, options []api.Field, more ...string) error {
 	if len(fields) > 0 {

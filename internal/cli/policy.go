@@ -167,6 +167,39 @@ func (o *operator) createPolicy() *cobra.Command {
 	return cmd
 }
 
+func (o *operator) updatePolicy() *cobra.Command {
+	var cmd *cobra.Command
+	options := policyOptions()
+	cmd = o.verb("update POLICY", "Change a policy, by id or name",
+		"  vault-authz policy update orders --allow staff --allow partners\n"+
+			"  vault-authz policy update orders --shadow=false --path ''",
+		func(ctx context.Context, s *session, args []string) error {
+			fields := given(cmd.Flags(), options)
+			if err := something(cmd, fields, options); err != nil {
+				return err
+			}
+			if name, given := fields["vault"]; given {
+				text, _ := name.(string)
+				if text == "" {
+					return exitError{exitUsage, errors.New("--vault: a policy cannot be without a vault object; give its name")}
+				}
+				id, err := s.vaultOr(ctx, text)
+				if err != nil {
+					return err
+				}
+				fields["vault"] = api.Ref{ID: id}
+			}
+			p, err := s.Policies.Patch(ctx, args[0], fields)
+			if err != nil {
+				return missing(err, "policy list", "there is no policy %q", args[0])
+			}
+			return s.showPolicy(ctx, p)
+		})
+	cmd.Long = "update changes a policy. An option that is unset has the default of the service again." + unsetting
+	addOptionFlags(cmd.Flags(), options)
+	return cmd
+}
+
 func deletePolicy(ctx context.Context, s *session, args []string) error {
 	p, err := s.policy(ctx, args[0])
 	if err != nil {
