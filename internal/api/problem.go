@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 )
 
 // A Problem is an answer that is not a success, in Kong's shape. It is the error
@@ -30,7 +33,30 @@ type Problem struct {
 }
 
 // Error implements error.
-func (p *Problem) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Message) }
+func (p *Problem) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Text()) }
+
+// Text is the message in plain words, and what to do, where Kong's message of a value that is
+// taken has those of its database.
+func (p *Problem) Text() string {
+	_, ofPlugin := p.Fields["route"]
+	switch {
+	case p.Status != http.StatusConflict || !strings.HasPrefix(p.Message, "UNIQUE "):
+		return p.Message
+	case ofPlugin && p.Fields["name"] == PluginACL:
+		return "there is a plugin acl already; change that one, or delete it"
+	case ofPlugin:
+		return "another policy is the default; update that one to default false first"
+	case p.Fields["group"] != nil:
+		return fmt.Sprintf("the consumer is in the group %q already", p.Fields["group"])
+	case p.Fields["access_token"] != nil:
+		return "a credential of another consumer has this access token; choose another"
+	}
+	var taken []string
+	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
+		taken = append(taken, fmt.Sprintf("%s %q", strings.ReplaceAll(name, "_", " "), fmt.Sprint(p.Fields[name])))
+	}
+	return "there is one with the " + strings.Join(taken, " and ") + " already; choose another, or delete the one that is there"
+}
 
 // Transient reports whether a call that failed may succeed if it is repeated: the service, or
 // the Vault that it uses, is down or overloaded.

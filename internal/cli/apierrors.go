@@ -20,7 +20,7 @@ func (s *session) explain(err error) error {
 	}
 	var problem *api.Problem
 	if errors.As(err, &problem) {
-		message := printable(problem.Message)
+		message := printable(problem.Text())
 		if hint := hintFor(problem); hint != "" {
 			message += "; " + hint
 		}
@@ -57,9 +57,6 @@ func hintFor(problem *api.Problem) string {
 	case http.StatusConflict:
 		if problem.Fields["previous_expires_at"] != nil {
 			return "wait, or give --force"
-		}
-		if len(problem.Fields) > 0 {
-			return "it is taken: choose another, or delete the one that is there"
 		}
 		return ""
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
