@@ -41,7 +41,8 @@ func (p *progress) Made(n int) {
 		_ = p.bar.Add(n)
 		return
 	}
-	if time.Since(p.wrote) >= progressLines {
+	// The last line is that of close.
+	if time.Since(p.wrote) >= progressLines && p.done != p.total {
 		p.wrote = time.Now()
 		p.line()
 	}
