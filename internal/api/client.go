@@ -58,11 +58,24 @@ func (s Collection[T]) List(ctx context.Context) ([]T, error) {
 }
 
 // First returns those of the first page, a thousand at the most.
-func (s Collection[T]) First(ctx context.Context) ([]T, error) {
-	page, err := send[struct {
-		Data []T `json:"data"`
-	}](ctx, s.client, http.MethodGet, s.path+"?size=1000", nil)
-	return page.Data, err
+func (s Collection[T]) First(ctx context.Context) (first []T, err error) {
+	err = eachPage(ctx, s.client, s.path, nil, func(page []T) bool {
+		first = page
+		return false
+	})
+	return first, err
+}
+
+// Each goes through all of them, page by page, until yield returns false.
+func (s Collection[T]) Each(ctx context.Context, yield func(*T) bool) error {
+	return eachPage(ctx, s.client, s.path, nil, func(page []T) bool {
+		for i := range page {
+			if !yield(&page[i]) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // Get returns one by id or name.
@@ -256,6 +269,18 @@ var errElsewhere = errors.New("the admin API names a next page that is elsewhere
 // listAll returns all elements of a list that a filter accepts.
 func listAll[T any](ctx context.Context, c *Client, path string, filter url.Values) ([]T, error) {
 	all := []T{}
+	err := eachPage(ctx, c, path, filter, func(page []T) bool {
+		all = append(all, page...)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// eachPage reads a list page by page until yield returns false.
+func eachPage[T any](ctx context.Context, c *Client, path string, filter url.Values, yield func([]T) bool) error {
 	query := url.Values{"size": {"1000"}}
 	maps.Copy(query, filter)
 	for next := path + "?" + query.Encode(); next != ""; {
@@ -264,17 +289,16 @@ func listAll[T any](ctx context.Context, c *Client, path string, filter url.Valu
 			Next *string `json:"next"`
 		}
 		if err := c.do(ctx, http.MethodGet, next, nil, &page); err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, page.Data...)
-		if page.Next == nil {
+		if !yield(page.Data) || page.Next == nil {
 			break
 		}
 		if next = *page.Next; !strings.HasPrefix(next, path) {
-			return nil, errElsewhere
+			return errElsewhere
 		}
 	}
-	return all, nil
+	return nil
 }
 
 func send[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {

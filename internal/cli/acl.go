@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/vault-authz/vault-authz/internal/api"
 )
@@ -67,6 +68,25 @@ func (s *session) acls(ctx context.Context, consumer string) ([]api.ACL, error) 
 func (s *session) groups(ctx context.Context, consumer string) ([]api.ACL, error) {
 	all, err := s.Groups(ctx, consumer)
 	return all, missing(err, "consumer list", "there is no consumer %q", consumer)
+}
+
+// warnOfEmptyGroups warns of the groups in --allow in which no consumer is: under them nobody
+// is let in. The change is made already, so that nothing here is an error.
+func (s *session) warnOfEmptyGroups(ctx context.Context, f *pflag.FlagSet) {
+	named, _ := f.GetStringArray("allow")
+	empty := slices.DeleteFunc(slices.Clone(named), func(group string) bool { return group == "" })
+	if len(empty) == 0 {
+		return
+	}
+	if err := s.ACLs.Each(ctx, func(a *api.ACL) bool {
+		empty = slices.DeleteFunc(empty, func(group string) bool { return group == a.Group })
+		return len(empty) > 0
+	}); err != nil {
+		return
+	}
+	for _, group := range empty {
+		s.answers.warnings = append(s.answers.warnings, fmt.Sprintf("no consumer is in the group %q; add those that --allow is to let in with vault-authz acl add CONSUMER GROUP", group))
+	}
 }
 
 // names are usernames by the id of the consumer.

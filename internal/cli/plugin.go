@@ -100,6 +100,7 @@ func (o *operator) createPlugin() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer s.warnOfEmptyGroups(ctx, cmd.Flags())
 			return s.showPlugin(ctx, created)
 		})
 	addOptionFlags(cmd.Flags(), options)
@@ -128,6 +129,7 @@ func (o *operator) updatePlugin() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer s.warnOfEmptyGroups(ctx, cmd.Flags())
 			return s.showPlugin(ctx, p)
 		})
 	cmd.Long = "update changes the plugin acl." + unsetting

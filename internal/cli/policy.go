@@ -160,6 +160,7 @@ func (o *operator) createPolicy() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer s.warnOfEmptyGroups(ctx, cmd.Flags())
 			return s.showPolicy(ctx, created)
 		})
 	cmd.Flags().StringVar(&id, "id", "", "`UUID` to create it under, random by default")
@@ -193,6 +194,7 @@ func (o *operator) updatePolicy() *cobra.Command {
 			if err != nil {
 				return missing(err, "policy list", "there is no policy %q", args[0])
 			}
+			defer s.warnOfEmptyGroups(ctx, cmd.Flags())
 			return s.showPolicy(ctx, p)
 		})
 	cmd.Long = "update changes a policy. An option that is unset has the default of the service again." + unsetting
