@@ -16,9 +16,7 @@ type Engine interface {
 	// Delete removes the object under key with all its versions. It is not an error if
 	// there is no object.
 	Delete(ctx context.Context, key string) error
-	// List returns the keys in no particular order.
-	List(ctx context.Context) (keys []string, err error)
 	// EachKey calls each with every key, in no particular order. It returns nil only if it
-	// has seen all keys. It is for more keys than List can return.
+	// has seen all keys.
 	EachKey(ctx context.Context, each func(key string)) error
 }

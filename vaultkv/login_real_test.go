@@ -185,7 +185,6 @@ func TestWhatAPolicyLacksIsNamed(t *testing.T) {
 					data, metadata = data+"data/", metadata+"metadata/"
 				}
 				_, _, read := v.Read(t.Context(), accessToken)
-				_, list := v.List(t.Context())
 				tests := []struct {
 					name, want string
 					err        error
@@ -193,7 +192,7 @@ func TestWhatAPolicyLacksIsNamed(t *testing.T) {
 					{"read", `path "` + data + `+" { capabilities = ["read"] }`, read},
 					{"write", `path "` + data + `+" { capabilities = ["create", "update"] }`, v.Write(t.Context(), accessToken, record())},
 					{"delete", `path "` + metadata + `+" { capabilities = ["delete"] }`, v.Delete(t.Context(), accessToken)},
-					{"list", `path "` + metadata + `" { capabilities = ["list"] }`, list},
+					{"list", `path "` + metadata + `" { capabilities = ["list"] }`, v.EachKey(t.Context(), func(string) {})},
 				}
 				if kv == "v2" {
 					// As in state.hcl: "+" for some of its paths would take away what "*" allows.

@@ -91,14 +91,14 @@ func TestListMayBeLongerThanARecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, _, _ := open(t, fake(t, answer(200, string(body))), nil)
+	v, _, _ := open(t, fake(t, answer(200, string(body))), func(c *vaultkv.Config) { c.KV = vaultkv.KV2 })
 	v.SetAnswerBytes(4096)
 	count := 0
 	if err := v.EachKey(t.Context(), func(string) { count++ }); err != nil || count != len(keys) {
 		t.Errorf("EachKey: %d keys, %v, want %d", count, err, len(keys))
 	}
-	if _, err := v.List(t.Context()); err == nil {
-		t.Error("List accepted an answer that is too long")
+	if _, err := v.ListUnder(t.Context(), "records"); err == nil {
+		t.Error("ListUnder accepted an answer that is too long")
 	}
 }
 

@@ -74,8 +74,8 @@ func (m *mount) EachKey(ctx context.Context, each func(string)) error {
 	m.lists++
 	before, slow, ended := m.before, m.slow, m.ended
 	m.mu.Unlock()
-	keys, err := m.List(ctx)
-	if err != nil {
+	var keys []string
+	if err := m.Engine.EachKey(ctx, func(key string) { keys = append(keys, key) }); err != nil {
 		return err
 	}
 	if before != nil {

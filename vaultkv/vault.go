@@ -294,14 +294,6 @@ func (v *Vault) Delete(ctx context.Context, key string) error {
 	}, v.written)
 }
 
-// List implements [Engine]. It leaves out folders: an access token has no slash.
-func (v *Vault) List(ctx context.Context) (keys []string, err error) {
-	if problem := v.notCurrent(); problem != nil {
-		return nil, problem
-	}
-	return v.list(ctx, v.layout.list)
-}
-
 // list returns the keys directly under a folder, without folders.
 func (v *Vault) list(ctx context.Context, folder string) (keys []string, err error) {
 	err = v.do(ctx, func(ctx context.Context) (*api.Response, error) {

@@ -122,10 +122,7 @@ func (e *Engine) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// List returns the keys in no particular order, without paths of several segments.
-func (e *Engine) List(ctx context.Context) ([]string, error) { return e.list(ctx, "") }
-
-// EachKey calls each with every key of List.
+// EachKey calls each with every key, in no particular order, without paths of several segments.
 func (e *Engine) EachKey(ctx context.Context, each func(key string)) error {
 	keys, err := e.list(ctx, "")
 	for _, key := range keys {
