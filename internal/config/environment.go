@@ -137,13 +137,3 @@ func override(c *Config, environ, referenced []string, flags []Flag) (from map[s
 	}
 	return from, found
 }
-
-// VariableTable returns the table of the variables in Markdown.
-func VariableTable() string {
-	var b strings.Builder
-	b.WriteString("| variable | setting |\n|---|---|\n")
-	for _, v := range Variables() {
-		fmt.Fprintf(&b, "| `%s` | `%s` |\n", v.Name, v.Setting)
-	}
-	return b.String()
-}
