@@ -64,7 +64,7 @@ type service struct {
 	store      *state.Store
 	decisions  atomic.Pointer[authz.DecisionLog]
 	sample     int
-	// config is what all of it was made of.
+	// config is what the service goes by.
 	config atomic.Pointer[config.Config]
 }
 
@@ -92,6 +92,7 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 		open.uses = lastused.New(log.Named("lastused"))
 	}
 	s := &service{logs: logs, backends: open, registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), started: time.Now(), runs: []func(context.Context) error{open.Run}}
+	s.config.Store(c)
 
 	var err error
 	if s.connections, err = server.NewConnections(registry, grpcListener, probesListener, adminListener); err != nil {

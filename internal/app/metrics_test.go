@@ -38,7 +38,7 @@ func metricFamilies(t *testing.T) (families []*dto.MetricFamily, s *service) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newReloader(&config.Origin{}, nil, &c, s.reconfigure, zap.NewNop())
+	r := newReloader(&config.Origin{}, nil, s.config.Load, s.reconfigure, zap.NewNop())
 	if err := s.registry.Register(newReloadCollector(r)); err != nil {
 		t.Fatal(err)
 	}

@@ -29,11 +29,11 @@ const (
 // be used leaves the last good configuration in use. It is safe for concurrent use.
 type reloader struct {
 	origin *config.Origin
+	inUse  func() *config.Config
 	use    func(*config.Config) error
 	log    *zap.Logger
 
-	mu      sync.Mutex
-	running *config.Config
+	mu sync.Mutex
 	// hash is that of the content in use, at is when it came into use.
 	hash string
 	at   time.Time
@@ -46,11 +46,11 @@ type reloader struct {
 	used, failures uint64
 }
 
-// newReloader returns a reloader for a service that was built of c, which raw reads as. use
-// makes the service go by another configuration, or by none of it and returns an error.
-func newReloader(origin *config.Origin, raw []byte, c *config.Config, use func(*config.Config) error, log *zap.Logger) *reloader {
+// newReloader returns a reloader for a service that was built of raw. inUse is what the service
+// goes by. use makes it go by another configuration, or by none of it and returns an error.
+func newReloader(origin *config.Origin, raw []byte, inUse func() *config.Config, use func(*config.Config) error, log *zap.Logger) *reloader {
 	hash := config.Hash(raw)
-	return &reloader{origin: origin, use: use, log: log, running: c, hash: hash, seen: hash, tried: hash, at: time.Now()}
+	return &reloader{origin: origin, inUse: inUse, use: use, log: log, hash: hash, seen: hash, tried: hash, at: time.Now()}
 }
 
 // run reloads when the file changes, and at each signal, until ctx ends.
@@ -130,7 +130,8 @@ func (r *reloader) apply(raw []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	reloaded, err := r.running.Reloaded(&next)
+	before := r.inUse()
+	reloaded, err := before.Reloaded(&next)
 	if err != nil {
 		return fmt.Errorf("together with the settings that need a restart: %w", err)
 	}
@@ -139,14 +140,13 @@ func (r *reloader) apply(raw []byte) (err error) {
 	}
 	count := map[string]int{}
 	var restart []string
-	for _, d := range r.running.Diff(&next) {
+	for _, d := range before.Diff(&next) {
 		if d.Restart {
 			restart = append(restart, d.Setting)
 		} else {
 			count[d.Kind]++
 		}
 	}
-	r.running = &reloaded
 	r.log.Info("configuration reloaded", zap.String("sha256", config.Hash(raw)),
 		zap.Int("added", count[config.Added]), zap.Int("changed", count[config.Changed]), zap.Int("removed", count[config.Removed]))
 	if len(restart) > 0 {
@@ -164,7 +164,6 @@ func (s *service) reconfigure(c *config.Config) error {
 	if err := s.redeclare(c); err != nil {
 		return err
 	}
-	s.config.Store(c)
 	if s.store != nil {
 		s.store.SetMaxStale(maxStale(c))
 	}
@@ -172,7 +171,11 @@ func (s *service) reconfigure(c *config.Config) error {
 		s.sample = c.Log.AllowSample
 		s.decisions.Store(authz.NewDecisionLog(s.logs.Decisions, c.Log.AllowSample, tracing.TraceOf))
 	}
-	return s.logs.SetLevels(c.Log.Config)
+	if err := s.logs.SetLevels(c.Log.Config); err != nil {
+		return err
+	}
+	s.config.Store(c)
+	return nil
 }
 
 // redeclare replaces vault objects, consumers and policies in one step.

@@ -53,7 +53,7 @@ func startReloading(t *testing.T, text string) *reloading {
 	core, logs := observer.New(zapcore.DebugLevel)
 	from := newShared()
 	r := startReplicaLogging(t, from, &c, zap.NewNop())
-	return &reloading{replica: r, reloader: newReloader(origin, []byte(text), &c, r.reconfigure, zap.New(core)), t: t, logs: logs, from: from}
+	return &reloading{replica: r, reloader: newReloader(origin, []byte(text), r.config.Load, r.reconfigure, zap.New(core)), t: t, logs: logs, from: from}
 }
 
 func (r *reloading) write(text string) {
@@ -169,13 +169,13 @@ func TestContentIsUsedWhenItHasSettledAndAtASignalAtOnce(t *testing.T) {
 		}
 	}
 	r.look()
-	if r.used != 1 || r.running.Log.Level != "warn" {
-		t.Errorf("%d reloads, level %s; want one to warn", r.used, r.running.Log.Level)
+	if r.used != 1 || r.inUse().Log.Level != "warn" {
+		t.Errorf("%d reloads, level %s; want one to warn", r.used, r.inUse().Log.Level)
 	}
 	r.write(reloadable)
 	r.now()
-	if r.used != 2 || r.running.Log.Level != "info" {
-		t.Errorf("%d reloads, level %s; want a second one, to info", r.used, r.running.Log.Level)
+	if r.used != 2 || r.inUse().Log.Level != "info" {
+		t.Errorf("%d reloads, level %s; want a second one, to info", r.used, r.inUse().Log.Level)
 	}
 }
 
@@ -191,7 +191,7 @@ func TestASettingThatNeedsARestartIsToldAndTheRestIsUsed(t *testing.T) {
 	if got := lines[0].ContextMap()["settings"].([]any); len(got) != 2 || got[0] != "drain.wait" || got[1] != "listen.grpc" {
 		t.Errorf("got %v", got)
 	}
-	if r.demo().Allowed || r.running.Log.Level != "error" {
+	if r.demo().Allowed || r.inUse().Log.Level != "error" {
 		t.Error("the rest is not in use")
 	}
 }
@@ -209,7 +209,7 @@ func TestARunningServiceTakesAChangeWithinTwoSeconds(t *testing.T) {
 			t.Fatal(err)
 		}
 		signals := make(chan os.Signal)
-		r := newReloader(origin, []byte(reloadable), &c, func(*config.Config) error { return nil }, zap.NewNop())
+		r := newReloader(origin, []byte(reloadable), func() *config.Config { return &c }, func(*config.Config) error { return nil }, zap.NewNop())
 		ctx := t.Context()
 		go func() { _ = r.run(ctx, signals) }()
 		if err := os.WriteFile(path, []byte("log: {level: error}\n"+reloadable), 0o600); err != nil {

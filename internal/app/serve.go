@@ -36,7 +36,7 @@ func Serve(ctx context.Context, origin *config.Origin, stdout io.Writer) error {
 		return err
 	}
 	watch := func(s *service, log *zap.Logger) error {
-		r := newReloader(origin, raw, &c, s.reconfigure, log.Named("reload"))
+		r := newReloader(origin, raw, s.config.Load, s.reconfigure, log.Named("reload"))
 		s.reloader = r
 		s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, signals) })
 		return s.registry.Register(newReloadCollector(r))
@@ -64,7 +64,6 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	if err != nil {
 		return err
 	}
-	s.config.Store(c)
 	if watch != nil {
 		if err := watch(s, log); err != nil {
 			return err
