@@ -169,64 +169,51 @@ func TestTheRequestIDIsThatOfTheRequestIfItIsAUUID(t *testing.T) {
 	}
 }
 
-// A client must not be able to find out which access tokens exist.
+// A client must not be able to find out which access tokens exist, and the templates of a policy
+// must not make a difference either.
 func TestUnknownWrongExpiredAndDisabledLookAlike(t *testing.T) {
 	t.Parallel()
 	alike := []authz.Reason{
 		authz.ReasonUnknownToken, authz.ReasonWrongSecret, authz.ReasonExpired, authz.ReasonNotYetValid,
 		authz.ReasonDisabled, authz.ReasonMalformedRecord, authz.ReasonUnknownConsumer, authz.ReasonMalformedToken,
 	}
-	for _, accept := range []string{"", "text/html", "application/xml", "text/plain"} {
-		for _, contentType := range []string{"", "application/grpc"} {
-			r := getRequest(
-				authz.Header{Name: "accept", Value: accept}, authz.Header{Name: "content-type", Value: contentType},
-				authz.Header{Name: "x-request-id", Value: requestUUID})
-			var first []byte
-			for _, reason := range alike {
-				out := responded(t, r, denyFor(reason))
-				// Clients do not see the metadata.
-				out.DynamicMetadata = nil
-				data, err := proto.MarshalOptions{Deterministic: true}.Marshal(out)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if first == nil {
-					first = data
-				}
-				if diff := cmp.Diff(string(first), string(data)); diff != "" {
-					t.Errorf("accept %q, content-type %q: %s does not look like %s:\n%s", accept, contentType, reason, alike[0], diff)
+	untold := ownDenials()
+	untold.Unauthenticated.Message = ""
+	for name, options := range map[string]authz.DenialOptions{"no options": {}, "all options": ownDenials(), "all but a message": untold} {
+		for _, accept := range []string{"", "text/html", "application/xml", "text/plain"} {
+			for _, contentType := range []string{"", "application/grpc"} {
+				r := getRequest(
+					authz.Header{Name: "accept", Value: accept}, authz.Header{Name: "content-type", Value: contentType},
+					authz.Header{Name: "x-request-id", Value: requestUUID})
+				var first []byte
+				for _, reason := range alike {
+					out := responded(t, r, ownDenial(t, options, reason))
+					// Clients do not see the metadata.
+					out.DynamicMetadata = nil
+					data, err := proto.MarshalOptions{Deterministic: true}.Marshal(out)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if first == nil {
+						first = data
+					}
+					if diff := cmp.Diff(string(first), string(data)); diff != "" {
+						t.Errorf("%s, accept %q, content-type %q: %s does not look like %s:\n%s", name, accept, contentType, reason, alike[0], diff)
+					}
 				}
 			}
 		}
 	}
 }
 
-func TestDenialsOfBadCredentialsHaveAChallenge(t *testing.T) {
-	t.Parallel()
-	for _, reason := range authz.Reasons() {
-		for realm, want := range map[string]string{"": "VaultAuth", "shop": `VaultAuth realm="shop"`} {
-			d := denyFor(reason)
-			d.Policy.Realm = realm
-			got := denialHeader(responded(t, getRequest(), d), "www-authenticate")
-			if !d.Challenges() {
-				want = ""
-			}
-			if got != want {
-				t.Errorf("%s, realm %q: got www-authenticate %q, want %q", reason, realm, got, want)
-			}
-		}
-	}
-	if got := denialHeader(responded(t, getRequest(), authz.Decision{Reason: authz.ReasonMissingToken}), "www-authenticate"); got != "VaultAuth" {
-		t.Errorf("without a policy: got www-authenticate %q", got)
-	}
-}
-
-func TestTheChallengeIsThatOfTheAuthorizationScheme(t *testing.T) {
+func TestDenialsOfBadCredentialsHaveTheChallengeOfTheAuthorizationScheme(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		scheme      authz.Scheme
 		realm, want string
 	}{
+		{authz.SchemeNone, "", "VaultAuth"},
+		{authz.SchemeNone, "shop", `VaultAuth realm="shop"`},
 		{authz.SchemeBearer, "", "Bearer"},
 		{authz.SchemeBearer, "shop", `Bearer realm="shop"`},
 		{authz.SchemeBasic, "", `Basic realm="vault-authz"`},
@@ -243,6 +230,9 @@ func TestTheChallengeIsThatOfTheAuthorizationScheme(t *testing.T) {
 				t.Errorf("%s, scheme %s, realm %q: got www-authenticate %q, want %q", reason, test.scheme, test.realm, got, want)
 			}
 		}
+	}
+	if got := denialHeader(responded(t, getRequest(), authz.Decision{Reason: authz.ReasonMissingToken}), "www-authenticate"); got != "VaultAuth" {
+		t.Errorf("without a policy: got www-authenticate %q", got)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/vault-authz/vault-authz/authz"
 )
@@ -231,38 +230,6 @@ func TestAnErrorOfAPolicyIsAnsweredAsItsDenials(t *testing.T) {
 	}
 	if got := out.GetErrorResponse(); got.GetStatus().GetCode() != http.StatusTooManyRequests || !strings.HasPrefix(got.GetBody(), "429 Too Many Requests") {
 		t.Errorf("got %v", got)
-	}
-}
-
-// The templates must not make a difference that the usual denials do not make.
-func TestUnknownWrongExpiredAndDisabledLookAlikeInTheDenialsOfAPolicy(t *testing.T) {
-	t.Parallel()
-	options := ownDenials()
-	options.Unauthenticated.Message = ""
-	for name, options := range map[string]authz.DenialOptions{"all of it": ownDenials(), "without a message": options} {
-		var first []byte
-		for _, accept := range []string{"", "text/html", "application/xml", "text/plain"} {
-			first = nil
-			for _, reason := range []authz.Reason{
-				authz.ReasonUnknownToken, authz.ReasonWrongSecret, authz.ReasonExpired, authz.ReasonNotYetValid,
-				authz.ReasonDisabled, authz.ReasonMalformedRecord, authz.ReasonUnknownConsumer, authz.ReasonMalformedToken,
-			} {
-				r := getRequest(authz.Header{Name: "accept", Value: accept}, authz.Header{Name: "x-request-id", Value: requestUUID})
-				out := responded(t, r, ownDenial(t, options, reason))
-				// Clients do not see the metadata.
-				out.DynamicMetadata = nil
-				data, err := proto.MarshalOptions{Deterministic: true}.Marshal(out)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if first == nil {
-					first = data
-				}
-				if diff := cmp.Diff(string(first), string(data)); diff != "" {
-					t.Errorf("%s, accept %q: %s does not look like the others:\n%s", name, accept, reason, diff)
-				}
-			}
-		}
 	}
 }
 
