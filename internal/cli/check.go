@@ -75,28 +75,28 @@ func checkCommand(p Process) *cobra.Command {
 		if v := p.variable(addressVariable); v != "" && !cmd.Flags().Changed("address") {
 			o.address = v
 		}
-		if o.inTheClear() {
-			fmt.Fprintf(cmd.ErrOrStderr(), "warning: the token pair goes to %s without TLS; give --tls unless the network is trusted\n", o.address)
+		err := o.run(cmd, args)
+		var exit exitError
+		if err == nil || errors.As(err, &exit) {
+			return err
 		}
-		if o.output != "text" && o.output != "json" {
-			return exitError{exitUsage, fmt.Errorf("--output: %q is neither text nor json", o.output)}
-		}
-		var err error
-		if o.replay != "" {
-			err = runReplay(cmd.Context(), o, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
-		} else {
-			err = runCheck(cmd.Context(), o, args[0], cmd.InOrStdin(), cmd.OutOrStdout())
-		}
-		if err != nil {
-			var exit exitError
-			if errors.As(err, &exit) {
-				return err
-			}
-			return exitError{exitUsage, err}
-		}
-		return nil
+		return exitError{exitUsage, err}
 	}
 	return cmd
+}
+
+func (o *checkOptions) run(cmd *cobra.Command, args []string) error {
+	if o.inTheClear() {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: the token pair goes to %s without TLS; give --tls unless the network is trusted\n", o.address)
+	}
+	switch {
+	case o.output != "text" && o.output != "json":
+		return fmt.Errorf("--output: %q is neither text nor json", o.output)
+	case o.replay != "":
+		return runReplay(cmd.Context(), *o, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+	default:
+		return runCheck(cmd.Context(), *o, args[0], cmd.InOrStdin(), cmd.OutOrStdout())
+	}
 }
 
 // inTheClear says whether the tokens cross a network without TLS.

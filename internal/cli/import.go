@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -65,7 +63,10 @@ func importKong(ctx context.Context, s *session, names []string, apply, strict b
 	}
 	var parts []kongimport.Part
 	for _, name := range names {
-		raw, err := readImport(s.in, name)
+		raw, err := readAtMost(maxImport, s.in, name)
+		if errors.Is(err, errTooLong) {
+			err = fmt.Errorf("%s: is larger than %d MiB; give it in parts", name, maxImport>>20)
+		}
 		if err != nil {
 			return exitError{exitUsage, err}
 		}
@@ -102,22 +103,6 @@ func importKong(ctx context.Context, s *session, names []string, apply, strict b
 		return exitError{exitNeeds, errSilent}
 	}
 	return nil
-}
-
-func readImport(in io.Reader, name string) ([]byte, error) {
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }()
-		in = f
-	}
-	raw, err := io.ReadAll(io.LimitReader(in, maxImport+1))
-	if err == nil && len(raw) > maxImport {
-		err = fmt.Errorf("%s: is larger than %d MiB; give it in parts", name, maxImport>>20)
-	}
-	return raw, err
 }
 
 func showChanges(s *session, changes *kongimport.Changes, applied bool) error {

@@ -57,12 +57,24 @@ func (s *session) pem(flag, name string) ([]byte, error) {
 }
 
 func (s *session) readPEM(flag, name string) ([]byte, error) {
-	in := s.in
 	if name == dash {
 		if err := s.claim(flag); err != nil {
 			return nil, err
 		}
-	} else {
+	}
+	raw, err := readAtMost(maxPEM, s.in, name)
+	if errors.Is(err, errTooLong) {
+		err = errors.New("it is too long for certificates; is it the right file?")
+	}
+	return raw, err
+}
+
+var errTooLong = errors.New("it is too long")
+
+// readAtMost reads a file of at most limit bytes, or in for "-". The error of a longer one is
+// errTooLong.
+func readAtMost(limit int64, in io.Reader, name string) ([]byte, error) {
+	if name != dash {
 		f, err := os.Open(name)
 		if err != nil {
 			return nil, err
@@ -70,9 +82,9 @@ func (s *session) readPEM(flag, name string) ([]byte, error) {
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	raw, err := io.ReadAll(io.LimitReader(in, maxPEM+1))
-	if err == nil && len(raw) > maxPEM {
-		err = errors.New("it is too long for certificates; is it the right file?")
+	raw, err := io.ReadAll(io.LimitReader(in, limit+1))
+	if err == nil && int64(len(raw)) > limit {
+		err = errTooLong
 	}
 	return raw, err
 }
