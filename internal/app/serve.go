@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,24 +83,14 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	l.GRPC, l.Probes = s.connections.Count(grpcListener, l.GRPC), s.connections.Count(probesListener, l.Probes)
 	log.Info("serving", zap.String("grpc", at.GRPC), zap.String("probes", at.Probes), zap.String("version", version.String()),
 		zap.Int("vaults", len(c.Vaults)), zap.Int("consumers", len(c.Consumers)), zap.Int("policies", len(c.Policies)))
-	for _, setting := range c.InsecureSettings() {
-		log.Warn("insecure setting", zap.String("setting", setting))
-	}
 	if adminAt != nil {
 		at.Admin = server.Address(adminAt)
 		s.runs = append(s.runs, func(ctx context.Context) error {
 			return serveAdmin(ctx, s.admin, s.tls.admin, c.Admin.Timeout, s.connections.Count(adminListener, adminAt))
 		})
-		bound := c.Admin
-		bound.Address = at.Admin // port 0 has become another one
-		for _, setting := range bound.InsecureSettings() {
-			log.Warn("insecure setting", zap.String("setting", "admin."+setting))
-		}
 		log.Info("serving the admin API", zap.String("admin", at.Admin))
 	}
-	for _, setting := range c.Listen.InsecureSettings() {
-		log.Warn("insecure setting", zap.String("setting", setting))
-	}
+	logInsecure(c, at, log)
 	logUnderscores(c, log)
 	if err := at.write(c.AddressesFile); err != nil {
 		return err
@@ -108,6 +99,21 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 		started(at)
 	}
 	return s.run(ctx, l)
+}
+
+// logInsecure warns of settings that are not safe everywhere. at has the ports in use.
+func logInsecure(c *config.Config, at Addresses, log *zap.Logger) {
+	settings := slices.Concat(c.InsecureSettings(), c.Listen.InsecureSettings())
+	if at.Admin != "" {
+		bound := c.Admin
+		bound.Address = at.Admin
+		for _, setting := range bound.InsecureSettings() {
+			settings = append(settings, "admin."+setting)
+		}
+	}
+	for _, setting := range settings {
+		log.Warn("insecure setting", zap.String("setting", setting))
+	}
 }
 
 // debugHandler returns what serves /debug/, nil for nothing. current returns the configuration
