@@ -112,6 +112,9 @@ func answeredAs(f *api.Field) string {
 	case api.NameList:
 		return reference("Names", f)
 	case api.Reference:
+		if f.Nullable {
+			return `{anyOf: [{$ref: "#/components/schemas/Ref"}, {type: "null"}]` + described(f) + "}"
+		}
 		return reference("Ref", f)
 	case api.Record:
 		return "{type: object, properties: {" + strings.Join(answered(f.Fields), ", ") + "}" + described(f) + "}"

@@ -304,6 +304,22 @@ func TestTheDocumentHasTheFieldsOfEveryEntityAndNoOthers(t *testing.T) {
 	}
 }
 
+// A record that was made by hand may lack anything.
+func TestTheDocumentAllowsWhatIsAnsweredOfAnEmptyCredential(t *testing.T) {
+	t.Parallel()
+	doc := openAPI(t)
+	for name, value := range newBench(t).api.newJudge().view(&place{}, document{}) {
+		schema := at(t, doc, doc, "components", "schemas", "Credential", "properties", name)
+		raw, err := json.Marshal(schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value == nil && !strings.Contains(string(raw), `"null"`) {
+			t.Errorf("%s is answered as null, and the document says %s", name, raw)
+		}
+	}
+}
+
 // What a path may give (the consumer of a group) or what has two names (the token of a vault
 // object) is not among the fields that a body must have.
 func TestTheDocumentRequiresWhatTheServiceRequires(t *testing.T) {

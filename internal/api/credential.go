@@ -12,7 +12,7 @@ const (
 type Credential struct {
 	AccessToken string `json:"access_token,omitempty" rule:"made" doc:"text: made where it is not given"`
 	SecretToken string `json:"secret_token,omitempty" rule:"made" doc:"text: in the answer to its creation or rotation only; made where it is not given"`
-	Consumer    *Ref   `json:"consumer,omitempty" rule:"key=username" doc:"id or username: not needed in a request whose path names the consumer"`
+	Consumer    *Ref   `json:"consumer,omitempty" rule:"key=username,nullable" doc:"id or username: not needed in a request whose path names the consumer"`
 	TTL         *int64 `json:"ttl,omitempty" rule:"limit,max=315360000" doc:"number: seconds after which the record is read again; no expiry"`
 	// Until the end of the year 9999.
 	ExpiresAt         *int64    `json:"expires_at,omitempty" rule:"limit,max=253402300799"`

@@ -65,7 +65,7 @@ type Field struct {
 	// answers only.
 	Limit, Answer bool
 	// Made says that the service makes a value where none is given, Nullable that an answer
-	// may have null even though the field is required or has a default.
+	// may have null even though the field is required, has a default, or is a reference.
 	Made, Nullable bool
 	// Flag is the name of its flag, "" for none; Usage is what the help says of it.
 	Flag, Usage string
