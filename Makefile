@@ -93,7 +93,7 @@ tidy: ## check that go.mod and go.sum are what the code needs
 	cd test/vaultserver && go mod tidy -diff
 	cd test/openapi && go mod tidy -diff
 	cd test/tools/kubernetes && go mod tidy -diff
-	cd test/istioxds && go mod tidy -diff
+	cd test/tools/istio && go mod tidy -diff
 	cd test/ratelimitserver && go mod tidy -diff
 
 .PHONY: vuln

@@ -30,8 +30,8 @@ kubernetes: tools ## deploy/ on a real API server of Kubernetes: chart, Pod Secu
 
 .PHONY: gateways
 gateways: tools ## the files for Istio and Envoy Gateway, each control plane with a real Envoy (its first builds take about 17 minutes)
-	@$(FETCH) istioxds envoy-gateway helm4 etcd kube-apiserver kubectl
-	$(REAL_PARTS) $(API_SERVER) ISTIOXDS_BIN='$(TOOLS)/bin/istioxds' ENVOY_GATEWAY_BIN='$(TOOLS)/bin/envoy-gateway' go test -race -count=1 -timeout 20m ./test/gateways/
+	@$(FETCH) istiod envoy-gateway helm4 etcd kube-apiserver kubectl
+	$(REAL_PARTS) $(API_SERVER) ISTIOD_BIN='$(TOOLS)/bin/istiod' ENVOY_GATEWAY_BIN='$(TOOLS)/bin/envoy-gateway' go test -race -count=1 -timeout 20m ./test/gateways/
 
 .PHONY: ratelimit
 ratelimit: tools ## two Envoys that share limits through Envoy's rate limit service (its first build takes about 2 minutes)
@@ -43,7 +43,7 @@ mesh: tools deploy-tools kubernetes gateways ratelimit ## what of deploy/ takes 
 	@$(FETCH) helm4 promtool
 	$(REAL_PARTS) PROMTOOL_BIN='$(TOOLS)/bin/promtool' go test -count=1 -run 'Promtool|Fire' ./test/deploy/
 	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' go test -count=1 -run 'Chart|Manifests|NetworkPolicy|Service|ConfigMap|Configuration' ./test/deploy/
-	@echo 'skipped: istiod and Envoy Gateway on a real API server, pods that run: see deploy/README.md'
+	@echo 'skipped: Envoy Gateway on a real API server, pods that run: see deploy/README.md'
 
 # It finds nfpm, Helm and cyclonedx-gomod on PATH.
 GORELEASER = PATH='$(TOOLS)/bin':"$$PATH" goreleaser

@@ -50,10 +50,10 @@ func TestTheTableOfVersionsHasWhatIsTested(t *testing.T) {
 		t.Errorf("the table has %d versions, want %d", len(rows), len(tested))
 	}
 	// Istio's tags are no versions of its Go module.
-	module, err := os.ReadFile("../istioxds/go.mod")
+	module, err := os.ReadFile("../tools/istio/go.mod")
 	must(t, err)
 	if commit := regexp.MustCompile(`istio.io/istio v0.0.0-[0-9]+-([0-9a-f]{12})`).FindSubmatch(module); commit == nil || !strings.Contains(table, " at "+string(commit[1])+" |") {
-		t.Errorf("the table does not have the commit of Istio that test/istioxds is built from: %s", commit)
+		t.Errorf("the table does not have the commit of Istio that test/tools/istio has: %s", commit)
 	}
 	module, err = os.ReadFile("../ratelimitserver/go.mod")
 	must(t, err)

@@ -156,9 +156,15 @@ func (g *envoyGateway) testMutualTLS(t *testing.T, s *site) {
 // await waits until a request without tokens has a status.
 func (s *site) await(t *testing.T, address, path string, want int) {
 	t.Helper()
+	s.awaitWith(t, address, path, nil, want)
+}
+
+// awaitWith waits until a request with headers has a status.
+func (*site) awaitWith(t *testing.T, address, path string, header fields, want int) {
+	t.Helper()
 	client := clients()["HTTP1"]
 	partstest.Await(t, time.Minute, func(context.Context) error {
-		got, err := send(t, client, address, parts.Request{Host: host, Target: path}, nil)
+		got, err := send(t, client, address, parts.Request{Host: host, Target: path}, header)
 		if err == nil && got.Status != want {
 			err = fmt.Errorf("%s: status = %d, want %d", path, got.Status, want)
 		}

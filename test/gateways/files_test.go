@@ -1,10 +1,13 @@
 package gateways
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 func TestATestUsesEachShippedFile(t *testing.T) {
@@ -30,5 +33,27 @@ func TestATestUsesEachShippedFile(t *testing.T) {
 	}
 	if found < 12 {
 		t.Errorf("%d files, want at least 12", found)
+	}
+}
+
+// An object that is in two files would be replaced: one gateway would lose its check when the
+// other one gets it.
+func TestTheFilesForIstioDefineEachObjectOnce(t *testing.T) {
+	t.Parallel()
+	in := map[string]string{}
+	for file, text := range istioObjects(t) {
+		for document := range strings.SplitSeq(text, "\n---\n") {
+			var o struct {
+				APIVersion string `yaml:"apiVersion"`
+				Kind       string
+				Metadata   struct{ Name, Namespace string }
+			}
+			must(t, yaml.Unmarshal([]byte(document), &o))
+			key := fmt.Sprintf("%s %s %s/%s", o.APIVersion, o.Kind, o.Metadata.Namespace, o.Metadata.Name)
+			if other := in[key]; other != "" {
+				t.Errorf("%s and %s both define %s", other, file, key)
+			}
+			in[key] = file
+		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -11,21 +13,42 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-func TestIstiosIngressGatewayAsksVaultAuthz(t *testing.T) {
+// One API server and one istiod for all of it, one part after the other: each part changes
+// what the ingress gateway does, and changes it back.
+func TestIstioAsksVaultAuthz(t *testing.T) {
 	t.Parallel()
-	need(t, "ISTIOXDS_BIN")
-	s := startSite(t, istioValues)
-	_, address := startIngress(t, s, partstest.Shipped(t, istiodValues), "ingress-gateway.yaml")
-	s.check(t, address, rows())
-	s.check(t, address, []row{
+	i := startIstio(t)
+	i.apply(t, "example.yaml")
+	i.apply(t, "ingress-gateway.yaml")
+	gateway := i.startPod(t, "istio-ingress", "10.244.0.7")
+	i.await(t, i.ingress, "/orders", http.StatusUnauthorized)
+	t.Run("the ingress gateway", i.testIngress)
+	t.Run("a preflight", i.testPreflight)
+	t.Run("a policy that is changed, deleted and made again", i.testChange)
+	t.Run("an outage", i.testOutage)
+	t.Run("a provider that does not exist", i.testUnknownProvider)
+	t.Run("slashes that Istio decodes and merges", i.testSlashes)
+	t.Run("a JWT", i.testJWT)
+	t.Run("a Gateway of the Gateway API", i.testGatewayAPI)
+	t.Run("a sidecar", i.testSidecar)
+	t.Run("what the API server refuses", i.testRefused)
+	// Others take its port.
+	gateway.Stop(time.Minute)
+	t.Run("identities of the mesh", i.testMeshOnly)
+}
+
+func (i *istio) testIngress(t *testing.T) {
+	i.check(t, i.ingress, rows())
+	i.check(t, i.ingress, []row{
 		{name: "an encoded slash, which Istio keeps", path: "/orders%2f7", header: pair("alice"), status: 400, reason: "ambiguous_path"},
 		{name: "an encoded slash around a policy", path: "/catalogue%2f..%2forders", header: pair("bob"), status: 400, reason: "ambiguous_path"},
 		{name: "two slashes, which Istio keeps", path: "/orders/", header: pair("bob"), status: 400, reason: "ambiguous_path"},
 		{name: "a dot segment, which Istio removes", path: "/catalogue/../orders", seen: "/orders", header: pair("bob"), status: 403, reason: "acl"},
 		{name: "a host that is not protected", host: "open.example.com", path: "/open", status: 200, open: true},
+		{name: "a host that is not protected, with a port", host: "open.example.com:8080", path: "/open", status: 200, open: true},
 	})
-	s.checkGRPC(t, address)
-	checkTutorial(t, "istio.md", address)
+	i.checkGRPC(t, i.ingress)
+	checkTutorial(t, "istio.md", i.ingress)
 }
 
 // preflight is what a browser sends before a request from another site.
@@ -34,30 +57,52 @@ func preflight() fields {
 }
 
 // Istio's cors filter comes after the check.
-func TestIstioAnswersAPreflightThatThePolicyLetsThrough(t *testing.T) {
-	t.Parallel()
-	need(t, "ISTIOXDS_BIN")
-	s := startSite(t, istioValues)
-	_, address := startIngress(t, s, partstest.Shipped(t, istiodValues), "ingress-gateway.yaml")
+func (i *istio) testPreflight(t *testing.T) {
 	for path, want := range map[string]int{
 		"/orders/1":    http.StatusOK,           // run_on_preflight: false
 		"/catalogue/1": http.StatusUnauthorized, // the default
 	} {
-		got, err := send(t, clients()["HTTP1"], address, parts.Request{Method: http.MethodOptions, Host: host, Target: path}, append(preflight(), forged()...))
+		got, err := send(t, clients()["HTTP1"], i.ingress, parts.Request{Method: http.MethodOptions, Host: host, Target: path}, append(preflight(), forged()...))
 		must(t, err)
 		if origin := got.Header.Get("Access-Control-Allow-Origin"); got.Status != want || (origin != "") != (want == http.StatusOK) {
 			t.Errorf("%s: status = %d, allowed origin %q, want %d", path, got.Status, origin, want)
 		}
-		if n := s.upstream.Reached(path); n != 0 {
-			t.Errorf("%s reached the upstream %d times", path, n)
+		if got.Echo != nil {
+			t.Errorf("%s reached the upstream", path)
 		}
 	}
 }
 
-func TestIstioDecidesByItsProviderWhatHappensWithoutVaultAuthz(t *testing.T) {
-	t.Parallel()
-	need(t, "ISTIOXDS_BIN")
+func (i *istio) testChange(t *testing.T) {
+	const file, open = "ingress-gateway.yaml", `[open.example.com, "open.example.com:*"]`
+	reaches := func(change string, status int, made func()) {
+		t.Helper()
+		made()
+		start := time.Now()
+		i.await(t, i.ingress, "/orders", status)
+		t.Logf("the policy is %s: the gateway answers %d after %s", change, status, time.Since(start).Round(time.Millisecond))
+	}
+	reaches("changed", http.StatusOK, func() {
+		i.apply(t, file, open, `[open.example.com, "open.example.com:*", api.example.com]`)
+	})
+	reaches("changed back", http.StatusUnauthorized, func() { i.apply(t, file) })
+	reaches("deleted", http.StatusOK, func() { i.remove(t, file) })
+	reaches("applied again", http.StatusUnauthorized, func() { i.apply(t, file) })
+	i.check(t, i.ingress, rows()[:1])
+}
+
+// The provider, which an upgrade of Istio's chart changes at run time, says what happens
+// without vault-authz.
+func (i *istio) testOutage(t *testing.T) {
+	must(t, i.service.Signal(syscall.SIGSTOP))
+	start := time.Now()
+	i.await(t, i.ingress, "/hangs", http.StatusServiceUnavailable)
+	t.Logf("vault-authz does not answer: 503 after %s", time.Since(start).Round(time.Millisecond))
+	must(t, i.service.Signal(syscall.SIGCONT))
+	i.await(t, i.ingress, "/orders", http.StatusUnauthorized)
+
 	shipped := partstest.Shipped(t, istiodValues)
+	i.service.Kill()
 	for _, test := range []struct {
 		name, values string
 		status       int
@@ -65,66 +110,68 @@ func TestIstioDecidesByItsProviderWhatHappensWithoutVaultAuthz(t *testing.T) {
 		{"the shipped provider", shipped, http.StatusServiceUnavailable},
 		{"without statusOnError", partstest.With(t, shipped, "        statusOnError: \"503\"", ""), http.StatusForbidden},
 		{"with failOpen", partstest.With(t, shipped, "failOpen: false", "failOpen: true"), http.StatusOK},
+		{"the shipped provider again", shipped, http.StatusServiceUnavailable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			s := startSite(t, istioValues)
-			_, address := startIngress(t, s, test.values, "ingress-gateway.yaml")
-			s.checkOutage(t, address, test.status)
+			start := time.Now()
+			i.provide(t, test.values)
+			i.await(t, i.ingress, "/orders", test.status)
+			t.Logf("the gateway answers %d %s after the start of helm", test.status, time.Since(start).Round(time.Millisecond))
+			i.checkDown(t, i.ingress, test.status)
 		})
 	}
+	i.start(t)
+	i.checkUp(t, i.ingress)
 }
 
 // The name of a provider that does not exist denies: Istio does not leave the check out.
-func TestIstioDeniesIfItDoesNotKnowTheProvider(t *testing.T) {
-	t.Parallel()
-	need(t, "ISTIOXDS_BIN")
-	s := startSite(t, istioValues)
-	_, address := startIngress(t, s, partstest.With(t, partstest.Shipped(t, istiodValues), "name: vault-authz", "name: vault-autz"), "ingress-gateway.yaml")
-	s.check(t, address, []row{{name: "a good pair", path: "/orders", header: pair("alice"), status: 403}})
+func (i *istio) testUnknownProvider(t *testing.T) {
+	i.apply(t, "ingress-gateway.yaml", "provider: {name: vault-authz}", "provider: {name: vault-autz}")
+	i.await(t, i.ingress, "/orders", http.StatusForbidden)
+	i.check(t, i.ingress, []row{{name: "a good pair", path: "/orders", header: pair("alice"), status: 403}})
+	if !strings.Contains(i.istiod.Log(), "vault-autz") {
+		t.Error("istiod does not log the name of the provider")
+	}
+	i.apply(t, "ingress-gateway.yaml")
+	i.await(t, i.ingress, "/orders", http.StatusUnauthorized)
 }
 
-func TestAChangedAuthorizationPolicyReachesARunningGateway(t *testing.T) {
-	t.Parallel()
-	need(t, "ISTIOXDS_BIN")
-	s := startSite(t, istioValues)
-	i, address := startIngress(t, s, partstest.Shipped(t, istiodValues), "ingress-gateway.yaml")
-	s.await(t, address, "/orders", http.StatusUnauthorized)
-	shipped := partstest.Shipped(t, "istio/ingress-gateway.yaml")
-	i.replace(t, "ingress-gateway.yaml", partstest.With(t, shipped, `[open.example.com, "open.example.com:*"]`, `[open.example.com, "open.example.com:*", api.example.com]`))
-	s.await(t, address, "/orders", http.StatusOK)
-	i.replace(t, "ingress-gateway.yaml", shipped)
-	s.await(t, address, "/orders", http.StatusUnauthorized)
-	i.replace(t, "ingress-gateway.yaml", "")
-	s.await(t, address, "/orders", http.StatusOK)
+func (i *istio) testSlashes(t *testing.T) {
+	shipped := partstest.Shipped(t, istiodValues)
+	i.provide(t, partstest.With(t, shipped, "meshConfig:\n", "meshConfig:\n  pathNormalization: {normalization: DECODE_AND_MERGE_SLASHES}\n"))
+	i.awaitWith(t, i.ingress, "/orders%2f7", pair("alice"), http.StatusOK)
+	i.check(t, i.ingress, []row{
+		{name: "an encoded slash", path: "/orders%2f7", seen: "/orders/7", header: pair("alice"), status: 200, consumer: "alice", reason: "authenticated"},
+		{name: "an encoded slash around a policy", path: "/catalogue%2f..%2forders", seen: "/orders", header: pair("bob"), status: 403, reason: "acl"},
+		{name: "two slashes", path: "/orders/", seen: "/orders", header: pair("bob"), status: 403, reason: "acl"},
+	})
+	i.provide(t, partstest.With(t, shipped, "meshConfig:\n", "meshConfig:\n  pathNormalization: {normalization: DEFAULT}\n"))
+	i.awaitWith(t, i.ingress, "/orders%2f7", pair("alice"), http.StatusBadRequest)
 }
 
-func TestAGatewayOfTheGatewayAPIAsksVaultAuthz(t *testing.T) {
-	t.Parallel()
-	need(t, "ISTIOXDS_BIN")
-	s := startSite(t, istioValues)
-	listen := freePort(t)
-	i := startIstio(t, partstest.Shipped(t, istiodValues), s.istioFiles(t, listen, "gateway-api.yaml"))
-	p := ingress(t)
-	p.labels = "{gateway.networking.k8s.io/gateway-name: public}"
-	i.startEnvoy(t, p)
-	s.check(t, "127.0.0.1:"+listen, rows())
+func (i *istio) testGatewayAPI(t *testing.T) {
+	i.apply(t, "gateway-api.yaml")
+	// istiod makes them for the Gateway.
+	partstest.Await(t, time.Minute, func(ctx context.Context) error {
+		_, err := i.api.Kubectl(ctx, "", "get", "deployment/public-istio", "service/public-istio", "serviceaccount/public-istio", "--namespace", "istio-ingress")
+		return err
+	})
+	i.startPod(t, "public-istio", "10.244.0.8")
+	i.await(t, i.gateway, "/orders", http.StatusUnauthorized)
+	i.check(t, i.gateway, rows())
+	i.checkGRPC(t, i.gateway)
+	i.kubectl(t, "wait", "--for=condition=Accepted", "gateway.gateway.networking.k8s.io/public", "--namespace", "istio-ingress", "--timeout=60s")
+	accepted := i.kubectl(t, "get", "httproute", "orders", "--namespace", "shop", "--output", `jsonpath={.status.parents[0].conditions[?(@.type=="Accepted")].status}`)
+	if accepted != "True" {
+		t.Errorf("the HTTPRoute is accepted: %q, want True", accepted)
+	}
 }
 
-// checkOutage stops vault-authz, wants the status, and starts it again. If the gateway lets
-// requests through, then also those with a forged identity.
-func (s *site) checkOutage(t *testing.T, address string, status int) {
+// checkDown checks what a gateway does while vault-authz is down. If it lets requests through,
+// then also those with a forged identity.
+func (s *site) checkDown(t *testing.T, address string, status int) {
 	t.Helper()
-	ask := func(path string) parts.Response {
-		got, err := send(t, clients()["HTTP1"], address, parts.Request{Host: host, Target: path}, append(pair("alice"), "x-consumer-username", "forged"))
-		must(t, err)
-		return got
-	}
-	if got := ask("/orders/before"); got.Status != http.StatusOK {
-		t.Fatalf("before: status = %d, want 200; body %.300s", got.Status, got.Body)
-	}
-	s.service.Kill()
-	got := ask("/orders/meanwhile")
+	got := s.ask(t, address, "/orders/meanwhile")
 	if got.Status != status {
 		t.Errorf("meanwhile: status = %d, want %d; body %.300s", got.Status, status, got.Body)
 	}
@@ -134,11 +181,35 @@ func (s *site) checkOutage(t *testing.T, address string, status int) {
 	case open && (got.Echo == nil || consumer(got.Echo) != "forged"):
 		t.Errorf("meanwhile the upstream got %+v, want what the client sent", got.Echo)
 	}
-	s.start(t)
+}
+
+// checkUp waits until vault-authz is asked again.
+func (s *site) checkUp(t *testing.T, address string) {
+	t.Helper()
 	partstest.Await(t, time.Minute, func(context.Context) error {
-		if got := ask("/orders/after"); got.Status != http.StatusOK || got.Echo == nil || consumer(got.Echo) != "alice" {
+		if got := s.ask(t, address, "/orders/after"); got.Status != http.StatusOK || got.Echo == nil || consumer(got.Echo) != "alice" {
 			return fmt.Errorf("status = %d, the upstream got %+v", got.Status, got.Echo)
 		}
 		return nil
 	})
+}
+
+// ask sends a good pair and a forged identity.
+func (*site) ask(t *testing.T, address, path string) parts.Response {
+	t.Helper()
+	got, err := send(t, clients()["HTTP1"], address, parts.Request{Host: host, Target: path}, append(pair("alice"), "x-consumer-username", "forged"))
+	must(t, err)
+	return got
+}
+
+// checkOutage stops vault-authz, wants the status, and starts it again.
+func (s *site) checkOutage(t *testing.T, address string, status int) {
+	t.Helper()
+	if got := s.ask(t, address, "/orders/before"); got.Status != http.StatusOK {
+		t.Fatalf("before: status = %d, want 200; body %.300s", got.Status, got.Body)
+	}
+	s.service.Kill()
+	s.checkDown(t, address, status)
+	s.start(t)
+	s.checkUp(t, address)
 }

@@ -1,7 +1,9 @@
 package gateways
 
 import (
-	"cmp"
+	"fmt"
+	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -10,91 +12,57 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-func TestIstioWantsAGoodJWTAndVaultAuthzAGoodPair(t *testing.T) {
-	t.Parallel()
-	need(t, "ISTIOXDS_BIN")
-	s := startSite(t, istioValues)
+// Istio wants a good JWT, and vault-authz a good pair.
+func (i *istio) testJWT(t *testing.T) {
+	const file = "request-authentication.yaml"
 	login := newIssuer(t)
-	listen := freePort(t)
-	files := s.istioFiles(t, listen, "example.yaml", "ingress-gateway.yaml", "request-authentication.yaml")
-	files["request-authentication.yaml"] = partstest.With(t, files["request-authentication.yaml"],
-		"jwksUri: https://login.example.com/jwks.json", "jwks: '"+login.keys()+"'")
-	startIstio(t, partstest.Shipped(t, istiodValues), files).startEnvoy(t, ingress(t))
 	with := func(token string) fields { return fields{"authorization", "Bearer " + token} }
 	good, other := login.token(t, host), login.token(t, "other.example.com")
-	s.check(t, "127.0.0.1:"+listen, []row{
+	i.apply(t, file)
+	// Nobody has this address.
+	i.awaitWith(t, i.ingress, "/orders", append(with(good), pair("alice")...), http.StatusUnauthorized)
+	i.apply(t, file, "jwksUri: https://login.example.com/jwks.json", "jwks: '"+login.keys()+"'")
+	i.awaitWith(t, i.ingress, "/orders", append(with(good), pair("alice")...), http.StatusOK)
+	i.check(t, i.ingress, []row{
 		{name: "no JWT", path: "/orders", header: pair("alice"), status: 200, consumer: "alice", reason: "authenticated"},
 		{name: "a good JWT and a good pair", path: "/orders", header: append(with(good), pair("alice")...), status: 200, consumer: "alice", reason: "authenticated"},
 		{name: "a good JWT alone", path: "/orders", header: with(good), status: 401, reason: "missing_token"},
 		{name: "a JWT for others and a good pair", path: "/orders", header: append(with(other), pair("alice")...), status: 403, reason: "authenticated"},
 		{name: "a JWT that nobody signed and a good pair", path: "/orders", header: append(with(good+"x"), pair("alice")...), status: 401, reason: "authenticated"},
 	})
+	i.remove(t, file)
 }
 
-// inbound makes a sidecar listen on a port of its own and forward to a program, because a test
-// does not redirect the traffic of a pod.
-const inbound = `apiVersion: networking.istio.io/v1
-kind: Sidecar
-metadata: {name: inbound, namespace: $namespace}
-spec:
-  workloadSelector: {labels: $labels}
-  ingress:
-    - port: {number: $listen, protocol: $protocol, name: main}
-      bind: $address
-      captureMode: NONE
-      defaultEndpoint: 127.0.0.1:$program
-  egress: [{hosts: ["vault-authz/*"]}]
-`
-
-func (p proxy) inbound(listen, protocol, program string) string {
-	return strings.NewReplacer("$namespace", p.namespace, "$labels", p.labels, "$listen", listen, "$protocol", protocol,
-		"$address", cmp.Or(p.address, "127.0.0.1"), "$program", program).Replace(inbound)
-}
-
-func TestASidecarOfIstioAsksVaultAuthz(t *testing.T) {
-	t.Parallel()
-	need(t, "ISTIOXDS_BIN")
-	s := startSite(t, istioValues)
+func (i *istio) testSidecar(t *testing.T) {
 	listen := freePort(t)
 	p := proxy{kind: "sidecar", name: "orders-1", namespace: "shop", labels: "{app: orders}", secrets: outsideOfTheMesh(t)}
-	files := s.istioFiles(t, "8088", "sidecar.yaml")
-	files["inbound.yaml"] = p.inbound(listen, "HTTP", port(t, s.upstream.Address()))
-	startIstio(t, partstest.Shipped(t, istiodValues), files).startEnvoy(t, p)
-	s.check(t, "127.0.0.1:"+listen, rows())
+	must(t, i.api.Apply(t.Context(), p.inbound(listen, "HTTP", port(t, i.upstream.Address()))))
+	i.apply(t, "sidecar.yaml")
+	p.start(t, i.xds)
+	i.await(t, "127.0.0.1:"+listen, "/orders", http.StatusUnauthorized)
+	i.check(t, "127.0.0.1:"+listen, rows())
+	// A Sidecar resource that does not list vault-authz hides it.
+	must(t, i.api.Apply(t.Context(), partstest.With(t, p.inbound(listen, "HTTP", port(t, i.upstream.Address())), "vault-authz/*", "./*")))
+	i.await(t, "127.0.0.1:"+listen, "/orders", http.StatusServiceUnavailable)
 }
 
-// pod is a pod with a sidecar, by which Istio knows that its clients need mutual TLS.
-const pod = `apiVersion: v1
-kind: Pod
-metadata:
-  name: vault-authz-1
-  namespace: vault-authz
-  labels: {app.kubernetes.io/name: vault-authz, app.kubernetes.io/instance: vault-authz, security.istio.io/tlsMode: istio}
-spec: {serviceAccountName: vault-authz, containers: [{name: vault-authz}]}
-status: {phase: Running, podIP: 127.0.0.2, podIPs: [{ip: 127.0.0.2}], conditions: [{type: Ready, status: "True"}]}
-`
-
 // mesh-only.yaml lets only the listed identities reach vault-authz, through its sidecar.
-func TestOnlyTheListedIdentitiesOfTheMeshReachVaultAuthz(t *testing.T) {
-	t.Parallel()
-	need(t, "ISTIOXDS_BIN")
-	s := startSite(t, istioValues)
+func (i *istio) testMeshOnly(t *testing.T) {
 	mesh, err := parts.NewAuthority("mesh")
 	must(t, err)
-	listen, asked := freePort(t), freePort(t)
+	// An address of its own, so that its port can be the one of the file.
+	ip := fmt.Sprintf("127.%d.%d.2", os.Getpid()>>8&0xff, os.Getpid()&0xff)
 	authz := proxy{
 		kind: "sidecar", name: "vault-authz-1", namespace: "vault-authz", labels: "{app.kubernetes.io/name: vault-authz, app.kubernetes.io/instance: vault-authz}",
-		address: "127.0.0.2", secrets: startSecrets(t, mesh, "spiffe://cluster.local/ns/vault-authz/sa/vault-authz"),
+		address: ip, secrets: startSecrets(t, mesh, "spiffe://cluster.local/ns/vault-authz/sa/vault-authz"),
 	}
-	files := s.istioFiles(t, listen, "example.yaml", "ingress-gateway.yaml", "mesh-only.yaml")
-	files["mesh-only.yaml"] = partstest.With(t, files["mesh-only.yaml"], `ports: ["9191"]`, `ports: ["`+asked+`"]`)
-	files["pod.yaml"] = pod
-	files["inbound.yaml"] = authz.inbound(asked, "GRPC", port(t, s.service.GRPC))
-	files["objects.yaml"] = partstest.With(t, files["objects.yaml"],
-		"port: "+port(t, s.service.GRPC)+", protocol: TCP}]\nendpoints: [{addresses: [127.0.0.1]",
-		"port: "+asked+", protocol: TCP}]\nendpoints: [{targetRef: {kind: Pod, name: vault-authz-1, namespace: vault-authz}, addresses: [127.0.0.2]")
-	i := startIstio(t, partstest.Shipped(t, istiodValues), files)
-	i.startEnvoy(t, authz)
+	i.endpoint(t, endpoint{
+		namespace: "vault-authz", labels: i.template(t, "vault-authz", "vault-authz").Metadata.Labels,
+		port: "grpc", address: ip + ":9191", account: "vault-authz",
+	})
+	must(t, i.api.Apply(t.Context(), authz.inbound("9191", "GRPC", port(t, i.service.GRPC))))
+	i.apply(t, "mesh-only.yaml")
+	authz.start(t, i.xds)
 	other, err := parts.NewAuthority("other")
 	must(t, err)
 	refused := row{path: "/orders", header: pair("alice"), status: 503}
@@ -104,17 +72,41 @@ func TestOnlyTheListedIdentitiesOfTheMeshReachVaultAuthz(t *testing.T) {
 		account   string
 		row       row
 	}{
-		{"the account of the gateway", mesh, "ingress", row{path: "/orders", header: pair("alice"), status: 200, consumer: "alice", reason: "authenticated"}},
+		{"the account of the gateway", mesh, "istio-ingress", row{path: "/orders", header: pair("alice"), status: 200, consumer: "alice", reason: "authenticated"}},
 		{"another account", mesh, "default", refused},
-		{"the account of the gateway, of another mesh", other, "ingress", refused},
+		{"the account of the gateway, of another mesh", other, "istio-ingress", refused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			gateway := ingress(t)
-			gateway.secrets = startSecrets(t, test.authority, "spiffe://cluster.local/ns/istio-ingress/sa/"+test.account)
-			e := i.startEnvoy(t, gateway)
-			s.checkOne(t, clients()["HTTP1"], "127.0.0.1:"+listen, test.row)
+			gateway := proxy{
+				kind: "router", name: "istio-ingress-1", namespace: "istio-ingress", address: "10.244.0.7",
+				secrets: startSecrets(t, test.authority, "spiffe://cluster.local/ns/istio-ingress/sa/"+test.account),
+			}
+			e := gateway.start(t, i.xds)
+			i.checkOne(t, clients()["HTTP1"], i.ingress, test.row)
 			// The next one takes the port.
 			e.Stop(time.Minute)
 		})
+	}
+}
+
+// The API server knows each field of the shipped files, and istiod, which it asks, what makes sense.
+func (i *istio) testRefused(t *testing.T) {
+	for name, text := range istioObjects(t) {
+		must(t, i.api.Apply(t.Context(), text, "--dry-run=server"))
+		err := i.api.Apply(t.Context(), strings.Replace(text, "\nspec:\n", "\nspec:\n  misspelt: {}\n", 1), "--dry-run=server")
+		if err == nil || !strings.Contains(err.Error(), "unknown field") {
+			t.Errorf("%s with a field that does not exist: err = %v", name, err)
+		}
+	}
+	policy := partstest.Shipped(t, "istio/ingress-gateway.yaml")
+	for name, text := range map[string]string{
+		"without rules":      strings.Split(policy, "  rules:")[0],
+		"without a provider": partstest.With(t, policy, "  provider: {name: vault-authz}\n", ""),
+		"of an HTTPRoute":    partstest.With(t, policy, "selector: {matchLabels: {istio: ingress}}", "targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: orders}]"),
+	} {
+		err := i.api.Apply(t.Context(), text, "--dry-run=server")
+		if err == nil || !strings.Contains(err.Error(), "validation.istio.io") {
+			t.Errorf("a CUSTOM policy %s: err = %v", name, err)
+		}
 	}
 }

