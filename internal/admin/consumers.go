@@ -1,7 +1,7 @@
 package admin
 
 import (
-	"strings"
+	"errors"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/api"
@@ -21,39 +21,6 @@ func consumersEntity() *entity {
 		check:  checkConsumer,
 		inUse:  anonymousInUse,
 	}
-}
-
-// acls are memberships of consumers in groups. Their key, the group, is unique
-// for a consumer only.
-func aclsEntity() *entity {
-	return &entity{
-		kind: state.KindACLs, name: "acls",
-		fields: aclFields,
-		unique: func(d document) []constraint {
-			consumer, group := d.record("consumer").text("id"), d.text("group")
-			return []constraint{{
-				key:    aclKey(consumer, group),
-				fields: map[string]any{"consumer": map[string]any{"id": consumer}, "group": group},
-			}}
-		},
-		check: checkACL,
-	}
-}
-
-// aclPrefix is what all keys of memberships begin with.
-const aclPrefix = "group="
-
-func aclKey(consumerID, group string) string { return aclPrefix + consumerID + "/" + group }
-
-// consumerOfKey returns the id of the consumer in the key of a membership, "" if it is
-// the key of something else.
-func consumerOfKey(key string) string {
-	rest, ok := strings.CutPrefix(key, aclPrefix)
-	if !ok {
-		return ""
-	}
-	id, _, _ := strings.Cut(rest, "/")
-	return id
 }
 
 // uniqueTexts makes each field that is set unique on its own.
@@ -95,19 +62,97 @@ func anonymousInUse(a *API, d document) error {
 	return nil
 }
 
-// checkMembership checks what does not depend on whether there is the consumer.
-func checkMembership(d document, v violations) {
-	c := authz.Consumer{ID: DeclaredID("", ""), Username: "any", Groups: []string{d.text("group")}}
-	if d["group"] != nil {
-		v.addErrors(c.Validate(), func(string) string { return "group" })
+// listConsumers adds the filter by custom id, and the search.
+func (a *API) listConsumers(c *call) (reply, error) {
+	q := c.r.URL.Query()
+	text := q.Get("search")
+	switch {
+	case text != "" && q.Has("custom_id"):
+		return reply{}, badRequest("give custom_id or search, not both: a search finds custom ids, too")
+	case text != "":
+		keep, err := a.search(text)
+		if err != nil {
+			return reply{}, err
+		}
+		return c.page(a, a.consumers, keep)
+	case !q.Has("custom_id"):
+		return a.list(a.consumers)(c)
 	}
+	customID := q.Get("custom_id")
+	if customID == "" {
+		return reply{}, badRequest("custom_id must be an unempty string")
+	}
+	data := []document{}
+	s, err := a.findUnique(a.consumers, "custom_id="+customID)
+	switch {
+	case err == nil:
+		data = append(data, a.consumers.show(s.document))
+	case !errors.Is(err, authz.ErrNotFound):
+		return reply{}, err
+	}
+	return c.list(data, ""), nil
 }
 
-func checkACL(a *API, d, _ document, v violations) error {
-	checkMembership(d, v)
-	consumer, err := a.resolve(d, "consumer", a.consumers)
-	if err == nil && consumer.declared {
-		v.add("consumer", "is declared in the configuration file, and so are its groups; change the file")
+// deleteConsumer deletes the consumer and then its groups: a consumer without groups
+// might pass a deny list. Repeated, it completes a deletion that was interrupted.
+func (a *API) deleteConsumer(c *call) (reply, error) {
+	id := c.param("id")
+	s, err := a.find(a.consumers, id)
+	switch {
+	case err == nil:
+		id = s.id()
+	case !errors.Is(err, authz.ErrNotFound):
+		return reply{}, err
 	}
-	return err
+	if err := a.remove(c, a.consumers, c.param("id"), func() (stored, error) { return s, err }); err != nil {
+		return reply{}, err
+	}
+	if !authz.IsUUID(id) {
+		return noContent, a.removeOrphans(c)
+	}
+	groups, err := a.aclsOf(id)
+	if err != nil {
+		return reply{}, err
+	}
+	return noContent, a.removeACLs(c, groups)
+}
+
+// removeOrphans removes the groups of deleted consumers. It scans the keys of all groups
+// and reads only the records that it removes.
+func (a *API) removeOrphans(c *call) error {
+	view, err := a.deps.Store.View()
+	if err != nil {
+		return err
+	}
+	var orphans []stored
+	last, gone := "", false
+	view.WithPrefix(a.acls.kind, aclPrefix, func(key string, record func() *state.Record) bool {
+		if id := consumerOfKey(key); id != last {
+			last, gone = id, !view.Has(a.consumers.kind, id) && !a.isDeclared(a.consumers.kind, id)
+		}
+		if !gone {
+			return true
+		}
+		var s stored
+		if s, err = a.acls.open(record()); err == nil {
+			orphans = append(orphans, s)
+		}
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	return a.removeACLs(c, orphans)
+}
+
+func (a *API) removeACLs(c *call, doomed []stored) error {
+	for _, s := range doomed {
+		if s.declared {
+			continue
+		}
+		if err := a.remove(c, a.acls, s.id(), func() (stored, error) { return s, nil }); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -43,6 +43,10 @@ func openAPIDocument() []byte {
 	return []byte(text)
 }
 
+func (a *API) openAPI(*call) (reply, error) {
+	return ok(file{"application/yaml", a.document}), nil
+}
+
 func openAPIExamples() map[string]string {
 	consumer := api.Consumer{ID: "64063284-e3b5-48e7-9bca-802251c32138", Username: new("alice"), Tags: []string{"gold"}, CreatedAt: 1550538643, UpdatedAt: 1550538643}
 	acl := api.ACL{ID: "35b1ea1a-1d62-4e7a-9d31-0a2c3c3a8f01", Consumer: &api.Ref{ID: consumer.ID}, Group: "admin", CreatedAt: 1550538643}
