@@ -260,6 +260,14 @@ func realLoginIsMended(t *testing.T, srv *server, l login.Method, says string, m
 	v, s, logs := open(t, srv.address, logIn(l))
 	wantLookup(t, s, logs, authz.ErrUnavailable, says)
 	wantState(t, v, vaultkv.StateLoginRefused)
+	// Real servers lock a role or user after five logins with a wrong secret.
+	wait(t, "more attempts than a server allows", func() error {
+		_, _ = s.Lookup(t.Context(), accessToken)
+		if n := v.TokenLife().FailedLogins; n < 7 {
+			return fmt.Errorf("%d so far", n)
+		}
+		return nil
+	})
 	mend()
 	wait(t, "the login with what was mended", func() error {
 		_, err := s.Lookup(t.Context(), accessToken)

@@ -8,7 +8,12 @@
 set -eu
 
 MOUNT=${MOUNT:-approle}
-vault auth list -format=json | grep -q "\"$MOUNT/\"" || vault auth enable -path="$MOUNT" approle
+vault auth list -format=json | grep -q "\"$MOUNT/\"" || {
+    vault auth enable -path="$MOUNT" approle
+    # By default five wrong logins lock the role for 15 minutes. Nobody guesses a secret
+    # id, and so whoever knows the role id could lock vault-authz out.
+    vault auth tune -user-lockout-disable=true "$MOUNT"
+}
 
 # Add secret_id_bound_cidrs and token_bound_cidrs where addresses are known.
 vault write "auth/$MOUNT/role/vault-authz" \

@@ -183,6 +183,29 @@ func loginBy(t *testing.T, v *parts.Vault, role string) string {
 	return "login: {approle: {role_id: " + login.RoleID + ", secret_id_file: " + putText(t, filepath.Join(t.TempDir(), "secret-id"), login.SecretID) + "}}"
 }
 
+// TestWrongLoginsDoNotLockTheSampleRole: by default whoever knows the role id could lock
+// vault-authz out of the server.
+func TestWrongLoginsDoNotLockTheSampleRole(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
+		must(t, v.Mount(t.Context(), mountV1, parts.KVv1))
+		writePolicies(t, v)
+		setPolicy(t, v, readText(t, deployVault+"kv-v1.hcl"))
+		runScript(t, v, "login-approle.sh")
+		role := appRole(t, v, "vault-authz")
+		for range 10 {
+			wrong := map[string]string{"role_id": role.RoleID, "secret_id": "00000000-0000-0000-0000-000000000000"}
+			if err := v.Do(t.Context(), "POST", "auth/approle/login", wrong, nil); err == nil {
+				t.Fatal("a login with a wrong secret id: no error, want it refused")
+			}
+		}
+		if out, exit := connect(t, v.Address, parts.KVv1, loginBy(t, v, "vault-authz"), ""); exit != 0 {
+			t.Errorf("with the right secret id: exit %d\n%s", exit, out)
+		}
+	})
+}
+
 // TestATokenWithAUseLimitIsRefused: such a token stops working after some reads.
 func TestATokenWithAUseLimitIsRefused(t *testing.T) {
 	t.Parallel()

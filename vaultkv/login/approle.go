@@ -58,11 +58,15 @@ func (m AppRole) request(ctx context.Context, s *Session) (string, map[string]an
 
 func (AppRole) advice(a *Answer) string {
 	return adviceFor(a, [][2]string{
-		{"invalid role or secret id", "the role id or the secret id is not valid: the role is gone, or the secret id expired, was used up or destroyed; put a new secret id into secret_id_file"},
+		{"invalid role or secret id", "the role id or the secret id is not valid: the role is gone, or the secret id expired, was used up or destroyed; put a new secret id into secret_id_file" + sameSecret},
 		{"invalid role id", "there is no role with this role id; correct role_id"},
-		{"invalid secret id", "the secret id is not valid: it expired, was used up or destroyed; put a new one into secret_id_file"},
+		{"invalid secret id", "the secret id is not valid: it expired, was used up or destroyed; put a new one into secret_id_file" + sameSecret},
 		{"source address", "the role or the secret id may not be used from this machine's address; see secret_id_bound_cidrs and token_bound_cidrs of the role"},
-	}, checkMount(AppRole{}))
+	}, orLocked(a, "role", checkMount(AppRole{})))
+}
+
+func (AppRole) secretIsWrong(a *Answer) bool {
+	return a.Says("invalid role or secret id") || a.Says("invalid secret id")
 }
 
 // unwrapped is the secret id that a wrapping token yielded. Only the running login

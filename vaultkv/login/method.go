@@ -106,7 +106,7 @@ func adviceFor(a *Answer, pairs [][2]string, otherwise string) string {
 
 // checkMount is the advice for an answer that gives no reason.
 func checkMount(m Method) string {
-	return fmt.Sprintf("check that the auth method %s is enabled at the configured mount and namespace; the server's audit log has more", m.Name())
+	return fmt.Sprintf("check that the auth method %s is enabled at the configured mount and namespace (the server's audit log has more)", m.Name())
 }
 
 // badFile is the error about a file that a login needs.

@@ -189,7 +189,7 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case token != "":
 			say(400, `{"errors":["a login with a token"]}`)
 		case s.loginStatus != 0:
-			say(s.loginStatus, `{"errors":["invalid role or secret ID"]}`)
+			say(s.loginStatus, `{"errors":["the backend is not ready"]}`)
 		case body.SecretID != s.secretID:
 			say(400, `{"errors":["invalid role or secret ID"]}`)
 		default:

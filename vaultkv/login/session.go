@@ -41,8 +41,9 @@ type Session struct {
 	bare *api.Client
 
 	logins, lookups call
-	// unwrapped is used by logins only.
+	// unwrapped and wrong are used by logins only.
 	unwrapped unwrapped
+	wrong     wrongSecret
 	// changed wakes Keep when the token has changed.
 	changed chan struct{}
 
@@ -223,12 +224,19 @@ func (s *Session) requestToken(ctx context.Context) (lease, error) {
 		return lease{}, err
 	}
 	where := mountPath(method)
+	if err := s.wrong.sentBefore(rest, body); err != nil {
+		return lease{}, err
+	}
 	a, err := s.post(ctx, "", where+"/"+rest, body)
 	switch {
 	case err != nil:
 		return lease{}, err
 	case a.refuses():
-		return lease{}, fail(Refused, a.Status, "the server refuses the login at %s (%d): %s", where, a.Status, method.advice(a))
+		refused := fail(Refused, a.Status, "the server refuses the login at %s (%d): %s", where, a.Status, method.advice(a))
+		if m, ok := method.(lockable); ok && m.secretIsWrong(a) {
+			s.wrong.remember(rest, body, refused)
+		}
+		return lease{}, refused
 	}
 	var auth authAnswer
 	if a.Status != 200 || json.Unmarshal(a.Auth, &auth) != nil {

@@ -41,7 +41,8 @@ func (m Userpass) request(context.Context, *Session) (string, map[string]any, er
 
 func (Userpass) advice(a *Answer) string {
 	return adviceFor(a, [][2]string{
-		{"invalid username or password", "there is no such user, or the password is wrong; correct username or the content of password_file"},
-		{"locked", "the server has locked the user after too many failures; unlock it, and correct the content of password_file"},
-	}, "the server does not accept user name and password; or "+checkMount(Userpass{}))
+		{"invalid username or password", "there is no such user, or the password is wrong; correct username or the content of password_file" + sameSecret},
+	}, orLocked(a, "user", "the server does not accept user name and password; or "+checkMount(Userpass{})))
 }
+
+func (Userpass) secretIsWrong(a *Answer) bool { return a.Says("invalid username or password") }

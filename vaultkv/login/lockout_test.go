@@ -1,0 +1,99 @@
+package login_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vault-authz/vault-authz/vaultkv/login"
+)
+
+// TestAWrongSecretIDIsSentOnce: Vault locks a role for 15 minutes after five logins with a
+// wrong secret id, of all replicas together. So neither requests nor the renewal of the token
+// send it again.
+func TestAWrongSecretIDIsSentOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := startTestbed(t, &tokenServer{TTL: time.Hour}, nil)
+		if err := w.read(t); err != nil {
+			t.Fatal(err)
+		}
+		// read as long as it takes requests to ask for many logins.
+		readFor := func(d time.Duration) (err error) {
+			for begin := time.Now(); time.Since(begin) < d; time.Sleep(100 * time.Millisecond) {
+				err = w.read(t)
+			}
+			return err
+		}
+		w.set(func() { clear(w.tokens); w.secretID = secretID + "-2" })
+		logins := w.count("auth/approle/login")
+		err := readFor(15 * time.Minute)
+		wantReason(t, err, login.Rejected)
+		if err == nil || !strings.Contains(err.Error(), "put a new secret id into secret_id_file; the same one is sent again after 20 minutes only") {
+			t.Errorf("read = %v, want it to say what to do, and that the secret id is not sent again soon", err)
+		}
+		if got := w.count("auth/approle/login") - logins; got != 1 {
+			t.Errorf("%d logins with the wrong secret id in 15 minutes, want 1", got)
+		}
+		if life := w.session.Life(); life.FailedLogins < 10 || !strings.Contains(life.Trouble, "secret_id_file") {
+			t.Errorf("Life() = %+v, want failing logins, for the alert", life)
+		}
+
+		writeFile(t, w.file, secretID+"-3\n")
+		if err := readFor(time.Minute); err == nil {
+			t.Error("with another wrong secret id: nil, want an error")
+		}
+		if got := w.count("auth/approle/login") - logins; got != 2 {
+			t.Errorf("%d logins with two wrong secret ids, want 2", got)
+		}
+
+		writeFile(t, w.file, secretID+"-2\n")
+		if err := readFor(2 * time.Second); err != nil {
+			t.Errorf("with the new secret id: %v", err)
+		}
+	})
+}
+
+// TestASecretIDThatTheServerTakesAgainIsFound: it may be corrected on the server, too.
+func TestASecretIDThatTheServerTakesAgainIsFound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := startTestbed(t, &tokenServer{TTL: time.Hour}, nil)
+		if err := w.read(t); err != nil {
+			t.Fatal(err)
+		}
+		right := w.secretID
+		w.set(func() { clear(w.tokens); w.secretID = secretID + "-2" })
+		if err := w.read(t); err == nil {
+			t.Fatal("with the wrong secret id: nil, want an error")
+		}
+		w.set(func() { w.secretID = right })
+		time.Sleep(21 * time.Minute)
+		if err := w.read(t); err != nil {
+			t.Errorf("21 minutes later: %v", err)
+		}
+	})
+}
+
+// TestALockedRoleIsTriedAgain: logins of a locked role count no more, and the answer looks
+// like that of a server without the auth method.
+func TestALockedRoleIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := startTestbed(t, &tokenServer{TTL: time.Hour}, nil)
+		if err := w.read(t); err != nil {
+			t.Fatal(err)
+		}
+		w.set(func() { clear(w.tokens); w.loginStatus = 403 })
+		time.Sleep(15 * time.Minute)
+		if err := w.read(t); err == nil || !strings.Contains(err.Error(), "sys/locked-users") {
+			t.Errorf("read = %v, want it to say where a locked role is seen", err)
+		}
+		w.set(func() { w.loginStatus = 0 })
+		time.Sleep(30 * time.Second)
+		if err := w.read(t); err != nil {
+			t.Errorf("30 s after the end of the lock: %v", err)
+		}
+	})
+}
