@@ -23,8 +23,8 @@ func explainCommand(p Process) *cobra.Command {
 			return s.explainDenials(ctx, urls, args[0])
 		})
 	cmd.Long = "explain finds the denials of a request by the request_id that its client was told, or by its x-request-id. Each replica\n" +
-		"remembers its own denials, for 15 minutes and 10,000 at the most: give the address of each with --admin, or the id of a\n" +
-		"request that is too old or of another replica is not found. Older denials are in the decision log." + callsAdminAPI
+		"remembers its own denials, for 15 minutes and 10,000 at the most: give the address of each with --admin. Older denials are in\n" +
+		"the decision log." + callsAdminAPI
 	cmd.PreRun = func(cmd *cobra.Command, _ []string) {
 		if v := p.variable(urlVariable); v != "" && !cmd.Flags().Changed("admin") {
 			urls = []string{v}
@@ -58,7 +58,7 @@ func (s *session) explainDenials(ctx context.Context, urls []string, id string) 
 		}
 	}
 	if found == 0 {
-		return errors.Join(problems...)
+		return exitError{exitFailed, errors.Join(problems...)} // each says already what to do
 	}
 	for _, err := range problems {
 		fmt.Fprintf(s.errs, "note: %v\n", err)
