@@ -23,7 +23,7 @@ type clientTLS struct {
 }
 
 func (t *clientTLS) register(f *pflag.FlagSet) {
-	f.BoolVar(&t.on, "tls", false, "speak TLS; the flags below imply it")
+	f.BoolVar(&t.on, "tls", false, "speak TLS; --ca-file, --cert-file, --key-file and --server-name imply it")
 	f.StringVar(&t.caFile, "ca-file", "", "PEM `FILE` with the authorities to trust, instead of the system's")
 	f.StringVar(&t.certFile, "cert-file", "", "PEM `FILE` with a client certificate")
 	f.StringVar(&t.keyFile, "key-file", "", "PEM `FILE` with its key")

@@ -78,8 +78,8 @@ func (s *session) rehash(ctx context.Context, vault string, how api.Rehash) erro
 	first := true
 	for next := ""; first || next != ""; first = false {
 		page, after, err := r.page(ctx, next)
-		if first && err == nil {
-			r.bar = newProgress(s.errs, page.Total)
+		if first && page.Total > 0 {
+			r.bar.of(page.Total)
 		}
 		r.bar.Made(page.Checked)
 		r.sum.Total, r.sum.Checked = page.Total, r.sum.Checked+page.Checked

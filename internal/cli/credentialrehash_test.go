@@ -74,6 +74,19 @@ func TestRehashGoesOnPageByPageAndTriesAgain(t *testing.T) {
 	}
 }
 
+// TestRehashSaysOnceWhyItWaits: such as a line that a policy lacks, which somebody may add
+// meanwhile.
+func TestRehashSaysOnceWhyItWaits(t *testing.T) {
+	t.Parallel()
+	failing := `{"data":{"total":3,"checked":2,"hashed":0,"versions_destroyed":0,"failed":[{"access_token":"x","message":"a policy lacks a line"},{"access_token":"y","message":"a policy lacks a line"}]},"next":null}`
+	good := `{"data":{"total":3,"checked":2,"hashed":2,"versions_destroyed":0},"next":null}`
+	admin, _ := rehashing(t, "hashed", failing, failing, failing, good)
+	code, out, errs := operate(t, nil, "credential", "rehash", "--yes", "--admin", admin)
+	if code != exitOK || strings.Count(errs, "a policy lacks a line; trying again") != 1 || !strings.Contains(errs, "2 of 3 in") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+}
+
 func TestRehashGoesPastWhatCannotBeDone(t *testing.T) {
 	t.Parallel()
 	const path = "/vault-auth/1/rehash"

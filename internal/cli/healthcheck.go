@@ -22,7 +22,7 @@ func healthcheckCommand(p Process) *cobra.Command {
 		Long: "healthcheck asks the gRPC health service at the address in the configuration, or at --address.\n" +
 			"It exits with 0 when the service is ready, else with 1. With grpc.cert_file in the configuration it expects\n" +
 			"that certificate; where client certificates are asked for, give one with --cert-file and --key-file.",
-		Example: "  vault-authz healthcheck --config /etc/vault-authz.yaml\n" +
+		Example: "  vault-authz healthcheck --config /etc/vault-authz/config.yaml\n" +
 			"  vault-authz healthcheck --address 127.0.0.1:9191",
 		Args: noArgs,
 	}

@@ -19,6 +19,8 @@ type progress struct {
 	out          io.Writer
 	total, done  int
 	began, wrote time.Time
+	// why is what the operation waits for.
+	why string
 	// bar is nil where there is no terminal.
 	bar *progressbar.ProgressBar
 }
@@ -34,9 +36,18 @@ func newProgress(out io.Writer, total int) *progress {
 	return p
 }
 
+// of says how many there are, once that is known.
+func (p *progress) of(total int) {
+	p.total = total
+	if p.bar != nil {
+		p.bar.ChangeMax(total)
+	}
+}
+
 // Made counts n more. It is not safe for concurrent use.
 func (p *progress) Made(n int) {
 	p.done += n
+	p.why = ""
 	if p.bar != nil {
 		_ = p.bar.Add(n)
 		return
@@ -48,12 +59,16 @@ func (p *progress) Made(n int) {
 	}
 }
 
-// Waiting says why the operation waits, and for how long.
+// Waiting says why the operation waits. The same reason is said once.
 func (p *progress) Waiting(why error, pause time.Duration) {
+	if p.why == why.Error() {
+		return
+	}
+	p.why = why.Error()
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}
-	fmt.Fprintf(p.out, "%s; trying again in %s\n", printable(why.Error()), pause.Round(100*time.Millisecond))
+	fmt.Fprintf(p.out, "%s; trying again in %s, later less often\n", printable(p.why), pause.Round(100*time.Millisecond))
 }
 
 func (p *progress) line() {

@@ -18,7 +18,7 @@ func rootCommand(p Process) *cobra.Command {
 			"secret token in a request, looks the access token up in the KV engine of Vault or OpenBao,\n" +
 			"and answers with the consumer's headers or a denial.",
 		Example: "  vault-authz dev                                      try it, everything in memory\n" +
-			"  vault-authz serve --config /etc/vault-authz.yaml     run it\n" +
+			"  vault-authz serve --config config.yaml                run it\n" +
 			"  vault-authz check -H 'access-token: demo' -H 'secret-token: demo-secret' http://example.com/",
 		Version:       version.String(),
 		SilenceErrors: true,

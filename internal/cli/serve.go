@@ -15,7 +15,7 @@ func serveCommand(p Process) *cobra.Command {
 		Short: "Run the service",
 		Long: "serve answers Envoy until it is told to stop (SIGTERM, SIGINT), then drains.\n" +
 			"It goes by the configuration file, also when that changes, and reads it at once at SIGHUP.\n" + variablesHelp(),
-		Example: "  vault-authz serve --config /etc/vault-authz.yaml\n" +
+		Example: "  vault-authz serve --config /etc/vault-authz/config.yaml\n" +
 			"  VAULT_AUTHZ_LOG_LEVEL=debug vault-authz serve -c vault-authz.yaml",
 		Args: noArgs,
 	}
