@@ -435,7 +435,7 @@ func TestRealServer(t *testing.T) {
 				token, _ := srv.token(`path "elsewhere/*" { capabilities = ["read"] }`)
 				for _, tt := range []struct{ mount, kv, path, other string }{{"two", "v1", "two/+", "v2"}, {"one", "v2", "one/data/+", "v1"}, {"none", "v1", "none/+", "v2"}} {
 					v, s, logs := open(t, srv.address, with(tt.mount, tt.kv, token))
-					wantLookup(t, s, logs, authz.ErrUnavailable, fmt.Sprintf("if it is KV %s, add to one of them: path %q { capabilities = [\"read\"] }; if it is KV %s, set kv: %s", tt.kv, tt.path, tt.other, tt.other))
+					wantLookup(t, s, logs, authz.ErrUnavailable, fmt.Sprintf("if it is KV %s, add to one of them: path %q { capabilities = [\"read\"] }, and what else of deploy/vault/kv-%s.hcl is missing; if it is KV %s, set kv: %s", tt.kv, tt.path, tt.kv, tt.other, tt.other))
 					wantState(t, v, vaultkv.StateForbidden)
 				}
 			})

@@ -31,19 +31,20 @@ func (v *Vault) notGranted(ctx context.Context, a *answer) *Error {
 		v.askMount(ctx)
 	}
 	pattern, capabilities := v.layout.grant(a.method, a.path)
+	file := v.layout.policyFile(a.method, a.path)
 	is, other := v.otherVersion()
 	switch {
 	case other:
 		return v.wrongVersion(403)
 	case is == v.cfg.KV:
-		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover this in mount %q; add to one of them: path %q { capabilities = [%s] }",
-			v.cfg.Mount, pattern, capabilities)
+		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover this in mount %q; add to one of them: path %q { capabilities = [%s] }, and what else of %s is missing",
+			v.cfg.Mount, pattern, capabilities, file)
 	case v.shared:
-		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount, or it is not KV %s); add to one of them: path %q { capabilities = [%s] }",
-			v.cfg.Mount, v.cfg.KV, pattern, capabilities)
+		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount, or it is not KV %s); add to one of them: path %q { capabilities = [%s] }, and what else of %s is missing",
+			v.cfg.Mount, v.cfg.KV, pattern, capabilities, file)
 	}
-	return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount); if it is KV %s, add to one of them: path %q { capabilities = [%s] }; if it is KV %s, set kv: %s",
-		v.cfg.Mount, v.cfg.KV, pattern, capabilities, v.cfg.theOtherKV(), v.cfg.theOtherKV())
+	return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover mount %q (or there is no such mount); if it is KV %s, add to one of them: path %q { capabilities = [%s] }, and what else of %s is missing; if it is KV %s, set kv: %s",
+		v.cfg.Mount, v.cfg.KV, pattern, capabilities, file, v.cfg.theOtherKV(), v.cfg.theOtherKV())
 }
 
 // unexplained is the error of a 403 without a known reason. It keeps a state that explains
@@ -82,6 +83,24 @@ func (l layout) grant(method, path string) (pattern, capabilities string) {
 		return below + "*", capabilities
 	}
 	return below + "+", capabilities
+}
+
+// policyFile returns the file with all that the token needs for requests like this one, where
+// one line may not be the only one that is missing.
+func (l layout) policyFile(method, path string) string {
+	name := "kv-v1.hcl"
+	if l.v2 {
+		name = "kv-v2.hcl"
+	}
+	switch {
+	case l.deep:
+		name = "state.hcl"
+	case l.v2 && (strings.HasPrefix(path, l.destroy) || method == http.MethodGet && strings.HasPrefix(path, l.metadata)):
+		name = "destroy-v2.hcl"
+	case method == http.MethodPut || method == http.MethodPost || method == http.MethodDelete:
+		name = strings.Replace(name, "kv", "manage", 1)
+	}
+	return "deploy/vault/" + name
 }
 
 // methodList stands for a GET with list=true.

@@ -186,13 +186,13 @@ func TestWhatAPolicyLacksIsNamed(t *testing.T) {
 				}
 				_, _, read := v.Read(t.Context(), accessToken)
 				tests := []struct {
-					name, want string
-					err        error
+					name, want, file string
+					err              error
 				}{
-					{"read", `path "` + data + `+" { capabilities = ["read"] }`, read},
-					{"write", `path "` + data + `+" { capabilities = ["create", "update"] }`, v.Write(t.Context(), accessToken, record())},
-					{"delete", `path "` + metadata + `+" { capabilities = ["delete"] }`, v.Delete(t.Context(), accessToken)},
-					{"list", `path "` + metadata + `" { capabilities = ["list"] }`, v.EachKey(t.Context(), func(string) {})},
+					{"read", `path "` + data + `+" { capabilities = ["read"] }`, "kv-" + kv + ".hcl", read},
+					{"write", `path "` + data + `+" { capabilities = ["create", "update"] }`, "manage-" + kv + ".hcl", v.Write(t.Context(), accessToken, record())},
+					{"delete", `path "` + metadata + `+" { capabilities = ["delete"] }`, "manage-" + kv + ".hcl", v.Delete(t.Context(), accessToken)},
+					{"list", `path "` + metadata + `" { capabilities = ["list"] }`, "kv-" + kv + ".hcl", v.EachKey(t.Context(), func(string) {})},
 				}
 				if kv == "v2" {
 					// As in state.hcl: "+" for some of its paths would take away what "*" allows.
@@ -203,14 +203,19 @@ func TestWhatAPolicyLacksIsNamed(t *testing.T) {
 					for _, path := range []string{"changes", "records/consumers/x"} {
 						_, _, err := state.WriteVersion(t.Context(), path, []byte(`{}`), 0)
 						tests = append(tests, struct {
-							name, want string
-							err        error
-						}{"write of the state, " + path, `path "` + data + `*" { capabilities = ["create", "update"] }`, err})
+							name, want, file string
+							err              error
+						}{"write of the state, " + path, `path "` + data + `*" { capabilities = ["create", "update"] }`, "state.hcl", err})
 					}
+					_, versions := v.OldVersions(t.Context(), accessToken, 2)
+					tests = append(tests, struct {
+						name, want, file string
+						err              error
+					}{"versions", `path "` + metadata + `+" { capabilities = ["read"] }`, "destroy-v2.hcl", versions})
 				}
 				for _, tt := range tests {
-					if tt.err == nil || !strings.Contains(tt.err.Error(), tt.want) {
-						t.Errorf("%s on %s: %v, want it to say %s", tt.name, kv, tt.err, tt.want)
+					if want := tt.want + ", and what else of deploy/vault/" + tt.file; tt.err == nil || !strings.Contains(tt.err.Error(), want) {
+						t.Errorf("%s on %s: %v, want it to say %s", tt.name, kv, tt.err, want)
 					}
 					wantNoTokens(t, tt.err, newLogs(), token)
 				}

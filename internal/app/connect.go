@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 
 	"go.uber.org/zap"
 
@@ -49,7 +50,7 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 	tokenProblem := vault.CheckToken(ctx)
 	err = vault.Check(ctx)
 	if err == nil && c.State.Vault == v.Name {
-		err = readState(ctx, vault, c.State.Mount)
+		err = tryState(ctx, vault, c.State.Mount)
 	}
 	var listProblem error
 	if err == nil && v.Sweep.Interval > 0 {
@@ -76,8 +77,12 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 	return true
 }
 
-// readState reads from the state what serve reads first.
-func readState(ctx context.Context, home *vaultkv.Vault, mount string) error {
+// noVersion is a version that no entry has.
+const noVersion = math.MaxInt32
+
+// tryState reads from the state what serve reads first, and has the server refuse a write for
+// its version only: nothing is written.
+func tryState(ctx context.Context, home *vaultkv.Vault, mount string) error {
 	state, err := home.WithMount("state", mount, vaultkv.KV2, zap.NewNop())
 	if err != nil {
 		return err
@@ -85,6 +90,9 @@ func readState(ctx context.Context, home *vaultkv.Vault, mount string) error {
 	_, _, _, err = state.ReadVersion(ctx, "checkpoint")
 	if err == nil {
 		_, err = state.ListUnder(ctx, "records")
+	}
+	if err == nil {
+		_, _, err = state.WriteVersion(ctx, "checkpoint", []byte("{}"), noVersion)
 	}
 	if err != nil {
 		return fmt.Errorf("state: %w", err)

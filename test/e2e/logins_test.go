@@ -146,6 +146,45 @@ func TestEachPathOfTheSamplePoliciesIsNeeded(t *testing.T) {
 	})
 }
 
+// TestEachCapabilityOfTheSamplePolicyOfTheStateIsNeeded: without it serve would not become
+// ready, or could not keep a change, and so `config validate --connect` must not say ok.
+func TestEachCapabilityOfTheSamplePolicyOfTheStateIsNeeded(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
+		runScript(t, v, "login-approle.sh")
+		login := loginBy(t, v, "vault-authz")
+		must(t, v.Mount(t.Context(), "kong-auth", "v1"))
+		must(t, v.Mount(t.Context(), "vault-authz", "v2"))
+		rest, all := readText(t, deployVault+"kv-v1.hcl"), readText(t, deployVault+"state.hcl")
+		const data = `capabilities = ["create", "update", "read"]`
+		if !strings.Contains(all, data) {
+			t.Fatalf("no %s in state.hcl", data)
+		}
+		// Vault asks for create where there is no entry yet, and for update where there is one.
+		for _, tt := range []struct{ lacks, left string }{{"create", `"update", "read"`}, {"read", `"create", "update"`}, {"update", `"create", "read"`}} {
+			if tt.lacks == "update" {
+				must(t, v.Do(t.Context(), "POST", "vault-authz/data/checkpoint", map[string]any{"data": map[string]string{}}, nil))
+			}
+			setPolicy(t, v, rest+strings.Replace(all, data, `capabilities = [`+tt.left+`]`, 1))
+			if out, exit := connect(t, v.Address, parts.KVv1, login, "state: {vault: main}\n"); exit != 1 || !strings.Contains(out, `"`+tt.lacks+`"`) || !strings.Contains(out, "what else of deploy/vault/state.hcl") {
+				t.Errorf("without %s: exit %d\n%s", tt.lacks, exit, out)
+			}
+		}
+		setPolicy(t, v, rest+all)
+		if out, exit := connect(t, v.Address, parts.KVv1, login, "state: {vault: main}\n"); exit != 0 {
+			t.Errorf("with the whole policy: exit %d\n%s", exit, out)
+		}
+		var entry struct {
+			Data struct{ Metadata struct{ Version int } }
+		}
+		must(t, v.Do(t.Context(), "GET", "vault-authz/data/checkpoint", nil, &entry))
+		if entry.Data.Metadata.Version != 1 {
+			t.Errorf("version %d of the checkpoint after it, want nothing written", entry.Data.Metadata.Version)
+		}
+	})
+}
+
 func everyPath(t *testing.T, v *parts.Vault, policy string, connect func() (string, int)) {
 	t.Helper()
 	setPolicy(t, v, policy)
