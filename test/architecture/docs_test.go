@@ -139,6 +139,40 @@ func TestLinksOfTheDocumentsResolve(t *testing.T) {
 	}
 }
 
+// A block of rows is shown as a table only if its second line is dashes. A row has as many
+// cells as the first one: what is too much is not shown.
+func TestTablesOfTheDocumentsAreTables(t *testing.T) {
+	t.Parallel()
+	dashes := regexp.MustCompile(`^\|( *:?-+:? *\|)+$`)
+	cells := func(row string) int { return strings.Count(strings.ReplaceAll(row, `\|`, ""), "|") }
+	tables := 0
+	for _, name := range pages(t) {
+		raw, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(fence.ReplaceAllString(string(raw), "")+"\n", "\n")
+		for i := 0; i < len(lines); i++ {
+			if !strings.HasPrefix(lines[i], "|") {
+				continue
+			}
+			tables++
+			head := lines[i]
+			if !dashes.MatchString(lines[i+1]) {
+				t.Errorf("%s: these rows are not shown as a table, because they have no head: %s", name, head)
+			}
+			for ; strings.HasPrefix(lines[i], "|"); i++ {
+				if cells(lines[i]) != cells(head) {
+					t.Errorf("%s: %d cells under a head of %d: %s", name, cells(lines[i])-1, cells(head)-1, lines[i])
+				}
+			}
+		}
+	}
+	if tables < 50 {
+		t.Errorf("%d tables, want at least 50", tables)
+	}
+}
+
 // The page that everybody reads first stays short.
 func TestReadmeIsOnePage(t *testing.T) {
 	t.Parallel()
