@@ -21,6 +21,7 @@ const (
 	fieldReason     = "reason"
 	fieldStatus     = "status"
 	fieldPolicy     = "policy"
+	fieldRoute      = "route_policy"
 	fieldVault      = "vault"
 	fieldShadow     = "shadow"
 	fieldAnonymous  = "anonymous"
@@ -33,6 +34,7 @@ const (
 	fieldPath       = "path"
 	fieldSource     = "source"
 	fieldRequestID  = "request_id"
+	fieldAnswerID   = "answer_id"
 	fieldTraceID    = "trace_id"
 	fieldDuration   = "duration_us"
 	fieldError      = "error"
@@ -145,6 +147,8 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if d.Policy != nil {
 		enc.AddString(fieldPolicy, d.Policy.Name)
 		enc.AddString(fieldVault, d.Policy.Vault)
+	} else if r.PolicyName != "" {
+		enc.AddString(fieldRoute, clip(r.PolicyName))
 	}
 	if d.Shadow {
 		enc.AddBool(fieldShadow, true)
@@ -167,6 +171,11 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString(fieldSource, clip(r.Source))
 	if id := r.Header(requestIDHeader); id != "" {
 		enc.AddString(fieldRequestID, clip(id))
+	}
+	if d.RequestID != ([32]byte{}) {
+		if id, same := RequestID(r.Header(requestIDHeader)); !same || id != d.RequestID {
+			enc.AddByteString(fieldAnswerID, d.RequestID[:])
+		}
 	}
 	if l.trace != "" {
 		enc.AddString(fieldTraceID, l.trace)

@@ -64,6 +64,49 @@ func TestDecisionLineHasAFixedSetOfFieldsAndNoToken(t *testing.T) {
 	}
 }
 
+// TestALineIsFoundByTheIDThatTheClientWasTold: not every gateway gives a request an
+// x-request-id, and a client may choose one of another form.
+func TestALineIsFoundByTheIDThatTheClientWasTold(t *testing.T) {
+	t.Parallel()
+	const told = "9beb9db794820928ab425992fd5d01b0"
+	for _, tt := range []struct {
+		name, sent string
+		id, answer any
+	}{
+		{name: "the request has the id", sent: "9BEB9DB7-9482-0928-ab42-5992fd5d01b0", id: "9BEB9DB7-9482-0928-ab42-5992fd5d01b0"},
+		{name: "the request has none", answer: told},
+		{name: "the request has one of another form", sent: "r-1", id: "r-1", answer: told},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := get("/")
+			if tt.sent != "" {
+				r = get("/", "x-request-id", tt.sent)
+			}
+			core, lines := observer.New(zapcore.InfoLevel)
+			d := Decision{Reason: ReasonUnknownToken, RequestID: [32]byte([]byte(told))}
+			NewDecisionLog(zap.New(core), 1, nil).Write(t.Context(), r, &d, 0)
+			got := lines.All()[0].ContextMap()
+			if got[fieldRequestID] != tt.id || got[fieldAnswerID] != tt.answer {
+				t.Errorf("request_id %v, answer_id %v, want %v and %v", got[fieldRequestID], got[fieldAnswerID], tt.id, tt.answer)
+			}
+		})
+	}
+}
+
+func TestALineNamesThePolicyOfTheRouteIfItDoesNotExist(t *testing.T) {
+	t.Parallel()
+	r := get("/")
+	r.PolicyName = "gone"
+	for want, d := range map[string]Decision{"gone": {Reason: ReasonNoPolicy}, "": {Reason: ReasonUnknownToken, Policy: &Policy{Name: "orders"}}} {
+		core, lines := observer.New(zapcore.InfoLevel)
+		NewDecisionLog(zap.New(core), 1, nil).Write(t.Context(), r, &d, 0)
+		if got, _ := lines.All()[0].ContextMap()[fieldRoute].(string); got != want {
+			t.Errorf("%s: route_policy %q, want %q", d.Reason, got, want)
+		}
+	}
+}
+
 func TestAllowsAreSampledAndDenialsBounded(t *testing.T) {
 	t.Parallel()
 	core, lines := observer.New(zapcore.InfoLevel)

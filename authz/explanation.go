@@ -216,9 +216,12 @@ func (e *Explanation) steps(d *Decision) (steps []Step) {
 		add(name, false, result)
 	}
 	if d.Policy == nil {
-		if d.Reason == ReasonUnavailable {
+		switch {
+		case d.Reason == ReasonUnavailable:
 			fail(stepState, d.Reason)
-		} else {
+		case d.Reason == ReasonNoPolicy && e.RoutePolicy != nil:
+			add(stepPolicy, false, fmt.Sprintf("the route names the policy %q, which does not exist", *e.RoutePolicy))
+		default:
 			fail(stepPolicy, d.Reason)
 		}
 		return steps

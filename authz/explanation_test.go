@@ -110,6 +110,9 @@ func TestAnExplanationEndsWithTheStepThatDecides(t *testing.T) {
 			if e.Allowed != d.Allowed || e.Reason != d.Reason.String() || e.Status != status || e.Shadow != d.Shadow {
 				t.Errorf("explained as allowed %t, %s, %d, and decided as %t, %s, %d", e.Allowed, e.Reason, e.Status, d.Allowed, d.Reason, status)
 			}
+			if name := test.request.PolicyName; name != "" && !strings.Contains(e.Steps[0].Result, `the policy "`+name+`", which does not exist`) {
+				t.Errorf("the first step says %s, want it to name the policy of the route", e.Steps[0].Result)
+			}
 			var steps []string
 			for _, s := range e.Steps {
 				if s.Result == "" {

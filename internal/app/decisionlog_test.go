@@ -55,6 +55,8 @@ func TestTheSchemaOfTheDecisionLogHasWhatTheLinesHaveAndNoMore(t *testing.T) {
 	for range 300 { // more than there is room for in a second
 		lines.Write(t.Context(), r, &authz.Decision{Reason: authz.ReasonNoPolicy}, time.Microsecond)
 	}
+	told := authz.Decision{Reason: authz.ReasonNoPolicy, RequestID: [32]byte([]byte("0123456789abcdef0123456789abcdef"))}
+	lines.Write(t.Context(), &authz.Request{PolicyName: long, Received: r.Received.Add(30 * time.Second)}, &told, 0)
 	later := authz.Request{Received: r.Received.Add(time.Minute)}
 	lines.Write(t.Context(), &later, &authz.Decision{Reason: authz.ReasonNotHTTP}, 0)
 	logs.Close(time.Minute)
