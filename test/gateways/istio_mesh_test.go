@@ -109,4 +109,13 @@ func (i *istio) testRefused(t *testing.T) {
 			t.Errorf("a CUSTOM policy %s: err = %v", name, err)
 		}
 	}
+	// A pod with a sidecar has an init container that redirects its traffic.
+	i.kubectl(t, "label", "namespace", "vault-authz", "istio-injection=enabled", "pod-security.kubernetes.io/enforce=baseline")
+	err := i.api.Apply(t.Context(), i.pod(t, "vault-authz", "vault-authz"), "--dry-run=server")
+	if err == nil || !strings.Contains(err.Error(), `violates PodSecurity "baseline:latest"`) || !strings.Contains(err.Error(), "istio-init") {
+		t.Errorf("a sidecar at the Pod Security level baseline: err = %v", err)
+	}
+	i.kubectl(t, "label", "namespace", "vault-authz", "pod-security.kubernetes.io/enforce-")
+	must(t, i.api.Apply(t.Context(), i.pod(t, "vault-authz", "vault-authz"), "--dry-run=server"))
+	i.kubectl(t, "label", "namespace", "vault-authz", "istio-injection-")
 }

@@ -215,21 +215,26 @@ func (i *istio) template(t *testing.T, namespace, deployment string) podTemplate
 	return found
 }
 
-// startPod creates the pod of a Deployment as the controllers and the kubelet would, and runs an
+// pod returns the pod of a Deployment, as the controllers would create it.
+func (i *istio) pod(t *testing.T, namespace, deployment string) string {
+	t.Helper()
+	var pod map[string]any
+	must(t, json.Unmarshal([]byte(i.kubectl(t, "get", "deployment", deployment, "--namespace", namespace, "--output", "jsonpath={.spec.template}")), &pod))
+	pod["apiVersion"], pod["kind"] = "v1", "Pod"
+	metadata, _ := pod["metadata"].(map[string]any)
+	metadata["name"], metadata["namespace"] = deployment+"-1", namespace
+	object, err := json.Marshal(pod)
+	must(t, err)
+	return string(object)
+}
+
+// startPod creates the pod of a gateway, says that it runs, as the kubelet would, and runs an
 // Envoy in its place.
 func (i *istio) startPod(t *testing.T, deployment, ip string) *parts.Envoy {
 	t.Helper()
 	const namespace = "istio-ingress"
-	raw := i.kubectl(t, "get", "deployment", deployment, "--namespace", namespace, "--output", "jsonpath={.spec.template}")
-	var pod map[string]any
-	must(t, json.Unmarshal([]byte(raw), &pod))
+	must(t, i.api.Apply(t.Context(), i.pod(t, namespace, deployment)))
 	name := deployment + "-1"
-	pod["apiVersion"], pod["kind"] = "v1", "Pod"
-	metadata, _ := pod["metadata"].(map[string]any)
-	metadata["name"], metadata["namespace"] = name, namespace
-	object, err := json.Marshal(pod)
-	must(t, err)
-	must(t, i.api.Apply(t.Context(), string(object)))
 	i.kubectl(t, "patch", "pod", name, "--namespace", namespace, "--subresource", "status", "--patch",
 		fmt.Sprintf(`{"status": {"phase": "Running", "podIP": %q, "podIPs": [{"ip": %q}], "conditions": [{"type": "Ready", "status": "True"}]}}`, ip, ip))
 	i.checkAdmitted(t, namespace, name)
