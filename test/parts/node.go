@@ -94,9 +94,6 @@ func (n *Node) Signal(sig syscall.Signal) error { return n.process().Signal(sig)
 // Seal makes it refuse all requests until [Node.Start].
 func (n *Node) Seal(ctx context.Context) error { return n.Do(ctx, "PUT", "sys/seal", nil, nil) }
 
-// Log returns its output since its last start.
-func (n *Node) Log() string { return n.process().Log() }
-
 func (n *Node) process() *Process {
 	n.mu.Lock()
 	defer n.mu.Unlock()
