@@ -17,7 +17,7 @@ import (
 
 // machineFolder is the variable with the folder for the roots of a machine. It tells a test
 // that it runs on a machine of its own.
-const machineFolder = "VAULT_AUTHZ_TEST_MACHINE"
+const machineFolder = "TEST_MACHINE_FOLDER"
 
 // OnItsOwnMachine runs a test in a process that has a network of its own, where every port is
 // free and every address of 10.0.0.0/8 is a local one. The user is root there, and has no more
