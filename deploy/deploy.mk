@@ -43,7 +43,7 @@ mesh: tools deploy-tools kubernetes gateways ratelimit ## what of deploy/ takes 
 	@$(FETCH) helm4 promtool
 	$(REAL_PARTS) PROMTOOL_BIN='$(TOOLS)/bin/promtool' go test -count=1 -run 'Promtool|Fire' ./test/deploy/
 	$(REAL_PARTS) HELM_BIN='$(TOOLS)/bin/helm4' go test -count=1 -run 'Chart|Manifests|NetworkPolicy|Service|ConfigMap|Configuration' ./test/deploy/
-	@echo 'skipped: Envoy Gateway on a real API server, pods that run: see deploy/README.md'
+	@echo 'skipped: pods that run: see deploy/README.md'
 
 # It finds nfpm, Helm and cyclonedx-gomod on PATH.
 GORELEASER = PATH='$(TOOLS)/bin':"$$PATH" goreleaser

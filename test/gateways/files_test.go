@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 func TestATestUsesEachShippedFile(t *testing.T) {
@@ -55,5 +58,31 @@ func TestTheFilesForIstioDefineEachObjectOnce(t *testing.T) {
 			}
 			in[key] = file
 		}
+	}
+}
+
+// TestTheFilesNeedEnvoyGateway18: the version before does not have statusOnError.
+func TestTheFilesNeedEnvoyGateway18(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ version, definitions, says string }{
+		{"v1.8.0", "charts/gateway-helm/charts/crds/crds", ""},
+		{"v1.7.0", "charts/gateway-helm/crds", `unknown field "spec.extAuth.statusOnError"`},
+	} {
+		t.Run(test.version, func(t *testing.T) {
+			t.Parallel()
+			c := startCluster(t, "shop", "vault-authz")
+			files, err := parts.ModuleFiles(t.Context(), "github.com/envoyproxy/gateway@"+test.version, test.definitions+"/gatewayapi-crds.yaml", test.definitions+"/generated")
+			must(t, err)
+			must(t, c.Define(t.Context(), files...))
+			for _, name := range []string{"example.yaml", "backend.yaml", "mutual-tls.yaml"} {
+				c.apply(t, partstest.Shipped(t, "envoy-gateway/"+name))
+			}
+			switch err := c.Apply(t.Context(), policies(t)); {
+			case test.says == "":
+				must(t, err)
+			case err == nil || !strings.Contains(err.Error(), test.says):
+				t.Errorf("err = %v, want one that says %s", err, test.says)
+			}
+		})
 	}
 }

@@ -128,15 +128,8 @@ func (i *istio) startVaultAuthz(t *testing.T) {
 	i.helm(t, "install", "vault-authz", "../../deploy/chart/vault-authz", "--namespace", "vault-authz", "--create-namespace",
 		"--values", "../../deploy/"+istioValues, "--set", "image.repository=images.example.com/vault-authz", "--set", "image.tag=dev")
 	text := i.kubectl(t, "get", "configmap", "vault-authz", "--namespace", "vault-authz", "--output", `jsonpath={.data.config\.yaml}`)
-	// The pod would have a token of its service account for Vault; the tests of that login are
-	// in test/mesh.
-	i.config.Config = partstest.With(t, text, "https://vault.vault.svc:8200", i.vault,
-		"login:\n    kubernetes:\n      role: vault-authz", "token:\n    file: "+i.token)
 	address := "127.0.0.1:" + freePort(t)
-	i.config.Env = []string{
-		"VAULT_AUTHZ_LISTEN_GRPC=" + address, "VAULT_AUTHZ_LISTEN_PROBES=127.0.0.1:0", "VAULT_AUTHZ_DRAIN_WAIT=0s", "VAULT_AUTHZ_LOG_ALLOW_SAMPLE=1",
-	}
-	i.run(t)
+	i.run(t, text, address, "127.0.0.1:0")
 	pod := i.template(t, "vault-authz", "vault-authz")
 	i.endpoint(t, endpoint{namespace: "vault-authz", labels: pod.Metadata.Labels, port: "grpc", address: address})
 	must(t, i.api.Apply(t.Context(), read(t, "shop.yaml")))

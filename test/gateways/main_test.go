@@ -3,7 +3,6 @@ package gateways
 import (
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -50,15 +49,6 @@ func freePort(t *testing.T) string {
 	address, err := parts.Address(t.Context(), 0)
 	must(t, err)
 	return port(t, address)
-}
-
-// write replaces a file in one step. Until then it is outside of the folder, because Envoy
-// Gateway reads every file in it.
-func write(t *testing.T, folder, name, text string) {
-	t.Helper()
-	draft := filepath.Join(filepath.Dir(folder), name+".draft")
-	must(t, os.WriteFile(draft, []byte(text), 0o600))
-	must(t, os.Rename(draft, filepath.Join(folder, name)))
 }
 
 func must(t *testing.T, err error) {

@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
@@ -28,21 +26,6 @@ type site struct {
 	service      *parts.Service
 }
 
-// startSite runs vault-authz with the configuration in shipped values of the chart, and an
-// upstream.
-func startSite(t *testing.T, values string) *site {
-	t.Helper()
-	s := newSite(t)
-	s.config.Entities = configuration(t, partstest.With(t, partstest.Shipped(t, values),
-		"https://vault.vault.svc:8200", s.vault,
-		"login: {kubernetes: {role: vault-authz}}", "token: {file: "+s.token+"}",
-	))
-	s.run(t)
-	// The endpoint is fixed: a restart takes the same address.
-	s.config.GRPC = s.service.GRPC
-	return s
-}
-
 // newSite runs a store with credentials, for a vault-authz that is still to be configured.
 func newSite(t *testing.T) *site {
 	t.Helper()
@@ -60,12 +43,20 @@ func newSite(t *testing.T) *site {
 	return &site{test: t, vault: store.Address, token: file, config: parts.ServiceConfig{Binary: service.Binary(t), Dir: t.TempDir()}}
 }
 
-// run starts vault-authz and the upstream.
-func (s *site) run(t *testing.T) {
+// run starts vault-authz with the configuration of a ConfigMap of the chart, and an upstream.
+// They listen on two addresses.
+func (s *site) run(t *testing.T, configuration, address, upstream string) {
 	t.Helper()
+	// The pod would have a token of its service account for Vault; the tests of that login are
+	// in test/mesh.
+	s.config.Config = partstest.With(t, configuration, "https://vault.vault.svc:8200", s.vault,
+		"login:\n    kubernetes:\n      role: vault-authz", "token:\n    file: "+s.token)
+	s.config.Env = []string{
+		"VAULT_AUTHZ_LISTEN_GRPC=" + address, "VAULT_AUTHZ_LISTEN_PROBES=127.0.0.1:0", "VAULT_AUTHZ_DRAIN_WAIT=0s", "VAULT_AUTHZ_LOG_ALLOW_SAMPLE=1",
+	}
 	s.start(t)
 	var err error
-	s.upstream, err = parts.StartUpstream(t.Context(), "127.0.0.1:0")
+	s.upstream, err = parts.StartUpstream(t.Context(), upstream)
 	must(t, err)
 	t.Cleanup(func() { _ = s.upstream.Close() })
 }
@@ -77,18 +68,6 @@ func (s *site) start(t *testing.T) {
 	s.service, err = parts.StartService(t.Context(), s.config)
 	must(t, err)
 	partstest.StopWith(s.test, s.service.Process)
-}
-
-// configuration returns the configuration in values of the chart.
-func configuration(t *testing.T, values string) string {
-	t.Helper()
-	var in struct {
-		Config yaml.Node `yaml:"config"`
-	}
-	must(t, yaml.Unmarshal([]byte(values), &in))
-	out, err := yaml.Marshal(&in.Config)
-	must(t, err)
-	return string(out)
 }
 
 func secretOf(access string) string { return "secret-of-" + access }
