@@ -106,6 +106,7 @@ func TestMistakesAreNamedAndAllReported(t *testing.T) {
 		{name: "a policy that is not the first of its name", text: minimal + "  - {name: default, vault: kong-auth}\n", want: []string{`line 8: policies[1] "default".name: "default" is taken`}},
 		{name: "a consumer that is not the first of its name", text: strings.Replace(minimal, "\npolicies:", "\n  - {id: b4d0cbb7-bff2-4599-ba19-67c705c15b9a, username: alice}\npolicies:", 1), want: []string{`line 6: consumers[1] "alice".username: is taken`}},
 		{name: "policies that tie", text: minimal + "  - {name: a, hosts: [x.example], vault: kong-auth}\n  - {name: b, hosts: [x.example], vault: kong-auth}\n", want: []string{`line 9: policies "a" and "b" tie`}},
+		{name: "a tab", text: "vaults:\n\t- name: main\n", want: []string{"line 2", "indent with blanks"}},
 		{name: "second document", text: minimal + "---\n{}\n", want: []string{"more than one YAML document"}},
 		{name: "wrong kinds", text: minimal + "grpc: {reflection: maybe}\ndrain: {wait: soon}\n", want: []string{"line 8: grpc.reflection: expected true or false", "line 9: drain.wait: expected a duration"}},
 		{name: "token in the file itself", text: strings.Replace(minimal, "{file: /run/token}", "s.m3w9", 1), want: []string{"line 3"}},

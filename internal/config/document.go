@@ -40,7 +40,11 @@ func read(raw []byte, f *file) (*document, error) {
 	if err := dec.Decode(&whole); errors.Is(err, io.EOF) {
 		return d, nil
 	} else if err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+		text := strings.TrimPrefix(err.Error(), "yaml: ")
+		if strings.HasSuffix(text, "found character that cannot start any token") {
+			text += "; this is mostly a tab: indent with blanks"
+		}
+		return nil, errors.New(text)
 	}
 	if err := dec.Decode(&next); !errors.Is(err, io.EOF) {
 		return nil, errors.New("there is more than one YAML document; put everything into one")
