@@ -31,7 +31,7 @@ type Policy struct {
 	ACL                      *PolicyACL    `json:"acl,omitempty" yaml:"acl,omitempty"`
 	HideGroupsHeader         *bool         `json:"hide_groups_header,omitempty" yaml:"hide_groups_header,omitempty" rule:"plugin=acl" flag:"" doc:"switch: do not send X-Consumer-Groups"`
 	Shadow                   *bool         `json:"shadow,omitempty" yaml:"shadow,omitempty" flag:"" doc:"switch: decide and report, and let every request through"`
-	Realm                    *string       `json:"realm,omitempty" yaml:"realm,omitempty" flag:"" doc:"text: realm in WWW-Authenticate"`
+	Realm                    *string       `json:"realm,omitempty" yaml:"realm,omitempty" flag:": REALM in WWW-Authenticate" doc:"text: realm in WWW-Authenticate"`
 	OnError                  *string       `json:"on_error,omitempty" yaml:"on_error,omitempty" rule:"oneof=deny|error_response|grpc_error" flag:"" doc:"word: answer to an unavailable Vault: deny (503), or error_response / grpc_error to let Envoy's failure_mode_allow decide"`
 	Denial                   *PolicyDenial `json:"denial,omitempty" yaml:"denial,omitempty"`
 	Tags                     []string      `json:"tags,omitempty" yaml:"-" rule:"check=tag" flag:"tag: TAG"`
@@ -51,34 +51,34 @@ type PolicyDenial struct {
 	Forbidden       *PolicyForbidden       `json:"forbidden,omitempty" yaml:"forbidden,omitempty"`
 	Unavailable     *PolicyUnavailable     `json:"unavailable,omitempty" yaml:"unavailable,omitempty"`
 	Body            *PolicyDenialBody      `json:"body,omitempty" yaml:"body,omitempty"`
-	Docs            string                 `json:"docs,omitempty" yaml:"docs,omitempty" flag:"denial-docs" doc:"URL: of a page about your credentials, as docs in WWW-Authenticate of a 401"`
+	Docs            string                 `json:"docs,omitempty" yaml:"docs,omitempty" flag:"denial-docs: URL of a page about your credentials, as docs in WWW-Authenticate of a 401" doc:"URL: of a page about your credentials, as docs in WWW-Authenticate of a 401"`
 }
 
 // A PolicyUnauthenticated is for requests without a good credential.
 type PolicyUnauthenticated struct {
-	Status  int    `json:"status,omitempty" yaml:"status,omitempty" rule:"oneof=401|403|404" flag:"denial-unauthenticated-status" doc:"status: for requests without a good credential: 401 (if it is not given), 403, or 404 to hide that there is something"`
-	Message string `json:"message,omitempty" yaml:"message,omitempty" flag:"denial-unauthenticated-message" doc:"text: what such a client is told"`
+	Status  int    `json:"status,omitempty" yaml:"status,omitempty" rule:"oneof=401|403|404" flag:"denial-unauthenticated-status: STATUS for requests without a good credential: 401 (if it is not given), 403, or 404 to hide that there is something" doc:"status: for requests without a good credential: 401 (if it is not given), 403, or 404 to hide that there is something"`
+	Message string `json:"message,omitempty" yaml:"message,omitempty" flag:"denial-unauthenticated-message: TEXT for requests without a good credential" doc:"text: what such a client is told"`
 }
 
 // A PolicyForbidden is for good credentials that may not do this.
 type PolicyForbidden struct {
-	Status  int    `json:"status,omitempty" yaml:"status,omitempty" rule:"oneof=403|404" flag:"denial-forbidden-status" doc:"status: for consumers that the acl refuses: 403 (if it is not given), or 404 to hide that there is something"`
-	Message string `json:"message,omitempty" yaml:"message,omitempty" flag:"denial-forbidden-message" doc:"text: what such a client is told"`
+	Status  int    `json:"status,omitempty" yaml:"status,omitempty" rule:"oneof=403|404" flag:"denial-forbidden-status: STATUS for consumers that the acl refuses: 403 (if it is not given), or 404 to hide that there is something" doc:"status: for consumers that the acl refuses: 403 (if it is not given), or 404 to hide that there is something"`
+	Message string `json:"message,omitempty" yaml:"message,omitempty" flag:"denial-forbidden-message: TEXT for consumers that the acl refuses" doc:"text: what such a client is told"`
 }
 
 // A PolicyUnavailable is for requests that could not be decided.
 type PolicyUnavailable struct {
-	Status  int    `json:"status,omitempty" yaml:"status,omitempty" rule:"oneof=503|429" flag:"denial-unavailable-status" doc:"status: while Vault does not answer: 503 (if it is not given) or 429"`
-	Message string `json:"message,omitempty" yaml:"message,omitempty" flag:"denial-unavailable-message" doc:"text: what such a client is told"`
+	Status  int    `json:"status,omitempty" yaml:"status,omitempty" rule:"oneof=503|429" flag:"denial-unavailable-status: STATUS while Vault does not answer: 503 (if it is not given) or 429" doc:"status: while Vault does not answer: 503 (if it is not given) or 429"`
+	Message string `json:"message,omitempty" yaml:"message,omitempty" flag:"denial-unavailable-message: TEXT while Vault does not answer" doc:"text: what such a client is told"`
 }
 
 // A PolicyDenialBody has the templates of the bodies.
 type PolicyDenialBody struct {
-	JSON     string `json:"json,omitempty" yaml:"json,omitempty" flag:"denial-json" doc:"template: body of a denial in JSON"`
-	JSONType string `json:"json_type,omitempty" yaml:"json_type,omitempty" flag:"denial-json-type" doc:"media type: of that body instead of application/json, such as application/problem+json"`
-	HTML     string `json:"html,omitempty" yaml:"html,omitempty" flag:"denial-html" doc:"template: body of a denial in HTML"`
-	XML      string `json:"xml,omitempty" yaml:"xml,omitempty" flag:"denial-xml" doc:"template: body of a denial in XML"`
-	Text     string `json:"text,omitempty" yaml:"text,omitempty" flag:"denial-text" doc:"template: body of a denial in plain text"`
+	JSON     string `json:"json,omitempty" yaml:"json,omitempty" flag:"denial-json: TEMPLATE of the body of a denial in JSON" doc:"template: body of a denial in JSON"`
+	JSONType string `json:"json_type,omitempty" yaml:"json_type,omitempty" flag:"denial-json-type: TYPE of that body instead of application/json, such as application/problem+json" doc:"media type: of that body instead of application/json, such as application/problem+json"`
+	HTML     string `json:"html,omitempty" yaml:"html,omitempty" flag:"denial-html: TEMPLATE of the body of a denial in HTML" doc:"template: body of a denial in HTML"`
+	XML      string `json:"xml,omitempty" yaml:"xml,omitempty" flag:"denial-xml: TEMPLATE of the body of a denial in XML" doc:"template: body of a denial in XML"`
+	Text     string `json:"text,omitempty" yaml:"text,omitempty" flag:"denial-text: TEMPLATE of the body of a denial in plain text" doc:"template: body of a denial in plain text"`
 }
 
 // DefaultPolicy returns a policy with the default of each option.

@@ -272,7 +272,7 @@ func (o *operator) createCredential() *cobra.Command {
 	f.StringVar(&from, secretFlag, "", "`FILE` with the secret token, - for standard input, random by default")
 	f.StringVar(&life, "ttl", "", "`SPAN` after which it is read from Vault again, like 30s or 15m")
 	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is refused: "+timeForms)
-	f.StringVar(&expires, "expires-at", "", "first moment at which it is refused, a `TIME` as above; a date is its beginning in UTC, so 2030-04-01 for the end of March")
+	f.StringVar(&expires, "expires-at", "", "`TIME` from which on it is refused: "+timeForms+"; for the end of March 2030-04-01")
 	f.BoolVar(&c.Disabled, "disabled", false, "create it disabled")
 	return ofVault(cmd, &vault)
 }

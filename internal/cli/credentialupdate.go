@@ -76,6 +76,6 @@ func (o *operator) updateCredential() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&life, "ttl", "", "`SPAN` after which it is read from Vault again, like 30s or 15m; empty for the default")
 	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is refused: "+timeForms+"; empty for no such time")
-	f.StringVar(&expires, "expires-at", "", "first moment at which it is refused, a `TIME` as above; a date is its beginning in UTC, so 2030-04-01 for the end of March; empty for no such time")
+	f.StringVar(&expires, "expires-at", "", "`TIME` from which on it is refused: "+timeForms+"; for the end of March 2030-04-01; empty for no such time")
 	return cmd
 }
