@@ -13,15 +13,22 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// One API server and one istiod for all of it, one part after the other: each part changes
-// what the ingress gateway does, and changes it back.
+// One cluster for all of it, one part after the other: each part changes what Istio does, and
+// changes it back.
 func TestIstioAsksVaultAuthz(t *testing.T) {
 	t.Parallel()
+	need(t, "ISTIOD_BIN")
+	// There is no network from here on.
+	istioCharts(t)
+	gatewayAPI(t)
+	if !partstest.OnItsOwnMachine(t) {
+		return
+	}
 	i := startIstio(t)
-	i.apply(t, "example.yaml")
-	i.apply(t, "ingress-gateway.yaml")
-	gateway := i.startPod(t, "istio-ingress", "10.244.0.7")
-	i.await(t, i.ingress, "/orders", http.StatusUnauthorized)
+	i.ship(t, "example.yaml")
+	i.ship(t, "ingress-gateway.yaml")
+	gateway := i.startGateway(t, "istio-ingress", ingressPod)
+	i.await(t, ingressAddress, "/orders", http.StatusUnauthorized)
 	t.Run("the ingress gateway", i.testIngress)
 	t.Run("a preflight", i.testPreflight)
 	t.Run("a policy that is changed, deleted and made again", i.testChange)
@@ -29,17 +36,20 @@ func TestIstioAsksVaultAuthz(t *testing.T) {
 	t.Run("a provider that does not exist", i.testUnknownProvider)
 	t.Run("slashes that Istio decodes and merges", i.testSlashes)
 	t.Run("a JWT", i.testJWT)
-	t.Run("a Gateway of the Gateway API", i.testGatewayAPI)
 	t.Run("a sidecar", i.testSidecar)
+	t.Run("the Service of the chart", i.testHeadless)
 	t.Run("what the API server refuses", i.testRefused)
-	// Others take its port.
+	// The others take its port.
 	gateway.Stop(time.Minute)
+	t.Run("a Gateway of the Gateway API", i.testGatewayAPI)
 	t.Run("identities of the mesh", i.testMeshOnly)
 }
 
+const ingressAddress, gatewayAddress = ingressPod + ":80", gatewayPod + ":80"
+
 func (i *istio) testIngress(t *testing.T) {
-	i.check(t, i.ingress, rows())
-	i.check(t, i.ingress, []row{
+	i.check(t, ingressAddress, rows())
+	i.check(t, ingressAddress, []row{
 		{name: "an encoded slash, which Istio keeps", path: "/orders%2f7", header: pair("alice"), status: 400, reason: "ambiguous_path"},
 		{name: "an encoded slash around a policy", path: "/catalogue%2f..%2forders", header: pair("bob"), status: 400, reason: "ambiguous_path"},
 		{name: "two slashes, which Istio keeps", path: "/orders/", header: pair("bob"), status: 400, reason: "ambiguous_path"},
@@ -47,8 +57,8 @@ func (i *istio) testIngress(t *testing.T) {
 		{name: "a host that is not protected", host: "open.example.com", path: "/open", status: 200, open: true},
 		{name: "a host that is not protected, with a port", host: "open.example.com:8080", path: "/open", status: 200, open: true},
 	})
-	i.checkGRPC(t, i.ingress)
-	checkTutorial(t, "istio.md", i.ingress)
+	i.checkGRPC(t, ingressAddress)
+	checkTutorial(t, "istio.md", ingressAddress)
 }
 
 // preflight is what a browser sends before a request from another site.
@@ -62,7 +72,7 @@ func (i *istio) testPreflight(t *testing.T) {
 		"/orders/1":    http.StatusOK,           // run_on_preflight: false
 		"/catalogue/1": http.StatusUnauthorized, // the default
 	} {
-		got, err := send(t, clients()["HTTP1"], i.ingress, parts.Request{Method: http.MethodOptions, Host: host, Target: path}, append(preflight(), forged()...))
+		got, err := send(t, clients()["HTTP1"], ingressAddress, parts.Request{Method: http.MethodOptions, Host: host, Target: path}, append(preflight(), forged()...))
 		must(t, err)
 		if origin := got.Header.Get("Access-Control-Allow-Origin"); got.Status != want || (origin != "") != (want == http.StatusOK) {
 			t.Errorf("%s: status = %d, allowed origin %q, want %d", path, got.Status, origin, want)
@@ -79,16 +89,16 @@ func (i *istio) testChange(t *testing.T) {
 		t.Helper()
 		made()
 		start := time.Now()
-		i.await(t, i.ingress, "/orders", status)
+		i.await(t, ingressAddress, "/orders", status)
 		t.Logf("the policy is %s: the gateway answers %d after %s", change, status, time.Since(start).Round(time.Millisecond))
 	}
 	reaches("changed", http.StatusOK, func() {
-		i.apply(t, file, open, `[open.example.com, "open.example.com:*", api.example.com]`)
+		i.ship(t, file, open, `[open.example.com, "open.example.com:*", api.example.com]`)
 	})
-	reaches("changed back", http.StatusUnauthorized, func() { i.apply(t, file) })
+	reaches("changed back", http.StatusUnauthorized, func() { i.ship(t, file) })
 	reaches("deleted", http.StatusOK, func() { i.remove(t, file) })
-	reaches("applied again", http.StatusUnauthorized, func() { i.apply(t, file) })
-	i.check(t, i.ingress, rows()[:1])
+	reaches("applied again", http.StatusUnauthorized, func() { i.ship(t, file) })
+	i.check(t, ingressAddress, rows()[:1])
 }
 
 // The provider, which an upgrade of Istio's chart changes at run time, says what happens
@@ -96,10 +106,10 @@ func (i *istio) testChange(t *testing.T) {
 func (i *istio) testOutage(t *testing.T) {
 	must(t, i.service.Signal(syscall.SIGSTOP))
 	start := time.Now()
-	i.await(t, i.ingress, "/hangs", http.StatusServiceUnavailable)
+	i.await(t, ingressAddress, "/hangs", http.StatusServiceUnavailable)
 	t.Logf("vault-authz does not answer: 503 after %s", time.Since(start).Round(time.Millisecond))
 	must(t, i.service.Signal(syscall.SIGCONT))
-	i.await(t, i.ingress, "/orders", http.StatusUnauthorized)
+	i.await(t, ingressAddress, "/orders", http.StatusUnauthorized)
 
 	shipped := partstest.Shipped(t, istiodValues)
 	i.service.Kill()
@@ -115,51 +125,51 @@ func (i *istio) testOutage(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			start := time.Now()
 			i.provide(t, test.values)
-			i.await(t, i.ingress, "/orders", test.status)
+			i.await(t, ingressAddress, "/orders", test.status)
 			t.Logf("the gateway answers %d %s after the start of helm", test.status, time.Since(start).Round(time.Millisecond))
-			i.checkDown(t, i.ingress, test.status, "forged")
+			i.checkDown(t, ingressAddress, test.status, "forged")
 		})
 	}
 	i.start(t)
-	i.checkUp(t, i.ingress)
+	i.checkUp(t, ingressAddress)
 }
 
 // The name of a provider that does not exist denies: Istio does not leave the check out.
 func (i *istio) testUnknownProvider(t *testing.T) {
-	i.apply(t, "ingress-gateway.yaml", "provider: {name: vault-authz}", "provider: {name: vault-autz}")
-	i.await(t, i.ingress, "/orders", http.StatusForbidden)
-	i.check(t, i.ingress, []row{{name: "a good pair", path: "/orders", header: pair("alice"), status: 403}})
+	i.ship(t, "ingress-gateway.yaml", "provider: {name: vault-authz}", "provider: {name: vault-autz}")
+	i.await(t, ingressAddress, "/orders", http.StatusForbidden)
+	i.check(t, ingressAddress, []row{{name: "a good pair", path: "/orders", header: pair("alice"), status: 403}})
 	if !strings.Contains(i.istiod.Log(), "vault-autz") {
 		t.Error("istiod does not log the name of the provider")
 	}
-	i.apply(t, "ingress-gateway.yaml")
-	i.await(t, i.ingress, "/orders", http.StatusUnauthorized)
+	i.ship(t, "ingress-gateway.yaml")
+	i.await(t, ingressAddress, "/orders", http.StatusUnauthorized)
 }
 
 func (i *istio) testSlashes(t *testing.T) {
 	shipped := partstest.Shipped(t, istiodValues)
 	i.provide(t, partstest.With(t, shipped, "meshConfig:\n", "meshConfig:\n  pathNormalization: {normalization: DECODE_AND_MERGE_SLASHES}\n"))
-	i.awaitWith(t, i.ingress, "/orders%2f7", pair("alice"), http.StatusOK)
-	i.check(t, i.ingress, []row{
+	i.awaitWith(t, ingressAddress, "/orders%2f7", pair("alice"), http.StatusOK)
+	i.check(t, ingressAddress, []row{
 		{name: "an encoded slash", path: "/orders%2f7", seen: "/orders/7", header: pair("alice"), status: 200, consumer: "alice", reason: "authenticated"},
 		{name: "an encoded slash around a policy", path: "/catalogue%2f..%2forders", seen: "/orders", header: pair("bob"), status: 403, reason: "acl"},
 		{name: "two slashes", path: "/orders/", seen: "/orders", header: pair("bob"), status: 403, reason: "acl"},
 	})
 	i.provide(t, partstest.With(t, shipped, "meshConfig:\n", "meshConfig:\n  pathNormalization: {normalization: DEFAULT}\n"))
-	i.awaitWith(t, i.ingress, "/orders%2f7", pair("alice"), http.StatusBadRequest)
+	i.awaitWith(t, ingressAddress, "/orders%2f7", pair("alice"), http.StatusBadRequest)
 }
 
 func (i *istio) testGatewayAPI(t *testing.T) {
-	i.apply(t, "gateway-api.yaml")
+	i.ship(t, "gateway-api.yaml")
 	// istiod makes them for the Gateway.
 	partstest.Await(t, time.Minute, func(ctx context.Context) error {
-		_, err := i.api.Kubectl(ctx, "", "get", "deployment/public-istio", "service/public-istio", "serviceaccount/public-istio", "--namespace", "istio-ingress")
+		_, err := i.Kubectl(ctx, "", "get", "deployment/public-istio", "service/public-istio", "serviceaccount/public-istio", "--namespace", "istio-ingress")
 		return err
 	})
-	i.startPod(t, "public-istio", "10.244.0.8")
-	i.await(t, i.gateway, "/orders", http.StatusUnauthorized)
-	i.check(t, i.gateway, rows())
-	i.checkGRPC(t, i.gateway)
+	defer i.startGateway(t, "public-istio", gatewayPod).Stop(time.Minute)
+	i.await(t, gatewayAddress, "/orders", http.StatusUnauthorized)
+	i.check(t, gatewayAddress, rows())
+	i.checkGRPC(t, gatewayAddress)
 	i.kubectl(t, "wait", "--for=condition=Accepted", "gateway.gateway.networking.k8s.io/public", "--namespace", "istio-ingress", "--timeout=60s")
 	accepted := i.kubectl(t, "get", "httproute", "orders", "--namespace", "shop", "--output", `jsonpath={.status.parents[0].conditions[?(@.type=="Accepted")].status}`)
 	if accepted != "True" {

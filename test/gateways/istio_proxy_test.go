@@ -14,18 +14,18 @@ type proxy struct {
 	kind, name, namespace string
 	// labels are empty if istiod knows them from the pod.
 	labels string
-	// address is that of its pod, 127.0.0.1 if empty.
+	// address is that of its pod.
 	address string
 	// secrets is the address of its server of certificates.
 	secrets string
 }
 
 // start starts an Envoy that istiod configures, and waits for its listeners.
-func (p proxy) start(t *testing.T, xds string) *parts.Envoy {
+func (p proxy) start(t *testing.T) *parts.Envoy {
 	t.Helper()
 	text := strings.NewReplacer(
-		"port_value: 15010", "port_value: "+port(t, xds), "port_value: 15012", "port_value: "+port(t, p.secrets),
-		"$kind", p.kind, "$namespace", p.namespace, "$name", p.name, "$labels", cmp.Or(p.labels, "{}"), "$address", cmp.Or(p.address, "127.0.0.1"),
+		"port_value: 15012", "port_value: "+port(t, p.secrets),
+		"$kind", p.kind, "$namespace", p.namespace, "$name", p.name, "$labels", cmp.Or(p.labels, "{}"), "$address", p.address,
 	).Replace(read(t, "istio-envoy.yaml"))
 	e, err := parts.RunEnvoy(t.Context(), partstest.Binary(t, "ENVOY_BIN"), t.TempDir(), []byte(text), 1)
 	must(t, err)
@@ -50,5 +50,5 @@ spec:
 
 func (p proxy) inbound(listen, protocol, program string) string {
 	return strings.NewReplacer("$namespace", p.namespace, "$labels", p.labels, "$listen", listen, "$protocol", protocol,
-		"$address", cmp.Or(p.address, "127.0.0.1"), "$program", program).Replace(inbound)
+		"$address", p.address, "$program", program).Replace(inbound)
 }

@@ -16,43 +16,44 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// An istio is a real API server with the charts of Istio and of vault-authz, and a real istiod
-// with the arguments, the environment and the rights that its chart gives it.
-//
-// It has no nodes and no controllers. What would run in pods runs on this machine: vault-authz
-// with the ConfigMap of the chart, Envoys, and the upstream.
+// The pods of Istio's gateways and of a sidecar. The gateways share a port: one runs at a time.
+const ingressPod, gatewayPod, sidecarPod = "10.244.0.12", "10.244.0.13", "10.244.0.14"
+
+// An istio is a cluster with the charts of Istio and of vault-authz, and a real istiod with the
+// arguments, the environment and the rights that its chart gives it.
 type istio struct {
+	*cluster
 	*site
 
-	api    *parts.Kubernetes
 	istiod *parts.Process
-	// xds is the address at which istiod configures Envoys.
-	xds string
-	// ingress and gateway are the addresses of the ingress gateway and of the Gateway of
-	// the Gateway API.
-	ingress, gateway string
 	// charts is the folder with Istio's charts.
 	charts string
 }
 
-// startIstio follows the tutorial up to the gateway, and runs istiod.
-func startIstio(t *testing.T) *istio {
+// istioCharts returns the folder with Istio's charts.
+func istioCharts(t *testing.T) string {
 	t.Helper()
-	need(t, "ISTIOD_BIN")
-	i := &istio{
-		site: newSite(t), api: partstest.StartKubernetes(t), xds: "127.0.0.1:" + freePort(t),
-		ingress: "127.0.0.1:" + freePort(t), gateway: "127.0.0.1:" + freePort(t),
-	}
 	found, err := parts.RequiredFiles(t.Context(), istioModule, "istio.io/istio", "manifests/charts")
 	must(t, err)
-	i.charts = found[0]
-	must(t, i.api.Define(t.Context(), gatewayAPI(t)...))
+	return found[0]
+}
+
+// startIstio follows the tutorial up to the gateway, and runs istiod, vault-authz and an
+// application.
+func startIstio(t *testing.T) *istio {
+	t.Helper()
+	i := &istio{cluster: startCluster(t), site: newSite(t), charts: istioCharts(t)}
+	must(t, i.Define(t.Context(), gatewayAPI(t)...))
 	i.startIstiod(t)
-	// Istio's guide for its chart has these names. The port of the pod would be 80, too.
-	i.helm(t, "install", "istio-ingress", i.charts+"/gateway", "--namespace", "istio-ingress", "--create-namespace",
-		"--set-json", fmt.Sprintf(`service.ports=[{"name": "http2", "port": 80, "targetPort": %s}]`, port(t, i.ingress)))
-	i.startVaultAuthz(t)
-	i.apply(t, "service.yaml")
+	// Istio's guide for its chart has these names.
+	i.helm(t, "install", "istio-ingress", i.charts+"/gateway", "--namespace", "istio-ingress", "--create-namespace")
+	i.helm(t, "install", "vault-authz", deployed("chart/vault-authz"), "--namespace", "vault-authz", "--create-namespace",
+		"--values", deployed(istioValues), "--set", "image.repository=images.example.com/vault-authz", "--set", "image.tag=dev")
+	i.site.run(t, i.kubectl(t, "get", "configmap", "vault-authz", "--namespace", "vault-authz", "--output", `jsonpath={.data.config\.yaml}`), serviceAddress, "0.0.0.0:8000")
+	i.apply(t, read(t, "shop.yaml"))
+	i.ship(t, "service.yaml")
+	i.place(t, "vault-authz", "vault-authz", serviceAddress)
+	i.place(t, "vault-authz", "vault-authz-mesh", serviceAddress)
 	i.provide(t, partstest.Shipped(t, istiodValues))
 	return i
 }
@@ -81,88 +82,41 @@ func (i *istio) startIstiod(t *testing.T) {
 	must(t, err)
 	files := partstest.NewPEMFiles(t)
 	files.Put("ca.pem", authority.PEM)
-	files.Issue(authority, "istiod", "127.0.0.1")
-	webhooks, health := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
+	files.Issue(authority, "istiod", "istiod.istio-system.svc")
 	bundle := base64.StdEncoding.EncodeToString(authority.PEM)
-	values := put(t, strings.NewReplacer("$webhooks", webhooks, "$authority", bundle, "$gateway", port(t, i.gateway),
-		"$outbound", freePort(t), "$inbound", freePort(t)).Replace(read(t, "istiod-values.yaml")))
-	i.helm(t, "install", "istio-base", i.charts+"/base", "--namespace", "istio-system", "--create-namespace",
-		"--set", "base.validationURL=https://"+webhooks+"/validate", "--set", "base.validationCABundle="+bundle)
-	i.helm(t, "install", "istiod", i.charts+"/istio-control/istio-discovery", "--namespace", "istio-system", "--values", values)
-	program := i.template(t, "istio-system", "istiod").Spec.Containers[0]
-	rights, err := i.api.Account(t.Context(), "istio-system", "istiod")
+	i.helm(t, "install", "istio-base", i.charts+"/base", "--namespace", "istio-system", "--create-namespace", "--set", "base.validationCABundle="+bundle)
+	i.helm(t, "install", "istiod", i.charts+"/istio-control/istio-discovery", "--namespace", "istio-system",
+		"--values", put(t, strings.ReplaceAll(read(t, "istiod-values.yaml"), "$authority", bundle)))
+	program := i.template(t, "istio-system", "deployments/istiod").Spec.Containers[0]
+	rights, err := i.Account(t.Context(), "istio-system", "istiod")
 	must(t, err)
-	environment := append(os.Environ(), "POD_NAME=istiod-1", "POD_NAMESPACE=istio-system", "SERVICE_ACCOUNT=istiod")
+	environment := append(os.Environ(), "POD_NAME=istiod-1", "POD_NAMESPACE=istio-system", "SERVICE_ACCOUNT=istiod", "KUBECONFIG="+rights)
 	for _, v := range program.Env {
-		if v.ValueFrom == nil {
+		if v.Value != "" {
 			environment = append(environment, v.Name+"="+v.Value)
 		}
 	}
 	i.istiod, err = parts.Start(parts.Command{
-		Name: "istiod", Path: partstest.Binary(t, "ISTIOD_BIN"), Dir: t.TempDir(), Env: append(environment, "KUBECONFIG="+rights),
+		Name: "istiod", Path: partstest.Binary(t, "ISTIOD_BIN"), Dir: t.TempDir(), Env: environment,
 		Args: slices.Concat(program.Args, []string{
-			"--kubeconfig", rights, "--grpcAddr", i.xds, "--secureGRPCAddr", "", "--httpsAddr", webhooks, "--httpAddr", health,
-			"--monitoringAddr", "127.0.0.1:0", "--ctrlz_port", "0", "--shutdownDuration", "0s",
-			"--caCertFile", files.Path("ca.pem"), "--tlsCertFile", files.Path("istiod.pem"), "--tlsKeyFile", files.Path("istiod.key"),
+			"--kubeconfig", rights, "--shutdownDuration", "0s",
+			// The port of its Service: nothing forwards from there.
+			"--httpsAddr", ":443", "--tlsCertFile", files.Path("istiod.pem"), "--tlsKeyFile", files.Path("istiod.key"), "--caCertFile", files.Path("ca.pem"),
+			// Envoy has no agent of Istio that would log it in.
+			"--secureGRPCAddr", "",
 		}),
 	})
 	must(t, err)
 	partstest.StopWith(t, i.istiod)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*parts.StartLimit)
 	defer cancel()
-	if err := parts.Await(ctx, i.istiod, func(ctx context.Context) error {
-		got, err := parts.Send(ctx, http.DefaultClient, health, parts.Request{Target: "/ready"})
+	must(t, parts.Await(ctx, i.istiod, func(ctx context.Context) error {
+		got, err := parts.Send(ctx, clients()["HTTP1"], "127.0.0.1:8080", parts.Request{Target: "/ready"})
 		if err == nil && got.Status != http.StatusOK {
 			err = fmt.Errorf("istiod is not ready: %d", got.Status)
 		}
 		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// startVaultAuthz installs the chart as the tutorial does, runs vault-authz with its
-// ConfigMap, and an application.
-func (i *istio) startVaultAuthz(t *testing.T) {
-	t.Helper()
-	i.helm(t, "install", "vault-authz", "../../deploy/chart/vault-authz", "--namespace", "vault-authz", "--create-namespace",
-		"--values", "../../deploy/"+istioValues, "--set", "image.repository=images.example.com/vault-authz", "--set", "image.tag=dev")
-	text := i.kubectl(t, "get", "configmap", "vault-authz", "--namespace", "vault-authz", "--output", `jsonpath={.data.config\.yaml}`)
-	address := "127.0.0.1:" + freePort(t)
-	i.run(t, text, address, "127.0.0.1:0")
-	pod := i.template(t, "vault-authz", "vault-authz")
-	i.endpoint(t, endpoint{namespace: "vault-authz", labels: pod.Metadata.Labels, port: "grpc", address: address})
-	must(t, i.api.Apply(t.Context(), read(t, "shop.yaml")))
-	i.endpoint(t, endpoint{namespace: "shop", labels: map[string]string{"app": "orders"}, port: "http", address: i.upstream.Address()})
-}
-
-// An endpoint is a program of this machine behind Services.
-type endpoint struct {
-	namespace string
-	// labels are those of its pod, by which Services select it, and port is the name of
-	// the port of the Service.
-	labels        map[string]string
-	port, address string
-	// account is the service account of a pod with a sidecar, empty without one.
-	account string
-}
-
-// endpoint puts a program behind the Services that select its labels. A controller would make
-// EndpointSlices from running pods, but the API server refuses loopback addresses in them.
-// Istio's own resource for programs outside of Kubernetes may have one.
-func (i *istio) endpoint(t *testing.T, e endpoint) {
-	t.Helper()
-	host, _, _ := strings.Cut(e.address, ":")
-	raw, err := json.Marshal(map[string]any{
-		"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
-		"metadata": map[string]any{"name": "endpoint", "namespace": e.namespace},
-		"spec": map[string]any{
-			"address": host, "labels": e.labels, "serviceAccount": e.account,
-			"ports": map[string]json.Number{e.port: json.Number(port(t, e.address))},
-		},
-	})
-	must(t, err)
-	must(t, i.api.Apply(t.Context(), string(raw)))
+	}))
 }
 
 // provide gives istiod values of its chart, as the tutorial does.
@@ -171,41 +125,16 @@ func (i *istio) provide(t *testing.T, values string) {
 	i.helm(t, "upgrade", "istiod", i.charts+"/istio-control/istio-discovery", "--namespace", "istio-system", "--reuse-values", "--values", put(t, values))
 }
 
-// apply applies a shipped file as it is, or after replacements, which are given as pairs.
-// Unknown fields are errors.
-func (i *istio) apply(t *testing.T, name string, pairs ...string) {
+// ship applies a shipped file as it is, or after replacements, which are given as pairs.
+func (i *istio) ship(t *testing.T, name string, pairs ...string) {
 	t.Helper()
-	must(t, i.api.Apply(t.Context(), partstest.With(t, partstest.Shipped(t, "istio/"+name), pairs...)))
+	i.apply(t, partstest.With(t, partstest.Shipped(t, "istio/"+name), pairs...))
 }
 
 // remove deletes the objects of a shipped file.
 func (i *istio) remove(t *testing.T, name string) {
 	t.Helper()
-	i.kubectl(t, "delete", "--filename", "../../deploy/istio/"+name)
-}
-
-// A podTemplate is that of the pods of a Deployment.
-type podTemplate struct {
-	Metadata struct {
-		Labels map[string]string `json:"labels"`
-	} `json:"metadata"`
-	Spec struct {
-		Containers []struct {
-			Args []string `json:"args"`
-			Env  []struct {
-				Name      string `json:"name"`
-				Value     string `json:"value"`
-				ValueFrom any    `json:"valueFrom"`
-			} `json:"env"`
-		} `json:"containers"`
-	} `json:"spec"`
-}
-
-func (i *istio) template(t *testing.T, namespace, deployment string) podTemplate {
-	t.Helper()
-	var found podTemplate
-	must(t, json.Unmarshal([]byte(i.kubectl(t, "get", "deployment", deployment, "--namespace", namespace, "--output", "jsonpath={.spec.template}")), &found))
-	return found
+	i.kubectl(t, "delete", "--filename", deployed("istio/"+name))
 }
 
 // pod returns the pod of a Deployment, as the controllers would create it.
@@ -221,17 +150,21 @@ func (i *istio) pod(t *testing.T, namespace, deployment string) string {
 	return string(object)
 }
 
-// startPod creates the pod of a gateway, says that it runs, as the kubelet would, and runs an
-// Envoy in its place.
-func (i *istio) startPod(t *testing.T, deployment, ip string) *parts.Envoy {
+// createPod creates the pod of a Deployment, as the controllers would, and says that it runs, as
+// the kubelet would.
+func (i *istio) createPod(t *testing.T, namespace, deployment, ip string) {
 	t.Helper()
-	const namespace = "istio-ingress"
-	must(t, i.api.Apply(t.Context(), i.pod(t, namespace, deployment)))
-	name := deployment + "-1"
-	i.kubectl(t, "patch", "pod", name, "--namespace", namespace, "--subresource", "status", "--patch",
+	i.apply(t, i.pod(t, namespace, deployment))
+	i.kubectl(t, "patch", "pod", deployment+"-1", "--namespace", namespace, "--subresource", "status", "--patch",
 		fmt.Sprintf(`{"status": {"phase": "Running", "podIP": %q, "podIPs": [{"ip": %q}], "conditions": [{"type": "Ready", "status": "True"}]}}`, ip, ip))
-	i.checkAdmitted(t, namespace, name)
-	return proxy{kind: "router", name: name, namespace: namespace, address: ip, secrets: outsideOfTheMesh(t)}.start(t, i.xds)
+}
+
+// startGateway runs the pod of a gateway.
+func (i *istio) startGateway(t *testing.T, deployment, ip string) *parts.Envoy {
+	t.Helper()
+	i.createPod(t, "istio-ingress", deployment, ip)
+	i.checkAdmitted(t, "istio-ingress", deployment+"-1")
+	return proxy{kind: "router", name: deployment + "-1", namespace: "istio-ingress", address: ip, secrets: outsideOfTheMesh(t)}.start(t)
 }
 
 // checkAdmitted checks that the NetworkPolicy of the chart lets a pod ask vault-authz. No network
@@ -271,19 +204,13 @@ func (i *istio) checkAdmitted(t *testing.T, namespace, pod string) {
 	t.Errorf("the NetworkPolicy does not admit the pod %s", pod)
 }
 
+// helm runs Helm against the cluster.
 func (i *istio) helm(t *testing.T, args ...string) {
 	t.Helper()
-	out, err := parts.Helm(t.Context(), partstest.Binary(t, "HELM_BIN"), t.TempDir(), []string{"KUBECONFIG=" + i.api.Kubeconfig}, args...)
+	out, err := parts.Helm(t.Context(), partstest.Binary(t, "HELM_BIN"), t.TempDir(), []string{"KUBECONFIG=" + i.Kubeconfig}, args...)
 	if err != nil {
 		t.Fatalf("helm %q: %v\n%s", args, err, out)
 	}
-}
-
-func (i *istio) kubectl(t *testing.T, args ...string) string {
-	t.Helper()
-	out, err := i.api.Kubectl(t.Context(), "", args...)
-	must(t, err)
-	return out
 }
 
 // put writes a text into a file of its own and returns the path.

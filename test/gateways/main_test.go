@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
@@ -41,14 +40,6 @@ func port(t *testing.T, address string) string {
 	_, p, err := net.SplitHostPort(address)
 	must(t, err)
 	return p
-}
-
-// freePort returns a port for a program that cannot choose one itself.
-func freePort(t *testing.T) string {
-	t.Helper()
-	address, err := parts.Address(t.Context(), 0)
-	must(t, err)
-	return port(t, address)
 }
 
 func must(t *testing.T, err error) {
