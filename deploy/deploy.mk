@@ -50,13 +50,22 @@ GORELEASER = PATH='$(TOOLS)/bin':"$$PATH" goreleaser
 
 .PHONY: release-snapshot
 release-snapshot: ## the files of a release, unpublished, into dist/; twice, and compared
-	@$(FETCH) nfpm helm cyclonedx-gomod goreleaser
+	@$(FETCH) nfpm helm cyclonedx-gomod goreleaser cosign
 	@$(GORELEASER) check
 	@$(GORELEASER) release --snapshot --clean --skip=publish
 	@cp dist/checksums.txt '$(TOOLS)/checksums.txt'
 	@$(GORELEASER) release --snapshot --clean --skip=publish
 	@'$(TOOLS)/bin/helm' template va dist/packages/vault-authz-*.tgz --kube-version 1.37.2 --values $(CHART)/ci/minimal-values.yaml >/dev/null
 	@diff '$(TOOLS)/checksums.txt' dist/checksums.txt && echo 'two builds, the same bytes'
+	@test/sign.sh '$(TOOLS)/bin/cosign' dist/checksums.txt
+
+SIGNED ?= dist/checksums.txt
+
+.PHONY: sign
+sign: ## sign the checksums of a release (COSIGN_KEY=cosign.key, from cosign generate-key-pair)
+	@[ -n '$(COSIGN_KEY)' ] || { echo 'sign: give the private key: make sign COSIGN_KEY=cosign.key' >&2; exit 1; }
+	@$(FETCH) cosign
+	@'$(TOOLS)/bin/cosign' sign-blob --yes --key '$(COSIGN_KEY)' --signing-config <('$(TOOLS)/bin/cosign' signing-config create) --bundle '$(SIGNED).sigstore.json' '$(SIGNED)'
 
 .PHONY: image-test
 image-test: ## build the image with buildah and run it read-only as its own user (needs root, buildah and runc)

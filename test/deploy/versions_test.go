@@ -41,6 +41,7 @@ func TestTheTableOfVersionsHasWhatIsTested(t *testing.T) {
 		"promtool":            tool(`cmd/promtool", "`),
 		"nfpm":                tool(`cmd/nfpm", "`),
 		"goreleaser":          tool(`goreleaser/goreleaser/v2", "`),
+		"cosign":              tool(`cosign/v3/cmd/cosign", "`),
 	}
 	page, err := os.ReadFile("../../docs/reference/versions.md")
 	must(t, err)

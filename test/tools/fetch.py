@@ -131,6 +131,7 @@ SLOW_GO_TOOLS = {
     "helm4": ("helm.sh/helm/v4/cmd/helm", "v4.3.1"),
     "promtool": ("github.com/prometheus/prometheus/cmd/promtool", "v0.316.0"),
     "goreleaser": ("github.com/goreleaser/goreleaser/v2", "v2.15.1"),
+    "cosign": ("github.com/sigstore/cosign/v3/cmd/cosign", "v3.1.3"),
     "cyclonedx-gomod": ("github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod", "v1.10.0"),
     "envoy-gateway": ("github.com/envoyproxy/gateway/cmd/envoy-gateway", "v1.9.1"),
 }
