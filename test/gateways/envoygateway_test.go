@@ -37,6 +37,7 @@ func TestEnvoyGatewayAsksVaultAuthz(t *testing.T) {
 		{"a route that is added later", (*envoyGateway).testLaterRoute},
 		{"the Service of the chart without a Backend", (*envoyGateway).testService},
 		{"what ClientTrafficPolicies change", (*envoyGateway).testClientTraffic},
+		{"a body that the check gets", (*envoyGateway).testBody},
 		{"changes", (*envoyGateway).testChanges},
 		{"a policy that another route had before", (*envoyGateway).testMovedPolicy},
 		{"mutual TLS", (*envoyGateway).testMutualTLS},
@@ -240,6 +241,34 @@ func (g *envoyGateway) testClientTraffic(t *testing.T) {
 	g.awaitWith(t, g.address, "/orders", fields{"access-token", "alice", "secret-token", secretOf("alice")}, http.StatusOK)
 	g.apply(t, shipped)
 	g.awaitWith(t, g.address, "/orders", pair("alice"), http.StatusOK)
+}
+
+// testBody: the check gets a whole body or none.
+func (g *envoyGateway) testBody(t *testing.T) {
+	t.Helper()
+	shipped := document(t, policies(t), "metadata: {name: orders, namespace: shop}")
+	g.apply(t, shipped+"\n    bodyToExtAuth: {maxRequestBytes: 16}\n")
+	post := func(body string) int {
+		got, err := send(t, clients()["HTTP1"], g.address, parts.Request{Method: http.MethodPost, Host: host, Target: "/orders", Body: body}, pair("alice"))
+		must(t, err)
+		return got.Status
+	}
+	partstest.Await(t, time.Minute, func(context.Context) error {
+		if got := post("more than sixteen bytes"); got != http.StatusRequestEntityTooLarge {
+			return fmt.Errorf("a large body: status = %d, want 413", got)
+		}
+		return nil
+	})
+	if got := post("sixteen or fewer"); got != http.StatusOK {
+		t.Errorf("a small body: status = %d, want 200", got)
+	}
+	g.apply(t, shipped)
+	partstest.Await(t, time.Minute, func(context.Context) error {
+		if got := post("more than sixteen bytes"); got != http.StatusOK {
+			return fmt.Errorf("a large body without bodyToExtAuth: status = %d, want 200", got)
+		}
+		return nil
+	})
 }
 
 // certificates are what mutual-tls.yaml refers to.
