@@ -5,6 +5,8 @@ import (
 	"net"
 	"runtime"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // SetPoll makes Run look more often than is good for a server.
@@ -139,3 +141,15 @@ func (cs *Clusters) Known() int {
 	defer cs.mu.Unlock()
 	return len(cs.byID)
 }
+
+// A Health logs the states that it is told.
+type Health struct{ h *health }
+
+// NewHealth returns the part that logs the state.
+func NewHealth(log *zap.Logger) Health { return Health{newHealth(log)} }
+
+// Record is told the outcome of a request.
+func (h Health) Record(s State, format string, args ...any) { h.h.record(fail(s, 0, format, args...)) }
+
+// Tick is what Run does at each poll.
+func (h Health) Tick() { h.h.logPending() }

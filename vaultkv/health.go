@@ -66,25 +66,23 @@ func States() []State {
 	return all
 }
 
-// Lines about the state are limited to a burst and then a low rate: a policy that covers
-// only some credentials could change the state at each read.
-const (
-	stateLineBurst    = 10
-	stateLineInterval = 10 * time.Second
-)
-
 // reasonInterval is the least time between two lines with the same reason in the same
-// state.
+// state, unless a line in between said that all is well.
 const reasonInterval = 5 * time.Minute
+
+// recoveryBurst is how many lines in a row may say that all is well; further ones come one
+// for each reasonInterval. While a policy covers only some of the paths, each answer
+// changes the state: the last line then says what is wrong.
+const recoveryBurst = 4
 
 // maxReasons bounds how many reasons are remembered. It is not reached in practice.
 const maxReasons = 64
 
-// health holds the state and logs one line for each change of it, and one for each new
-// reason: a failing server may fail in several ways by turns.
+// health holds the state and logs its changes. A failing server may fail in
+// several ways by turns, so each reason is logged once in a while.
 type health struct {
-	log   *zap.Logger
-	lines *rate.Limiter
+	log        *zap.Logger
+	recoveries *rate.Limiter
 	// ready is set once the server has accepted our token, and stays set.
 	ready atomic.Bool
 	state atomic.Uint32
@@ -93,12 +91,17 @@ type health struct {
 	problem *Error
 	// logged is the state in the last line.
 	logged State
-	// reasons are the reasons that were logged in that state, and when.
-	reasons map[string]time.Time
+	// reasons are the reasons that were logged since the last line with StateOK, and when.
+	reasons map[stateReason]time.Time
+}
+
+type stateReason struct {
+	state  State
+	reason string
 }
 
 func newHealth(log *zap.Logger) *health {
-	return &health{log: log, lines: rate.NewLimiter(rate.Every(stateLineInterval), stateLineBurst)}
+	return &health{log: log, recoveries: rate.NewLimiter(rate.Every(reasonInterval), recoveryBurst)}
 }
 
 func (h *health) current() State { return State(h.state.Load()) } //nolint:gosec // only states are stored
@@ -129,33 +132,37 @@ func (h *health) last() *Error {
 	return h.problem
 }
 
-// logPending logs a change that was not logged because there had been too many.
+// logPending logs a change that was not logged because there had been too many, and a reason
+// that has lasted.
 func (h *health) logPending() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.report()
 }
 
-// report logs the state unless it has been logged already, or lines come too often. The
-// caller holds mu.
+// report logs the state unless it has been logged already or lately. The caller holds mu.
 func (h *health) report() {
 	s, p := h.current(), h.problem
 	if p == nil {
 		return
 	}
-	now := time.Now()
-	if at, is := h.reasons[p.reason()]; s == h.logged && (s == StateOK || is && now.Sub(at) < reasonInterval) || !h.lines.Allow() {
+	now, reason := time.Now(), stateReason{s, p.reason()}
+	if s == StateOK {
+		if h.logged == s || !h.recoveries.Allow() {
+			return
+		}
+	} else if at, is := h.reasons[reason]; is && now.Sub(at) < reasonInterval {
 		return
 	}
 	fields := []zap.Field{zap.Stringer("state", s), zap.Stringer("was", h.logged)}
-	if s != h.logged || len(h.reasons) >= maxReasons {
-		h.reasons = map[string]time.Time{}
-	}
 	h.logged = s
-	h.reasons[p.reason()] = now
+	if s == StateOK || h.reasons == nil || len(h.reasons) >= maxReasons {
+		h.reasons = map[stateReason]time.Time{}
+	}
 	if s == StateOK {
 		h.log.Info("vault state changed", fields...)
 		return
 	}
+	h.reasons[reason] = now
 	h.log.Warn("vault state changed", append(fields, zap.String("detail", p.Error()))...)
 }
