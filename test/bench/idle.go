@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/vault-authz/vault-authz/test/parts"
 )
 
@@ -216,11 +218,16 @@ func (f *fleet) rest(ctx context.Context) error {
 
 // sweeps are lists of the whole mount while one credential is in the cache.
 func (f *fleet) sweeps(ctx context.Context) error {
+	var writes errgroup.Group
+	writes.SetLimit(16)
 	for i := range f.b.credentials {
 		key := fmt.Sprintf("%s%024d", manyPrefix, i)
-		if err := f.vault.Put(ctx, mount, parts.KVv1, key, parts.Record(key, secretToken, consumerID)); err != nil {
-			return err
-		}
+		writes.Go(func() error {
+			return f.vault.Put(ctx, mount, parts.KVv1, key, parts.Record(key, secretToken, consumerID))
+		})
+	}
+	if err := writes.Wait(); err != nil {
+		return err
 	}
 	s, err := f.replica(ctx, f.vaults(1, ", cache: {sweep: 1s}")+"consumers:\n  - {id: "+consumerID+", username: alice}\n")
 	if err != nil {

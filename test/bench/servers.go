@@ -84,7 +84,7 @@ func (m *machinery) stop(s *server) {
 // -overlay, empty for none.
 func (m *machinery) build(ctx context.Context, name, overlay string) (string, error) {
 	binary := filepath.Join(m.dir, name)
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary}
+	args := []string{"build", "-trimpath", "-tags=grpcnotrace", "-buildvcs=false", "-ldflags=-s -w", "-o", binary}
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
