@@ -30,7 +30,7 @@ help: ## this list
 
 .PHONY: build
 build: ## build bin/vault-authz
-	@go build -trimpath -o bin/ ./cmd/vault-authz
+	@go build -trimpath -tags grpcnotrace -o bin/ ./cmd/vault-authz
 
 .PHONY: dev
 dev: build ## run the product in memory, with commands to paste

@@ -11,7 +11,7 @@ deploy-tools: ## build what packs and checks deploy/ into .tools
 .PHONY: packages
 packages: ## deb and rpm into dist/ (VERSION=1.2.3 ARCH=amd64)
 	@$(FETCH) nfpm
-	@CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags='-s -w' -o dist/$(ARCH)/vault-authz ./cmd/vault-authz
+	@CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -tags grpcnotrace -ldflags='-s -w' -o dist/$(ARCH)/vault-authz ./cmd/vault-authz
 	@NFPM='$(TOOLS)/bin/nfpm' OS=linux ARCH=$(ARCH) VERSION=$(VERSION) BINARY=dist/$(ARCH)/vault-authz deploy/package/pack.sh dist/
 
 .PHONY: manifests

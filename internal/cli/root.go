@@ -25,7 +25,6 @@ func rootCommand(p Process) *cobra.Command {
 		SilenceUsage:  true,
 	}
 	onlyVerbs(cmd)
-	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetArgs(p.Args)
 	cmd.SetOut(p.Stdout)
 	cmd.SetErr(p.Stderr)
@@ -37,7 +36,7 @@ func rootCommand(p Process) *cobra.Command {
 		&cobra.Command{
 			Use: "version", Short: "Print the version", Args: noArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				_, err := fmt.Fprintln(c.OutOrStdout(), version.String())
+				_, err := fmt.Fprintln(c.OutOrStdout(), c.Root().Name(), "version", version.String()) // as --version does
 				return err
 			},
 		},

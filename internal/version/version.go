@@ -27,7 +27,7 @@ func String() string {
 	if commit != "" {
 		commit = " " + commit
 	}
-	return fmt.Sprintf("vault-authz %s%s %s %s/%s", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s%s %s %s/%s", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // revision returns the first digits of the commit, "" where it is not known.
