@@ -31,7 +31,7 @@ kubernetes: tools ## deploy/ on a real API server of Kubernetes: chart, Pod Secu
 .PHONY: gateways
 gateways: tools ## the files for Istio and Envoy Gateway, each control plane with a real Envoy (its first builds take about 17 minutes)
 	@$(FETCH) istiod envoy-gateway helm4 etcd kube-apiserver kubectl
-	$(REAL_PARTS) $(API_SERVER) ISTIOD_BIN='$(TOOLS)/bin/istiod' ENVOY_GATEWAY_BIN='$(TOOLS)/bin/envoy-gateway' go test -race -count=1 -timeout 20m ./test/gateways/
+	$(REAL_PARTS) $(API_SERVER) ISTIOD_BIN='$(TOOLS)/bin/istiod' ENVOY_GATEWAY_BIN='$(TOOLS)/bin/envoy-gateway' go test -race -count=1 -timeout 20m ./test/gateways/ ./test/parts/partstest/
 
 .PHONY: ratelimit
 ratelimit: tools ## two Envoys that share limits through Envoy's rate limit service (its first build takes about 2 minutes)
