@@ -134,7 +134,7 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 				return errors.Join(err, store.Problem())
 			}
 			return nil
-		}, Detail: func() string { return lagText(store.Lag(), store.Problem()) }, More: reconciler.reports})
+		}, Detail: func() (string, bool) { return lagText(store.Lag(), store.Problem()), store.Problem() == nil }, More: reconciler.reports})
 		s.decider = s.current
 		s.runs = append(s.runs, s.history.Run)
 	}
@@ -161,9 +161,9 @@ func vaultChecks(c *config.Config, open *vaultBackends) []server.Check {
 				}
 				return first.ready()
 			},
-			Detail: func() string {
+			Detail: func() (string, bool) {
 				if open.named(name) != first {
-					return "changed by a reload"
+					return "changed by a reload", true
 				}
 				return open.condition(name)
 			},

@@ -50,7 +50,7 @@ func TestTokenLifeIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := o.condition("main"); got != "state unknown, not logged in (userpass)" {
+	if got, _ := o.condition("main"); got != "state unknown, not logged in (userpass)" {
 		t.Errorf("condition before the first login is %q", got)
 	}
 	if _, err := sources["main"].Lookup(t.Context(), "x"); !errors.Is(err, authz.ErrUnavailable) {

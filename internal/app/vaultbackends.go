@@ -286,26 +286,27 @@ func (bs *vaultBackends) reportsWithout(some map[*vaultBackend]bool) []string {
 	return lines
 }
 
-// condition says in a few words what state an open vault object is in.
-func (bs *vaultBackends) condition(name string) string {
+// condition says in a few words what state an open vault object is in, and whether it can
+// read credentials.
+func (bs *vaultBackends) condition(name string) (text string, well bool) {
 	if b := bs.named(name); b != nil {
 		if w, ok := b.engine.(vaultStatus); ok {
 			return condition(w)
 		}
 	}
-	return "in memory"
+	return "in memory", true
 }
 
 // report says in a few words what state a vault object is in, open or not.
 func (bs *vaultBackends) report(name string) string {
-	b := bs.named(name)
-	if b == nil {
+	if bs.named(name) == nil {
 		return "not open; the log says why"
 	}
-	if w, ok := b.engine.(vaultStatus); ok && w.State() != vaultkv.StateOK {
-		return condition(w)
+	text, well := bs.condition(name)
+	if !well {
+		return text
 	}
-	return "ok (" + bs.condition(name) + ")"
+	return "ok (" + text + ")"
 }
 
 // unopened is the Source of a vault object that could not be opened.

@@ -19,13 +19,15 @@ type vaultStatus interface {
 
 var _ vaultStatus = (*vaultkv.Vault)(nil)
 
-// condition describes the state of a server in a few words.
-func condition(w vaultStatus) string {
-	text := "state " + w.State().String()
-	if w.Breaker().Open {
+// condition describes the state of a server in a few words, and says whether credentials are
+// read from it.
+func condition(w vaultStatus) (text string, well bool) {
+	state, open := w.State(), w.Breaker().Open
+	text = "state " + state.String()
+	if open {
 		text += ", circuit breaker open"
 	}
-	return text + tokenText(w.TokenLife())
+	return text + tokenText(w.TokenLife()), state == vaultkv.StateOK && !open
 }
 
 // vaultMetrics returns the metrics of one vault object.

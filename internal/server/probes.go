@@ -13,8 +13,9 @@ import (
 type Check struct {
 	Name string
 	Func func() error
-	// Detail, if it is not nil, returns one more line about a ready check.
-	Detail func() string
+	// Detail, if it is not nil, says in a few words what a ready check is like now, and
+	// whether that is well: readiness stays when something fails later.
+	Detail func() (text string, well bool)
 	// More, if it is not nil, returns lines about things that readiness does not depend
 	// on.
 	More func() []string
@@ -45,7 +46,11 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		if err := c.Func(); err != nil {
 			state, ready = err.Error(), false
 		} else if c.Detail != nil {
-			state += " (" + c.Detail() + ")"
+			text, well := c.Detail()
+			if !well {
+				state = "not ok now, still ready"
+			}
+			state += " (" + text + ")"
 		}
 		lines += fmt.Sprintf("%s: %s\n", c.Name, state)
 		if verbose && c.More != nil {

@@ -162,6 +162,25 @@ func TestReadinessFollowsTheChecks(t *testing.T) {
 	}
 }
 
+// TestAReadyCheckThatFailsNowDoesNotSayOK: a reader who sees "ok" does not read on.
+func TestAReadyCheckThatFailsNowDoesNotSayOK(t *testing.T) {
+	check := func(name, text string, well bool) Check {
+		return Check{Name: name, Func: func() error { return nil }, Detail: func() (string, bool) { return text, well }}
+	}
+	r := start(t, []Check{
+		check("vault a", "state ok", true),
+		check("vault b", "state sealed, circuit breaker open", false),
+		{Name: "vault c", Func: func() error { return nil }},
+	}, Drain{Timeout: time.Second})
+	want := "vault a: ok (state ok)\nvault b: not ok now, still ready (state sealed, circuit breaker open)\nvault c: ok\n"
+	if code, body := r.get(t, "/readyz?verbose"); code != 200 || body != want {
+		t.Errorf("/readyz?verbose: got %d\n%swant 200\n%s", code, body, want)
+	}
+	if code, body := r.get(t, "/readyz"); code != 200 || body != "ok\n" {
+		t.Errorf("/readyz: got %d %q, want 200: readiness does not depend on it", code, body)
+	}
+}
+
 func TestStopReportsNotReadyBeforeItRefusesCalls(t *testing.T) {
 	r := start(t, nil, Drain{Wait: 500 * time.Millisecond, Timeout: time.Second})
 	eventually(t, "serves", func() bool { return r.serving(t) })

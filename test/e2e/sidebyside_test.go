@@ -93,7 +93,7 @@ policies:
 		}
 	}
 	ready := bed.probe(t, "/readyz?verbose")
-	for _, want := range []string{"vault one: ok (state unreachable", "vault two: ok (state ok"} {
+	for _, want := range []string{"vault one: not ok now, still ready (state unreachable", "vault two: ok (state ok"} {
 		if !strings.Contains(ready, want) {
 			t.Errorf("/readyz?verbose has no %q:\n%s", want, ready)
 		}
