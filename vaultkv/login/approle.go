@@ -65,6 +65,8 @@ func (AppRole) advice(a *Answer) string {
 	}, orLocked(a, "role", checkMount(AppRole{})))
 }
 
+func (m AppRole) secretFile() string { return m.SecretIDFile }
+
 func (AppRole) secretIsWrong(a *Answer) bool {
 	return a.Says("invalid role or secret id") || a.Says("invalid secret id")
 }

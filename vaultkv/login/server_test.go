@@ -380,7 +380,11 @@ func wantReason(t *testing.T, err error, reasons ...login.Reason) {
 
 func writeFile(t *testing.T, name, content string) {
 	t.Helper()
-	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+	err := os.WriteFile(name, []byte(content), 0o600)
+	if err == nil {
+		err = os.Chtimes(name, time.Time{}, time.Now()) // the clock of the test
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

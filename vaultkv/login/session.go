@@ -234,7 +234,7 @@ func (s *Session) requestToken(ctx context.Context) (lease, error) {
 	case a.refuses():
 		refused := fail(Refused, a.Status, "the server refuses the login at %s (%d): %s", where, a.Status, method.advice(a))
 		if m, ok := method.(lockable); ok && m.secretIsWrong(a) {
-			s.wrong.remember(rest, body, refused)
+			s.wrong.remember(rest, body, m.secretFile(), refused)
 		}
 		return lease{}, refused
 	}

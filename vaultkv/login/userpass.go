@@ -45,4 +45,6 @@ func (Userpass) advice(a *Answer) string {
 	}, orLocked(a, "user", "the server does not accept user name and password; or "+checkMount(Userpass{})))
 }
 
+func (m Userpass) secretFile() string { return m.PasswordFile }
+
 func (Userpass) secretIsWrong(a *Answer) bool { return a.Says("invalid username or password") }
