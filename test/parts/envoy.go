@@ -55,7 +55,9 @@ func RunEnvoy(ctx context.Context, binary, dir string, bootstrap []byte, listene
 		"--concurrency", "1", "--log-level", "warning",
 		// Tests read the access log at once. The default is 10 s.
 		"--file-flush-interval-msec", "50",
-		"--drain-time-s", "1", "--parent-shutdown-time-s", "2",
+		// As Istio's agent does: a connection from before a change of a listener is closed with the
+		// answer to its next request, or after this time.
+		"--drain-time-s", "45", "--drain-strategy", "immediate",
 	}})
 	if err != nil {
 		return nil, err
