@@ -138,6 +138,46 @@ func (c *cluster) template(t *testing.T, namespace, workload string) template {
 	return w.Spec.Template
 }
 
+// checkAdmitted checks that the NetworkPolicy of the chart lets the pods of a workload ask
+// vault-authz. No network enforces it here.
+func (c *cluster) checkAdmitted(t *testing.T, namespace, workload string) {
+	t.Helper()
+	var policy struct {
+		Spec struct {
+			Ingress []struct {
+				From []struct {
+					NamespaceSelector, PodSelector struct{ MatchLabels map[string]string }
+				}
+				Ports []struct{ Port any }
+			}
+		}
+	}
+	c.read(t, "vault-authz", "networkpolicies/vault-authz", &policy)
+	var of struct {
+		Metadata struct{ Labels map[string]string }
+	}
+	c.read(t, "", "namespaces/"+namespace, &of)
+	pods := c.template(t, namespace, workload).Metadata.Labels
+	for _, rule := range policy.Spec.Ingress {
+		for _, peer := range rule.From {
+			if rule.Ports[0].Port == "grpc" && selects(peer.NamespaceSelector.MatchLabels, of.Metadata.Labels) && selects(peer.PodSelector.MatchLabels, pods) {
+				return
+			}
+		}
+	}
+	t.Errorf("the NetworkPolicy does not admit the pods of %s", workload)
+}
+
+// selects says whether a selector has labels, and all of them are there.
+func selects(selector, labels map[string]string) bool {
+	for label, value := range selector {
+		if labels[label] != value {
+			return false
+		}
+	}
+	return len(selector) > 0
+}
+
 // run runs the first container of a workload, as a node would in one pod. program is what its
 // image has.
 func (c *cluster) run(t *testing.T, namespace, workload, program string) *parts.Process {

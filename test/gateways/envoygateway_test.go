@@ -84,39 +84,10 @@ func (g *envoyGateway) testStatus(t *testing.T) {
 	}
 }
 
-// testNetworkPolicy: nothing enforces it here.
 func (g *envoyGateway) testNetworkPolicy(t *testing.T) {
 	t.Helper()
-	var network struct {
-		Spec struct {
-			Ingress []struct {
-				From []struct {
-					NamespaceSelector, PodSelector struct{ MatchLabels map[string]string }
-				}
-			}
-		}
-	}
-	g.read(t, "vault-authz", "networkpolicies/vault-authz", &network)
-	peer := network.Spec.Ingress[0].From[0]
-	var namespace struct {
-		Metadata struct{ Labels map[string]string }
-	}
-	g.read(t, "", "namespaces/"+system, &namespace)
 	name := g.kubectl(t, "get", "deployments", "--namespace", system, "--selector", envoys, "--output", "name")
-	pods := g.template(t, system, strings.TrimSpace(name))
-	for _, s := range []struct{ selector, labels map[string]string }{
-		{peer.NamespaceSelector.MatchLabels, namespace.Metadata.Labels},
-		{peer.PodSelector.MatchLabels, pods.Metadata.Labels},
-	} {
-		if len(s.selector) == 0 {
-			t.Error("a selector selects all")
-		}
-		for label, value := range s.selector {
-			if s.labels[label] != value {
-				t.Errorf("the selector %v does not fit the labels %v", s.selector, s.labels)
-			}
-		}
-	}
+	g.checkAdmitted(t, system, strings.TrimSpace(name))
 }
 
 // policies are the shipped ones.

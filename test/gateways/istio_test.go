@@ -163,45 +163,8 @@ func (i *istio) createPod(t *testing.T, namespace, deployment, ip string) {
 func (i *istio) startGateway(t *testing.T, deployment, ip string) *parts.Envoy {
 	t.Helper()
 	i.createPod(t, "istio-ingress", deployment, ip)
-	i.checkAdmitted(t, "istio-ingress", deployment+"-1")
+	i.checkAdmitted(t, "istio-ingress", "deployments/"+deployment)
 	return proxy{kind: "router", name: deployment + "-1", namespace: "istio-ingress", address: ip, secrets: outsideOfTheMesh(t)}.start(t)
-}
-
-// checkAdmitted checks that the NetworkPolicy of the chart lets a pod ask vault-authz. No network
-// enforces it here.
-func (i *istio) checkAdmitted(t *testing.T, namespace, pod string) {
-	t.Helper()
-	type selector struct {
-		MatchLabels map[string]string `json:"matchLabels"`
-	}
-	var policy struct {
-		Ingress []struct {
-			From []struct {
-				NamespaceSelector selector `json:"namespaceSelector"`
-				PodSelector       selector `json:"podSelector"`
-			} `json:"from"`
-			Ports []struct {
-				Port any `json:"port"`
-			} `json:"ports"`
-		} `json:"ingress"`
-	}
-	must(t, json.Unmarshal([]byte(i.kubectl(t, "get", "networkpolicy", "vault-authz", "--namespace", "vault-authz", "--output", "jsonpath={.spec}")), &policy))
-	selects := func(s selector, kind, name string) bool {
-		labels := []string{}
-		for key, value := range s.MatchLabels {
-			labels = append(labels, key+"="+value)
-		}
-		found := i.kubectl(t, "get", kind, "--namespace", namespace, "--selector", strings.Join(labels, ","), "--output", "name")
-		return slices.Contains(strings.Fields(found), kind+"/"+name)
-	}
-	for _, rule := range policy.Ingress {
-		for _, peer := range rule.From {
-			if fmt.Sprint(rule.Ports[0].Port) == "grpc" && selects(peer.NamespaceSelector, "namespace", namespace) && selects(peer.PodSelector, "pod", pod) {
-				return
-			}
-		}
-	}
-	t.Errorf("the NetworkPolicy does not admit the pod %s", pod)
 }
 
 // helm runs Helm against the cluster.
