@@ -87,3 +87,12 @@ func consumer(e *parts.Echo) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// headers returns the values of all headers that reached the upstream.
+func headers(e *parts.Echo) []string {
+	var all []string
+	for _, values := range e.Headers {
+		all = append(all, values...)
+	}
+	return all
+}

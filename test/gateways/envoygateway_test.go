@@ -3,7 +3,6 @@ package gateways
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -163,27 +162,7 @@ func (g *envoyGateway) testLaterRoute(t *testing.T) {
 	t.Helper()
 	later := strings.NewReplacer("name: orders", "name: later", "value: /orders", "value: /later").
 		Replace(document(t, partstest.Shipped(t, "envoy-gateway/example.yaml"), "metadata: {name: orders, namespace: shop}"))
-	idle := g.idle(t, g.address, "/catalogue")
-	g.apply(t, partstest.With(t, later, "api.example.com", "later.example.com"))
-	partstest.Await(t, time.Minute, func(context.Context) error {
-		got, err := send(t, clients()["HTTP1"], g.address, parts.Request{Host: "later.example.com", Target: "/later"}, nil)
-		must(t, err)
-		switch got.Status {
-		case http.StatusUnauthorized:
-			return nil
-		case http.StatusNotFound:
-			return errors.New("there is no route yet")
-		}
-		t.Fatalf("status = %d before it is 401", got.Status)
-		return nil
-	})
-	for version, client := range idle {
-		got, err := parts.Send(t.Context(), client, g.address, parts.Request{Host: "later.example.com", Target: "/later"})
-		must(t, err)
-		if got.Status != http.StatusUnauthorized {
-			t.Errorf("%s: on a connection from before, status = %d, want 401", version, got.Status)
-		}
-	}
+	g.checkLater(t, g.address, func() { g.apply(t, partstest.With(t, later, "api.example.com", "later.example.com")) })
 	g.kubectl(t, "delete", "httproutes/later", "--namespace", "shop")
 }
 

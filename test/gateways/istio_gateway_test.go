@@ -2,6 +2,7 @@ package gateways
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -27,11 +28,14 @@ func TestIstioAsksVaultAuthz(t *testing.T) {
 	i := startIstio(t)
 	i.ship(t, "example.yaml")
 	i.ship(t, "ingress-gateway.yaml")
-	gateway := i.startGateway(t, "istio-ingress", ingressPod)
+	i.startGateway(t, "istio-ingress", ingressPod)
 	i.await(t, ingressAddress, "/orders", http.StatusUnauthorized)
 	t.Run("the ingress gateway", i.testIngress)
 	t.Run("a preflight", i.testPreflight)
-	t.Run("a policy that is changed, deleted and made again", i.testChange)
+	t.Run("changes", i.testChanges)
+	t.Run("a policy beneath", i.testBeneath)
+	t.Run("a host that is added later", i.testLaterHost)
+	t.Run("the start of a gateway", i.testStart)
 	t.Run("an outage", i.testOutage)
 	t.Run("a provider that does not exist", i.testUnknownProvider)
 	t.Run("slashes that Istio decodes and merges", i.testSlashes)
@@ -40,7 +44,7 @@ func TestIstioAsksVaultAuthz(t *testing.T) {
 	t.Run("the Service of the chart", i.testHeadless)
 	t.Run("what the API server refuses", i.testRefused)
 	// The others take its port.
-	gateway.Stop(time.Minute)
+	i.gateway.Stop(time.Minute)
 	t.Run("a Gateway of the Gateway API", i.testGatewayAPI)
 	t.Run("identities of the mesh", i.testMeshOnly)
 }
@@ -81,24 +85,6 @@ func (i *istio) testPreflight(t *testing.T) {
 			t.Errorf("%s reached the upstream", path)
 		}
 	}
-}
-
-func (i *istio) testChange(t *testing.T) {
-	const file, open = "ingress-gateway.yaml", `[open.example.com, "open.example.com:*"]`
-	reaches := func(change string, status int, made func()) {
-		t.Helper()
-		made()
-		start := time.Now()
-		i.await(t, ingressAddress, "/orders", status)
-		t.Logf("the policy is %s: the gateway answers %d after %s", change, status, time.Since(start).Round(time.Millisecond))
-	}
-	reaches("changed", http.StatusOK, func() {
-		i.ship(t, file, open, `[open.example.com, "open.example.com:*", api.example.com]`)
-	})
-	reaches("changed back", http.StatusUnauthorized, func() { i.ship(t, file) })
-	reaches("deleted", http.StatusOK, func() { i.remove(t, file) })
-	reaches("applied again", http.StatusUnauthorized, func() { i.ship(t, file) })
-	i.check(t, ingressAddress, rows()[:1])
 }
 
 // The provider, which an upgrade of Istio's chart changes at run time, says what happens
@@ -166,7 +152,8 @@ func (i *istio) testGatewayAPI(t *testing.T) {
 		_, err := i.Kubectl(ctx, "", "get", "deployment/public-istio", "service/public-istio", "serviceaccount/public-istio", "--namespace", "istio-ingress")
 		return err
 	})
-	defer i.startGateway(t, "public-istio", gatewayPod).Stop(time.Minute)
+	i.startGateway(t, "public-istio", gatewayPod)
+	defer func() { i.gateway.Stop(time.Minute) }()
 	i.await(t, gatewayAddress, "/orders", http.StatusUnauthorized)
 	i.check(t, gatewayAddress, rows())
 	i.checkGRPC(t, gatewayAddress)
@@ -175,6 +162,25 @@ func (i *istio) testGatewayAPI(t *testing.T) {
 	if accepted != "True" {
 		t.Errorf("the HTTPRoute is accepted: %q, want True", accepted)
 	}
+	policy := document(t, partstest.Shipped(t, "istio/gateway-api.yaml"), "kind: AuthorizationPolicy")
+	changes := []change{
+		{"the policy is deleted", func() {
+			i.kubectl(t, "delete", "authorizationpolicies/vault-authz-public", "--namespace", "istio-ingress")
+		}, 200, ""},
+		{"the policy is made again", func() { i.apply(t, policy) }, 401, ""},
+	}
+	i.makeChanges(t, gatewayAddress, changes, http.StatusOK)
+	modifications := i.counter(t, modified)
+	i.ship(t, beneath)
+	partstest.Await(t, time.Minute, func(context.Context) error {
+		if i.counter(t, modified) == modifications {
+			return errors.New("the listener is not modified")
+		}
+		return nil
+	})
+	t.Run("with a policy beneath", func(t *testing.T) { i.makeChanges(t, gatewayAddress, changes, http.StatusForbidden) })
+	i.check(t, gatewayAddress, rows()[:1])
+	i.remove(t, beneath)
 }
 
 // checkDown checks what a gateway does while vault-authz is down. If it lets requests through,

@@ -123,13 +123,14 @@ func (i *istio) testRefused(t *testing.T) {
 	}
 	policy := partstest.Shipped(t, "istio/ingress-gateway.yaml")
 	for name, text := range map[string]string{
-		"without rules":      strings.Split(policy, "  rules:")[0],
-		"without a provider": partstest.With(t, policy, "  provider: {name: vault-authz}\n", ""),
-		"of an HTTPRoute":    partstest.With(t, policy, "selector: {matchLabels: {istio: ingress}}", "targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: orders}]"),
+		"without rules":       strings.Split(policy, "  rules:")[0],
+		"without a provider":  partstest.With(t, policy, "  provider: {name: vault-authz}\n", ""),
+		"of an HTTPRoute":     partstest.With(t, policy, "selector: {matchLabels: {istio: ingress}}", "targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: orders}]"),
+		"with an unknown key": strings.ReplaceAll(partstest.Shipped(t, "istio/"+beneath), "experimental.", "later."),
 	} {
 		err := i.Apply(t.Context(), text, "--dry-run=server")
 		if err == nil || !strings.Contains(err.Error(), "validation.istio.io") {
-			t.Errorf("a CUSTOM policy %s: err = %v", name, err)
+			t.Errorf("a policy %s: err = %v", name, err)
 		}
 	}
 	// A pod with a sidecar has an init container that redirects its traffic.

@@ -23,11 +23,25 @@ type proxy struct {
 // start starts an Envoy that istiod configures, and waits for its listeners.
 func (p proxy) start(t *testing.T) *parts.Envoy {
 	t.Helper()
+	return p.startWith(t, func() {})
+}
+
+// startWith does so too, and does something else while the Envoy starts.
+func (p proxy) startWith(t *testing.T, meanwhile func()) *parts.Envoy {
+	t.Helper()
 	text := strings.NewReplacer(
 		"port_value: 15012", "port_value: "+port(t, p.secrets),
 		"$kind", p.kind, "$namespace", p.namespace, "$name", p.name, "$labels", cmp.Or(p.labels, "{}"), "$address", p.address,
 	).Replace(read(t, "istio-envoy.yaml"))
-	e, err := parts.RunEnvoy(t.Context(), partstest.Binary(t, "ENVOY_BIN"), t.TempDir(), []byte(text), 1)
+	binary, dir, done := partstest.Binary(t, "ENVOY_BIN"), t.TempDir(), make(chan struct{})
+	var e *parts.Envoy
+	var err error
+	go func() {
+		defer close(done)
+		e, err = parts.RunEnvoy(t.Context(), binary, dir, []byte(text), 1)
+	}()
+	meanwhile()
+	<-done
 	must(t, err)
 	partstest.StopWith(t, e.Process)
 	return e

@@ -26,6 +26,10 @@ type istio struct {
 	*site
 
 	istiod *parts.Process
+	// command is how istiod is started.
+	command parts.Command
+	// gateway is the Envoy of the ingress gateway.
+	gateway *parts.Envoy
 	// charts is the folder with Istio's charts.
 	charts string
 }
@@ -96,7 +100,7 @@ func (i *istio) startIstiod(t *testing.T) {
 			environment = append(environment, v.Name+"="+v.Value)
 		}
 	}
-	i.istiod, err = parts.Start(parts.Command{
+	i.command = parts.Command{
 		Name: "istiod", Path: partstest.Binary(t, "ISTIOD_BIN"), Dir: t.TempDir(), Env: environment,
 		Args: slices.Concat(program.Args, []string{
 			"--kubeconfig", rights, "--shutdownDuration", "0s",
@@ -105,9 +109,17 @@ func (i *istio) startIstiod(t *testing.T) {
 			// Envoy has no agent of Istio that would log it in.
 			"--secureGRPCAddr", "",
 		}),
-	})
+	}
+	i.runIstiod(t)
+}
+
+// runIstiod runs istiod until it is ready, also for a restart.
+func (i *istio) runIstiod(t *testing.T) {
+	t.Helper()
+	var err error
+	i.istiod, err = parts.Start(i.command)
 	must(t, err)
-	partstest.StopWith(t, i.istiod)
+	partstest.StopWith(i.site.test, i.istiod)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*parts.StartLimit)
 	defer cancel()
 	must(t, parts.Await(ctx, i.istiod, func(ctx context.Context) error {
@@ -160,11 +172,17 @@ func (i *istio) createPod(t *testing.T, namespace, deployment, ip string) {
 }
 
 // startGateway runs the pod of a gateway.
-func (i *istio) startGateway(t *testing.T, deployment, ip string) *parts.Envoy {
+func (i *istio) startGateway(t *testing.T, deployment, ip string) {
 	t.Helper()
 	i.createPod(t, "istio-ingress", deployment, ip)
 	i.checkAdmitted(t, "istio-ingress", "deployments/"+deployment)
-	return proxy{kind: "router", name: deployment + "-1", namespace: "istio-ingress", address: ip, secrets: outsideOfTheMesh(t)}.start(t)
+	i.restartGateway(t, deployment, ip, func() {})
+}
+
+// restartGateway runs the Envoy of a gateway, and does something else while it starts.
+func (i *istio) restartGateway(t *testing.T, deployment, ip string, meanwhile func()) {
+	t.Helper()
+	i.gateway = proxy{kind: "router", name: deployment + "-1", namespace: "istio-ingress", address: ip, secrets: outsideOfTheMesh(i.site.test)}.startWith(i.site.test, meanwhile)
 }
 
 // helm runs Helm against the cluster.
