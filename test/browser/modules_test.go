@@ -216,6 +216,7 @@ func TestWhatNeedsAttention(t *testing.T) {
 		`{"replicas": {"read_at": 1550538900, "problem": "", "data": [{"replica": "a", "current": false, "reload_failed": true, "missing": true}, {"replica": "b", "current": true}]}}`,
 		`{"replicas": {"data": [{}, {"replica": "b", "missing": true, "current": false, "seen_at": 0}]}}`,
 		`{"replicas": {"data": [{}, {"replica": "b", "missing": false, "current": false, "seen_at": 0, "reload_failed": true}]}}`,
+		`{"replicas": {"data": [{}, {"replica": "b", "missing": false, "current": false, "seen_at": 8640000000001}]}}`,
 		`{"replicas": {"read_at": 0, "problem": "Vault is sealed", "data": [{}]}}`,
 	}
 	want := [][]string{
@@ -225,6 +226,7 @@ func TestWhatNeedsAttention(t *testing.T) {
 		{}, // what concerns this replica is told by its own fields
 		{"Replica b has not been seen since 00:00. It has crashed, or it cannot write to the state. It stays in the list for an hour."},
 		{"Replica b may have missed changes, so it answered requests with 503 at 00:00.", "Replica b did not take its configuration file, and the one before still holds there."},
+		{"Replica b may have missed changes, so it answered requests with 503 at 8640000000001."}, // no date to a browser
 		{"It is not known how the other replicas are: Vault is sealed"},
 	}
 	got := inModule[[][]string](modules(t), "views/overview.js", `(m, overviews) => overviews.map((o) => m.attention(JSON.parse(o)))`, overviews)

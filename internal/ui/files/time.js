@@ -35,10 +35,11 @@ export function lasting(seconds) {
   return words.slice(0, 2).join(' ');
 }
 
-export const clockOf = (at) => clock.format(at * 1000);
-
 // Times beyond these are no dates to a browser.
 const isDate = (at) => Number.isFinite(at) && Math.abs(at) <= 8.64e12;
+
+// clockOf returns the time of day.
+export const clockOf = (at) => (isDate(at) ? clock.format(at * 1000) : String(at));
 
 // exact returns a time for machines.
 export const exact = (at) => (isDate(at) ? new Date(at * 1000).toISOString() : String(at));
