@@ -23,6 +23,9 @@ type Outcome struct {
 	// RefusedBy are the names of the policies whose acl refuses the requests, in order,
 	// if other policies allow them.
 	RefusedBy []string
+	// Mistake is what is wrong with the record, for [ReasonMalformedRecord] and if whoever
+	// decoded it says so. It names a field and contains no part of a value.
+	Mistake string
 }
 
 // Forecast returns the forecast for a vault object.

@@ -66,6 +66,16 @@ func DecodeCredential(accessToken string, raw []byte) (authz.Credential, error) 
 	return d.credential(), nil
 }
 
+// Mistake says what is wrong with a record, for an error of [DecodeCredential]; "" for
+// another error. It names the field and contains no part of its value.
+func Mistake(err error) string {
+	var m mistake
+	if !errors.As(err, &m) {
+		return ""
+	}
+	return m.Error()
+}
+
 // decodeUnder decodes the record that is stored under the key accessToken.
 func decodeUnder(accessToken string, raw []byte) (document, error) {
 	d, err := decode(raw)

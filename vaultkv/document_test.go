@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/redact"
 )
 
@@ -183,6 +184,9 @@ func TestDecodeRefusesMalformedRecords(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), testSecret) || strings.Contains(err.Error(), hexOf(testSecret)[2:]) {
 				t.Errorf("the error %q contains the secret or its hash", err)
+			}
+			if told := Mistake(fmt.Errorf("%w: %w", authz.ErrMalformed, err)); told != err.Error() {
+				t.Errorf("Mistake = %q, want %q", told, err)
 			}
 			if got != (document{}) {
 				t.Errorf("decode(%s) returned a document beside its error", tt.in)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"net/http"
 	"reflect"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -98,7 +99,7 @@ func (p *place) read(ctx context.Context) (document, error) {
 	p.raw = raw
 	d, err := decodeDocument(raw)
 	if err != nil {
-		return nil, notCredential()
+		return nil, &api.Problem{Status: http.StatusConflict, Message: "What is stored under this access token is not a credential, as it is not a JSON object; delete it first"}
 	}
 	return d, nil
 }

@@ -20,7 +20,7 @@ func (a *API) newJudge() *judge {
 // view returns a credential with its present state.
 func (j *judge) view(p *place, d document) document {
 	view := credentialView(d).with("state", nil)
-	view["refused_by"] = nil
+	view["mistake"], view["refused_by"] = nil, nil
 	if j.api.deps.Judge == nil {
 		return view
 	}
@@ -32,6 +32,9 @@ func (j *judge) view(p *place, d document) document {
 	view["state"] = standing.Reason.String()
 	switch {
 	case standing.Reason != authz.ReasonAuthenticated:
+		if standing.Mistake != "" {
+			view["mistake"] = standing.Mistake
+		}
 	case p.prefix().Mistyped(p.key):
 		view["state"] = authz.ReasonUnknownToken.String()
 	case checkAccessToken(j.api.cfg.Grammar, p.key)+checkSecretToken(j.api.cfg.Grammar, d.text(currentSecret)) != "":

@@ -21,6 +21,7 @@ type Credential struct {
 	PreviousExpiresAt *int64    `json:"previous_expires_at,omitempty" rule:"answer"`
 	Hashed            bool      `json:"hashed,omitempty" rule:"answer" doc:"switch: no secret is stored in clear text"`
 	State             string    `json:"state,omitempty" rule:"answer" doc:"word: good, or the reason that a check would have not to let it in, like disabled or unknown_consumer"`
+	Mistake           string    `json:"mistake,omitempty" rule:"answer" doc:"text: what is wrong with the record if its state is malformed_record; it names a field and no value"`
 	RefusedBy         []string  `json:"refused_by,omitempty" rule:"answer" doc:"list: the policies whose acl refuses it, where others let it in"`
 	CreatedAt         *int64    `json:"created_at,omitempty" rule:"answer"`
 	UpdatedAt         *int64    `json:"updated_at,omitempty" rule:"answer"`

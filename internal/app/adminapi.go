@@ -138,7 +138,9 @@ func judge(authorizer *authz.Authorizer) func(vault string) func(string, []byte)
 		forecast := authorizer.Forecast(vault)
 		return func(accessToken string, record []byte) authz.Outcome {
 			c, err := vaultkv.DecodeCredential(accessToken, record)
-			return forecast.Of(&c, err, time.Now())
+			outcome := forecast.Of(&c, err, time.Now())
+			outcome.Mistake = vaultkv.Mistake(err)
+			return outcome
 		}
 	}
 }

@@ -208,8 +208,12 @@ func (s *session) showCredential(ctx context.Context, c api.Credential) error {
 	if c.SecretToken != "" {
 		rows = append(rows, row{"secret token", c.SecretToken})
 	}
+	rows = append(rows, row{"consumer", s.usernameOf(ctx, c.Consumer)}, row{"state", credentialState(c)})
+	if c.Mistake != "" {
+		rows = append(rows, row{"mistake", c.Mistake})
+	}
 	rows = append(rows,
-		row{"consumer", s.usernameOf(ctx, c.Consumer)}, row{"state", credentialState(c)}, row{"ttl", ttl(c.TTL)},
+		row{"ttl", ttl(c.TTL)},
 		row{"not before", moment(c.NotBefore)}, row{"expires", moment(c.ExpiresAt)},
 		row{"old secret until", moment(c.PreviousExpiresAt)},
 	)

@@ -9,7 +9,7 @@ export const advice = {
   expired: 'The credential has expired. Give it a later expiry, or make a new one.',
   not_yet_valid: 'The credential is not valid yet: see its not_before.',
   disabled: 'The credential is disabled. Enable it, if that was not on purpose.',
-  malformed_record: 'The log line “malformed credential record” says what is wrong with the document in Vault.',
+  malformed_record: 'The document in Vault has a mistake. The page of the credential says which, and so does the log line “malformed credential record”.',
   unknown_consumer: 'consumer.id in the record must be the id of a consumer in the file or the state.',
   acl: 'Compare the groups of the consumer with those that the policy lets in.',
   anonymous_acl: 'The policy demands a group, and its anonymous consumer has none.',

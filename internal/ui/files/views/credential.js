@@ -48,6 +48,7 @@ export class Credential extends View {
       <${Details} pairs=${[
         ['State', html`<${CredentialState} credential=${c} />`],
         ['What to do', advice[state]],
+        ['Mistake', c.mistake],
         ['Refused by', c.refused_by?.length > 0 && html`${c.refused_by.join(', ')} <span class="quiet">(by the acl of the policy)</span>`],
         ['Secret before', state === 'rotating' && html`<span>good until <${Moment} at=${c.previous_expires_at} /></span>`],
         ['Consumer', c.consumer?.id && html`<a href=${link(['consumers', c.consumer.id])}>${consumer ? consumer.username || consumer.custom_id || consumer.id : c.consumer.id}</a>`],
