@@ -234,9 +234,20 @@ func (s *Sweeper) logOutcome(dropped uint64, err error) {
 		return
 	}
 	s.problem = problem
-	if err != nil {
-		s.log.Warn("sweep failed: a deletion in the vault is noticed when the entry expires; cache.sweep: 0 turns sweeps off", zap.Error(err))
+	if err == nil {
+		s.log.Info("sweeps work again")
 		return
 	}
-	s.log.Info("sweeps work again")
+	advice := ""
+	if refused(err) {
+		advice = "; if they shall not, cache.sweep: 0 turns them off"
+	}
+	s.log.Warn("sweep failed: until sweeps work again, a deletion in the vault is noticed when the entry expires"+advice, zap.Error(err))
+}
+
+// refused reports whether a sweep failed because the server does not let this service list or
+// read, which lasts until somebody changes that. An outage passes.
+func refused(err error) bool {
+	var problem *Error
+	return errors.As(err, &problem) && problem.State == StateForbidden
 }

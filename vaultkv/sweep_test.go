@@ -233,6 +233,38 @@ func TestSweepThatFailsDropsNothingAndSaysSoOnce(t *testing.T) {
 	}
 }
 
+// TestOnlyASweepThatIsRefusedAdvisesToTurnSweepsOff: whatever passes by itself is no reason to.
+func TestOnlyASweepThatIsRefusedAdvisesToTurnSweepsOff(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		err     error
+		advises bool
+	}{
+		{"the policy lacks a line", vaultkv.NewError(vaultkv.StateForbidden), true},
+		{"sealed", vaultkv.NewError(vaultkv.StateSealed), false},
+		{"unreachable", vaultkv.NewError(vaultkv.StateUnreachable), false},
+		{"the token is rejected", vaultkv.NewError(vaultkv.StateTokenRejected), false},
+		{"the login is refused", vaultkv.NewError(vaultkv.StateLoginRefused), false},
+		{"a quota", vaultkv.NewError(vaultkv.StateLimited), false},
+		{"any other failure", errors.New("cut"), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m, h := newMount("a"), &held{}
+				h.hold("a")
+				m.Fail(test.err)
+				_, logged := sweeping(t, m, h, nil)
+				time.Sleep(2 * time.Minute)
+				if got := strings.Join(logged(), "\n"); !strings.Contains(got, "sweep failed") || strings.Contains(got, "cache.sweep: 0") != test.advises {
+					t.Errorf("the log says %q, want the advice to turn sweeps off: %t", got, test.advises)
+				}
+			})
+		})
+	}
+}
+
 func TestSweepWithNothingHeldAsksForNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
