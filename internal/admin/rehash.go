@@ -71,8 +71,8 @@ func (a *API) rehash(c *call) (reply, error) {
 	slices.Sort(done.report.Guessable)
 	slices.Sort(done.report.Unusable)
 	slices.SortFunc(done.report.Failed, func(x, y api.RehashFailure) int { return cmp.Compare(x.AccessToken, y.AccessToken) })
-	if vault.text("kv") == api.KV2 && !done.destroy {
-		c.warn("Earlier versions in Vault still have the secrets in clear text until they are destroyed: ask for destroy_old_versions")
+	if done.earlier && !done.destroy {
+		c.warn("Earlier versions in Vault may still have secrets in clear text: rehash with destroy_old_versions destroys them (credential rehash --destroy-old-versions)")
 	}
 	return c.list(done.report, last), nil
 }
@@ -87,6 +87,8 @@ type rehashing struct {
 
 	mu     sync.Mutex
 	report api.Rehashed
+	// earlier says that there are versions before the current one.
+	earlier bool
 }
 
 // run rehashes keys and returns the last one that it took.
@@ -137,6 +139,7 @@ func (r *rehashing) one(p place) {
 		r.c.warn(warning)
 	}
 	r.report.Checked++
+	r.earlier = r.earlier || p.hasEarlier()
 	r.report.VersionsDestroyed += destroyed
 	if hashed {
 		r.report.Hashed++
@@ -231,13 +234,22 @@ func (r *rehashing) destroyOld(c *call, p *place) (destroyed int, err error) {
 	return destroyed, err
 }
 
+// end is the first version that is not an earlier one: that of what was read or written last,
+// or the one after what was deleted.
+func (p *place) end() int {
+	if p.gone {
+		return p.version + 1
+	}
+	return p.version
+}
+
+// hasEarlier reports whether there were versions before the current one. The first version is
+// numbered 1; a mount without versions has none.
+func (p *place) hasEarlier() bool { return p.end() > 1 }
+
 // oldVersions returns the versions to destroy beside what was read or written last.
 func (p *place) oldVersions(ctx context.Context, store OldVersions) ([]int, error) {
-	before := p.version
-	if p.gone {
-		before++
-	}
-	old, err := store.OldVersions(ctx, p.key, before)
+	old, err := store.OldVersions(ctx, p.key, p.end())
 	return old, notFoundOr(err)
 }
 

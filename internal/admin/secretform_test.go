@@ -561,6 +561,47 @@ func TestRehashDestroysWhatEarlierVersionsHaveIfItIsAsked(t *testing.T) {
 	}
 }
 
+// TestRehashWarnsOfEarlierVersionsWhereThereAreSome: a warning that comes in any case is not
+// read when it counts.
+func TestRehashWarnsOfEarlierVersionsWhereThereAreSome(t *testing.T) {
+	t.Parallel()
+	record := func(secret string) []byte { return []byte(`{"access_token":"foo",` + secret + `}`) }
+	hashed, plain := record(`"secret_token_sha256":"`+hexHash(strongSecret)+`"`), record(`"secret_token":"`+strongSecret+`"`)
+	for _, tt := range []struct {
+		name     string
+		document []byte
+		version  int
+		kv       string
+		warns    bool
+	}{
+		{"made as a hash", hashed, 1, "v2", false},
+		{"hashed by this call", plain, 1, "v2", true},
+		{"written again since it was made", hashed, 2, "v2", true},
+		{"easy to guess, and stays as it is", record(`"secret_token":"x"`), 1, "v2", false},
+		{"deleted, and could be brought back", nil, 1, "v2", true},
+		{"a mount without versions", plain, 0, "v1", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := furnished(t)
+			kv := b.rehashable(t)
+			b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "kv="+tt.kv+"&vault_token="+vaultToken))
+			kv.documents["foo"], kv.versions["foo"], kv.listed = tt.document, tt.version, []string{"foo"}
+			if tt.document == nil {
+				delete(kv.documents, "foo")
+			}
+			a := b.must(200, b.do("POST", rehashPath, "", ""))
+			warning := a.header.Get("Warning")
+			if warns := strings.Contains(warning, "Earlier versions"); warns != tt.warns {
+				t.Errorf("warning %q of %s, want one: %t", warning, a.raw, tt.warns)
+			}
+			if tt.warns && (!strings.Contains(warning, "destroy_old_versions") || !strings.Contains(warning, "--destroy-old-versions")) {
+				t.Errorf("the warning %q names what to do for the API or for the command only", warning)
+			}
+		})
+	}
+}
+
 // What is live when versions are destroyed stays, whatever was there when rehash first looked.
 func TestRehashDestroysNoCurrentVersion(t *testing.T) {
 	t.Parallel()
