@@ -112,6 +112,7 @@ func (a *API) upsertCredential(c *call, p *place, in document, replaces bool) (r
 	}
 	set(d, in, c.input.values)
 	d["updated_at"] = now
+	c.warnOfLimits(in, d)
 	if err := a.writeCredential(c, p, action, old, d); err != nil {
 		return reply{}, err
 	}
@@ -126,6 +127,23 @@ func set(d, in document, given map[string]any) {
 		} else if isGiven {
 			delete(d, name)
 		}
+	}
+}
+
+// warnOfLimits warns of the limits of d, if the call gives one of them: they are taken as they
+// are, and a client that is refused cannot tell why.
+func (c *call) warnOfLimits(in, d document) {
+	if in["expires_at"] == nil && in["not_before"] == nil {
+		return
+	}
+	expires, ends := seconds(d["expires_at"]).(int64)
+	begins, _ := seconds(d["not_before"]).(int64)
+	switch {
+	case !ends:
+	case expires <= time.Now().Unix():
+		c.warn("The credential has expired already and is refused: its expiry is in the past")
+	case expires <= begins:
+		c.warn("The credential is never accepted: it expires before it becomes valid")
 	}
 }
 
@@ -192,6 +210,7 @@ func (a *API) patchCredential(c *call) (reply, error) {
 		d = maps.Clone(old)
 		set(d, in, c.input.values)
 		d["updated_at"] = time.Now().Unix()
+		c.warnOfLimits(in, d)
 		return reply{}, a.writeCredential(c, &p, "update", old, d)
 	}); err != nil {
 		return reply{}, err

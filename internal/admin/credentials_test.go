@@ -730,3 +730,58 @@ func TestTokensAreLettersAndDigitsEquallyLikely(t *testing.T) {
 		t.Errorf("got %d characters, want 62", len(count))
 	}
 }
+
+// TestACredentialThatCannotBeUsedIsMadeWithAWarning: the call does what it says, and the client
+// that is refused cannot tell why.
+func TestACredentialThatCannotBeUsedIsMadeWithAWarning(t *testing.T) {
+	t.Parallel()
+	now := time.Now().Unix()
+	at := func(expires, begins int64) string {
+		form := ""
+		if expires != 0 {
+			form += fmt.Sprintf("&expires_at=%d", now+expires)
+		}
+		if begins != 0 {
+			form += fmt.Sprintf("&not_before=%d", now+begins)
+		}
+		return form
+	}
+	const expired, never = "expired already", "never accepted"
+	for _, tt := range []struct {
+		name, form, want string
+	}{
+		{"no limits", "ttl=5", ""},
+		{"expires later", at(3600, 0), ""},
+		{"begins later", at(0, 3600), ""},
+		{"a window that is to come", at(7200, 3600), ""},
+		{"expired a moment ago", at(-1, 0), expired},
+		{"expired, and began before", at(-3600, -7200), expired},
+		{"ends before it begins", at(3600, 7200), never},
+		{"ends when it begins", at(3600, 3600), never},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := furnished(t)
+			want := func(how string, a answer) {
+				t.Helper()
+				if got := a.header.Get("Warning"); (got != "") != (tt.want != "") || !strings.Contains(got, tt.want) {
+					t.Errorf("%s: warning %q, want %q", how, got, tt.want)
+				}
+			}
+			form := strings.TrimPrefix(tt.form, "&")
+			want("created", b.must(201, b.form("POST", credentials+"/alice", "access_token=new&"+form)))
+			b.must(201, b.form("POST", credentials+"/alice", "access_token=old"))
+			want("changed", b.must(200, b.form("PATCH", credentials+"/token/old", form)))
+		})
+	}
+	t.Run("a call that is not about the limits", func(t *testing.T) {
+		t.Parallel()
+		b := furnished(t)
+		b.must(201, b.form("POST", credentials+"/alice", "access_token=old"+at(-3600, 0)))
+		for _, form := range []string{"disabled=true", "expires_at="} {
+			if a := b.must(200, b.form("PATCH", credentials+"/token/old", form)); a.header.Get("Warning") != "" {
+				t.Errorf("%s: header %v, want no warning", form, a.header)
+			}
+		}
+	})
+}
