@@ -1,7 +1,10 @@
 package kongimport
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -341,6 +344,23 @@ left upstream pool | upstreams are the gateway's
 `,
 		},
 		{
+			name: "a proposal has the tags of all plugins that it stands for, and says that tokens stay",
+			file: `{"routes":[{"name":"a","paths":["/a"]},{"name":"b","paths":["/b"]}],"plugins":[` +
+				`{"name":"vault-auth","route":{"name":"a"},"tags":["t","auth"],"config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":false}},` +
+				`{"name":"acl","route":{"name":"a"},"tags":["t","limits"],"config":{"allow":["x"]}},` +
+				`{"name":"vault-auth","config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}},` +
+				`{"name":"acl","route":{"name":"b"},"tags":["limits"],"config":{"allow":["x"]}}]}`,
+			have: &Existing{Vaults: existing().Vaults},
+			want: `
+create plugin vault-auth
+left plugin vault-auth (route a) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route a: hide_credentials is false in the file, so the upstream gets the tokens as from Kong; leave it out of the policy to have them removed | {"name":"a","paths":["/a"],"vault":{"id":"` + vaultID + `"},"hide_credentials":false,"acl":{"allow":["x"]},"tags":["t","auth","limits"]}
+left plugin acl (route a) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | is part of the policy instead of vault-auth (route a)
+left plugin acl (route b) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | until that policy is there, route b is governed without this acl | {"name":"b","paths":["/b"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true,"acl":{"allow":["x"]},"tags":["limits"]}
+left route a | routes are the gateway's
+left route b | routes are the gateway's
+`,
+		},
+		{
 			name: "an acl for a route of a global vault-auth warns that it does not hold yet",
 			file: `{"services":[{"id":"` + groupID + `","name":"shop"}],"routes":[{"name":"admin","paths":["/admin"],"service":{"id":"` + groupID + `"}}],"plugins":[` +
 				`{"name":"vault-auth","config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}},{"name":"acl","service":{"name":"shop"},"config":{"whitelist":["staff"]}}]}`,
@@ -439,6 +459,37 @@ differs plugin vault-auth | instance_name is "b" in the file and null here
 				t.Errorf("the plan has the token in it:\n%s", got)
 			}
 		})
+	}
+}
+
+// TestTheTutorialShowsTheProposalOfItsExample: readers copy the call from one or the other.
+func TestTheTutorialShowsTheProposalOfItsExample(t *testing.T) {
+	t.Parallel()
+	const vault = "2ae51e9d-3b7c-4d15-a9a4-6e2c0f0b6a51"
+	// deck gateway dump of Kong before 3.14 writes the default of hide_credentials.
+	changes := planned(t, `{"routes":[{"name":"orders","paths":["/orders"]}],"plugins":[`+
+		`{"name":"vault-auth","config":{"vault":{"id":"`+vault+`"},"hide_credentials":false}},`+
+		`{"name":"acl","route":{"name":"orders"},"tags":["shop"],"config":{"allow":["gold"]}}]}`,
+		&Existing{Vaults: []api.Vault{{ID: vault, Name: "kong-auth"}}})
+	tutorial, err := os.ReadFile(filepath.Join("..", "..", "docs", "tutorials", "from-kong.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var proposed []api.Policy
+	for i := range changes.Steps {
+		proposed = append(proposed, changes.Steps[i].Policies...)
+	}
+	if len(proposed) != 1 {
+		t.Fatalf("%d policies are proposed, want one", len(proposed))
+	}
+	raw, err := json.Marshal(proposed[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"  instead, by POST /policies: " + string(raw) + "\n", " -d '" + string(raw) + "'\n"} {
+		if !strings.Contains(string(tutorial), want) {
+			t.Errorf("the tutorial has no line with %q", want)
+		}
 	}
 }
 

@@ -153,6 +153,14 @@ func (p *planner) proposal(r *route, auth, limits int) (*api.Policy, []string) {
 		}
 		policy.ACL = &api.PolicyACL{Allow: a.plugin.Allow, Deny: a.plugin.Deny}
 		policy.HideGroupsHeader = a.plugin.HideGroupsHeader
+		for _, tag := range readerOf(p.file.plugins[limits].fields, "").list("tags") {
+			if !slices.Contains(policy.Tags, tag) {
+				policy.Tags = append(policy.Tags, tag)
+			}
+		}
+	}
+	if !or(policy.HideCredentials, true) {
+		notes = append(notes, "hide_credentials is false in the file, so the upstream gets the tokens as from Kong; leave it out of the policy to have them removed")
 	}
 	selects := readerOf(r.fields, "")
 	hosts, paths := selects.names("hosts"), selects.names("paths")
