@@ -153,7 +153,7 @@ func (r *reloader) apply(raw []byte) (err error) {
 		r.log.Warn("the file differs in settings that need a restart; until then the values before are in use", zap.Strings("settings", restart))
 	}
 	for _, warning := range reloaded.Warnings() {
-		r.log.Warn("configuration", zap.String("warning", warning))
+		r.log.Warn("the configuration is accepted, with a warning", zap.String("warning", warning))
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 		}
 	}
 	for _, warning := range c.Warnings() {
-		log.Warn("configuration", zap.String("warning", warning))
+		log.Warn("the configuration is accepted, with a warning", zap.String("warning", warning))
 	}
 	l, adminAt, err := listen(ctx, c)
 	if err != nil {

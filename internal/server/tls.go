@@ -89,7 +89,7 @@ func (l httpLog) Write(raw []byte) (int, error) {
 		from, problem, _ := strings.Cut(of, ": ")
 		l.note(l.listener, from, problem)
 	} else {
-		l.log.Warn("HTTP server", zap.String("listener", l.listener), zap.String("problem", text[:min(len(text), maxProblem)]))
+		l.log.Warn("the HTTP server reports a problem", zap.String("listener", l.listener), zap.String("problem", text[:min(len(text), maxProblem)]))
 	}
 	return len(raw), nil
 }
