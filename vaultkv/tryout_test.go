@@ -2,6 +2,9 @@ package vaultkv_test
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -155,5 +158,26 @@ func TestATryThatIsOverSaysNothingAboutTheServer(t *testing.T) {
 	v.Try(t.Context())
 	if got := v.State(); got != vaultkv.StateUnknown || v.Breaker().Open {
 		t.Errorf("the state is %s, the breaker open: %t", got, v.Breaker().Open)
+	}
+}
+
+// TestTheExampleOfTheAPIEndsAsAPolicyWithoutListIsExplained: readers of the document look for
+// the text that they got.
+func TestTheExampleOfTheAPIEndsAsAPolicyWithoutListIsExplained(t *testing.T) {
+	t.Parallel()
+	v, _, _ := open(t, fake(t, answerByPath(map[string]http.HandlerFunc{
+		"list": answer(403, `{"errors":["permission denied"]}`), "lookup-self": answer(200, `{"data":{}}`),
+		"mounts/kong-auth": answer(200, `{"data":{"type":"kv","options":{"version":"1"}}}`), "": answer(404, `{"errors":[]}`),
+	})), nil)
+	got := v.Try(t.Context())
+	if got.Problem == nil {
+		t.Fatal("nothing is wrong")
+	}
+	document, err := os.ReadFile(filepath.Join("..", "internal", "admin", "openapi.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "problem: " + strconv.Quote(got.Problem.Error()); !strings.Contains(string(document), want) {
+		t.Errorf("internal/admin/openapi.yaml has no example with %s", want)
 	}
 }
