@@ -5,6 +5,7 @@
 // One that ends otherwise, or cannot reach the server, stays in the entry for an hour, and is
 // told to be missing after three minutes.
 //
-// Only people read this. No decision, lease or change depends on it, and times are those of the
-// clock of each replica.
+// Only people read this, and no decision, lease or change depends on it. The times in the entry
+// are those of the clock of each replica; whether one is silent is judged by when this replica
+// read something new of it.
 package replicas

@@ -32,9 +32,6 @@ type Replica struct {
 	ReloadFailed bool `json:"reload_failed"`
 }
 
-// missing says whether the replica has been silent for too long at a time in Unix seconds.
-func (r *Replica) missing(at int64) bool { return r.SeenAt < at-int64(missingAfter/time.Second) }
-
 // stored is the entry: by an id, which a replica has from its start to its end, what it told.
 // What another version tells is kept as it is.
 type stored struct {
@@ -71,28 +68,31 @@ func (s *stored) all() map[string]Replica {
 	return all
 }
 
-// put adds or replaces a replica, and drops those that are gone: those that were not seen for an
+// put adds or replaces a replica, and drops those that are gone: those that are silent for an
 // hour, and those that are missing and have a successor, one that started later under their name.
-func (s *stored) put(id string, r Replica) error {
+func (s *stored) put(id string, r Replica, silent map[string]time.Duration) error {
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	others := s.all()
-	delete(others, id)
-	started := map[string]int64{r.Name: r.StartedAt}
-	for _, o := range others {
-		started[o.Name] = max(started[o.Name], o.StartedAt)
+	all := s.all()
+	all[id] = r
+	replaced := func(other string) bool {
+		for successor, x := range all {
+			if o := all[other]; successor != other && x.Name == o.Name && x.StartedAt > o.SeenAt {
+				return true
+			}
+		}
+		return false
 	}
-	for other, o := range others {
-		replaced := o.missing(r.SeenAt) && started[o.Name] > o.SeenAt
-		if replaced || o.SeenAt < r.SeenAt-int64(keptFor/time.Second) {
+	for other, o := range all {
+		if silent[other] > missingAfter && replaced(other) || silent[other] > keptFor || o.SeenAt <= 0 {
 			delete(s.Replicas, other)
 		}
 	}
 	delete(s.Replicas, id)
 	if more := len(s.Replicas) + 1 - maxReplicas; more > 0 {
-		oldest := slices.SortedFunc(maps.Keys(s.Replicas), func(a, b string) int { return int(others[a].SeenAt - others[b].SeenAt) })
+		oldest := slices.SortedFunc(maps.Keys(s.Replicas), func(a, b string) int { return int(all[a].SeenAt - all[b].SeenAt) })
 		for _, other := range oldest[:more] {
 			delete(s.Replicas, other)
 		}

@@ -57,15 +57,24 @@ type List struct {
 	id   string
 	log  *zap.Logger
 
+	// heard is what each of the others told last, and when that was new. Run uses it.
+	heard map[string]hearing
+
 	mu sync.Mutex
 	// others are the replicas that were read last, without this one, and readAt is when, in Unix
 	// seconds, 0 for never.
-	others []Replica
+	others []Seen
 	readAt int64
 	// problem is why the last write failed, nil if it did not.
 	problem error
 
 	left atomic.Bool
+}
+
+// A hearing is the time that a replica told last by its clock, and when it was first read by ours.
+type hearing struct {
+	told int64
+	at   time.Time
 }
 
 // NewList returns the List of a replica that tells what self returns, without SeenAt. It starts
@@ -88,8 +97,9 @@ type Snapshot struct {
 type Seen struct {
 	Replica
 
-	// Missing says that it had not been seen for three minutes when the replicas were read. It
-	// has ended without a stop, or cannot write to the state.
+	// Missing says that it had told nothing new for three minutes when the replicas were read, by
+	// the clock of the one that read them. It has ended without a stop, or cannot write to the
+	// state.
 	Missing bool `json:"missing"`
 }
 
@@ -103,20 +113,21 @@ func (l *List) Snapshot() Snapshot {
 	if l.problem != nil {
 		s.Problem = l.problem.Error()
 	}
-	for _, o := range l.others {
-		s.Data = append(s.Data, Seen{Replica: o, Missing: o.missing(l.readAt)})
-	}
+	s.Data = append(s.Data, l.others...)
 	return s
 }
 
 // Run writes once a minute until ctx ends. After an error it tries again more and more rarely.
 func (l *List) Run(ctx context.Context) error {
 	pauses := backoff.Exponential{First: interval, Max: maxPause}
-	pause, failed := backoff.Jitter(firstPause, firstPause), false
+	pause, failed, contended := backoff.Jitter(firstPause, firstPause), false, false
 	for backoff.Sleep(ctx, pause) == nil {
 		err := l.announce(ctx)
 		switch {
 		case ctx.Err() != nil || l.left.Load():
+		case errors.Is(err, errContended) && !contended:
+			// Many have started together.
+			pause, contended = backoff.Jitter(interval/12, interval/2), true
 		case err != nil:
 			if pause = pauses.Next(); !failed {
 				l.log.Warn("other replicas do not see this one in their overviews; it is tried again", zap.Error(err))
@@ -128,7 +139,7 @@ func (l *List) Run(ctx context.Context) error {
 			if failed {
 				l.log.Info("other replicas see this one in their overviews again")
 			}
-			failed = false
+			failed, contended = false, false
 		}
 	}
 	return nil
@@ -139,6 +150,7 @@ func (l *List) announce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	var written *stored
+	var silent map[string]time.Duration
 	var at int64
 	err := l.update(ctx, func(s *stored) error {
 		if l.left.Load() {
@@ -146,8 +158,8 @@ func (l *List) announce(ctx context.Context) error {
 		}
 		self := l.self()
 		self.SeenAt = time.Now().Unix()
-		written, at = s, self.SeenAt
-		return s.put(l.id, self)
+		written, silent, at = s, l.listen(s), self.SeenAt
+		return s.put(l.id, self, silent)
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,13 +169,28 @@ func (l *List) announce(ctx context.Context) error {
 	all := written.all()
 	delete(all, l.id)
 	l.readAt, l.others = at, nil
-	for _, o := range all {
-		l.others = append(l.others, o)
+	for id, o := range all {
+		l.others = append(l.others, Seen{Replica: o, Missing: silent[id] > missingAfter})
 	}
-	slices.SortFunc(l.others, func(a, b Replica) int {
+	slices.SortFunc(l.others, func(a, b Seen) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), cmp.Compare(a.StartedAt, b.StartedAt))
 	})
 	return nil
+}
+
+// listen returns for how long each of the others has told nothing new. Clocks differ, so it does
+// not go by the times that they tell.
+func (l *List) listen(s *stored) map[string]time.Duration {
+	now, heard, silent := time.Now(), map[string]hearing{}, map[string]time.Duration{}
+	for id, o := range s.all() {
+		h, known := l.heard[id]
+		if !known || h.told != o.SeenAt {
+			h = hearing{o.SeenAt, now}
+		}
+		heard[id], silent[id] = h, now.Sub(h.at)
+	}
+	l.heard = heard
+	return silent
 }
 
 // Leave takes this replica out. It is for a stop: Run writes no more.

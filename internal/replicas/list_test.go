@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,6 +166,79 @@ func TestAReplicaThatStartsAnewTakesThePlaceOfTheOneBefore(t *testing.T) {
 	})
 }
 
+// TestClocksThatDifferDoNotMatter: a replica whose clock is wrong neither looks missing nor makes
+// others look so, and after a crash it is as missing as any other.
+func TestClocksThatDifferDoNotMatter(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{-24 * time.Hour, -4 * time.Minute, 4 * time.Minute, 24 * time.Hour} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				kv := memkv.New()
+				a, _ := start(t, kv, "a")
+				_, _ = start(t, kv, "b")
+				_, crash := start(t, &skewed{kv, ahead}, "wrong")
+				time.Sleep(2 * interval)
+				for range 60 {
+					time.Sleep(interval)
+					check(t, a, "a", "b", "wrong")
+				}
+				crash()
+				time.Sleep(6 * interval)
+				check(t, a, "a", "b", "wrong missing")
+				time.Sleep(keptFor)
+				check(t, a, "a", "b")
+			})
+		})
+	}
+}
+
+// skewed writes the times of replicas as a clock does that is ahead.
+type skewed struct {
+	*memkv.Engine
+
+	ahead time.Duration
+}
+
+func (s *skewed) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
+	now := time.Now().Unix()
+	written := strings.ReplaceAll(string(document), fmt.Sprintf(`"seen_at":%d`, now), fmt.Sprintf(`"seen_at":%d`, now+int64(s.ahead.Seconds())))
+	return s.Engine.WriteVersion(ctx, path, []byte(written), cas)
+}
+
+func TestContentionIsToldTheSecondTime(t *testing.T) {
+	t.Parallel()
+	for writes, want := range map[int64]int{attempts: 0, 2 * attempts: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			kv := &contended{Engine: memkv.New()}
+			kv.left.Store(writes)
+			core, logs := observer.New(zap.WarnLevel)
+			l, _ := startLogging(t, kv, "a", zap.New(core))
+			time.Sleep(10 * interval)
+			if n := logs.Len(); n != want {
+				t.Errorf("%d lines after %d writes that another replica was faster with, want %d", n, writes, want)
+			}
+			if p := l.Snapshot().Problem; p != "" {
+				t.Errorf("the problem stays: %s", p)
+			}
+		})
+	}
+}
+
+// contended refuses writes for a while.
+type contended struct {
+	*memkv.Engine
+
+	left atomic.Int64
+}
+
+func (c *contended) WriteVersion(ctx context.Context, path string, document []byte, cas int) (int, bool, error) {
+	if c.left.Add(-1) >= 0 {
+		return 0, false, nil
+	}
+	return c.Engine.WriteVersion(ctx, path, document, cas)
+}
+
 func TestReplicasOfOneMachineAreSeenBoth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -272,7 +346,7 @@ func TestTheEntryIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range maxReplicas + 100 {
-		if err := s.put(fmt.Sprint(i), Replica{Name: fmt.Sprint(i), SeenAt: int64(1_000_000 + i)}); err != nil {
+		if err := s.put(fmt.Sprint(i), Replica{Name: fmt.Sprint(i), SeenAt: int64(1_000_000 + i)}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
