@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -92,7 +93,10 @@ func tryState(ctx context.Context, home *vaultkv.Vault, mount string) error {
 		_, err = state.ListUnder(ctx, "records")
 	}
 	if err == nil {
-		_, _, err = state.WriteVersion(ctx, "checkpoint", []byte("{}"), noVersion)
+		var written bool
+		if _, written, err = state.WriteVersion(ctx, "checkpoint", []byte("{}"), noVersion); written {
+			err = errors.New("the server has written an entry for a version that there is not; it is no KV version 2 engine. The checkpoint is lost: restore its version before this one")
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
