@@ -70,6 +70,10 @@ func (s *session) groups(ctx context.Context, consumer string) ([]api.ACL, error
 	return all, missing(err, "consumer list", "there is no consumer %q", consumer)
 }
 
+// warnWithin is how many memberships are read for a warning. If there are more, nobody waits for
+// it, and there is none.
+const warnWithin = 20_000
+
 // warnOfEmptyGroups warns of the groups in --allow in which no consumer is: under them nobody
 // is let in. The change is made already, so that nothing here is an error.
 func (s *session) warnOfEmptyGroups(ctx context.Context, f *pflag.FlagSet) {
@@ -78,10 +82,12 @@ func (s *session) warnOfEmptyGroups(ctx context.Context, f *pflag.FlagSet) {
 	if len(empty) == 0 {
 		return
 	}
+	seen := 0
 	if err := s.ACLs.Each(ctx, func(a *api.ACL) bool {
 		empty = slices.DeleteFunc(empty, func(group string) bool { return group == a.Group })
-		return len(empty) > 0
-	}); err != nil {
+		seen++
+		return len(empty) > 0 && seen <= warnWithin
+	}); err != nil || seen > warnWithin {
 		return
 	}
 	for _, group := range empty {
