@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // DefaultProofAge is a good age for [NewClusters]: a little more than two polls of the
@@ -23,6 +25,8 @@ const DefaultProofAge = 2500 * time.Millisecond
 // engine which Sync is called on, changes what the others know of it.
 type Clusters struct {
 	proofAge time.Duration
+	// refusals are those of all logins: a server locks a role after a few wrong ones.
+	refusals *login.Refusals
 
 	mu   sync.Mutex
 	byID map[string]*cluster
@@ -31,7 +35,7 @@ type Clusters struct {
 // NewClusters returns an empty set. proofAge is how long a cluster counts as current
 // after the last proof, see [Vault.Sync].
 func NewClusters(proofAge time.Duration) *Clusters {
-	return &Clusters{proofAge: proofAge, byID: map[string]*cluster{}}
+	return &Clusters{proofAge: proofAge, refusals: login.NewRefusals(), byID: map[string]*cluster{}}
 }
 
 // New is like the function [New], for a vault object that shares what is known about

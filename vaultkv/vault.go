@@ -71,6 +71,7 @@ func open(clusters *Clusters, c Config, log *zap.Logger) (*Vault, error) {
 		return nil, err
 	}
 	session := c.session()
+	session.Refusals = clusters.refusals
 	c.Token = "" // From here on only the session and the client have it.
 	v := &Vault{
 		cfg: c, log: log, client: client, conn: conn, getter: newGetter(client, conn), closeIdle: conn.closeIdle,

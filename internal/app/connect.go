@@ -19,8 +19,9 @@ import (
 // error if a vault object cannot be used.
 func Connect(ctx context.Context, c *config.Config, out io.Writer) error {
 	failed := 0
+	clusters := vaultkv.NewClusters(vaultkv.DefaultProofAge)
 	for i := range c.Vaults {
-		if !connectOne(ctx, c, &c.Vaults[i], out) {
+		if !connectOne(ctx, clusters, c, &c.Vaults[i], out) {
 			failed++
 		}
 	}
@@ -30,7 +31,7 @@ func Connect(ctx context.Context, c *config.Config, out io.Writer) error {
 	return nil
 }
 
-func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.Writer) bool {
+func connectOne(ctx context.Context, clusters *vaultkv.Clusters, c *config.Config, v *config.Vault, out io.Writer) bool {
 	say := func(format string, args ...any) {
 		fmt.Fprintf(out, "vault object %q: %s\n", v.Name, fmt.Sprintf(format, args...))
 	}
@@ -42,7 +43,7 @@ func connectOne(ctx context.Context, c *config.Config, v *config.Vault, out io.W
 		say("not tried: the wrapping token in %q can be used once, and that is left to serve", l.SecretIDFile)
 		return true
 	}
-	vault, err := vaultkv.New(v.Config, zap.NewNop())
+	vault, err := clusters.New(v.Config, zap.NewNop())
 	if err != nil {
 		say("%v", err)
 		return false

@@ -23,6 +23,8 @@ type Config struct {
 	Namespace string
 	// ClientCertificate declares that the connection presents a client certificate.
 	ClientCertificate bool
+	// Refusals are shared by the sessions of a process. With nil a session has its own.
+	Refusals *Refusals
 	// Timeout bounds one read of the vault object. A replaced token is revoked after
 	// twice that time, when no request carries it any more.
 	Timeout time.Duration

@@ -1,9 +1,11 @@
 package login
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -44,36 +46,88 @@ type lockable interface {
 	secretFile() string
 }
 
-// A wrongSecret is the last login that the server refused because of its secret, and when
-// the same may be sent again. The zero value is none.
-type wrongSecret struct {
-	login [sha256.Size]byte
-	until time.Time
-	err   error
+// Refusals are the logins that servers refused because of a wrong secret, and those that are under
+// way: of several vault objects with the same role only one sends a secret that may be wrong.
+// Make one with [NewRefusals]. It is safe for concurrent use.
+type Refusals struct {
+	mu    sync.Mutex
+	known map[loginID]*refusal
 }
 
-// sentBefore returns the error that the same login got, nil if it is to be sent.
-func (w *wrongSecret) sentBefore(path string, body map[string]any) error {
-	if w.err == nil || !time.Now().Before(w.until) || w.login != digest(path, body) {
-		return nil
+// NewRefusals returns an empty set.
+func NewRefusals() *Refusals { return &Refusals{known: map[loginID]*refusal{}} }
+
+// A loginID is a hash of the server and all that a login sends to it.
+type loginID [sha256.Size]byte
+
+func (s *Session) loginID(path string, body map[string]any) loginID {
+	raw, _ := json.Marshal([]any{s.cfg.Address, s.cfg.namespace(), path, body}) // Maps of strings have a JSON form, with sorted keys.
+	return sha256.Sum256(raw)
+}
+
+// A refusal is one login. err is why it was refused, nil if it was not, and until when it is not
+// sent again.
+type refusal struct {
+	// turn is held by the session that may send it.
+	turn chan struct{}
+	// sessions hold the turn or wait for it. Refusals.mu guards it.
+	sessions int
+	until    time.Time
+	err      error
+}
+
+// send calls login unless the same was refused lately, and then returns why. Sessions with the same
+// login take turns. login says whether the secret is wrong; file is where the secret is from.
+func (r *Refusals) send(ctx context.Context, id loginID, file string, login func() (wrong bool, err error)) error {
+	entry := r.enter(id)
+	defer r.leave(entry)
+	select {
+	case entry.turn <- struct{}{}:
+		defer func() { <-entry.turn }()
+	case <-ctx.Done():
+		return &Error{Reason: NoAnswer, text: "another vault object has sent the same login and has no answer yet", cause: ctx.Err()}
 	}
-	return w.err
-}
-
-func (w *wrongSecret) remember(path string, body map[string]any, file string, err error) {
-	login, wait := digest(path, body), sameSecretAfter
-	if w.login != login && isNew(file) {
+	if entry.err != nil && time.Now().Before(entry.until) {
+		return entry.err
+	}
+	wrong, err := login()
+	if !wrong {
+		entry.err = nil
+		return err
+	}
+	wait := sameSecretAfter
+	if entry.err == nil && isNew(file) {
 		wait = newSecretAfter
 	}
-	*w = wrongSecret{login, time.Now().Add(wait), err}
+	entry.err, entry.until = err, time.Now().Add(wait)
+	return err
+}
+
+func (r *Refusals) enter(id loginID) *refusal {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry := r.known[id]
+	if entry == nil {
+		entry = &refusal{turn: make(chan struct{}, 1)}
+		r.known[id] = entry
+	}
+	entry.sessions++
+	return entry
+}
+
+// leave forgets what is of no use any more. Nobody writes an entry without sessions.
+func (r *Refusals) leave(entry *refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry.sessions--
+	for id, e := range r.known {
+		if e.sessions == 0 && (e.err == nil || time.Since(e.until) > sameSecretAfter) {
+			delete(r.known, id)
+		}
+	}
 }
 
 func isNew(file string) bool {
 	info, err := os.Stat(file)
 	return err == nil && time.Since(info.ModTime()) < newFor
-}
-
-func digest(path string, body map[string]any) [sha256.Size]byte {
-	raw, _ := json.Marshal([]any{path, body}) // Maps of strings have a JSON form, with sorted keys.
-	return sha256.Sum256(raw)
 }

@@ -1,7 +1,10 @@
 package login_test
 
 import (
+	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,6 +104,77 @@ func TestANewSecretIDMayReachTheServerALittleLater(t *testing.T) {
 			t.Errorf("%d logins, want 2", got)
 		}
 	})
+}
+
+// TestVaultObjectsOfOneRoleSendAWrongSecretIDOnce: each of them has a session of its own, and the
+// server counts the logins of all.
+func TestVaultObjectsOfOneRoleSendAWrongSecretIDOnce(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		// edit makes the configuration of the nth vault object.
+		edit func(c *login.Config, n int)
+		want int
+	}{
+		"the same role":              {func(*login.Config, int) {}, 1},
+		"each in another namespace":  {func(c *login.Config, n int) { c.Namespace = fmt.Sprint("team-", n) }, 5},
+		"each on another server":     {func(c *login.Config, n int) { c.Address = fmt.Sprintf("http://vault-%d.example:8200", n) }, 5},
+		"the same role, of its own":  {func(c *login.Config, _ int) { c.Refusals = nil }, 5},
+		"one half in each namespace": {func(c *login.Config, n int) { c.Namespace = fmt.Sprint("team-", n%2) }, 2},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				refusals := login.NewRefusals()
+				all := make([]*testbed, 5)
+				for n := range all {
+					edit := func(c *login.Config) {
+						c.Refusals = refusals
+						test.edit(c, n)
+					}
+					if n == 0 {
+						all[0] = startTestbed(t, &tokenServer{TTL: time.Hour}, edit)
+						continue
+					}
+					all[n] = &testbed{tokenServer: all[0].tokenServer, file: all[0].file}
+					all[n].start(t, edit)
+				}
+				readAll := func(d time.Duration) (failed int64) {
+					var reads sync.WaitGroup
+					var bad atomic.Int64
+					for _, w := range all {
+						reads.Go(func() {
+							var err error
+							for begin := time.Now(); time.Since(begin) < d; time.Sleep(100 * time.Millisecond) {
+								err = w.read(t)
+							}
+							if err != nil {
+								bad.Add(1)
+							}
+						})
+					}
+					reads.Wait()
+					return bad.Load()
+				}
+				if n := readAll(time.Second); n > 0 {
+					t.Fatalf("%d of 5 have no token at the start", n)
+				}
+				time.Sleep(2 * time.Minute)
+				all[0].set(func() { clear(all[0].tokens); all[0].secretID = secretID + "-2" })
+				logins := all[0].count("auth/approle/login")
+				if n := readAll(5 * time.Minute); n != 5 {
+					t.Errorf("%d of 5 fail with the wrong secret id, want all", n)
+				}
+				if got := all[0].count("auth/approle/login") - logins; got != test.want {
+					t.Errorf("%d logins with the wrong secret id, want %d", got, test.want)
+				}
+				writeFile(t, all[0].file, secretID+"-2\n")
+				if n := readAll(40 * time.Second); n > 0 {
+					t.Errorf("%d of 5 fail with the right secret id", n)
+				}
+			})
+		})
+	}
 }
 
 // TestALockedRoleIsTriedAgain: logins of a locked role count no more, and the answer looks

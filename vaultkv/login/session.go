@@ -41,9 +41,8 @@ type Session struct {
 	bare *api.Client
 
 	logins, lookups call
-	// unwrapped and wrong are used by logins only.
+	// unwrapped is used by logins only.
 	unwrapped unwrapped
-	wrong     wrongSecret
 	// changed wakes Keep when the token has changed.
 	changed chan struct{}
 
@@ -87,6 +86,9 @@ func New(c Config, client *api.Client, server Server, log *zap.Logger) (*Session
 		return nil, err
 	}
 	c.Token = "" // The lease has it from here on.
+	if c.Refusals == nil {
+		c.Refusals = NewRefusals()
+	}
 	s := &Session{
 		cfg: c, server: server, log: log, changed: make(chan struct{}, 1), lease: lease{token: token},
 		unfit: backoff.Exponential{First: firstWait, Max: maxWait},
@@ -224,19 +226,9 @@ func (s *Session) requestToken(ctx context.Context) (lease, error) {
 		return lease{}, err
 	}
 	where := mountPath(method)
-	if err := s.wrong.sentBefore(rest, body); err != nil {
+	a, err := s.sendLogin(ctx, where+"/"+rest, body)
+	if err != nil {
 		return lease{}, err
-	}
-	a, err := s.post(ctx, "", where+"/"+rest, body)
-	switch {
-	case err != nil:
-		return lease{}, err
-	case a.refuses():
-		refused := fail(Refused, a.Status, "the server refuses the login at %s (%d): %s", where, a.Status, method.advice(a))
-		if m, ok := method.(lockable); ok && m.secretIsWrong(a) {
-			s.wrong.remember(rest, body, m.secretFile(), refused)
-		}
-		return lease{}, refused
 	}
 	var auth authAnswer
 	if a.Status != 200 || json.Unmarshal(a.Auth, &auth) != nil {
@@ -255,6 +247,26 @@ func (s *Session) requestToken(ctx context.Context) (lease, error) {
 	}
 	l := lease{token: token, own: true, batch: auth.Type == "batch"}
 	return l.granted(time.Now(), seconds(auth.Lease), auth.Renewable), nil
+}
+
+// sendLogin sends a login, unless the server would lock the role or user for it. Its error says why
+// the server refuses it.
+func (s *Session) sendLogin(ctx context.Context, path string, body map[string]any) (a *Answer, err error) {
+	method := s.cfg.Method
+	send := func() (wrong bool, err error) {
+		a, err = s.post(ctx, "", path, body)
+		if err != nil || !a.refuses() {
+			return false, err
+		}
+		m, is := method.(lockable)
+		return is && m.secretIsWrong(a), fail(Refused, a.Status, "the server refuses the login at %s (%d): %s", mountPath(method), a.Status, method.advice(a))
+	}
+	if m, is := method.(lockable); is {
+		err = s.cfg.Refusals.send(ctx, s.loginID(path, body), m.secretFile(), send)
+	} else {
+		_, err = send()
+	}
+	return a, err
 }
 
 // loginLevel keeps routine logins, which may come every few minutes, out of the log.
