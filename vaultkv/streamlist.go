@@ -33,9 +33,10 @@ func streamLimit(ctx context.Context) int64 {
 	return limit
 }
 
-// EachKey implements [Engine]. It leaves out folders: an access token has no slash. The keys are read as they arrive and not kept, so that a
-// large mount costs no memory. A failure does not change the state of the vault object,
-// which is about reading: a token without the capability to list can still read.
+// EachKey implements [Engine]. It leaves out folders: an access token has no slash. The
+// keys are read as they arrive and not kept, so that a large mount costs no memory. A
+// failure does not change the state of the vault object, which is about reading: a token
+// without the capability to list can still read.
 func (v *Vault) EachKey(ctx context.Context, each func(key string)) error {
 	if problem := v.notCurrent(); problem != nil {
 		return problem

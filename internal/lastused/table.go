@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // tables keeps the last Table.
 type tables struct {
 	// reading is held while the documents are read, and mu for moments.
-	reading lock
+	reading *semaphore.Weighted
 	mu      sync.Mutex
 	last    *Table
 	until   time.Time
@@ -46,10 +47,10 @@ func (t *Table) Last(accessToken string) (at, since time.Time) {
 
 // All returns a Table that is at most half a minute old. It reads all documents.
 func (t *Tracker) All(ctx context.Context) (*Table, error) {
-	if err := t.tables.reading.acquire(ctx); err != nil {
+	if err := t.tables.reading.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	defer t.tables.reading.release()
+	defer t.tables.reading.Release(1)
 	now := time.Now()
 	if table := t.tables.current(now); table != nil {
 		return table, nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/vault-authz/vault-authz/internal/backoff"
 )
@@ -48,7 +49,7 @@ type Tracker struct {
 	queue queue
 
 	// saving is held while a document is written.
-	saving lock
+	saving *semaphore.Weighted
 	// after is the first key behind the part that was written last.
 	after key
 	// present says that there are documents.
@@ -70,7 +71,7 @@ type Tracker struct {
 
 // New returns a Tracker that records from now on, in memory. It starts no goroutine.
 func New(log *zap.Logger) *Tracker {
-	return &Tracker{log: log, saving: newLock(), seen: map[part]int{}, pending: map[key]minute{}, tables: tables{reading: newLock()}}
+	return &Tracker{log: log, saving: semaphore.NewWeighted(1), seen: map[part]int{}, pending: map[key]minute{}, tables: tables{reading: semaphore.NewWeighted(1)}}
 }
 
 // KeepIn makes the Tracker keep documents in an engine. It must be called before all methods but
@@ -141,10 +142,10 @@ func (t *Tracker) Flush(ctx context.Context) error {
 
 // save writes one document, if there is something new, and says whether there is more.
 func (t *Tracker) save(ctx context.Context) (more bool, err error) {
-	if err := t.saving.acquire(ctx); err != nil {
+	if err := t.saving.Acquire(ctx, 1); err != nil {
 		return false, err
 	}
-	defer t.saving.release()
+	defer t.saving.Release(1)
 	t.gather()
 	if t.present && t.idle() {
 		return false, nil

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Vault and OpenBao lock a role of AppRole and a user of userpass, for 15 minutes by
@@ -69,7 +71,7 @@ func (s *Session) loginID(path string, body map[string]any) loginID {
 // sent again.
 type refusal struct {
 	// turn is held by the session that may send it.
-	turn chan struct{}
+	turn *semaphore.Weighted
 	// sessions hold the turn or wait for it. Refusals.mu guards it.
 	sessions int
 	until    time.Time
@@ -81,12 +83,10 @@ type refusal struct {
 func (r *Refusals) send(ctx context.Context, id loginID, file string, login func() (wrong bool, err error)) error {
 	entry := r.enter(id)
 	defer r.leave(entry)
-	select {
-	case entry.turn <- struct{}{}:
-		defer func() { <-entry.turn }()
-	case <-ctx.Done():
-		return &Error{Reason: NoAnswer, text: "another vault object has sent the same login and has no answer yet", cause: ctx.Err()}
+	if err := entry.turn.Acquire(ctx, 1); err != nil {
+		return &Error{Reason: NoAnswer, text: "another vault object has sent the same login and has no answer yet", cause: err}
 	}
+	defer entry.turn.Release(1)
 	if entry.err != nil && time.Now().Before(entry.until) {
 		return entry.err
 	}
@@ -108,7 +108,7 @@ func (r *Refusals) enter(id loginID) *refusal {
 	defer r.mu.Unlock()
 	entry := r.known[id]
 	if entry == nil {
-		entry = &refusal{turn: make(chan struct{}, 1)}
+		entry = &refusal{turn: semaphore.NewWeighted(1)}
 		r.known[id] = entry
 	}
 	entry.sessions++

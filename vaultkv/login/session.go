@@ -253,15 +253,15 @@ func (s *Session) requestToken(ctx context.Context) (lease, error) {
 // the server refuses it.
 func (s *Session) sendLogin(ctx context.Context, path string, body map[string]any) (a *Answer, err error) {
 	method := s.cfg.Method
+	m, lockable := method.(lockable)
 	send := func() (wrong bool, err error) {
 		a, err = s.post(ctx, "", path, body)
 		if err != nil || !a.refuses() {
 			return false, err
 		}
-		m, is := method.(lockable)
-		return is && m.secretIsWrong(a), fail(Refused, a.Status, "the server refuses the login at %s (%d): %s", mountPath(method), a.Status, method.advice(a))
+		return lockable && m.secretIsWrong(a), fail(Refused, a.Status, "the server refuses the login at %s (%d): %s", mountPath(method), a.Status, method.advice(a))
 	}
-	if m, is := method.(lockable); is {
+	if lockable {
 		err = s.cfg.Refusals.send(ctx, s.loginID(path, body), m.secretFile(), send)
 	} else {
 		_, err = send()
