@@ -48,29 +48,23 @@ var anyID = regexp.MustCompile(`[0-9a-f]{32}`)
 // the documentation, and then changes it: in the file, and another one through the admin API.
 func TestADenialIsAnsweredAsItsPolicySays(t *testing.T) {
 	t.Parallel()
-	for _, server := range []struct {
-		name    string
-		openBao bool
-	}{{"Vault", false}, {"OpenBao", true}} {
-		t.Run(server.name, func(t *testing.T) {
-			t.Parallel()
-			partstest.Need(t, "BAO_BIN")
-			host := parts.PolicyHost("orders")
-			s := newDeploymentWith(t, 1, setup{openBao: server.openBao, entities: nothingButTheState + denialConsumers + documentedDenials(t, host)})
-			s.withEnvoy(t)
-			alice, bob := s.credential(t, aliceID, nil), s.credential(t, bobID, nil)
-			if a := s.send(t, onClosed, protocols()[0], request{policy: "orders", target: "/", header: alice.headers()}); a.status != http.StatusOK {
-				t.Fatalf("alice is denied: %d %s", a.status, a.body)
-			}
-			t.Run("each class in each form", func(t *testing.T) { s.testDocumentedDenials(t, pair{alice.access, unique("wrong")}, bob) })
-			t.Run("to gRPC clients", func(t *testing.T) { s.testDenialsOfGRPC(t, bob) })
-			t.Run("changed in the file", func(t *testing.T) { s.testDenialsInTheFile(t) })
-			t.Run("changed through the admin API", func(t *testing.T) { s.testDenialsThroughTheAPI(t, bob) })
+	onBothServers(t, func(t *testing.T, openBao bool) {
+		t.Helper()
+		host := parts.PolicyHost("orders")
+		s := newDeploymentWith(t, 1, setup{openBao: openBao, entities: nothingButTheState + denialConsumers + documentedDenials(t, host)})
+		s.withEnvoy(t)
+		alice, bob := s.credential(t, aliceID, nil), s.credential(t, bobID, nil)
+		if a := s.send(t, onClosed, protocols()[0], request{policy: "orders", target: "/", header: alice.headers()}); a.status != http.StatusOK {
+			t.Fatalf("alice is denied: %d %s", a.status, a.body)
+		}
+		t.Run("each class in each form", func(t *testing.T) { s.testDocumentedDenials(t, pair{alice.access, unique("wrong")}, bob) })
+		t.Run("to gRPC clients", func(t *testing.T) { s.testDenialsOfGRPC(t, bob) })
+		t.Run("changed in the file", func(t *testing.T) { s.testDenialsInTheFile(t) })
+		t.Run("changed through the admin API", func(t *testing.T) { s.testDenialsThroughTheAPI(t, bob) })
 
-			must(t, s.proxy.Close())
-			s.testOutage(t)
-		})
-	}
+		must(t, s.proxy.Close())
+		s.testOutage(t)
+	})
 }
 
 // wants sends a request over HTTP/1.1 and HTTP/2.

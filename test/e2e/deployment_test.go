@@ -84,6 +84,18 @@ func newDeploymentWith(t *testing.T, replicas int, made setup) *deployment {
 	return s
 }
 
+// onBothServers runs a test with Vault and with OpenBao, both at the same time.
+func onBothServers(t *testing.T, test func(t *testing.T, openBao bool)) {
+	t.Helper()
+	for name, openBao := range map[string]bool{"Vault": false, "OpenBao": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			partstest.Need(t, "BAO_BIN")
+			test(t, openBao)
+		})
+	}
+}
+
 // start starts another replica.
 func (s *deployment) start(t *testing.T, binary string) *replica {
 	t.Helper()

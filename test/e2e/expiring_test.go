@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
@@ -18,8 +17,7 @@ import (
 func TestAReplicaTellsOfCredentialsInUseThatExpire(t *testing.T) {
 	t.Parallel()
 	s := newDeploymentWith(t, 0, setup{entities: aDeclaredConsumer})
-	writePolicies(t, s.vault)
-	must(t, parts.ReplaceFile(s.tokenFile, []byte(tokenWith(t, s.vault, []string{"kv-v1", "manage-v1", "state"}, nil)+"\n")))
+	s.useShippedPolicies(t, "kv-v1", "manage-v1", "state")
 	one, two := s.start(t, suite.service.Binary(t)), s.start(t, suite.service.Binary(t))
 	got := one.admin(t, http.StatusCreated, "POST", "/vault-auth/home/credentials/alice")
 	p := pair{got.text("data.access_token"), got.text("data.secret_token")}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/internal/api"
-	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
@@ -27,72 +26,65 @@ policies:
 // has exactly the policies of deploy/vault, and asks the other one.
 func TestTheLastUseOnAnyReplicaIsToldByAll(t *testing.T) {
 	t.Parallel()
-	for _, server := range []struct {
-		name    string
-		openBao bool
-	}{{"Vault", false}, {"OpenBao", true}} {
-		t.Run(server.name, func(t *testing.T) {
-			t.Parallel()
-			partstest.Need(t, "BAO_BIN")
-			s := newDeploymentWith(t, 0, setup{openBao: server.openBao, entities: aDeclaredConsumer})
-			writePolicies(t, s.vault)
-			must(t, parts.ReplaceFile(s.tokenFile, []byte(tokenWith(t, s.vault, []string{"kv-v1", "manage-v1", "state"}, nil)+"\n")))
-			one, two := s.start(t, suite.service.Binary(t)), s.start(t, suite.service.Binary(t))
-			create := func() pair {
-				t.Helper()
-				got := one.admin(t, http.StatusCreated, "POST", "/vault-auth/home/credentials/alice")
-				p := pair{got.text("data.access_token"), got.text("data.secret_token")}
-				suite.secrets.add(p.access)
-				return p
+	onBothServers(t, func(t *testing.T, openBao bool) {
+		t.Helper()
+		s := newDeploymentWith(t, 0, setup{openBao: openBao, entities: aDeclaredConsumer})
+		s.useShippedPolicies(t, "kv-v1", "manage-v1", "state")
+		one, two := s.start(t, suite.service.Binary(t)), s.start(t, suite.service.Binary(t))
+		create := func() pair {
+			t.Helper()
+			got := one.admin(t, http.StatusCreated, "POST", "/vault-auth/home/credentials/alice")
+			p := pair{got.text("data.access_token"), got.text("data.secret_token")}
+			suite.secrets.add(p.access)
+			return p
+		}
+		lastUse := func(ctx context.Context, p pair) (c api.Credential, err error) {
+			got, err := one.do(ctx, "GET", "/vault-auth/home/credentials/token/"+p.access)
+			if err != nil {
+				return c, err
 			}
-			lastUse := func(ctx context.Context, p pair) (c api.Credential, err error) {
-				got, err := one.do(ctx, "GET", "/vault-auth/home/credentials/token/"+p.access)
-				if err != nil {
-					return c, err
-				}
-				var answer struct {
-					Data api.Credential `json:"data"`
-				}
-				return answer.Data, json.Unmarshal([]byte(got.raw), &answer)
+			var answer struct {
+				Data api.Credential `json:"data"`
 			}
-			checkMinute := func(p pair, began time.Time) {
-				t.Helper()
-				c, err := lastUse(t.Context(), p)
-				if err != nil || c.LastUsedAt == nil || *c.LastUsedAt%60 != 0 || *c.LastUsedAt < began.Unix()-60 || *c.LastUsedAt > time.Now().Unix() {
-					t.Errorf("got %+v, %v, want the minute of a use after %s", c, err, began)
-				}
+			return answer.Data, json.Unmarshal([]byte(got.raw), &answer)
+		}
+		checkMinute := func(p pair, began time.Time) {
+			t.Helper()
+			c, err := lastUse(t.Context(), p)
+			if err != nil || c.LastUsedAt == nil || *c.LastUsedAt%60 != 0 || *c.LastUsedAt < began.Unix()-60 || *c.LastUsedAt > time.Now().Unix() {
+				t.Errorf("got %+v, %v, want the minute of a use after %s", c, err, began)
 			}
+		}
 
-			began := time.Now()
-			used, never, denied, late := create(), create(), create(), create()
-			two.awaitAllowed(t, used)
-			if a, err := two.ask(t.Context(), pair{denied.access, "another-secret"}); err != nil || a.Allowed {
-				t.Errorf("a wrong secret: %+v, %v", a, err)
+		began := time.Now()
+		used, never, denied, late := create(), create(), create(), create()
+		two.awaitAllowed(t, used)
+		if a, err := two.ask(t.Context(), pair{denied.access, "another-secret"}); err != nil || a.Allowed {
+			t.Errorf("a wrong secret: %+v, %v", a, err)
+		}
+		// Every replica saves once a minute.
+		partstest.Await(t, 4*time.Minute, func(ctx context.Context) error {
+			c, err := lastUse(ctx, used)
+			if err == nil && c.LastUsedAt == nil {
+				err = fmt.Errorf("%s does not know of the use on %s: %+v", one.name, two.name, c)
 			}
-			// Every replica saves once a minute.
-			partstest.Await(t, 4*time.Minute, func(ctx context.Context) error {
-				c, err := lastUse(ctx, used)
-				if err == nil && c.LastUsedAt == nil {
-					err = fmt.Errorf("%s does not know of the use on %s: %+v", one.name, two.name, c)
-				}
-				return err
-			})
-			checkMinute(used, began)
-			for name, p := range map[string]pair{"never used": never, "with a wrong secret": denied} {
-				if c, err := lastUse(t.Context(), p); err != nil || c.LastUsedAt != nil || c.UsesKnownSince == nil {
-					t.Errorf("%s: %+v, %v, want no use since a time", name, c, err)
-				}
-			}
-			// A stop saves what is not saved yet.
-			began = time.Now()
-			two.awaitAllowed(t, late)
-			two.Stop(30 * time.Second)
-			checkMinute(late, began)
-			for _, r := range []*replica{one, two} {
-				if log := r.Log(); strings.Contains(log, "last uses of credentials") {
-					t.Errorf("%s has a problem with the last uses", r.name)
-				}
-			}
+			return err
 		})
-	}
+		checkMinute(used, began)
+		for name, p := range map[string]pair{"never used": never, "with a wrong secret": denied} {
+			if c, err := lastUse(t.Context(), p); err != nil || c.LastUsedAt != nil || c.UsesKnownSince == nil {
+				t.Errorf("%s: %+v, %v, want no use since a time", name, c, err)
+			}
+		}
+		// A stop saves what is not saved yet.
+		began = time.Now()
+		two.awaitAllowed(t, late)
+		two.Stop(30 * time.Second)
+		checkMinute(late, began)
+		for _, r := range []*replica{one, two} {
+			if log := r.Log(); strings.Contains(log, "last uses of credentials") {
+				t.Errorf("%s has a problem with the last uses", r.name)
+			}
+		}
+	})
 }

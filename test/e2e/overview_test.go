@@ -42,27 +42,23 @@ func withAdminTokens(kv string) string {
 // of deploy/vault, also with an admin token that may only read, and while Vault is down.
 func TestThoseWhoLookAfterCredentialsSeeWhatThereIs(t *testing.T) {
 	t.Parallel()
-	for _, server := range []struct {
-		name    string
-		openBao bool
-	}{{"Vault", false}, {"OpenBao", true}} {
+	onBothServers(t, func(t *testing.T, openBao bool) {
+		t.Helper()
 		for _, kv := range []string{parts.KVv1, parts.KVv2} {
-			t.Run(server.name+" KV "+kv, func(t *testing.T) {
+			t.Run("KV "+kv, func(t *testing.T) {
 				t.Parallel()
-				partstest.Need(t, "BAO_BIN")
-				s := newDeploymentWith(t, 0, setup{openBao: server.openBao, entities: withAdminTokens(kv)})
+				s := newDeploymentWith(t, 0, setup{openBao: openBao, entities: withAdminTokens(kv)})
 				if kv == parts.KVv2 {
 					must(t, s.vault.Unmount(t.Context(), mountV1))
 					must(t, s.vault.Mount(t.Context(), mountV1, kv))
 				}
-				writePolicies(t, s.vault)
-				must(t, parts.ReplaceFile(s.tokenFile, []byte(tokenWith(t, s.vault, []string{"kv-" + kv, "manage-" + kv, "state"}, nil)+"\n")))
+				s.useShippedPolicies(t, "kv-"+kv, "manage-"+kv, "state")
 				o := &onlookers{deployment: s, r: s.start(t, suite.service.Binary(t))}
 				o.writer, o.reader = o.client(t, writersToken), o.client(t, readersToken)
 				o.run(t)
 			})
 		}
-	}
+	})
 }
 
 // onlookers look at one replica.

@@ -71,6 +71,14 @@ func writePolicies(t *testing.T, v *parts.Vault) {
 	}
 }
 
+// useShippedPolicies gives vault-authz a Vault token that has exactly some of the policies of
+// deploy/vault.
+func (s *deployment) useShippedPolicies(t *testing.T, names ...string) {
+	t.Helper()
+	writePolicies(t, s.vault)
+	must(t, parts.ReplaceFile(s.tokenFile, []byte(tokenWith(t, s.vault, names, nil)+"\n")))
+}
+
 func putPolicy(t *testing.T, v *parts.Vault, name, policy string) {
 	t.Helper()
 	must(t, v.Do(t.Context(), "PUT", "sys/policies/acl/"+name, map[string]any{"policy": policy}, nil))

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/internal/api"
-	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
@@ -17,32 +16,25 @@ import (
 // policies of deploy/vault.
 func TestEachReplicaSeesTheOthers(t *testing.T) {
 	t.Parallel()
-	for _, server := range []struct {
-		name    string
-		openBao bool
-	}{{"Vault", false}, {"OpenBao", true}} {
-		t.Run(server.name, func(t *testing.T) {
-			t.Parallel()
-			partstest.Need(t, "BAO_BIN")
-			s := newDeploymentWith(t, 0, setup{openBao: server.openBao, entities: aDeclaredConsumer})
-			writePolicies(t, s.vault)
-			must(t, parts.ReplaceFile(s.tokenFile, []byte(tokenWith(t, s.vault, []string{"kv-v1", "manage-v1", "state"}, nil)+"\n")))
-			binary := suite.service.Binary(t)
-			one := s.start(t, binary)
-			one.awaitSeen(t, 1)
-			// A replica reads the others soon after its start, and then once a minute.
-			two := s.start(t, binary)
-			two.awaitSeen(t, 2)
-			one.Stop(30 * time.Second)
-			three := s.start(t, binary)
-			three.awaitSeen(t, 2)
-			for _, r := range s.replicas {
-				if strings.Contains(r.Log(), "overview") {
-					t.Errorf("%s has a problem with the list of replicas", r.name)
-				}
+	onBothServers(t, func(t *testing.T, openBao bool) {
+		t.Helper()
+		s := newDeploymentWith(t, 0, setup{openBao: openBao, entities: aDeclaredConsumer})
+		s.useShippedPolicies(t, "kv-v1", "manage-v1", "state")
+		binary := suite.service.Binary(t)
+		one := s.start(t, binary)
+		one.awaitSeen(t, 1)
+		// A replica reads the others soon after its start, and then once a minute.
+		two := s.start(t, binary)
+		two.awaitSeen(t, 2)
+		one.Stop(30 * time.Second)
+		three := s.start(t, binary)
+		three.awaitSeen(t, 2)
+		for _, r := range s.replicas {
+			if strings.Contains(r.Log(), "overview") {
+				t.Errorf("%s has a problem with the list of replicas", r.name)
 			}
-		})
-	}
+		}
+	})
 }
 
 // awaitSeen waits until a replica has read the others, and checks that it knows of so many in all,

@@ -12,6 +12,15 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
+// readFor reads for so long that requests ask for many logins, and returns the last error.
+func (w *testbed) readFor(t *testing.T, d time.Duration) (err error) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < d; time.Sleep(100 * time.Millisecond) {
+		err = w.read(t)
+	}
+	return err
+}
+
 // TestAWrongSecretIDIsSentOnce: Vault locks a role for 15 minutes after five logins with a
 // wrong secret id, of all replicas together. So neither requests nor the renewal of the token
 // send it again, or once if it is new.
@@ -23,16 +32,9 @@ func TestAWrongSecretIDIsSentOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Minute)
-		// read as long as it takes requests to ask for many logins.
-		readFor := func(d time.Duration) (err error) {
-			for begin := time.Now(); time.Since(begin) < d; time.Sleep(100 * time.Millisecond) {
-				err = w.read(t)
-			}
-			return err
-		}
 		w.set(func() { clear(w.tokens); w.secretID = secretID + "-2" })
 		logins := w.count("auth/approle/login")
-		err := readFor(15 * time.Minute)
+		err := w.readFor(t, 15*time.Minute)
 		wantReason(t, err, login.Rejected)
 		if err == nil || !strings.Contains(err.Error(), "put a new secret id into secret_id_file; the same one is sent again after 20 minutes only") {
 			t.Errorf("read = %v, want it to say what to do, and that the secret id is not sent again soon", err)
@@ -45,7 +47,7 @@ func TestAWrongSecretIDIsSentOnce(t *testing.T) {
 		}
 
 		writeFile(t, w.file, secretID+"-3\n")
-		if err := readFor(time.Minute); err == nil {
+		if err := w.readFor(t, time.Minute); err == nil {
 			t.Error("with another wrong secret id: nil, want an error")
 		}
 		if got := w.count("auth/approle/login") - logins; got != 3 {
@@ -53,7 +55,7 @@ func TestAWrongSecretIDIsSentOnce(t *testing.T) {
 		}
 
 		writeFile(t, w.file, secretID+"-2\n")
-		if err := readFor(2 * time.Second); err != nil {
+		if err := w.readFor(t, 2*time.Second); err != nil {
 			t.Errorf("with the new secret id: %v", err)
 		}
 	})
@@ -144,11 +146,7 @@ func TestVaultObjectsOfOneRoleSendAWrongSecretIDOnce(t *testing.T) {
 					var bad atomic.Int64
 					for _, w := range all {
 						reads.Go(func() {
-							var err error
-							for begin := time.Now(); time.Since(begin) < d; time.Sleep(100 * time.Millisecond) {
-								err = w.read(t)
-							}
-							if err != nil {
+							if err := w.readFor(t, d); err != nil {
 								bad.Add(1)
 							}
 						})
