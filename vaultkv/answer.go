@@ -151,14 +151,14 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 	case a.Status == 200, a.Status == 204:
 		return nil
 	case a.Status == 404:
-		if (v.layout.v2 || a.unsupported()) && !v.mount.asked.Load() {
+		if _, said := v.mount.engine(); !said && (v.layout.v2 || a.unsupported()) {
 			// A KV v1 mount or an engine of another type may answer so for every key.
-			v.askMount(ctx)
+			v.askMount(ctx, true)
 		}
 		return nil
 	case a.unsupported():
-		if !v.mount.asked.Load() {
-			v.askMount(ctx)
+		if !v.mount.asked() {
+			v.askMount(ctx, true)
 		}
 		return v.noSuchPath(a)
 	case a.Status == 403:
@@ -189,11 +189,12 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 
 // absent returns nil if a 404 definitely says that the object does not exist.
 func (v *Vault) absent(a *answer) *Error {
-	_, other := v.otherVersion()
+	is, said := v.mount.engine()
 	switch {
 	case a.Errors == nil && a.Data == nil:
 		return v.notVault(a)
 	case a.Says("no handler for route"):
+		v.mount.forget()
 		return fail(StateNoMount, a.Status, "there is no KV engine at mount %q; enable one there, or correct mount (and namespace)", v.cfg.Mount)
 	case a.Errors != nil && len(*a.Errors) > 0:
 		return v.noSuchPath(a)
@@ -202,9 +203,9 @@ func (v *Vault) absent(a *answer) *Error {
 			return fail(StateWrongVersion, a.Status, "%q is a folder in a KV v2 mount, not the mount; set mount to where the engine is, and prefix to the rest", v.cfg.Mount)
 		}
 		return v.wrongVersion(a.Status)
-	case other:
+	case is == v.cfg.theOtherKV():
 		return v.wrongVersion(a.Status)
-	case v.layout.v2 && a.Data == nil && !v.mount.asked.Load():
+	case v.layout.v2 && a.Data == nil && !said:
 		return fail(StateFailing, a.Status, "it is not known yet whether mount %q is KV v2, so \"not found\" proves nothing; see why the server does not say what the mount is", v.cfg.Mount)
 	}
 	return nil

@@ -27,14 +27,14 @@ func (v *Vault) forbidden(ctx context.Context, a *answer) *Error {
 // different paths and so need different policies: a mount of the other version looks like
 // a missing line in a policy.
 func (v *Vault) notGranted(ctx context.Context, a *answer) *Error {
-	if !v.mount.asked.Load() {
-		v.askMount(ctx)
+	if !v.mount.asked() {
+		v.askMount(ctx, false)
 	}
 	pattern, capabilities := v.layout.grant(a.method, a.path)
 	file := v.layout.policyFile(a.method, a.path)
-	is, other := v.otherVersion()
+	is, _ := v.mount.engine()
 	switch {
-	case other:
+	case is == v.cfg.theOtherKV():
 		return v.wrongVersion(403)
 	case is == v.cfg.KV:
 		return fail(StateForbidden, 403, "the Vault token is good, but its policies do not cover this in mount %q; add to one of them: path %q { capabilities = [%s] }, and what else of %s is missing",

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/vault-authz/vault-authz/internal/kvpath"
+	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
 // A mountInfo is what the server has said about a mount. The zero value is nothing.
@@ -15,60 +16,71 @@ import (
 // The answer to a read does not tell as much: a KV v1 mount answers a v2 read with a
 // plain "not found", and a policy for the other version looks like a missing line.
 type mountInfo struct {
-	// asked is set once the server has said what the mount is, or has refused to.
-	asked atomic.Bool
-	kind  atomic.Pointer[string]
+	// said is [KV1], [KV2] or the type of another engine; empty if the server does not say
+	// what the mount is although it lets the token read there; nil until then. It is one
+	// value: a read must not find that the server has answered, but not yet what.
+	said atomic.Pointer[string]
+	// denied is set if the token was not allowed to ask, which says nothing about the mount.
+	denied atomic.Bool
 }
 
-// engine returns [KV1], [KV2] or the type of another engine. It is empty if the server has
-// not said what the mount is.
-func (m *mountInfo) engine() string {
-	if kind := m.kind.Load(); kind != nil {
-		return *kind
+// engine returns [KV1], [KV2] or the type of another engine, empty if that is not known.
+// said is false if the server may still say what the mount is.
+func (m *mountInfo) engine() (is string, said bool) {
+	if kind := m.said.Load(); kind != nil {
+		return *kind, true
 	}
-	return ""
+	return "", false
+}
+
+// asked reports whether the server has answered, even if only that the token may not ask.
+func (m *mountInfo) asked() bool { return m.said.Load() != nil || m.denied.Load() }
+
+// forget is for a mount that is gone. The next one at its path may be of another version.
+func (m *mountInfo) forget() {
+	m.said.Store(nil)
+	m.denied.Store(false)
 }
 
 // askMount asks what the mount is. The server tells every token that has any capability
-// in the mount. Without an answer nothing changes, and the server can be asked again.
-func (v *Vault) askMount(ctx context.Context) {
+// in the mount; reads is set if the token has just been allowed to read there. Without an
+// answer nothing changes, and the server can be asked again.
+func (v *Vault) askMount(ctx context.Context, reads bool) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
-	if v.session.Ready(ctx) != nil {
-		return
-	}
-	a, problem := v.ask(ctx, func(ctx context.Context) (*api.Response, error) {
+	a, problem := v.exchangeInTime(ctx, func(ctx context.Context) (*api.Response, error) {
 		return v.client.Logical().ReadRawWithContext(ctx, "sys/internal/ui/mounts/"+v.cfg.Mount)
 	})
 	if problem != nil || a.Status >= 500 || a.Status == 429 || a.Status == 412 {
 		return
 	}
-	v.mount.asked.Store(true)
-	if a.Status != 200 {
+	// A token that is not accepted, or may do nothing there, is told nothing.
+	if a.Status == 403 && (!reads || a.Errors != nil && v.session.Judge(ctx, &a.Answer) != login.Valid) {
+		v.mount.denied.Store(true)
 		return
 	}
+	if kind := mountKind(a); kind != "" {
+		v.mount.said.Store(&kind)
+		return
+	}
+	v.mount.said.CompareAndSwap(nil, new(""))
+}
+
+// mountKind returns what an answer says about a mount, empty if it says nothing.
+func mountKind(a *answer) string {
 	var mount struct {
 		Type    string
 		Options struct{ Version string }
 	}
-	if json.Unmarshal(a.Data, &mount) != nil || !kvpath.IsSegment(mount.Type) {
-		return
+	switch {
+	case a.Status != 200, json.Unmarshal(a.Data, &mount) != nil, !kvpath.IsSegment(mount.Type):
+		return ""
+	case mount.Type != "kv" && mount.Type != "generic":
+		return mount.Type
+	case mount.Options.Version == "2":
+		return KV2
 	}
-	kind := mount.Type
-	if kind == "kv" || kind == "generic" {
-		kind = KV1
-		if mount.Options.Version == "2" {
-			kind = KV2
-		}
-	}
-	v.mount.kind.Store(&kind)
-}
-
-// otherVersion returns the engine at the mount, and whether that is the KV version that
-// is not configured.
-func (v *Vault) otherVersion() (is string, other bool) {
-	is = v.mount.engine()
-	return is, is == v.cfg.theOtherKV()
+	return KV1
 }
 
 func (c *Config) theOtherKV() string {
@@ -89,9 +101,9 @@ func (v *Vault) wrongVersion(status int) *Error {
 
 // noSuchPath explains that the engine at the mount lacks the paths of a KV engine.
 func (v *Vault) noSuchPath(a *answer) *Error {
-	is, other := v.otherVersion()
+	is, _ := v.mount.engine()
 	switch {
-	case other:
+	case is == v.cfg.theOtherKV():
 		return v.wrongVersion(a.Status)
 	case is != "" && is != v.cfg.KV:
 		return fail(StateNoMount, a.Status, "the engine at mount %q is of the type %q, not kv; correct mount", v.cfg.Mount, is)

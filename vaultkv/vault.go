@@ -175,7 +175,7 @@ func (v *Vault) watch(ctx context.Context) {
 		if !v.shared {
 			v.conn.maintain()
 		}
-		if v.State() != StateOK || !v.mount.asked.Load() {
+		if v.State() != StateOK || !v.mount.asked() {
 			// health logs the outcome.
 			_ = v.Check(ctx)
 		}
@@ -199,7 +199,7 @@ func (v *Vault) Check(ctx context.Context) error {
 
 // check is Check. It also returns how long the read took.
 func (v *Vault) check(ctx context.Context) (took time.Duration, problem *Error) {
-	v.askMount(ctx)
+	v.askMount(ctx, false)
 	began := time.Now()
 	_, _, problem = v.read(ctx, probeKey())
 	took = time.Since(began)
