@@ -4,10 +4,11 @@ import (
 	"reflect"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/pairs"
 )
 
 // A Policy says which requests it governs and how they are authenticated. A field of
-// [authz.Policy] with the same name, or the one that the tag authz names, is what an
+// [authz.Policy] with the same name, or the one that the tag field names, is what an
 // option does; a field that is nil has the default of [authz.DefaultPolicy].
 type Policy struct {
 	ID                       string        `json:"id,omitempty" yaml:"id,omitempty" rule:"check=uuid" doc:"UUID: a second name for routes to refer to"`
@@ -17,9 +18,9 @@ type Policy struct {
 	Paths                    []string      `json:"paths,omitempty" yaml:"paths,omitempty" flag:"path: PATH that it governs with all below" doc:"list: govern requests below these paths"`
 	IgnoreCase               *bool         `json:"ignore_case,omitempty" yaml:"ignore_case,omitempty" flag:"" doc:"switch: compare paths in any case, for an upstream that does"`
 	Priority                 *int          `json:"priority,omitempty" yaml:"priority,omitempty" rule:"min=-1000000,max=1000000" flag:": NUMBER that decides between policies with the same host and path; the higher one governs" doc:"number: decides between policies with the same host and path; the higher one governs"`
-	Vault                    *Ref          `json:"vault,omitempty" yaml:"vault" authz:"-" rule:"required,key=name,plugin=vault-auth" flag:": NAME or id of the vault object with the credentials" doc:"name: the vault object with the credentials"`
-	AccessTokenName          Names         `json:"access_token_name,omitempty" yaml:"access_token_name,omitempty" authz:"AccessTokenNames" rule:"plugin=vault-auth" flag:": NAME of the access token in requests" doc:"name or list: of the header, query parameter or body field; _ also matches -"`
-	SecretTokenName          Names         `json:"secret_token_name,omitempty" yaml:"secret_token_name,omitempty" authz:"SecretTokenNames" rule:"plugin=vault-auth" flag:": NAME of the secret token in requests" doc:"name or list: the same for the secret token"`
+	Vault                    *Ref          `json:"vault,omitempty" yaml:"vault" field:"-" rule:"required,key=name,plugin=vault-auth" flag:": NAME or id of the vault object with the credentials" doc:"name: the vault object with the credentials"`
+	AccessTokenName          Names         `json:"access_token_name,omitempty" yaml:"access_token_name,omitempty" field:"AccessTokenNames" rule:"plugin=vault-auth" flag:": NAME of the access token in requests" doc:"name or list: of the header, query parameter or body field; _ also matches -"`
+	SecretTokenName          Names         `json:"secret_token_name,omitempty" yaml:"secret_token_name,omitempty" field:"SecretTokenNames" rule:"plugin=vault-auth" flag:": NAME of the secret token in requests" doc:"name or list: the same for the secret token"`
 	AuthorizationScheme      *string       `json:"authorization_scheme,omitempty" yaml:"authorization_scheme,omitempty" rule:"oneof=bearer|basic" flag:"" doc:"word: how the Authorization header carries tokens: bearer for the token that has authorization among its names, basic for access token and secret token as user and password; empty for neither"`
 	TokensInBody             *bool         `json:"tokens_in_body,omitempty" yaml:"tokens_in_body,omitempty" rule:"plugin=vault-auth" flag:"" doc:"switch: also look in form, multipart and JSON bodies"`
 	BodyCredentialsVisible   *bool         `json:"body_credentials_visible,omitempty" yaml:"body_credentials_visible,omitempty" rule:"plugin=vault-auth,ours" flag:"" doc:"switch: accept that tokens in a body cannot be hidden"`
@@ -88,13 +89,13 @@ func DefaultPolicy() Policy {
 }
 
 // policyPairs are the fields of a policy here and there.
-var policyPairs = pairsOf(reflect.TypeFor[Policy](), reflect.TypeFor[authz.Policy]())
+var policyPairs = pairs.Of(reflect.TypeFor[Policy](), reflect.TypeFor[authz.Policy]())
 
 // Authz returns the policy as the decision has it. An option that is not given has its
 // default. The vault object is named, not referred to by its id.
 func (p *Policy) Authz() authz.Policy {
 	out := authz.DefaultPolicy()
-	policyPairs.forth(reflect.ValueOf(p).Elem(), reflect.ValueOf(&out).Elem())
+	policyPairs.Forth(p, &out)
 	if p.Vault != nil {
 		out.Vault = p.Vault.Name
 	}
@@ -104,7 +105,7 @@ func (p *Policy) Authz() authz.Policy {
 // PolicyOf is the opposite of [Policy.Authz]. It gives every option.
 func PolicyOf(p *authz.Policy) Policy {
 	var out Policy
-	policyPairs.back(reflect.ValueOf(&out).Elem(), reflect.ValueOf(p).Elem())
+	policyPairs.Back(&out, p)
 	if p.Vault != "" {
 		out.Vault = &Ref{Name: p.Vault}
 	}

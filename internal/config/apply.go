@@ -3,52 +3,29 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/pairs"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// set copies what the file gives over the default.
-func set[T any](to *T, from *T) {
-	if from != nil {
-		*to = *from
-	}
-}
+// filePairs and vaultPairs are the settings, and the fields of the configuration that they stand
+// for.
+var (
+	filePairs  = pairs.Of(reflect.TypeFor[file](), reflect.TypeFor[Config]())
+	vaultPairs = pairs.Of(reflect.TypeFor[vaultEntry](), reflect.TypeFor[Vault]())
+)
 
 // apply puts the file over the defaults in c, and returns the conflicts between its
 // settings.
 func (f *file) apply(c *Config, env map[string]string) findings {
-	c.AddressesFile = f.AddressesFile
-	set(&c.Listen.GRPC, f.Listen.GRPC)
-	set(&c.Listen.Probes, f.Listen.Probes)
-	set((*mode)(&c.Listen.SocketMode), f.Listen.SocketMode)
-	set(&c.Listen.SocketGroup, f.Listen.SocketGroup)
-	set(&c.Log.Level, f.Log.Level)
-	set(&c.Log.Format, f.Log.Format)
-	set(&c.Log.AllowSample, f.Log.AllowSample)
-	set(&c.Log.Decisions.Level, f.Log.Decisions.Level)
-	set(&c.Log.Decisions.Target, f.Log.Decisions.Target)
-	set(&c.Log.Audit.Target, f.Log.Audit.Target)
-	set(&c.Log.Audit.OnFailure, f.Log.Audit.OnFailure)
-	set(&c.GRPC.Reflection, f.GRPC.Reflection)
-	set(&c.GRPC.MaxRequestBytes, f.GRPC.MaxRequestBytes)
-	f.GRPC.readTLS(&c.GRPC.TLS.Listener)
-	c.GRPC.TLS.ClientNames = f.GRPC.ClientNames
-	f.Probes.readTLS(&c.Probes.TLS.Listener)
-	c.Probes.TLS.ClientNames = f.Probes.ClientNames
-	set(&c.Debug.Enabled, f.Debug.Enabled)
-	set(&c.Debug.Remote, f.Debug.Remote)
-	set(&c.Drain.Wait, f.Drain.Wait)
-	set(&c.Drain.Timeout, f.Drain.Timeout)
-	set(&c.Grammar.MaxLength, f.Tokens.MaxLength)
-	set(&c.Grammar.ExtraCharacters, f.Tokens.ExtraCharacters)
-	f.Admin.apply(&c.Admin)
+	f.settings(c)
 	c.Admin.Grammar = c.Grammar
-	set(&c.State.Vault, f.State.Vault)
-	set(&c.State.Mount, f.State.Mount)
-	set(&c.State.Poll, f.State.Poll)
+	c.Admin.Tokens = entries(f.Admin.Tokens, admin.Token{Role: admin.RoleWrite})
+	c.Admin.ClientNames = entries(f.Admin.ClientNames, admin.ClientName{Role: admin.RoleWrite})
 	var found findings
 	for i := range f.Vaults {
 		v, err := f.Vaults[i].vault(env)
@@ -65,52 +42,37 @@ func (f *file) apply(c *Config, env map[string]string) findings {
 	return found
 }
 
-func (s *adminSection) apply(c *admin.Config) {
-	set(&c.Address, s.Listen)
-	s.readTLS(&c.Listener)
-	set(&c.Vaults, s.VaultsPath)
-	set(&c.UI, s.UI)
-	if s.Hosts != nil {
-		c.Hosts = s.Hosts
+// settings puts what the file gives over c, apart from its lists of sections.
+func (f *file) settings(c *Config) { filePairs.Forth(f, c) }
+
+// entries returns what a list of sections stands for, with the defaults of each.
+func entries[S, T any](sections []S, defaults T) []T {
+	all := pairs.Of(reflect.TypeFor[S](), reflect.TypeFor[T]())
+	var out []T
+	for i := range sections {
+		one := defaults
+		all.Forth(&sections[i], &one)
+		out = append(out, one)
 	}
-	for _, e := range s.Tokens {
-		t := admin.Token{Name: e.Name, SHA256: e.SHA256, Role: admin.RoleWrite}
-		set((*string)(&t.Role), e.Role)
-		c.Tokens = append(c.Tokens, t)
-	}
-	for _, e := range s.ClientNames {
-		n := admin.ClientName{Name: e.Name, Role: admin.RoleWrite}
-		set((*string)(&n.Role), e.Role)
-		c.ClientNames = append(c.ClientNames, n)
-	}
+	return out
 }
 
 func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 	v := DefaultVault()
-	v.Name, v.Address, v.Mount = e.Name, e.Address, e.Mount
+	vaultPairs.Forth(e, &v)
 	errs := []error{e.list(&v)}
-	set(&v.Proxy, e.Proxy)
-	set(&v.Namespace, e.Namespace)
-	set(&v.Prefix, e.Prefix)
-	set(&v.KV, e.KV)
-	set(&v.Secrets, e.Secrets)
-	set((*string)(&v.TokenPrefix), e.TokenPrefix)
-	set(&v.CAFile, e.CAFile)
-	set(&v.ClientCertFile, e.ClientCertFile)
-	set(&v.ClientKeyFile, e.ClientKeyFile)
-	set(&v.TLSServerName, e.ServerName)
-	set(&v.Timeout, e.Timeout)
-	set(&v.MaxRetries, e.MaxRetries)
-	e.Cache.apply(&v.Cache)
-	set(&v.Sweep.Interval, e.Cache.Sweep)
+	if e.Cache.Sweep != nil {
+		v.Sweep.Interval = *e.Cache.Sweep
+	}
 	if v.KV == vaultkv.KV2 {
 		v.Sweep.Reads = vaultkv.KV2Reads
 	}
 	e.Cache.reconcile(&v.Cache)
 	// A load that cannot outlive one read would cut it short.
 	v.Cache.LoadTimeout = max(v.Cache.LoadTimeout, v.Timeout)
-	v.MaxConnections = v.Cache.MaxLoads
-	set(&v.MaxConnections, e.MaxConnections)
+	if e.MaxConnections == nil {
+		v.MaxConnections = v.Cache.MaxLoads
+	}
 	var err error
 	if v.Login, err = e.Login.login(); v.Login != nil {
 		if e.Token != (tokenReference{}) {
@@ -184,16 +146,4 @@ func (s *cacheSection) reconcile(c *cache.Config) {
 	if s.MinTTL == nil {
 		c.MinTTL = min(c.MinTTL, c.TTL)
 	}
-}
-
-func (s *cacheSection) apply(c *cache.Config) {
-	set(&c.Capacity, s.Capacity)
-	set(&c.TTL, s.TTL)
-	set(&c.MinTTL, s.MinTTL)
-	set(&c.MaxTTL, s.MaxTTL)
-	set(&c.MaxStale, s.MaxStale)
-	set(&c.AbsentTTL, s.AbsentTTL)
-	set(&c.AbsentCapacity, s.AbsentCapacity)
-	set(&c.MaxLoads, s.MaxLoads)
-	set(&c.MissesPerSecond, s.MissesPerSecond)
 }

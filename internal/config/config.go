@@ -67,11 +67,11 @@ type Log struct {
 type GRPC struct {
 	Reflection      bool
 	MaxRequestBytes int
-	TLS             TLS
+	TLS
 }
 
 // Probes says how the probes and metrics are exposed.
-type Probes struct{ TLS TLS }
+type Probes struct{ TLS }
 
 // Debug says who may look into the running service, through the listener of the probes.
 type Debug struct{ Enabled, Remote bool }

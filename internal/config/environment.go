@@ -2,8 +2,8 @@ package config
 
 import (
 	"fmt"
-	"io/fs"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,74 +13,69 @@ import (
 // environmentPrefix begins the name of every variable that is a setting.
 const environmentPrefix = "VAULT_AUTHZ_"
 
-// A Variable is a setting that can be given in the environment.
+// A Variable is a setting that can be given in the environment. Its name is that of the setting,
+// log.level for VAULT_AUTHZ_LOG_LEVEL.
 type Variable struct {
 	Name, Setting string
-	set           func(c *Config, value string) error
+	// index is that of the setting in a file.
+	index []int
 }
 
 // Variables lists them all. The same list drives the code, the help text and
 // docs/reference/configuration.md.
-func Variables() []Variable {
-	return []Variable{
-		{"VAULT_AUTHZ_LISTEN_GRPC", "listen.grpc", text(func(c *Config) *string { return &c.Listen.GRPC })},
-		{"VAULT_AUTHZ_LISTEN_PROBES", "listen.probes", text(func(c *Config) *string { return &c.Listen.Probes })},
-		{"VAULT_AUTHZ_LISTEN_SOCKET_MODE", "listen.socket_mode", func(c *Config, value string) error {
-			m, err := parseMode(value)
-			c.Listen.SocketMode = fs.FileMode(m)
+func Variables() []Variable { return variables(reflect.TypeFor[file](), "", nil) }
+
+func variables(section reflect.Type, path string, index []int) []Variable {
+	var all []Variable
+	for _, f := range reflect.VisibleFields(section) {
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		setting, at := below(path, name), slices.Concat(index, f.Index)
+		if _, tagged := f.Tag.Lookup("env"); tagged {
+			name := environmentPrefix + strings.ToUpper(strings.ReplaceAll(setting, ".", "_"))
+			all = append(all, Variable{name, setting, at})
+		}
+		if f.Type.Kind() == reflect.Struct && !f.Anonymous {
+			all = append(all, variables(f.Type, setting, at)...)
+		}
+	}
+	return all
+}
+
+// set puts the text of a variable or a flag into a file.
+func (v *Variable) set(f *file, text string) error {
+	switch into := reflect.ValueOf(f).Elem().FieldByIndex(v.index).Addr().Interface().(type) {
+	case *string:
+		*into = text
+	case **string:
+		*into = &text
+	case **int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("%q is no whole number", text)
+		}
+		*into = &n
+	case **bool:
+		if text != "true" && text != "false" {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		on := text == "true"
+		*into = &on
+	case **time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf("%q is no duration such as 500ms, 30s, 5m", text)
+		}
+		*into = &d
+	case **mode:
+		m, err := parseMode(text)
+		if err != nil {
 			return err
-		}},
-		{"VAULT_AUTHZ_LISTEN_SOCKET_GROUP", "listen.socket_group", text(func(c *Config) *string { return &c.Listen.SocketGroup })},
-		{"VAULT_AUTHZ_ADMIN_LISTEN", "admin.listen", text(func(c *Config) *string { return &c.Admin.Address })},
-		{"VAULT_AUTHZ_ADDRESSES_FILE", "addresses_file", text(func(c *Config) *string { return &c.AddressesFile })},
-		{"VAULT_AUTHZ_LOG_LEVEL", "log.level", text(func(c *Config) *string { return &c.Log.Level })},
-		{"VAULT_AUTHZ_LOG_FORMAT", "log.format", text(func(c *Config) *string { return &c.Log.Format })},
-		{"VAULT_AUTHZ_LOG_ALLOW_SAMPLE", "log.allow_sample", number(func(c *Config) *int { return &c.Log.AllowSample })},
-		{"VAULT_AUTHZ_LOG_DECISIONS_LEVEL", "log.decisions.level", text(func(c *Config) *string { return &c.Log.Decisions.Level })},
-		{"VAULT_AUTHZ_LOG_DECISIONS_TARGET", "log.decisions.target", text(func(c *Config) *string { return &c.Log.Decisions.Target })},
-		{"VAULT_AUTHZ_LOG_AUDIT_TARGET", "log.audit.target", text(func(c *Config) *string { return &c.Log.Audit.Target })},
-		{"VAULT_AUTHZ_LOG_AUDIT_ON_FAILURE", "log.audit.on_failure", text(func(c *Config) *string { return &c.Log.Audit.OnFailure })},
-		{"VAULT_AUTHZ_GRPC_REFLECTION", "grpc.reflection", boolean(func(c *Config) *bool { return &c.GRPC.Reflection })},
-		{"VAULT_AUTHZ_GRPC_MAX_REQUEST_BYTES", "grpc.max_request_bytes", number(func(c *Config) *int { return &c.GRPC.MaxRequestBytes })},
-		{"VAULT_AUTHZ_DEBUG_ENABLED", "debug.enabled", boolean(func(c *Config) *bool { return &c.Debug.Enabled })},
-		{"VAULT_AUTHZ_DRAIN_WAIT", "drain.wait", duration(func(c *Config) *time.Duration { return &c.Drain.Wait })},
-		{"VAULT_AUTHZ_DRAIN_TIMEOUT", "drain.timeout", duration(func(c *Config) *time.Duration { return &c.Drain.Timeout })},
-	}
-}
-
-func text(field func(*Config) *string) func(*Config, string) error {
-	return func(c *Config, value string) error {
-		*field(c) = value
-		return nil
-	}
-}
-
-func number(field func(*Config) *int) func(*Config, string) error {
-	return func(c *Config, value string) (err error) {
-		if *field(c), err = strconv.Atoi(value); err != nil {
-			return fmt.Errorf("%q is no whole number", value)
 		}
-		return nil
+		*into = &m
+	default:
+		panic(fmt.Sprintf("config: a variable sets a %T", into))
 	}
-}
-
-func boolean(field func(*Config) *bool) func(*Config, string) error {
-	return func(c *Config, value string) error {
-		if value != "true" && value != "false" {
-			return fmt.Errorf("%q is neither true nor false", value)
-		}
-		*field(c) = value == "true"
-		return nil
-	}
-}
-
-func duration(field func(*Config) *time.Duration) func(*Config, string) error {
-	return func(c *Config, value string) (err error) {
-		if *field(c), err = time.ParseDuration(value); err != nil {
-			return fmt.Errorf("%q is no duration such as 500ms, 30s, 5m", value)
-		}
-		return nil
-	}
+	return nil
 }
 
 func environment(environ []string) map[string]string {
@@ -111,6 +106,7 @@ type Flag struct {
 // as not set. An unknown variable with our prefix is a mistake, unless the file refers to
 // it. from has the origin of each setting that was put over.
 func override(c *Config, environ, referenced []string, flags []Flag) (from map[string]string, found findings) {
+	var over file
 	variables := Variables()
 	from = map[string]string{}
 	put := func(source, value string, is func(Variable) bool) {
@@ -121,7 +117,7 @@ func override(c *Config, environ, referenced []string, flags []Flag) (from map[s
 		}
 		v := variables[i]
 		from[v.Setting] = source
-		if err := v.set(c, value); err != nil {
+		if err := v.set(&over, value); err != nil {
 			found = append(found, finding{setting: v.Setting, text: err.Error()})
 		}
 	}
@@ -135,5 +131,6 @@ func override(c *Config, environ, referenced []string, flags []Flag) (from map[s
 	for _, f := range flags {
 		put(f.Name, f.Value, func(v Variable) bool { return v.Setting == f.Setting })
 	}
+	over.settings(c)
 	return from, found
 }

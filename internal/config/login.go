@@ -2,7 +2,9 @@ package config
 
 import (
 	"errors"
+	"reflect"
 
+	"github.com/vault-authz/vault-authz/internal/pairs"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
@@ -21,70 +23,71 @@ type appRoleSection struct {
 	RoleIDFile   string `yaml:"role_id_file,omitempty" doc:"path: file with the role id"`
 	SecretIDFile string `yaml:"secret_id_file" doc:"path: file with the secret id, read at each login"`
 	Wrapped      bool   `yaml:"wrapped,omitempty" doc:"switch: the file holds a wrapping token that gives the secret id once"`
-	Mount        string `yaml:"mount,omitempty" doc:"path: of the auth method below auth/"`
-	Namespace    string `yaml:"namespace,omitempty" doc:"path: namespace of the auth method if it differs from that of the vault object; root for the root"`
+	mountSection `yaml:",inline"`
 }
 
 type kubernetesSection struct {
-	Role      string `yaml:"role" doc:"name: role of the auth method"`
-	TokenFile string `yaml:"token_file,omitempty" doc:"path: token of the service account, read at each login"`
-	Mount     string `yaml:"mount,omitempty" doc:"path: of the auth method below auth/"`
-	Namespace string `yaml:"namespace,omitempty" doc:"path: namespace of the auth method"`
+	Role         string `yaml:"role" doc:"name: role of the auth method"`
+	TokenFile    string `yaml:"token_file,omitempty" doc:"path: token of the service account, read at each login"`
+	mountSection `yaml:",inline"`
 }
 
 type jwtSection struct {
-	Role      string `yaml:"role" doc:"name: role of the auth method"`
-	TokenFile string `yaml:"token_file" doc:"path: signed token, read at each login"`
-	Mount     string `yaml:"mount,omitempty" doc:"path: of the auth method below auth/"`
-	Namespace string `yaml:"namespace,omitempty" doc:"path: namespace of the auth method"`
+	Role         string `yaml:"role" doc:"name: role of the auth method"`
+	TokenFile    string `yaml:"token_file" doc:"path: signed token, read at each login"`
+	mountSection `yaml:",inline"`
 }
 
 type certSection struct {
-	Role      string `yaml:"role,omitempty" doc:"name: certificate role; empty lets the server find one for client_cert_file"`
-	Mount     string `yaml:"mount,omitempty" doc:"path: of the auth method below auth/"`
-	Namespace string `yaml:"namespace,omitempty" doc:"path: namespace of the auth method"`
+	Role         string `yaml:"role,omitempty" doc:"name: certificate role; empty lets the server find one for client_cert_file"`
+	mountSection `yaml:",inline"`
 }
 
 type userpassSection struct {
 	Username     string `yaml:"username" doc:"name: of the user"`
 	PasswordFile string `yaml:"password_file" doc:"path: file with the password, read at each login"`
-	Mount        string `yaml:"mount,omitempty" doc:"path: of the auth method below auth/"`
-	Namespace    string `yaml:"namespace,omitempty" doc:"path: namespace of the auth method"`
+	mountSection `yaml:",inline"`
+}
+
+// mountSection says where an auth method is. All of them have the same settings.
+type mountSection struct {
+	Mount     string `yaml:"mount,omitempty" field:"Mount.Path" doc:"path: of the auth method below auth/"`
+	Namespace string `yaml:"namespace,omitempty" field:"Mount.Namespace" doc:"path: namespace of the auth method if it differs from that of the vault object; root for the root"`
 }
 
 // IsZero leaves an empty section out of config show.
 func (s loginSection) IsZero() bool { return s == loginSection{} }
 
+// loginMethods are the methods with their defaults. Their names are those of the sections.
+func loginMethods() []login.Method {
+	return []login.Method{
+		login.AppRole{Mount: login.Mount{Path: "approle"}},
+		login.Kubernetes{Mount: login.Mount{Path: "kubernetes"}, TokenFile: login.ServiceAccountTokenFile},
+		login.JWT{Mount: login.Mount{Path: "jwt"}},
+		login.Cert{Mount: login.Mount{Path: "cert"}},
+		login.Userpass{Mount: login.Mount{Path: "userpass"}},
+	}
+}
+
+// sectionOf returns the section of a method, a pointer that may be nil, and the pairs of the two.
+func (s *loginSection) sectionOf(m login.Method) (reflect.Value, pairs.Pairs) {
+	all := reflect.ValueOf(s).Elem()
+	section := all.FieldByIndex(fieldsOf(all.Type())[m.Name()])
+	return section, pairs.Of(section.Type().Elem(), reflect.TypeOf(m))
+}
+
 // login returns the given login, nil for none.
 func (s *loginSection) login() (login.Method, error) {
 	var all []login.Method
-	place := func(mount, method, namespace string) login.Mount {
-		if mount == "" {
-			mount = method
+	for _, m := range loginMethods() {
+		section, fields := s.sectionOf(m)
+		if section.IsNil() {
+			continue
 		}
-		return login.Mount{Path: mount, Namespace: namespace}
-	}
-	if e := s.AppRole; e != nil {
-		all = append(all, login.AppRole{
-			Mount:  place(e.Mount, "approle", e.Namespace),
-			RoleID: e.RoleID, RoleIDFile: e.RoleIDFile, SecretIDFile: e.SecretIDFile, Wrapped: e.Wrapped,
-		})
-	}
-	if e := s.Kubernetes; e != nil {
-		file := e.TokenFile
-		if file == "" {
-			file = login.ServiceAccountTokenFile
-		}
-		all = append(all, login.Kubernetes{Mount: place(e.Mount, "kubernetes", e.Namespace), Role: e.Role, TokenFile: file})
-	}
-	if e := s.JWT; e != nil {
-		all = append(all, login.JWT{Mount: place(e.Mount, "jwt", e.Namespace), Role: e.Role, TokenFile: e.TokenFile})
-	}
-	if e := s.Cert; e != nil {
-		all = append(all, login.Cert{Mount: place(e.Mount, "cert", e.Namespace), Role: e.Role})
-	}
-	if e := s.Userpass; e != nil {
-		all = append(all, login.Userpass{Mount: place(e.Mount, "userpass", e.Namespace), Username: e.Username, PasswordFile: e.PasswordFile})
+		given := pointerTo(m)
+		fields.Forth(section.Interface(), given.Interface())
+		m, _ = given.Elem().Interface().(login.Method)
+		all = append(all, m)
 	}
 	switch len(all) {
 	case 0:
@@ -95,30 +98,17 @@ func (s *loginSection) login() (login.Method, error) {
 	return all[0], errors.New("login: give one of approle, kubernetes, jwt, cert and userpass, not several")
 }
 
-// showLogin is the opposite of login.
-func showLogin(l login.Method) (s loginSection) {
-	switch l := l.(type) {
-	case login.AppRole:
-		s.AppRole = &appRoleSection{l.RoleID, l.RoleIDFile, l.SecretIDFile, l.Wrapped, l.Mount.Path, l.Mount.Namespace}
-	case login.Kubernetes:
-		s.Kubernetes = &kubernetesSection{l.Role, l.TokenFile, l.Mount.Path, l.Mount.Namespace}
-	case login.JWT:
-		s.JWT = &jwtSection{l.Role, l.TokenFile, l.Mount.Path, l.Mount.Namespace}
-	case login.Cert:
-		s.Cert = &certSection{l.Role, l.Mount.Path, l.Mount.Namespace}
-	case login.Userpass:
-		s.Userpass = &userpassSection{l.Username, l.PasswordFile, l.Mount.Path, l.Mount.Namespace}
+// show is the opposite of login, for several methods.
+func (s *loginSection) show(all ...login.Method) {
+	for _, m := range all {
+		section, fields := s.sectionOf(m)
+		section.Set(reflect.New(section.Type().Elem()))
+		fields.Back(section.Interface(), pointerTo(m).Interface())
 	}
-	return s
 }
 
-// everyLogin has all methods, for the reference.
-func everyLogin() loginSection {
-	return loginSection{
-		AppRole:    &appRoleSection{Mount: "approle"},
-		Kubernetes: &kubernetesSection{TokenFile: login.ServiceAccountTokenFile, Mount: "kubernetes"},
-		JWT:        &jwtSection{Mount: "jwt"},
-		Cert:       &certSection{Mount: "cert"},
-		Userpass:   &userpassSection{Mount: "userpass"},
-	}
+func pointerTo(m login.Method) reflect.Value {
+	p := reflect.New(reflect.TypeOf(m))
+	p.Elem().Set(reflect.ValueOf(m))
+	return p
 }

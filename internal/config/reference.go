@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
@@ -14,29 +15,18 @@ import (
 func Reference() string {
 	var b strings.Builder
 	b.WriteString("| setting | kind | default | effect |\n|---|---|---|---|\n")
-	rows(&b, "", reflect.ValueOf(everySetting()))
+	rows(&b, "", reflect.ValueOf(everySetting()).Elem())
 	return b.String()
 }
 
 // everySetting returns a file with the default of each setting, and one element in each list
 // of sections.
-func everySetting() file {
+func everySetting() *file {
 	c := Default()
-	v := DefaultVault()
-	f := file{
-		Listen: listenSection{&c.Listen.GRPC, &c.Listen.Probes, (*mode)(&c.Listen.SocketMode), &c.Listen.SocketGroup},
-		Log:    showLog(&c.Log),
-		GRPC:   showGRPC(&c.GRPC),
-		Probes: probesSection{showTLS(&c.Probes.TLS.Listener), nil},
-		Debug:  debugSection{&c.Debug.Enabled, &c.Debug.Remote},
-		Drain:  drainSection{&c.Drain.Wait, &c.Drain.Timeout},
-		Tokens: tokensSection{&c.Grammar.MaxLength, &c.Grammar.ExtraCharacters},
-		Admin:  showAdmin(&c.Admin), State: stateSection{&c.State.Vault, &c.State.Mount, &c.State.Poll},
-		Vaults: []vaultEntry{showVault(&v)}, Consumers: []api.Consumer{{}}, Policies: []api.Policy{api.DefaultPolicy()},
-	}
-	role := string(admin.RoleWrite)
-	f.Admin.Tokens, f.Admin.ClientNames = []tokenEntry{{Role: &role}}, []clientEntry{{Role: &role}}
-	f.Vaults[0].Login = everyLogin()
+	c.Admin.Tokens, c.Admin.ClientNames = []admin.Token{{Role: admin.RoleWrite}}, []admin.ClientName{{Role: admin.RoleWrite}}
+	c.Vaults, c.Consumers, c.Policies = []Vault{DefaultVault()}, []authz.Consumer{{}}, []authz.Policy{authz.DefaultPolicy()}
+	f := c.file()
+	f.Vaults[0].Login.show(loginMethods()...)
 	return f
 }
 

@@ -106,7 +106,7 @@ func restartable() *file {
 		f.Vaults = append(f.Vaults, v)
 	}
 	slices.SortFunc(f.Vaults, func(a, b vaultEntry) int { return strings.Compare(a.Name, b.Name) })
-	return &f
+	return f
 }
 
 // unchecked is the configuration of a file, valid or not.

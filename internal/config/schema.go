@@ -17,7 +17,7 @@ type schema map[string]any
 // file. It refuses unknown settings and values of a wrong kind. What needs more than one
 // setting to judge, such as a policy for an unknown vault object, only Load finds.
 func Schema() ([]byte, error) {
-	s := section(reflect.ValueOf(everySetting()))
+	s := section(reflect.ValueOf(everySetting()).Elem())
 	s["$schema"] = "http://json-schema.org/draft-07/schema#"
 	s["title"] = "Configuration of vault-authz"
 	text, err := json.MarshalIndent(s, "", "  ")

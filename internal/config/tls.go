@@ -62,14 +62,3 @@ type tlsSection struct {
 	ClientCAFile  *string `yaml:"client_ca_file,omitempty" doc:"path: authorities of the required client certificates; read again when it changes; client_names says which of them"`
 	MinTLSVersion *string `yaml:"min_tls_version,omitempty" rule:"oneof=1.3|1.2" doc:"word: 1.3, or 1.2 for clients that do not support it, with strong suites only"`
 }
-
-func (s *tlsSection) readTLS(l *tlsfiles.Listener) {
-	set(&l.CertFile, s.CertFile)
-	set(&l.KeyFile, s.KeyFile)
-	set(&l.ClientCAFile, s.ClientCAFile)
-	set(&l.MinTLSVersion, s.MinTLSVersion)
-}
-
-func showTLS(l *tlsfiles.Listener) tlsSection {
-	return tlsSection{&l.CertFile, &l.KeyFile, &l.ClientCAFile, &l.MinTLSVersion}
-}
