@@ -12,7 +12,6 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/config"
-	"github.com/vault-authz/vault-authz/internal/poll"
 	"github.com/vault-authz/vault-authz/internal/tracing"
 )
 
@@ -55,21 +54,18 @@ func newReloader(origin *config.Origin, raw []byte, inUse func() *config.Config,
 
 // run reloads when the file changes, and at each signal, until ctx ends.
 func (r *reloader) run(ctx context.Context, signals <-chan os.Signal) error {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-signals:
-				r.now()
-			case <-ctx.Done():
-				return
-			}
+	tick := time.NewTicker(reloadInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-signals:
+			r.now()
+		case <-tick.C:
+			r.look()
 		}
-	}()
-	poll.Every(ctx, reloadInterval, r.look)
-	<-ended
-	return nil
+	}
 }
 
 // look reloads if the content of the file has changed and is the same as at the last look.

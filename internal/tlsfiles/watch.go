@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/vault-authz/vault-authz/internal/poll"
+	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
 // Interval is the interval at which the files are read.
@@ -41,7 +41,9 @@ func (w *Watch) Current() *Material { return w.current.Load() }
 
 // Run reads the files again whenever they change, until ctx ends. It returns nil.
 func (w *Watch) Run(ctx context.Context) error {
-	poll.Every(ctx, Interval, w.Reload)
+	for backoff.Sleep(ctx, Interval) == nil {
+		w.Reload()
+	}
 	return nil
 }
 
