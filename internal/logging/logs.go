@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/vault-authz/vault-authz/internal/metric"
 )
 
 // Logs are the logs of a service. Those with the same target share it, line by line.
@@ -116,39 +118,17 @@ func (l *Logs) Close(patience time.Duration) {
 	}
 }
 
-// A collector shows what became of lines and records.
-type collector struct {
-	logs *Logs
-
-	dropped, records *prometheus.Desc
-}
-
 // Metrics returns the collector of what became of lines and records.
 func (l *Logs) Metrics() prometheus.Collector {
-	return &collector{
-		logs: l,
-		dropped: prometheus.NewDesc("vault_authz_log_lines_dropped_total",
-			"Lines that nobody will read, by stream (log, decisions) and cause: slow (whoever reads the target is too slow), failed (it cannot be written). Decisions do not wait for the log.", []string{"stream", "cause"}, nil),
-		records: prometheus.NewDesc("vault_authz_audit_records_total",
-			"Records of the audit log by outcome: written, failed.", []string{"outcome"}, nil),
-	}
-}
-
-// Describe implements [prometheus.Collector].
-func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	out <- c.dropped
-	out <- c.records
-}
-
-// Collect implements [prometheus.Collector].
-func (c *collector) Collect(out chan<- prometheus.Metric) {
-	count := func(d *prometheus.Desc, n uint64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
-	}
-	for _, s := range c.logs.streams {
-		count(c.dropped, s.Dropped(), s.name, "slow")
-		count(c.dropped, s.Failed(), s.name, "failed")
-	}
-	count(c.records, c.logs.Audit.written.Load(), "written")
-	count(c.records, c.logs.Audit.failed.Load(), "failed")
+	dropped := metric.Counter("vault_authz_log_lines_dropped_total",
+		"Lines that nobody will read, by stream (log, decisions) and cause: slow (whoever reads the target is too slow), failed (it cannot be written). Decisions do not wait for the log.", "stream", "cause")
+	records := metric.Counter("vault_authz_audit_records_total", "Records of the audit log by outcome: written, failed.", "outcome")
+	return metric.Collector(func(to chan<- prometheus.Metric) {
+		for _, s := range l.streams {
+			dropped.Send(to, float64(s.Dropped()), s.name, "slow")
+			dropped.Send(to, float64(s.Failed()), s.name, "failed")
+		}
+		records.Send(to, float64(l.Audit.written.Load()), "written")
+		records.Send(to, float64(l.Audit.failed.Load()), "failed")
+	})
 }

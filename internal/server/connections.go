@@ -7,27 +7,31 @@ import (
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vault-authz/vault-authz/internal/metric"
 )
 
 // Connections counts the connections that listeners accept, and those that are open. It is
 // safe for concurrent use.
 type Connections struct {
 	byListener map[string]*connections
-
-	accepted, open *prometheus.Desc
 }
 
 // NewConnections registers the counts, which begin at 0 for each of the listeners.
 func NewConnections(reg prometheus.Registerer, listeners ...string) (*Connections, error) {
-	c := &Connections{
-		byListener: map[string]*connections{},
-		accepted:   prometheus.NewDesc("vault_authz_connections_accepted_total", "Connections that were accepted, by listener: grpc, probes, admin.", []string{"listener"}, nil),
-		open:       prometheus.NewDesc("vault_authz_connections_open", "Connections that are open, by listener: grpc, probes, admin.", []string{"listener"}, nil),
-	}
+	c := &Connections{byListener: map[string]*connections{}}
 	for _, l := range listeners {
 		c.byListener[l] = &connections{open: map[syscall.Conn]struct{}{}}
 	}
-	return c, reg.Register(c)
+	accepted := metric.Counter("vault_authz_connections_accepted_total", "Connections that were accepted, by listener: grpc, probes, admin.", "listener")
+	open := metric.Gauge("vault_authz_connections_open", "Connections that are open, by listener: grpc, probes, admin.", "listener")
+	return c, reg.Register(metric.Collector(func(to chan<- prometheus.Metric) {
+		for listener, of := range c.byListener {
+			all, now := of.count()
+			accepted.Send(to, float64(all), listener)
+			open.Send(to, float64(now), listener)
+		}
+	}))
 }
 
 // Count returns ln with its connections counted as those of listener, one of those that
@@ -35,18 +39,6 @@ func NewConnections(reg prometheus.Registerer, listeners ...string) (*Connection
 // connection that is not of the net package.
 func (c *Connections) Count(listener string, ln net.Listener) net.Listener {
 	return countingListener{ln, c.byListener[listener]}
-}
-
-// Describe implements [prometheus.Collector].
-func (c *Connections) Describe(out chan<- *prometheus.Desc) { out <- c.accepted; out <- c.open }
-
-// Collect implements [prometheus.Collector].
-func (c *Connections) Collect(out chan<- prometheus.Metric) {
-	for listener, of := range c.byListener {
-		accepted, open := of.count()
-		out <- prometheus.MustNewConstMetric(c.accepted, prometheus.CounterValue, float64(accepted), listener)
-		out <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, float64(open), listener)
-	}
 }
 
 type countingListener struct {
