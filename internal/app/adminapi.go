@@ -12,10 +12,12 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/lastused"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
+	"github.com/vault-authz/vault-authz/internal/vaults"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -65,7 +67,7 @@ const applyTimeout = 2 * time.Second
 func (r records) Applied(changes ...state.Change) error {
 	for _, c := range changes {
 		if c.Kind == state.KindCredentials {
-			r.reconciler.backends.invalidate(c.ID)
+			r.reconciler.vaults.Invalidate(c.ID)
 			return nil
 		}
 	}
@@ -88,29 +90,39 @@ type credentials struct{ records }
 
 // Credentials implements [admin.Vaults].
 func (c credentials) Credentials(ctx context.Context, vaultID string, version int) (admin.CredentialStore, error) {
-	b, err := c.opened(ctx, vaultID, version)
+	o, err := c.find(ctx, vaultID, version)
 	if err != nil {
 		return nil, err
 	}
-	if b == nil {
+	if o == nil {
 		return nil, fmt.Errorf("%w: the vault object could not be opened", authz.ErrUnavailable)
 	}
-	return b.engine, nil
+	return o.Engine, nil
 }
 
-// opened returns a vault object, nil if it could not be opened. It waits for a version of it
-// that another replica has written a moment ago.
-func (c credentials) opened(ctx context.Context, vaultID string, version int) (*vaultBackend, error) {
-	b, known := c.reconciler.backend(vaultID, version)
-	if !known {
-		if err := c.reached(ctx); err != nil {
-			return nil, fmt.Errorf("%w: %s", authz.ErrUnavailable, err.Error())
-		}
-		if b, known = c.reconciler.backend(vaultID, version); !known {
-			return nil, authz.ErrNotFound
-		}
+// try tries the connection of a vault object.
+func (c credentials) try(ctx context.Context, vaultID string, version int) (api.VaultStatus, error) {
+	o, err := c.find(ctx, vaultID, version)
+	if err != nil {
+		return api.VaultStatus{}, err
 	}
-	return b, nil
+	return o.Try(ctx), nil
+}
+
+// find returns a vault object, nil if it could not be opened. It waits for a version of it
+// that another replica has written a moment ago.
+func (c credentials) find(ctx context.Context, vaultID string, version int) (*vaults.Object, error) {
+	if o, known := c.reconciler.vaults.Find(vaultID, version); known {
+		return o, nil
+	}
+	if err := c.reached(ctx); err != nil {
+		return nil, fmt.Errorf("%w: %s", authz.ErrUnavailable, err.Error())
+	}
+	o, known := c.reconciler.vaults.Find(vaultID, version)
+	if !known {
+		return nil, authz.ErrNotFound
+	}
+	return o, nil
 }
 
 // Validate implements [admin.Vaults].

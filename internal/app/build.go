@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/config"
@@ -24,6 +23,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/internal/tracing"
+	"github.com/vault-authz/vault-authz/internal/vaults"
 	"github.com/vault-authz/vault-authz/internal/version"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
@@ -58,7 +58,7 @@ type service struct {
 	// These are what a reload changes. reconciler and store are nil without a state; sample is the
 	// setting that decisions was made with.
 	logs       *logging.Logs
-	backends   *vaultBackends
+	vaults     *vaults.Set
 	authorizer *authz.Authorizer
 	reconciler *reconciler
 	store      *state.Store
@@ -70,11 +70,9 @@ type service struct {
 
 // An engineOpener opens what keeps credentials and state.
 type engineOpener interface {
-	// engine opens the KV engine of a vault object. ready is what readiness asks
-	// of it; run may be nil.
-	engine(v *config.Vault, log *zap.Logger) (e vaultkv.Engine, ready func() error, run func(context.Context) error, err error)
-	// state opens the mount with the state, on the server of an engine that was
-	// opened by engine.
+	vaults.Opener
+	// state opens the mount with the state, on the server of an engine that was opened
+	// before. run may be nil.
 	state(of vaultkv.Engine, mount string, log *zap.Logger) (kv state.Engine, run func(context.Context) error, err error)
 }
 
@@ -85,26 +83,27 @@ type engineOpener interface {
 func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *logging.Logs) (*service, error) {
 	registry, log := prometheus.NewRegistry(), logs.Log
 	registry.MustRegister(version.Metric(), logs.Metrics(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	digester := authz.NewDigester()
-	open := newVaultBackends(from, digester, registry, log)
-	open.traces = traces
-	if c.State.Vault != "" {
-		open.uses = lastused.New(log.Named("lastused"))
-	}
-	s := &service{logs: logs, backends: open, registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), started: time.Now(), runs: []func(context.Context) error{open.Run}}
+	s := &service{logs: logs, registry: registry, metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), started: time.Now()}
 	s.config.Store(c)
-
+	if c.State.Vault != "" {
+		s.uses = lastused.New(log.Named("lastused"))
+	}
+	digester := authz.NewDigester()
 	var err error
+	if s.vaults, err = vaults.New(vaults.Dependencies{From: from, Digester: digester, Metrics: registry, Log: log, Traces: traces, Uses: s.uses}); err != nil {
+		return nil, err
+	}
+	s.runs = append(s.runs, s.vaults.Run)
 	if s.connections, err = server.NewConnections(registry, grpcListener, probesListener, adminListener); err != nil {
 		return nil, err
 	}
 	if s.tls, err = loadListenersTLS(c, registry, log); err != nil {
 		return nil, err
 	}
-	for _, w := range s.tls.enabled() {
-		s.runs = append(s.runs, w.Run)
+	for _, l := range s.tls.enabled() {
+		s.runs = append(s.runs, l.Run)
 	}
-	sources, _, err := open.set(c.Vaults)
+	sources, _, err := s.vaults.Replace(c.Vaults)
 	if err != nil {
 		return nil, err
 	}
@@ -112,30 +111,24 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 	if err != nil {
 		return nil, err
 	}
-	checks := vaultChecks(c, open)
-	authorizer := authz.New(snapshot, digester, c.Grammar)
-	metrics, err := authz.NewMetrics(registry, authorizer, tracing.TraceOf)
+	checks := vaultChecks(c, s.vaults)
+	s.authorizer = authz.New(snapshot, digester, c.Grammar)
+	metrics, err := authz.NewMetrics(registry, s.authorizer, tracing.TraceOf)
 	if err != nil {
 		return nil, err
 	}
-	s.authorizer, s.decider, s.denials, s.history = authorizer, authorizer, authz.NewDenials(authorizer), authz.NewHistory(metrics)
+	s.decider, s.denials, s.history = s.authorizer, authz.NewDenials(s.authorizer), authz.NewHistory(metrics)
 	s.sample = c.Log.AllowSample
 	s.decisions.Store(authz.NewDecisionLog(logs.Decisions, s.sample, tracing.TraceOf))
 	if c.State.Vault != "" {
 		// A stored policy may be stricter than the declared ones, so nothing is decided
 		// before the state has been read.
-		authorizer.Replace(nil)
-		reconciler, store, err := s.wireState(c, from, open, authorizer, registry, logs)
-		if err != nil {
+		s.authorizer.Replace(nil)
+		if err := s.wireState(c, from); err != nil {
 			return nil, err
 		}
-		checks = append(checks, server.Check{Name: "state", Func: func() error {
-			if err := reconciler.notReady(); err != nil {
-				return errors.Join(err, store.Problem())
-			}
-			return nil
-		}, Detail: func() (string, bool) { return lagText(store.Lag(), store.Problem()), store.Problem() == nil }, More: reconciler.reports})
 		s.decider = s.current
+		checks = append(checks, s.stateCheck())
 		s.runs = append(s.runs, s.history.Run)
 	}
 	s.server = server.New(log.Named("server"), grpcServer(c, s.decider, metrics, &s.decisions, s.denials, traces, s.tls, registry, logs), checks,
@@ -146,86 +139,113 @@ func build(c *config.Config, from engineOpener, traces *tracing.Traces, logs *lo
 // vaultChecks returns a check for each vault object of the start. One that a reload adds,
 // changes or removes is shown, and readiness does not depend on it: a bad change must not stop
 // all replicas.
-func vaultChecks(c *config.Config, open *vaultBackends) []server.Check {
+func vaultChecks(c *config.Config, open *vaults.Set) []server.Check {
 	var checks []server.Check
-	started := map[*vaultBackend]bool{}
+	started := map[string]bool{}
 	for i := range c.Vaults {
 		name := c.Vaults[i].Name
-		first := open.named(name)
-		started[first] = true
+		first := open.Named(name)
+		started[name] = true
 		checks = append(checks, server.Check{
 			Name: "vault " + name,
 			Func: func() error {
-				if open.named(name) != first {
+				if open.Named(name) != first {
 					return nil
 				}
-				return first.ready()
+				return first.Ready()
 			},
 			Detail: func() (string, bool) {
-				if open.named(name) != first {
-					return "changed by a reload", true
+				now := open.Named(name)
+				switch now {
+				case nil:
+					return "removed by a reload", true
+				case first:
+					return first.Condition()
 				}
-				return open.condition(name)
+				text, well := now.Condition()
+				return "changed by a reload, " + text, well
 			},
 		})
 	}
 	if len(checks) > 0 {
-		checks[len(checks)-1].More = func() []string { return open.reportsWithout(started) }
+		checks[len(checks)-1].More = func() []string {
+			return open.Reports(func(v *config.Vault) bool { return v.ID == "" && !started[v.Name] })
+		}
 	}
 	return checks
 }
 
+// stateCheck returns the check of the state. It also shows the vault objects that were made
+// through the admin API, on which readiness does not depend: one bad vault object must not stop
+// all replicas.
+func (s *service) stateCheck() server.Check {
+	return server.Check{
+		Name: "state",
+		Func: func() error {
+			if err := s.reconciler.notReady(); err != nil {
+				return errors.Join(err, s.store.Problem())
+			}
+			return nil
+		},
+		Detail: func() (string, bool) {
+			problem := s.store.Problem()
+			return lagText(s.store.Lag(), problem), problem == nil
+		},
+		More: func() []string {
+			return s.vaults.Reports(func(v *config.Vault) bool { return v.Revision > 0 })
+		},
+	}
+}
+
 // wireState wires the state, its reconciler and the admin API.
-func (s *service) wireState(c *config.Config, from engineOpener, open *vaultBackends, authorizer *authz.Authorizer, reg prometheus.Registerer, logs *logging.Logs) (*reconciler, *state.Store, error) {
-	log := logs.Log.Named("state")
-	kv, run, err := from.state(open.named(c.State.Vault).engine, c.State.Mount, log)
+func (s *service) wireState(c *config.Config, from engineOpener) error {
+	log := s.logs.Log.Named("state")
+	kv, run, err := from.state(s.vaults.Named(c.State.Vault).Engine, c.State.Mount, log)
 	if err != nil {
-		return nil, nil, fmt.Errorf("state: %w", err)
+		return fmt.Errorf("state: %w", err)
 	}
 	following := state.DefaultConfig()
 	following.Interval = c.State.Poll
 	following.MaxStale = maxStale(c)
-	r := newReconciler(c, open, authorizer, log)
-	store, err := state.New(kv, following, r.watcher(), log)
-	if err != nil {
-		return nil, nil, err
+	s.reconciler = newReconciler(c, s.vaults, s.authorizer, log)
+	if s.store, err = state.New(kv, following, s.reconciler.watcher(), log); err != nil {
+		return err
 	}
-	open.uses.KeepIn(kv)
-	held := records{store, r}
+	s.uses.KeepIn(kv)
+	held := records{s.store, s.reconciler}
 	s.admin, err = admin.New(c.Admin, admin.Dependencies{
 		Store:        held,
-		Leases:       store,
+		Leases:       s.store,
 		Announce:     held,
 		Vaults:       credentials{held},
 		TryVault:     credentials{held}.try,
-		Judge:        judge(authorizer),
+		Judge:        judge(s.authorizer),
 		Explain:      explainUnavailable,
 		Denials:      s.denials.Find,
 		Overview:     s.overview,
-		LastUsed:     lastUses{open.uses},
+		LastUsed:     lastUses{s.uses},
 		Decide:       s.explain,
 		Replica:      replicaName(),
-		Declared:     r.declaration.Load().entities,
+		Declared:     s.reconciler.declaration.Load().entities,
 		Version:      version.Number(),
-		Metrics:      reg,
-		Log:          log.Named("admin"),
-		Audit:        logs.Audit,
+		Metrics:      s.registry,
+		Log:          s.logs.Log.Named("admin"),
+		Audit:        s.logs.Audit,
 		AuditFailure: c.Log.Audit.OnFailure,
 	})
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	s.reconciler, s.store, s.uses = r, store, open.uses
-	s.current = newCurrentDecider(authorizer, store.Current)
-	s.replicas = replicas.NewList(kv, s.replica, log.Named("replicas"))
-	s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, store) }, store.Follow, open.uses.Run, s.replicas.Run)
+	s.current = newCurrentDecider(s.authorizer, s.store.Current)
+	s.replicas = replicas.NewList(kv, func() replicas.Replica { return s.replica(s.stateHealth(), s.configHealth()) }, s.logs.Log.Named("replicas"))
+	s.runs = append(s.runs, func(ctx context.Context) error { return s.reconciler.run(ctx, s.store) }, s.store.Follow, s.uses.Run, s.replicas.Run)
 	if run != nil {
 		s.runs = append(s.runs, run)
 	}
-	return r, store, reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	return s.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "vault_authz_state_lag_seconds",
 		Help: "The time since the last proof that what is known of the state is current.",
-	}, func() float64 { return store.Lag().Seconds() }))
+	}, func() float64 { return s.store.Lag().Seconds() }))
 }
 
 // lagText says how long ago the state was last proved to be current, and what has prevented
@@ -248,54 +268,14 @@ func maxStale(c *config.Config) time.Duration {
 	return longest
 }
 
-// rules tells the cache how long a credential lives and what its errors mean. The hard limits
-// of credentials are not the cache's: the decision applies them to every request.
-func rules() cache.Rules[authz.Credential] {
-	return cache.Rules[authz.Credential]{
-		Lifetime: func(c authz.Credential) time.Duration { return c.TTL },
-		Absent: func(err error) bool {
-			return errors.Is(err, authz.ErrNotFound) || errors.Is(err, authz.ErrMalformed)
-		},
-		Unavailable: func(err error) bool { return errors.Is(err, authz.ErrUnavailable) },
-		Limited: func(err error) bool {
-			var problem *vaultkv.Error
-			return errors.As(err, &problem) && problem.State == vaultkv.StateLimited
-		},
-	}
-}
-
 // serverEngines opens vault objects on their servers.
-type serverEngines struct {
-	// clusters is what vault objects know about their clusters. With nil they share nothing.
-	clusters *vaultkv.Clusters
-}
+type serverEngines struct{ vaults.Servers }
 
 // newServerEngines returns engines that share what they know about their clusters. The polls
 // of the state prove that its cluster is current.
 func newServerEngines(c *config.Config) serverEngines {
 	// A slow poll does not mean that the cluster fails.
-	return serverEngines{vaultkv.NewClusters(max(vaultkv.DefaultProofAge, 5*c.State.Poll/2))}
-}
-
-func (s serverEngines) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
-	for _, setting := range v.InsecureSettings() {
-		log.Warn("insecure setting", zap.String("vault", v.Name), zap.String("setting", setting))
-	}
-	open := vaultkv.New
-	if s.clusters != nil {
-		open = s.clusters.New
-	}
-	vault, err := open(v.Config, log)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	ready := func() error {
-		if vault.Ready() {
-			return nil
-		}
-		return fmt.Errorf("not reached yet, state %s", vault.State())
-	}
-	return vault, ready, vault.Run, nil
+	return serverEngines{vaults.Servers{Clusters: vaultkv.NewClusters(max(vaultkv.DefaultProofAge, 5*c.State.Poll/2))}}
 }
 
 func (serverEngines) state(of vaultkv.Engine, mount string, log *zap.Logger) (state.Engine, func(context.Context) error, error) {

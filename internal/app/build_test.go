@@ -22,6 +22,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/memkv"
+	"github.com/vault-authz/vault-authz/internal/vaults"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -40,34 +41,34 @@ func twoVaults() config.Config {
 	return c
 }
 
-// namedEngine is an engine in which the access token "shared" has a secret of
-// the vault object's own.
-func namedEngine(t *testing.T, vault string) vaultkv.Engine {
-	t.Helper()
+// namedEngines opens engines in which the access token "shared" has a secret of the vault
+// object's own.
+type namedEngines struct{ t *testing.T }
+
+// Engine implements [vaults.Opener].
+func (n namedEngines) Engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, error) {
 	engine := memkv.New()
 	document, err := json.Marshal(map[string]any{
-		"access_token": "shared", "secret_token": "secret-of-" + vault, "consumer": map[string]string{"id": DemoConsumerID},
+		"access_token": "shared", "secret_token": "secret-of-" + v.Name, "consumer": map[string]string{"id": DemoConsumerID},
 	})
 	if err != nil {
-		t.Fatal(err)
+		n.t.Error(err)
 	}
 	engine.Put("shared", document)
-	return engine
+	return engine, err
 }
 
 func TestCachedCredentialOfOneVaultIsUnknownInAnother(t *testing.T) {
 	t.Parallel()
 	c := twoVaults()
-	sources := map[string]authz.Source{}
 	digester := authz.NewDigester()
-	for i := range c.Vaults {
-		engine := namedEngine(t, c.Vaults[i].Name)
-		cached, err := cache.New(c.Vaults[i].Cache, vaultkv.NewStore(c.Vaults[i].Name, engine, digester, zap.NewNop()).Lookup, rules())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(cached.Close)
-		sources[c.Vaults[i].Name] = cached
+	open, err := vaults.New(vaults.Dependencies{From: namedEngines{t}, Digester: digester, Metrics: prometheus.NewRegistry(), Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, _, err := open.Replace(c.Vaults)
+	if err != nil {
+		t.Fatal(err)
 	}
 	snapshot, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
 	if err != nil {

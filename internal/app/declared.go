@@ -35,7 +35,7 @@ func declaredVault(v *config.Vault) admin.VaultObject {
 // API. Settings that Kong's vault objects lack have their defaults.
 func vaultConfig(v admin.VaultObject) config.Vault {
 	c := config.DefaultVault()
-	c.Revision, c.Lost = v.Revision, v.Lost
+	c.ID, c.Revision, c.Lost = v.ID, v.Revision, v.Lost
 	c.Name, c.Address, c.Mount, c.Prefix, c.Namespace = v.Name, v.Address(), v.Mount, v.Prefix, v.Namespace
 	c.Token, c.TokenPrefix = v.Token.Reveal(), v.TokenPrefix
 	if v.KV != "" {

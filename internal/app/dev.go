@@ -55,7 +55,8 @@ type memoryEngines struct {
 	mounts map[string]*memkv.Engine
 }
 
-func (m *memoryEngines) engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+// Engine implements [vaults.Opener].
+func (m *memoryEngines) Engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	engine := m.mounts[v.Mount]
@@ -70,11 +71,11 @@ func (m *memoryEngines) engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, 
 			"consumer":     map[string]string{"id": DemoConsumerID},
 		})
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
 		engine.Put(DemoAccessToken, document)
 	}
-	return engine, func() error { return nil }, nil, nil
+	return engine, nil
 }
 
 func (m *memoryEngines) state(_ vaultkv.Engine, _ string, log *zap.Logger) (state.Engine, func(context.Context) error, error) {

@@ -74,7 +74,7 @@ func TestCredentialsInUseThatExpireAreCounted(t *testing.T) {
 	}
 	wantNone("before it is used")
 	wantInUse("used", map[string]int{"1d": 0, "7d": 1, "30d": 1})
-	if told := r.backends.health(demoVault, "", api.SourceFile).Expiring; told == nil || *told != (api.Expiring{Week: 1, Month: 1}) {
+	if told := r.vaults.Health()[0].Expiring; told == nil || *told != (api.Expiring{Week: 1, Month: 1}) {
 		t.Errorf("the overview tells of %+v", told)
 	}
 	expiresIn(time.Hour)
@@ -130,7 +130,7 @@ func TestExpiringCredentialsAreCountedWithoutAState(t *testing.T) {
 	if got := r.ofBounds(t, expiringMetric); got["1d"] != 1 {
 		t.Errorf("got %v, want 1 within 1d", got)
 	}
-	r.backends.invalidateAll()
+	r.vaults.InvalidateAll()
 	if got := r.ofBounds(t, expiringMetric); got["1d"] != 0 {
 		t.Errorf("after all credentials are dropped: %v, want none", got)
 	}

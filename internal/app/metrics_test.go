@@ -39,7 +39,7 @@ func metricFamilies(t *testing.T) (families []*dto.MetricFamily, s *service) {
 		t.Fatal(err)
 	}
 	r := newReloader(&config.Origin{}, nil, s.config.Load, s.reconfigure, zap.NewNop())
-	if err := s.registry.Register(newReloadCollector(r)); err != nil {
+	if err := s.registry.Register(r.metrics()); err != nil {
 		t.Fatal(err)
 	}
 	s.admin.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "http://localhost/", nil))

@@ -13,7 +13,6 @@ import (
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/api"
-	"github.com/vault-authz/vault-authz/internal/replicas"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -112,14 +111,12 @@ func TestAnOverviewSaysWhichConfigurationIsInUse(t *testing.T) {
 	if !first.Success || first.Error != "" || len(first.Hash) != 64 || first.LoadedAt == 0 {
 		t.Errorf("at the start: %+v", first)
 	}
-	var told replicas.Replica
 	r.write("nonsense: true\n")
 	r.settle()
 	if h := r.health(); h.Success || !strings.Contains(h.Error, "nonsense") || h.Hash != first.Hash {
 		t.Errorf("with a file that cannot be used: %+v", h)
 	}
-	r.tell(&told)
-	if !told.ReloadFailed || told.ConfigHash != first.Hash {
+	if told := r.service.replica(api.StateHealth{}, r.health()); !told.ReloadFailed || told.ConfigHash != first.Hash {
 		t.Errorf("other replicas are told %+v", told)
 	}
 	r.write(edited("groups: [demo]", "groups: [other]"))
@@ -128,8 +125,7 @@ func TestAnOverviewSaysWhichConfigurationIsInUse(t *testing.T) {
 	if !h.Success || h.Error != "" || h.Hash == first.Hash {
 		t.Errorf("with a file that can: %+v", h)
 	}
-	r.tell(&told)
-	if told.ReloadFailed || told.ConfigHash != h.Hash {
+	if told := r.service.replica(api.StateHealth{}, h); told.ReloadFailed || told.ConfigHash != h.Hash {
 		t.Errorf("other replicas are told %+v", told)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/backoff"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/internal/vaults"
 )
 
 // A reconciler keeps the snapshot that decisions are based on up to date with the entities:
@@ -23,7 +24,7 @@ import (
 // It is safe for concurrent use.
 type reconciler struct {
 	declaration atomic.Pointer[declaration]
-	backends    *vaultBackends
+	vaults      *vaults.Set
 	authorizer  *authz.Authorizer
 	log         *zap.Logger
 	// wake says that there is something to publish.
@@ -43,11 +44,6 @@ type reconciler struct {
 	problem   error
 	problemAt int
 	published chan struct{}
-
-	// opening guards vaults: by the id of each vault object the version of it that is
-	// open.
-	opening sync.Mutex
-	vaults  map[string]vaultVersion
 
 	// applying is held while decisions are given something else to go by. It guards
 	// what they go by now.
@@ -81,15 +77,9 @@ type pending struct {
 // again costs less.
 const maxPending = 50_000
 
-// A vaultVersion is a vault object by its name and the version of its record.
-type vaultVersion struct {
-	name    string
-	version int
-}
-
-func newReconciler(c *config.Config, open *vaultBackends, authorizer *authz.Authorizer, log *zap.Logger) *reconciler {
+func newReconciler(c *config.Config, open *vaults.Set, authorizer *authz.Authorizer, log *zap.Logger) *reconciler {
 	r := &reconciler{
-		backends: open, authorizer: authorizer, log: log,
+		vaults: open, authorizer: authorizer, log: log,
 		wake: make(chan struct{}, 1), published: make(chan struct{}), position: -1, pending: pending{all: true},
 	}
 	r.declaration.Store(newDeclaration(c))
@@ -100,8 +90,8 @@ func newReconciler(c *config.Config, open *vaultBackends, authorizer *authz.Auth
 func (r *reconciler) watcher() state.Watcher {
 	return state.Watcher{
 		Deferred: true,
-		Drop:     r.backends.invalidate,
-		DropAll:  r.backends.invalidateAll,
+		Drop:     r.vaults.Invalidate,
+		DropAll:  r.vaults.InvalidateAll,
 		Changed: func(changes []state.Change, v *state.View) {
 			p := pending{all: changes == nil}
 			for _, c := range changes {
@@ -226,23 +216,24 @@ func (r *reconciler) apply(v *state.View, p *pending, to *declaration) (err erro
 		return err
 	}
 	policies, sources := r.policies, r.sources
-	put := func() []*vaultBackend { return nil }
+	var change *vaults.Change
 	if p.all || p.rules || r.sources == nil || r.dependsOnConsumers() {
-		rules, change, err := r.rules(v, to)
-		if err != nil {
+		if policies, change, err = r.rules(v, to); err != nil {
 			return err
 		}
-		defer change.abandon()
-		policies, sources = rules.Policies, change.sources
-		put = func() []*vaultBackend { return r.openVaults(rules.Vaults, change) }
+		defer change.Abandon()
+		sources = change.Sources
 	}
 	snapshot, err := authz.NewSnapshotOf(policies, consumers, sources)
 	if err != nil {
 		return err
 	}
-	retired := put()
+	var removed []*vaults.Object
+	if change != nil {
+		removed = change.Commit()
+	}
 	r.authorizer.Replace(snapshot)
-	r.backends.retire(retired)
+	r.vaults.Retire(removed)
 	r.consumers, r.policies, r.sources, r.view = consumers, policies, sources, v
 	return nil
 }
@@ -272,42 +263,29 @@ func (r *reconciler) directory(v *state.View, p *pending, to *declaration) (*aut
 // rules builds policies, and opens new vault objects. A stored vault object that cannot be
 // opened fails alone, and so does a declared one at the start. A new configuration with one is
 // not used.
-func (r *reconciler) rules(v *state.View, to *declaration) (admin.State, *vaultChange, error) {
+func (r *reconciler) rules(v *state.View, to *declaration) ([]authz.Policy, *vaults.Change, error) {
 	rules, err := admin.Entities(to.entities, v)
 	if err != nil {
-		return admin.State{}, nil, err
+		return nil, nil, err
 	}
 	for _, problem := range rules.Problems {
 		r.log.Error("entities do not fit together", zap.Error(problem))
 	}
-	vaults := slices.Clone(to.config.Vaults)
+	wanted := slices.Clone(to.config.Vaults)
 	for _, o := range rules.Vaults {
 		if !o.Declared {
-			vaults = append(vaults, r.storedVault(o, to.config))
+			wanted = append(wanted, r.storedVault(o, to.config))
 		}
 	}
-	change := r.backends.prepare(vaults)
-	if err := change.declaredErr(to.config); err != nil && to != r.declaration.Load() {
-		change.abandon()
-		return admin.State{}, nil, err
+	change := r.vaults.Prepare(wanted)
+	if err := change.DeclaredErr(to.config); err != nil && to != r.declaration.Load() {
+		change.Abandon()
+		return nil, nil, err
 	}
-	if err := change.err(); err != nil {
+	if err := change.Err(); err != nil {
 		r.log.Error("vault objects are not open", zap.Error(err))
 	}
-	return rules, change, nil
-}
-
-// openVaults puts a change of vault objects in force and sets their ids in one step: between
-// the two, an id could be looked up under a name that another vault object has by now.
-func (r *reconciler) openVaults(vaults []admin.VaultObject, change *vaultChange) (retired []*vaultBackend) {
-	byID := map[string]vaultVersion{}
-	for _, o := range vaults {
-		byID[o.ID] = vaultVersion{o.Name, o.Revision}
-	}
-	r.opening.Lock()
-	defer r.opening.Unlock()
-	r.vaults = byID
-	return change.commit()
+	return rules.Policies, change, nil
 }
 
 // storedVault returns the configuration of a vault object of the state. One whose mount is
@@ -329,12 +307,12 @@ func (r *reconciler) reconfigure(c *config.Config) error {
 	defer r.applying.Unlock()
 	next := newDeclaration(c)
 	if r.view == nil {
-		change := r.backends.prepare(c.Vaults)
-		defer change.abandon()
-		if err := change.err(); err != nil {
+		change := r.vaults.Prepare(c.Vaults)
+		defer change.Abandon()
+		if err := change.Err(); err != nil {
 			return err
 		}
-		r.backends.retire(change.commit())
+		r.vaults.Retire(change.Commit())
 	} else if err := r.apply(r.view, &pending{all: true}, next); err != nil {
 		return err
 	}
@@ -362,35 +340,4 @@ func (r *reconciler) await(ctx context.Context, position int) error {
 			return fmt.Errorf("a change is not applied here yet: %w", ctx.Err())
 		}
 	}
-}
-
-// reports describes each vault object that was made through the admin API in a line. Readiness
-// shows them and does not depend on them: one bad vault object must not stop all replicas.
-func (r *reconciler) reports() []string {
-	r.opening.Lock()
-	var names []string
-	for _, v := range r.vaults {
-		if v.version > 0 {
-			names = append(names, v.name)
-		}
-	}
-	r.opening.Unlock()
-	slices.Sort(names)
-	lines := make([]string, len(names))
-	for i, name := range names {
-		lines[i] = "vault " + name + ": " + r.backends.report(name)
-	}
-	return lines
-}
-
-// backend returns the vault object of an id at a version, nil if it could not be opened. It is
-// not known if this replica has another version, or none.
-func (r *reconciler) backend(id string, version int) (b *vaultBackend, known bool) {
-	r.opening.Lock()
-	defer r.opening.Unlock()
-	v, known := r.vaults[id]
-	if !known || v.version != version {
-		return nil, false
-	}
-	return r.backends.named(v.name), true
 }

@@ -15,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -25,6 +24,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/internal/vaults"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -188,34 +188,6 @@ func TestNothingIsDecidedBeforeTheStateIsRead(t *testing.T) {
 	})
 }
 
-func TestAVaultObjectThatCannotBeOpenedFailsAlone(t *testing.T) {
-	t.Parallel()
-	o := newVaultBackends(serverEngines{}, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
-	good := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
-	good.Name, good.Address, good.Mount, good.Token = "good", "http://127.0.0.1:1", "kv", "t"
-	bad, lost := good, good
-	bad.Name, bad.CAFile, bad.Address = "bad", "/nowhere/ca.pem", "https://127.0.0.1:1"
-	lost.Name, lost.Lost = "lost", true
-	sources, _, err := o.set([]config.Vault{good, bad, lost})
-	if err == nil || !strings.Contains(err.Error(), `"bad"`) || strings.Contains(err.Error(), `"good"`) {
-		t.Errorf("got %v, want an error about bad alone", err)
-	}
-	for _, name := range []string{"bad", "lost"} {
-		if _, err := sources[name].Lookup(t.Context(), "x"); err == nil {
-			t.Errorf("%s: an answer", name)
-		}
-	}
-	first := o.named("good")
-	if _, retired, _ := o.set([]config.Vault{good}); len(retired) != 0 || o.named("good") != first {
-		t.Error("an object that has not changed was opened anew")
-	}
-	changed := good
-	changed.Revision++
-	if _, retired, _ := o.set([]config.Vault{changed}); len(retired) != 1 || o.named("good") == first {
-		t.Error("an object that has changed was not opened anew")
-	}
-}
-
 func TestManyChangesAtOnceArePublishedTogether(t *testing.T) {
 	t.Parallel()
 	r := newTestReconciler(t)
@@ -328,13 +300,18 @@ type testReconciler struct {
 
 func newTestReconciler(t *testing.T) *testReconciler {
 	t.Helper()
+	return newTestReconcilerFrom(t, newShared())
+}
+
+func newTestReconcilerFrom(t *testing.T, from vaults.Opener) *testReconciler {
+	t.Helper()
 	c := DevConfig()
 	digester := authz.NewDigester()
 	snapshot, err := authz.NewSnapshot(nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := newReconciler(&c, newVaultBackends(newShared(), digester, prometheus.NewRegistry(), zap.NewNop()), authz.New(snapshot, digester, c.Grammar), zap.NewNop())
+	base := newReconciler(&c, openSet(t, from), authz.New(snapshot, digester, c.Grammar), zap.NewNop())
 	all := &testReconciler{reconciler: base, early: func() {}}
 	w := base.watcher()
 	changed := w.Changed
@@ -431,10 +408,11 @@ func TestAChangeIsNotAnsweredByAProblemFromBeforeIt(t *testing.T) {
 func TestAFailedPublicationIsTriedAgainUntilItSucceeds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newTestReconciler(t)
 		from := &panicking{memoryEngines: &newShared().memoryEngines}
+		r := newTestReconcilerFrom(t, from)
+		from.attempts.Store(0)
 		core, log := observer.New(zapcore.InfoLevel)
-		r.backends.from, r.log = from, zap.New(core)
+		r.log = zap.New(core)
 		from.panics.Store(true)
 		position, err := r.store.Update(t.Context(), func(tx *state.Tx) error { return tx.Put(aVault()) })
 		if err != nil {
@@ -504,9 +482,8 @@ func TestDroppingAllCredentialsPublishesNothing(t *testing.T) {
 // no error.
 func TestAPanicInAPublicationIsAnErrorUntilItIsOver(t *testing.T) {
 	t.Parallel()
-	r := newTestReconciler(t)
 	from := &panicking{memoryEngines: &newShared().memoryEngines}
-	r.backends.from = from
+	r := newTestReconcilerFrom(t, from)
 	from.panics.Store(true)
 	if _, err := r.store.Update(t.Context(), func(tx *state.Tx) error { return tx.Put(aVault()) }); err != nil {
 		t.Fatal(err)
@@ -525,7 +502,7 @@ func TestAPanicInAPublicationIsAnErrorUntilItIsOver(t *testing.T) {
 	if used, err := r.publish(); used == nil || err != nil {
 		t.Errorf("decisions do not go by a view that can be applied: %v", err)
 	}
-	if _, known := r.backend(aVault().ID, v.Position()); !known {
+	if _, known := r.vaults.Find(aVault().ID, v.Position()); !known {
 		t.Error("the vault object is not open")
 	}
 }
@@ -537,12 +514,12 @@ type panicking struct {
 	attempts atomic.Int32
 }
 
-func (p *panicking) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+func (p *panicking) Engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, error) {
 	p.attempts.Add(1)
 	if p.panics.Load() {
 		panic("secret of " + v.Name)
 	}
-	return p.memoryEngines.engine(v, log)
+	return p.memoryEngines.Engine(v, log)
 }
 
 // TestARevocationHoldsForEveryVaultObjectOfTheMount: nobody asked for two of them

@@ -11,7 +11,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/metric"
 	"github.com/vault-authz/vault-authz/internal/tracing"
 )
 
@@ -187,56 +189,41 @@ func (s *service) redeclare(c *config.Config) error {
 		}
 		return err
 	}
-	change := s.backends.prepare(c.Vaults)
-	defer change.abandon()
-	if err := change.err(); err != nil {
+	change := s.vaults.Prepare(c.Vaults)
+	defer change.Abandon()
+	if err := change.Err(); err != nil {
 		return err
 	}
-	snapshot, err := authz.NewSnapshot(c.Policies, c.Consumers, change.sources)
+	snapshot, err := authz.NewSnapshot(c.Policies, c.Consumers, change.Sources)
 	if err != nil {
 		return err
 	}
-	retired := change.commit()
+	removed := change.Commit()
 	s.authorizer.Replace(snapshot)
-	s.backends.retire(retired)
+	s.vaults.Retire(removed)
 	return nil
 }
 
-// A reloadCollector exports what became of reloads.
-type reloadCollector struct {
-	reloader *reloader
-
-	success, at, info, reloads *prometheus.Desc
+// metrics returns the collector of what became of reloads.
+func (r *reloader) metrics() prometheus.Collector {
+	success := metric.Gauge("vault_authz_config_last_reload_success", "1 if the configuration file is in use as it was last read, 0 if that could not be used.")
+	at := metric.Gauge("vault_authz_config_last_reload_timestamp_seconds", "When a configuration file was last put in use, by the start or by a reload.")
+	info := metric.Gauge("vault_authz_config_info", "1, with the SHA-256 of the content of the configuration file in use.", "sha256")
+	reloads := metric.Counter("vault_authz_config_reloads_total", "Reloads of the configuration file by outcome: ok, failed.", "outcome")
+	return metric.Collector(func(to chan<- prometheus.Metric) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		success.Send(to, metric.Bool(r.problem == ""))
+		at.Send(to, float64(r.at.UnixMilli())/1000)
+		info.Send(to, 1, r.hash)
+		reloads.Send(to, float64(r.used), "ok")
+		reloads.Send(to, float64(r.failures), "failed")
+	})
 }
 
-func newReloadCollector(r *reloader) *reloadCollector {
-	return &reloadCollector{
-		reloader: r,
-		success:  prometheus.NewDesc("vault_authz_config_last_reload_success", "1 if the configuration file is in use as it was last read, 0 if that could not be used.", nil, nil),
-		at:       prometheus.NewDesc("vault_authz_config_last_reload_timestamp_seconds", "When a configuration file was last put in use, by the start or by a reload.", nil, nil),
-		info:     prometheus.NewDesc("vault_authz_config_info", "1, with the SHA-256 of the content of the configuration file in use.", []string{"sha256"}, nil),
-		reloads:  prometheus.NewDesc("vault_authz_config_reloads_total", "Reloads of the configuration file by outcome: ok, failed.", []string{"outcome"}, nil),
-	}
-}
-
-// Describe implements [prometheus.Collector].
-func (c *reloadCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.success, c.at, c.info, c.reloads} {
-		out <- d
-	}
-}
-
-// Collect implements [prometheus.Collector].
-func (c *reloadCollector) Collect(out chan<- prometheus.Metric) {
-	r := c.reloader
+// health says which configuration file is in use.
+func (r *reloader) health() *api.ConfigHealth {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	gauge(c.success, flag(r.problem == ""))
-	gauge(c.at, float64(r.at.UnixMilli())/1000)
-	gauge(c.info, 1, r.hash)
-	out <- prometheus.MustNewConstMetric(c.reloads, prometheus.CounterValue, float64(r.used), "ok")
-	out <- prometheus.MustNewConstMetric(c.reloads, prometheus.CounterValue, float64(r.failures), "failed")
+	return &api.ConfigHealth{LoadedAt: r.at.Unix(), Hash: r.hash, Success: r.problem == "", Error: r.problem}
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -231,10 +230,10 @@ func TestARunningServiceTakesAChangeWithinTwoSeconds(t *testing.T) {
 func TestAVaultObjectWithTheSameSettingsKeepsItsCache(t *testing.T) {
 	t.Parallel()
 	r := startReloading(t, reloadable)
-	before := maps.Clone(r.backends.byName)
+	before := r.vaults.Named(demoVault)
 	r.write(edited("groups: [demo]", "groups: [other]"))
 	r.settle()
-	if r.problem != "" || !maps.Equal(before, r.backends.byName) {
+	if r.problem != "" || before == nil || r.vaults.Named(demoVault) != before {
 		t.Errorf("it was opened anew: %q", r.problem)
 	}
 }

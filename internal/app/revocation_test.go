@@ -22,6 +22,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/lastused"
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/internal/vaults"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -225,11 +226,12 @@ func (d *simulation) watch(ctx context.Context, pairs int) {
 // backendsOf makes the simulation's engines those of a replica.
 type backendsOf struct{ *simulation }
 
-func (b backendsOf) engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+// Engine implements [vaults.Opener].
+func (b backendsOf) Engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, error) {
 	if v.Name != demoVault {
 		time.Sleep(b.opening)
 	}
-	return b.simulation.engine, func() error { return nil }, nil, nil
+	return b.simulation.engine, nil
 }
 
 // seeds is how many simulations are run: REVOCATION_SEEDS, or a few.
@@ -281,18 +283,20 @@ func play(t *testing.T, seed uint64) {
 	d.newPairs(pairs)
 
 	// As in build, without the servers: they wait for more than time.
-	open := newVaultBackends(backendsOf{d}, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
-	open.uses = lastused.New(zap.NewNop())
-	if _, _, err := open.set(c.Vaults); err != nil {
+	s := &service{registry: prometheus.NewRegistry(), logs: testLogs(t, &c, zap.NewNop()), uses: lastused.New(zap.NewNop())}
+	digester := authz.NewDigester()
+	if s.vaults, err = vaults.New(vaults.Dependencies{From: backendsOf{d}, Digester: digester, Metrics: s.registry, Log: zap.NewNop(), Uses: s.uses}); err != nil {
 		t.Fatal(err)
 	}
-	authorizer := authz.New(nil, open.digester, c.Grammar)
-	s := &service{runs: []func(context.Context) error{open.Run}}
-	_, following, err := s.wireState(&c, backendsOf{d}, open, authorizer, prometheus.NewRegistry(), testLogs(t, &c, zap.NewNop()))
-	if err != nil {
+	if _, _, err := s.vaults.Replace(c.Vaults); err != nil {
 		t.Fatal(err)
 	}
-	s.decider = newCurrentDecider(authorizer, following.Current)
+	s.authorizer = authz.New(nil, digester, c.Grammar)
+	s.runs = append(s.runs, s.vaults.Run)
+	if err := s.wireState(&c, backendsOf{d}); err != nil {
+		t.Fatal(err)
+	}
+	s.decider = s.current
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for _, run := range s.runs {

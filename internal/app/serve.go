@@ -40,7 +40,7 @@ func Serve(ctx context.Context, origin *config.Origin, stdout io.Writer) error {
 		r := newReloader(origin, raw, s.config.Load, s.reconfigure, log.Named("reload"))
 		s.reloader = r
 		s.runs = append(s.runs, func(ctx context.Context) error { return r.run(ctx, signals) })
-		return s.registry.Register(newReloadCollector(r))
+		return s.registry.Register(r.metrics())
 	}
 	return serve(ctx, &c, newServerEngines(&c), stdout, watch, nil)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/internal/clientcert"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/metric"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
@@ -59,7 +60,8 @@ func loadListenerTLS(name string, t config.TLS, reg prometheus.Registerer, log *
 	if err != nil {
 		return nil, err
 	}
-	return s, reg.Register(newTLSCollector(name, "", s.Status))
+	files := tlsfiles.NewMetrics()
+	return s, reg.Register(metric.Collector(func(to chan<- prometheus.Metric) { files.Send(to, name, "", s.Status()) }))
 }
 
 // enabled are those that there are. Each reads its files again in Run.

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,17 +9,28 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/internal/vaults"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
+
+// openSet returns a Set without vault objects.
+func openSet(t *testing.T, from vaults.Opener) *vaults.Set {
+	t.Helper()
+	s, err := vaults.New(vaults.Dependencies{From: from, Digester: authz.NewDigester(), Metrics: prometheus.NewRegistry(), Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
 
 // TestARevocationDoesNotWaitForAVaultObjectToBeOpened: opening one reads files, and
 // there may be many.
 func TestARevocationDoesNotWaitForAVaultObjectToBeOpened(t *testing.T) {
 	t.Parallel()
 	from := &opening{newShared(), make(chan struct{}), make(chan struct{})}
-	o := newVaultBackends(from, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
+	o := openSet(t, from)
 	v := DevConfig().Vaults[0]
-	if _, _, err := o.set([]config.Vault{v}); err != nil {
+	if _, _, err := o.Replace([]config.Vault{v}); err != nil {
 		t.Fatal(err)
 	}
 	slow := v
@@ -28,7 +38,7 @@ func TestARevocationDoesNotWaitForAVaultObjectToBeOpened(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _, _ = o.set([]config.Vault{v, slow})
+		_, _, _ = o.Replace([]config.Vault{v, slow})
 	}()
 	<-from.began
 	told := newReconciler(&config.Config{}, o, nil, zap.NewNop()).watcher()
@@ -45,10 +55,11 @@ type opening struct {
 	began, goOn chan struct{}
 }
 
-func (o *opening) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+// Engine implements [vaults.Opener].
+func (o *opening) Engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, error) {
 	if v.Name == "slow" {
 		close(o.began)
 		<-o.goOn
 	}
-	return o.shared.engine(v, log)
+	return o.shared.Engine(v, log)
 }

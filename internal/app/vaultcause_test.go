@@ -23,11 +23,12 @@ import (
 // mixed keeps the state in memory, and reads all vault objects but the demo's from servers.
 type mixed struct{ *shared }
 
-func (m mixed) engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, func() error, func(context.Context) error, error) {
+// Engine implements [vaults.Opener].
+func (m mixed) Engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, error) {
 	if v.Name == demoVault {
-		return m.shared.engine(v, log)
+		return m.shared.Engine(v, log)
 	}
-	return serverEngines{}.engine(v, log)
+	return serverEngines{}.Engine(v, log)
 }
 
 // startServing runs the service on listeners of its own until the test ends.

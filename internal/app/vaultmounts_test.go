@@ -88,7 +88,7 @@ func TestAStoredVaultObjectOfTheStatesMountIsNotOpenedAndSaysWhy(t *testing.T) {
 func TestAStoredVaultObjectOfVaultsOwnPathIsNotOpenedAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	v := vaultConfig(admin.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "127.0.0.1", Port: 8200, Mount: "sys/policies/acl", Token: redact.New("hvs.token")})
-	_, _, _, err := serverEngines{}.engine(&v, zap.NewNop())
+	_, err := serverEngines{}.Engine(&v, zap.NewNop())
 	if err == nil || !strings.Contains(err.Error(), `mount: "sys/policies/acl" is refused: Vault keeps "sys" for itself`) || strings.Contains(err.Error(), "hvs.") {
 		t.Errorf("got %v, want an error that says why, without the token", err)
 	}

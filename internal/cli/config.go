@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vault-authz/vault-authz/internal/app"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/vaults"
 )
 
 func configCommand(p Process) *cobra.Command {
@@ -96,7 +96,7 @@ func configValidateCommand(p Process) *cobra.Command {
 		if err != nil || !*online {
 			return err
 		}
-		return app.Connect(cmd.Context(), &c, cmd.OutOrStdout())
+		return vaults.Connect(cmd.Context(), &c, cmd.OutOrStdout())
 	}
 	return cmd
 }

@@ -95,8 +95,9 @@ type Vault struct {
 	vaultkv.Config
 	Cache cache.Config
 	Sweep vaultkv.SweepConfig
-	// Revision tells configurations of one vault object apart that was made
-	// through the admin API; Lost says that it cannot be understood.
+	// ID and Revision are those of the record of a vault object that was made through the
+	// admin API, zero for one of the configuration. Lost says that it cannot be understood.
+	ID       string
 	Revision int
 	Lost     bool
 	// Secrets is how the admin API writes credentials: [api.SecretsPlain] or

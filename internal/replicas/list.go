@@ -103,9 +103,8 @@ type Seen struct {
 	Missing bool `json:"missing"`
 }
 
-// Snapshot returns what is known, without asking anybody.
-func (l *List) Snapshot() Snapshot {
-	self := l.self()
+// Snapshot returns what is known, without asking anybody. self is this replica, without SeenAt.
+func (l *List) Snapshot(self Replica) Snapshot {
 	self.SeenAt = time.Now().Unix()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -44,7 +44,7 @@ func startLogging(t *testing.T, kv Engine, name string, log *zap.Logger) (l *Lis
 
 // seen returns the names of the replicas that l knows of, with a mark where they are missing.
 func seen(l *List) (names []string) {
-	for _, r := range l.Snapshot().Data {
+	for _, r := range l.Snapshot(l.self()).Data {
 		name := r.Name
 		if r.Missing {
 			name += " missing"
@@ -67,7 +67,7 @@ func TestReplicasSeeEachOther(t *testing.T) {
 		kv := memkv.New()
 		b, _ := start(t, kv, "b")
 		check(t, b, "b")
-		if s := b.Snapshot(); s.ReadAt != 0 || s.Problem != "" {
+		if s := b.Snapshot(b.self()); s.ReadAt != 0 || s.Problem != "" {
 			t.Errorf("before the others were read: %+v", s)
 		}
 		time.Sleep(time.Hour)
@@ -79,7 +79,7 @@ func TestReplicasSeeEachOther(t *testing.T) {
 		check(t, a, "a", "b", "c")
 		check(t, b, "b", "a", "c")
 
-		s := a.Snapshot()
+		s := a.Snapshot(a.self())
 		now := time.Now().Unix()
 		if s.ReadAt < now-70 || s.ReadAt > now || s.Problem != "" {
 			t.Errorf("read at %d, now is %d, problem %q", s.ReadAt, now, s.Problem)
@@ -218,7 +218,7 @@ func TestContentionIsToldTheSecondTime(t *testing.T) {
 			if n := logs.Len(); n != want {
 				t.Errorf("%d lines after %d writes that another replica was faster with, want %d", n, writes, want)
 			}
-			if p := l.Snapshot().Problem; p != "" {
+			if p := l.Snapshot(l.self()).Problem; p != "" {
 				t.Errorf("the problem stays: %s", p)
 			}
 		})
@@ -266,13 +266,13 @@ func TestAReplicaThatCannotReadTheOthersSaysSo(t *testing.T) {
 		time.Sleep(30 * interval)
 		// Nothing is known of b since: it is not said to be missing.
 		check(t, a, "a", "b")
-		if s := a.Snapshot(); !strings.Contains(s.Problem, down.Error()) || s.ReadAt > time.Now().Add(-25*interval).Unix() {
+		if s := a.Snapshot(a.self()); !strings.Contains(s.Problem, down.Error()) || s.ReadAt > time.Now().Add(-25*interval).Unix() {
 			t.Errorf("while the server is down: %+v", s)
 		}
 		kv.Fail(nil)
 		time.Sleep(2 * maxPause)
 		check(t, a, "a", "b")
-		if s := a.Snapshot(); s.Problem != "" || s.ReadAt < time.Now().Add(-2*interval).Unix() {
+		if s := a.Snapshot(a.self()); s.Problem != "" || s.ReadAt < time.Now().Add(-2*interval).Unix() {
 			t.Errorf("after that: %+v", s)
 		}
 		var told []string
@@ -325,7 +325,7 @@ func TestOddEntries(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if problem := l.Snapshot().Problem; (problem != "") != test.fails {
+				if problem := l.Snapshot(l.self()).Problem; (problem != "") != test.fails {
 					t.Errorf("the problem is %q, want one: %t", problem, test.fails)
 				}
 				if test.fails && string(raw) != entry {
@@ -367,7 +367,7 @@ func TestManyReplicasStartAtOnce(t *testing.T) {
 		}
 		time.Sleep(3 * interval)
 		for _, l := range lists {
-			if n := len(l.Snapshot().Data); n != 40 {
+			if n := len(l.Snapshot(l.self()).Data); n != 40 {
 				t.Errorf("%d replicas are seen, want 40", n)
 			}
 		}
@@ -382,14 +382,14 @@ func TestASnapshotIsTheSameEachTime(t *testing.T) {
 		a, _ := start(t, kv, "a")
 		_, crash := start(t, kv, "b")
 		time.Sleep(2 * interval)
-		s := a.Snapshot()
+		s := a.Snapshot(a.self())
 		before, err := json.Marshal(s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		crash()
 		time.Sleep(2 * time.Hour)
-		a.Snapshot()
+		a.Snapshot(a.self())
 		if after, _ := json.Marshal(s); string(after) != string(before) {
 			t.Errorf("%s became %s", before, after)
 		}

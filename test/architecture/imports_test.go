@@ -30,13 +30,14 @@ func mayImport() map[string][]string {
 		"internal/admin":      {"authz", "internal/api", "internal/clientcert", "internal/kvpath", "internal/loopback", "internal/redact", "internal/state", "internal/strictjson", "internal/tlsfiles", "internal/ui"},
 		"internal/logging":    {"internal/metric"},
 		"internal/server":     {"internal/metric", "internal/tlsfiles"},
-		"internal/tlsfiles":   {"internal/backoff"},
+		"internal/tlsfiles":   {"internal/backoff", "internal/metric"},
 		"internal/kongimport": {"authz", "internal/api", "internal/backoff"},
 		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/api", "internal/clientcert", "internal/logging", "internal/loopback", "internal/pairs", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
-		"internal/app":        {"authz", "cache", "envoy", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/backoff", "internal/clientcert", "internal/config", "internal/debugging", "internal/expiring", "internal/heap", "internal/lastused", "internal/logging", "internal/memkv", "internal/replicas", "internal/server", "internal/state", "internal/tlsfiles", "internal/tracing", "internal/version"},
+		"internal/vaults":     {"authz", "cache", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/config", "internal/expiring", "internal/lastused", "internal/metric", "internal/state", "internal/tlsfiles", "internal/tracing"},
+		"internal/app":        {"authz", "envoy", "vaultkv", "internal/admin", "internal/api", "internal/backoff", "internal/clientcert", "internal/config", "internal/debugging", "internal/heap", "internal/lastused", "internal/logging", "internal/memkv", "internal/metric", "internal/replicas", "internal/server", "internal/state", "internal/tlsfiles", "internal/tracing", "internal/vaults", "internal/version"},
 		"internal/debugging":  {"internal/logging", "internal/loopback"},
 		"internal/tracing":    {"authz", "cache"},
-		"internal/cli":        {"authz", "envoy", "internal/api", "internal/app", "internal/backoff", "internal/clientcert", "internal/config", "internal/kongimport", "internal/loopback", "internal/server", "internal/tlsfiles", "internal/version"},
+		"internal/cli":        {"authz", "envoy", "internal/api", "internal/app", "internal/backoff", "internal/clientcert", "internal/config", "internal/kongimport", "internal/loopback", "internal/server", "internal/tlsfiles", "internal/vaults", "internal/version"},
 		"cmd/vault-authz":     {"internal/cli"},
 	}
 }

@@ -1,4 +1,4 @@
-package app
+package vaults
 
 import (
 	"context"
@@ -12,9 +12,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
@@ -48,8 +45,7 @@ func TestNothingIsLeftOfVaultObjectsThatWereRemoved(t *testing.T) {
 	srv.Start()
 	t.Cleanup(srv.Close)
 
-	registry := prometheus.NewRegistry()
-	o := newVaultBackends(serverEngines{}, authz.NewDigester(), registry, zap.NewNop())
+	o, registry := newSet(t, Servers{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- o.Run(ctx) }()
@@ -62,22 +58,22 @@ func TestNothingIsLeftOfVaultObjectsThatWereRemoved(t *testing.T) {
 			v.Name, v.Address, v.Mount, v.Token = fmt.Sprint("vault-", begin+i), srv.URL, "kv", "t"
 			wanted = append(wanted, v)
 		}
-		sources, retired, err := o.set(wanted)
+		sources, removed, err := o.Replace(wanted)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.close(retired)
+		o.Retire(removed)
 		for name, source := range sources {
 			if _, err := source.Lookup(t.Context(), "x"); !errors.Is(err, authz.ErrNotFound) {
 				t.Fatalf("%s: Lookup = %v, want %v", name, err, authz.ErrNotFound)
 			}
 		}
 	}
-	_, retired, err := o.set(nil)
+	_, removed, err := o.Replace(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.close(retired)
+	o.Retire(removed)
 
 	eventually(t, "all connections are closed", func() bool { return conns.Load() == 0 })
 	eventually(t, "all goroutines have ended", func() bool { return runtime.NumGoroutine() <= base })

@@ -1,4 +1,4 @@
-package app
+package vaults
 
 import (
 	"context"
@@ -11,6 +11,38 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tracing"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
+
+// rules tells the cache how long a credential lives and what its errors mean. The hard limits
+// of credentials are not the cache's: the decision applies them to every request.
+func rules() cache.Rules[authz.Credential] {
+	return cache.Rules[authz.Credential]{
+		Lifetime: func(c authz.Credential) time.Duration { return c.TTL },
+		Absent: func(err error) bool {
+			return errors.Is(err, authz.ErrNotFound) || errors.Is(err, authz.ErrMalformed)
+		},
+		Unavailable: func(err error) bool { return errors.Is(err, authz.ErrUnavailable) },
+		Limited: func(err error) bool {
+			var problem *vaultkv.Error
+			return errors.As(err, &problem) && problem.State == vaultkv.StateLimited
+		},
+	}
+}
+
+// A cachedSource is a cache as the Source of decisions, which says what the cache did.
+type cachedSource struct {
+	*cache.Cache[authz.Credential]
+}
+
+var (
+	_ authz.Reporter  = cachedSource{}
+	_ authz.Rechecker = cachedSource{}
+)
+
+// Report implements [authz.Reporter].
+func (s cachedSource) Report(ctx context.Context, accessToken string) (authz.Credential, string, error) {
+	c, result, err := s.LookupResult(ctx, accessToken)
+	return c, result.String(), err
+}
 
 // A watchedCache is a cache whose credentials are watched for their end. What is dropped from it
 // is gone or has changed, so its end is not known any more.
@@ -35,12 +67,12 @@ func (c watchedCache) InvalidateAll() {
 }
 
 // tracked returns read with credentials whose uses are recorded, and whose end is watched.
-func (bs *vaultBackends) tracked(soon *expiring.Watch, read tracing.Read) tracing.Read {
+func (s *Set) tracked(soon *expiring.Watch, read tracing.Read) tracing.Read {
 	return func(ctx context.Context, accessToken string) (authz.Credential, error) {
 		c, err := read(ctx, accessToken)
 		switch {
 		case err == nil:
-			c.Usage = bs.usage(soon, accessToken, &c)
+			c.Usage = s.usage(soon, accessToken, &c)
 		case errors.Is(err, authz.ErrNotFound), errors.Is(err, authz.ErrMalformed):
 			soon.Forget(accessToken)
 		}
@@ -49,21 +81,21 @@ func (bs *vaultBackends) tracked(soon *expiring.Watch, read tracing.Read) tracin
 }
 
 // usage returns what the uses of a credential are told to, nil if they are told to nobody.
-func (bs *vaultBackends) usage(soon *expiring.Watch, accessToken string, c *authz.Credential) authz.Usage {
+func (s *Set) usage(soon *expiring.Watch, accessToken string, c *authz.Credential) authz.Usage {
 	if c.Disabled {
 		soon.Forget(accessToken)
 		return nil
 	}
 	ending := soon.Read(accessToken, c.ExpiresAt, c.PreviousExpiresAt, time.Now())
 	switch {
-	case bs.uses == nil && ending == nil:
+	case s.Uses == nil && ending == nil:
 		return nil
-	case bs.uses == nil:
+	case s.Uses == nil:
 		return ending
 	case ending == nil:
-		return bs.uses.Use(accessToken)
+		return s.Uses.Use(accessToken)
 	}
-	return both{bs.uses.Use(accessToken), ending}
+	return both{s.Uses.Use(accessToken), ending}
 }
 
 // both are two that are told of the uses of a credential.

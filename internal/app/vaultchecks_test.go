@@ -1,57 +1,16 @@
 package app
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
-	"go.uber.org/zap"
-
-	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
-
-func TestConditionOfAVaultObjectIsShown(t *testing.T) {
-	t.Parallel()
-	sealed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte(`{"errors":["Vault is sealed"]}`))
-	}))
-	t.Cleanup(sealed.Close)
-	registry := prometheus.NewRegistry()
-	o := newVaultBackends(serverEngines{}, authz.NewDigester(), registry, zap.NewNop())
-	v := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
-	v.Name, v.Address, v.Mount, v.Token = "main", sealed.URL, "kv", "t"
-	sources, _, err := o.set([]config.Vault{v})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, well := o.condition("main"); got != "state unknown" || well {
-		t.Errorf("condition before the first read is %q", got)
-	}
-	want := `
-# HELP vault_authz_vault_breaker_open 1 while the circuit breaker is open: reads fail at once because the server answers no request.
-# TYPE vault_authz_vault_breaker_open gauge
-vault_authz_vault_breaker_open{vault="main"} 1
-`
-	// The breaker lets a read through now and then, so that it is not open all the time.
-	eventually(t, "an open circuit breaker", func() bool {
-		_, _ = sources["main"].Lookup(t.Context(), "x")
-		got, well := o.condition("main")
-		return got == "state sealed, circuit breaker open" && !well &&
-			testutil.GatherAndCompare(registry, strings.NewReader(want), "vault_authz_vault_breaker_open") == nil
-	})
-	_, retired, _ := o.set(nil)
-	o.close(retired)
-	if n, _ := testutil.GatherAndCount(registry); n != 0 {
-		t.Errorf("%d metrics are left of a vault object that was removed", n)
-	}
-}
 
 // TestReadinessStaysAndItsCheckSaysWhatFails covers each way in which a vault object fails
 // after it was reached.
@@ -83,17 +42,13 @@ func TestReadinessStaysAndItsCheckSaysWhatFails(t *testing.T) {
 				_, _ = w.Write([]byte(body))
 			}))
 			t.Cleanup(vault.Close)
-			o := newVaultBackends(serverEngines{}, authz.NewDigester(), prometheus.NewRegistry(), zap.NewNop())
+			o := openSet(t, serverEngines{})
 			v := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
 			v.Name, v.Address, v.Mount, v.Token = "main", vault.URL, "kv", "t"
-			sources, _, err := o.set([]config.Vault{v})
+			sources, _, err := o.Replace([]config.Vault{v})
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() {
-				_, retired, _ := o.set(nil)
-				o.close(retired)
-			})
 			checks := vaultChecks(&config.Config{Vaults: []config.Vault{v}}, o)
 			if err := checks[0].Func(); err == nil {
 				t.Error("ready before the first answer")
@@ -108,5 +63,59 @@ func TestReadinessStaysAndItsCheckSaysWhatFails(t *testing.T) {
 				t.Errorf("the check says %q, well: %t, want %q, %t", said, well, test.want, test.well)
 			}
 		})
+	}
+}
+
+// TestAfterAReloadTheCheckSaysWhatTheVaultObjectIsLikeNow, and readiness does not depend on it.
+func TestAfterAReloadTheCheckSaysWhatTheVaultObjectIsLikeNow(t *testing.T) {
+	t.Parallel()
+	answering := func(status int, body string) config.Vault {
+		vault := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}))
+		t.Cleanup(vault.Close)
+		v := config.DefaultVault()
+		v.Name, v.Address, v.Mount, v.Token = "main", vault.URL, "kv", "t"
+		return v
+	}
+	good, sealed := answering(404, `{"errors":[]}`), answering(503, `{"errors":["Vault is sealed"]}`)
+	o := openSet(t, serverEngines{})
+	reload := func(wanted ...config.Vault) {
+		t.Helper()
+		sources, _, err := o.Replace(wanted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range sources {
+			_, _ = s.Lookup(t.Context(), "x")
+		}
+	}
+	reload(good)
+	check := vaultChecks(&config.Config{Vaults: []config.Vault{good}}, o)[0]
+	more := good
+	more.Name = "more"
+	for _, test := range []struct {
+		name   string
+		wanted []config.Vault
+		said   string
+		well   bool
+		others int
+	}{
+		{"the same", []config.Vault{good}, "state ok", true, 0},
+		{"to one that is sealed", []config.Vault{sealed}, "changed by a reload, state sealed", false, 0},
+		{"to another good one, and one more", []config.Vault{answering(404, `{"errors":[]}`), more}, "changed by a reload, state ok", true, 1},
+		{"without it", nil, "removed by a reload", true, 0},
+	} {
+		reload(test.wanted...)
+		if err := check.Func(); err != nil {
+			t.Errorf("%s: no longer ready: %v", test.name, err)
+		}
+		if said, well := check.Detail(); !strings.HasPrefix(said, test.said) || well != test.well {
+			t.Errorf("%s: the check says %q, well: %t; want %q, %t", test.name, said, well, test.said, test.well)
+		}
+		if lines := check.More(); len(lines) != test.others {
+			t.Errorf("%s: besides it, %q are listed, want %d", test.name, lines, test.others)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package app
+package vaults
 
 import (
 	"net/http"
@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/vault-authz/vault-authz/internal/config"
-	"github.com/vault-authz/vault-authz/vaultkv"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
@@ -26,7 +25,7 @@ func TestTryingALoginDoesNotUseUpTheWrappingToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, wrapped := range []bool{false, true} {
-		v := config.Vault{Config: vaultkv.DefaultConfig(), Cache: DevConfig().Vaults[0].Cache}
+		v := config.DefaultVault()
 		v.Name, v.Address, v.Mount = "main", s.URL, "kv"
 		v.Login = login.AppRole{RoleID: "role", SecretIDFile: file, Wrapped: wrapped}
 		asked.Store(0)

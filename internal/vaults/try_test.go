@@ -1,4 +1,4 @@
-package app
+package vaults
 
 import (
 	"context"
@@ -14,8 +14,7 @@ import (
 
 // A slowServer takes a second for a try.
 type slowServer struct {
-	vaultkv.Engine
-	triable
+	server
 
 	tries atomic.Int64
 }
@@ -32,7 +31,7 @@ func TestCallersWhoTryAConnectionAtOnceShareOneTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &slowServer{}
-		b := &vaultBackend{engine: server}
+		o := &Object{server: server}
 		var callers sync.WaitGroup
 		for i := range 50 {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -41,7 +40,7 @@ func TestCallersWhoTryAConnectionAtOnceShareOneTry(t *testing.T) {
 			}
 			callers.Go(func() {
 				defer cancel()
-				if s := b.try(ctx); s.CanRead == nil || !*s.CanRead {
+				if s := o.Try(ctx); s.CanRead == nil || !*s.CanRead {
 					t.Errorf("told %+v", s)
 				}
 			})
@@ -50,7 +49,7 @@ func TestCallersWhoTryAConnectionAtOnceShareOneTry(t *testing.T) {
 		if n := server.tries.Load(); n != 1 {
 			t.Errorf("%d tries, want 1", n)
 		}
-		if b.try(t.Context()); server.tries.Load() != 2 {
+		if o.Try(t.Context()); server.tries.Load() != 2 {
 			t.Error("a later caller was told what the earlier ones were")
 		}
 	})
