@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/vault-authz/vault-authz/internal/api"
 )
@@ -67,7 +66,7 @@ func (s *session) acls(ctx context.Context, consumer string) ([]api.ACL, error) 
 
 func (s *session) groups(ctx context.Context, consumer string) ([]api.ACL, error) {
 	all, err := s.Groups(ctx, consumer)
-	return all, missing(err, "consumer list", "there is no consumer %q", consumer)
+	return all, unknown(err, "consumer", consumer)
 }
 
 // warnWithin is how many memberships are read for a warning. If there are more, nobody waits for
@@ -76,8 +75,8 @@ const warnWithin = 20_000
 
 // warnOfEmptyGroups warns of the groups in --allow in which no consumer is: under them nobody
 // is let in. The change is made already, so that nothing here is an error.
-func (s *session) warnOfEmptyGroups(ctx context.Context, f *pflag.FlagSet) {
-	named, _ := f.GetStringArray("allow")
+func (s *session) warnOfEmptyGroups(ctx context.Context) {
+	named, _ := s.cmd.Flags().GetStringArray("allow")
 	empty := slices.DeleteFunc(slices.Clone(named), func(group string) bool { return group == "" })
 	if len(empty) == 0 {
 		return
@@ -95,43 +94,13 @@ func (s *session) warnOfEmptyGroups(ctx context.Context, f *pflag.FlagSet) {
 	}
 }
 
-// names are usernames by the id of the consumer.
-type names map[string]string
-
-func (n names) of(consumer *api.Ref) string {
-	switch {
-	case consumer == nil:
-		return ""
-	case n[consumer.ID] != "":
-		return n[consumer.ID]
-	default:
-		return consumer.ID
-	}
-}
-
-// usernames makes tables readable. JSON has the ids.
-func (s *session) usernames(ctx context.Context) (names, error) {
-	if s.asJSON {
-		return nil, nil
-	}
-	all, err := s.Consumers.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	n := names{}
-	for _, c := range all {
-		n[c.ID] = text(c.Username)
-	}
-	return n, nil
-}
-
 func (o *operator) addToGroup() *cobra.Command {
 	var tags []string
 	cmd := o.verb("add CONSUMER GROUP", "Add a consumer to a group", "  vault-authz acl add alice staff",
 		func(ctx context.Context, s *session, args []string) error {
 			a, err := s.AddToGroup(ctx, args[0], api.ACL{Group: args[1], Tags: tags})
 			if err != nil {
-				return missing(err, "consumer list", "there is no consumer %q", args[0])
+				return unknown(err, "consumer", args[0])
 			}
 			return s.one(row{"group", a.Group}, row{"consumer", args[0]}, row{"tags", list(a.Tags)}, row{"id", a.ID}, row{"created", instant(a.CreatedAt)})
 		})

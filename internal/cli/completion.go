@@ -8,6 +8,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 // completionTimeout bounds what a press of the tab key may take.
@@ -57,7 +59,7 @@ func pluginNames(ctx context.Context, s *session) (names []string, err error) {
 	all, err := s.Plugins.List(ctx)
 	for _, p := range all {
 		// Each is of one name only: the acl of its own, the others of their policies.
-		if p.Name == pluginACL {
+		if p.Name == api.PluginACL {
 			names = append(names, p.Name)
 		} else {
 			names = append(names, text(p.InstanceName))

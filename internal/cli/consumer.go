@@ -17,7 +17,7 @@ func consumerCommand(p Process) *cobra.Command {
 			"  vault-authz consumer create alice --custom-id crm-17\n"+
 			"  vault-authz consumer delete alice",
 		o.listConsumers(),
-		o.verb("get CONSUMER", "Show a consumer, by id or username", "  vault-authz consumer get alice", getConsumer),
+		o.verb("get CONSUMER", "Show a consumer, by id or username", "  vault-authz consumer get alice", get((*session).consumer, (*session).showConsumer)),
 		o.createConsumer(),
 		o.updateConsumer(),
 		o.destructive("delete CONSUMER", "Delete a consumer, whose credentials stop working", "  vault-authz consumer delete alice --yes", deleteConsumer),
@@ -44,34 +44,23 @@ func (s *session) listConsumers(ctx context.Context, search string) error {
 	return s.many([]string{"USERNAME", "CUSTOM ID", "ID", "TAGS", "CREATED"}, lines)
 }
 
-func getConsumer(ctx context.Context, s *session, args []string) error {
-	c, err := s.consumer(ctx, args[0])
-	if err != nil {
-		return err
-	}
-	return s.showConsumer(c)
-}
-
 func (s *session) consumer(ctx context.Context, idOrName string) (api.Consumer, error) {
 	c, err := s.Consumers.Get(ctx, idOrName)
-	return c, missing(err, "consumer list", "there is no consumer %q", idOrName)
+	return c, unknown(err, "consumer", idOrName)
 }
 
-func (s *session) showConsumer(c api.Consumer) error {
+func (s *session) showConsumer(_ context.Context, c api.Consumer) error {
 	options := consumerOptions()
-	rows := optionRows(options, api.Values(options, &c), nil)
-	return s.one(append(rows, row{"id", c.ID}, row{"created", instant(c.CreatedAt)}, row{"updated", instant(c.UpdatedAt)})...)
+	return s.showEntity(optionRows(options, api.Values(options, &c), nil), c.ID, c.CreatedAt, c.UpdatedAt)
 }
 
 func (o *operator) createConsumer() *cobra.Command {
-	var id string
 	options := consumerOptions()
-	var cmd *cobra.Command
-	cmd = o.verb("create [USERNAME]", "Create a consumer",
+	return o.create("create [USERNAME]", "Create a consumer",
 		"  vault-authz consumer create alice\n  vault-authz consumer create alice --custom-id crm-17 --tag internal",
-		func(ctx context.Context, s *session, args []string) error {
-			c := api.Read[api.Consumer](options, given(cmd.Flags(), options))
-			c.ID = id
+		options, "username",
+		func(ctx context.Context, s *session, args []string, fields map[string]any) error {
+			c := api.Read[api.Consumer](options, fields)
 			if len(args) > 0 {
 				c.Username = &args[0]
 			}
@@ -82,32 +71,22 @@ func (o *operator) createConsumer() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.showConsumer(created)
+			return s.showConsumer(ctx, created)
 		})
-	cmd.Flags().StringVar(&id, "id", "", "`UUID` to create it under, random by default")
-	addOptionFlags(cmd.Flags(), options, "username")
-	return cmd
 }
 
 func (o *operator) updateConsumer() *cobra.Command {
-	var cmd *cobra.Command
-	options := consumerOptions()
-	cmd = o.verb("update CONSUMER", "Change a consumer, by id or username",
+	return o.update("update CONSUMER", "Change a consumer, by id or username",
+		"update changes a consumer. Its credentials stay good under another username.",
 		"  vault-authz consumer update alice --custom-id crm-18\n  vault-authz consumer update alice --username alicia --tag ''",
-		func(ctx context.Context, s *session, args []string) error {
-			fields := given(cmd.Flags(), options)
-			if err := something(cmd, fields, options); err != nil {
-				return err
-			}
-			c, err := s.Consumers.Patch(ctx, args[0], fields)
+		consumerOptions(), nil,
+		func(ctx context.Context, s *session, name string, fields map[string]any) error {
+			c, err := s.Consumers.Patch(ctx, name, fields)
 			if err != nil {
-				return missing(err, "consumer list", "there is no consumer %q", args[0])
+				return unknown(err, "consumer", name)
 			}
-			return s.showConsumer(c)
+			return s.showConsumer(ctx, c)
 		})
-	cmd.Long = "update changes a consumer. Its credentials stay good under another username." + unsetting
-	addOptionFlags(cmd.Flags(), options)
-	return cmd
 }
 
 func deleteConsumer(ctx context.Context, s *session, args []string) error {
@@ -121,11 +100,5 @@ func deleteConsumer(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.confirm(ctx, "Delete consumer %q (%s)? Its credentials stop working.", args[0], c.ID); err != nil {
-		return err
-	}
-	if err := s.Consumers.Delete(ctx, c.ID); err != nil {
-		return err
-	}
-	return s.done("consumer %q is deleted", args[0])
+	return remove(ctx, s, s.Consumers, "consumer", args[0], c.ID, "Delete consumer %q (%s)? Its credentials stop working.")
 }

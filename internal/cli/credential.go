@@ -23,8 +23,8 @@ func credentialCommand(p Process) *cobra.Command {
 		o.getCredential(),
 		o.createCredential(),
 		o.updateCredential(),
-		o.disableCredential(),
-		o.enableCredential(),
+		o.disableCredential("disable ACCESS_TOKEN", "Refuse a credential until it is enabled again (lock it); nothing is deleted", true),
+		o.disableCredential("enable ACCESS_TOKEN", "Accept a disabled credential again", false),
 		o.rotateCredential(),
 		o.rehashCredentials(),
 		o.deleteCredential(),
@@ -32,15 +32,15 @@ func credentialCommand(p Process) *cobra.Command {
 }
 
 // ofVault adds --vault.
-func ofVault(cmd *cobra.Command, vault *string) *cobra.Command {
-	cmd.Flags().StringVar(vault, "vault", "", "`NAME` or id of the vault object")
+func ofVault(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().String("vault", "", "`NAME` or id of the vault object")
 	return cmd
 }
 
-// meantVault returns the vault object of a name, or the only one where no name is given.
-func (s *session) meantVault(ctx context.Context, name string) (api.Vault, error) {
+// meantVault returns the vault object of --vault, or the only one where it is not given.
+func (s *session) meantVault(ctx context.Context) (api.Vault, error) {
 	defer s.answers.forget()
-	if name != "" {
+	if name := s.flag("vault"); name != "" {
 		return s.vault(ctx, name)
 	}
 	all, err := s.Vaults.List(ctx)
@@ -53,23 +53,17 @@ func (s *session) meantVault(ctx context.Context, name string) (api.Vault, error
 	return all[0], nil
 }
 
-// vaultOr returns the id of the same vault object as meantVault.
-func (s *session) vaultOr(ctx context.Context, name string) (string, error) {
-	v, err := s.meantVault(ctx, name)
-	return v.ID, err
-}
-
 func (o *operator) listCredentials() *cobra.Command {
-	var vault, consumer string
+	var consumer string
 	var filter credentialFilter
 	var exitCode bool
 	cmd := o.verb("list", "List credentials, of a vault object or of a consumer",
 		"  vault-authz credential list\n  vault-authz credential list --consumer alice\n  vault-authz credential list --state active --expiring 14d --exit-code\n  vault-authz credential list --unused 90d",
 		func(ctx context.Context, s *session, _ []string) error {
-			if vault != "" && consumer != "" {
+			if s.flag("vault") != "" && consumer != "" {
 				return exitError{exitUsage, errors.New("give --vault or --consumer, not both")}
 			}
-			all, in, err := s.credentials(ctx, vault, consumer)
+			all, in, err := s.credentials(ctx, consumer)
 			if err != nil {
 				return err
 			}
@@ -116,17 +110,17 @@ func (o *operator) listCredentials() *cobra.Command {
 	cmd.Flags().StringVar(&consumer, "consumer", "", "`USERNAME` or id of a consumer, for its credentials in all vault objects")
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 1 if the list is not empty, for a job that tells somebody")
 	filter.register(cmd.Flags())
-	return ofVault(cmd, &vault)
+	return ofVault(cmd)
 }
 
 // credentials returns those of a consumer, each of which names its vault object, or those of
 // the vault object called in.
-func (s *session) credentials(ctx context.Context, vault, consumer string) (all []api.Credential, in string, err error) {
+func (s *session) credentials(ctx context.Context, consumer string) (all []api.Credential, in string, err error) {
 	if consumer != "" {
 		all, err = s.ConsumerCredentials(ctx, consumer)
-		return all, "", missing(err, "consumer list", "there is no consumer %q", consumer)
+		return all, "", unknown(err, "consumer", consumer)
 	}
-	v, err := s.meantVault(ctx, vault)
+	v, err := s.meantVault(ctx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -165,20 +159,18 @@ func ttl(seconds *int64) string {
 }
 
 func (o *operator) getCredential() *cobra.Command {
-	var vault string
-	cmd := o.verb("get ACCESS_TOKEN", "Show a credential without its secret", "  vault-authz credential get ACCESS_TOKEN --vault main",
+	return ofVault(o.verb("get ACCESS_TOKEN", "Show a credential without its secret", "  vault-authz credential get ACCESS_TOKEN --vault main",
 		func(ctx context.Context, s *session, args []string) error {
-			id, err := s.vaultOr(ctx, vault)
+			v, err := s.meantVault(ctx)
 			if err != nil {
 				return err
 			}
-			c, err := s.Credential(ctx, id, args[0])
+			c, err := s.Credential(ctx, v.ID, args[0])
 			if err != nil {
 				return noCredential(err)
 			}
 			return s.showCredential(ctx, c)
-		})
-	return ofVault(cmd, &vault)
+		}))
 }
 
 // noCredential explains a credential that is not found without repeating its access token.
@@ -236,7 +228,7 @@ func (s *session) usernameOf(ctx context.Context, consumer *api.Ref) string {
 
 func (o *operator) createCredential() *cobra.Command {
 	var c api.Credential
-	var vault, from, life, notBefore, expires string
+	var from, life, notBefore, expires string
 	cmd := o.verb("create CONSUMER", "Create a credential and show its secret, once",
 		"  vault-authz credential create alice\n"+
 			"  vault-authz credential create alice --vault main --expires-at 90d\n"+
@@ -244,28 +236,25 @@ func (o *operator) createCredential() *cobra.Command {
 			"  vault-authz credential create alice --access-token alice-2 --field secret_token",
 		func(ctx context.Context, s *session, args []string) error {
 			var err error
-			if life != "" {
-				if c.TTL, err = lifetime("ttl", life); err != nil {
-					return err
-				}
-			}
-			now := time.Now()
-			if c.NotBefore, err = unix("not-before", notBefore, now); err != nil {
+			if c.TTL, err = lifetime("ttl", life); err != nil {
 				return err
 			}
-			if c.ExpiresAt, err = unix("expires-at", expires, now); err != nil {
+			if c.NotBefore, err = unix("not-before", notBefore); err != nil {
+				return err
+			}
+			if c.ExpiresAt, err = unix("expires-at", expires); err != nil {
 				return err
 			}
 			if c.SecretToken, err = s.suppliedSecret(ctx, from); err != nil {
 				return err
 			}
-			id, err := s.vaultOr(ctx, vault)
+			v, err := s.meantVault(ctx)
 			if err != nil {
 				return err
 			}
-			created, err := s.CreateCredential(ctx, id, args[0], c)
+			created, err := s.CreateCredential(ctx, v.ID, args[0], c)
 			if err != nil {
-				return missing(err, "consumer list", "there is no consumer %q", args[0])
+				return unknown(err, "consumer", args[0])
 			}
 			return s.showNewCredential(ctx, created, from != "")
 		})
@@ -278,7 +267,7 @@ func (o *operator) createCredential() *cobra.Command {
 	f.StringVar(&notBefore, "not-before", "", "`TIME` before which it is refused: "+timeForms)
 	f.StringVar(&expires, "expires-at", "", "`TIME` from which on it is refused: "+timeForms+"; for the end of March 2030-04-01")
 	f.BoolVar(&c.Disabled, "disabled", false, "create it disabled")
-	return ofVault(cmd, &vault)
+	return ofVault(cmd)
 }
 
 const secretFlag = "secret-token-file"
@@ -292,7 +281,7 @@ func (s *session) suppliedSecret(ctx context.Context, from string) (string, erro
 }
 
 func (o *operator) rotateCredential() *cobra.Command {
-	var vault, from, grace string
+	var from, grace string
 	var force bool
 	cmd := o.destructive("rotate ACCESS_TOKEN", "Replace the secret of a credential and show the new one, once",
 		"  vault-authz credential rotate ACCESS_TOKEN --vault main --grace 24h\n"+
@@ -310,14 +299,14 @@ func (o *operator) rotateCredential() *cobra.Command {
 			if r.SecretToken, err = s.suppliedSecret(ctx, from); err != nil {
 				return err
 			}
-			id, err := s.vaultOr(ctx, vault)
+			v, err := s.meantVault(ctx)
 			if err != nil {
 				return err
 			}
 			if err := s.confirm(ctx, "Replace the secret token? The old one is good for %s.", time.Duration(good)*time.Second); err != nil {
 				return err
 			}
-			c, err := s.RotateCredential(ctx, id, args[0], r)
+			c, err := s.RotateCredential(ctx, v.ID, args[0], r)
 			if err != nil {
 				return noCredential(err)
 			}
@@ -329,24 +318,22 @@ func (o *operator) rotateCredential() *cobra.Command {
 	f.StringVar(&grace, "grace", "1h", "until `WHEN` the old secret is accepted: "+timeForms)
 	f.StringVar(&from, secretFlag, "", "`FILE` with the new secret token, - for standard input, random by default")
 	f.BoolVar(&force, "force", false, "rotate within the grace of the last rotation too, which ends that grace")
-	return ofVault(cmd, &vault)
+	return ofVault(cmd)
 }
 
 func (o *operator) deleteCredential() *cobra.Command {
-	var vault string
-	cmd := o.destructive("delete ACCESS_TOKEN", "Delete a credential, which revokes it", "  vault-authz credential delete ACCESS_TOKEN --vault main --yes",
+	return ofVault(o.destructive("delete ACCESS_TOKEN", "Delete a credential, which revokes it", "  vault-authz credential delete ACCESS_TOKEN --vault main --yes",
 		func(ctx context.Context, s *session, args []string) error {
-			id, err := s.vaultOr(ctx, vault)
+			v, err := s.meantVault(ctx)
 			if err != nil {
 				return err
 			}
 			if err := s.confirm(ctx, "Delete the credential? It is refused from then on."); err != nil {
 				return err
 			}
-			if err := s.DeleteCredential(ctx, id, args[0]); err != nil {
+			if err := s.DeleteCredential(ctx, v.ID, args[0]); err != nil {
 				return noCredential(err)
 			}
 			return s.done("the credential is deleted")
-		})
-	return ofVault(cmd, &vault)
+		}))
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,7 +15,6 @@ import (
 )
 
 func (o *operator) rehashCredentials() *cobra.Command {
-	var vault string
 	var destroy, weak bool
 	cmd := o.destructive("rehash", "Replace the secrets in a vault object by their hashes",
 		"  vault-authz vault update main --secrets hashed\n"+
@@ -26,7 +24,7 @@ func (o *operator) rehashCredentials() *cobra.Command {
 			if s.field != "" {
 				return exitError{exitUsage, errors.New("--field: there is no one answer to take it from; see -o json")}
 			}
-			v, err := s.meantVault(ctx, vault)
+			v, err := s.meantVault(ctx)
 			if err != nil {
 				return err
 			}
@@ -54,7 +52,7 @@ func (o *operator) rehashCredentials() *cobra.Command {
 		"Exit codes: 0 if no secret is left in clear text; 1 if something failed, or is left."
 	cmd.Flags().BoolVar(&destroy, "destroy-old-versions", false, "destroy what earlier versions in KV v2 contain, for good")
 	cmd.Flags().BoolVar(&weak, "weak-too", false, "also hash secrets that can be found by trying")
-	return ofVault(cmd, &vault)
+	return ofVault(cmd)
 }
 
 const (
@@ -141,28 +139,22 @@ func (r *rehashRun) report() error {
 	slices.Sort(r.sum.Guessable)
 	r.sum.Guessable = slices.Compact(r.sum.Guessable) // a page may have been tried several times
 	if r.asJSON {
-		enc := json.NewEncoder(r.out)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(&r.sum); err != nil {
-			return err
-		}
-	} else {
-		if err := r.one(
-			row{"entries", strconv.Itoa(r.sum.Checked)}, row{"hashed now", strconv.Itoa(r.sum.Hashed)},
-			row{"old versions destroyed", strconv.Itoa(r.sum.VersionsDestroyed)},
-		); err != nil {
-			return err
-		}
-		for _, token := range r.sum.Guessable {
-			fmt.Fprintf(r.out, "easy to guess, rotate it: %s\n", printable(token))
-		}
-		for _, token := range r.sum.Unusable {
-			fmt.Fprintf(r.out, "no credential, left as it is: %s\n", printable(token))
-		}
-		for _, f := range r.sum.Failed {
-			fmt.Fprintf(r.out, "failed, run it again: %s: %s\n", printable(f.AccessToken), printable(f.Message))
-		}
+		return printJSON(r.out, &r.sum)
+	}
+	if err := r.one(
+		row{"entries", strconv.Itoa(r.sum.Checked)}, row{"hashed now", strconv.Itoa(r.sum.Hashed)},
+		row{"old versions destroyed", strconv.Itoa(r.sum.VersionsDestroyed)},
+	); err != nil {
+		return err
+	}
+	for _, token := range r.sum.Guessable {
+		fmt.Fprintf(r.out, "easy to guess, rotate it: %s\n", printable(token))
+	}
+	for _, token := range r.sum.Unusable {
+		fmt.Fprintf(r.out, "no credential, left as it is: %s\n", printable(token))
+	}
+	for _, f := range r.sum.Failed {
+		fmt.Fprintf(r.out, "failed, run it again: %s: %s\n", printable(f.AccessToken), printable(f.Message))
 	}
 	return nil
 }

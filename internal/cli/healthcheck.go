@@ -38,7 +38,7 @@ func healthcheckCommand(p Process) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			at, own = c.Listen.GRPC, c.GRPC.TLS.CertFile
+			at, own = c.Listen.GRPC, c.GRPC.CertFile
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), *timeout)
 		defer cancel()

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -107,10 +106,7 @@ func importKong(ctx context.Context, s *session, names []string, apply, strict b
 
 func showChanges(s *session, changes *kongimport.Changes, applied bool) error {
 	if s.asJSON {
-		enc := json.NewEncoder(s.out)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(changes)
+		return printJSON(s.out, changes)
 	}
 	if err := changes.Print(s.out); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // dash is standard input where a flag names a file.
@@ -31,17 +32,28 @@ func (s *session) secret(ctx context.Context, flag, what, from string) (string, 
 	return value, nil
 }
 
+// maxSecret bounds a secret, in bytes; a longer file is the wrong one.
+const maxSecret = 64 << 10
+
 func (s *session) readSecret(ctx context.Context, flag, what, from string) (string, error) {
-	if from != dash {
-		return readSecretFile(from)
+	if from == dash {
+		if fd, isTerminal := terminal(s.in); isTerminal {
+			return s.hidden(ctx, fd, what)
+		}
 	}
-	if fd, isTerminal := terminal(s.in); isTerminal {
-		return s.hidden(ctx, fd, what)
-	}
-	if err := s.claim(flag); err != nil {
+	raw, err := s.file(flag, from, maxSecret, "it is too long for a secret; is it the right file?")
+	if err != nil {
 		return "", err
 	}
-	return readSecret(s.in)
+	return trimmed(string(raw))
+}
+
+// trimmed is a secret without the space around it.
+func trimmed(secret string) (string, error) {
+	if secret = strings.TrimSpace(secret); secret == "" {
+		return "", errors.New("it is empty")
+	}
+	return secret, nil
 }
 
 // maxPEM bounds a PEM file, in bytes. The authorities of a whole system take a fraction of it.
@@ -49,22 +61,24 @@ const maxPEM = 4 << 20
 
 // pem reads a file with certificates or a key, or standard input for "-".
 func (s *session) pem(flag, name string) ([]byte, error) {
-	raw, err := s.readPEM(flag, name)
+	raw, err := s.file(flag, name, maxPEM, "it is too long for certificates; is it the right file?")
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
 	return raw, nil
 }
 
-func (s *session) readPEM(flag, name string) ([]byte, error) {
+// file reads the file of a flag, or standard input for "-", which it claims. tooLong is the error
+// for more than limit bytes.
+func (s *session) file(flag, name string, limit int64, tooLong string) ([]byte, error) {
 	if name == dash {
 		if err := s.claim(flag); err != nil {
 			return nil, err
 		}
 	}
-	raw, err := readAtMost(maxPEM, s.in, name)
+	raw, err := readAtMost(limit, s.in, name)
 	if errors.Is(err, errTooLong) {
-		err = errors.New("it is too long for certificates; is it the right file?")
+		err = errors.New(tooLong)
 	}
 	return raw, err
 }

@@ -89,9 +89,12 @@ func (o *operator) register(cmd *cobra.Command, f *pflag.FlagSet) {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// An action is what a verb does with its arguments.
+type action func(context.Context, *session, []string) error
+
 // verb returns a command that calls the admin API. Its arguments are those that use names,
 // in brackets if they are optional.
-func (o *operator) verb(use, short, example string, run func(context.Context, *session, []string) error) *cobra.Command {
+func (o *operator) verb(use, short, example string, run action) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Example: example, Args: named(use),
 		ValidArgsFunction: o.completeArguments(use),
@@ -132,6 +135,7 @@ func named(use string) cobra.PositionalArgs {
 // A session is one command line that calls the admin API.
 type session struct {
 	*api.Client
+	cmd     *cobra.Command
 	answers *answers
 	// token, http and insecure are for calls at another address.
 	token    string
@@ -157,7 +161,7 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 		at = v
 	}
 	s := &session{
-		asJSON: o.output == "json" || o.field != "", field: o.field, insecure: o.insecure,
+		cmd: cmd, asJSON: o.output == "json" || o.field != "", field: o.field, insecure: o.insecure,
 		in: cmd.InOrStdin(), out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(),
 	}
 	var err error
@@ -175,6 +179,12 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return s, s.call(at)
+}
+
+// flag returns the value of a flag that takes a text.
+func (s *session) flag(name string) string {
+	value, _ := s.cmd.Flags().GetString(name)
+	return value
 }
 
 // call makes the session call the admin API at an address.

@@ -105,15 +105,13 @@ func given(f *pflag.FlagSet, options []api.Field) map[string]any {
 	return out
 }
 
-// unsetting ends the help of update.
-const unsetting = "\n\nWhat no flag is given for stays. An empty value, like --tag '', unsets a field; a list is replaced as a whole."
-
-// something returns an error for an update without a change.
-func something(cmd *cobra.Command, fields map[string]any, options []api.Field, more ...string) error {
-	if len(fields) > 0 {
+// something returns an error for an update without a change: without the flag of an option, and
+// without one of more.
+func something(cmd *cobra.Command, options []api.Field, more ...string) error {
+	withFlags(options, func(o *api.Field) { more = append(more, o.Flag) })
+	if slices.ContainsFunc(more, cmd.Flags().Changed) {
 		return nil
 	}
-	withFlags(options, func(o *api.Field) { more = append(more, o.Flag) })
 	slices.Sort(more)
 	return exitError{exitUsage, fmt.Errorf("nothing to change: give one of --%s; see %s --help", strings.Join(more, ", --"), cmd.CommandPath())}
 }

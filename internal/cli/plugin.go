@@ -3,15 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vault-authz/vault-authz/internal/api"
 )
-
-// pluginACL is the name of the only plugin that is not a policy.
-const pluginACL = api.PluginACL
 
 func pluginCommand(p Process) *cobra.Command {
 	o := &operator{p: p}
@@ -22,7 +18,7 @@ func pluginCommand(p Process) *cobra.Command {
 			"  vault-authz plugin create acl --deny banned\n"+
 			"  vault-authz plugin delete acl",
 		o.verb("list", "List plugins", "  vault-authz plugin list\n  vault-authz plugin list -o json", listPlugins),
-		o.verb("get PLUGIN", "Show a plugin: acl, or a policy by id or name", "  vault-authz plugin get acl", getPlugin),
+		o.verb("get PLUGIN", "Show a plugin: acl, or a policy by id or name", "  vault-authz plugin get acl", get((*session).plugin, (*session).showPlugin)),
 		o.createPlugin(),
 		o.updatePlugin(),
 		o.destructive("delete PLUGIN", "Delete a plugin: acl, or a policy by id or name", "  vault-authz plugin delete acl --yes", deletePlugin),
@@ -45,35 +41,37 @@ func listPlugins(ctx context.Context, s *session, _ []string) error {
 	return s.many([]string{"NAME", "POLICY", "VAULT", "ALLOW", "DENY", "ID"}, lines)
 }
 
-func getPlugin(ctx context.Context, s *session, args []string) error {
-	p, err := s.plugin(ctx, args[0])
-	if err != nil {
-		return err
-	}
-	return s.showPlugin(ctx, p)
-}
-
 // plugin finds a plugin by its id, by the name of its policy, or the acl by its own name.
 func (s *session) plugin(ctx context.Context, name string) (api.Plugin, error) {
 	p, err := s.Plugins.Get(ctx, name)
-	if name != pluginACL || !isNotFound(err) {
-		return p, missing(err, "plugin list", "there is no plugin %q", name)
+	if name != api.PluginACL || !isNotFound(err) {
+		return p, unknown(err, "plugin", name)
 	}
-	all, err := s.Plugins.List(ctx)
+	acl, err := s.aclPlugin(ctx)
 	if err != nil {
 		return api.Plugin{}, err
 	}
-	i := slices.IndexFunc(all, func(p api.Plugin) bool { return p.Name == pluginACL })
-	if i < 0 {
+	if acl == nil {
 		return api.Plugin{}, errors.New("there is no plugin acl; see vault-authz plugin create --help")
 	}
 	s.answers.forget()
-	return s.Plugins.Get(ctx, all[i].ID)
+	return s.Plugins.Get(ctx, acl.ID)
+}
+
+// aclPlugin returns the plugin acl, nil if there is none.
+func (s *session) aclPlugin(ctx context.Context) (acl *api.Plugin, err error) {
+	err = s.Plugins.Each(ctx, func(p *api.Plugin) bool {
+		if p.Name == api.PluginACL {
+			acl = p
+		}
+		return acl == nil
+	})
+	return acl, err
 }
 
 func (s *session) showPlugin(ctx context.Context, p api.Plugin) error {
 	rows := []row{{"name", p.Name}}
-	if p.Name == pluginACL {
+	if p.Name == api.PluginACL {
 		rows = append(rows, row{"allow", list(p.Config.Allow)}, row{"deny", list(p.Config.Deny)}, row{"hide groups header", yesNo(p.Config.HideGroupsHeader)})
 	} else {
 		vaults, err := s.vaultNames(ctx)
@@ -82,25 +80,24 @@ func (s *session) showPlugin(ctx context.Context, p api.Plugin) error {
 		}
 		rows = append(rows, row{"policy", text(p.InstanceName)}, row{"vault", vaults.of(p.Config.Vault)})
 	}
-	return s.one(append(rows, row{"tags", list(p.Tags)}, row{"id", p.ID}, row{"created", instant(p.CreatedAt)}, row{"updated", instant(p.UpdatedAt)})...)
+	return s.showEntity(append(rows, row{"tags", list(p.Tags)}), p.ID, p.CreatedAt, p.UpdatedAt)
 }
 
 func (o *operator) createPlugin() *cobra.Command {
-	var cmd *cobra.Command
 	options := aclPluginOptions()
-	cmd = o.verb("create NAME", "Create the plugin acl, for all policies without groups of their own",
+	cmd := o.verb("create NAME", "Create the plugin acl, for all policies without groups of their own",
 		"  vault-authz plugin create acl --allow staff --allow partners",
 		func(ctx context.Context, s *session, args []string) error {
-			if args[0] != pluginACL {
+			if args[0] != api.PluginACL {
 				return exitError{exitUsage, errors.New("only acl is made here; a vault-auth plugin is a policy: see vault-authz policy create --help")}
 			}
-			p := api.Read[api.Plugin](options, given(cmd.Flags(), options))
-			p.Name = pluginACL
+			p := api.Read[api.Plugin](options, given(s.cmd.Flags(), options))
+			p.Name = api.PluginACL
 			created, err := s.Plugins.Create(ctx, p)
 			if err != nil {
 				return err
 			}
-			defer s.warnOfEmptyGroups(ctx, cmd.Flags())
+			defer s.warnOfEmptyGroups(ctx)
 			return s.showPlugin(ctx, created)
 		})
 	addOptionFlags(cmd.Flags(), options)
@@ -108,20 +105,15 @@ func (o *operator) createPlugin() *cobra.Command {
 }
 
 func (o *operator) updatePlugin() *cobra.Command {
-	var cmd *cobra.Command
-	options := aclPluginOptions()
-	cmd = o.verb("update PLUGIN", "Change the plugin acl",
+	return o.update("update PLUGIN", "Change the plugin acl", "update changes the plugin acl.",
 		"  vault-authz plugin update acl --allow staff\n  vault-authz plugin update acl --deny banned --allow ''",
-		func(ctx context.Context, s *session, args []string) error {
-			fields := given(cmd.Flags(), options)
-			if err := something(cmd, fields, options); err != nil {
-				return err
-			}
-			p, err := s.plugin(ctx, args[0])
+		aclPluginOptions(), nil,
+		func(ctx context.Context, s *session, name string, fields map[string]any) error {
+			p, err := s.plugin(ctx, name)
 			if err != nil {
 				return err
 			}
-			if p.Name != pluginACL {
+			if p.Name != api.PluginACL {
 				return exitError{exitUsage, errors.New("only acl is changed here; a vault-auth plugin is a policy: see vault-authz policy update --help")}
 			}
 			s.answers.forget()
@@ -129,12 +121,9 @@ func (o *operator) updatePlugin() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer s.warnOfEmptyGroups(ctx, cmd.Flags())
+			defer s.warnOfEmptyGroups(ctx)
 			return s.showPlugin(ctx, p)
 		})
-	cmd.Long = "update changes the plugin acl." + unsetting
-	addOptionFlags(cmd.Flags(), options)
-	return cmd
 }
 
 func deletePlugin(ctx context.Context, s *session, args []string) error {
@@ -143,14 +132,8 @@ func deletePlugin(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	question := "Delete policy %q (%s)? Its requests are denied, or governed by another."
-	if p.Name == pluginACL {
+	if p.Name == api.PluginACL {
 		question = "Delete plugin %q (%s)? Policies without groups of their own let every consumer in then."
 	}
-	if err := s.confirm(ctx, question, args[0], p.ID); err != nil {
-		return err
-	}
-	if err := s.Plugins.Delete(ctx, p.ID); err != nil {
-		return err
-	}
-	return s.done("plugin %q is deleted", args[0])
+	return remove(ctx, s, s.Plugins, "plugin", args[0], p.ID, question)
 }

@@ -22,7 +22,7 @@ func policyCommand(p Process) *cobra.Command {
 			"  vault-authz policy create orders --vault main --path /orders --allow staff\n"+
 			"  vault-authz policy delete orders",
 		o.verb("list", "List policies, the most specific first", "  vault-authz policy list\n  vault-authz policy list -o json", listPolicies),
-		o.verb("get POLICY", "Show a policy, by id or name", "  vault-authz policy get orders", getPolicy),
+		o.verb("get POLICY", "Show a policy, by id or name", "  vault-authz policy get orders", get((*session).policy, (*session).showPolicy)),
 		o.createPolicy(),
 		o.updatePolicy(),
 		o.destructive("delete POLICY", "Delete a policy", "  vault-authz policy delete orders --yes", deletePolicy),
@@ -79,45 +79,16 @@ func (s *session) globalACL(ctx context.Context) (*api.PluginConfig, error) {
 	if s.asJSON {
 		return nil, nil //nolint:nilnil // no plugin is an answer, not a failure
 	}
-	all, err := s.Plugins.List(ctx)
-	if err != nil {
+	p, err := s.aclPlugin(ctx)
+	if p == nil {
 		return nil, err
 	}
-	for i := range all {
-		if all[i].Name == pluginACL {
-			return &all[i].Config, nil
-		}
-	}
-	return nil, nil //nolint:nilnil // as above
-}
-
-// vaultNames makes tables readable. JSON has the ids.
-func (s *session) vaultNames(ctx context.Context) (names, error) {
-	if s.asJSON {
-		return nil, nil
-	}
-	all, err := s.Vaults.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	n := names{}
-	for _, v := range all {
-		n[v.ID] = v.Name
-	}
-	return n, nil
-}
-
-func getPolicy(ctx context.Context, s *session, args []string) error {
-	p, err := s.policy(ctx, args[0])
-	if err != nil {
-		return err
-	}
-	return s.showPolicy(ctx, p)
+	return &p.Config, err
 }
 
 func (s *session) policy(ctx context.Context, idOrName string) (api.Policy, error) {
 	p, err := s.Policies.Get(ctx, idOrName)
-	return p, missing(err, "policy list", "there is no policy %q", idOrName)
+	return p, unknown(err, "policy", idOrName)
 }
 
 func (s *session) showPolicy(ctx context.Context, p api.Policy) error {
@@ -134,18 +105,16 @@ func (s *session) showPolicy(ctx context.Context, p api.Policy) error {
 	rows := optionRows(options, api.Values(options, &p), map[string]string{"vault": vaults.of(p.Vault), "allow": allow, "deny": deny})
 	// Few policies have denials of their own.
 	rows = slices.DeleteFunc(rows, func(r row) bool { return strings.HasPrefix(r.name, "denial ") && r.value == "" })
-	return s.one(append(rows, row{"id", p.ID}, row{"created", instant(p.CreatedAt)}, row{"updated", instant(p.UpdatedAt)})...)
+	return s.showEntity(rows, p.ID, p.CreatedAt, p.UpdatedAt)
 }
 
 func (o *operator) createPolicy() *cobra.Command {
-	var id string
 	options := policyOptions()
-	var cmd *cobra.Command
-	cmd = o.verb("create NAME", "Create a policy; what is not given has the default of the service",
+	return o.create("create NAME", "Create a policy; what is not given has the default of the service",
 		"  vault-authz policy create default --vault main --default\n"+
 			"  vault-authz policy create orders --vault main --host api.example.com --path /orders --allow staff",
-		func(ctx context.Context, s *session, args []string) error {
-			fields := given(cmd.Flags(), options)
+		options, "name",
+		func(ctx context.Context, s *session, args []string, fields map[string]any) error {
 			vault, _ := fields["vault"].(string)
 			if vault == "" {
 				return exitError{exitUsage, errors.New("give --vault; see vault-authz policy create --help")}
@@ -155,51 +124,41 @@ func (o *operator) createPolicy() *cobra.Command {
 				return err
 			}
 			p := api.Read[api.Policy](options, fields)
-			p.ID, p.Name, p.Vault = id, args[0], &api.Ref{ID: v.ID}
+			p.Name, p.Vault = args[0], &api.Ref{ID: v.ID}
 			created, err := s.Policies.Create(ctx, p)
 			if err != nil {
 				return err
 			}
-			defer s.warnOfEmptyGroups(ctx, cmd.Flags())
+			defer s.warnOfEmptyGroups(ctx)
 			return s.showPolicy(ctx, created)
 		})
-	cmd.Flags().StringVar(&id, "id", "", "`UUID` to create it under, random by default")
-	addOptionFlags(cmd.Flags(), options, "name")
-	return cmd
 }
 
 func (o *operator) updatePolicy() *cobra.Command {
-	var cmd *cobra.Command
-	options := policyOptions()
-	cmd = o.verb("update POLICY", "Change a policy, by id or name",
+	return o.update("update POLICY", "Change a policy, by id or name",
+		"update changes a policy. An option that is unset has the default of the service again.",
 		"  vault-authz policy update orders --allow staff --allow partners\n"+
 			"  vault-authz policy update orders --shadow=false --path ''",
-		func(ctx context.Context, s *session, args []string) error {
-			fields := given(cmd.Flags(), options)
-			if err := something(cmd, fields, options); err != nil {
-				return err
-			}
-			if name, given := fields["vault"]; given {
-				text, _ := name.(string)
+		policyOptions(), nil,
+		func(ctx context.Context, s *session, name string, fields map[string]any) error {
+			if vault, given := fields["vault"]; given {
+				text, _ := vault.(string)
 				if text == "" {
 					return exitError{exitUsage, errors.New("--vault: a policy cannot be without a vault object; give its name")}
 				}
-				id, err := s.vaultOr(ctx, text)
+				v, err := s.vault(ctx, text)
 				if err != nil {
 					return err
 				}
-				fields["vault"] = api.Ref{ID: id}
+				fields["vault"] = api.Ref{ID: v.ID}
 			}
-			p, err := s.Policies.Patch(ctx, args[0], fields)
+			p, err := s.Policies.Patch(ctx, name, fields)
 			if err != nil {
-				return missing(err, "policy list", "there is no policy %q", args[0])
+				return unknown(err, "policy", name)
 			}
-			defer s.warnOfEmptyGroups(ctx, cmd.Flags())
+			defer s.warnOfEmptyGroups(ctx)
 			return s.showPolicy(ctx, p)
 		})
-	cmd.Long = "update changes a policy. An option that is unset has the default of the service again." + unsetting
-	addOptionFlags(cmd.Flags(), options)
-	return cmd
 }
 
 func deletePolicy(ctx context.Context, s *session, args []string) error {
@@ -211,11 +170,5 @@ func deletePolicy(ctx context.Context, s *session, args []string) error {
 	if p.Authz().Default {
 		question = "Delete policy %q (%s)? It is the default: without it, requests that no policy selects are denied."
 	}
-	if err := s.confirm(ctx, question, args[0], p.ID); err != nil {
-		return err
-	}
-	if err := s.Policies.Delete(ctx, p.ID); err != nil {
-		return err
-	}
-	return s.done("policy %q is deleted", args[0])
+	return remove(ctx, s, s.Policies, "policy", args[0], p.ID, question)
 }

@@ -15,12 +15,11 @@ import (
 
 // destructive returns a verb that asks for confirmation. Without a terminal to ask on it
 // requires --yes before it calls anything.
-func (o *operator) destructive(use, short, example string, run func(context.Context, *session, []string) error) *cobra.Command {
+func (o *operator) destructive(use, short, example string, run action) *cobra.Command {
 	var yes bool
-	var cmd *cobra.Command
-	cmd = o.verb(use, short, example, func(ctx context.Context, s *session, args []string) error {
+	cmd := o.verb(use, short, example, func(ctx context.Context, s *session, args []string) error {
 		if _, ok := terminal(s.in); !yes && !ok {
-			return exitError{exitUsage, fmt.Errorf("%s would ask first, and there is no terminal to ask on; repeat it with --yes", cmd.CommandPath())}
+			return exitError{exitUsage, fmt.Errorf("%s would ask first, and there is no terminal to ask on; repeat it with --yes", s.cmd.CommandPath())}
 		}
 		s.confirmed = yes
 		return run(ctx, s, args)
@@ -93,33 +92,5 @@ func (s *session) hidden(ctx context.Context, fd int, what string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	return readSecret(strings.NewReader(value))
-}
-
-func readSecretFile(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }()
-	return readSecret(f)
-}
-
-// maxSecret bounds a secret, in bytes; a longer file is the wrong one.
-const maxSecret = 64 << 10
-
-// readSecret reads a secret without the space around it.
-func readSecret(r io.Reader) (string, error) {
-	raw, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
-	if err != nil {
-		return "", err
-	}
-	value := strings.TrimSpace(string(raw))
-	switch {
-	case value == "":
-		return "", errors.New("it is empty")
-	case len(raw) > maxSecret:
-		return "", errors.New("it is too long for a secret; is it the right file?")
-	}
-	return value, nil
+	return trimmed(value)
 }

@@ -206,9 +206,12 @@ func (a *answers) printList(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	all := page{Data: items}
+	return printJSON(out, page{Data: items})
+}
+
+func printJSON(out io.Writer, value any) error {
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(all)
+	return enc.Encode(value)
 }

@@ -26,11 +26,11 @@ func pointInTime(flag, value string, now time.Time) (time.Time, error) {
 }
 
 // unix is pointInTime in Unix seconds, nil for no value.
-func unix(flag, value string, now time.Time) (*int64, error) {
+func unix(flag, value string) (*int64, error) {
 	if value == "" {
 		return nil, nil
 	}
-	t, err := pointInTime(flag, value, now)
+	t, err := pointInTime(flag, value, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +54,11 @@ func until(flag, value string, now time.Time) (int64, error) {
 	return seconds, nil
 }
 
-// lifetime parses a span of whole seconds.
+// lifetime parses a span of whole seconds, nil for no value.
 func lifetime(flag, value string) (*int64, error) {
+	if value == "" {
+		return nil, nil
+	}
 	d, err := span(value)
 	switch {
 	case err != nil:

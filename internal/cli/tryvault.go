@@ -5,18 +5,18 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// noCheckFlag adds --no-check.
-func noCheckFlag(cmd *cobra.Command, skip *bool) {
-	cmd.Flags().BoolVar(skip, "no-check", false, "do not check that the service can read the mount")
-}
-
-// try makes the service try the connection of a vault object.
-func (s *session) try(ctx context.Context, v api.Vault, done string) error {
+// showAndTry shows a vault object, and makes the service try its connection unless --no-check is
+// given.
+func (s *session) showAndTry(ctx context.Context, v api.Vault, done string) error {
+	if err := s.showVault(ctx, v); err != nil {
+		return err
+	}
+	if skip, _ := s.cmd.Flags().GetBool("no-check"); skip {
+		return nil
+	}
 	status, err := s.VaultStatus(ctx, v.ID)
 	switch {
 	case err != nil:
@@ -32,7 +32,7 @@ func (s *session) try(ctx context.Context, v api.Vault, done string) error {
 // vaultStatus fails if the service cannot read the mount, or does not know.
 func vaultStatus(ctx context.Context, s *session, args []string) error {
 	status, err := s.VaultStatus(ctx, args[0])
-	if err := missing(err, "vault list", "there is no vault object %q", args[0]); err != nil {
+	if err := unknown(err, "vault object", args[0]); err != nil {
 		return err
 	}
 	if err := s.one(

@@ -23,7 +23,7 @@ func vaultCommand(p Process) *cobra.Command {
 			"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --vault-token-file token\n"+
 			"  vault-authz vault delete main",
 		o.verb("list", "List vault objects", "  vault-authz vault list\n  vault-authz vault list -o json", listVaults),
-		o.verb("get VAULT", "Show a vault object, by id or name", "  vault-authz vault get main", getVault),
+		o.verb("get VAULT", "Show a vault object, by id or name", "  vault-authz vault get main", get((*session).vault, (*session).showVault)),
 		o.verb("status VAULT", "Try the connection of a vault object, and say what is wrong with it", "  vault-authz vault status main", vaultStatus),
 		o.createVault(),
 		o.updateVault(),
@@ -55,35 +55,26 @@ func vaultAddress(v api.Vault) string {
 	return u.String()
 }
 
-func getVault(ctx context.Context, s *session, args []string) error {
-	v, err := s.vault(ctx, args[0])
-	if err != nil {
-		return err
-	}
-	return s.showVault(v)
-}
-
 func (s *session) vault(ctx context.Context, idOrName string) (api.Vault, error) {
 	v, err := s.Vaults.Get(ctx, idOrName)
-	return v, missing(err, "vault list", "there is no vault object %q", idOrName)
+	return v, unknown(err, "vault object", idOrName)
 }
 
-func (s *session) showVault(v api.Vault) error {
+func (s *session) showVault(_ context.Context, v api.Vault) error {
 	options := slices.DeleteFunc(vaultOptions(), func(o api.Field) bool { return slices.Contains([]string{"name", "protocol", "host", "port"}, o.Name) })
 	rows := append([]row{{"name", v.Name}, {"address", vaultAddress(v)}}, optionRows(options, api.Values(options, &v), nil)...)
-	return s.one(append(rows, row{"id", v.ID}, row{"created", instant(v.CreatedAt)}, row{"updated", instant(v.UpdatedAt)})...)
+	return s.showEntity(rows, v.ID, v.CreatedAt, v.UpdatedAt)
 }
 
 func (o *operator) createVault() *cobra.Command {
-	var id, address, from string
-	var noCheck bool
 	options := vaultOptions()
-	var cmd *cobra.Command
-	cmd = o.verb("create NAME", "Create a vault object",
+	cmd := o.create("create NAME", "Create a vault object",
 		"  vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --kv v2 --vault-token-file token\n"+
 			"  vault print token | vault-authz vault create main --address https://vault.internal:8200 --mount vault-auth --vault-token-file -",
-		func(ctx context.Context, s *session, args []string) error {
-			v := api.Read[api.Vault](options, given(cmd.Flags(), options))
+		options, "name",
+		func(ctx context.Context, s *session, args []string, fields map[string]any) error {
+			v := api.Read[api.Vault](options, fields)
+			address, from := s.flag("address"), s.flag(vaultTokenFlag)
 			if address == "" || v.Mount == "" || from == "" {
 				return exitError{exitUsage, errors.New("give --address, --mount and --vault-token-file; see vault-authz vault create --help")}
 			}
@@ -94,64 +85,46 @@ func (o *operator) createVault() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v.ID, v.Name, v.VaultToken = id, args[0], token
+			v.Name, v.VaultToken = args[0], token
 			created, err := s.Vaults.Create(ctx, v)
 			if err != nil {
 				return err
 			}
-			if err := s.showVault(created); err != nil || noCheck {
-				return err
-			}
-			return s.try(ctx, created, "made")
+			return s.showAndTry(ctx, created, "made")
 		})
 	cmd.Long = "create makes a vault object, and has the service try to read the mount. Where that fails it says why and exits with 1;\n" +
 		"the vault object is there all the same, to be changed by update or deleted."
-	noCheckFlag(cmd, &noCheck)
-	cmd.Flags().StringVar(&id, "id", "", "`UUID` to create it under, random by default")
-	addOptionFlags(cmd.Flags(), options, "name")
-	vaultFlags(cmd, &address, &from)
+	vaultFlags(cmd)
 	return cmd
 }
 
 func (o *operator) updateVault() *cobra.Command {
-	var cmd *cobra.Command
-	var noCheck bool
-	var address, from string
-	options := vaultOptions()
-	cmd = o.verb("update VAULT", "Change a vault object, by id or name",
+	cmd := o.update("update VAULT", "Change a vault object, by id or name",
+		"update changes a vault object. The Vault token has to be given again where the address, the mount, the prefix,\n"+
+			"the KV version or the namespace changes: it is used only where it was given for. The service then tries to read the mount.",
 		"  vault-authz vault update main --vault-token-file token\n"+
 			"  vault-authz vault update main --address https://vault.internal:8200 --vault-token-file -",
-		func(ctx context.Context, s *session, args []string) error {
-			fields := given(cmd.Flags(), options)
-			if cmd.Flags().Changed("address") {
-				if err := moved(fields, address); err != nil {
+		vaultOptions(), []string{"address", vaultTokenFlag},
+		func(ctx context.Context, s *session, name string, fields map[string]any) error {
+			if s.cmd.Flags().Changed("address") {
+				if err := moved(fields, s.flag("address")); err != nil {
 					return err
 				}
 			}
-			if cmd.Flags().Changed(vaultTokenFlag) {
-				token, err := s.vaultToken(ctx, from)
+			if s.cmd.Flags().Changed(vaultTokenFlag) {
+				token, err := s.vaultToken(ctx, s.flag(vaultTokenFlag))
 				if err != nil {
 					return err
 				}
 				fields["vault_token"] = token
 			}
-			if err := something(cmd, fields, options, "address", vaultTokenFlag); err != nil {
-				return err
-			}
-			v, err := s.Vaults.Patch(ctx, args[0], fields)
+			v, err := s.Vaults.Patch(ctx, name, fields)
 			if err != nil {
-				return missing(tokenAgain(err), "vault list", "there is no vault object %q", args[0])
+				return unknown(tokenAgain(err), "vault object", name)
 			}
-			if err := s.showVault(v); err != nil || noCheck {
-				return err
-			}
-			return s.try(ctx, v, "changed")
+			return s.showAndTry(ctx, v, "changed")
 		})
-	cmd.Long = "update changes a vault object. The Vault token has to be given again where the address, the mount, the prefix,\n" +
-		"the KV version or the namespace changes: it is used only where it was given for. The service then tries to read the mount." + unsetting
-	noCheckFlag(cmd, &noCheck)
-	addOptionFlags(cmd.Flags(), options)
-	vaultFlags(cmd, &address, &from)
+	vaultFlags(cmd)
 	return cmd
 }
 
@@ -184,10 +157,12 @@ func (s *session) vaultToken(ctx context.Context, from string) (string, error) {
 	return s.secret(ctx, vaultTokenFlag, "Vault token", from)
 }
 
-// vaultFlags are the options of a vault object that are not written as they are.
-func vaultFlags(cmd *cobra.Command, address, tokenFile *string) {
-	cmd.Flags().StringVar(address, "address", "", "`URL` of the Vault, like https://vault.internal:8200")
-	cmd.Flags().StringVar(tokenFile, vaultTokenFlag, "", "`FILE` with the Vault token, - for standard input")
+// vaultFlags are the options of a vault object that are not written as they are, and --no-check.
+func vaultFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.String("address", "", "`URL` of the Vault, like https://vault.internal:8200")
+	f.String(vaultTokenFlag, "", "`FILE` with the Vault token, - for standard input")
+	f.Bool("no-check", false, "do not check that the service can read the mount")
 }
 
 // locate sets protocol, host and port from a URL: vault objects keep them apart.
@@ -209,11 +184,5 @@ func deleteVault(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.confirm(ctx, "Delete vault object %q (%s)? What is in the Vault stays.", args[0], v.ID); err != nil {
-		return err
-	}
-	if err := s.Vaults.Delete(ctx, v.ID); err != nil {
-		return err
-	}
-	return s.done("vault object %q is deleted", args[0])
+	return remove(ctx, s, s.Vaults, "vault object", args[0], v.ID, "Delete vault object %q (%s)? What is in the Vault stays.")
 }

@@ -21,11 +21,11 @@ func (c *Config) validate() findings {
 	f.check(c.Log.AllowSample >= 0, "log.allow_sample", "%d is negative", c.Log.AllowSample)
 	f.check(c.GRPC.MaxRequestBytes >= 64<<10 && c.GRPC.MaxRequestBytes <= 32<<20, "grpc.max_request_bytes", "%d is not between 65536 and 33554432", c.GRPC.MaxRequestBytes)
 	f.check(!c.Debug.Remote || c.Debug.Enabled, "debug.remote", "does nothing without debug.enabled: true; add that or leave it out")
-	f.check(!c.Debug.Remote || len(c.Probes.TLS.ClientNames) > 0, "debug.remote", "needs client certificates, since it changes the level of the log; give probes.client_ca_file and probes.client_names")
+	f.check(!c.Debug.Remote || len(c.Probes.ClientNames) > 0, "debug.remote", "needs client certificates, since it changes the level of the log; give probes.client_ca_file and probes.client_names")
 	f.check(c.Drain.Wait >= 0, "drain.wait", "%s is negative", c.Drain.Wait)
 	f.check(c.Drain.Timeout >= 0, "drain.timeout", "%s is negative", c.Drain.Timeout)
-	f.add("grpc", "grpc", c.GRPC.TLS.Validate())
-	f.add("probes", "probes", c.Probes.TLS.Validate())
+	f.add("grpc", "grpc", c.GRPC.Validate())
+	f.add("probes", "probes", c.Probes.Validate())
 	f = append(f, c.validateListeners()...)
 	sources := map[string]authz.Source{}
 	for i := range c.Vaults {
