@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/vault-authz/vault-authz/internal/api"
 )
@@ -107,19 +110,15 @@ func (a *applying) stop(err error) {
 
 // batches makes entities of one kind, which do not depend on one another.
 func (a *applying) batches(steps []Step) {
-	var under sync.WaitGroup
-	turn := make(chan struct{}, batchesAtOnce)
-	for len(steps) > 0 {
-		n := min(batchSize, len(steps))
-		some := steps[:n]
-		steps = steps[n:]
-		turn <- struct{}{}
-		under.Go(func() {
+	var calls errgroup.Group
+	calls.SetLimit(batchesAtOnce)
+	for some := range slices.Chunk(steps, batchSize) {
+		calls.Go(func() error {
 			a.batch(some)
-			<-turn
+			return nil
 		})
 	}
-	under.Wait()
+	_ = calls.Wait() // the steps have their errors
 }
 
 func (a *applying) batch(steps []Step) {

@@ -126,8 +126,8 @@ func (p *planner) aclAmiss() bool {
 // protocolNotes returns a note for a plugin that is limited to some protocols.
 func protocolNotes(value any) []string {
 	list, ok := value.([]any)
-	for _, all := range []string{"grpc", "grpcs", "http", "https"} {
-		if ok && len(list) > 0 && !slices.Contains(list, any(all)) {
+	for _, governed := range api.Protocols() {
+		if ok && len(list) > 0 && !slices.Contains(list, any(governed)) {
 			return []string{"is for some protocols only in Kong; here it governs all of them"}
 		}
 	}
@@ -173,28 +173,6 @@ func (p *planner) pluginDifferences(kong, here *api.Plugin) []string {
 	}
 	d.options(api.PluginFields(vaultAuth), k, h)
 	return d
-}
-
-// options compares the options of a plugin. An option that is not set has its default.
-func (d *differences) options(fields []api.Field, kong, here *api.PluginConfig) {
-	for i := range fields {
-		f := &fields[i]
-		field, k, h := "config."+f.Name, api.Get(f, kong), api.Get(f, here)
-		switch f.Kind {
-		case api.List, api.NameList:
-			// A value of another type counts as not set.
-			inFile, _ := k.([]string)
-			has, _ := h.([]string)
-			d.set(field, inFile, has)
-		case api.Text:
-			inFile, _ := k.(string)
-			has, _ := h.(string)
-			d.add(field, inFile, has)
-		default:
-			// A vault object that does not exist yet cannot be the one here.
-			d.add(field, k, h)
-		}
-	}
 }
 
 func text(s *string) string {

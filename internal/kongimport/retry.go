@@ -12,8 +12,8 @@ import (
 const (
 	// patience is the time without progress after which Make gives up.
 	patience = time.Minute
-	// firstPause is the mean of the first pause. Each pause is twice the one before, up
-	// to longestPause.
+	// firstPause is the longest first pause. Each pause is about twice the one before, up to
+	// longestPause.
 	firstPause   = 500 * time.Millisecond
 	longestPause = 8 * time.Second
 )
@@ -32,14 +32,11 @@ type Reporter interface {
 // without progress.
 func (c *Changes) Make(ctx context.Context, client *api.Client, f *File, r Reporter) {
 	c.Apply(ctx, client, r.Made)
-	pause, last := firstPause, time.Now()
+	pauses, last := backoff.Exponential{First: firstPause, Max: longestPause}, time.Now()
 	for why := c.transient(); why != nil && time.Since(last) < patience; {
-		wait := backoff.Jitter(pause/2, pause)
-		r.Waiting(why, wait)
-		if backoff.Sleep(ctx, wait) != nil {
+		if wait(ctx, &pauses, r, why) != nil {
 			return
 		}
-		pause = min(2*pause, longestPause)
 		have, err := Read(ctx, client)
 		switch {
 		case err != nil && api.Transient(err):
@@ -52,7 +49,8 @@ func (c *Changes) Make(ctx context.Context, client *api.Client, f *File, r Repor
 		again.Apply(ctx, client, func(int) {})
 		if n := c.takeOver(again); n > 0 {
 			r.Made(n)
-			pause, last = firstPause, time.Now()
+			last = time.Now()
+			pauses.Reset()
 		}
 		why = c.transient()
 	}
@@ -62,18 +60,24 @@ func (c *Changes) Make(ctx context.Context, client *api.Client, f *File, r Repor
 // unavailable. A service that does not answer at all is an error at once: the URL may be
 // wrong.
 func Await(ctx context.Context, client *api.Client, r Reporter) (*Existing, error) {
-	for pause, began := firstPause, time.Now(); ; pause = min(2*pause, longestPause) {
+	pauses, began := backoff.Exponential{First: firstPause, Max: longestPause}, time.Now()
+	for {
 		have, err := Read(ctx, client)
 		var p *api.Problem
 		if !errors.As(err, &p) || !api.Transient(err) || time.Since(began) >= patience {
 			return have, err
 		}
-		wait := backoff.Jitter(pause/2, pause)
-		r.Waiting(err, wait)
-		if backoff.Sleep(ctx, wait) != nil {
+		if wait(ctx, &pauses, r, err) != nil {
 			return nil, err
 		}
 	}
+}
+
+// wait waits before the next attempt, and reports why. It returns an error if ctx ends.
+func wait(ctx context.Context, pauses *backoff.Exponential, r Reporter, why error) error {
+	pause := pauses.Next()
+	r.Waiting(why, pause)
+	return backoff.Sleep(ctx, pause)
 }
 
 // takeOver replaces the failed steps by those of another plan of the same file, which has
