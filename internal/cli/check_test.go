@@ -13,7 +13,7 @@ func TestCheckWarnsWhereTokensWouldCrossANetworkInTheClear(t *testing.T) {
 		{address: "192.0.2.1:9191", want: true},
 		{address: "authz.localhost:9191", want: true},
 		{address: "vault-authz.example.com:9191", tls: clientTLS{on: true}},
-		{address: "vault-authz.example.com:9191", tls: clientTLS{caFile: "ca.pem"}},
+		{address: "vault-authz.example.com:9191", tls: clientTLS{tlsFlags: tlsFlags{caFile: "ca.pem"}}},
 		{address: "127.0.0.1:9191"},
 		{address: "[::1]:9191"},
 		{address: "localhost:9191"},

@@ -16,17 +16,37 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
-// clientTLS holds the TLS flags of a command that calls a service.
-type clientTLS struct {
-	on                                    bool
-	caFile, certFile, keyFile, serverName string
-}
+// tlsFlags are the flags of every command that calls a service.
+type tlsFlags struct{ caFile, certFile, keyFile string }
 
-func (t *clientTLS) register(f *pflag.FlagSet) {
-	f.BoolVar(&t.on, "tls", false, "speak TLS; --ca-file, --cert-file, --key-file and --server-name imply it")
+func (t *tlsFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&t.caFile, "ca-file", "", "PEM `FILE` with the authorities to trust, instead of the system's")
 	f.StringVar(&t.certFile, "cert-file", "", "PEM `FILE` with a client certificate")
 	f.StringVar(&t.keyFile, "key-file", "", "PEM `FILE` with its key")
+}
+
+// read reads the files. content is as in [tlsfiles.Files].
+func (t *tlsFlags) read(content func(tlsfiles.File) ([]byte, error)) (*tlsfiles.Material, error) {
+	if (t.certFile == "") != (t.keyFile == "") {
+		return nil, errors.New("--cert-file and --key-file go together")
+	}
+	files := tlsfiles.Files{
+		Certificate: tlsfiles.File{Setting: "--cert-file", Path: t.certFile}, Key: tlsfiles.File{Setting: "--key-file", Path: t.keyFile},
+		Authorities: tlsfiles.File{Setting: "--ca-file", Path: t.caFile}, Content: content,
+	}
+	return files.Read()
+}
+
+// clientTLS holds the TLS flags of a command that calls the gRPC service or the probes.
+type clientTLS struct {
+	tlsFlags
+	on         bool
+	serverName string
+}
+
+func (t *clientTLS) register(f *pflag.FlagSet) {
+	t.tlsFlags.register(f)
+	f.BoolVar(&t.on, "tls", false, "speak TLS; --ca-file, --cert-file, --key-file and --server-name imply it")
 	f.StringVar(&t.serverName, "server-name", "", "`NAME` to expect in the service's certificate, instead of the host; a SPIFFE id will do")
 }
 
@@ -61,14 +81,7 @@ func (t *clientTLS) config(own string) (*tls.Config, error) {
 	if !t.given() && own == "" {
 		return nil, nil
 	}
-	if (t.certFile == "") != (t.keyFile == "") {
-		return nil, errors.New("--cert-file and --key-file go together")
-	}
-	files := tlsfiles.Files{
-		Certificate: tlsfiles.File{Setting: "--cert-file", Path: t.certFile}, Key: tlsfiles.File{Setting: "--key-file", Path: t.keyFile},
-		Authorities: tlsfiles.File{Setting: "--ca-file", Path: t.caFile},
-	}
-	m, err := files.Read()
+	m, err := t.read(nil)
 	if err != nil {
 		return nil, err
 	}

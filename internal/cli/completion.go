@@ -113,7 +113,7 @@ func (o *operator) complete(names completer) cobra.CompletionFunc {
 // readsInput reports whether a flag reads standard input, which during completion is the
 // terminal that the user types on.
 func (o *operator) readsInput() bool {
-	return slices.Contains([]string{o.tokenFile, o.caFile, o.certFile, o.keyFile}, dash)
+	return slices.Contains([]string{o.tokenFile, o.tls.caFile, o.tls.certFile, o.tls.keyFile}, dash)
 }
 
 // completions returns the names that begin with what is typed, each once. Anybody with access

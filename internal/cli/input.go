@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 )
 
 // dash is standard input where a flag names a file.
@@ -15,7 +17,7 @@ const dash = "-"
 // claim reserves standard input for a flag: it can be read only once.
 func (s *session) claim(flag string) error {
 	if s.claimed != "" {
-		return fmt.Errorf("standard input is read for --%s already; give a file to one of the two", s.claimed)
+		return fmt.Errorf("standard input is read for %s already; give a file to one of the two", s.claimed)
 	}
 	s.claimed = flag
 	return nil
@@ -25,9 +27,10 @@ func (s *session) claim(flag string) error {
 // echo. A secret is never the value of a flag: every user of the machine could see it, and the
 // shell would remember it.
 func (s *session) secret(ctx context.Context, flag, what, from string) (string, error) {
+	flag = "--" + flag
 	value, err := s.readSecret(ctx, flag, what, from)
 	if err != nil {
-		return "", exitError{exitUsage, fmt.Errorf("--%s: %w", flag, err)}
+		return "", exitError{exitUsage, fmt.Errorf("%s: %w", flag, err)}
 	}
 	return value, nil
 }
@@ -60,12 +63,8 @@ func trimmed(secret string) (string, error) {
 const maxPEM = 4 << 20
 
 // pem reads a file with certificates or a key, or standard input for "-".
-func (s *session) pem(flag, name string) ([]byte, error) {
-	raw, err := s.file(flag, name, maxPEM, "it is too long for certificates; is it the right file?")
-	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", flag, err)
-	}
-	return raw, nil
+func (s *session) pem(f tlsfiles.File) ([]byte, error) {
+	return s.file(f.Setting, f.Path, maxPEM, "it is too long for certificates; is it the right file?")
 }
 
 // file reads the file of a flag, or standard input for "-", which it claims. tooLong is the error

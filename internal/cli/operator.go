@@ -2,9 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -44,11 +41,12 @@ func operatorCommands(p Process) []*cobra.Command {
 
 // An operator holds the flags of a command that calls the admin API.
 type operator struct {
-	p                                    Process
-	url, output, field                   string
-	tokenFile, caFile, certFile, keyFile string
-	insecure                             bool
-	timeout                              time.Duration
+	p                  Process
+	url, output, field string
+	tokenFile          string
+	tls                tlsFlags
+	insecure           bool
+	timeout            time.Duration
 }
 
 // group returns a command whose verbs do the work.
@@ -79,9 +77,7 @@ const callsAdminAPI = "\n\nIt calls the admin API of a running service. The envi
 // print its answer.
 func (o *operator) register(cmd *cobra.Command, f *pflag.FlagSet) {
 	f.StringVar(&o.tokenFile, adminTokenFlag, "", "`FILE` with the bearer token for the admin API; - is standard input, here as for every file")
-	f.StringVar(&o.caFile, "ca-file", "", "PEM `FILE` with the authorities to trust, instead of the system's")
-	f.StringVar(&o.certFile, "cert-file", "", "PEM `FILE` with a client certificate")
-	f.StringVar(&o.keyFile, "key-file", "", "PEM `FILE` with its key")
+	o.tls.register(f)
 	f.BoolVar(&o.insecure, "insecure", false, "send tokens and secrets over plain HTTP to a host that is not this one")
 	f.StringVarP(&o.output, "output", "o", "table", "table, or json as the API answers")
 	f.StringVar(&o.field, "field", "", "print the field `NAME` of the JSON answer only, like secret_token or consumer.id, a line for each item of a list")
@@ -168,11 +164,11 @@ func (o *operator) open(cmd *cobra.Command) (*session, error) {
 	if s.token, err = o.token(cmd.Context(), s); err != nil {
 		return nil, err
 	}
-	transport, err := o.transport(s)
+	files, err := o.tls.read(s.pem)
 	if err != nil {
 		return nil, err
 	}
-	s.answers = &answers{next: transport}
+	s.answers = &answers{next: &http.Transport{DialContext: dialHTTP, TLSHandshakeTimeout: 5 * time.Second, TLSClientConfig: files.Client("")}}
 	s.http = &http.Client{
 		Transport: s.answers, Timeout: o.timeout,
 		// The token must not be sent to where a redirect points.
@@ -207,49 +203,4 @@ func (o *operator) token(ctx context.Context, s *session) (string, error) {
 		return strings.TrimSpace(o.p.variable(tokenVariable)), nil
 	}
 	return s.secret(ctx, adminTokenFlag, "Bearer token", o.tokenFile)
-}
-
-func (o *operator) transport(s *session) (*http.Transport, error) {
-	t := &http.Transport{
-		DialContext:         dialHTTP,
-		TLSHandshakeTimeout: 5 * time.Second,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-	}
-	if o.caFile != "" {
-		raw, err := s.pem("ca-file", o.caFile)
-		if err != nil {
-			return nil, err
-		}
-		t.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(raw) {
-			return nil, fmt.Errorf("--ca-file: %q has no PEM certificate", o.caFile)
-		}
-	}
-	if (o.certFile == "") != (o.keyFile == "") {
-		return nil, errors.New("--cert-file and --key-file go together")
-	}
-	if o.certFile != "" {
-		pair, err := s.keyPair(o.certFile, o.keyFile)
-		if err != nil {
-			return nil, err
-		}
-		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
-	}
-	return t, nil
-}
-
-func (s *session) keyPair(certFile, keyFile string) (tls.Certificate, error) {
-	certificate, err := s.pem("cert-file", certFile)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	key, err := s.pem("key-file", keyFile)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	pair, err := tls.X509KeyPair(certificate, key)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("--cert-file: %w", err)
-	}
-	return pair, nil
 }

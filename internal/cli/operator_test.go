@@ -75,7 +75,7 @@ func TestTheBearerTokenComesFromAFileOrTheEnvironment(t *testing.T) {
 		{"empty file", nil, []string{"--admin-token-file", file(t, nil)}, exitUsage, "--admin-token-file: it is empty"},
 		{"no file", nil, []string{"--admin-token-file", "missing"}, exitUsage, "--admin-token-file: open missing"},
 		{"authority not known", []string{"VA_ADMIN_TOKEN=right"}, nil, exitFailed, "name its authority with --ca-file"},
-		{"no authority in the file", nil, []string{"--ca-file", file(t, []byte("x"))}, exitUsage, "has no PEM certificate"},
+		{"no authority in the file", nil, []string{"--ca-file", file(t, []byte("x"))}, exitUsage, "there is no PEM certificate in"},
 		{"certificate without a key", nil, []string{"--cert-file", ca}, exitUsage, "--cert-file and --key-file go together"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -24,6 +24,8 @@ type Files struct {
 	Authorities File
 	// Server says that this side is a server.
 	Server bool
+	// Content returns the content of a file. If it is nil, [os.ReadFile] reads it.
+	Content func(File) ([]byte, error)
 }
 
 // A Material is the content of the files at one time. It is immutable.
@@ -51,11 +53,15 @@ func (f *Files) Read() (*Material, error) {
 }
 
 func (f *Files) contents() (raw [3][]byte, err error) {
+	content := f.Content
+	if content == nil {
+		content = func(file File) ([]byte, error) { return os.ReadFile(file.Path) }
+	}
 	for i, file := range [...]File{f.Certificate, f.Key, f.Authorities} {
 		if file.Path == "" {
 			continue
 		}
-		if raw[i], err = os.ReadFile(file.Path); err != nil {
+		if raw[i], err = content(file); err != nil {
 			return raw, fmt.Errorf("%s: %w", file.Setting, err)
 		}
 	}
