@@ -265,7 +265,7 @@ func TestWhatAStalledReaderMissedIsToldOnceItReads(t *testing.T) {
 		}
 		close(out.free)
 		synctest.Wait()
-		lost := l.streams[1].Dropped()
+		lost := l.streams[1].dropped.Load()
 		if want := fmt.Sprintf(`"lines of the log were lost","target":"stdout","stream":"decisions","lines":%d`, lost); lost == 0 || !strings.Contains(out.text(), want) {
 			t.Errorf("%s is not in the log", want)
 		}

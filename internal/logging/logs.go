@@ -125,8 +125,8 @@ func (l *Logs) Metrics() prometheus.Collector {
 	records := metric.Counter("vault_authz_audit_records_total", "Records of the audit log by outcome: written, failed.", "outcome")
 	return metric.Collector(func(to chan<- prometheus.Metric) {
 		for _, s := range l.streams {
-			dropped.Send(to, float64(s.Dropped()), s.name, "slow")
-			dropped.Send(to, float64(s.Failed()), s.name, "failed")
+			dropped.Send(to, float64(s.dropped.Load()), s.name, "slow")
+			dropped.Send(to, float64(s.failed.Load()), s.name, "failed")
 		}
 		records.Send(to, float64(l.Audit.written.Load()), "written")
 		records.Send(to, float64(l.Audit.failed.Load()), "failed")

@@ -2,13 +2,10 @@ package logging
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -74,49 +71,6 @@ func NewSink(name string, out io.Writer) *Sink {
 		reopen: make(chan struct{}, 1), ended: make(chan struct{}),
 		spare: sync.Pool{New: func() any { return new([]byte) }},
 	}
-}
-
-// OpenFile returns a Sink that adds to a file, which it makes if need be. What else may
-// read it is up to the folder.
-func OpenFile(path string) (*Sink, error) {
-	file, err := openFile(path)
-	if err != nil {
-		return nil, err
-	}
-	s := NewSink(path, file)
-	s.file, s.torn = file, isTorn(path)
-	return s, nil
-}
-
-// isTorn says whether the last line of a file may lack its end, for example after a crash or
-// when the disk was full. What is written next must not continue that line.
-func isTorn(path string) bool {
-	file, err := os.Open(path)
-	if err != nil {
-		return true
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	info, err := file.Stat()
-	if err != nil {
-		return true
-	}
-	if !info.Mode().IsRegular() || info.Size() == 0 {
-		return false
-	}
-	var last [1]byte
-	_, err = file.ReadAt(last[:], info.Size()-1)
-	return err != nil || last[0] != '\n'
-}
-
-func openFile(path string) (*os.File, error) {
-	if info, err := os.Stat(path); err == nil && info.Mode().Type()&^fs.ModeCharDevice&^fs.ModeDevice != 0 {
-		return nil, fmt.Errorf("%q is neither a file nor a device; give the path of a file", path)
-	}
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) //nolint:gosec // the group reads logs
-	if err != nil {
-		return nil, fmt.Errorf("%w; the folder has to be there, and writable for vault-authz", err)
-	}
-	return file, nil
 }
 
 // Stream returns a writer of lines that is counted apart. It must not be called once
@@ -232,16 +186,6 @@ func (s *Sink) write() {
 	s.tell(errors.Join(err, unsynced))
 }
 
-func (s *Sink) sync() error {
-	if s.file == nil {
-		return nil
-	}
-	if info, err := s.file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return err
-	}
-	return s.file.Sync()
-}
-
 // tellInterval is how often it is said that lines are dropped.
 const tellInterval = 10 * time.Second
 
@@ -262,37 +206,13 @@ func (s *Sink) tell(err error) {
 	// Into a full queue this would be lost, too.
 	if now := time.Now(); err == nil && now.Sub(s.told) >= tellInterval && len(s.lines) < queueLength/2 {
 		for _, stream := range s.streams {
-			if lost := stream.Dropped() + stream.Failed(); lost > stream.told {
+			if lost := stream.dropped.Load() + stream.failed.Load(); lost > stream.told {
 				s.told = now
 				s.log.Warn("lines of the log were lost", zap.String("stream", stream.name), zap.Uint64("lines", lost-stream.told))
 				stream.told = lost
 			}
 		}
 	}
-}
-
-// Reopen opens the file again by its name, once what is being written is: what
-// rotates logs has given it another. What fails leaves the file in use.
-func (s *Sink) Reopen() {
-	select {
-	case s.reopen <- struct{}{}:
-	default: // it is about to
-	}
-}
-
-func (s *Sink) openAgain() {
-	if s.file == nil {
-		return
-	}
-	file, err := openFile(s.name)
-	if err != nil {
-		if s.log != nil {
-			s.log.Error("the log file cannot be opened again, the one before stays in use", zap.Error(err))
-		}
-		return
-	}
-	_ = s.file.Close() // all that was to be kept is synced
-	s.file, s.out, s.torn = file, file, isTorn(s.name)
 }
 
 // Close lets what is queued be written, for up to patience, and drops what comes
@@ -312,49 +232,5 @@ func (s *Sink) Close(patience time.Duration) {
 			_ = s.file.Close() // as above
 		}
 	case <-timer.C:
-	}
-}
-
-// A Stream writes lines to a Sink. It is safe for concurrent use.
-type Stream struct {
-	name            string
-	sink            *Sink
-	dropped, failed atomic.Uint64
-	// told is how many of those have been told of.
-	told uint64
-}
-
-// Write implements [io.Writer]. It never waits and never fails; p is copied.
-func (s *Stream) Write(p []byte) (int, error) {
-	s.sink.mu.RLock()
-	defer s.sink.mu.RUnlock()
-	if s.sink.closed {
-		s.dropped.Add(1)
-		return len(p), nil
-	}
-	line := s.sink.spare.Get().(*[]byte) //nolint:forcetypeassert // the pool's New makes nothing else
-	*line = append((*line)[:0], p...)
-	select {
-	case s.sink.lines <- queued{line, s}:
-	default:
-		s.dropped.Add(1)
-		s.sink.recycle(line)
-	}
-	return len(p), nil
-}
-
-// Dropped is how many lines found the queue full, Failed how many could not be written.
-func (s *Stream) Dropped() uint64 { return s.dropped.Load() }
-
-// Failed is how many lines could not be written.
-func (s *Stream) Failed() uint64 { return s.failed.Load() }
-
-// maxSpare bounds the buffers that are kept: a stack trace must not take up
-// memory for good.
-const maxSpare = 4 << 10
-
-func (s *Sink) recycle(line *[]byte) {
-	if cap(*line) <= maxSpare {
-		s.spare.Put(line)
 	}
 }

@@ -34,7 +34,7 @@ func TestAReaderThatStallsHoldsNobodyUp(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("writing took %s", took)
 		}
-		if got := stream.Dropped(); got < queueLength-1-batchSize/256 || got > queueLength {
+		if got := stream.dropped.Load(); got < queueLength-1-batchSize/256 || got > queueLength {
 			t.Errorf("dropped: got %d of %d, want about %d", got, 2*queueLength, queueLength)
 		}
 		s.Close(time.Second)
@@ -90,8 +90,8 @@ func TestCloseWritesWhatIsQueued(t *testing.T) {
 	go s.Run()
 	s.Close(time.Minute)
 	_, _ = stream.Write([]byte("late\n"))
-	if out.String() != "one\ntwo\n" || stream.Dropped() != 1 {
-		t.Errorf("got %q, dropped %d", out.String(), stream.Dropped())
+	if out.String() != "one\ntwo\n" || stream.dropped.Load() != 1 {
+		t.Errorf("got %q, dropped %d", out.String(), stream.dropped.Load())
 	}
 	if err := s.Record(t.Context(), []byte("late\n")); !errors.Is(err, errClosed) {
 		t.Errorf("a record that comes after: got %v, want %v", err, errClosed)
