@@ -13,7 +13,6 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/api"
-	"github.com/vault-authz/vault-authz/internal/lastused"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
@@ -129,18 +128,6 @@ func (c credentials) find(ctx context.Context, vaultID string, version int) (*va
 func (c credentials) Validate(v admin.VaultObject) error {
 	opened := vaultConfig(v)
 	return errors.Join(opened.Validate(), c.reconciler.declaration.Load().config.ApartFromState(&opened))
-}
-
-// lastUses tells the admin API when credentials were last used.
-type lastUses struct{ *lastused.Tracker }
-
-// All implements [admin.LastUses].
-func (l lastUses) All(ctx context.Context) (func(accessToken string) (at, since time.Time), error) {
-	table, err := l.Tracker.All(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return table.Last, nil
 }
 
 // judge returns for a vault object the function that tells what a decision would make of a

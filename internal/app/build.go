@@ -214,17 +214,19 @@ func (s *service) wireState(c *config.Config, from engineOpener) error {
 	s.uses.KeepIn(kv)
 	held := records{s.store, s.reconciler}
 	s.admin, err = admin.New(c.Admin, admin.Dependencies{
-		Store:        held,
-		Leases:       s.store,
-		Announce:     held,
-		Vaults:       credentials{held},
-		TryVault:     credentials{held}.try,
-		Judge:        judge(s.authorizer),
-		Explain:      explainUnavailable,
-		Denials:      s.denials.Find,
-		Overview:     s.overview,
-		LastUsed:     lastUses{s.uses},
-		Decide:       s.explain,
+		Store:    held,
+		Leases:   s.store,
+		Announce: held,
+		Vaults:   credentials{held},
+		TryVault: credentials{held}.try,
+		Judge:    judge(s.authorizer),
+		Explain:  explainUnavailable,
+		Denials:  s.denials.Find,
+		Overview: s.overview,
+		LastUsed: s.uses,
+		Decide: func(ctx context.Context, r *authz.Request) authz.Explanation {
+			return s.authorizer.Explain(ctx, r, s.decider.Check)
+		},
 		Replica:      replicaName(),
 		Declared:     s.reconciler.declaration.Load().entities,
 		Version:      version.Number(),

@@ -8,98 +8,67 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 )
 
 const (
-	// tableLife is how long a Table is used again. The lists of very many credentials are
+	// tableLife is how long a table is used again. The lists of very many credentials are
 	// read page by page.
 	tableLife = 30 * time.Second
 	// readers bounds the reads of one call at a time.
 	readers = 8
 )
 
-// tables keeps the last Table.
-type tables struct {
-	// reading is held while the documents are read, and mu for moments.
-	reading *semaphore.Weighted
-	mu      sync.Mutex
-	last    *Table
-	until   time.Time
-}
-
-// A Table tells of every credential when it was last used. It is immutable.
-type Table struct {
+// A table tells of every credential when it was last used. It is immutable.
+type table struct {
 	since minute
 	keys  []key
 	last  []minute
 }
 
-// Last returns the minute in which a credential was last used, the zero time if it was not used
-// since. Before since, uses were not recorded, or are forgotten. It is the zero time if nothing is
-// recorded, so that not to be used means nothing.
-func (t *Table) Last(accessToken string) (at, since time.Time) {
+// of is Last of a Tracker, by a table.
+func (t *table) of(accessToken string) (at, since time.Time) {
 	if i, found := slices.BinarySearch(t.keys, keyOf(accessToken)); found {
 		at = t.last[i].time()
 	}
 	return at, t.since.time()
 }
 
-// All returns a Table that is at most half a minute old. It reads all documents.
-func (t *Tracker) All(ctx context.Context) (*Table, error) {
-	if err := t.tables.reading.Acquire(ctx, 1); err != nil {
+// All is Last for very many: it reads all documents once. What it returns is at most half a minute
+// old.
+func (t *Tracker) All(ctx context.Context) (last func(accessToken string) (at, since time.Time), err error) {
+	if err := t.reading.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	defer t.tables.reading.Release(1)
-	now := time.Now()
-	if table := t.tables.current(now); table != nil {
-		return table, nil
+	defer t.reading.Release(1)
+	if kept := t.kept.Load(); kept != nil {
+		return kept.of, nil
 	}
-	table, err := t.table(ctx, func(part) bool { return true })
+	until := time.Now().Add(tableLife)
+	read, err := t.table(ctx, func(part) bool { return true })
 	if err != nil {
 		return nil, err
 	}
-	t.tables.keep(table, now.Add(tableLife))
-	return table, nil
+	t.kept.Store(read)
+	// A large one must not stay for ever.
+	time.AfterFunc(time.Until(until), func() { t.kept.CompareAndSwap(read, nil) })
+	return read.of, nil
 }
 
-// current returns the last Table, nil if it is too old.
-func (t *tables) current(now time.Time) *Table {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if now.After(t.until) {
-		return nil
-	}
-	return t.last
-}
-
-// keep keeps a Table until a time: a large one must not stay for ever.
-func (t *tables) keep(table *Table, until time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.last, t.until = table, until
-	time.AfterFunc(time.Until(until), func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.last == table {
-			t.last = nil
-		}
-	})
-}
-
-// Last is that of a Table, for one credential. It reads one document of each level.
+// Last returns the minute in which a credential was last used, the zero time if it was not used
+// since. Before since, uses were not recorded, or are forgotten. It is the zero time if nothing is
+// recorded, so that not to be used means nothing. Last reads one document of each level.
 func (t *Tracker) Last(ctx context.Context, accessToken string) (at, since time.Time, err error) {
 	k := keyOf(accessToken)
-	table, err := t.table(ctx, func(p part) bool { return partOf(k, p.level) == p })
+	read, err := t.table(ctx, func(p part) bool { return partOf(k, p.level) == p })
 	if err != nil {
 		return time.Time{}, time.Time{}, err
 	}
-	at, since = table.Last(accessToken)
+	at, since = read.of(accessToken)
 	return at, since, nil
 }
 
 // table reads some documents, and adds what is not in them yet.
-func (t *Tracker) table(ctx context.Context, wanted func(part) bool) (*Table, error) {
+func (t *Tracker) table(ctx context.Context, wanted func(part) bool) (*table, error) {
 	// What is saved meanwhile is in a document, or was still pending before.
 	all := document{last: t.unsaved()}
 	parts, err := t.parts(ctx)
@@ -142,20 +111,15 @@ func (t *Tracker) table(ctx context.Context, wanted func(part) bool) (*Table, er
 	if problem := t.lastProblem(); level > maxLevel && problem != nil {
 		return nil, problem // nothing is recorded, and that is why
 	}
-	table := &Table{since: began}
+	read := &table{since: began, keys: slices.Sorted(maps.Keys(all.last))}
 	if began > 0 && all.forgotten > 0 {
-		table.since = max(began, all.forgotten+1)
+		read.since = max(began, all.forgotten+1)
 	}
-	table.keys = make([]key, 0, len(all.last))
-	for k := range all.last {
-		table.keys = append(table.keys, k)
+	read.last = make([]minute, len(read.keys))
+	for i, k := range read.keys {
+		read.last[i] = all.last[k]
 	}
-	slices.Sort(table.keys)
-	table.last = make([]minute, len(table.keys))
-	for i, k := range table.keys {
-		table.last[i] = all.last[k]
-	}
-	return table, nil
+	return read, nil
 }
 
 func (t *Tracker) lastProblem() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -66,12 +67,15 @@ type Tracker struct {
 	// problem is why the last attempt to save failed, nil if it did not.
 	problem error
 
-	tables tables
+	// reading is held while All reads the documents, and kept is what it read last, for a
+	// while.
+	reading *semaphore.Weighted
+	kept    atomic.Pointer[table]
 }
 
 // New returns a Tracker that records from now on, in memory. It starts no goroutine.
 func New(log *zap.Logger) *Tracker {
-	return &Tracker{log: log, saving: semaphore.NewWeighted(1), seen: map[part]int{}, pending: map[key]minute{}, tables: tables{reading: semaphore.NewWeighted(1)}}
+	return &Tracker{log: log, saving: semaphore.NewWeighted(1), seen: map[part]int{}, pending: map[key]minute{}, reading: semaphore.NewWeighted(1)}
 }
 
 // KeepIn makes the Tracker keep documents in an engine. It must be called before all methods but

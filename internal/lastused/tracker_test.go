@@ -92,12 +92,12 @@ func last(t *testing.T, r *Tracker, token string) (at, since time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.tables.keep(nil, time.Now())
+	r.kept.Store(nil)
 	all, err := r.All(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, s := all.Last(token); !a.Equal(at) || !s.Equal(since) {
+	if a, s := all(token); !a.Equal(at) || !s.Equal(since) {
 		t.Errorf("one is told %s since %s, all %s since %s", at, since, a, s)
 	}
 	return at, since
@@ -493,7 +493,7 @@ func TestAStopSavesEverything(t *testing.T) {
 		if err := r.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		table, err := replica(kv).All(t.Context())
+		table, err := replica(kv).table(t.Context(), func(part) bool { return true })
 		if err != nil || len(table.keys) != all {
 			t.Fatalf("%d credentials, %v, want %d", len(table.keys), err, all)
 		}

@@ -52,13 +52,8 @@ func (e *Engine) put(key string, document []byte) {
 
 // Read returns the object under key, and whether there is one.
 func (e *Engine) Read(ctx context.Context, key string) (document []byte, found bool, err error) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	if err := e.err(ctx); err != nil {
-		return nil, false, err
-	}
-	o, found := e.objects[key]
-	return bytes.Clone(o.document), found, nil
+	document, _, found, err = e.ReadVersion(ctx, key)
+	return document, found, err
 }
 
 // ReadVersion returns the object under key and its version, which is the number of its writes
