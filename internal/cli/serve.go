@@ -7,6 +7,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/internal/app"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/heap"
 )
 
 func serveCommand(p Process) *cobra.Command {
@@ -28,7 +29,7 @@ func serveCommand(p Process) *cobra.Command {
 		}
 		ctx, stop := context.WithCancel(cmd.Context())
 		defer stop()
-		app.TendHeap(ctx, p.Environ, p.Stderr)
+		heap.Tend(ctx, p.Environ, p.Stderr)
 		return app.Serve(ctx, &config.Origin{Path: *path, Environ: p.Environ, Flags: flags}, p.Stdout)
 	}
 	return cmd

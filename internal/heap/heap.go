@@ -10,10 +10,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -33,23 +36,30 @@ const (
 	interval = time.Second
 )
 
-// Limit sets the memory limit of Go to the limit of the container, minus a tenth for memory
+// Tend sets the memory limit of Go to that of the container, and lets the heap reach about [Floor],
+// or a quarter of the limit if that is less, until ctx ends. GOMEMLIMIT and GOGC in environ take
+// precedence. Problems are written to stderr. A process has one heap: Tend must be called once.
+func Tend(ctx context.Context, environ []string, stderr io.Writer) {
+	if err := limit(); err != nil {
+		fmt.Fprintln(stderr, "vault-authz:", err)
+	}
+	if slices.ContainsFunc(environ, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
+		return
+	}
+	collected := make(chan struct{}, 1)
+	signalCollections(ctx, collected)
+	go tend(ctx, collected)
+}
+
+// limit sets the memory limit of Go to the limit of the container, minus a tenth for memory
 // outside of the heap, like GOMEMLIMIT. It changes nothing if GOMEMLIMIT is set, or if the
 // container has no limit or its limit is unknown.
-func Limit() error {
+func limit() error {
 	_, err := memlimit.Set()
 	if err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {
 		return fmt.Errorf("looking for the memory limit of the container (set GOMEMLIMIT to it instead): %w", err)
 	}
 	return nil
-}
-
-// Tend lets the heap reach about [Floor], or a quarter of Go's memory limit if that is less,
-// until ctx ends. A process has one heap: Tend must not run twice at the same time.
-func Tend(ctx context.Context) {
-	collected := make(chan struct{}, 1)
-	signalCollections(ctx, collected)
-	tend(ctx, collected)
 }
 
 // tend adjusts the percentage at each interval and after each collection.
