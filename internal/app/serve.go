@@ -54,7 +54,8 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	}
 	logs.Start()
 	defer logs.Close(time.Second)
-	defer reopenAtSignal(logs)()
+	reopen, stop := reopenSignals()
+	defer stop()
 	log := logs.Log
 	traces, err := tracing.New(ctx, version.Number(), log.Named("traces"))
 	if err != nil {
@@ -65,6 +66,7 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 	if err != nil {
 		return err
 	}
+	s.runs = append(s.runs, func(ctx context.Context) error { return reopenLogs(ctx, logs, reopen) })
 	if watch != nil {
 		if err := watch(s, log); err != nil {
 			return err
@@ -99,6 +101,20 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 		started(at)
 	}
 	return s.run(ctx, l)
+}
+
+// reopenLogs opens log files again at each signal until ctx ends: what rotates logs has renamed
+// them.
+func reopenLogs(ctx context.Context, logs *logging.Logs, signals <-chan os.Signal) error {
+	for {
+		select {
+		case <-signals:
+			logs.Log.Named("logging").Info("opening log files again")
+			logs.Reopen()
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // logInsecure warns of settings that are not safe everywhere. at has the ports in use.
