@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/vault-authz/vault-authz/internal/clientcert"
 	"github.com/vault-authz/vault-authz/internal/logging"
 )
 
@@ -71,12 +72,5 @@ func certificate(r *http.Request) string {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return ""
 	}
-	c := r.TLS.PeerCertificates[0]
-	switch {
-	case len(c.URIs) > 0:
-		return c.URIs[0].String()
-	case len(c.DNSNames) > 0:
-		return c.DNSNames[0]
-	}
-	return c.SerialNumber.String()
+	return clientcert.Identity(r.TLS.PeerCertificates[0])
 }

@@ -35,7 +35,7 @@ func mayImport() map[string][]string {
 		"internal/config":     {"authz", "cache", "envoy", "internal/admin", "internal/api", "internal/clientcert", "internal/logging", "internal/loopback", "internal/pairs", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login"},
 		"internal/vaults":     {"authz", "cache", "vaultkv", "vaultkv/login", "internal/admin", "internal/api", "internal/config", "internal/expiring", "internal/lastused", "internal/metric", "internal/state", "internal/tlsfiles", "internal/tracing"},
 		"internal/app":        {"authz", "envoy", "vaultkv", "internal/admin", "internal/api", "internal/backoff", "internal/clientcert", "internal/config", "internal/debugging", "internal/lastused", "internal/logging", "internal/memkv", "internal/metric", "internal/replicas", "internal/server", "internal/state", "internal/tlsfiles", "internal/tracing", "internal/vaults", "internal/version"},
-		"internal/debugging":  {"internal/logging", "internal/loopback"},
+		"internal/debugging":  {"internal/clientcert", "internal/logging", "internal/loopback"},
 		"internal/tracing":    {"authz", "cache"},
 		"internal/cli":        {"authz", "envoy", "internal/api", "internal/app", "internal/backoff", "internal/clientcert", "internal/config", "internal/heap", "internal/kongimport", "internal/loopback", "internal/server", "internal/tlsfiles", "internal/vaults", "internal/version"},
 		"cmd/vault-authz":     {"internal/cli"},
