@@ -13,6 +13,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/reconcile"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
@@ -23,7 +24,8 @@ import (
 // records is what the admin API needs of the state and of the reconciler.
 type records struct {
 	*state.Store
-	reconciler *reconciler
+	reconciler *reconcile.Reconciler
+	vaults     *vaults.Set
 }
 
 // Create implements [admin.Store].
@@ -66,7 +68,7 @@ const applyTimeout = 2 * time.Second
 func (r records) Applied(changes ...state.Change) error {
 	for _, c := range changes {
 		if c.Kind == state.KindCredentials {
-			r.reconciler.vaults.Invalidate(c.ID)
+			r.vaults.Invalidate(c.ID)
 			return nil
 		}
 	}
@@ -81,7 +83,7 @@ func (r records) reached(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	return r.reconciler.await(ctx, view.Changed())
+	return r.reconciler.Await(ctx, view.Changed())
 }
 
 // credentials gives the admin API access to the credentials of open vault objects.
@@ -111,13 +113,13 @@ func (c credentials) try(ctx context.Context, vaultID string, version int) (api.
 // find returns a vault object, nil if it could not be opened. It waits for a version of it
 // that another replica has written a moment ago.
 func (c credentials) find(ctx context.Context, vaultID string, version int) (*vaults.Object, error) {
-	if o, known := c.reconciler.vaults.Find(vaultID, version); known {
+	if o, known := c.vaults.Find(vaultID, version); known {
 		return o, nil
 	}
 	if err := c.reached(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %s", authz.ErrUnavailable, err.Error())
 	}
-	o, known := c.reconciler.vaults.Find(vaultID, version)
+	o, known := c.vaults.Find(vaultID, version)
 	if !known {
 		return nil, authz.ErrNotFound
 	}
@@ -125,10 +127,7 @@ func (c credentials) find(ctx context.Context, vaultID string, version int) (*va
 }
 
 // Validate implements [admin.Vaults].
-func (c credentials) Validate(v admin.VaultObject) error {
-	opened := vaultConfig(v)
-	return errors.Join(opened.Validate(), c.reconciler.declaration.Load().config.ApartFromState(&opened))
-}
+func (c credentials) Validate(v admin.VaultObject) error { return c.reconciler.Validate(v) }
 
 // judge returns for a vault object the function that tells what a decision would make of a
 // credential record now.

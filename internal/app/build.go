@@ -19,6 +19,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/lastused"
 	"github.com/vault-authz/vault-authz/internal/logging"
+	"github.com/vault-authz/vault-authz/internal/reconcile"
 	"github.com/vault-authz/vault-authz/internal/replicas"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/internal/state"
@@ -51,7 +52,7 @@ type service struct {
 	history *authz.History
 	started time.Time
 	// current is decider if there is a state.
-	current currentDecider
+	current reconcile.Gate
 	// reloader is nil if the configuration is not read from a file.
 	reloader *reloader
 
@@ -60,7 +61,7 @@ type service struct {
 	logs       *logging.Logs
 	vaults     *vaults.Set
 	authorizer *authz.Authorizer
-	reconciler *reconciler
+	reconciler *reconcile.Reconciler
 	store      *state.Store
 	decisions  atomic.Pointer[authz.DecisionLog]
 	sample     int
@@ -182,7 +183,7 @@ func (s *service) stateCheck() server.Check {
 	return server.Check{
 		Name: "state",
 		Func: func() error {
-			if err := s.reconciler.notReady(); err != nil {
+			if err := s.reconciler.Ready(); err != nil {
 				return errors.Join(err, s.store.Problem())
 			}
 			return nil
@@ -207,12 +208,12 @@ func (s *service) wireState(c *config.Config, from engineOpener) error {
 	following := state.DefaultConfig()
 	following.Interval = c.State.Poll
 	following.MaxStale = maxStale(c)
-	s.reconciler = newReconciler(c, s.vaults, s.authorizer, log)
-	if s.store, err = state.New(kv, following, s.reconciler.watcher(), log); err != nil {
+	s.reconciler = reconcile.New(c, s.vaults, s.authorizer, log)
+	if s.store, err = state.New(kv, following, s.reconciler.Watcher(), log); err != nil {
 		return err
 	}
 	s.uses.KeepIn(kv)
-	held := records{s.store, s.reconciler}
+	held := records{s.store, s.reconciler, s.vaults}
 	s.admin, err = admin.New(c.Admin, admin.Dependencies{
 		Store:    held,
 		Leases:   s.store,
@@ -228,7 +229,7 @@ func (s *service) wireState(c *config.Config, from engineOpener) error {
 			return s.authorizer.Explain(ctx, r, s.decider.Check)
 		},
 		Replica:      replicaName(),
-		Declared:     s.reconciler.declaration.Load().entities,
+		Declared:     s.reconciler.Declared(),
 		Version:      version.Number(),
 		Metrics:      s.registry,
 		Log:          s.logs.Log.Named("admin"),
@@ -238,9 +239,9 @@ func (s *service) wireState(c *config.Config, from engineOpener) error {
 	if err != nil {
 		return err
 	}
-	s.current = newCurrentDecider(s.authorizer, s.store.Current)
+	s.current = reconcile.NewGate(s.authorizer, s.store.Current)
 	s.replicas = replicas.NewList(kv, func() replicas.Replica { return s.replica(s.stateHealth(), s.configHealth()) }, s.logs.Log.Named("replicas"))
-	s.runs = append(s.runs, func(ctx context.Context) error { return s.reconciler.run(ctx, s.store) }, s.store.Follow, s.uses.Run, s.replicas.Run)
+	s.runs = append(s.runs, func(ctx context.Context) error { return s.reconciler.Run(ctx, s.store) }, s.store.Follow, s.uses.Run, s.replicas.Run)
 	if run != nil {
 		s.runs = append(s.runs, run)
 	}

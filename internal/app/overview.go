@@ -33,7 +33,7 @@ func (s *service) replica(state api.StateHealth, config *api.ConfigHealth) repli
 }
 
 func (s *service) stateHealth() api.StateHealth {
-	h := api.StateHealth{Current: s.reconciler.notReady() == nil && s.current.isCurrent(), Lag: s.store.Lag().Seconds()}
+	h := api.StateHealth{Current: s.reconciler.Ready() == nil && s.current.Open(), Lag: s.store.Lag().Seconds()}
 	if problem := s.store.Problem(); problem != nil {
 		h.Problem = problem.Error()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/metric"
+	"github.com/vault-authz/vault-authz/internal/reconcile"
 	"github.com/vault-authz/vault-authz/internal/tracing"
 )
 
@@ -179,13 +180,13 @@ func (s *service) reconfigure(c *config.Config) error {
 // redeclare replaces vault objects, consumers and policies in one step.
 func (s *service) redeclare(c *config.Config) error {
 	if s.reconciler != nil {
-		before := s.reconciler.declaration.Load()
-		if err := s.admin.Declare(declared(c)); err != nil {
+		before := s.reconciler.Declared()
+		if err := s.admin.Declare(reconcile.Entities(c)); err != nil {
 			return err
 		}
-		err := s.reconciler.reconfigure(c)
+		err := s.reconciler.Reconfigure(c)
 		if err != nil {
-			_ = s.admin.Declare(before.entities) // it was used before
+			_ = s.admin.Declare(before) // it was used before
 		}
 		return err
 	}

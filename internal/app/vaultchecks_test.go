@@ -8,9 +8,24 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/vaults"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
+
+// openSet returns a Set without vault objects.
+func openSet(t *testing.T, from vaults.Opener) *vaults.Set {
+	t.Helper()
+	s, err := vaults.New(vaults.Dependencies{From: from, Digester: authz.NewDigester(), Metrics: prometheus.NewRegistry(), Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
 
 // TestReadinessStaysAndItsCheckSaysWhatFails covers each way in which a vault object fails
 // after it was reached.

@@ -1,6 +1,7 @@
-package app
+package reconcile
 
 import (
+	"errors"
 	"net/url"
 	"strconv"
 	"strings"
@@ -10,8 +11,26 @@ import (
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// declared returns the entities of the configuration as the admin API shows them.
-func declared(c *config.Config) admin.Declared {
+// A declaration is a configuration with its entities as the admin API shows them. It is
+// immutable.
+type declaration struct {
+	config   *config.Config
+	entities admin.Declared
+}
+
+func newDeclaration(c *config.Config) *declaration { return &declaration{c, Entities(c)} }
+
+// Declared returns the entities of the configuration that decisions go by.
+func (r *Reconciler) Declared() admin.Declared { return r.declaration.Load().entities }
+
+// Validate reports why a vault object cannot be made through the admin API.
+func (r *Reconciler) Validate(v admin.VaultObject) error {
+	opened := vaultConfig(v)
+	return errors.Join(opened.Validate(), r.declaration.Load().config.ApartFromState(&opened))
+}
+
+// Entities returns the entities of the configuration as the admin API shows them.
+func Entities(c *config.Config) admin.Declared {
 	d := admin.Declared{Consumers: c.Consumers, Policies: c.Policies}
 	for i := range c.Vaults {
 		d.Vaults = append(d.Vaults, declaredVault(&c.Vaults[i]))

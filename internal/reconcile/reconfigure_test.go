@@ -1,4 +1,4 @@
-package app
+package reconcile
 
 import (
 	"testing"
@@ -23,21 +23,21 @@ func TestWhatCannotBeUsedLeavesTheVaultObjectsOpen(t *testing.T) {
 			t.Parallel()
 			r := newTestReconciler(t)
 			before := r.vaults.Named(demoVault)
-			next := DevConfig()
+			next := demo()
 			next.Vaults[0].Cache.Capacity++
 			spoil(&next)
-			if r.reconfigure(&next) == nil {
+			if r.Reconfigure(&next) == nil {
 				t.Fatal("it is used")
 			}
 			if r.vaults.Named(demoVault) != before || len(r.vaults.Health()) != 1 {
 				t.Error("the vault object was replaced")
 			}
-			if _, err := r.sources[demoVault].Lookup(t.Context(), DemoAccessToken); err != nil {
+			if _, err := r.sources[demoVault].Lookup(t.Context(), demoToken); err != nil {
 				t.Errorf("the vault object was closed: %v", err)
 			}
-			good := DevConfig()
+			good := demo()
 			good.Vaults[0].Cache.Capacity++
-			if err := r.reconfigure(&good); err != nil || r.vaults.Named(demoVault) == before {
+			if err := r.Reconfigure(&good); err != nil || r.vaults.Named(demoVault) == before {
 				t.Errorf("what can be used is not: %v", err)
 			}
 		})

@@ -1,4 +1,4 @@
-package app
+package reconcile
 
 import (
 	"context"
@@ -6,27 +6,28 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/envoy"
 )
 
-// A currentDecider decides only while the state is known to be current. After the process was
+// A Gate decides only while the state is known to be current. After the process was
 // stopped or starved for a while it first waits for the changes that were made meanwhile.
-type currentDecider struct {
-	decider envoy.Decider
+type Gate struct {
+	decider *authz.Authorizer
 	// current waits until no change can have been missed.
 	current func(context.Context) error
 	// past is a context that has ended, for calling current without waiting.
 	past context.Context
 }
 
-func newCurrentDecider(decider envoy.Decider, ask func(context.Context) error) currentDecider {
+// NewGate returns a Gate before the decisions of decider. ask waits until no change can have been
+// missed.
+func NewGate(decider *authz.Authorizer, ask func(context.Context) error) Gate {
 	past, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // it is over before it begins
 	cancel()
-	return currentDecider{decider: decider, current: ask, past: past}
+	return Gate{decider: decider, current: ask, past: past}
 }
 
-// Check implements [envoy.Decider].
-func (c currentDecider) Check(ctx context.Context, r *authz.Request) authz.Decision {
+// Check decides about a request, see [authz.Authorizer.Check].
+func (c Gate) Check(ctx context.Context, r *authz.Request) authz.Decision {
 	if err := c.wait(ctx); err != nil {
 		return authz.Decision{
 			Reason: authz.ReasonUnavailable, RetryAfter: time.Second,
@@ -38,8 +39,8 @@ func (c currentDecider) Check(ctx context.Context, r *authz.Request) authz.Decis
 
 // wait waits until the state is current, for at most three quarters of the time that the
 // caller has left: the rest is for the answer.
-func (c currentDecider) wait(ctx context.Context) error {
-	if c.isCurrent() {
+func (c Gate) wait(ctx context.Context) error {
+	if c.Open() {
 		return nil
 	}
 	if deadline, bounded := ctx.Deadline(); bounded {
@@ -50,5 +51,5 @@ func (c currentDecider) wait(ctx context.Context) error {
 	return c.current(ctx)
 }
 
-// isCurrent says whether the state is known to be current now.
-func (c currentDecider) isCurrent() bool { return c.current(c.past) == nil }
+// Open says whether the state is known to be current now.
+func (c Gate) Open() bool { return c.current(c.past) == nil }

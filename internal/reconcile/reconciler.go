@@ -1,10 +1,9 @@
-package app
+package reconcile
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,17 +11,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/admin"
 	"github.com/vault-authz/vault-authz/internal/backoff"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/internal/vaults"
 )
 
-// A reconciler keeps the snapshot that decisions are based on up to date with the entities:
+// A Reconciler keeps the snapshot that decisions are based on up to date with the entities:
 // those of the configuration, and those that were made through the admin API of any replica.
 // It is safe for concurrent use.
-type reconciler struct {
+type Reconciler struct {
 	declaration atomic.Pointer[declaration]
 	vaults      *vaults.Set
 	authorizer  *authz.Authorizer
@@ -54,15 +52,6 @@ type reconciler struct {
 	view      *state.View
 }
 
-// A declaration is a configuration with its entities as the admin API shows them. It is
-// immutable.
-type declaration struct {
-	config   *config.Config
-	entities admin.Declared
-}
-
-func newDeclaration(c *config.Config) *declaration { return &declaration{c, declared(c)} }
-
 // pending are changes that decisions are not based on yet.
 type pending struct {
 	// all: every entity is built again.
@@ -77,8 +66,9 @@ type pending struct {
 // again costs less.
 const maxPending = 50_000
 
-func newReconciler(c *config.Config, open *vaults.Set, authorizer *authz.Authorizer, log *zap.Logger) *reconciler {
-	r := &reconciler{
+// New returns a Reconciler that publishes nothing before Run.
+func New(c *config.Config, open *vaults.Set, authorizer *authz.Authorizer, log *zap.Logger) *Reconciler {
+	r := &Reconciler{
 		vaults: open, authorizer: authorizer, log: log,
 		wake: make(chan struct{}, 1), published: make(chan struct{}), position: -1, pending: pending{all: true},
 	}
@@ -86,8 +76,8 @@ func newReconciler(c *config.Config, open *vaults.Set, authorizer *authz.Authori
 	return r
 }
 
-// watcher returns what the store calls about changes.
-func (r *reconciler) watcher() state.Watcher {
+// Watcher returns what the store calls about changes.
+func (r *Reconciler) Watcher() state.Watcher {
 	return state.Watcher{
 		Deferred: true,
 		Drop:     r.vaults.Invalidate,
@@ -109,8 +99,8 @@ func (r *reconciler) watcher() state.Watcher {
 	}
 }
 
-// enqueue adds changes that lead to v to what is pending, and wakes run.
-func (r *reconciler) enqueue(p pending, v *state.View) {
+// enqueue adds changes that lead to v to what is pending, and wakes Run.
+func (r *Reconciler) enqueue(p pending, v *state.View) {
 	r.mu.Lock()
 	r.target = v
 	now := &r.pending
@@ -124,8 +114,8 @@ func (r *reconciler) enqueue(p pending, v *state.View) {
 	}
 }
 
-// notReady is an error until decisions go by the state for the first time.
-func (r *reconciler) notReady() error {
+// Ready is an error until decisions go by the state for the first time.
+func (r *Reconciler) Ready() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.position < 0 {
@@ -140,9 +130,9 @@ const (
 	maxRetry   = time.Minute
 )
 
-// run publishes changes until ctx ends. A publication that fails is tried again at the next
+// Run publishes changes until ctx ends. A publication that fails is tried again at the next
 // change, and after a while without one: the cause may lie outside of the state.
-func (r *reconciler) run(ctx context.Context, store *state.Store) error {
+func (r *Reconciler) Run(ctx context.Context, store *state.Store) error {
 	waits := backoff.Exponential{First: firstRetry, Max: maxRetry}
 	var retry <-chan time.Time
 	for {
@@ -171,7 +161,7 @@ func (r *reconciler) run(ctx context.Context, store *state.Store) error {
 // pending and target are read together. With an older view some pending changes would never
 // be applied; with a newer one, changes that are told later could not be: after a membership
 // is deleted, only the view before says whose it was.
-func (r *reconciler) publish() (*state.View, error) {
+func (r *Reconciler) publish() (*state.View, error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	r.mu.Lock()
@@ -203,127 +193,10 @@ func (r *reconciler) publish() (*state.View, error) {
 	return v, err
 }
 
-// apply makes decisions go by a view and by the configuration. After an error nothing has
-// changed.
-func (r *reconciler) apply(v *state.View, p *pending, to *declaration) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("a panic of type %T; please report it", cause)
-		}
-	}()
-	consumers, err := r.directory(v, p, to)
-	if err != nil {
-		return err
-	}
-	policies, sources := r.policies, r.sources
-	var change *vaults.Change
-	if p.all || p.rules || r.sources == nil || r.dependsOnConsumers() {
-		if policies, change, err = r.rules(v, to); err != nil {
-			return err
-		}
-		defer change.Abandon()
-		sources = change.Sources
-	}
-	snapshot, err := authz.NewSnapshotOf(policies, consumers, sources)
-	if err != nil {
-		return err
-	}
-	var removed []*vaults.Object
-	if change != nil {
-		removed = change.Commit()
-	}
-	r.authorizer.Replace(snapshot)
-	r.vaults.Retire(removed)
-	r.consumers, r.policies, r.sources, r.view = consumers, policies, sources, v
-	return nil
-}
-
-// dependsOnConsumers says whether a policy depends on which consumers there are.
-func (r *reconciler) dependsOnConsumers() bool {
-	return slices.ContainsFunc(r.policies, func(p authz.Policy) bool { return p.Anonymous != "" })
-}
-
-// directory returns the consumers of a view and of the configuration.
-func (r *reconciler) directory(v *state.View, p *pending, to *declaration) (*authz.Directory, error) {
-	stored := admin.Consumers(to.entities, v)
-	if p.all || r.consumers == nil {
-		return authz.NewDirectory(to.config.Consumers, stored)
-	}
-	changed := p.consumers
-	for _, id := range p.groups {
-		for _, view := range []*state.View{r.view, v} {
-			if r, err := view.Get(state.KindACLs, id); err == nil {
-				changed = append(changed, admin.ACLConsumer(r))
-			}
-		}
-	}
-	return r.consumers.Next(stored, changed), nil
-}
-
-// rules builds policies, and opens new vault objects. A stored vault object that cannot be
-// opened fails alone, and so does a declared one at the start. A new configuration with one is
-// not used.
-func (r *reconciler) rules(v *state.View, to *declaration) ([]authz.Policy, *vaults.Change, error) {
-	rules, err := admin.Entities(to.entities, v)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, problem := range rules.Problems {
-		r.log.Error("entities do not fit together", zap.Error(problem))
-	}
-	wanted := slices.Clone(to.config.Vaults)
-	for _, o := range rules.Vaults {
-		if !o.Declared {
-			wanted = append(wanted, r.storedVault(o, to.config))
-		}
-	}
-	change := r.vaults.Prepare(wanted)
-	if err := change.DeclaredErr(to.config); err != nil && to != r.declaration.Load() {
-		change.Abandon()
-		return nil, nil, err
-	}
-	if err := change.Err(); err != nil {
-		r.log.Error("vault objects are not open", zap.Error(err))
-	}
-	return rules.Policies, change, nil
-}
-
-// storedVault returns the configuration of a vault object of the state. One whose mount is
-// refused by now counts as lost: it is not opened, and its requests are unavailable.
-func (r *reconciler) storedVault(v admin.VaultObject, by *config.Config) config.Vault {
-	c := vaultConfig(v)
-	if err := by.ApartFromState(&c); err != nil {
-		r.log.Error("vault objects are not open", zap.Error(fmt.Errorf("vault object %q: %w", v.Name, err)))
-		c.Lost = true
-	}
-	return c
-}
-
-// reconfigure makes decisions go by another configuration, together with the state that they
-// go by now. After an error they go by the one before. Without a state that was read, they
-// wait for one.
-func (r *reconciler) reconfigure(c *config.Config) error {
-	r.applying.Lock()
-	defer r.applying.Unlock()
-	next := newDeclaration(c)
-	if r.view == nil {
-		change := r.vaults.Prepare(c.Vaults)
-		defer change.Abandon()
-		if err := change.Err(); err != nil {
-			return err
-		}
-		r.vaults.Retire(change.Commit())
-	} else if err := r.apply(r.view, &pending{all: true}, next); err != nil {
-		return err
-	}
-	r.declaration.Store(next)
-	return nil
-}
-
-// await waits until decisions are based on a position of the log. Its error says that
+// Await waits until decisions are based on a position of the log. Its error says that
 // they may still be based on what was before. A problem with an earlier position is no
 // error: the change may be what ends it.
-func (r *reconciler) await(ctx context.Context, position int) error {
+func (r *Reconciler) Await(ctx context.Context, position int) error {
 	for {
 		r.mu.Lock()
 		at, problem, problemAt, published := r.position, r.problem, r.problemAt, r.published

@@ -1,35 +1,23 @@
-package app
+package reconcile
 
 import (
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/internal/state"
-	"github.com/vault-authz/vault-authz/internal/vaults"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
-
-// openSet returns a Set without vault objects.
-func openSet(t *testing.T, from vaults.Opener) *vaults.Set {
-	t.Helper()
-	s, err := vaults.New(vaults.Dependencies{From: from, Digester: authz.NewDigester(), Metrics: prometheus.NewRegistry(), Log: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 // TestARevocationDoesNotWaitForAVaultObjectToBeOpened: opening one reads files, and
 // there may be many.
 func TestARevocationDoesNotWaitForAVaultObjectToBeOpened(t *testing.T) {
 	t.Parallel()
-	from := &opening{newShared(), make(chan struct{}), make(chan struct{})}
+	from := &opening{memory{memkv.New()}, make(chan struct{}), make(chan struct{})}
 	o := openSet(t, from)
-	v := DevConfig().Vaults[0]
+	v := demo().Vaults[0]
 	if _, _, err := o.Replace([]config.Vault{v}); err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +29,8 @@ func TestARevocationDoesNotWaitForAVaultObjectToBeOpened(t *testing.T) {
 		_, _, _ = o.Replace([]config.Vault{v, slow})
 	}()
 	<-from.began
-	told := newReconciler(&config.Config{}, o, nil, zap.NewNop()).watcher()
-	told.Drop(DemoAccessToken)
+	told := New(&config.Config{}, o, nil, zap.NewNop()).Watcher()
+	told.Drop(demoToken)
 	told.DropAll()
 	told.Changed([]state.Change{{Kind: state.KindVaults}}, nil)
 	close(from.goOn)
@@ -51,7 +39,7 @@ func TestARevocationDoesNotWaitForAVaultObjectToBeOpened(t *testing.T) {
 
 // opening stops where a vault object called slow is opened.
 type opening struct {
-	*shared
+	memory
 	began, goOn chan struct{}
 }
 
@@ -61,5 +49,5 @@ func (o *opening) Engine(v *config.Vault, log *zap.Logger) (vaultkv.Engine, erro
 		close(o.began)
 		<-o.goOn
 	}
-	return o.shared.Engine(v, log)
+	return o.memory.Engine(v, log)
 }
