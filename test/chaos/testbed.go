@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -49,7 +46,6 @@ type testbed struct {
 	hostsFile         string
 	probe             pair
 	processes         []*parts.Process
-	http              *http.Client
 	consumers         []string
 	serviceBinary     string
 	approle           *approle
@@ -62,7 +58,7 @@ func startTestbed(ctx context.Context, dir string, b binaries, f fault) (*testbe
 	bed := &testbed{
 		dir: dir, vaultBinary: b.vault, serviceBinary: b.service, durable: f.durable,
 		tokenFile: filepath.Join(dir, "vault-token"), caFile: filepath.Join(dir, "ca.pem"),
-		http: &http.Client{Timeout: 5 * time.Second}, consumers: consumers(), life: ttl, approle: f.approle,
+		consumers: consumers(), life: ttl, approle: f.approle,
 	}
 	if f.defaultTTL {
 		bed.life = cache.DefaultConfig().TTL
@@ -289,30 +285,11 @@ func (bed *testbed) goroutines(ctx context.Context) (int, error) {
 
 // metric returns the sum of all series of a metric.
 func (bed *testbed) metric(ctx context.Context, name string) (float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+bed.service.Probes+"/metrics", nil)
+	all, err := bed.service.Metrics(ctx)
 	if err != nil {
 		return 0, err
 	}
-	resp, err := bed.http.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	sum, found := 0.0, false
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		series, value, _ := strings.Cut(lines.Text(), " ")
-		if family, _, _ := strings.Cut(series, "{"); family != name {
-			continue
-		}
-		if strings.Contains(series, "{") {
-			value = lines.Text()[strings.LastIndex(lines.Text(), " ")+1:]
-		}
-		v, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			return 0, fmt.Errorf("metric %s: %w", name, err)
-		}
-		sum, found = sum+v, true
-	}
+	sum, found := all.Sum(name)
 	if !found {
 		return 0, fmt.Errorf("the service has no metric %s", name)
 	}

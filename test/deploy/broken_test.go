@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,16 +47,13 @@ type broken struct {
 // breakable starts a service whose certificate for Envoy has a life.
 func breakable(t *testing.T, life time.Duration) *broken {
 	t.Helper()
-	vault, err := parts.StartVault(t.Context(), parts.VaultConfig{Binary: partstest.Binary(t, "VAULT_BIN"), Dir: t.TempDir()})
-	must(t, err)
-	partstest.StopWith(t, vault.Process)
+	vault := partstest.StartVault(t)
 	must(t, vault.Mount(t.Context(), "kong-auth", parts.KVv1))
 	must(t, vault.Put(t.Context(), "kong-auth", parts.KVv1, aliceAccess, parts.Record(aliceAccess, aliceSecret, aliceID)))
 	must(t, vault.Mount(t.Context(), "vault-authz", parts.KVv2))
 	token, err := vault.ManagerToken(t.Context(), "kong-auth", "vault-authz")
 	must(t, err)
-	b := &broken{vault: vault, dir: t.TempDir(), files: partstest.NewPEMFiles(t), tokenFile: filepath.Join(t.TempDir(), "token"), recording: recording{series: map[string][]string{}}, after: 20}
-	must(t, os.WriteFile(b.tokenFile, []byte(token), 0o600))
+	b := &broken{vault: vault, dir: t.TempDir(), files: partstest.NewPEMFiles(t), tokenFile: partstest.TokenFile(t, token), recording: recording{series: map[string][]string{}}, after: 20}
 	role, err := vault.CreateAppRole(t.Context(), "va", map[string]any{"token_policies": []string{"vault-authz-manager"}, "token_ttl": "1h"})
 	must(t, err)
 	b.files.Put("secret-id", []byte(role.SecretID))
@@ -97,13 +93,11 @@ func (b *broken) start(t *testing.T, environ ...string) {
 	})
 	go func() { _, _ = io.Copy(log, read) }()
 	b.output = read
-	b.service, err = parts.StartService(t.Context(), parts.ServiceConfig{
+	b.service = partstest.StartService(t, parts.ServiceConfig{
 		Binary: service.Binary(t), Dir: b.dir, Entities: b.entities, Output: write,
 		Env: append(environ, "VAULT_AUTHZ_LOG_AUDIT_TARGET="+b.files.Path("audit.log")),
 	})
 	_ = write.Close() // The service has its own.
-	must(t, err)
-	partstest.StopWith(t, b.service.Process)
 }
 
 // opsToken is the bearer token of the admin API.
@@ -162,6 +156,6 @@ func (b *broken) step(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	askPair(t.Context(), conn, []string{"example.com", "other.example.com"}[b.asked%2], fmt.Sprintf("unknown-%d", b.asked), "x")
 	askPair(t.Context(), conn, "example.com", aliceAccess, aliceSecret)
-	b.recording.scrape(t.Context(), b.service.Probes)
+	b.recording.scrape(t.Context(), b.service)
 	time.Sleep(b.pause)
 }

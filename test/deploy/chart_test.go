@@ -339,14 +339,12 @@ func TestTheServiceRunsOnTheConfigMapOfTheChart(t *testing.T) {
 	t.Parallel()
 	vault, token := startVault(t)
 	all := objects(t, "--values", example("daemonset"))
-	s, err := parts.StartService(t.Context(), parts.ServiceConfig{
-		Binary: service.Binary(t), Dir: t.TempDir(),
+	s := partstest.StartService(t, parts.ServiceConfig{
+		Binary: service.Binary(t),
 		Config: with(t, configuration(all), "https://vault.vault.svc:8200", vault, "/run/secrets/vault/token", token),
 		// The ports of the pod may be taken on this machine.
 		Env: []string{"VAULT_AUTHZ_LISTEN_GRPC=127.0.0.1:0", "VAULT_AUTHZ_LISTEN_PROBES=127.0.0.1:0", "VAULT_AUTHZ_DRAIN_WAIT=0s"},
 	})
-	must(t, err)
-	partstest.StopWith(t, s.Process)
 	pod := "spec.template.spec.containers.0."
 	for _, probe := range []string{"livenessProbe", "readinessProbe"} {
 		path, _ := all["DaemonSet"].at(pod + probe + ".httpGet.path").(string)

@@ -8,23 +8,6 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
-// startDev starts `vault-authz dev` and returns the address that Envoy asks.
-func startDev(t *testing.T) string {
-	t.Helper()
-	s, err := parts.StartDev(t.Context(), service.Binary(t), t.TempDir())
-	must(t, err)
-	partstest.StopWith(t, s.Process)
-	return s.GRPC
-}
-
-func startUpstream(t *testing.T) *parts.Upstream {
-	t.Helper()
-	u, err := parts.StartUpstream(t.Context(), "127.0.0.1:0")
-	must(t, err)
-	t.Cleanup(func() { _ = u.Close() })
-	return u
-}
-
 // startEnvoy runs a bootstrap with one listener.
 func startEnvoy(t *testing.T, bootstrap string) *parts.Envoy {
 	t.Helper()
@@ -46,10 +29,10 @@ func port(t *testing.T, address string) string {
 func startWithDev(t *testing.T, example string) (*parts.Envoy, *parts.Upstream) {
 	t.Helper()
 	partstest.Need(t, "ENVOY_BIN")
-	upstream := startUpstream(t)
+	upstream := partstest.StartUpstream(t, "127.0.0.1:0")
 	return startEnvoy(t, with(t, shipped(t, example),
 		"port_value: 10000", "port_value: 0",
-		"port_value: 9191", "port_value: "+port(t, startDev(t)),
+		"port_value: 9191", "port_value: "+port(t, partstest.StartDev(t, service.Binary(t)).GRPC),
 		"port_value: 8000", "port_value: "+port(t, upstream.Address()),
 	)), upstream
 }

@@ -61,39 +61,19 @@ func shell(t *testing.T, dir, block string, environ ...string) (string, error) {
 
 func TestTheRecipeForGitManagesACredentialWithVaultsCommand(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(dir string) (*parts.Vault, error){
-		"Vault": func(dir string) (*parts.Vault, error) {
-			return parts.StartVault(t.Context(), parts.VaultConfig{Binary: partstest.Binary(t, "VAULT_BIN"), Dir: dir})
-		},
-		"OpenBao": func(dir string) (*parts.Vault, error) {
-			return parts.StartOpenBao(t.Context(), parts.VaultConfig{Binary: partstest.Binary(t, "BAO_BIN"), Dir: dir})
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			partstest.Need(t, "VAULT_BIN", "BAO_BIN")
-			vault, err := start(t.TempDir())
-			must(t, err)
-			partstest.StopWith(t, vault.Process)
-			must(t, vault.Mount(t.Context(), "kong-auth", parts.KVv2))
-			manageByRecipe(t, vault)
-		})
-	}
+	partstest.OnEachServer(t, manageByRecipe)
 }
 
 func manageByRecipe(t *testing.T, vault *parts.Vault) {
 	t.Helper()
+	must(t, vault.Mount(t.Context(), "kong-auth", parts.KVv2))
 	dir := t.TempDir()
 	must(t, os.Symlink(partstest.Binary(t, "BAO_BIN"), filepath.Join(dir, "vault")))
 	reader, pipeline := withPolicies(t, vault, "kv-v2.hcl"), withPolicies(t, vault, "kv-v2.hcl", "manage-v2.hcl")
-	token := filepath.Join(dir, "vault-token")
-	must(t, os.WriteFile(token, []byte(reader), 0o600))
-	s, err := parts.StartService(t.Context(), parts.ServiceConfig{
-		Binary: service.Binary(t), Dir: t.TempDir(), Config: recipeConfig(t, vault.Address, token),
+	s := partstest.StartService(t, parts.ServiceConfig{
+		Binary: service.Binary(t), Config: recipeConfig(t, vault.Address, partstest.TokenFile(t, reader)),
 		Env: []string{"VAULT_AUTHZ_LISTEN_GRPC=127.0.0.1:0", "VAULT_AUTHZ_LISTEN_PROBES=127.0.0.1:0", "VAULT_AUTHZ_DRAIN_WAIT=0s"},
 	})
-	must(t, err)
-	partstest.StopWith(t, s.Process)
 	// secret runs a block and returns the secret that it made.
 	secret := func(block string) string {
 		t.Helper()

@@ -181,13 +181,11 @@ func TestTheChartServesItsGatewaysByMutualTLS(t *testing.T) {
 	clients.Put("ca.pem", authority.PEM)
 	clients.Issue(authority, "gateway", "spiffe://cluster.local/ns/istio-ingress/sa/gateway")
 	clients.Issue(authority, "other", "spiffe://cluster.local/ns/shop/sa/orders")
-	s, err := parts.StartService(t.Context(), parts.ServiceConfig{
-		Binary: service.Binary(t), Dir: t.TempDir(),
+	s := partstest.StartService(t, parts.ServiceConfig{
+		Binary: service.Binary(t),
 		Config: strings.ReplaceAll(with(t, configuration(all), "https://vault.vault.svc:8200", vault, "/run/secrets/vault/token", token), "/run/tls", mounted),
 		Env:    []string{"VAULT_AUTHZ_LISTEN_GRPC=127.0.0.1:0", "VAULT_AUTHZ_LISTEN_PROBES=127.0.0.1:0", "VAULT_AUTHZ_DRAIN_WAIT=0s"},
 	})
-	must(t, err)
-	partstest.StopWith(t, s.Process)
 	for _, test := range []struct {
 		name string
 		args []string

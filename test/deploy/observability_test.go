@@ -13,7 +13,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
@@ -85,9 +84,7 @@ var selector = regexp.MustCompile(`([a-z_:0-9]+)\{([^}]*)\}`)
 // of Go and of the process.
 func TestRulesAndDashboardNameExistingMetrics(t *testing.T) {
 	t.Parallel()
-	s, err := parts.StartDev(t.Context(), service.Binary(t), t.TempDir())
-	must(t, err)
-	partstest.StopWith(t, s.Process)
+	s := partstest.StartDev(t, service.Binary(t))
 	known := map[string]bool{"up": true} // of Prometheus itself
 	for _, line := range strings.Split(ask(t, s.Probes, request{path: "/metrics"}).body, "\n") {
 		if name, found := strings.CutPrefix(line, "# TYPE "); found {
@@ -246,9 +243,7 @@ func TestRulesPassPromtool(t *testing.T) {
 // promtool also lints the metrics of Go and of the process, which are as their library has them.
 func TestMetricsPassPromtool(t *testing.T) {
 	t.Parallel()
-	s, err := parts.StartDev(t.Context(), service.Binary(t), t.TempDir())
-	must(t, err)
-	partstest.StopWith(t, s.Process)
+	s := partstest.StartDev(t, service.Binary(t))
 	exposed := ask(t, s.Probes, request{path: "/metrics"}).body
 	if !strings.Contains(exposed, "# TYPE vault_authz_decisions_total counter") {
 		t.Fatalf("these are no metrics of vault-authz: %.200s", exposed)

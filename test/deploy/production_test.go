@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -48,18 +47,14 @@ type production struct {
 // token and a secret token for each.
 func startVault(t *testing.T, more ...[3]string) (address, tokenFile string) {
 	t.Helper()
-	vault, err := parts.StartVault(t.Context(), parts.VaultConfig{Binary: partstest.Binary(t, "VAULT_BIN"), Dir: t.TempDir()})
-	must(t, err)
-	partstest.StopWith(t, vault.Process)
+	vault := partstest.StartVault(t)
 	must(t, vault.Mount(t.Context(), "kong-auth", parts.KVv1))
 	for _, c := range append(more, [3]string{aliceID, aliceAccess, aliceSecret}, [3]string{bobID, bobAccess, bobSecret}) {
 		must(t, vault.Put(t.Context(), "kong-auth", parts.KVv1, c[1], parts.Record(c[1], c[2], c[0])))
 	}
 	token, err := vault.ReaderToken(t.Context(), "kong-auth")
 	must(t, err)
-	file := filepath.Join(t.TempDir(), "vault-token")
-	must(t, os.WriteFile(file, []byte(token), 0o600))
-	return vault.Address, file
+	return vault.Address, partstest.TokenFile(t, token)
 }
 
 func startProduction(t *testing.T) *production {
@@ -76,7 +71,7 @@ func startProductionService(t *testing.T, config string, pairs ...[3]string) *pr
 	t.Helper()
 	partstest.Need(t, "ENVOY_BIN")
 	vault, token := startVault(t, pairs...)
-	s := &production{upstream: startUpstream(t), socket: filepath.Join(socketDir(t), "authz.sock")}
+	s := &production{upstream: partstest.StartUpstream(t, "127.0.0.1:0"), socket: filepath.Join(socketDir(t), "authz.sock")}
 	s.config = parts.ServiceConfig{
 		Binary: service.Binary(t), Dir: t.TempDir(),
 		Config: with(t, config,
@@ -107,10 +102,7 @@ func (s *production) startEnvoy(t *testing.T, bootstrap string) *parts.Envoy {
 // start starts vault-authz, also for a restart.
 func (s *production) start(t *testing.T) {
 	t.Helper()
-	var err error
-	s.service, err = parts.StartService(t.Context(), s.config)
-	must(t, err)
-	partstest.StopWith(t, s.service.Process)
+	s.service = partstest.StartService(t, s.config)
 }
 
 // healthy waits until an Envoy has the given number of healthy authorizers.

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -25,23 +25,19 @@ type recording struct {
 }
 
 // scrape takes the metrics of a service as they are now.
-func (r *recording) scrape(ctx context.Context, probes string) {
+func (r *recording) scrape(ctx context.Context, s *parts.Service) {
 	now := map[string]string{`up{job="vault-authz", instance="a"}`: "0"}
-	if got, err := parts.Send(ctx, &http.Client{Timeout: 5 * time.Second}, probes, parts.Request{Target: "/metrics"}); err == nil {
+	if all, err := s.Metrics(ctx); err == nil {
 		now[`up{job="vault-authz", instance="a"}`] = "1"
-		for line := range strings.SplitSeq(got.Body, "\n") {
-			name, value, found := strings.Cut(line, " ")
-			if i := strings.LastIndexByte(line, '}'); i > 0 {
-				name, value = line[:i+1], strings.TrimSpace(line[i+1:])
-			}
-			if !found || strings.HasPrefix(line, "#") || !strings.HasPrefix(name, "vault_authz_") && !strings.HasPrefix(name, "go_") || strings.Contains(value, "Inf") {
+		for series, value := range all {
+			if !strings.HasPrefix(series, "vault_authz_") && !strings.HasPrefix(series, "go_") || math.IsInf(value, 0) {
 				continue
 			}
-			metric, labels, _ := strings.Cut(strings.TrimSuffix(name, "}"), "{")
+			metric, labels, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
 			if labels != "" {
 				labels = ", " + labels
 			}
-			now[metric+`{job="vault-authz", instance="a"`+labels+"}"] = value
+			now[metric+`{job="vault-authz", instance="a"`+labels+"}"] = strconv.FormatFloat(value, 'g', -1, 64)
 		}
 	}
 	for name := range now {

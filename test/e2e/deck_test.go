@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/vault-authz/vault-authz/test/deck"
-	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // TestDecKDumpsDiffsSyncsAndResets replays the calls of decK against a replica with a real
@@ -21,15 +21,6 @@ func TestDecKDumpsDiffsSyncsAndResets(t *testing.T) {
 	})
 	t.Run("dev", func(t *testing.T) {
 		t.Parallel()
-		deck.Replay(t, http.DefaultTransport, "http://"+startDev(t), deck.Consumers)
+		deck.Replay(t, http.DefaultTransport, "http://"+partstest.StartDev(t, suite.service.Binary(t)).Admin, deck.Consumers)
 	})
-}
-
-// startDev runs `vault-authz dev` and returns the address of its admin API.
-func startDev(t *testing.T) string {
-	t.Helper()
-	s, err := parts.StartDev(t.Context(), suite.service.Binary(t), t.TempDir())
-	must(t, err)
-	t.Cleanup(s.Kill)
-	return s.Admin
 }

@@ -17,31 +17,6 @@ import (
 
 const deployVault = "../../deploy/vault/"
 
-// eachStore runs a test on a real Vault and on a real OpenBao, each of its own.
-func eachStore(t *testing.T, test func(t *testing.T, v *parts.Vault)) {
-	t.Helper()
-	starts := map[string]func(dir string) (*parts.Vault, error){
-		"Vault": func(dir string) (*parts.Vault, error) {
-			return parts.StartVault(t.Context(), parts.VaultConfig{Binary: suite.vault, Dir: dir})
-		},
-		"OpenBao": func(dir string) (*parts.Vault, error) {
-			return parts.StartOpenBao(t.Context(), parts.VaultConfig{Binary: suite.bao, Dir: dir})
-		},
-	}
-	for name, start := range starts {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			partstest.Need(t, "VAULT_BIN", "BAO_BIN")
-			v, err := start(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(v.Kill)
-			test(t, v)
-		})
-	}
-}
-
 // vaultWarning is in the output of `config validate --connect` if it warns about a vault
 // object. These configurations also cause a warning that there are no policies.
 const vaultWarning = `": warning`
@@ -123,7 +98,7 @@ func withoutEach(t *testing.T, policy string, atLeast int) map[string]string {
 // --connect` must name it.
 func TestEachPathOfTheSamplePoliciesIsNeeded(t *testing.T) {
 	t.Parallel()
-	eachStore(t, func(t *testing.T, v *parts.Vault) {
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		runScript(t, v, "login-approle.sh")
 		login := loginBy(t, v, "vault-authz")
@@ -150,7 +125,7 @@ func TestEachPathOfTheSamplePoliciesIsNeeded(t *testing.T) {
 // ready, or could not keep a change, and so `config validate --connect` must not say ok.
 func TestEachCapabilityOfTheSamplePolicyOfTheStateIsNeeded(t *testing.T) {
 	t.Parallel()
-	eachStore(t, func(t *testing.T, v *parts.Vault) {
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		runScript(t, v, "login-approle.sh")
 		login := loginBy(t, v, "vault-authz")
@@ -226,7 +201,7 @@ func loginBy(t *testing.T, v *parts.Vault, role string) string {
 // vault-authz out of the server.
 func TestWrongLoginsDoNotLockTheSampleRole(t *testing.T) {
 	t.Parallel()
-	eachStore(t, func(t *testing.T, v *parts.Vault) {
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		must(t, v.Mount(t.Context(), mountV1, parts.KVv1))
 		writePolicies(t, v)
@@ -248,7 +223,7 @@ func TestWrongLoginsDoNotLockTheSampleRole(t *testing.T) {
 // TestATokenWithAUseLimitIsRefused: such a token stops working after some reads.
 func TestATokenWithAUseLimitIsRefused(t *testing.T) {
 	t.Parallel()
-	eachStore(t, func(t *testing.T, v *parts.Vault) {
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		must(t, v.Mount(t.Context(), mountV1, parts.KVv1))
 		writePolicies(t, v)
@@ -266,7 +241,7 @@ func TestATokenWithAUseLimitIsRefused(t *testing.T) {
 // TestAWrongKVVersionIsNamed: Vault answers a wrong kv as if a policy lacked a path.
 func TestAWrongKVVersionIsNamed(t *testing.T) {
 	t.Parallel()
-	eachStore(t, func(t *testing.T, v *parts.Vault) {
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		writePolicies(t, v)
 		eachKV(t, v, func(t *testing.T, kv string) {
@@ -286,7 +261,7 @@ func TestAWrongKVVersionIsNamed(t *testing.T) {
 func TestTheDocumentedLoginsWork(t *testing.T) {
 	t.Parallel()
 	docs := readText(t, "../../docs/how-to/vault.md")
-	eachStore(t, func(t *testing.T, v *parts.Vault) {
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		if err := v.Mount(t.Context(), "kong-auth", "v1"); err != nil {
 			t.Fatal(err)

@@ -111,7 +111,7 @@ func TestThePolicyFilesAreEnoughInEveryCombination(t *testing.T) {
 		{"all policies in one token", []string{"kv-v1", "kv-v2", "manage-v1", "manage-v2", "destroy-v2", "state"}, nil},
 		{"one token for the state and one for credentials", []string{"kv-vN", "manage-vN"}, []string{"kv-vN", "state"}},
 	}
-	eachStore(t, func(t *testing.T, v *parts.Vault) {
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		writePolicies(t, v)
 		runScript(t, v, "login-approle.sh")
@@ -173,7 +173,7 @@ func inFolder(t *testing.T, file, mount, folder string) string {
 // fail, and the log must name the path.
 func TestEachPathOfThePolicyFilesForManagingIsNeeded(t *testing.T) {
 	t.Parallel()
-	eachStore(t, func(t *testing.T, v *parts.Vault) {
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		writePolicies(t, v)
 		eachKV(t, v, func(t *testing.T, kv string) {
@@ -276,7 +276,7 @@ func TestThePolicyFilesAllowNothingElse(t *testing.T) {
 		{"POST", "vault-authz/data/changes", versioned},
 		{"GET", "vault-authz/metadata/records?list=true", nil},
 	}
-	eachStore(t, func(t *testing.T, v *parts.Vault) {
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
 		t.Helper()
 		writePolicies(t, v)
 		runScript(t, v, "login-approle.sh")

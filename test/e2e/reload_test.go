@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,12 +46,12 @@ func (m *mountedConfig) swap(t *testing.T, text string) {
 // metric returns the value of a metric, which is named with its labels.
 func metric(t *testing.T, s *parts.Service, name string) int {
 	t.Helper()
-	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindStringSubmatch(probe(t, s, "/metrics"))
-	if found == nil {
+	all, err := s.Metrics(t.Context())
+	must(t, err)
+	v, found := all[name]
+	if !found {
 		t.Fatalf("no metric %s", name)
 	}
-	v, err := strconv.ParseFloat(found[1], 64)
-	must(t, err)
 	return int(v)
 }
 

@@ -79,17 +79,16 @@ policies:
 		t.Errorf("one is killed, a cached credential: status = %d, want 200", got)
 	}
 
-	metrics := bed.probe(t, "/metrics")
-	for _, want := range []string{
-		`vault_authz_vault_state{state="unreachable",vault="one"} 1`,
-		`vault_authz_vault_state{state="ok",vault="two"} 1`,
-		`vault_authz_vault_state{state="ok",vault="both"} 1`,
-		`vault_authz_vault_load_errors_total{vault="one"} 3`,
-		`vault_authz_vault_load_errors_total{vault="two"} 0`,
-		`vault_authz_vault_load_errors_total{vault="both"} 0`,
+	for series, want := range map[string]int{
+		`vault_authz_vault_state{state="unreachable",vault="one"}`: 1,
+		`vault_authz_vault_state{state="ok",vault="two"}`:          1,
+		`vault_authz_vault_state{state="ok",vault="both"}`:         1,
+		`vault_authz_vault_load_errors_total{vault="one"}`:         3,
+		`vault_authz_vault_load_errors_total{vault="two"}`:         0,
+		`vault_authz_vault_load_errors_total{vault="both"}`:        0,
 	} {
-		if !strings.Contains(metrics, want+"\n") {
-			t.Errorf("the metrics have no line %q", want)
+		if got := metric(t, bed.service, series); got != want {
+			t.Errorf("%s is %d, want %d", series, got, want)
 		}
 	}
 	ready := bed.probe(t, "/readyz?verbose")

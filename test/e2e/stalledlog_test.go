@@ -130,17 +130,10 @@ func TestNobodyReadsTheLogForAMinute(t *testing.T) {
 // decided is how many decisions a service has counted.
 func decided(t *testing.T, s *parts.Service) int {
 	t.Helper()
-	total := 0
-	for line := range strings.Lines(probe(t, s, "/metrics")) {
-		if strings.HasPrefix(line, "vault_authz_decisions_total{") {
-			var n float64
-			if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &n); err != nil {
-				t.Fatal(err)
-			}
-			total += int(n)
-		}
-	}
-	return total
+	all, err := s.Metrics(t.Context())
+	must(t, err)
+	n, _ := all.Sum("vault_authz_decisions_total")
+	return int(n)
 }
 
 // warning makes a call to the admin API that succeeds, and returns the Warning of the answer.

@@ -66,11 +66,7 @@ func TestEachListenerAsksAsItsNamePromises(t *testing.T) {
 	authv3.RegisterAuthorizationServer(srv, stubAuthorizer{})
 	go func() { _ = srv.Serve(ln) }()
 	t.Cleanup(srv.Stop)
-	upstream, err := parts.StartUpstream(t.Context(), "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = upstream.Close() })
+	upstream := partstest.StartUpstream(t, "127.0.0.1:0")
 	listeners := sharedSetup().listeners
 	for i := range listeners {
 		listeners[i].Authz = ln.Addr().String()

@@ -1,8 +1,6 @@
 package gateways
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/vault-authz/vault-authz/test/parts"
@@ -29,18 +27,14 @@ type site struct {
 // newSite runs a store with credentials, for a vault-authz that is still to be configured.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	store, err := parts.StartOpenBao(t.Context(), parts.VaultConfig{Binary: partstest.Binary(t, "BAO_BIN"), Dir: t.TempDir()})
-	must(t, err)
-	partstest.StopWith(t, store.Process)
+	store := partstest.StartOpenBao(t)
 	must(t, store.Mount(t.Context(), "kong-auth", parts.KVv2))
 	for access, record := range records() {
 		must(t, store.Put(t.Context(), "kong-auth", parts.KVv2, access, record))
 	}
 	token, err := store.ReaderToken(t.Context(), "kong-auth")
 	must(t, err)
-	file := filepath.Join(t.TempDir(), "vault-token")
-	must(t, os.WriteFile(file, []byte(token), 0o600))
-	return &site{test: t, vault: store.Address, token: file, config: parts.ServiceConfig{Binary: service.Binary(t), Dir: t.TempDir()}}
+	return &site{test: t, vault: store.Address, token: partstest.TokenFile(t, token), config: parts.ServiceConfig{Binary: service.Binary(t), Dir: t.TempDir()}}
 }
 
 // run starts vault-authz with the configuration of a ConfigMap of the chart, and an upstream.
@@ -55,10 +49,7 @@ func (s *site) run(t *testing.T, configuration, address, upstream string) {
 		"VAULT_AUTHZ_LISTEN_GRPC=" + address, "VAULT_AUTHZ_LISTEN_PROBES=127.0.0.1:0", "VAULT_AUTHZ_DRAIN_WAIT=0s", "VAULT_AUTHZ_LOG_ALLOW_SAMPLE=1",
 	}
 	s.start(t)
-	var err error
-	s.upstream, err = parts.StartUpstream(t.Context(), upstream)
-	must(t, err)
-	t.Cleanup(func() { _ = s.upstream.Close() })
+	s.upstream = partstest.StartUpstream(t, upstream)
 }
 
 // start starts vault-authz, also for a restart.

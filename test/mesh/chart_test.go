@@ -33,8 +33,8 @@ func sources(t *testing.T, k *parts.Kubernetes) []source {
 		t.Fatalf("the chart has %d examples, want at least 3", len(files))
 	}
 	all := []source{
-		{"kubernetes/vault-authz.yaml", "vault-authz", shipped(t, "kubernetes/vault-authz.yaml")},
-		{"kubernetes/sidecar.yaml", "sidecar", shipped(t, "kubernetes/sidecar.yaml")},
+		{"kubernetes/vault-authz.yaml", "vault-authz", partstest.Shipped(t, "kubernetes/vault-authz.yaml")},
+		{"kubernetes/sidecar.yaml", "sidecar", partstest.Shipped(t, "kubernetes/sidecar.yaml")},
 	}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), "-values.yaml")

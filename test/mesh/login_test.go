@@ -55,20 +55,12 @@ const (
 // its own.
 func eachLogin(t *testing.T, test func(*testing.T, *loginBed)) {
 	t.Helper()
-	partstest.Need(t, "VAULT_BIN", "BAO_BIN")
-	starts := map[string]func(context.Context, parts.VaultConfig) (*parts.Vault, error){"VAULT_BIN": parts.StartVault, "BAO_BIN": parts.StartOpenBao}
-	for name, start := range starts {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := partstest.StartKubernetes(t)
-			v, err := start(t.Context(), parts.VaultConfig{Binary: partstest.Binary(t, name), Dir: t.TempDir()})
-			must(t, err)
-			t.Cleanup(v.Kill)
-			b := &loginBed{vault: v, kubernetes: k, bao: partstest.Binary(t, "BAO_BIN")}
-			b.furnish(t)
-			test(t, b)
-		})
-	}
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
+		b := &loginBed{vault: v, kubernetes: partstest.StartKubernetes(t), bao: partstest.Binary(t, "BAO_BIN")}
+		b.furnish(t)
+		test(t, b)
+	})
 }
 
 func (b *loginBed) furnish(t *testing.T) {
@@ -79,7 +71,7 @@ func (b *loginBed) furnish(t *testing.T) {
 	for _, access := range []string{cached, uncached} {
 		must(t, b.vault.Put(ctx, "kong-auth", parts.KVv1, access, parts.Record(access, secretToken, consumer)))
 	}
-	must(t, b.vault.Do(ctx, "PUT", "sys/policies/acl/vault-authz", map[string]string{"policy": shipped(t, "vault/kv-v1.hcl")}, nil))
+	must(t, b.vault.Do(ctx, "PUT", "sys/policies/acl/vault-authz", map[string]string{"policy": partstest.Shipped(t, "vault/kv-v1.hcl")}, nil))
 	must(t, b.vault.RunScript(ctx, deployed("vault/login-kubernetes.sh"), b.bao, t.TempDir(),
 		"KUBERNETES_HOST="+b.kubernetes.URL, "KUBERNETES_CA_FILE="+b.kubernetes.CAFile,
 		"REVIEWER_TOKEN_FILE="+put(t, filepath.Join(t.TempDir(), "reviewer"), b.token(t, "vault-authz", "reviewer"))))
@@ -231,11 +223,9 @@ func TestTheServiceReadsTheTokenOfTheServiceAccountAtEachLogin(t *testing.T) {
 		}
 		first, wrong, second := b.right(t), b.token(t, "vault-authz", "vault-authz", "--audience=elsewhere"), b.right(t)
 		mount(first)
-		s, err := parts.StartService(t.Context(), parts.ServiceConfig{
-			Binary: service.Binary(t), Dir: t.TempDir(), Entities: b.vaultObject("vault-authz", filepath.Join(volume, "token")),
+		s := partstest.StartService(t, parts.ServiceConfig{
+			Binary: service.Binary(t), Entities: b.vaultObject("vault-authz", filepath.Join(volume, "token")),
 		})
-		must(t, err)
-		partstest.StopWith(t, s.Process)
 		if out, allowed := check(t, s, cached, secretToken); !allowed {
 			t.Errorf("the right secret token is denied\n%s", out)
 		}

@@ -25,14 +25,6 @@ func kubectl(t *testing.T, k *parts.Kubernetes, args ...string) string {
 // deployed returns the path of a file of the folder deploy.
 func deployed(name string) string { return filepath.Join("..", "..", "deploy", name) }
 
-// shipped returns a file of the folder deploy.
-func shipped(t *testing.T, name string) string {
-	t.Helper()
-	raw, err := os.ReadFile(deployed(name))
-	must(t, err)
-	return string(raw)
-}
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
