@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -97,61 +98,58 @@ func TestARefusalBehindAnAgentIsUnavailableAndNamesTheAgent(t *testing.T) {
 // products. Its token has what deploy/vault allows, and nothing else.
 func TestAnAgentOnRealServers(t *testing.T) {
 	t.Parallel()
-	for _, p := range products {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			agent := binary(t, "BAO_BIN")
-			srv := p.start(t)
-			srv.mount("one", "v1")
-			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
-			policy, err := os.ReadFile("../deploy/vault/kv-v1.hcl")
-			if err != nil {
-				t.Fatal(err)
-			}
-			token, _ := srv.token(strings.ReplaceAll(string(policy), "kong-auth/", "one/"))
-			dir := t.TempDir()
-			writeFile(t, filepath.Join(dir, "token"), token)
-			address := startAgent(t, agent, srv, dir, "true")
-			v, s, logs := open(t, "http://"+address, func(c *vaultkv.Config) {
-				byAgent(c)
-				c.Mount, c.Timeout = "one", 20*time.Second
-			})
-			wait(t, "the proxy to have its token", func() error { return v.Check(t.Context()) })
-			wantLookup(t, s, logs, nil, "")
-			if err := v.EachKey(t.Context(), func(string) {}); err != nil {
-				t.Errorf("EachKey = %v, want nil", err)
-			}
-			if err := v.CheckToken(t.Context()); err != nil {
-				t.Errorf("CheckToken = %v, want nil", err)
-			}
-			madeUp := func(c *vaultkv.Config) { c.Token, c.Mount, c.Timeout = "made-up", "one", 20*time.Second }
-			_, other, otherLogs := open(t, "http://"+address, madeUp)
-			wantLookup(t, other, otherLogs, authz.ErrUnavailable, "the server does not accept the Vault token")
-
-			forced := "http://" + startAgent(t, agent, srv, dir, `"force"`)
-			w, _, _ := open(t, forced, func(c *vaultkv.Config) { byAgent(c); c.Mount, c.Timeout = "one", 20*time.Second })
-			wait(t, "the proxy to have its token", func() error { return w.Check(t.Context()) })
-			if err := w.CheckToken(t.Context()); err == nil || !strings.Contains(err.Error(), `instead of "force"`) {
-				t.Errorf("CheckToken of an agent that replaces tokens = %v", err)
-			}
-			_, other, otherLogs = open(t, forced, madeUp)
-			wantLookup(t, other, otherLogs, nil, "") // this is why
-
-			runAndStop(t, v)
-			if status, _, err := srv.tryAs(token, http.MethodGet, "auth/token/lookup-self", nil); status != 200 || err != nil {
-				t.Errorf("after the stop the token of the agent is answered %d, %v, want 200: it is not ours to revoke", status, err)
-			}
-			wantNoTokens(t, nil, logs, token)
-
-			srv.do(http.MethodPost, "auth/token/revoke", map[string]string{"token": token})
-			v, s, logs = open(t, "http://"+address, func(c *vaultkv.Config) {
-				byAgent(c)
-				c.Mount, c.Timeout = "one", 20*time.Second
-			})
-			wantLookup(t, s, logs, authz.ErrUnavailable, "the Vault token that the agent at")
-			wantState(t, v, vaultkv.StateTokenRejected)
+	eachServer(t, func(t *testing.T, srv *server) {
+		t.Helper()
+		agent := partstest.Binary(t, "BAO_BIN")
+		srv.mount("one", "v1")
+		srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+		policy, err := os.ReadFile("../deploy/vault/kv-v1.hcl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, _ := srv.token(strings.ReplaceAll(string(policy), "kong-auth/", "one/"))
+		dir := t.TempDir()
+		writeFile(t, filepath.Join(dir, "token"), token)
+		address := startAgent(t, agent, srv, dir, "true")
+		v, s, logs := open(t, "http://"+address, func(c *vaultkv.Config) {
+			byAgent(c)
+			c.Mount, c.Timeout = "one", 20*time.Second
 		})
-	}
+		wait(t, "the proxy to have its token", func() error { return v.Check(t.Context()) })
+		wantLookup(t, s, logs, nil, "")
+		if err := v.EachKey(t.Context(), func(string) {}); err != nil {
+			t.Errorf("EachKey = %v, want nil", err)
+		}
+		if err := v.CheckToken(t.Context()); err != nil {
+			t.Errorf("CheckToken = %v, want nil", err)
+		}
+		madeUp := func(c *vaultkv.Config) { c.Token, c.Mount, c.Timeout = "made-up", "one", 20*time.Second }
+		_, other, otherLogs := open(t, "http://"+address, madeUp)
+		wantLookup(t, other, otherLogs, authz.ErrUnavailable, "the server does not accept the Vault token")
+
+		forced := "http://" + startAgent(t, agent, srv, dir, `"force"`)
+		w, _, _ := open(t, forced, func(c *vaultkv.Config) { byAgent(c); c.Mount, c.Timeout = "one", 20*time.Second })
+		wait(t, "the proxy to have its token", func() error { return w.Check(t.Context()) })
+		if err := w.CheckToken(t.Context()); err == nil || !strings.Contains(err.Error(), `instead of "force"`) {
+			t.Errorf("CheckToken of an agent that replaces tokens = %v", err)
+		}
+		_, other, otherLogs = open(t, forced, madeUp)
+		wantLookup(t, other, otherLogs, nil, "") // this is why
+
+		runAndStop(t, v)
+		if status := srv.status(token, http.MethodGet, "auth/token/lookup-self", nil); status != 200 {
+			t.Errorf("after the stop the token of the agent is answered %d, want 200: it is not ours to revoke", status)
+		}
+		wantNoTokens(t, nil, logs, token)
+
+		srv.do(http.MethodPost, "auth/token/revoke", map[string]string{"token": token})
+		v, s, logs = open(t, "http://"+address, func(c *vaultkv.Config) {
+			byAgent(c)
+			c.Mount, c.Timeout = "one", 20*time.Second
+		})
+		wantLookup(t, s, logs, authz.ErrUnavailable, "the Vault token that the agent at")
+		wantState(t, v, vaultkv.StateTokenRejected)
+	})
 }
 
 // startAgent starts the proxy of OpenBao in front of a server, with the token in dir.
@@ -160,7 +158,7 @@ func startAgent(t *testing.T, binary string, srv *server, dir, use string) (addr
 	address = freeAddress(t)
 	config := filepath.Join(dir, address+".hcl")
 	writeFile(t, config, `
-vault { address = "`+srv.address+`" }
+vault { address = "`+srv.Address+`" }
 auto_auth { method "token_file" { config = { token_file_path = "`+filepath.Join(dir, "token")+`" } } }
 api_proxy { use_auto_auth_token = `+use+` }
 listener "tcp" {
@@ -169,8 +167,6 @@ listener "tcp" {
   require_request_header = true
 }
 `)
-	cmd := exec.Command(binary, "proxy", "-config="+config)
-	cmd.Env = append(os.Environ(), "HOME="+dir)
-	run(t, cmd, nil)
+	run(t, parts.Command{Name: "the proxy of OpenBao", Path: binary, Args: []string{"proxy", "-config=" + config}, Env: append(os.Environ(), "HOME="+dir)})
 	return address
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 	"github.com/vault-authz/vault-authz/vaultkv"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
@@ -140,88 +141,80 @@ func realLogins() []realLogin {
 // says what is wrong when it is refused, and is revoked at the end.
 func TestLoginsOnRealServers(t *testing.T) {
 	t.Parallel()
-	for _, p := range products {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			srv := p.start(t)
-			srv.mount("one", "v1")
-			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
-			srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
-			for _, l := range realLogins() {
-				t.Run(l.name, func(t *testing.T) {
-					srv.auth(l.name, l.at)
-					good, bad, says, mend := l.set(t, srv, l.at)
-					realLoginWorks(t, srv, good, nil)
-					realLoginIsMended(t, srv, bad, says, mend)
-				})
-			}
-			t.Run("a method that is not there", func(t *testing.T) {
-				file := filepath.Join(t.TempDir(), "secret")
-				writeFile(t, file, "x")
-				_, s, logs := open(t, srv.address, logIn(login.AppRole{Mount: login.Mount{Path: "nowhere"}, RoleID: "x", SecretIDFile: file}))
-				wantLookup(t, s, logs, authz.ErrUnavailable, "check that the auth method approle is enabled")
+	eachServer(t, func(t *testing.T, srv *server) {
+		t.Helper()
+		srv.mountOne()
+		for _, l := range realLogins() {
+			t.Run(l.name, func(t *testing.T) {
+				srv.auth(l.name, l.at)
+				good, bad, says, mend := l.set(t, srv, l.at)
+				realLoginWorks(t, srv, good, nil)
+				realLoginIsMended(t, srv, bad, says, mend)
 			})
-			t.Run("a file that is not there", func(t *testing.T) {
-				_, s, logs := open(t, srv.address, logIn(login.AppRole{RoleID: "x", SecretIDFile: "/nowhere/secret"}))
-				wantLookup(t, s, logs, authz.ErrUnavailable, "/nowhere/secret")
-			})
+		}
+		t.Run("a method that is not there", func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "secret")
+			writeFile(t, file, "x")
+			_, s, logs := open(t, srv.Address, logIn(login.AppRole{Mount: login.Mount{Path: "nowhere"}, RoleID: "x", SecretIDFile: file}))
+			wantLookup(t, s, logs, authz.ErrUnavailable, "check that the auth method approle is enabled")
 		})
-	}
+		t.Run("a file that is not there", func(t *testing.T) {
+			_, s, logs := open(t, srv.Address, logIn(login.AppRole{RoleID: "x", SecretIDFile: "/nowhere/secret"}))
+			wantLookup(t, s, logs, authz.ErrUnavailable, "/nowhere/secret")
+		})
+	})
 }
 
 // TestWhatAPolicyLacksIsNamed: for each operation, with its own line.
 func TestWhatAPolicyLacksIsNamed(t *testing.T) {
 	t.Parallel()
-	for _, p := range products {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			srv := p.start(t)
-			token, _ := srv.token(`path "nothing" { capabilities = ["read"] }`)
-			for _, kv := range []string{"v1", "v2"} {
-				srv.mount("kv-"+kv, kv)
-				v, _, _ := open(t, srv.address, func(c *vaultkv.Config) { c.Token, c.Mount, c.KV, c.Timeout = token, "kv-"+kv, kv, 20*time.Second })
-				data, metadata := "kv-"+kv+"/", "kv-"+kv+"/"
-				if kv == "v2" {
-					data, metadata = data+"data/", metadata+"metadata/"
+	eachServer(t, func(t *testing.T, srv *server) {
+		t.Helper()
+		token, _ := srv.token(`path "nothing" { capabilities = ["read"] }`)
+		for _, kv := range []string{"v1", "v2"} {
+			srv.mount("kv-"+kv, kv)
+			v, _, _ := open(t, srv.Address, func(c *vaultkv.Config) { c.Token, c.Mount, c.KV, c.Timeout = token, "kv-"+kv, kv, 20*time.Second })
+			data, metadata := "kv-"+kv+"/", "kv-"+kv+"/"
+			if kv == "v2" {
+				data, metadata = data+"data/", metadata+"metadata/"
+			}
+			_, _, read := v.Read(t.Context(), accessToken)
+			tests := []struct {
+				name, want, file string
+				err              error
+			}{
+				{"read", `path "` + data + `+" { capabilities = ["read"] }`, "kv-" + kv + ".hcl", read},
+				{"write", `path "` + data + `+" { capabilities = ["create", "update"] }`, "manage-" + kv + ".hcl", v.Write(t.Context(), accessToken, record())},
+				{"delete", `path "` + metadata + `+" { capabilities = ["delete"] }`, "manage-" + kv + ".hcl", v.Delete(t.Context(), accessToken)},
+				{"list", `path "` + metadata + `" { capabilities = ["list"] }`, "kv-" + kv + ".hcl", v.EachKey(t.Context(), func(string) {})},
+			}
+			if kv == "v2" {
+				// As in state.hcl: "+" for some of its paths would take away what "*" allows.
+				state, err := v.WithMount("state", "kv-v2", vaultkv.KV2, zap.NewNop())
+				if err != nil {
+					t.Fatal(err)
 				}
-				_, _, read := v.Read(t.Context(), accessToken)
-				tests := []struct {
-					name, want, file string
-					err              error
-				}{
-					{"read", `path "` + data + `+" { capabilities = ["read"] }`, "kv-" + kv + ".hcl", read},
-					{"write", `path "` + data + `+" { capabilities = ["create", "update"] }`, "manage-" + kv + ".hcl", v.Write(t.Context(), accessToken, record())},
-					{"delete", `path "` + metadata + `+" { capabilities = ["delete"] }`, "manage-" + kv + ".hcl", v.Delete(t.Context(), accessToken)},
-					{"list", `path "` + metadata + `" { capabilities = ["list"] }`, "kv-" + kv + ".hcl", v.EachKey(t.Context(), func(string) {})},
-				}
-				if kv == "v2" {
-					// As in state.hcl: "+" for some of its paths would take away what "*" allows.
-					state, err := v.WithMount("state", "kv-v2", vaultkv.KV2, zap.NewNop())
-					if err != nil {
-						t.Fatal(err)
-					}
-					for _, path := range []string{"changes", "records/consumers/x"} {
-						_, _, err := state.WriteVersion(t.Context(), path, []byte(`{}`), 0)
-						tests = append(tests, struct {
-							name, want, file string
-							err              error
-						}{"write of the state, " + path, `path "` + data + `*" { capabilities = ["create", "update"] }`, "state.hcl", err})
-					}
-					_, versions := v.OldVersions(t.Context(), accessToken, 2)
+				for _, path := range []string{"changes", "records/consumers/x"} {
+					_, _, err := state.WriteVersion(t.Context(), path, []byte(`{}`), 0)
 					tests = append(tests, struct {
 						name, want, file string
 						err              error
-					}{"versions", `path "` + metadata + `+" { capabilities = ["read"] }`, "destroy-v2.hcl", versions})
+					}{"write of the state, " + path, `path "` + data + `*" { capabilities = ["create", "update"] }`, "state.hcl", err})
 				}
-				for _, tt := range tests {
-					if want := tt.want + ", and what else of deploy/vault/" + tt.file; tt.err == nil || !strings.Contains(tt.err.Error(), want) {
-						t.Errorf("%s on %s: %v, want it to say %s", tt.name, kv, tt.err, want)
-					}
-					wantNoTokens(t, tt.err, newLogs(), token)
-				}
+				_, versions := v.OldVersions(t.Context(), accessToken, 2)
+				tests = append(tests, struct {
+					name, want, file string
+					err              error
+				}{"versions", `path "` + metadata + `+" { capabilities = ["read"] }`, "destroy-v2.hcl", versions})
 			}
-		})
-	}
+			for _, tt := range tests {
+				if want := tt.want + ", and what else of deploy/vault/" + tt.file; tt.err == nil || !strings.Contains(tt.err.Error(), want) {
+					t.Errorf("%s on %s: %v, want it to say %s", tt.name, kv, tt.err, want)
+				}
+				wantNoTokens(t, tt.err, newLogs(), token)
+			}
+		}
+	})
 }
 
 func newLogs() *observer.ObservedLogs {
@@ -235,7 +228,7 @@ func logIn(l login.Method) func(*vaultkv.Config) {
 
 func realLoginWorks(t *testing.T, srv *server, l login.Method, edit func(*vaultkv.Config)) {
 	t.Helper()
-	v, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
+	v, s, logs := open(t, srv.Address, func(c *vaultkv.Config) {
 		logIn(l)(c)
 		if edit != nil {
 			edit(c)
@@ -250,19 +243,19 @@ func realLoginWorks(t *testing.T, srv *server, l login.Method, edit func(*vaultk
 		t.Errorf("TokenLife() = %+v, want one login by %s for an hour", life, l.Name())
 	}
 	token := v.Token()
-	if status, _, err := srv.tryAs(token, http.MethodGet, "auth/token/lookup-self", nil); status != 200 || err != nil {
-		t.Errorf("before the stop the token is answered %d, %v", status, err)
+	if status := srv.status(token, http.MethodGet, "auth/token/lookup-self", nil); status != 200 {
+		t.Errorf("before the stop the token is answered %d", status)
 	}
 	runAndStop(t, v)
-	if status, _, err := srv.tryAs(token, http.MethodGet, "auth/token/lookup-self", nil); status != 403 || err != nil {
-		t.Errorf("after the stop the token is answered %d, %v, want 403: it was to be revoked", status, err)
+	if status := srv.status(token, http.MethodGet, "auth/token/lookup-self", nil); status != 403 {
+		t.Errorf("after the stop the token is answered %d, want 403: it was to be revoked", status)
 	}
 	wantNoTokens(t, nil, logs, token, "zzPASSWORDzz")
 }
 
 func realLoginIsMended(t *testing.T, srv *server, l login.Method, says string, mend func()) {
 	t.Helper()
-	v, s, logs := open(t, srv.address, logIn(l))
+	v, s, logs := open(t, srv.Address, logIn(l))
 	wantLookup(t, s, logs, authz.ErrUnavailable, says)
 	wantState(t, v, vaultkv.StateLoginRefused)
 	// Real servers lock a role or user after five logins with a wrong secret.
@@ -286,51 +279,45 @@ func realLoginIsMended(t *testing.T, srv *server, l login.Method, says string, m
 // TestWrappedSecretIDOnRealServers: a wrapping token is good for one use, ours.
 func TestWrappedSecretIDOnRealServers(t *testing.T) {
 	t.Parallel()
-	for _, p := range products {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			srv := p.start(t)
-			srv.mount("one", "v1")
-			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
-			srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
-			srv.auth("approle", "approle")
-			srv.do(http.MethodPost, "auth/approle/role/authz", tokenSettings(nil))
-			roleID := text(t, srv.do(http.MethodGet, "auth/approle/role/authz/role-id", nil), "data", "role_id")
-			wrap := func(path string) string { return text(t, srv.wrapped(path), "wrap_info", "token") }
-			file := filepath.Join(t.TempDir(), "wrapping-token")
-			login := logIn(login.AppRole{RoleID: roleID, SecretIDFile: file, Wrapped: true})
+	eachServer(t, func(t *testing.T, srv *server) {
+		t.Helper()
+		srv.mountOne()
+		srv.auth("approle", "approle")
+		srv.do(http.MethodPost, "auth/approle/role/authz", tokenSettings(nil))
+		roleID := text(t, srv.do(http.MethodGet, "auth/approle/role/authz/role-id", nil), "data", "role_id")
+		file := filepath.Join(t.TempDir(), "wrapping-token")
+		login := logIn(login.AppRole{RoleID: roleID, SecretIDFile: file, Wrapped: true})
 
-			writeFile(t, file, wrap("auth/approle/role/authz/secret-id"))
-			v, s, logs := open(t, srv.address, login)
-			wantLookup(t, s, logs, nil, "")
-			// The secret id is kept for the next login.
-			srv.do(http.MethodPost, "auth/token/revoke", map[string]string{"token": v.Token()})
-			wait(t, "a login with the secret id of before", func() error {
-				_, err := s.Lookup(t.Context(), accessToken)
-				return err
-			})
-			if got := v.TokenLife().Logins; got != 2 {
-				t.Errorf("%d logins, want 2", got)
-			}
-			runAndStop(t, v)
-
-			// As after a restart, or after a thief.
-			v, s, logs = open(t, srv.address, login)
-			wantLookup(t, s, logs, authz.ErrUnavailable, "somebody else has the secret id")
-			writeFile(t, file, wrap("auth/approle/role/authz/secret-id"))
-			wait(t, "the login with another wrapping token", func() error {
-				_, err := s.Lookup(t.Context(), accessToken)
-				return err
-			})
-			runAndStop(t, v)
-
-			// Something else, wrapped by whoever can write the file.
-			writeFile(t, file, wrap("sys/wrapping/wrap"))
-			v, s, logs = open(t, srv.address, login)
-			wantLookup(t, s, logs, authz.ErrUnavailable, "was not made by auth/approle/role/+/secret-id")
-			runAndStop(t, v)
+		writeFile(t, file, srv.wrapped("auth/approle/role/authz/secret-id"))
+		v, s, logs := open(t, srv.Address, login)
+		wantLookup(t, s, logs, nil, "")
+		// The secret id is kept for the next login.
+		srv.do(http.MethodPost, "auth/token/revoke", map[string]string{"token": v.Token()})
+		wait(t, "a login with the secret id of before", func() error {
+			_, err := s.Lookup(t.Context(), accessToken)
+			return err
 		})
-	}
+		if got := v.TokenLife().Logins; got != 2 {
+			t.Errorf("%d logins, want 2", got)
+		}
+		runAndStop(t, v)
+
+		// As after a restart, or after a thief.
+		v, s, logs = open(t, srv.Address, login)
+		wantLookup(t, s, logs, authz.ErrUnavailable, "somebody else has the secret id")
+		writeFile(t, file, srv.wrapped("auth/approle/role/authz/secret-id"))
+		wait(t, "the login with another wrapping token", func() error {
+			_, err := s.Lookup(t.Context(), accessToken)
+			return err
+		})
+		runAndStop(t, v)
+
+		// Something else, wrapped by whoever can write the file.
+		writeFile(t, file, srv.wrapped("sys/wrapping/wrap"))
+		v, s, logs = open(t, srv.Address, login)
+		wantLookup(t, s, logs, authz.ErrUnavailable, "was not made by auth/approle/role/+/secret-id")
+		runAndStop(t, v)
+	})
 }
 
 // TestCertLoginOnRealServers: with the client certificate of the connection.
@@ -347,9 +334,7 @@ func TestCertLoginOnRealServers(t *testing.T) {
 	caFile := filepath.Join(t.TempDir(), "ca.pem")
 	writeFile(t, caFile, authority.pem)
 	srv := startTLSVault(t, authority, pair)
-	srv.mount("one", "v1")
-	srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
-	srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
+	srv.mountOne()
 	srv.auth("cert", "mtls")
 	srv.do(http.MethodPost, "auth/mtls/certs/authz", tokenSettings(map[string]any{
 		"certificate": authority.pem, "allowed_dns_sans": []string{"authz.example"},
@@ -361,7 +346,7 @@ func TestCertLoginOnRealServers(t *testing.T) {
 	for _, role := range []string{"authz", ""} {
 		l := login.Cert{Mount: login.Mount{Path: "mtls"}, Role: role}
 		realLoginWorks(t, srv, l, with(3, "authz.example"))
-		_, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
+		_, s, logs := open(t, srv.Address, func(c *vaultkv.Config) {
 			logIn(l)(c)
 			with(4, "stranger.example")(c)
 		})
@@ -373,7 +358,7 @@ func TestCertLoginOnRealServers(t *testing.T) {
 // the auth method. Only OpenBao has namespaces without a licence.
 func TestLoginOfAnotherNamespace(t *testing.T) {
 	t.Parallel()
-	srv := startBao(t)
+	srv := &server{partstest.StartOpenBao(t), t}
 	srv.do(http.MethodPost, "sys/namespaces/team", nil)
 	srv.do(http.MethodPost, "team/sys/mounts/one", map[string]any{"type": "kv", "options": map[string]string{"version": "1"}})
 	srv.do(http.MethodPost, "team/one/"+accessToken, json.RawMessage(record()))
@@ -412,49 +397,44 @@ func signed(t *testing.T) func(token string, err error) string {
 // seconds and can be renewed up to 12. 20 seconds, or as long as TOKEN_LIFE says.
 func TestRealTokensOfFiveSeconds(t *testing.T) {
 	t.Parallel()
-	for _, p := range products {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			srv := p.start(t)
-			srv.mount("one", "v1")
-			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
-			srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
-			srv.auth("approle", "approle")
-			kinds := []struct {
-				name  string
-				role  map[string]any
-				least uint64 // logins in 20 seconds
-			}{
-				{"renewed", map[string]any{"token_ttl": "5s"}, 1},
-				{"max", map[string]any{"token_ttl": "5s", "token_max_ttl": "12s"}, 2},
-				{"batch", map[string]any{"token_ttl": "5s", "token_type": "batch"}, 5},
-			}
-			// Not subtests: they would wait for each other where there are few cores.
-			var living sync.WaitGroup
-			for _, k := range kinds {
-				srv.do(http.MethodPost, "auth/approle/role/"+k.name, tokenSettings(k.role))
-				file := filepath.Join(t.TempDir(), "secret-id")
-				writeFile(t, file, text(t, srv.do(http.MethodPost, "auth/approle/role/"+k.name+"/secret-id", nil), "data", "secret_id"))
-				roleID := text(t, srv.do(http.MethodGet, "auth/approle/role/"+k.name+"/role-id", nil), "data", "role_id")
-				v, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
-					logIn(login.AppRole{RoleID: roleID, SecretIDFile: file})(c)
-					c.Timeout = 4 * time.Second
-				})
-				living.Go(func() {
-					stop := runVault(t, v)
-					lookups, failed, slowest := lookAllTheTime(t, s)
-					life := v.TokenLife()
-					if failed > 0 || life.Logins < k.least || life.FailedLogins > 0 {
-						t.Errorf("%s: %d of %d lookups failed; %+v, want none and at least %d logins", k.name, failed, lookups, life, k.least)
-					}
-					t.Logf("%s: %d lookups, slowest %s, %d logins, %d renewals, %d of them refused", k.name, lookups, slowest, life.Logins, life.Renewals+life.FailedRenewals, life.FailedRenewals)
-					stop()
-					wantNoTokens(t, nil, logs)
-				})
-			}
-			living.Wait()
-		})
-	}
+	eachServer(t, func(t *testing.T, srv *server) {
+		t.Helper()
+		srv.mountOne()
+		srv.auth("approle", "approle")
+		kinds := []struct {
+			name  string
+			role  map[string]any
+			least uint64 // logins in 20 seconds
+		}{
+			{"renewed", map[string]any{"token_ttl": "5s"}, 1},
+			{"max", map[string]any{"token_ttl": "5s", "token_max_ttl": "12s"}, 2},
+			{"batch", map[string]any{"token_ttl": "5s", "token_type": "batch"}, 5},
+		}
+		// Not subtests: they would wait for each other where there are few cores.
+		var living sync.WaitGroup
+		for _, k := range kinds {
+			srv.do(http.MethodPost, "auth/approle/role/"+k.name, tokenSettings(k.role))
+			file := filepath.Join(t.TempDir(), "secret-id")
+			writeFile(t, file, text(t, srv.do(http.MethodPost, "auth/approle/role/"+k.name+"/secret-id", nil), "data", "secret_id"))
+			roleID := text(t, srv.do(http.MethodGet, "auth/approle/role/"+k.name+"/role-id", nil), "data", "role_id")
+			v, s, logs := open(t, srv.Address, func(c *vaultkv.Config) {
+				logIn(login.AppRole{RoleID: roleID, SecretIDFile: file})(c)
+				c.Timeout = 4 * time.Second
+			})
+			living.Go(func() {
+				stop := runVault(t, v)
+				lookups, failed, slowest := lookAllTheTime(t, s)
+				life := v.TokenLife()
+				if failed > 0 || life.Logins < k.least || life.FailedLogins > 0 {
+					t.Errorf("%s: %d of %d lookups failed; %+v, want none and at least %d logins", k.name, failed, lookups, life, k.least)
+				}
+				t.Logf("%s: %d lookups, slowest %s, %d logins, %d renewals, %d of them refused", k.name, lookups, slowest, life.Logins, life.Renewals+life.FailedRenewals, life.FailedRenewals)
+				stop()
+				wantNoTokens(t, nil, logs)
+			})
+		}
+		living.Wait()
+	})
 }
 
 func lookAllTheTime(t *testing.T, s *vaultkv.Store) (lookups, failed int, slowest time.Duration) {
@@ -477,61 +457,56 @@ func lookAllTheTime(t *testing.T, s *vaultkv.Store) (lookups, failed int, slowes
 // other policies, and has nothing to say of one that was removed.
 func TestTokenOfAUserThatChanges(t *testing.T) {
 	t.Parallel()
-	for _, p := range products {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			srv := p.start(t)
-			srv.mount("one", "v1")
-			srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
-			srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
-			srv.auth("userpass", "userpass")
-			user := func(name string, more map[string]any) {
-				settings := tokenSettings(map[string]any{"password": "zzPASSWORDzz", "token_ttl": "5s"})
-				maps.Copy(settings, more)
-				srv.do(http.MethodPost, "auth/userpass/users/"+name, settings)
-			}
-			file := filepath.Join(t.TempDir(), "password")
-			writeFile(t, file, "zzPASSWORDzz")
-			otherPolicies := map[string]any{"token_policies": []string{"least", "more"}}
+	eachServer(t, func(t *testing.T, srv *server) {
+		t.Helper()
+		srv.mountOne()
+		srv.auth("userpass", "userpass")
+		user := func(name string, more map[string]any) {
+			settings := tokenSettings(map[string]any{"password": "zzPASSWORDzz", "token_ttl": "5s"})
+			maps.Copy(settings, more)
+			srv.do(http.MethodPost, "auth/userpass/users/"+name, settings)
+		}
+		file := filepath.Join(t.TempDir(), "password")
+		writeFile(t, file, "zzPASSWORDzz")
+		otherPolicies := map[string]any{"token_policies": []string{"least", "more"}}
 
-			user("changed", nil)
-			v, s, logs := open(t, srv.address, func(c *vaultkv.Config) {
-				logIn(login.Userpass{Username: "changed", PasswordFile: file})(c)
-				c.Timeout = 4 * time.Second
-			})
+		user("changed", nil)
+		v, s, logs := open(t, srv.Address, func(c *vaultkv.Config) {
+			logIn(login.Userpass{Username: "changed", PasswordFile: file})(c)
+			c.Timeout = 4 * time.Second
+		})
+		stop := runVault(t, v)
+		wantLookup(t, s, logs, nil, "")
+		user("changed", otherPolicies)
+		_, failed, _ := lookAllTheTime(t, s)
+		life := v.TokenLife()
+		if failed > 0 || life.Logins < 2 || life.FailedRenewals != 1 || life.FailedLogins != 0 {
+			t.Errorf("%d lookups failed, %+v, want none and a login after the one refusal", failed, life)
+		}
+		stop()
+
+		for name, tt := range map[string]struct {
+			change func(user string)
+			says   string
+		}{
+			"given-changed": {func(name string) { user(name, otherPolicies) }, "(500): its role or user has got other policies; it ends at "},
+			"given-removed": {func(name string) { srv.do(http.MethodDelete, "auth/userpass/users/"+name, nil) }, "(204): its role or user was removed; it ends at "},
+		} {
+			user(name, nil)
+			token := text(t, srv.do(http.MethodPost, "auth/userpass/login/"+name, map[string]string{"password": "zzPASSWORDzz"}), "auth", "client_token")
+			v, s, logs := open(t, srv.Address, func(c *vaultkv.Config) { c.Token, c.Mount = token, "one" })
 			stop := runVault(t, v)
 			wantLookup(t, s, logs, nil, "")
-			user("changed", otherPolicies)
-			_, failed, _ := lookAllTheTime(t, s)
-			life := v.TokenLife()
-			if failed > 0 || life.Logins < 2 || life.FailedRenewals != 1 || life.FailedLogins != 0 {
-				t.Errorf("%d lookups failed, %+v, want none and a login after the one refusal", failed, life)
-			}
+			tt.change(name)
+			wait(t, "the word about the token", func() error {
+				if life := v.TokenLife(); !strings.Contains(life.Trouble, tt.says) {
+					return fmt.Errorf("%s: TokenLife() = %+v, want it to say %q", name, life, tt.says)
+				}
+				return nil
+			})
 			stop()
-
-			for name, tt := range map[string]struct {
-				change func(user string)
-				says   string
-			}{
-				"given-changed": {func(name string) { user(name, otherPolicies) }, "(500): its role or user has got other policies; it ends at "},
-				"given-removed": {func(name string) { srv.do(http.MethodDelete, "auth/userpass/users/"+name, nil) }, "(204): its role or user was removed; it ends at "},
-			} {
-				user(name, nil)
-				token := text(t, srv.do(http.MethodPost, "auth/userpass/login/"+name, map[string]string{"password": "zzPASSWORDzz"}), "auth", "client_token")
-				v, s, logs := open(t, srv.address, func(c *vaultkv.Config) { c.Token, c.Mount = token, "one" })
-				stop := runVault(t, v)
-				wantLookup(t, s, logs, nil, "")
-				tt.change(name)
-				wait(t, "the word about the token", func() error {
-					if life := v.TokenLife(); !strings.Contains(life.Trouble, tt.says) {
-						return fmt.Errorf("%s: TokenLife() = %+v, want it to say %q", name, life, tt.says)
-					}
-					return nil
-				})
-				stop()
-			}
-		})
-	}
+		}
+	})
 }
 
 // tokenLifeSpan is 20 seconds, or what TOKEN_LIFE says, such as 10m.

@@ -1,234 +1,117 @@
 package vaultkv_test
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/tls"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"testing"
 	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // A server is a real Vault or OpenBao of this test's own.
 type server struct {
-	address, rootToken, unsealKey string
+	*parts.Vault
 
-	t    *testing.T
-	http *http.Client
-	cmd  *exec.Cmd
+	t *testing.T
 }
 
-// products are the real servers; both are skipped where they are not installed,
-// unless REQUIRE_REAL_PARTS=1.
-var products = []struct {
-	name  string
-	start func(*testing.T) *server
-}{
-	{"Vault", startVault},
-	{"OpenBao", startBao},
-}
-
-func binary(t *testing.T, variable string) string {
+// eachServer runs a test on a Vault and on an OpenBao, both at the same time.
+func eachServer(t *testing.T, test func(t *testing.T, srv *server)) {
 	t.Helper()
-	name := os.Getenv(variable)
-	if name != "" {
-		return name
-	}
-	if os.Getenv("REQUIRE_REAL_PARTS") == "1" {
-		t.Fatalf("%s is not set, and REQUIRE_REAL_PARTS=1", variable)
-	}
-	t.Skipf("%s is not set: it names the server to test with (make test sets it)", variable)
-	return ""
-}
-
-func startVault(t *testing.T) *server {
-	t.Helper()
-	return startVaultWith(t, nil)
+	partstest.OnEachServer(t, func(t *testing.T, v *parts.Vault) {
+		t.Helper()
+		test(t, &server{v, t})
+	})
 }
 
 // startTLSVault starts a Vault with a certificate of the authority.
 func startTLSVault(t *testing.T, a *authority, pair func(serial int64, name string) (certFile, keyFile string)) *server {
 	t.Helper()
 	certFile, keyFile := pair(2, "vault.example")
-	return startVaultWith(t, &tls.Config{RootCAs: a.pool()}, "-tls-cert", certFile, "-tls-key", keyFile)
-}
-
-func startVaultWith(t *testing.T, trust *tls.Config, args ...string) *server {
-	t.Helper()
-	name := binary(t, "VAULT_BIN")
-	file := filepath.Join(t.TempDir(), "init.json")
-	s := run(t, exec.Command(name, append([]string{"-listen", "127.0.0.1:0", "-init-file", file}, args...)...), nil)
-	s.http.Transport = &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust}
-	var raw []byte
-	wait(t, "Vault to write its init file", func() (err error) {
-		raw, err = os.ReadFile(file)
-		return err
+	v, err := parts.StartVault(t.Context(), parts.VaultConfig{
+		Binary: partstest.Binary(t, "VAULT_BIN"), Dir: t.TempDir(), CertFile: certFile, KeyFile: keyFile, Authorities: a.pool(),
 	})
-	var init struct {
-		Address   string `json:"address"`
-		RootToken string `json:"root_token"`
-		UnsealKey string `json:"unseal_key"`
-	}
-	if err := json.Unmarshal(raw, &init); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.address, s.rootToken, s.unsealKey = init.Address, init.RootToken, init.UnsealKey
-	s.waitUntilUp()
-	return s
-}
-
-func startBao(t *testing.T) *server {
-	t.Helper()
-	name := binary(t, "BAO_BIN")
-	const root = "zzROOTzz-token"
-	address := freeAddress(t)
-	key := make(chan string, 1)
-	unsealKey := regexp.MustCompile(`Unseal Key: (\S+)`)
-	cmd := exec.Command(name, "server", "-dev", "-dev-no-store-token", "-dev-root-token-id="+root, "-dev-listen-address="+address)
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
-	s := run(t, cmd, func(line string) {
-		if m := unsealKey.FindStringSubmatch(line); m != nil {
-			key <- m[1]
-		}
-	})
-	s.address, s.rootToken = "http://"+address, root
-	select {
-	case s.unsealKey = <-key:
-	case <-time.After(time.Minute):
-		t.Fatal("OpenBao did not print its unseal key")
-	}
-	s.waitUntilUp()
-	return s
+	partstest.StopWith(t, v.Process)
+	return &server{v, t}
 }
 
 // freeAddress is for a server that cannot say which port it took.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := parts.Address(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
+	return address
 }
 
-func run(t *testing.T, cmd *exec.Cmd, line func(string)) *server {
+// run runs a program until the end of the test.
+func run(t *testing.T, c parts.Command) *parts.Process {
 	t.Helper()
-	out, err := cmd.StdoutPipe()
+	p, err := parts.Start(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		for in := bufio.NewScanner(out); in.Scan(); {
-			if line != nil {
-				line(in.Text())
-			}
-		}
-	}()
-	s := &server{t: t, cmd: cmd, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}}
-	t.Cleanup(func() {
-		s.stop()
-		<-read
-		_ = cmd.Wait()
-	})
-	return s
+	partstest.StopWith(t, p)
+	return p
 }
-
-// stop ends the server as a crash does.
-func (s *server) stop() { _ = s.cmd.Process.Kill() }
 
 func wait(t *testing.T, what string, try func() error) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(time.Minute)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waiting for %s: %v", what, err)
-		}
-	}
-}
-
-func (s *server) waitUntilUp() {
-	s.t.Helper()
-	wait(s.t, "the server to be unsealed", func() error {
-		if status, _, err := s.try(http.MethodGet, "sys/health", nil); err != nil || status != 200 {
-			return fmt.Errorf("status %d: %w", status, err)
+	partstest.Await(t, time.Minute, func(context.Context) error {
+		if err := try(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
 		return nil
 	})
 }
 
-func (s *server) try(method, path string, body any) (int, map[string]any, error) {
-	return s.send(method, path, body, http.Header{"X-Vault-Token": {s.rootToken}})
-}
-
-// tryAs asks with a token of its own.
-func (s *server) tryAs(token, method, path string, body any) (int, map[string]any, error) {
-	return s.send(method, path, body, http.Header{"X-Vault-Token": {token}})
-}
-
-// wrapped posts as root and returns the answer wrapped.
-func (s *server) wrapped(path string) map[string]any {
+// status returns the status of the answer to a call with a token.
+func (s *server) status(token, method, path string, body any) int {
 	s.t.Helper()
-	status, out, err := s.send(http.MethodPost, path, map[string]any{}, http.Header{"X-Vault-Token": {s.rootToken}, "X-Vault-Wrap-Ttl": {"60s"}})
-	if err != nil || status >= 300 {
-		s.t.Fatalf("wrapping %s = %d %v %v", path, status, out, err)
+	as := s.VaultAPI
+	as.RootToken = token
+	err := as.Do(s.t.Context(), method, path, body, nil)
+	var refused *parts.StatusError
+	switch {
+	case errors.As(err, &refused):
+		return refused.Status
+	case err != nil:
+		s.t.Fatal(err)
 	}
-	return out
-}
-
-func (s *server) send(method, path string, body any, header http.Header) (int, map[string]any, error) {
-	var in []byte
-	if body != nil {
-		in, _ = json.Marshal(body)
-	}
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.address+"/v1/"+path, bytes.NewReader(in))
-	if err != nil {
-		return 0, nil, err
-	}
-	req.Header = header
-	resp, err := s.http.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	raw, err := io.ReadAll(resp.Body)
-	var out map[string]any
-	_ = json.Unmarshal(raw, &out)
-	return resp.StatusCode, out, err
+	return http.StatusOK
 }
 
 // do asks the server something as root.
-func (s *server) do(method, path string, body any) map[string]any {
+func (s *server) do(method, path string, body any) (answer map[string]any) {
 	s.t.Helper()
-	status, out, err := s.try(method, path, body)
-	if err != nil || status >= 300 {
-		s.t.Fatalf("%s %s = %d %v %v", method, path, status, out, err)
+	if err := s.Do(s.t.Context(), method, path, body, &answer); err != nil {
+		s.t.Fatal(err)
 	}
-	return out
+	return answer
 }
 
-// mount enables a KV engine.
+// wrapped makes a POST call as root, and returns the wrapping token of the answer.
+func (s *server) wrapped(path string) string {
+	s.t.Helper()
+	var answer struct {
+		Info struct{ Token string } `json:"wrap_info"`
+	}
+	if err := s.Wrapped(s.t.Context(), path, &answer); err != nil {
+		s.t.Fatal(err)
+	}
+	return answer.Info.Token
+}
+
+// mount enables a KV engine. Unlike [parts.VaultAPI.Mount], it leaves no entry there.
 func (s *server) mount(path, kv string) {
 	s.t.Helper()
 	s.do(http.MethodPost, "sys/mounts/"+path, map[string]any{"type": "kv", "options": map[string]string{"version": kv[1:]}})
@@ -238,11 +121,19 @@ func (s *server) mount(path, kv string) {
 	}
 	// A new v2 mount answers 400 while it sets itself up.
 	wait(s.t, "mount "+path, func() error {
-		if status, _, err := s.try(http.MethodGet, probe, nil); err != nil || status != 404 {
-			return fmt.Errorf("status %d: %w", status, err)
+		if status := s.status(s.RootToken, http.MethodGet, probe, nil); status != 404 {
+			return fmt.Errorf("status %d", status)
 		}
 		return nil
 	})
+}
+
+// mountOne makes the mount one, of version 1, with a record that the policy least may read.
+func (s *server) mountOne() {
+	s.t.Helper()
+	s.mount("one", "v1")
+	s.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+	s.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
 }
 
 // token makes a token under a policy, and returns it with its accessor.

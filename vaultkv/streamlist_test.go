@@ -163,35 +163,32 @@ func TestListThatFailsDoesNotChangeTheState(t *testing.T) {
 // TestListNeedsOnlyItsLine: what the message says is enough, on a real server.
 func TestListNeedsOnlyItsLine(t *testing.T) {
 	t.Parallel()
-	for _, p := range products {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			srv := p.start(t)
-			for kv, path := range map[string]string{"v1": "list-v1/", "v2": "list-v2/metadata/"} {
-				mount := "list-" + kv
-				srv.mount(mount, kv)
-				reading, _ := srv.token(`path "list-v1/+" { capabilities = ["read"] } path "list-v2/data/+" { capabilities = ["read"] }`)
-				listing, _ := srv.token(`path "` + path + `" { capabilities = ["list"] }`)
-				at := func(token string) *vaultkv.Vault {
-					v, _, _ := open(t, srv.address, func(c *vaultkv.Config) {
-						c.Token, c.Mount, c.KV, c.Timeout = token, mount, kv, 20*time.Second
-					})
-					return v
-				}
-				if err := at(srv.rootToken).Write(t.Context(), "foo", []byte(`{"a":1}`)); err != nil {
-					t.Fatal(err)
-				}
-				err := at(reading).EachKey(t.Context(), func(string) {})
-				if want := fmt.Sprintf("path %q { capabilities = [\"list\"] }", path); err == nil || !strings.Contains(err.Error(), want) {
-					t.Errorf("%s: EachKey without the line = %v, want an error with %s", kv, err, want)
-				}
-				var keys []string
-				if err := at(listing).EachKey(t.Context(), func(key string) { keys = append(keys, key) }); err != nil || !slices.Equal(keys, []string{"foo"}) {
-					t.Errorf("%s: EachKey with the line = %q, %v, want foo", kv, keys, err)
-				}
+	eachServer(t, func(t *testing.T, srv *server) {
+		t.Helper()
+		for kv, path := range map[string]string{"v1": "list-v1/", "v2": "list-v2/metadata/"} {
+			mount := "list-" + kv
+			srv.mount(mount, kv)
+			reading, _ := srv.token(`path "list-v1/+" { capabilities = ["read"] } path "list-v2/data/+" { capabilities = ["read"] }`)
+			listing, _ := srv.token(`path "` + path + `" { capabilities = ["list"] }`)
+			at := func(token string) *vaultkv.Vault {
+				v, _, _ := open(t, srv.Address, func(c *vaultkv.Config) {
+					c.Token, c.Mount, c.KV, c.Timeout = token, mount, kv, 20*time.Second
+				})
+				return v
 			}
-		})
-	}
+			if err := at(srv.RootToken).Write(t.Context(), "foo", []byte(`{"a":1}`)); err != nil {
+				t.Fatal(err)
+			}
+			err := at(reading).EachKey(t.Context(), func(string) {})
+			if want := fmt.Sprintf("path %q { capabilities = [\"list\"] }", path); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: EachKey without the line = %v, want an error with %s", kv, err, want)
+			}
+			var keys []string
+			if err := at(listing).EachKey(t.Context(), func(key string) { keys = append(keys, key) }); err != nil || !slices.Equal(keys, []string{"foo"}) {
+				t.Errorf("%s: EachKey with the line = %q, %v, want foo", kv, keys, err)
+			}
+		}
+	})
 }
 
 // FuzzKeysIn: what is taken for a list is one for encoding/json too, with the

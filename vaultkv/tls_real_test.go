@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/test/parts"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -22,7 +23,7 @@ import (
 // while it runs.
 func TestRealServerBehindTLS(t *testing.T) {
 	t.Parallel()
-	name := binary(t, "BAO_BIN")
+	name := partstest.Binary(t, "BAO_BIN")
 	dir, address := t.TempDir(), freeAddress(t)
 	certFile, keyFile, caFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")
 	named := func(c *x509.Certificate) {
@@ -38,9 +39,7 @@ func TestRealServerBehindTLS(t *testing.T) {
 	writeFile(t, caFile, before.pem)
 	config := filepath.Join(dir, "bao.hcl")
 	writeFile(t, config, fmt.Sprintf("storage \"inmem\" {}\napi_addr = \"https://%[1]s\"\nlistener \"tcp\" {\n  address = %[1]q\n  tls_cert_file = %[2]q\n  tls_key_file = %[3]q\n}\n", address, certFile, keyFile))
-	cmd := exec.Command(name, "server", "-config="+config)
-	cmd.Env = append(os.Environ(), "HOME="+dir)
-	s := run(t, cmd, nil)
+	s := run(t, parts.Command{Name: "bao", Path: name, Args: []string{"server", "-config=" + config}, Env: append(os.Environ(), "HOME="+dir)})
 	wait(t, "OpenBao to listen", func() error {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
@@ -87,7 +86,7 @@ func TestRealServerBehindTLS(t *testing.T) {
 	}
 	want("the server to answer", "is sealed")
 	serve(after)
-	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := s.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	want("the server to have its new certificate", `unknown authority "CN=after"`)

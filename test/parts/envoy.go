@@ -144,6 +144,14 @@ func (e *Envoy) get(ctx context.Context, path string) ([]byte, error) {
 	return fetch(e.http, req)
 }
 
+// A StatusError is an answer with a status that is no success.
+type StatusError struct {
+	Status int
+	text   string
+}
+
+func (e *StatusError) Error() string { return e.text }
+
 // fetch returns the body of a successful answer.
 func fetch(client *http.Client, req *http.Request) ([]byte, error) {
 	resp, err := client.Do(req)
@@ -155,7 +163,7 @@ func fetch(client *http.Client, req *http.Request) ([]byte, error) {
 		return nil, fmt.Errorf("%s %s: %w", req.Method, req.URL.Path, err)
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
-		return nil, fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, resp.Status, strings.TrimSpace(string(body)))
+		return nil, &StatusError{resp.StatusCode, fmt.Sprintf("%s %s: %s: %s", req.Method, req.URL.Path, resp.Status, strings.TrimSpace(string(body)))}
 	}
 	return body, nil
 }

@@ -4,10 +4,15 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 )
 
@@ -21,6 +26,10 @@ type VaultConfig struct {
 	Durable bool
 	// Listen is its address, a free loopback port if empty.
 	Listen string
+	// CertFile and KeyFile make Vault speak TLS, and Authorities issued its certificate.
+	// OpenBao ignores them.
+	CertFile, KeyFile string
+	Authorities       *x509.CertPool
 }
 
 // A Vault is a running Vault or OpenBao, unsealed.
@@ -36,6 +45,9 @@ func StartVault(ctx context.Context, c VaultConfig) (*Vault, error) {
 	args := []string{"-listen", cmp.Or(c.Listen, "127.0.0.1:0"), "-init-file", init}
 	if c.Durable {
 		args = append(args, "-storage", filepath.Join(c.Dir, "vault.storage"))
+	}
+	if c.CertFile != "" {
+		args = append(args, "-tls-cert", c.CertFile, "-tls-key", c.KeyFile)
 	}
 	earlier := modified(init)
 	p, err := Start(Command{Name: "vault", Path: c.Binary, Args: args, Dir: c.Dir})
@@ -61,6 +73,9 @@ func StartVault(ctx context.Context, c VaultConfig) (*Vault, error) {
 			return fmt.Errorf("reading %q: %w", init, err)
 		}
 		v.VaultAPI, v.unsealKey = NewVaultAPI(k.Address, k.RootToken), k.UnsealKey
+		if c.Authorities != nil {
+			v.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.Authorities}}
+		}
 		return nil
 	})
 	if err != nil {
@@ -92,7 +107,16 @@ func StartOpenBao(ctx context.Context, c VaultConfig) (*Vault, error) {
 		return nil, err
 	}
 	v := &Vault{Process: p, VaultAPI: NewVaultAPI("http://"+address, rootToken)}
-	if err := v.await(ctx, func() error { return nil }); err != nil {
+	key := regexp.MustCompile(`Unseal Key: (\S+)`)
+	err = v.await(ctx, func() error {
+		found := key.FindStringSubmatch(p.Log())
+		if found == nil {
+			return errors.New("it has not printed its unseal key")
+		}
+		v.unsealKey = found[1]
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return v, nil

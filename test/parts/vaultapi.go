@@ -36,7 +36,8 @@ func NewVaultAPI(address, rootToken string) VaultAPI {
 	}}
 }
 
-// Do makes a call. path is the path after /v1/. body and into may be nil.
+// Do makes a call. path is the path after /v1/. body and into may be nil. An answer without a
+// body leaves into as it is.
 func (v *VaultAPI) Do(ctx context.Context, method, path string, body, into any) error {
 	var raw []byte
 	if body != nil {
@@ -66,7 +67,7 @@ func (v *VaultAPI) send(req *http.Request, into any) error {
 	req.Header.Set("X-Vault-Token", v.RootToken)
 	req.Header.Set("X-Vault-Request", "true")
 	answer, err := fetch(v.http, req)
-	if err != nil || into == nil {
+	if err != nil || into == nil || len(answer) == 0 {
 		return err
 	}
 	return json.Unmarshal(answer, into)
