@@ -3,7 +3,6 @@ package envoy
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -17,31 +16,19 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // serve serves s in memory and returns a connection to it.
 func serve(tb testing.TB, s *Service) *grpc.ClientConn {
 	tb.Helper()
-	listener := bufconn.Listen(1 << 20)
-	server := NewServer(s, 1<<20, prometheus.NewRegistry())
-	go func() { _ = server.Serve(listener) }()
-	tb.Cleanup(server.Stop)
-	conn, err := grpc.NewClient("passthrough:///bufconn",
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = conn.Close() })
-	return conn
+	return partstest.ServeInMemory(tb, NewServer(s, 1<<20, prometheus.NewRegistry()))
 }
 
 // observed collects the calls of an Observer.

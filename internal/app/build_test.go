@@ -4,15 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -23,6 +19,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/internal/vaults"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -121,17 +118,7 @@ func client(t *testing.T, c *config.Config, decider envoy.Decider) func(envoy.Qu
 	var lines atomic.Pointer[authz.DecisionLog]
 	lines.Store(authz.NewDecisionLog(logs.Decisions, c.Log.AllowSample, nil))
 	srv := grpcServer(c, decider, metrics, &lines, authz.NewDenials(authz.New(nil, nil, authz.Grammar{})), nil, listenersTLS{}, registry, logs)
-	ln := bufconn.Listen(1 << 20)
-	go func() { _ = srv.Serve(ln) }()
-	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return ln.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = conn.Close()
-		srv.Stop()
-	})
+	conn := partstest.ServeInMemory(t, srv)
 	return func(q envoy.Question) envoy.Answer {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

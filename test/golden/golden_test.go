@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,8 +19,6 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -29,6 +26,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/internal/server"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -152,18 +150,7 @@ func serviceOf(t *testing.T, configuration, records []byte) *envoy.Service {
 func overGRPC(t *testing.T, service *envoy.Service, options ...grpc.ServerOption) authv3.AuthorizationClient {
 	t.Helper()
 	srv := envoy.NewServer(service, 1<<20, prometheus.NewRegistry(), options...)
-	ln := bufconn.Listen(1 << 20)
-	go func() { _ = srv.Serve(ln) }()
-	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return ln.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = conn.Close()
-		srv.Stop()
-	})
-	return authv3.NewAuthorizationClient(conn)
+	return authv3.NewAuthorizationClient(partstest.ServeInMemory(t, srv))
 }
 
 func part(t *testing.T, a *txtar.Archive, name string) []byte {
