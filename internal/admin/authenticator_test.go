@@ -509,7 +509,7 @@ func TestConfigValidate(t *testing.T) {
 		{"no name", func(c *Config) { c.Tokens = []Token{{"", hashOf("t"), RoleWrite}} }, []string{"name: must be set"}},
 		{"a token that may do nothing", func(c *Config) { c.Tokens = []Token{{Name: "x", SHA256: hashOf("t")}} }, []string{`tokens[0] "x": role: "" is neither`}},
 		{"client certificates without names", func(c *Config) { c.CertFile, c.KeyFile, c.ClientCAFile = "c", "k", "ca" }, []string{"client_names: say which", `[{name: "*"}] stands for every certificate`}},
-		{"names without client certificates", func(c *Config) { c.ClientNames = names }, []string{"client_names: are those of certificates"}},
+		{"names without client certificates", func(c *Config) { c.ClientNames = names }, []string{"client_names: these are names in client certificates"}},
 		{"names and roles that are none", func(c *Config) {
 			c.CertFile, c.KeyFile, c.ClientCAFile = "c", "k", "ca"
 			c.ClientNames = []ClientName{{"*.example.com", "admin"}, {"ops.example.com", RoleRead}, {"OPS.example.com", RoleWrite}}

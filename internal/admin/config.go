@@ -160,7 +160,7 @@ func (c *Config) validateClientNames() error {
 	var errs []error
 	switch {
 	case c.ClientCAFile == "" && len(c.ClientNames) > 0:
-		errs = append(errs, errors.New("client_names: are those of certificates, so give client_ca_file, their authorities, too"))
+		errs = append(errs, errors.New("client_names: these are names in client certificates, so give client_ca_file, the authorities of those, too"))
 	case c.ClientCAFile != "" && len(c.ClientNames) == 0:
 		errs = append(errs, errors.New(`client_names: say which certificates of client_ca_file may call, by a DNS name or URI that they have, like [{name: ops.example.com}] or [{name: "spiffe://example.org/ops"}]; [{name: "*"}] stands for every certificate of these authorities`))
 	}
@@ -189,7 +189,7 @@ func (c *Config) InsecureSettings() []string {
 		}
 		return nil
 	}
-	return []string{fmt.Sprintf("listen: whoever reaches the admin API at %q can make and delete credentials; give tokens to ask for one", c.Address)}
+	return []string{fmt.Sprintf("listen: anyone who reaches the admin API at %q can make and delete credentials; give tokens to ask for one", c.Address)}
 }
 
 // Server returns an HTTP server for the API with bounds on what a client may

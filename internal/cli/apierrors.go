@@ -35,9 +35,9 @@ func (s *session) explain(err error) error {
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &noTLS):
 		return fmt.Errorf("%w; this address speaks no TLS: write http:// in --admin, and check that it is the address of the admin API", err)
 	case errors.Is(err, context.Canceled):
-		return errors.New("interrupted; the service may have done it all the same: look before you repeat it")
+		return errors.New("interrupted; the service may have done it anyway: look before you repeat it")
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w; the service may have done it all the same: look, and try again with a longer --timeout", err)
+		return fmt.Errorf("%w; the service may have done it anyway: look, and try again with a longer --timeout", err)
 	case errors.As(err, &certificate):
 		return fmt.Errorf("%w; name its authority with --ca-file", err)
 	case errors.As(err, &network) && network.Op == "remote error":

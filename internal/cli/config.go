@@ -74,10 +74,10 @@ func configValidateCommand(p Process) *cobra.Command {
 		Use:   "validate",
 		Short: "Check the configuration and report every mistake",
 		Long: "validate checks what serve checks before it starts, the environment too, and reports every mistake\n" +
-			"with its line. The files that settings name are not read. It warns where there is no policy, and\n" +
-			"where the most specific policy governs and another one comes first in the file.\n\n" +
+			"with its line. The files that settings name are not read. It warns if there is no policy, and\n" +
+			"if a policy governs because it is more specific than one that comes before it in the file.\n\n" +
 			"With --connect it also does what serve would do first: it logs in to each vault object, reads\n" +
-			"from it, renews the token, and says what to mend. It exits with 1 if a vault object cannot be used.\n" +
+			"from it, renews the token, and says what to correct. It exits with 1 if a vault object cannot be used.\n" +
 			"A wrapping token is good for one login, so a vault object with one is left alone.",
 		Args: noArgs,
 	}

@@ -152,7 +152,7 @@ func (f *credentialFilter) validate() error {
 			return nil
 		}
 	}
-	return exitError{exitUsage, fmt.Errorf("--state: %q is no state of a credential; give active, disabled, expired or another one of credential list --help", f.state)}
+	return exitError{exitUsage, fmt.Errorf("--state: %q is not a state of a credential; give active, disabled, expired, or another one that credential list --help names", f.state)}
 }
 
 func (f *credentialFilter) hasState(c api.Credential) bool {

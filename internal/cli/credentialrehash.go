@@ -22,7 +22,7 @@ func (o *operator) rehashCredentials() *cobra.Command {
 			"  vault-authz credential rehash --vault main --destroy-old-versions --yes",
 		func(ctx context.Context, s *session, _ []string) error {
 			if s.field != "" {
-				return exitError{exitUsage, errors.New("--field: there is no one answer to take it from; see -o json")}
+				return exitError{exitUsage, errors.New("--field: there are several answers; use -o json")}
 			}
 			v, err := s.meantVault(ctx)
 			if err != nil {
@@ -42,11 +42,11 @@ func (o *operator) rehashCredentials() *cobra.Command {
 		})
 	cmd.Long = "rehash replaces each secret that a vault object has in clear text by its SHA-256. Clients notice nothing. The vault object\n" +
 		"must have secrets: hashed. It can be interrupted and repeated: what is hashed is left as it is. While the service answers\n" +
-		"503 or is not there, it tries again, for a minute a page.\n\n" +
+		"503 or is not there, it tries again, for up to a minute for each page.\n\n" +
 		"In KV v2, earlier versions still have the secrets in clear text, until --destroy-old-versions destroys them, also those of\n" +
 		"deleted credentials. The Vault token needs the policy destroy-v2.hcl for that.\n\n" +
 		"Secrets that can be found by trying stay in clear text and are listed: rotate them and run it again, or add --weak-too, which\n" +
-		"hashes them, too. Afterwards it does not show which they were. Entries that are no credentials stay and are listed.\n\n" +
+		"hashes them, too. Afterwards nothing shows which they were. Entries that are not credentials stay, and are listed.\n\n" +
 		"While it runs, do not write or delete records by hand, which it may undo: use credential rotate and credential delete. Run it once\n" +
 		"more when all replicas have secrets: hashed.\n\n" +
 		"Exit codes: 0 if no secret is left in clear text; 1 if something failed, or is left."
@@ -151,7 +151,7 @@ func (r *rehashRun) report() error {
 		fmt.Fprintf(r.out, "easy to guess, rotate it: %s\n", printable(token))
 	}
 	for _, token := range r.sum.Unusable {
-		fmt.Fprintf(r.out, "no credential, left as it is: %s\n", printable(token))
+		fmt.Fprintf(r.out, "not a credential, left as it is: %s\n", printable(token))
 	}
 	for _, f := range r.sum.Failed {
 		fmt.Fprintf(r.out, "failed, run it again: %s: %s\n", printable(f.AccessToken), printable(f.Message))

@@ -102,7 +102,7 @@ func TestRehashSaysWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	admin, _ := rehashing(t, "hashed", `{"data":{"total":2,"checked":2,"hashed":1,"versions_destroyed":0,"guessable":["weak"],"unusable":["odd"]},"next":null}`)
 	code, out, errs := operate(t, nil, "credential", "rehash", "--yes", "--admin", admin)
-	if code != exitFailed || !strings.Contains(out, "easy to guess, rotate it: weak") || !strings.Contains(out, "no credential, left as it is: odd") {
+	if code != exitFailed || !strings.Contains(out, "easy to guess, rotate it: weak") || !strings.Contains(out, "not a credential, left as it is: odd") {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 }

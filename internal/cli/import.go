@@ -42,7 +42,7 @@ func importCommand(p Process) *cobra.Command {
 		"the namespace b89a69f5-1d68-52c9-ad95-bfb66105c938, the same at every run.\n\n" +
 		"Exit codes: 0 if all is made or there already; 1 if --apply failed or met something that differs; 2 if a\n" +
 		"FILE cannot be read; 3 if --apply left something that needs something else first, and with --strict also if\n" +
-		"there is something left that has no counterpart. Without --apply a plan that can be made in part only is 0."
+		"there is something left that has no counterpart. Without --apply it is 0, even if the plan can only be made in part."
 	kong.ValidArgsFunction = nil // files
 	kong.Flags().BoolVar(&apply, "apply", false, "make what is missing")
 	kong.Flags().BoolVar(&strict, "strict", false, "exit with 3 also where something has no counterpart and is left for you")
@@ -58,7 +58,7 @@ const maxImport = 256 << 20
 
 func importKong(ctx context.Context, s *session, names []string, apply, strict bool) error {
 	if s.field != "" {
-		return exitError{exitUsage, errors.New("--field: there is no one answer to take it from; see -o json")}
+		return exitError{exitUsage, errors.New("--field: there are several answers; use -o json")}
 	}
 	var parts []kongimport.Part
 	for _, name := range names {

@@ -19,7 +19,7 @@ func (o *operator) destructive(use, short, example string, run action) *cobra.Co
 	var yes bool
 	cmd := o.verb(use, short, example, func(ctx context.Context, s *session, args []string) error {
 		if _, ok := terminal(s.in); !yes && !ok {
-			return exitError{exitUsage, fmt.Errorf("%s would ask first, and there is no terminal to ask on; repeat it with --yes", s.cmd.CommandPath())}
+			return exitError{exitUsage, fmt.Errorf("%s asks for confirmation, and there is no terminal to ask on; repeat it with --yes", s.cmd.CommandPath())}
 		}
 		s.confirmed = yes
 		return run(ctx, s, args)

@@ -93,7 +93,7 @@ func (o *operator) createVault() *cobra.Command {
 			return s.showAndTry(ctx, created, "made")
 		})
 	cmd.Long = "create makes a vault object, and has the service try to read the mount. Where that fails it says why and exits with 1;\n" +
-		"the vault object is there all the same, to be changed by update or deleted."
+		"the vault object stays, so that you can change it with update, or delete it."
 	vaultFlags(cmd)
 	return cmd
 }

@@ -112,7 +112,7 @@ func (t tokenReference) resolve(v *Vault, env map[string]string) error {
 	}
 	switch {
 	case given != 1:
-		return errors.New("token: give either {file: PATH}, {env: NAME} or {agent: true}, or a login instead; a token does not belong into the configuration itself")
+		return errors.New("token: give either {file: PATH}, {env: NAME} or {agent: true}, or a login instead; do not write a token into the configuration itself")
 	case !isVariable(t.Env) && t.Env != "":
 		// Not quoted: it may be the token.
 		return errors.New("token: env is not the name of an environment variable; give the name of the one that holds the token, made of letters, digits and _")

@@ -42,7 +42,7 @@ func read(raw []byte, f *file) (*document, error) {
 	} else if err != nil {
 		text := strings.TrimPrefix(err.Error(), "yaml: ")
 		if strings.HasSuffix(text, "found character that cannot start any token") {
-			text += "; this is mostly a tab: indent with blanks"
+			text += "; this is usually a tab: indent with spaces"
 		}
 		return nil, errors.New(text)
 	}
@@ -170,7 +170,7 @@ var settingLike = regexp.MustCompile(`^[A-Za-z]+([_-][A-Za-z]+)*$`)
 func (d *document) unknown(key *yaml.Node, setting string) {
 	name := key.Value
 	if key.Kind != yaml.ScalarNode || !settingLike.MatchString(name) {
-		name = "(not shown, for it may be a secret)"
+		name = "(not shown, because it may be a secret)"
 	}
 	text := "unknown setting " + name
 	if setting != "" {

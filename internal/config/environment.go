@@ -51,7 +51,7 @@ func (v *Variable) set(f *file, text string) error {
 	case **int:
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return fmt.Errorf("%q is no whole number", text)
+			return fmt.Errorf("%q is not a whole number", text)
 		}
 		*into = &n
 	case **bool:
@@ -63,7 +63,7 @@ func (v *Variable) set(f *file, text string) error {
 	case **time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {
-			return fmt.Errorf("%q is no duration such as 500ms, 30s, 5m", text)
+			return fmt.Errorf("%q is not a duration such as 500ms, 30s, 5m", text)
 		}
 		*into = &d
 	case **mode:
@@ -112,7 +112,7 @@ func override(c *Config, environ, referenced []string, flags []Flag) (from map[s
 	put := func(source, value string, is func(Variable) bool) {
 		i := slices.IndexFunc(variables, is)
 		if i < 0 {
-			found = append(found, finding{text: source + " is no setting; see vault-authz serve --help"})
+			found = append(found, finding{text: source + " is not a setting; see vault-authz serve --help"})
 			return
 		}
 		v := variables[i]

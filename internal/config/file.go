@@ -179,7 +179,7 @@ func parseMode(text string) (mode, error) {
 	digits := strings.TrimPrefix(strings.TrimPrefix(text, "0o"), "0")
 	n, err := strconv.ParseUint(digits, 8, 32)
 	if err != nil || len(digits) != 3 {
-		return 0, fmt.Errorf("%q is no mode of a file such as 0660", text)
+		return 0, fmt.Errorf("%q is not a mode of a file such as 0660", text)
 	}
 	return mode(n), nil
 }

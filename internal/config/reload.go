@@ -32,7 +32,7 @@ func (o *Origin) Parse(raw []byte) (Config, error) {
 }
 
 // ErrEmpty means that a file has no setting at all.
-var ErrEmpty = errors.New("the file is empty, which is taken for a mistake while the service runs")
+var ErrEmpty = errors.New("the file is empty, which counts as a mistake while the service runs")
 
 // ParseAgain is Parse for a service that runs. It refuses an empty file: it is far more often
 // one that is being written than a wish to deny every request.

@@ -25,9 +25,9 @@ func (t TLS) Validate() error {
 	errs := []error{t.Listener.Validate()}
 	switch {
 	case t.ClientCAFile == "" && len(t.ClientNames) > 0:
-		errs = append(errs, errors.New("client_names: are those of certificates, so give client_ca_file, their authorities, too"))
+		errs = append(errs, errors.New("client_names: these are names in client certificates, so give client_ca_file, the authorities of those, too"))
 	case t.ClientCAFile != "" && len(t.ClientNames) == 0:
-		errs = append(errs, errors.New(`client_names: say which certificates of client_ca_file may come, by a DNS name or URI that they have, like [gateway.example.com] or ["spiffe://example.org/gateway"]; ["*"] stands for every certificate of these authorities`))
+		errs = append(errs, errors.New(`client_names: say which certificates of client_ca_file may connect, by a DNS name or URI in them, like [gateway.example.com] or ["spiffe://example.org/gateway"]; ["*"] stands for every certificate of these authorities`))
 	}
 	_, err := clientcert.ParseNames(t.ClientNames)
 	return errors.Join(append(errs, err)...)
@@ -41,9 +41,9 @@ func (c *Config) InsecureSettings() []string {
 	case t.ClientCAFile != "" || isPrivate(c.Listen.GRPC):
 		return nil
 	case t.Encrypted():
-		return []string{fmt.Sprintf("grpc: whoever reaches %q can try token pairs, for no client certificate is asked for; give grpc.client_ca_file and grpc.client_names", c.Listen.GRPC)}
+		return []string{fmt.Sprintf("grpc: anyone who reaches %q can try token pairs, because no client certificate is asked for; give grpc.client_ca_file and grpc.client_names", c.Listen.GRPC)}
 	}
-	return []string{fmt.Sprintf("listen.grpc: whoever reaches %q can try token pairs, which cross the network in clear; give grpc.cert_file, grpc.client_ca_file and grpc.client_names, or listen on loopback or a socket", c.Listen.GRPC)}
+	return []string{fmt.Sprintf("listen.grpc: anyone who reaches %q can try token pairs, which cross the network in the clear; give grpc.cert_file, grpc.client_ca_file and grpc.client_names, or listen on loopback or a socket", c.Listen.GRPC)}
 }
 
 // isPrivate reports whether an address can be reached from this machine only.

@@ -27,10 +27,10 @@ probes: {cert_file: pc, key_file: pk}
 	}
 	for _, c := range []Config{c, again} {
 		want := tlsfiles.Listener{CertFile: "c", KeyFile: "k", ClientCAFile: "ca", MinTLSVersion: tlsfiles.TLS12}
-		if c.GRPC.TLS.Listener != want || len(c.GRPC.TLS.ClientNames) != 2 {
+		if c.GRPC.Listener != want || len(c.GRPC.ClientNames) != 2 {
 			t.Errorf("grpc: got %+v, want %+v", c.GRPC.TLS, want)
 		}
-		if want := (tlsfiles.Listener{CertFile: "pc", KeyFile: "pk", MinTLSVersion: tlsfiles.TLS13}); c.Probes.TLS.Listener != want {
+		if want := (tlsfiles.Listener{CertFile: "pc", KeyFile: "pk", MinTLSVersion: tlsfiles.TLS13}); c.Probes.Listener != want {
 			t.Errorf("probes: got %+v, want %+v", c.Probes.TLS, want)
 		}
 	}
@@ -43,7 +43,7 @@ func TestMistakesInTheTLSOfAListenerAreNamed(t *testing.T) {
 		{"grpc: {key_file: k}", "grpc.key_file: goes together with cert_file"},
 		{"grpc: {client_ca_file: ca, client_names: [a.example]}", "grpc.client_ca_file: client certificates need TLS"},
 		{"grpc: {cert_file: c, key_file: k, client_ca_file: ca}", "grpc.client_names: say which certificates"},
-		{"grpc: {cert_file: c, key_file: k, client_names: [a.example]}", "grpc.client_names: are those of certificates"},
+		{"grpc: {cert_file: c, key_file: k, client_names: [a.example]}", "grpc.client_names: these are names in client certificates"},
 		{`grpc: {cert_file: c, key_file: k, client_ca_file: ca, client_names: [a.example, "*.example"]}`, "grpc.client_names[1]: "},
 		{"grpc: {min_tls_version: 1.1}", `grpc.min_tls_version: "1.1" is neither`},
 		{"probes: {cert_file: c}", "probes.cert_file: goes together with key_file"},
@@ -68,9 +68,9 @@ func TestAnOpenDoorForTokenPairsIsWarnedOf(t *testing.T) {
 		{"[::1]:9191", TLS{}, ""},
 		{"localhost:9191", TLS{}, ""},
 		{"unix:/run/authz.sock", TLS{}, ""},
-		{":9191", TLS{}, "in clear"},
-		{"0.0.0.0:9191", TLS{}, "in clear"},
-		{"authz.example.com:9191", TLS{}, "in clear"},
+		{":9191", TLS{}, "in the clear"},
+		{"0.0.0.0:9191", TLS{}, "in the clear"},
+		{"authz.example.com:9191", TLS{}, "in the clear"},
 		{"0.0.0.0:9191", encrypted, "no client certificate"},
 		{"0.0.0.0:9191", mutual, ""},
 	} {

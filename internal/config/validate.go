@@ -102,7 +102,7 @@ func (c *Config) validateListeners() findings {
 		listeners = append(listeners, struct{ setting, address string }{"admin.listen", c.Admin.Address})
 	}
 	var f findings
-	f.check(c.Listen.SocketGroup == "" || c.Listen.hasSocket(), "listen.socket_group", "is for sockets, and neither listen.grpc nor listen.probes is one; give unix:/path or leave it out")
+	f.check(c.Listen.SocketGroup == "" || c.Listen.hasSocket(), "listen.socket_group", "only has an effect on sockets, and neither listen.grpc nor listen.probes is one; give unix:/path or leave it out")
 	for i, l := range listeners {
 		f.add(l.setting, l.setting, server.ValidateAddress(l.address))
 		for _, before := range listeners[:i] {

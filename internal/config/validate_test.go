@@ -312,10 +312,10 @@ policies:
 		`line 14: policies[0].default: expected true or false`,
 		`line 14: policies[0] "p".vault: there is no vault object "other"; there are: v`,
 		`line 15: policies[1]: expected settings, each with its name, and not a value`,
-		`environment variable VAULT_AUTHZ_DRAIN_TIMEOUT: "5" is no duration such as 500ms, 30s, 5m`,
-		`environment variable VAULT_AUTHZ_NOPE is no setting; see vault-authz serve --help`,
-		`--log-level: log.level: "loud" is none of debug, info, warn, error`,
-		`environment variable VAULT_AUTHZ_LOG_FORMAT: log.format: "xml" is none of auto, json, console`,
+		`environment variable VAULT_AUTHZ_DRAIN_TIMEOUT: "5" is not a duration such as 500ms, 30s, 5m`,
+		`environment variable VAULT_AUTHZ_NOPE is not a setting; see vault-authz serve --help`,
+		`--log-level: log.level: "loud" is not one of debug, info, warn, error`,
+		`environment variable VAULT_AUTHZ_LOG_FORMAT: log.format: "xml" is not one of auto, json, console`,
 	}
 	if err == nil {
 		t.Fatal("no error")

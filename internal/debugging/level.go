@@ -32,7 +32,7 @@ func (h levelHandler) put(w http.ResponseWriter, r *http.Request) {
 	wanted := r.URL.Query().Get("level")
 	level, err := zapcore.ParseLevel(wanted)
 	if err != nil || level > zapcore.ErrorLevel || wanted == "" {
-		http.Error(w, "level is none of debug, info, warn, error, as in PUT /debug/log-level?level=debug&for=10m", http.StatusBadRequest)
+		http.Error(w, "level is not one of debug, info, warn, error, as in PUT /debug/log-level?level=debug&for=10m", http.StatusBadRequest)
 		return
 	}
 	span := defaultSpan

@@ -172,7 +172,7 @@ func (c *Changes) printTotals(out io.Writer) error {
 	}
 	_, err := fmt.Fprintln(out, sums(all))
 	if all[Needs] > 0 {
-		_, err = fmt.Fprintln(out, "what needs something is not made: do what is said of it, and run this again")
+		_, err = fmt.Fprintln(out, "what needs something was not made: do what its note says, and run this again")
 	}
 	if len(reasons) > 0 {
 		fmt.Fprintln(out, "\nfailed:")
@@ -181,7 +181,7 @@ func (c *Changes) printTotals(out io.Writer) error {
 		}) {
 			fmt.Fprintf(out, "  %d: %s\n", reasons[reason], printable(reason))
 		}
-		_, err = fmt.Fprintln(out, "run it again to make what is missing: what is there already stays as it is")
+		_, err = fmt.Fprintln(out, "run it again to make what is missing: what exists stays as it is")
 	}
 	return err
 }

@@ -77,7 +77,7 @@ func Parse(parts ...Part) (*File, error) {
 		f.leave("credential", "", fmt.Sprintf("%d token pairs are not imported: they stay in Vault, where this service reads them", f.credentials))
 	}
 	if len(f.vaults)+len(f.consumers)+len(f.services)+len(f.acls)+len(f.plugins)+len(f.routes)+len(f.left) == 0 {
-		return nil, errors.New("there are no entities of Kong's in what was given; give a decK file or lists of Kong's Admin API")
+		return nil, errors.New("the files contain no entities of Kong; give a decK file or lists of Kong's Admin API")
 	}
 	return f, nil
 }
@@ -98,7 +98,7 @@ func (f *File) take(d any) error {
 			}
 		}
 	default:
-		return errors.New("has neither an object nor a list in it; give a decK file or lists of Kong's Admin API")
+		return errors.New("contains neither an object nor a list; give a decK file or lists of Kong's Admin API")
 	}
 	return nil
 }
@@ -310,7 +310,7 @@ func (f *File) entity(kind string, o object, at scope) {
 		f.leave("route", describe(o), "routes are the gateway's")
 		f.nested(o, scope{route: o}, "plugins")
 	case "consumer_groups":
-		f.leave("consumer_group", describe(o), "has no counterpart; ACL groups have")
+		f.leave("consumer_group", describe(o), "has no counterpart; use ACL groups")
 		f.nested(o, scope{group: o}, "plugins")
 	case "upstreams":
 		f.leave("upstream", describe(o), "upstreams are the gateway's")

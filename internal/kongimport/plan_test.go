@@ -308,8 +308,8 @@ create plugin vault-auth
 				`{"name":"vault-auth","route":{"name":"c"},"config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}}]}`,
 			have: &Existing{Vaults: existing().Vaults, Policies: []api.Policy{{Name: "c"}}},
 			want: `
-left plugin vault-auth (route b) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route b: Envoy cannot take tokens out of a body, so the upstream would see them; if it must not, leave out tokens_in_body and body_credentials_visible | {"name":"b","paths":["/b"],"vault":{"id":"` + vaultID + `"},"tokens_in_body":true,"body_credentials_visible":true,"hide_credentials":true,"tags":["t"]}
-left plugin vault-auth (route c) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route c: there is a policy with that name already
+left plugin vault-auth (route b) | applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route b: Envoy cannot take tokens out of a body, so the upstream would see them; if it must not, leave out tokens_in_body and body_credentials_visible | {"name":"b","paths":["/b"],"vault":{"id":"` + vaultID + `"},"tokens_in_body":true,"body_credentials_visible":true,"hide_credentials":true,"tags":["t"]}
+left plugin vault-auth (route c) | applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route c: there is a policy with that name already
 left route  | routes are the gateway's
 left route b | routes are the gateway's
 left route c | routes are the gateway's
@@ -335,9 +335,9 @@ upstreams:
 `,
 			have: existing(),
 			want: `
-left plugin acl (service shop) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | is part of the policy instead of vault-auth (route orders)
+left plugin acl (service shop) | applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | is part of the policy instead of vault-auth (route orders)
 left plugin rate-limiting (service shop) | the plugin has no counterpart
-left plugin vault-auth (route orders) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route orders: the route also selects by methods, which a policy does not | route orders: a policy cannot select by "~/o/\\d+$" | {"name":"orders","hosts":["shop.example"],"paths":["/orders"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true,"acl":{"deny":["blocked"]}}
+left plugin vault-auth (route orders) | applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route orders: the route also selects by methods, which a policy does not | route orders: a policy cannot select by "~/o/\\d+$" | {"name":"orders","hosts":["shop.example"],"paths":["/orders"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true,"acl":{"deny":["blocked"]}}
 left service shop | services are the gateway's
 left route orders | routes are the gateway's
 left upstream pool | upstreams are the gateway's
@@ -353,9 +353,9 @@ left upstream pool | upstreams are the gateway's
 			have: &Existing{Vaults: existing().Vaults},
 			want: `
 create plugin vault-auth
-left plugin vault-auth (route a) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route a: hide_credentials is false in the file, so the upstream gets the tokens as from Kong; leave it out of the policy to have them removed | {"name":"a","paths":["/a"],"vault":{"id":"` + vaultID + `"},"hide_credentials":false,"acl":{"allow":["x"]},"tags":["t","auth","limits"]}
-left plugin acl (route a) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | is part of the policy instead of vault-auth (route a)
-left plugin acl (route b) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | until that policy is there, route b is governed without this acl | {"name":"b","paths":["/b"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true,"acl":{"allow":["x"]},"tags":["limits"]}
+left plugin vault-auth (route a) | applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route a: hide_credentials is false in the file, so the upstream gets the tokens as from Kong; leave it out of the policy to have them removed | {"name":"a","paths":["/a"],"vault":{"id":"` + vaultID + `"},"hide_credentials":false,"acl":{"allow":["x"]},"tags":["t","auth","limits"]}
+left plugin acl (route a) | applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | is part of the policy instead of vault-auth (route a)
+left plugin acl (route b) | applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | until that policy is there, route b is governed without this acl | {"name":"b","paths":["/b"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true,"acl":{"allow":["x"]},"tags":["limits"]}
 left route a | routes are the gateway's
 left route b | routes are the gateway's
 `,
@@ -367,7 +367,7 @@ left route b | routes are the gateway's
 			have: &Existing{Vaults: existing().Vaults},
 			want: `
 create plugin vault-auth
-left plugin acl (service shop) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | until that policy is there, route admin is governed without this acl | {"name":"admin","paths":["/admin"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true,"acl":{"allow":["staff"]}}
+left plugin acl (service shop) | applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | until that policy is there, route admin is governed without this acl | {"name":"admin","paths":["/admin"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true,"acl":{"allow":["staff"]}}
 left route admin | routes are the gateway's
 left service shop | services are the gateway's
 `,
@@ -379,8 +379,8 @@ left service shop | services are the gateway's
 				`{"name":"vault-auth","route":{"name":"write"},"config":{"vault":{"id":"` + vaultID + `"},"hide_credentials":true}}]}`,
 			have: existing(),
 			want: `
-left plugin vault-auth (route read) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route read: the route also selects by methods, which a policy does not | {"name":"read","paths":["/o"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true}
-left plugin vault-auth (route write) | is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route write: the route also selects by methods, which a policy does not | route write: policies "read" and "write" tie: they have any host, path "/o" and priority 0 in common; give one of them another priority, or other hosts or paths | {"name":"write","paths":["/o"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true}
+left plugin vault-auth (route read) | applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route read: the route also selects by methods, which a policy does not | {"name":"read","paths":["/o"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true}
+left plugin vault-auth (route write) | applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes | route write: the route also selects by methods, which a policy does not | route write: policies "read" and "write" tie: they have any host, path "/o" and priority 0 in common; give one of them another priority, or other hosts or paths | {"name":"write","paths":["/o"],"vault":{"id":"` + vaultID + `"},"hide_credentials":true}
 left route read | routes are the gateway's
 left route write | routes are the gateway's
 `,
@@ -402,9 +402,9 @@ consumers:
 			have: &Existing{Vaults: existing().Vaults},
 			want: `
 create consumer alice ce67c25e
-create plugin vault-auth | ordering has no counterpart | config.hide_credentials is not in the file: it is true here, and false in Kong before 3.14 | config.realm has no counterpart | is for some protocols only in Kong; here it governs all of them
-left plugin acl | is switched off; there are no plugins that do nothing
-left plugin acl (consumer alice) | is for some consumers only, which has no counterpart; ACL groups have
+create plugin vault-auth | ordering has no counterpart | config.hide_credentials is not in the file: it is true here, and false in Kong before 3.14 | config.realm has no counterpart | applies to some protocols only in Kong; here it governs all of them
+left plugin acl | is switched off in Kong; here a plugin cannot be switched off
+left plugin acl (consumer alice) | applies to some consumers only, which has no counterpart; use ACL groups
 left workspace team | there are no workspaces: entities of all workspaces are in one place
 left keyauth_credential  | has no counterpart
 `,
@@ -417,7 +417,7 @@ left keyauth_credential  | has no counterpart
 			want: `
 needs vault-auth v 3a1d84c5 | protocol is missing
 needs consumer x x | id is not a UUID | username is not a text; put it in quotes
-needs plugin acl | must have either config.allow or config.deny: mend it in the file
+needs plugin acl | must have either config.allow or config.deny: correct it in the file
 needs plugin vault-auth | Envoy cannot take tokens out of a body: write config.body_credentials_visible: true into the file if the upstream may see them, or leave out config.tokens_in_body
 `,
 		},

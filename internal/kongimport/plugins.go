@@ -62,7 +62,7 @@ func (p *planner) plugins() {
 		case !known:
 			s.Notes = []string{"the plugin has no counterpart"}
 		case pl.off():
-			s.Notes = []string{"is switched off; there are no plugins that do nothing"}
+			s.Notes = []string{"is switched off in Kong; here a plugin cannot be switched off"}
 		default:
 			p.scoped(&s, at)
 		}
@@ -128,7 +128,7 @@ func protocolNotes(value any) []string {
 	list, ok := value.([]any)
 	for _, governed := range api.Protocols() {
 		if ok && len(list) > 0 && !slices.Contains(list, any(governed)) {
-			return []string{"is for some protocols only in Kong; here it governs all of them"}
+			return []string{"applies to some protocols only in Kong; here it governs all of them"}
 		}
 	}
 	return nil
@@ -228,7 +228,7 @@ func (c *configuration) acl(r *reader) {
 	c.plugin.Deny = append(r.list("deny"), r.list("blacklist")...)
 	c.plugin.HideGroupsHeader = r.boolean("hide_groups_header")
 	if (len(c.plugin.Allow) == 0) == (len(c.plugin.Deny) == 0) && len(r.problems) == 0 {
-		c.needs = "must have either config.allow or config.deny: mend it in the file"
+		c.needs = "must have either config.allow or config.deny: correct it in the file"
 	}
 }
 

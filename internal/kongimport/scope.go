@@ -15,10 +15,10 @@ import (
 func (p *planner) scoped(s *Step, at int) {
 	pl := p.file.plugins[at]
 	if pl.scope.consumer != nil || pl.scope.group != nil {
-		s.Notes = append(s.Notes, "is for some consumers only, which has no counterpart; ACL groups have")
+		s.Notes = append(s.Notes, "applies to some consumers only, which has no counterpart; use ACL groups")
 		return
 	}
-	s.Notes = append(s.Notes, "is for some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes")
+	s.Notes = append(s.Notes, "applies to some routes only: make a policy with their hosts and paths, or name one in the context_extensions of Envoy's routes")
 	found := false
 	for i := range p.file.routes {
 		if r := &p.file.routes[i]; within(r, pl.scope) {

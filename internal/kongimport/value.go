@@ -144,7 +144,7 @@ func (r *reader) list(name string) []string {
 	for _, e := range elements {
 		s, ok := e.(string)
 		if !ok {
-			r.wrong(name, "has something else than a text in it; put it in quotes")
+			r.wrong(name, "contains something that is not a text; put it in quotes")
 			return nil
 		}
 		out = append(out, s)

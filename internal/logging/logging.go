@@ -79,17 +79,17 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	var errs []error
 	if level, err := zapcore.ParseLevel(c.Level); err != nil || level > zapcore.ErrorLevel {
-		errs = append(errs, fmt.Errorf("level: %q is none of debug, info, warn, error", c.Level))
+		errs = append(errs, fmt.Errorf("level: %q is not one of debug, info, warn, error", c.Level))
 	}
 	switch c.Format {
 	case FormatAuto, FormatJSON, FormatConsole:
 	default:
-		errs = append(errs, fmt.Errorf("format: %q is none of auto, json, console", c.Format))
+		errs = append(errs, fmt.Errorf("format: %q is not one of auto, json, console", c.Format))
 	}
 	switch c.Decisions.Level {
 	case "info", "warn", "error", LevelOff:
 	default:
-		errs = append(errs, fmt.Errorf("decisions.level: %q is none of info, warn, error, off", c.Decisions.Level))
+		errs = append(errs, fmt.Errorf("decisions.level: %q is not one of info, warn, error, off", c.Decisions.Level))
 	}
 	switch c.Audit.OnFailure {
 	case FailureRefuse, FailureWarn:
