@@ -173,11 +173,11 @@ func TestTheExampleOfTheAPIEndsAsAPolicyWithoutListIsExplained(t *testing.T) {
 	if got.Problem == nil {
 		t.Fatal("nothing is wrong")
 	}
-	document, err := os.ReadFile(filepath.Join("..", "internal", "admin", "openapi.yaml"))
+	document, err := os.ReadFile(filepath.Join("..", "internal", "admin", "openapi", "openapi.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := "problem: " + strconv.Quote(got.Problem.Error()); !strings.Contains(string(document), want) {
-		t.Errorf("internal/admin/openapi.yaml has no example with %s", want)
+		t.Errorf("internal/admin/openapi/openapi.yaml has no example with %s", want)
 	}
 }

@@ -4,46 +4,48 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vault-authz/vault-authz/internal/admin/kong"
 )
 
 func TestWhatThereIsNoneOfHasAnEmptyListAndIsRefusedWithWords(t *testing.T) {
 	t.Parallel()
 	b := furnished(t)
 	const nothing = `{"data":[],"next":null}` + "\n"
-	for _, k := range slices.Concat(absences, []absent{{path: "/default/services", entity: "services", instead: ofTheGateway}}) {
-		if a := b.must(200, b.get(k.path+"?size=1000&tags=deck")); a.raw != nothing {
-			t.Errorf("GET %s = %s, want an empty list", k.path, a.raw)
+	for _, k := range slices.Concat(kong.AbsentKinds, []kong.Absent{{Path: "/default/services", Entity: "services", Instead: "services, routes and what belongs to them are the gateway's"}}) {
+		if a := b.must(200, b.get(k.Path+"?size=1000&tags=deck")); a.raw != nothing {
+			t.Errorf("GET %s = %s, want an empty list", k.Path, a.raw)
 		}
-		b.must(400, b.get(k.path+"?size=1001"))
-		b.must(204, b.do("DELETE", k.path+"/"+someID, "", ""))
+		b.must(400, b.get(k.Path+"?size=1001"))
+		b.must(204, b.do("DELETE", k.Path+"/"+someID, "", ""))
 		for _, call := range []struct {
 			method, path string
 			status       int
 		}{
-			{"POST", k.path, 400},
-			{"PUT", k.path + "/" + someID, 400},
-			{"PATCH", k.path + "/" + someID, 400},
-			{"POST", k.path + "/" + someID + "/plugins", 400},
-			{"GET", k.path + "/" + someID, 404},
-			{"GET", k.path + "/" + someID + "/plugins", 404},
+			{"POST", k.Path, 400},
+			{"PUT", k.Path + "/" + someID, 400},
+			{"PATCH", k.Path + "/" + someID, 400},
+			{"POST", k.Path + "/" + someID + "/plugins", 400},
+			{"GET", k.Path + "/" + someID, 404},
+			{"GET", k.Path + "/" + someID + "/plugins", 404},
 		} {
 			contentType, body := typeJSON, `{"name":"x"}`
 			if call.method == "GET" {
 				contentType, body = "", ""
 			}
-			if a := b.must(call.status, b.do(call.method, call.path, contentType, body)); !strings.Contains(a.text("message"), k.instead) {
-				t.Errorf("%s %s: got %s, want it to say %q", call.method, call.path, a.raw, k.instead)
+			if a := b.must(call.status, b.do(call.method, call.path, contentType, body)); !strings.Contains(a.text("message"), k.Instead) {
+				t.Errorf("%s %s: got %s, want it to say %q", call.method, call.path, a.raw, k.Instead)
 			}
 		}
 	}
-	for _, k := range absencesOfConsumers {
-		path := "/consumers/alice/" + k.path
+	for _, k := range kong.AbsentOfConsumers {
+		path := "/consumers/alice/" + k.Path
 		if a := b.must(200, b.get(path)); a.raw != nothing {
 			t.Errorf("GET %s = %s, want an empty list", path, a.raw)
 		}
-		b.must(404, b.get("/consumers/nobody/"+k.path))
-		if a := b.must(400, b.json("POST", path, `{"name":"x"}`)); !strings.Contains(a.text("message"), k.instead) {
-			t.Errorf("POST %s: got %s, want it to say %q", path, a.raw, k.instead)
+		b.must(404, b.get("/consumers/nobody/"+k.Path))
+		if a := b.must(400, b.json("POST", path, `{"name":"x"}`)); !strings.Contains(a.text("message"), k.Instead) {
+			t.Errorf("POST %s: got %s, want it to say %q", path, a.raw, k.Instead)
 		}
 		b.must(400, b.json("PUT", path+"/"+someID, `{"name":"x"}`))
 		b.must(404, b.get(path+"/"+someID))

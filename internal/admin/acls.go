@@ -2,12 +2,12 @@ package admin
 
 import (
 	"cmp"
-	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -16,11 +16,11 @@ import (
 func aclsEntity() *entity {
 	return &entity{
 		kind: state.KindACLs, name: "acls",
-		fields: aclFields,
-		unique: func(d document) []constraint {
-			consumer, group := d.record("consumer").text("id"), d.text("group")
+		fields: schema.ACL,
+		unique: func(d schema.Document) []constraint {
+			consumer, group := d.Record("consumer").Text("id"), d.Text("group")
 			return []constraint{{
-				key:    aclKey(consumer, group),
+				key:    entities.ACLKey(consumer, group),
 				fields: map[string]any{"consumer": map[string]any{"id": consumer}, "group": group},
 			}}
 		},
@@ -28,54 +28,38 @@ func aclsEntity() *entity {
 	}
 }
 
-// aclPrefix is what all keys of memberships begin with.
-const aclPrefix = "group="
-
-func aclKey(consumerID, group string) string { return aclPrefix + consumerID + "/" + group }
-
-// consumerOfKey returns the id of the consumer in the key of a membership, "" if it is
-// the key of something else.
-func consumerOfKey(key string) string {
-	rest, ok := strings.CutPrefix(key, aclPrefix)
-	if !ok {
-		return ""
-	}
-	id, _, _ := strings.Cut(rest, "/")
-	return id
-}
-
 // checkMembership checks what does not depend on whether there is the consumer.
-func checkMembership(d document, v violations) {
-	c := authz.Consumer{ID: DeclaredID("", ""), Username: "any", Groups: []string{d.text("group")}}
+func checkMembership(d schema.Document, v schema.Violations) {
+	c := authz.Consumer{ID: entities.DeclaredID("", ""), Username: "any", Groups: []string{d.Text("group")}}
 	if d["group"] != nil {
-		v.addErrors(c.Validate(), func(string) string { return "group" })
+		v.AddErrors(c.Validate(), func(string) string { return "group" })
 	}
 }
 
-func checkACL(a *API, d, _ document, v violations) error {
+func checkACL(a *API, d, _ schema.Document, v schema.Violations) error {
 	checkMembership(d, v)
 	consumer, err := a.resolve(d, "consumer", a.consumers)
-	if err == nil && consumer.declared {
-		v.add("consumer", "is declared in the configuration file, and so are its groups; change the file")
+	if err == nil && consumer.Declared {
+		v.Add("consumer", "is declared in the configuration file, and so are its groups; change the file")
 	}
 	return err
 }
 
 // consumerOf finds the consumer of the path.
-func (a *API) consumerOf(c *call) (stored, error) {
+func (a *API) consumerOf(c *call) (schema.Stored, error) {
 	return a.find(a.consumers, c.param("consumer"))
 }
 
 // findACL finds a membership of the path's consumer, by id or group. It does not find
 // those of other consumers.
-func (a *API) findACL(c *call, consumer stored) (stored, error) {
+func (a *API) findACL(c *call, consumer schema.Stored) (schema.Stored, error) {
 	idOrGroup := c.param("acl")
 	if !authz.IsUUID(idOrGroup) {
-		return a.findUnique(a.acls, aclKey(consumer.id(), idOrGroup))
+		return a.findUnique(a.acls, entities.ACLKey(consumer.ID(), idOrGroup))
 	}
 	s, err := a.findID(a.acls, idOrGroup)
-	if err == nil && s.record("consumer").text("id") != consumer.id() {
-		return stored{}, authz.ErrNotFound
+	if err == nil && s.Record("consumer").Text("id") != consumer.ID() {
+		return schema.Stored{}, authz.ErrNotFound
 	}
 	return s, err
 }
@@ -85,7 +69,7 @@ func (a *API) listConsumerACLs(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	groups, err := a.aclsOf(consumer.id())
+	groups, err := a.aclsOf(consumer.ID())
 	if err != nil {
 		return reply{}, err
 	}
@@ -93,33 +77,31 @@ func (a *API) listConsumerACLs(c *call) (reply, error) {
 }
 
 // aclsOf returns the groups of a consumer in the order of their ids.
-func (a *API) aclsOf(consumer string) ([]stored, error) {
+func (a *API) aclsOf(consumer string) ([]schema.Stored, error) {
 	view, err := a.deps.Store.View()
 	if err != nil {
 		return nil, err
 	}
-	var all []stored
+	var all []schema.Stored
 	for _, s := range a.declaredOf(a.acls.kind) {
-		if s.record("consumer").text("id") == consumer {
+		if s.Record("consumer").Text("id") == consumer {
 			all = append(all, s)
 		}
 	}
-	view.WithPrefix(a.acls.kind, aclKey(consumer, ""), func(_ string, record func() *state.Record) bool {
-		var s stored
+	view.WithPrefix(a.acls.kind, entities.ACLKey(consumer, ""), func(_ string, record func() *state.Record) bool {
+		var s schema.Stored
 		if s, err = a.acls.open(record()); err == nil {
 			all = append(all, s)
 		}
 		return err == nil
 	})
-	slices.SortFunc(all, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
+	slices.SortFunc(all, func(x, y schema.Stored) int { return cmp.Compare(x.ID(), y.ID()) })
 	return all, err
 }
 
 // ofConsumer is the body with the path's consumer in it.
-func (c *call) ofConsumer(consumer stored) input {
-	values := maps.Clone(c.input.values)
-	values["consumer"] = map[string]any{"id": consumer.id()}
-	return input{values: values, form: c.input.form}
+func (c *call) ofConsumer(consumer schema.Stored) schema.Input {
+	return c.input.With("consumer", map[string]any{"id": consumer.ID()})
 }
 
 func (a *API) createConsumerACL(c *call) (reply, error) {
@@ -144,7 +126,7 @@ func (a *API) getConsumerACL(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return ok(a.acls.show(s.document)), nil
+	return ok(a.acls.show(s.Document)), nil
 }
 
 func (a *API) patchConsumerACL(c *call) (reply, error) {
@@ -152,8 +134,8 @@ func (a *API) patchConsumerACL(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	find := func() (stored, error) { return a.findACL(c, consumer) }
-	d, err := a.update(c, a.acls, find, func(old document) (document, error) {
+	find := func() (schema.Stored, error) { return a.findACL(c, consumer) }
+	d, err := a.update(c, a.acls, find, func(old schema.Document) (schema.Document, error) {
 		return a.acls.typedInput(c.ofConsumer(consumer), old)
 	})
 	return ok(a.acls.show(d)), err
@@ -166,10 +148,10 @@ func (a *API) putConsumerACL(c *call) (reply, error) {
 	}
 	in := c.ofConsumer(consumer)
 	if !authz.IsUUID(c.param("acl")) {
-		in.values["group"] = c.param("acl")
+		in = in.With("group", c.param("acl"))
 	}
-	find := func() (stored, error) { return a.findACL(c, consumer) }
-	return a.upsert(c, a.acls, find, func() (document, error) {
+	find := func() (schema.Stored, error) { return a.findACL(c, consumer) }
+	return a.upsert(c, a.acls, find, func() (schema.Document, error) {
 		d, err := a.acls.typedInput(in, nil)
 		if err != nil {
 			return nil, err
@@ -183,7 +165,7 @@ func (a *API) deleteConsumerACL(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return noContent, a.remove(c, a.acls, c.param("acl"), func() (stored, error) { return a.findACL(c, consumer) })
+	return noContent, a.remove(c, a.acls, c.param("acl"), func() (schema.Stored, error) { return a.findACL(c, consumer) })
 }
 
 // aclConsumer is the consumer of an entry.
@@ -192,9 +174,9 @@ func (a *API) aclConsumer(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	consumer, err := a.findID(a.consumers, s.record("consumer").text("id"))
+	consumer, err := a.findID(a.consumers, s.Record("consumer").Text("id"))
 	if err != nil {
 		return reply{}, err
 	}
-	return ok(a.consumers.show(consumer.document)), nil
+	return ok(a.consumers.show(consumer.Document)), nil
 }

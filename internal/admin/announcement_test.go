@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 )
 
 // The announcement of 2019 as people have it in their scripts: what curl sends
@@ -71,7 +73,7 @@ func TestTheFiveStepsOfTheAnnouncementWorkAsWritten(t *testing.T) {
 	if got := plugin.text("config.access_token_name"); got != "access_token" {
 		t.Errorf("config.access_token_name: got %q, want access_token", got)
 	}
-	state, err := Entities(Declared{}, b.store.view())
+	state, err := entities.Build(entities.Declared{}, b.store.view())
 	if err != nil || len(state.Policies) != 1 || !state.Policies[0].Default || state.Policies[0].Vault != "kong-auth" {
 		t.Errorf("policies: got %+v, %v, want one that is the default and uses kong-auth", state.Policies, err)
 	}

@@ -21,6 +21,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/authn"
+	"github.com/vault-authz/vault-authz/internal/admin/body"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/openapi"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/internal/ui"
@@ -30,7 +35,7 @@ import (
 type API struct {
 	cfg           Config
 	deps          Dependencies
-	authenticator *authenticator
+	authenticator *authn.Authenticator
 	// handler counts calls and then answers them, by mux.
 	handler http.Handler
 	mux     *http.ServeMux
@@ -41,7 +46,7 @@ type API struct {
 	// The kinds of entities.
 	consumers, acls, vaults, policies, aclPlugins *entity
 	// declared are the entities of the configuration file, by kind.
-	declared atomic.Pointer[map[string][]stored]
+	declared atomic.Pointer[map[string][]schema.Stored]
 	// document is the OpenAPI document.
 	document []byte
 	// tokens serialize changes of one credential on this replica.
@@ -57,12 +62,12 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 	if deps.Store == nil || deps.Leases == nil || deps.Announce == nil || deps.Vaults == nil || deps.TryVault == nil || deps.Metrics == nil || deps.Log == nil || deps.Audit == nil {
 		return nil, errors.New("admin: Store, Leases, Announce, Vaults, TryVault, Metrics, Log and Audit must be given")
 	}
-	refusals, err := newRefusals(deps.Log, deps.Metrics)
+	authenticator, err := authn.New(cfg.Config, deps.Log, deps.Metrics)
 	if err != nil {
 		return nil, err
 	}
 	a := &API{
-		cfg: cfg, deps: deps, authenticator: newAuthenticator(cfg, refusals), document: openAPIDocument(), seed: maphash.MakeSeed(), ui: ui.Handler(),
+		cfg: cfg, deps: deps, authenticator: authenticator, document: openapi.Document(), seed: maphash.MakeSeed(), ui: ui.Handler(),
 		consumers: consumersEntity(), acls: aclsEntity(), vaults: vaultsEntity(), policies: policiesEntity(), aclPlugins: aclPluginsEntity(),
 	}
 	if err := a.Declare(deps.Declared); err != nil {
@@ -79,8 +84,8 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 }
 
 // Declare replaces the entities of the configuration file. After an error those before remain.
-func (a *API) Declare(d Declared) error {
-	documents, err := d.documents()
+func (a *API) Declare(d entities.Declared) error {
+	documents, err := d.Documents()
 	if err != nil {
 		return err
 	}
@@ -88,7 +93,7 @@ func (a *API) Declare(d Declared) error {
 	return nil
 }
 
-func (a *API) declaredOf(kind string) []stored { return (*a.declared.Load())[kind] }
+func (a *API) declaredOf(kind string) []schema.Stored { return (*a.declared.Load())[kind] }
 
 // route registers the table, and for every path an answer to other methods.
 func (a *API) route(routes []route) *http.ServeMux {
@@ -140,7 +145,7 @@ func (a *API) serveCall(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	defer a.recover(w, r)
-	caller, err := a.authenticator.admit(r)
+	caller, err := a.authenticator.Admit(r)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
@@ -267,8 +272,8 @@ type call struct {
 	ctx    context.Context
 	r      *http.Request
 	route  *route
-	caller caller
-	input  input
+	caller authn.Caller
+	input  schema.Input
 	// warnings are what the answer to a success says besides.
 	warnings []string
 }
@@ -312,11 +317,11 @@ func (a *API) serve(route route) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
 		defer cancel()
-		who, _ := ctx.Value(callerKey{}).(caller)
+		who, _ := ctx.Value(callerKey{}).(authn.Caller)
 		c := &call{ctx: ctx, r: r, route: &route, caller: who}
 		if route.body {
 			var err error
-			if c.input, err = readInput(w, r, a.cfg.MaxBodyBytes); err != nil {
+			if c.input, err = body.Read(w, r, a.cfg.MaxBodyBytes); err != nil {
 				a.refuse(w, r, err)
 				return
 			}
@@ -353,4 +358,8 @@ func (a *API) answer(c *call) (reply, error) {
 type file struct {
 	contentType string
 	content     []byte
+}
+
+func (a *API) openAPI(*call) (reply, error) {
+	return ok(file{"application/yaml", a.document}), nil
 }

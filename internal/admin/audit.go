@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
@@ -37,7 +38,7 @@ type entry struct {
 	// vault is set for credentials.
 	vault string
 	// before and after are as answers show them: without secrets.
-	before, after document
+	before, after schema.Document
 }
 
 // A trail is the lines of one change.
@@ -62,9 +63,9 @@ const maxLogged = 256
 func (a *API) intend(c *call, e entry) (*trail, error) {
 	t := &trail{api: a, c: c, fields: []zap.Field{
 		zap.String("change_id", newUUID()),
-		zap.String("who", c.caller.name),
-		zap.String("authenticated_by", c.caller.by),
-		zap.String("role", string(c.caller.role)),
+		zap.String("who", c.caller.Name),
+		zap.String("authenticated_by", c.caller.By),
+		zap.String("role", string(c.caller.Role)),
 		zap.String("from", c.r.RemoteAddr),
 		zap.String("route", c.route.method+" "+c.route.pattern),
 		zap.String("action", e.action),

@@ -20,6 +20,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/vault-authz/vault-authz/internal/admin/authn"
 )
 
 func hashOf(token string) string {
@@ -27,8 +29,43 @@ func hashOf(token string) string {
 	return hex.EncodeToString(hash[:])
 }
 
+// What callers without a good token may cost, see the package authn.
+const (
+	failuresAtOnce = 20
+	failureWait    = 10 * time.Second
+	loggedAtOnce   = 10
+)
+
+// refusedFor is how many calls the counter has that were refused for a cause.
+func (b *bench) refusedFor(cause string) float64 {
+	b.Helper()
+	families, err := b.registry.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "vault_authz_admin_refused_calls_total" && m.GetLabel()[0].GetValue() == cause {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	b.Fatalf("there is no counter of calls that were refused for the cause %q", cause)
+	return 0
+}
+
+// forgetFailures makes the authenticator forget who has failed to authenticate.
+func (b *bench) forgetFailures() {
+	b.Helper()
+	fresh, err := authn.New(b.api.cfg.Config, b.api.deps.Log, prometheus.NewRegistry())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.api.authenticator = fresh
+}
+
 func authenticating(c *Config, _ *Dependencies) {
-	c.Tokens = []Token{{"olga", hashOf("first"), RoleWrite}, {"ci", hashOf("second"), RoleWrite}, {"eve", hashOf("reads"), RoleRead}}
+	c.Tokens = []authn.Token{{Name: "olga", SHA256: hashOf("first"), Role: authn.RoleWrite}, {Name: "ci", SHA256: hashOf("second"), Role: authn.RoleWrite}, {Name: "eve", SHA256: hashOf("reads"), Role: authn.RoleRead}}
 }
 
 func TestOnlyKnownHostNamesAreServed(t *testing.T) {
@@ -116,12 +153,12 @@ func TestEveryRouteIsBehindTheAuthenticator(t *testing.T) {
 				skip    bool
 			}{
 				{"nobody", nil, 401, false},
-				{"an unknown token", map[string]string{headerKong: "none"}, 401, false},
-				{"two callers", map[string]string{headerKong: "first", "Authorization": "Bearer second"}, 401, false},
-				{"another host", map[string]string{headerKong: "first", "Host": "evil.example.com"}, 421, false},
-				{"a token that reads", map[string]string{headerKong: "reads", "User-Agent": "decK/1.0"}, 403, reads},
-				{"a web page", map[string]string{headerKong: "first", "Sec-Fetch-Site": "cross-site"}, 403, false},
-				{"a page of another port", map[string]string{headerKong: "first", "Sec-Fetch-Site": "same-site"}, 403, false},
+				{"an unknown token", map[string]string{"Kong-Admin-Token": "none"}, 401, false},
+				{"two callers", map[string]string{"Kong-Admin-Token": "first", "Authorization": "Bearer second"}, 401, false},
+				{"another host", map[string]string{"Kong-Admin-Token": "first", "Host": "evil.example.com"}, 421, false},
+				{"a token that reads", map[string]string{"Kong-Admin-Token": "reads", "User-Agent": "decK/1.0"}, 403, reads},
+				{"a web page", map[string]string{"Kong-Admin-Token": "first", "Sec-Fetch-Site": "cross-site"}, 403, false},
+				{"a page of another port", map[string]string{"Kong-Admin-Token": "first", "Sec-Fetch-Site": "same-site"}, 403, false},
 			} {
 				if test.skip {
 					continue
@@ -129,7 +166,7 @@ func TestEveryRouteIsBehindTheAuthenticator(t *testing.T) {
 				b.headers = test.headers
 				for _, prefix := range []string{"", "/" + workspace} {
 					target := prefix + parameter.ReplaceAllString(r.pattern, "x")
-					b.api.authenticator.failures = newFailures()
+					b.forgetFailures()
 					if got := b.json(r.method, target, `{"username":"x"}`).status; got != test.want {
 						t.Errorf("%s: %s %s: got %d, want %d", test.caller, r.method, target, got, test.want)
 					}
@@ -155,7 +192,7 @@ func presenting(dnsNames []string, uris ...string) *tls.ConnectionState {
 	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}
 }
 
-func byCertificate(names ...ClientName) option {
+func byCertificate(names ...authn.ClientName) option {
 	return func(c *Config, _ *Dependencies) {
 		c.CertFile, c.KeyFile, c.ClientCAFile, c.ClientNames = "c", "k", "ca", names
 	}
@@ -164,8 +201,8 @@ func byCertificate(names ...ClientName) option {
 func TestACertificateOpensTheAPIByItsAlternativeNamesAlone(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, byCertificate(
-		ClientName{"ops.example.com", RoleWrite}, ClientName{"audit.example.com", RoleRead},
-		ClientName{"spiffe://example.org/*", RoleRead}, ClientName{"spiffe://example.org/ops", RoleWrite},
+		authn.ClientName{Name: "ops.example.com", Role: authn.RoleWrite}, authn.ClientName{Name: "audit.example.com", Role: authn.RoleRead},
+		authn.ClientName{Name: "spiffe://example.org/*", Role: authn.RoleRead}, authn.ClientName{Name: "spiffe://example.org/ops", Role: authn.RoleWrite},
 	))
 	unverified := presenting([]string{"ops.example.com"})
 	unverified.VerifiedChains = nil
@@ -199,7 +236,7 @@ func TestACertificateOpensTheAPIByItsAlternativeNamesAlone(t *testing.T) {
 			if w.Code != want {
 				t.Errorf("%s, %s: got %d, want %d: %s", tt.name, method, w.Code, want, w.Body)
 			}
-			if c, err := b.api.authenticator.admit(r); err == nil && (c.name != tt.who || c.by != "certificate") {
+			if c, err := b.api.authenticator.Admit(r); err == nil && (c.Name != tt.who || c.By != "certificate") {
 				t.Errorf("%s, %s: got %+v, want %q by certificate", tt.name, method, c, tt.who)
 			}
 		}
@@ -208,7 +245,7 @@ func TestACertificateOpensTheAPIByItsAlternativeNamesAlone(t *testing.T) {
 
 func TestOfATokenAndACertificateTheWeakerRoleCounts(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, authenticating, byCertificate(ClientName{"ops.example.com", RoleWrite}, ClientName{"audit.example.com", RoleRead}))
+	b := newBench(t, authenticating, byCertificate(authn.ClientName{Name: "ops.example.com", Role: authn.RoleWrite}, authn.ClientName{Name: "audit.example.com", Role: authn.RoleRead}))
 	for _, tt := range []struct {
 		dns, token  string
 		read, write int
@@ -234,7 +271,7 @@ func TestOfATokenAndACertificateTheWeakerRoleCounts(t *testing.T) {
 			if w.Code != want {
 				t.Errorf("%s with %q, %s: got %d, want %d: %s", tt.dns, tt.token, method, w.Code, want, w.Body)
 			}
-			if c, err := b.api.authenticator.admit(r); err == nil && (c.name != tt.who || c.by != "token and certificate") {
+			if c, err := b.api.authenticator.Admit(r); err == nil && (c.Name != tt.who || c.By != "token and certificate") {
 				t.Errorf("%s with %q: got %+v, want %q by both", tt.dns, tt.token, c, tt.who)
 			}
 		}
@@ -295,10 +332,10 @@ func TestATokenThatIsGoodGetsInWhateverOthersFail(t *testing.T) {
 			b.api.ServeHTTP(w, r)
 			return w.Code
 		}
-		for range 10 * failureBurst {
+		for range 10 * failuresAtOnce {
 			call(from, "guess")
 		}
-		for i := range 4 * failureSlots {
+		for i := range 4096 {
 			call(fmt.Sprintf("198.51.%d.%d:1", i>>8, i&255), "guess")
 		}
 		if got := call(from, "guess"); got != 429 {
@@ -319,13 +356,13 @@ func TestFailuresAreSlowedUntilTimeHasPassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, authenticating)
 		b.headers["Authorization"] = "Bearer guess"
-		for range failureBurst {
+		for range failuresAtOnce {
 			b.must(401, b.get("/consumers"))
 		}
 		if a := b.must(429, b.get("/consumers")); a.header.Get("Retry-After") == "" {
 			t.Error("429 without Retry-After")
 		}
-		time.Sleep(failureInterval)
+		time.Sleep(failureWait)
 		b.must(401, b.get("/consumers"))
 		b.must(429, b.get("/consumers"))
 	})
@@ -334,81 +371,42 @@ func TestFailuresAreSlowedUntilTimeHasPassed(t *testing.T) {
 func TestThePageMayAskWhetherItNeedsAToken(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, authenticating)
-	refused := func() float64 {
-		return testutil.ToFloat64(b.api.authenticator.refusals.count.WithLabelValues(string(causeToken)))
-	}
+	refused := func() float64 { return b.refusedFor("token") }
 	call := func(headers map[string]string) int {
 		b.headers = headers
 		return b.get("/overview").status
 	}
-	for range 2 * failureBurst {
-		if got := call(map[string]string{headerFetchSite: "same-origin"}); got != 401 {
+	for range 2 * failuresAtOnce {
+		if got := call(map[string]string{"Sec-Fetch-Site": "same-origin"}); got != 401 {
 			t.Fatalf("without a token: got %d, want 401", got)
 		}
 	}
 	if n := refused(); n != 0 {
 		t.Errorf("%v of them count as failures", n)
 	}
-	for range failureBurst {
-		call(map[string]string{headerFetchSite: "same-origin", "Authorization": "Bearer guess"})
+	for range failuresAtOnce {
+		call(map[string]string{"Sec-Fetch-Site": "same-origin", "Authorization": "Bearer guess"})
 	}
-	if got := call(map[string]string{headerFetchSite: "same-origin", "Authorization": "Bearer guess"}); got != 429 {
+	if got := call(map[string]string{"Sec-Fetch-Site": "same-origin", "Authorization": "Bearer guess"}); got != 429 {
 		t.Errorf("a token that is guessed through the page: got %d, want 429", got)
 	}
-	if n := refused(); n != failureBurst+1 {
-		t.Errorf("%v refused calls are counted, want %d", n, failureBurst+1)
-	}
-}
-
-func TestFailuresOfOneNetworkAreNotThoseOfOthers(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	f := newFailures()
-	for range failureBurst {
-		f.allow("[2001:db8:1::1]:1", now)
-	}
-	if f.allow("[2001:db8:1:0:2::2]:9", now) {
-		t.Error("another address of the /64 is counted apart")
-	}
-	others := 0
-	for i := range 8 { // two networks may share a slot, all eight hardly
-		if f.allow(fmt.Sprintf("[2001:db8:2:%d::1]:1", i), now) {
-			others++
-		}
-	}
-	if others == 0 {
-		t.Error("the failures of one network count against all others")
-	}
-}
-
-func TestFailuresOfAllNetworksAreBounded(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	f := newFailures()
-	allowed := 0
-	for i := range 1 << 16 {
-		if f.allow(fmt.Sprintf("[2001:db8:%x::1]:1", i), now) {
-			allowed++
-		}
-	}
-	if allowed != 10*allFailures {
-		t.Errorf("got %d failures of 65536 networks answered as such, want %d", allowed, 10*allFailures)
+	if n := refused(); n != failuresAtOnce+1 {
+		t.Errorf("%v refused calls are counted, want %d", n, failuresAtOnce+1)
 	}
 }
 
 func TestWhatIsRefusedIsCountedAndLoggedAtABoundedRateWithoutTokens(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		registry := prometheus.NewRegistry()
-		b := newBench(t, authenticating, func(_ *Config, d *Dependencies) { d.Metrics = registry })
+		b := newBench(t, authenticating)
 		const calls = 100
 		b.headers["Authorization"] = "Bearer s3cret-guess"
 		for range calls {
 			b.get(credentials + "/token/access-token")
 		}
 		lines := b.log.FilterMessage("admin call refused").All()
-		if len(lines) != 10*refusalLines {
-			t.Errorf("got %d lines, want %d", len(lines), 10*refusalLines)
+		if len(lines) != loggedAtOnce {
+			t.Errorf("got %d lines, want %d", len(lines), loggedAtOnce)
 		}
 		time.Sleep(time.Second)
 		b.headers["Authorization"] = "Bearer reads"
@@ -418,9 +416,9 @@ func TestWhatIsRefusedIsCountedAndLoggedAtABoundedRateWithoutTokens(t *testing.T
 		delete(b.headers, "Host")
 		b.headers["Origin"] = "https://evil.example.com"
 		b.must(403, b.form("POST", "/consumers", "username=x"))
-		last := b.log.FilterMessage("admin call refused").All()[10*refusalLines].ContextMap()
+		last := b.log.FilterMessage("admin call refused").All()[loggedAtOnce].ContextMap()
 		for name, want := range map[string]any{
-			"cause": "role", "from": "192.0.2.1:1234", "method": "DELETE", "who": "eve", "authenticated_by": "token", "suppressed": uint64(calls - 10*refusalLines),
+			"cause": "role", "from": "192.0.2.1:1234", "method": "DELETE", "who": "eve", "authenticated_by": "token", "suppressed": uint64(calls - loggedAtOnce),
 		} {
 			if last[name] != want {
 				t.Errorf("the line has %s=%v, want %v: %v", name, last[name], want, last)
@@ -431,12 +429,12 @@ func TestWhatIsRefusedIsCountedAndLoggedAtABoundedRateWithoutTokens(t *testing.T
 				t.Errorf("a line has what was sent: %s", raw)
 			}
 		}
-		for cause, want := range map[cause]float64{causeToken: calls, causeRole: 1, causeHost: 1, causeOrigin: 1, causeTLS: 0, causeCertificate: 0} {
-			if got := testutil.ToFloat64(b.api.authenticator.refusals.count.WithLabelValues(string(cause))); got != want {
+		for cause, want := range map[string]float64{"token": calls, "role": 1, "host": 1, "origin": 1, "tls": 0, "certificate": 0} {
+			if got := b.refusedFor(cause); got != want {
 				t.Errorf("%s: counted %v, want %v", cause, got, want)
 			}
 		}
-		if n, err := testutil.GatherAndCount(registry, "vault_authz_admin_refused_calls_total"); err != nil || n != 6 {
+		if n, err := testutil.GatherAndCount(b.registry, "vault_authz_admin_refused_calls_total"); err != nil || n != 6 {
 			t.Errorf("got %d series, %v, want one of each cause", n, err)
 		}
 	})
@@ -451,7 +449,7 @@ func TestHandshakesThatFailAreCounted(t *testing.T) {
 		"http: TLS handshake error from 192.0.2.1:50: EOF\n",
 		"http: Accept error: too many open files; retrying in 5ms\n",
 	} {
-		if n, err := b.api.authenticator.refusals.Write([]byte(text)); n != len(text) || err != nil {
+		if n, err := b.api.Server().ErrorLog.Writer().Write([]byte(text)); n != len(text) || err != nil {
 			t.Errorf("Write: %d, %v", n, err)
 		}
 	}
@@ -459,7 +457,7 @@ func TestHandshakesThatFailAreCounted(t *testing.T) {
 	if len(lines) != 2 || lines[0].ContextMap()["from"] != "[2001:db8::1]:50" || lines[0].ContextMap()["problem"] != "tls: client didn't provide a certificate" || lines[0].ContextMap()["cause"] != "tls" {
 		t.Errorf("got %v, want a line for the certificate and one for the error", lines)
 	}
-	if got := testutil.ToFloat64(b.api.authenticator.refusals.count.WithLabelValues("tls")); got != 1 {
+	if got := b.refusedFor("tls"); got != 1 {
 		t.Errorf("counted %v, want 1", got)
 	}
 }
@@ -468,7 +466,7 @@ func TestSuccessesAreNotLimited(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, authenticating)
 	b.headers["Authorization"] = "Bearer first"
-	for range 10 * failureBurst {
+	for range 10 * failuresAtOnce {
 		b.must(200, b.get("/openapi.yaml"))
 	}
 }
@@ -485,8 +483,8 @@ func TestEveryAnswerForbidsSniffingAndKeeping(t *testing.T) {
 
 func TestConfigValidate(t *testing.T) {
 	t.Parallel()
-	token := []Token{{"olga", hashOf("t"), RoleWrite}}
-	names := []ClientName{{"ops.example.com", RoleWrite}}
+	token := []authn.Token{{Name: "olga", SHA256: hashOf("t"), Role: authn.RoleWrite}}
+	names := []authn.ClientName{{Name: "ops.example.com", Role: authn.RoleWrite}}
 	for _, tt := range []struct {
 		name   string
 		change func(*Config)
@@ -504,15 +502,17 @@ func TestConfigValidate(t *testing.T) {
 		}, nil},
 		{"client certificates without TLS", func(c *Config) { c.ClientCAFile = "ca" }, []string{"client_ca_file"}},
 		{"a key without a certificate", func(c *Config) { c.KeyFile = "k" }, []string{"key_file: goes together"}},
-		{"the token itself for its hash is not repeated", func(c *Config) { c.Tokens = []Token{{"olga", "my-token", RoleWrite}} }, []string{"sha256: must be"}},
-		{"one token twice", func(c *Config) { c.Tokens = []Token{token[0], {"x", strings.ToUpper(hashOf("t")), RoleWrite}} }, []string{"given twice"}},
-		{"no name", func(c *Config) { c.Tokens = []Token{{"", hashOf("t"), RoleWrite}} }, []string{"name: must be set"}},
-		{"a token that may do nothing", func(c *Config) { c.Tokens = []Token{{Name: "x", SHA256: hashOf("t")}} }, []string{`tokens[0] "x": role: "" is neither`}},
+		{"the token itself for its hash is not repeated", func(c *Config) { c.Tokens = []authn.Token{{Name: "olga", SHA256: "my-token", Role: authn.RoleWrite}} }, []string{"sha256: must be"}},
+		{"one token twice", func(c *Config) {
+			c.Tokens = []authn.Token{token[0], {Name: "x", SHA256: strings.ToUpper(hashOf("t")), Role: authn.RoleWrite}}
+		}, []string{"given twice"}},
+		{"no name", func(c *Config) { c.Tokens = []authn.Token{{Name: "", SHA256: hashOf("t"), Role: authn.RoleWrite}} }, []string{"name: must be set"}},
+		{"a token that may do nothing", func(c *Config) { c.Tokens = []authn.Token{{Name: "x", SHA256: hashOf("t")}} }, []string{`tokens[0] "x": role: "" is neither`}},
 		{"client certificates without names", func(c *Config) { c.CertFile, c.KeyFile, c.ClientCAFile = "c", "k", "ca" }, []string{"client_names: say which", `[{name: "*"}] stands for every certificate`}},
 		{"names without client certificates", func(c *Config) { c.ClientNames = names }, []string{"client_names: these are names in client certificates"}},
 		{"names and roles that are none", func(c *Config) {
 			c.CertFile, c.KeyFile, c.ClientCAFile = "c", "k", "ca"
-			c.ClientNames = []ClientName{{"*.example.com", "admin"}, {"ops.example.com", RoleRead}, {"OPS.example.com", RoleWrite}}
+			c.ClientNames = []authn.ClientName{{Name: "*.example.com", Role: "admin"}, {Name: "ops.example.com", Role: authn.RoleRead}, {Name: "OPS.example.com", Role: authn.RoleWrite}}
 		}, []string{"client_names[0]: name:", `client_names[0] "*.example.com": role: "admin" is neither read nor write`, "given twice"}},
 		{"hosts", func(c *Config) { c.Hosts = []string{"http://x", "::1", "a:b:c"} }, []string{`"http://x"`, `"::1"`, `"a:b:c"`}},
 		{"no hosts", func(c *Config) { c.Hosts = nil }, []string{"hosts: give"}},
@@ -542,11 +542,11 @@ func TestAnOpenListenerIsWorthAWarning(t *testing.T) {
 	if got := c.InsecureSettings(); len(got) != 1 {
 		t.Errorf("got %q, want one warning", got)
 	}
-	c.Tokens = []Token{{"olga", hashOf("t"), RoleWrite}}
+	c.Tokens = []authn.Token{{Name: "olga", SHA256: hashOf("t"), Role: authn.RoleWrite}}
 	if got := c.InsecureSettings(); len(got) != 0 {
 		t.Errorf("got %q, want none", got)
 	}
-	c.Tokens, c.ClientCAFile, c.ClientNames = nil, "ca", []ClientName{{"*", RoleWrite}}
+	c.Tokens, c.ClientCAFile, c.ClientNames = nil, "ca", []authn.ClientName{{Name: "*", Role: authn.RoleWrite}}
 	if got := c.InsecureSettings(); len(got) != 1 || !strings.Contains(got[0], "every certificate") {
 		t.Errorf("any certificate: got %q, want one warning", got)
 	}
@@ -574,14 +574,14 @@ func TestATokenIsTakenFromKongsHeaderToo(t *testing.T) {
 		headers map[string]string
 		want    int
 	}{
-		{"Kong's header", map[string]string{headerKong: "first"}, 200},
-		{"its role", map[string]string{headerKong: "reads"}, 200},
-		{"a wrong one", map[string]string{headerKong: "guess"}, 401},
-		{"an empty one", map[string]string{headerKong: ""}, 401},
-		{"with a scheme", map[string]string{headerKong: "Bearer first"}, 401},
-		{"both headers with one token", map[string]string{headerKong: "first", "Authorization": "Bearer first"}, 401},
-		{"both headers with two tokens", map[string]string{headerKong: "guess", "Authorization": "Bearer first"}, 401},
-		{"beside another scheme", map[string]string{headerKong: "first", "Authorization": "Basic Og=="}, 401},
+		{"Kong's header", map[string]string{"Kong-Admin-Token": "first"}, 200},
+		{"its role", map[string]string{"Kong-Admin-Token": "reads"}, 200},
+		{"a wrong one", map[string]string{"Kong-Admin-Token": "guess"}, 401},
+		{"an empty one", map[string]string{"Kong-Admin-Token": ""}, 401},
+		{"with a scheme", map[string]string{"Kong-Admin-Token": "Bearer first"}, 401},
+		{"both headers with one token", map[string]string{"Kong-Admin-Token": "first", "Authorization": "Bearer first"}, 401},
+		{"both headers with two tokens", map[string]string{"Kong-Admin-Token": "guess", "Authorization": "Bearer first"}, 401},
+		{"beside another scheme", map[string]string{"Kong-Admin-Token": "first", "Authorization": "Basic Og=="}, 401},
 	} {
 		clear(b.headers)
 		maps.Copy(b.headers, tt.headers)
@@ -590,10 +590,11 @@ func TestATokenIsTakenFromKongsHeaderToo(t *testing.T) {
 		}
 	}
 	clear(b.headers)
-	b.headers[headerKong] = "reads"
+	b.headers["Kong-Admin-Token"] = "reads"
 	b.must(403, b.form("POST", "/consumers", "username=x"))
-	twice := http.Header{headerKong: {"first", "reads"}}
-	if got := tokenIn(twice); got != "" {
-		t.Errorf("got the token %q of a header that is there twice, want none", got)
+	twice := httptest.NewRequest("GET", "http://localhost/consumers", nil)
+	twice.Header["Kong-Admin-Token"] = []string{"first", "first"}
+	if c, err := b.api.authenticator.Admit(twice); err == nil {
+		t.Errorf("a header that is there twice: got %+v, want a refusal", c)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vault-authz/vault-authz/internal/admin/body"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/strictjson"
 )
@@ -67,12 +68,12 @@ func (a *API) batch(c *call) (reply, error) {
 }
 
 func (a *API) readOperations(r *http.Request) ([]operation, error) {
-	raw, err := readBody(nil, r, a.cfg.MaxBodyBytes)
+	raw, err := body.Bytes(nil, r, a.cfg.MaxBodyBytes)
 	if err != nil {
 		return nil, err
 	}
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != typeJSON {
-		return nil, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: a batch is " + typeJSON}
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != body.TypeJSON {
+		return nil, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: a batch is " + body.TypeJSON}
 	}
 	fields, err := strictjson.Object(raw)
 	if err != nil {
@@ -138,8 +139,8 @@ func (a *API) operate(c *call, o *operation) outcome {
 	switch {
 	case r == nil:
 		a.refuse(w, c.r, badRequest("path: expected the path of a call, beginning with a slash"))
-	case !c.caller.role.allows(r.Method):
-		a.refuse(w, r, c.caller.forbidden(r.Method))
+	case !c.caller.Role.Allows(r.Method):
+		a.refuse(w, r, c.caller.Forbidden(r.Method))
 	case isOver(c.ctx):
 		a.refuse(w, r, &api.Problem{Status: http.StatusServiceUnavailable, Message: "Not tried: the time for the batch was over; repeat this operation"})
 	default:
@@ -181,7 +182,7 @@ func (o *operation) request(c *call) *http.Request {
 		}
 	}
 	if len(o.body) > 0 {
-		r.Header.Set("Content-Type", typeJSON)
+		r.Header.Set("Content-Type", body.TypeJSON)
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(o.body)), int64(len(o.body))
 	}
 	return r.WithContext(context.WithValue(c.ctx, batchKey{}, true))

@@ -12,13 +12,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/authn"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 func TestEveryChangeIsAuditedWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	hash := hashOf("operator-token")
-	b := newBench(t, func(c *Config, _ *Dependencies) { c.Tokens = []Token{{"olga", hash, RoleWrite}} })
+	b := newBench(t, func(c *Config, _ *Dependencies) {
+		c.Tokens = []authn.Token{{Name: "olga", SHA256: hash, Role: authn.RoleWrite}}
+	})
 	b.headers["Authorization"] = "Bearer operator-token"
 	b.must(201, b.form("POST", "/vault-auth", vaultForm))
 	b.must(201, b.form("POST", "/consumers", "username=alice"))

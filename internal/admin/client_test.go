@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
@@ -126,7 +127,7 @@ func TestErrorsOfTheClient(t *testing.T) {
 	c := newTestClient(t, b, "")
 	_, err := c.Consumers.Create(t.Context(), api.Consumer{})
 	var p *api.Problem
-	if !errors.As(err, &p) || p.Status != 400 || p.Code != codeSchema || p.Fields["@entity"] == nil {
+	if !errors.As(err, &p) || p.Status != 400 || p.Code != schema.CodeViolation || p.Fields["@entity"] == nil {
 		t.Errorf("got %v, want the schema violation", err)
 	}
 	if err := c.DeleteCredential(t.Context(), "kong-auth", "none"); !errors.As(err, &p) || p.Status != 404 {

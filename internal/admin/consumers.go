@@ -4,30 +4,26 @@ import (
 	"errors"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/state"
-)
-
-var (
-	consumerFields = api.FieldsOf(api.Consumer{})
-	aclFields      = api.FieldsOf(api.ACL{})
 )
 
 func consumersEntity() *entity {
 	return &entity{
 		kind: state.KindConsumers, name: "consumers", key: "username",
-		fields: consumerFields,
-		unique: func(d document) []constraint { return uniqueTexts(d, "username", "custom_id") },
+		fields: schema.Consumer,
+		unique: func(d schema.Document) []constraint { return uniqueTexts(d, "username", "custom_id") },
 		check:  checkConsumer,
 		inUse:  anonymousInUse,
 	}
 }
 
 // uniqueTexts makes each field that is set unique on its own.
-func uniqueTexts(d document, names ...string) []constraint {
+func uniqueTexts(d schema.Document, names ...string) []constraint {
 	var all []constraint
 	for _, name := range names {
-		if value := d.text(name); value != "" {
+		if value := d.Text(name); value != "" {
 			all = append(all, constraint{key: name + "=" + value, fields: map[string]any{name: value}})
 		}
 	}
@@ -36,26 +32,26 @@ func uniqueTexts(d document, names ...string) []constraint {
 
 func same(name string) string { return name }
 
-func checkConsumer(_ *API, d, _ document, v violations) error {
+func checkConsumer(_ *API, d, _ schema.Document, v schema.Violations) error {
 	if d["username"] == nil && d["custom_id"] == nil {
-		v.add(entityField, "at least one of these fields must be non-empty: 'custom_id', 'username'")
+		v.Add(schema.EntityField, "at least one of these fields must be non-empty: 'custom_id', 'username'")
 		return nil
 	}
 	// These become header values, which the core has rules for.
-	c := authz.Consumer{ID: DeclaredID("", ""), Username: d.text("username"), CustomID: d.text("custom_id")}
-	v.addErrors(c.Validate(), same)
+	c := authz.Consumer{ID: entities.DeclaredID("", ""), Username: d.Text("username"), CustomID: d.Text("custom_id")}
+	v.AddErrors(c.Validate(), same)
 	return nil
 }
 
 // anonymousInUse refuses to delete the consumer that a policy falls back on.
 // Kong does not, and answers 500 from then on.
-func anonymousInUse(a *API, d document) error {
+func anonymousInUse(a *API, d schema.Document) error {
 	all, err := a.all(a.policies)
 	if err != nil {
 		return err
 	}
 	for _, p := range all {
-		if who := p.text("anonymous"); who != "" && (who == d.text("id") || who == d.text("username")) {
+		if who := p.Text("anonymous"); who != "" && (who == d.Text("id") || who == d.Text("username")) {
 			return referencedBy(a.consumers.name, "plugins")
 		}
 	}
@@ -82,11 +78,11 @@ func (a *API) listConsumers(c *call) (reply, error) {
 	if customID == "" {
 		return reply{}, badRequest("custom_id must be an unempty string")
 	}
-	data := []document{}
+	data := []schema.Document{}
 	s, err := a.findUnique(a.consumers, "custom_id="+customID)
 	switch {
 	case err == nil:
-		data = append(data, a.consumers.show(s.document))
+		data = append(data, a.consumers.show(s.Document))
 	case !errors.Is(err, authz.ErrNotFound):
 		return reply{}, err
 	}
@@ -100,11 +96,11 @@ func (a *API) deleteConsumer(c *call) (reply, error) {
 	s, err := a.find(a.consumers, id)
 	switch {
 	case err == nil:
-		id = s.id()
+		id = s.ID()
 	case !errors.Is(err, authz.ErrNotFound):
 		return reply{}, err
 	}
-	if err := a.remove(c, a.consumers, c.param("id"), func() (stored, error) { return s, err }); err != nil {
+	if err := a.remove(c, a.consumers, c.param("id"), func() (schema.Stored, error) { return s, err }); err != nil {
 		return reply{}, err
 	}
 	if !authz.IsUUID(id) {
@@ -124,16 +120,16 @@ func (a *API) removeOrphans(c *call) error {
 	if err != nil {
 		return err
 	}
-	var orphans []stored
+	var orphans []schema.Stored
 	last, gone := "", false
-	view.WithPrefix(a.acls.kind, aclPrefix, func(key string, record func() *state.Record) bool {
-		if id := consumerOfKey(key); id != last {
+	view.WithPrefix(a.acls.kind, entities.ACLPrefix, func(key string, record func() *state.Record) bool {
+		if id := entities.ConsumerOfKey(key); id != last {
 			last, gone = id, !view.Has(a.consumers.kind, id) && !a.isDeclared(a.consumers.kind, id)
 		}
 		if !gone {
 			return true
 		}
-		var s stored
+		var s schema.Stored
 		if s, err = a.acls.open(record()); err == nil {
 			orphans = append(orphans, s)
 		}
@@ -145,12 +141,12 @@ func (a *API) removeOrphans(c *call) error {
 	return a.removeACLs(c, orphans)
 }
 
-func (a *API) removeACLs(c *call, doomed []stored) error {
+func (a *API) removeACLs(c *call, doomed []schema.Stored) error {
 	for _, s := range doomed {
-		if s.declared {
+		if s.Declared {
 			continue
 		}
-		if err := a.remove(c, a.acls, s.id(), func() (stored, error) { return s, nil }); err != nil {
+		if err := a.remove(c, a.acls, s.ID(), func() (schema.Stored, error) { return s, nil }); err != nil {
 			return err
 		}
 	}

@@ -2,13 +2,12 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
@@ -25,27 +24,27 @@ func (a *API) listCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	keys, err := sortedKeys(c.ctx, p.store)
+	keys, err := credential.SortedKeys(c.ctx, p.Store)
 	if err != nil {
 		return reply{}, err
 	}
 	keys = slices.DeleteFunc(keys, func(key string) bool { return !has(key) })
-	places, last := []place{}, ""
-	for _, key := range after(keys, w.after) {
+	places, last := []credential.Place{}, ""
+	for _, key := range credential.After(keys, w.after) {
 		if len(places) == w.size {
-			last = places[w.size-1].key
+			last = places[w.size-1].Key
 			break
 		}
-		places = append(places, place{vault: p.vault, store: p.store, key: key})
+		places = append(places, credential.Place{Vault: p.Vault, Store: p.Store, Key: key})
 	}
-	documents, err := readAll(c.ctx, places)
+	documents, err := credential.ReadAll(c.ctx, places)
 	if err != nil {
 		return reply{}, err
 	}
-	data, judge, withLastUse := []document{}, a.newJudge(), a.lastUses(c, true)
+	data, judge, withLastUse := []schema.Document{}, a.newJudge(), a.lastUses(c, true)
 	for i, d := range documents {
 		if d != nil {
-			data = append(data, withLastUse(&places[i], judge.view(&places[i], d)).with("access_token", places[i].key))
+			data = append(data, withLastUse(&places[i], judge.view(&places[i], d)).With("access_token", places[i].Key))
 		}
 	}
 	return c.list(data, last), nil
@@ -64,64 +63,6 @@ func (c *call) fingerprint() (has func(accessToken string) bool, err error) {
 	return func(accessToken string) bool { return authz.Fingerprint(accessToken) == wanted }, nil
 }
 
-// after returns the sorted keys after one.
-func after(keys []string, key string) []string {
-	first, found := slices.BinarySearch(keys, key)
-	if found {
-		first++
-	}
-	return keys[first:]
-}
-
-func sortedKeys(ctx context.Context, store CredentialStore) ([]string, error) {
-	var keys []string
-	err := store.EachKey(ctx, func(key string) {
-		// Names that end with a slash are folders.
-		if kvpath.IsSegment(key) {
-			keys = append(keys, key)
-		}
-	})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	slices.Sort(keys)
-	return keys, nil
-}
-
-const (
-	// readers bounds the concurrent reads of one call.
-	readers = 8
-	// maxScan bounds how many credentials one page looks at, where only some
-	// of them are wanted.
-	maxScan = 2000
-)
-
-// readAll reads credentials, in order. A credential that is gone is nil, one that
-// cannot be decoded is empty.
-func readAll(ctx context.Context, places []place) ([]document, error) {
-	documents := make([]document, len(places))
-	errs := make([]error, len(places))
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(readers, len(places)) {
-		wg.Go(func() {
-			for i := range next {
-				documents[i], errs[i] = places[i].read(ctx)
-				var malformed *api.Problem
-				if errors.As(errs[i], &malformed) {
-					documents[i], errs[i] = document{}, nil
-				}
-			}
-		})
-	}
-	for i := range places {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	return documents, errors.Join(errs...)
-}
-
 // consumerCredentials scans the credentials of all vault objects: they are stored by
 // access token, and an index by consumer would miss records that were made by hand. A
 // page may be short and still have a next one.
@@ -130,7 +71,7 @@ func (a *API) consumerCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	w, err := c.window(isPlace)
+	w, err := c.window(credential.IsPosition)
 	if err != nil {
 		return reply{}, err
 	}
@@ -138,60 +79,51 @@ func (a *API) consumerCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	documents, err := readAll(c.ctx, places)
+	documents, err := credential.ReadAll(c.ctx, places)
 	if err != nil {
 		return reply{}, err
 	}
-	data, judge, withLastUse := []document{}, a.newJudge(), a.lastUses(c, true)
+	data, judge, withLastUse := []schema.Document{}, a.newJudge(), a.lastUses(c, true)
 	for i, d := range documents {
-		if !strings.EqualFold(d.record("consumer").text("id"), consumer.id()) {
+		if !strings.EqualFold(d.Record("consumer").Text("id"), consumer.ID()) {
 			continue
 		}
 		p := &places[i]
-		data = append(data, withLastUse(p, judge.view(p, d)).with("access_token", p.key).with("vault", document{"id": p.vault.id(), "name": p.vault.text("name")}))
+		data = append(data, withLastUse(p, judge.view(p, d)).With("access_token", p.Key).With("vault", schema.Document{"id": p.Vault.ID(), "name": p.Vault.Text("name")}))
 		if len(data) == w.size && (more || i+1 < len(places)) {
-			return c.list(data, p.position()), nil
+			return c.list(data, p.Position()), nil
 		}
 	}
 	if more {
-		return c.list(data, places[len(places)-1].position()), nil
+		return c.list(data, places[len(places)-1].Position()), nil
 	}
 	return c.list(data, ""), nil
 }
 
-// position orders credentials of all vault objects.
-func (p *place) position() string { return p.vault.id() + "/" + p.key }
-
-// isPlace says whether an offset is the position of a credential.
-func isPlace(s string) bool {
-	vault, key, _ := strings.Cut(s, "/")
-	return authz.IsUUID(vault) && kvpath.IsSegment(key)
-}
-
 // scan returns the credentials after a position, and whether there are more.
-func (a *API) scan(ctx context.Context, after string) (places []place, more bool, err error) {
+func (a *API) scan(ctx context.Context, after string) (places []credential.Place, more bool, err error) {
 	all, err := a.all(a.vaults)
 	if err != nil {
 		return nil, false, err
 	}
 	for _, vault := range all {
-		if vault.id()+"0" < after { // "0" comes after "/": all of this one is before
+		if vault.ID()+"0" < after { // "0" comes after "/": all of this one is before
 			continue
 		}
 		store, err := a.credentialsOf(ctx, vault)
 		if err != nil {
 			return nil, false, err
 		}
-		keys, err := sortedKeys(ctx, store)
+		keys, err := credential.SortedKeys(ctx, store)
 		if err != nil {
 			return nil, false, err
 		}
 		for _, key := range keys {
-			p := place{vault: vault, store: store, key: key}
-			if p.position() <= after {
+			p := credential.Place{Vault: vault, Store: store, Key: key}
+			if p.Position() <= after {
 				continue
 			}
-			if len(places) == maxScan {
+			if len(places) == credential.MaxScan {
 				return places, true, nil
 			}
 			places = append(places, p)

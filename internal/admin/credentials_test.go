@@ -15,15 +15,18 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // foo is the document of the credential foo in the only vault object.
-func (b *bench) foo() document {
+func (b *bench) foo() schema.Document {
 	b.Helper()
 	for _, kv := range b.kv {
 		if raw, found := kv.documents["foo"]; found {
-			d, err := decodeDocument(raw)
+			d, err := schema.Decode(raw)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -73,7 +76,7 @@ func TestACredentialIsStoredAsKongWritesIt(t *testing.T) {
 		alice := b.get("/consumers/alice").text("id")
 		b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=bar&ttl=60"))
 		now := time.Now().Unix()
-		want := document{"access_token": "foo", "secret_token": "bar", "ttl": int64(60), "consumer": document{"id": alice}, "created_at": now, "updated_at": now}
+		want := schema.Document{"access_token": "foo", "secret_token": "bar", "ttl": int64(60), "consumer": schema.Document{"id": alice}, "created_at": now, "updated_at": now}
 		if diff := cmp.Diff(want, b.foo()); diff != "" {
 			t.Errorf("document: want (-), got (+):\n%s", diff)
 		}
@@ -125,7 +128,7 @@ func TestAnotherConsumersAccessTokenIsNotOverwritten(t *testing.T) {
 	} {
 		s.run(b)
 	}
-	if got := b.foo().text("secret_token"); got != "new" {
+	if got := b.foo().Text("secret_token"); got != "new" {
 		t.Errorf("secret: got %q, want new", got)
 	}
 }
@@ -155,7 +158,7 @@ func TestASecretThatIsInUseIsReplacedOnlyWhereThatIsMeant(t *testing.T) {
 				tt.not = []string{`foo`, "inuse", "other"}
 			}
 			tt.run(b)
-			if got := b.foo().text("secret_token"); got != tt.secret {
+			if got := b.foo().Text("secret_token"); got != tt.secret {
 				t.Errorf("secret: got %q, want %q", got, tt.secret)
 			}
 		})
@@ -167,11 +170,11 @@ func TestCreatingAgainDoesNotBringBackWhatWasDisabled(t *testing.T) {
 	b := furnished(t)
 	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=bar&disabled=true&expires_at=5"))
 	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=other"))
-	if d := b.foo(); !d.yes("disabled") || d.number("expires_at") != 5 {
+	if d := b.foo(); !d.Yes("disabled") || d.Number("expires_at") != 5 {
 		t.Errorf("got %v, want it disabled and expired still", d)
 	}
 	b.must(201, b.json("POST", credentials+"/alice", `{"access_token":"foo","secret_token":"other","disabled":false,"expires_at":null}`))
-	if d := b.foo(); d.yes("disabled") || d["expires_at"] != nil {
+	if d := b.foo(); d.Yes("disabled") || d["expires_at"] != nil {
 		t.Errorf("got %v, want no limits", d)
 	}
 }
@@ -199,7 +202,7 @@ func TestRotation(t *testing.T) {
 				a := b.must(201, b.do("POST", credentials+"/token/foo/rotate", contentType, tt.body))
 				now := time.Now().Unix()
 				secret := a.text("data.secret_token")
-				want := document{"access_token": "foo", "secret_token": secret, "consumer": document{"id": alice}, "note": document{"by": []any{"hand", json.Number("7")}}, "ttl": "30m", "updated_at": now}
+				want := schema.Document{"access_token": "foo", "secret_token": secret, "consumer": schema.Document{"id": alice}, "note": schema.Document{"by": []any{"hand", json.Number("7")}}, "ttl": "30m", "updated_at": now}
 				if tt.grace > 0 {
 					want["previous_secret_token"], want["previous_expires_at"] = "old", now+tt.grace
 				}
@@ -221,7 +224,7 @@ func TestARotationToASecretOfOnesOwnCanBeRepeated(t *testing.T) {
 	for range 2 {
 		b.must(201, b.form("POST", credentials+"/token/foo/rotate", "secret_token=new"))
 	}
-	if d := b.foo(); d.text("secret_token") != "new" || d.text("previous_secret_token") != "old" {
+	if d := b.foo(); d.Text("secret_token") != "new" || d.Text("previous_secret_token") != "old" {
 		t.Errorf("got %v, want new, and old for the grace", d)
 	}
 }
@@ -256,7 +259,7 @@ func TestARotationWithinTheGraceOfAnotherIsRefusedUnlessItIsForced(t *testing.T)
 					tt.not = []string{`"one`, `"two`, "three"}
 				}
 				tt.run(b)
-				if got := b.foo().text("previous_secret_token"); got != tt.previous {
+				if got := b.foo().Text("previous_secret_token"); got != tt.previous {
 					t.Errorf("previous secret: got %q, want %q", got, tt.previous)
 				}
 			})
@@ -310,8 +313,8 @@ func (k farKV) Read(ctx context.Context, key string) ([]byte, bool, error) {
 	return d, found, err
 }
 
-func (k farKV) Credentials(context.Context, string, int) (CredentialStore, error) { return k, nil }
-func (farKV) Validate(VaultObject) error                                          { return nil }
+func (k farKV) Credentials(context.Context, string, int) (credential.Store, error) { return k, nil }
+func (farKV) Validate(entities.VaultObject) error                                  { return nil }
 
 // oneLease is shared by replicas.
 type oneLease struct{ taken chan struct{} }
@@ -374,13 +377,13 @@ func TestNoChangeOnOneReplicaBringsBackWhatIsRevokedOnAnother(t *testing.T) {
 					wg.Go(func() { two.do(r.method, r.path, r.contentType, r.body) })
 					wg.Wait()
 					raw, found := kv.documents["foo"]
-					d := document{}
+					d := schema.Document{}
 					if found {
-						d, _ = decodeDocument(raw)
+						d, _ = schema.Decode(raw)
 					}
 					// Either order will do. A rotation after the other one keeps
 					// the secret before it for its own grace.
-					if found && !d.yes("disabled") && d.text("secret_token") == "old" {
+					if found && !d.Yes("disabled") && d.Text("secret_token") == "old" {
 						t.Errorf("got %s, want it deleted, disabled or with another secret", raw)
 					}
 				})
@@ -462,10 +465,10 @@ func (k *versionedKV) WriteVersion(ctx context.Context, key string, document []b
 
 type versionedVaults struct{ kv *versionedKV }
 
-func (v versionedVaults) Credentials(context.Context, string, int) (CredentialStore, error) {
+func (v versionedVaults) Credentials(context.Context, string, int) (credential.Store, error) {
 	return v.kv, nil
 }
-func (versionedVaults) Validate(VaultObject) error { return nil }
+func (versionedVaults) Validate(entities.VaultObject) error { return nil }
 
 func TestAStoreWithVersionsDecidesBetweenTheAPIAndOthers(t *testing.T) {
 	t.Parallel()
@@ -515,8 +518,9 @@ type misledRecord struct {
 	version  int
 }
 
-func (k *misledKV) Credentials(context.Context, string, int) (CredentialStore, error) { return k, nil }
-func (*misledKV) Validate(VaultObject) error                                          { return nil }
+func (k *misledKV) Credentials(context.Context, string, int) (credential.Store, error) { return k, nil }
+
+func (*misledKV) Validate(entities.VaultObject) error { return nil }
 
 func (k *misledKV) WriteVersion(ctx context.Context, key string, document []byte, version int) (int, bool, error) {
 	if !k.armed {
@@ -704,30 +708,6 @@ func TestPagesOfCredentials(t *testing.T) {
 		if len(seen) != want {
 			t.Errorf("%s: got %d credentials, want %d", path, len(seen), want)
 		}
-	}
-}
-
-func TestTokensAreLettersAndDigitsEquallyLikely(t *testing.T) {
-	t.Parallel()
-	count := map[rune]int{}
-	const tokens = 2000
-	for range tokens {
-		token := newToken()
-		if len(token) != 32 {
-			t.Fatalf("got %d characters, want 32", len(token))
-		}
-		for _, c := range token {
-			count[c]++
-		}
-	}
-	want := tokens * 32 / 62
-	for _, c := range alphanumeric {
-		if n := count[c]; n < want*3/4 || n > want*5/4 {
-			t.Errorf("%q: got %d times, want about %d", c, n, want)
-		}
-	}
-	if len(count) != 62 {
-		t.Errorf("got %d characters, want 62", len(count))
 	}
 }
 

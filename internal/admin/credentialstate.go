@@ -1,6 +1,10 @@
 package admin
 
-import "github.com/vault-authz/vault-authz/authz"
+import (
+	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
+)
 
 // stateGood is the state of a credential that is let in. Every other state is the reason
 // of a check.
@@ -18,26 +22,26 @@ func (a *API) newJudge() *judge {
 }
 
 // view returns a credential with its present state.
-func (j *judge) view(p *place, d document) document {
-	view := credentialView(d).with("state", nil)
+func (j *judge) view(p *credential.Place, d schema.Document) schema.Document {
+	view := credential.View(d).With("state", nil)
 	view["mistake"], view["refused_by"] = nil, nil
 	if j.api.deps.Judge == nil {
 		return view
 	}
-	name := p.vault.text("name")
+	name := p.Vault.Text("name")
 	if j.byVault[name] == nil {
 		j.byVault[name] = j.api.deps.Judge(name)
 	}
-	standing := j.byVault[name](p.key, p.raw)
+	standing := j.byVault[name](p.Key, p.Raw)
 	view["state"] = standing.Reason.String()
 	switch {
 	case standing.Reason != authz.ReasonAuthenticated:
 		if standing.Mistake != "" {
 			view["mistake"] = standing.Mistake
 		}
-	case p.prefix().Mistyped(p.key):
+	case p.Prefix().Mistyped(p.Key):
 		view["state"] = authz.ReasonUnknownToken.String()
-	case checkAccessToken(j.api.cfg.Grammar, p.key)+checkSecretToken(j.api.cfg.Grammar, d.text(currentSecret)) != "":
+	case credential.CheckAccessToken(j.api.cfg.Grammar, p.Key)+credential.CheckSecretToken(j.api.cfg.Grammar, d.Text(credential.CurrentSecret)) != "":
 		// No request can present it.
 		view["state"] = authz.ReasonMalformedToken.String()
 	default:

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/test/deck"
 )
@@ -21,7 +22,7 @@ func (o over) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestDecKDumpsDiffsSyncsAndResets(t *testing.T) {
 	t.Parallel()
 	home := func(_ *Config, d *Dependencies) {
-		d.Declared.Vaults = []VaultObject{{Name: "home", Protocol: "http", Host: "vault.internal", Port: 8200, Mount: "kong-auth", KV: api.KV1}}
+		d.Declared.Vaults = []entities.VaultObject{{Name: "home", Protocol: "http", Host: "vault.internal", Port: 8200, Mount: "kong-auth", KV: api.KV1}}
 	}
 	for _, tt := range []struct {
 		name, set string

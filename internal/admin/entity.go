@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
@@ -20,91 +21,91 @@ type entity struct {
 	key    string
 	fields []api.Field
 	// owns says whether a record of the kind is one of these, nil for all.
-	owns func(document) bool
+	owns func(schema.Document) bool
 	// unique lists what no two records of the kind may share.
-	unique func(document) []constraint
+	unique func(schema.Document) []constraint
 	// check completes a new or changed document and reports what the schema
 	// cannot see. old is nil for a new one.
-	check func(a *API, d, old document, v violations) error
+	check func(a *API, d, old schema.Document, v schema.Violations) error
 	// beside returns a check of the entity against the stored others, nil if there is
 	// nothing to check.
-	beside func(a *API, d, old document) func(*state.View) error
+	beside func(a *API, d, old schema.Document) func(*state.View) error
 	// warn returns a warning for the caller who makes a change, "" for none. before is
 	// nil for a creation, after for a deletion. It may be nil.
-	warn func(before, after document) string
+	warn func(before, after schema.Document) string
 	// stay are the fields that a replacement leaves as they are if it does not have them.
 	stay []string
 	// inUse refuses a deletion, nil for never.
-	inUse func(a *API, d document) error
+	inUse func(a *API, d schema.Document) error
 }
 
-func (e *entity) has(d document) bool { return e.owns == nil || e.owns(d) }
+func (e *entity) has(d schema.Document) bool { return e.owns == nil || e.owns(d) }
 
-func (e *entity) show(d document) document { return shown(e.fields, d) }
+func (e *entity) show(d schema.Document) schema.Document { return schema.Shown(e.fields, d) }
 
 // attempts bounds how often a change is retried after another one of the same record.
 const attempts = 5
 
 // find returns an entity by its id, or by its key if the text is not a UUID.
-func (a *API) find(e *entity, idOrKey string) (stored, error) {
+func (a *API) find(e *entity, idOrKey string) (schema.Stored, error) {
 	if authz.IsUUID(idOrKey) {
 		return a.findID(e, idOrKey)
 	}
 	if e.key == "" {
-		return stored{}, authz.ErrNotFound
+		return schema.Stored{}, authz.ErrNotFound
 	}
 	return a.findUnique(e, e.key+"="+idOrKey)
 }
 
-func (a *API) findID(e *entity, id string) (stored, error) {
+func (a *API) findID(e *entity, id string) (schema.Stored, error) {
 	for _, d := range a.declaredOf(e.kind) {
-		if d.id() == id && e.has(d.document) {
+		if d.ID() == id && e.has(d.Document) {
 			return d, nil
 		}
 	}
 	view, err := a.deps.Store.View()
 	if err != nil {
-		return stored{}, err
+		return schema.Stored{}, err
 	}
 	r, err := view.Get(e.kind, id)
 	if err != nil {
-		return stored{}, err
+		return schema.Stored{}, err
 	}
 	return e.open(r)
 }
 
-func (a *API) findUnique(e *entity, key string) (stored, error) {
+func (a *API) findUnique(e *entity, key string) (schema.Stored, error) {
 	for _, d := range a.declaredOf(e.kind) {
-		if e.has(d.document) && slices.ContainsFunc(e.unique(d.document), func(c constraint) bool { return c.key == key }) {
+		if e.has(d.Document) && slices.ContainsFunc(e.unique(d.Document), func(c constraint) bool { return c.key == key }) {
 			return d, nil
 		}
 	}
 	view, err := a.deps.Store.View()
 	if err != nil {
-		return stored{}, err
+		return schema.Stored{}, err
 	}
 	r, err := view.ByUnique(e.kind, key)
 	if err != nil {
-		return stored{}, err
+		return schema.Stored{}, err
 	}
 	return e.open(r)
 }
 
-func (e *entity) open(r *state.Record) (stored, error) {
-	d, err := decodeDocument(r.Document)
+func (e *entity) open(r *state.Record) (schema.Stored, error) {
+	d, err := schema.Decode(r.Document)
 	if err != nil {
-		return stored{}, fmt.Errorf("%s %q: %w", e.kind, r.ID, err)
+		return schema.Stored{}, fmt.Errorf("%s %q: %w", e.kind, r.ID, err)
 	}
 	if !e.has(d) {
-		return stored{}, authz.ErrNotFound
+		return schema.Stored{}, authz.ErrNotFound
 	}
-	return stored{document: d, version: r.Version}, nil
+	return schema.Stored{Document: d, Version: r.Version}, nil
 }
 
 // all returns every entity, declared ones too, by id.
-func (a *API) all(e *entity) ([]stored, error) {
-	var all []stored
-	err := a.each(e, "", everything, func(s stored) bool {
+func (a *API) all(e *entity) ([]schema.Stored, error) {
+	var all []schema.Stored
+	err := a.each(e, "", everything, func(s schema.Stored) bool {
 		all = append(all, s)
 		return true
 	})
@@ -114,7 +115,7 @@ func (a *API) all(e *entity) ([]stored, error) {
 // each calls do with the entities in the order of their ids, declared ones too, from
 // the first one after an id, until it returns false. Those that keep refuses are left out,
 // records before they are read.
-func (a *API) each(e *entity, after string, keep filter, do func(stored) bool) error {
+func (a *API) each(e *entity, after string, keep filter, do func(schema.Stored) bool) error {
 	view, err := a.deps.Store.View()
 	if err != nil {
 		return err
@@ -122,9 +123,9 @@ func (a *API) each(e *entity, after string, keep filter, do func(stored) bool) e
 	return a.eachIn(view, e, after, keep, do)
 }
 
-func (a *API) eachIn(view *state.View, e *entity, after string, keep filter, do func(stored) bool) (err error) {
-	declared := slices.DeleteFunc(slices.Clone(a.declaredOf(e.kind)), func(s stored) bool { return !e.has(s.document) || s.id() <= after })
-	slices.SortFunc(declared, func(x, y stored) int { return cmp.Compare(x.id(), y.id()) })
+func (a *API) eachIn(view *state.View, e *entity, after string, keep filter, do func(schema.Stored) bool) (err error) {
+	declared := slices.DeleteFunc(slices.Clone(a.declaredOf(e.kind)), func(s schema.Stored) bool { return !e.has(s.Document) || s.ID() <= after })
+	slices.SortFunc(declared, func(x, y schema.Stored) int { return cmp.Compare(x.ID(), y.ID()) })
 	doNext := func() (goOn bool) {
 		next := declared[0]
 		declared = declared[1:]
@@ -132,8 +133,8 @@ func (a *API) eachIn(view *state.View, e *entity, after string, keep filter, do 
 	}
 	goOn := true
 	view.AfterKept(e.kind, after, func(h state.Head) bool { return keep(h) }, func(r *state.Record) bool {
-		for goOn && len(declared) > 0 && declared[0].id() <= r.ID {
-			same := declared[0].id() == r.ID
+		for goOn && len(declared) > 0 && declared[0].ID() <= r.ID {
+			same := declared[0].ID() == r.ID
 			if goOn = doNext(); same {
 				return goOn
 			}
@@ -141,7 +142,7 @@ func (a *API) eachIn(view *state.View, e *entity, after string, keep filter, do 
 		if !goOn {
 			return false
 		}
-		var s stored
+		var s schema.Stored
 		if s, err = e.open(r); errors.Is(err, authz.ErrNotFound) {
 			err = nil
 			return true
@@ -156,11 +157,11 @@ func (a *API) eachIn(view *state.View, e *entity, after string, keep filter, do 
 }
 
 func (a *API) isDeclared(kind, id string) bool {
-	return slices.ContainsFunc(a.declaredOf(kind), func(d stored) bool { return d.id() == id })
+	return slices.ContainsFunc(a.declaredOf(kind), func(d schema.Stored) bool { return d.ID() == id })
 }
 
 // isDeclaredKey reports whether a declared entity has an id for its key: a reference to it
 // would find the entity of that id.
 func (a *API) isDeclaredKey(e *entity, id string) bool {
-	return e.key != "" && slices.ContainsFunc(a.declaredOf(e.kind), func(d stored) bool { return d.text(e.key) == id })
+	return e.key != "" && slices.ContainsFunc(a.declaredOf(e.kind), func(d schema.Stored) bool { return d.Text(e.key) == id })
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,20 +10,22 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // insert writes a new entity. d has its id if the caller chose one.
-func (a *API) insert(c *call, e *entity, d document) (document, error) {
-	v := violations{}
+func (a *API) insert(c *call, e *entity, d schema.Document) (schema.Document, error) {
+	v := schema.Violations{}
 	if err := e.check(a, d, nil, v); err != nil {
 		return nil, err
 	}
-	if err := v.err(); err != nil {
+	if err := v.Err(); err != nil {
 		return nil, err
 	}
-	if d.text("id") == "" {
+	if d.Text("id") == "" {
 		d["id"] = newUUID()
 	}
 	now := time.Now().Unix()
@@ -32,12 +33,12 @@ func (a *API) insert(c *call, e *entity, d document) (document, error) {
 		d["created_at"] = now
 	}
 	d["updated_at"] = now
-	if a.isDeclared(e.kind, d.text("id")) || a.isDeclaredKey(e, d.text("id")) {
-		return nil, idTaken(d.text("id"))
+	if a.isDeclared(e.kind, d.Text("id")) || a.isDeclaredKey(e, d.Text("id")) {
+		return nil, idTaken(d.Text("id"))
 	}
-	if err := a.write(c, e, "create", stored{}, d, a.deps.Store.Create); err != nil {
+	if err := a.write(c, e, "create", schema.Stored{}, d, a.deps.Store.Create); err != nil {
 		if errors.Is(err, state.ErrConflict) {
-			return nil, idTaken(d.text("id"))
+			return nil, idTaken(d.Text("id"))
 		}
 		return nil, err
 	}
@@ -46,17 +47,17 @@ func (a *API) insert(c *call, e *entity, d document) (document, error) {
 
 // update reads an entity, changes it and writes it, and retries if another change came
 // in between.
-func (a *API) update(c *call, e *entity, find func() (stored, error), change func(old document) (document, error)) (document, error) {
+func (a *API) update(c *call, e *entity, find func() (schema.Stored, error), change func(old schema.Document) (schema.Document, error)) (schema.Document, error) {
 	var err error
 	for range attempts {
-		var old stored
+		var old schema.Stored
 		if old, err = find(); err != nil {
 			return nil, err
 		}
-		if old.declared {
+		if old.Declared {
 			return nil, readOnly("update", e.name)
 		}
-		var d document
+		var d schema.Document
 		if d, err = a.replace(c, e, old, change); !errors.Is(err, state.ErrConflict) {
 			return d, err
 		}
@@ -64,48 +65,48 @@ func (a *API) update(c *call, e *entity, find func() (stored, error), change fun
 	return nil, err
 }
 
-func (a *API) replace(c *call, e *entity, old stored, change func(old document) (document, error)) (document, error) {
-	d, err := change(old.document)
+func (a *API) replace(c *call, e *entity, old schema.Stored, change func(old schema.Document) (schema.Document, error)) (schema.Document, error) {
+	d, err := change(old.Document)
 	if err != nil {
 		return nil, err
 	}
-	v := violations{}
-	if id := d.text("id"); id != "" && id != old.id() {
-		v.add("id", "cannot be changed")
+	v := schema.Violations{}
+	if id := d.Text("id"); id != "" && id != old.ID() {
+		v.Add("id", "cannot be changed")
 	}
-	d = merged(old.document, d)
-	d["id"], d["created_at"], d["updated_at"] = old.id(), old.document["created_at"], time.Now().Unix()
-	if err := e.check(a, d, old.document, v); err != nil {
+	d = schema.Merged(old.Document, d)
+	d["id"], d["created_at"], d["updated_at"] = old.ID(), old.Document["created_at"], time.Now().Unix()
+	if err := e.check(a, d, old.Document, v); err != nil {
 		return nil, err
 	}
-	if err := v.err(); err != nil {
+	if err := v.Err(); err != nil {
 		return nil, err
 	}
 	return d, a.write(c, e, "update", old, d, a.deps.Store.Replace)
 }
 
 // write announces a change, makes it, applies it here and records it.
-func (a *API) write(c *call, e *entity, action string, old stored, d document, do func(context.Context, state.Record, func(*state.View) error) (int, error)) error {
+func (a *API) write(c *call, e *entity, action string, old schema.Stored, d schema.Document, do func(context.Context, state.Record, func(*state.View) error) (int, error)) error {
 	constraints := e.unique(d)
-	if err := a.declaredConflict(e, d.text("id"), constraints); err != nil {
+	if err := a.declaredConflict(e, d.Text("id"), constraints); err != nil {
 		return err
 	}
-	raw, err := d.withoutNulls().encode()
+	raw, err := d.WithoutNulls().Encode()
 	if err != nil {
 		return err
 	}
-	r := state.Record{Kind: e.kind, ID: d.text("id"), Version: old.version, Document: raw, Tags: d.list("tags")}
+	r := state.Record{Kind: e.kind, ID: d.Text("id"), Version: old.Version, Document: raw, Tags: d.List("tags")}
 	for _, k := range constraints {
 		r.Unique = append(r.Unique, k.key)
 	}
 	change := state.Change{Kind: e.kind, ID: r.ID}
 	var check func(*state.View) error
 	if e.beside != nil {
-		check = e.beside(a, d, old.document)
+		check = e.beside(a, d, old.Document)
 	}
-	var before document
-	if old.document != nil {
-		before = e.show(old.document)
+	var before schema.Document
+	if old.Document != nil {
+		before = e.show(old.Document)
 	}
 	err = a.apply(c, entry{action: action, entity: e.name, id: r.ID, before: before, after: e.show(d)}, change, func(ctx context.Context) error {
 		_, err := do(ctx, r, check)
@@ -121,29 +122,29 @@ func (a *API) write(c *call, e *entity, action string, old stored, d document, d
 		return constraint{fields: map[string]any{"key": taken.Key}}.err()
 	}
 	if err == nil {
-		a.warn(c, e, old.document, d)
+		a.warn(c, e, old.Document, d)
 	}
 	return err
 }
 
 // warn gives a warning to the caller and to the log.
-func (a *API) warn(c *call, e *entity, before, after document) {
+func (a *API) warn(c *call, e *entity, before, after schema.Document) {
 	if e.warn == nil {
 		return
 	}
 	if warning := e.warn(before, after); warning != "" {
 		c.warn(warning)
-		a.deps.Log.Warn(warning, zap.String("who", c.caller.name), zap.String("route", c.route.method+" "+c.route.pattern))
+		a.deps.Log.Warn(warning, zap.String("who", c.caller.Name), zap.String("route", c.route.method+" "+c.route.pattern))
 	}
 }
 
 // declaredConflict keeps names unique across declared and stored entities.
 func (a *API) declaredConflict(e *entity, id string, constraints []constraint) error {
 	for _, d := range a.declaredOf(e.kind) {
-		if d.id() == id || !e.has(d.document) {
+		if d.ID() == id || !e.has(d.Document) {
 			continue
 		}
-		for _, theirs := range e.unique(d.document) {
+		for _, theirs := range e.unique(d.Document) {
 			for _, ours := range constraints {
 				if ours.key == theirs.key {
 					return ours.err()
@@ -156,7 +157,7 @@ func (a *API) declaredConflict(e *entity, id string, constraints []constraint) e
 
 // remove deletes an entity that the path names. One that is not there is no
 // error, as in Kong.
-func (a *API) remove(c *call, e *entity, idOrKey string, find func() (stored, error)) error {
+func (a *API) remove(c *call, e *entity, idOrKey string, find func() (schema.Stored, error)) error {
 	old, err := find()
 	if errors.Is(err, authz.ErrNotFound) {
 		return a.gone(e, idOrKey)
@@ -164,24 +165,24 @@ func (a *API) remove(c *call, e *entity, idOrKey string, find func() (stored, er
 	if err != nil {
 		return err
 	}
-	if old.declared {
+	if old.Declared {
 		return readOnly("delete", e.name)
 	}
 	if e.inUse != nil {
-		if err := e.inUse(a, old.document); err != nil {
+		if err := e.inUse(a, old.Document); err != nil {
 			return err
 		}
 	}
-	change := state.Change{Kind: e.kind, ID: old.id()}
-	err = a.apply(c, entry{action: "delete", entity: e.name, id: old.id(), before: e.show(old.document)}, change, func(ctx context.Context) error {
-		err := a.deps.Store.Delete(ctx, e.kind, old.id())
+	change := state.Change{Kind: e.kind, ID: old.ID()}
+	err = a.apply(c, entry{action: "delete", entity: e.name, id: old.ID(), before: e.show(old.Document)}, change, func(ctx context.Context) error {
+		err := a.deps.Store.Delete(ctx, e.kind, old.ID())
 		if errors.Is(err, authz.ErrNotFound) {
 			return nil
 		}
 		return err
 	})
 	if err == nil {
-		a.warn(c, e, old.document, nil)
+		a.warn(c, e, old.Document, nil)
 	}
 	return err
 }
@@ -219,7 +220,7 @@ func (a *API) apply(c *call, line entry, change state.Change, do func(context.Co
 	}, change)
 	if !tried {
 		trail.end(outcomeNotMade)
-		return fmt.Errorf("announcing a change of %s: %w", change.Kind, unavailable(err))
+		return fmt.Errorf("announcing a change of %s: %w", change.Kind, credential.Unavailable(err))
 	}
 	applied := notHere(a.deps.Announce.Applied(change))
 	switch {
@@ -241,14 +242,6 @@ func isRefusal(err error) bool {
 	return errors.As(err, &refused) || errors.As(err, &taken) || errors.Is(err, state.ErrConflict) || errors.Is(err, state.ErrTooLarge) || errors.Is(err, authz.ErrNotFound)
 }
 
-// unavailable makes an error of a store wrap [authz.ErrUnavailable].
-func unavailable(err error) error {
-	if err == nil || errors.Is(err, authz.ErrUnavailable) {
-		return cmp.Or(err, authz.ErrUnavailable)
-	}
-	return fmt.Errorf("%w: %w", authz.ErrUnavailable, err)
-}
-
 // newUUID returns a random UUID (RFC 9562, version 4).
 func newUUID() string {
 	var b [16]byte
@@ -258,25 +251,25 @@ func newUUID() string {
 }
 
 // resolve finds what a reference stands for and leaves its id in it.
-func (a *API) resolve(d document, fieldName string, parent *entity) (stored, error) {
-	ref := d.record(fieldName)
+func (a *API) resolve(d schema.Document, fieldName string, parent *entity) (schema.Stored, error) {
+	ref := d.Record(fieldName)
 	if ref == nil {
-		return stored{}, nil
+		return schema.Stored{}, nil
 	}
 	key := map[string]any(ref)
-	var s stored
+	var s schema.Stored
 	var err error
-	if id := ref.text("id"); id != "" {
+	if id := ref.Text("id"); id != "" {
 		s, err = a.findID(parent, id)
 	} else {
-		s, err = a.findUnique(parent, parent.key+"="+ref.text(parent.key))
+		s, err = a.findUnique(parent, parent.key+"="+ref.Text(parent.key))
 	}
 	if errors.Is(err, authz.ErrNotFound) {
-		return stored{}, danglingReference(fieldName, key, parent.name)
+		return schema.Stored{}, danglingReference(fieldName, key, parent.name)
 	}
 	if err != nil {
-		return stored{}, err
+		return schema.Stored{}, err
 	}
-	d[fieldName] = document{"id": s.id()}
+	d[fieldName] = schema.Document{"id": s.ID()}
 	return s, nil
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/body"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/strictjson"
 )
@@ -29,7 +31,7 @@ func (a *API) explain(c *call) (reply, error) {
 	e := a.deps.Decide(c.ctx, r)
 	trail, err := a.intend(c, entry{
 		action: "explain", entity: "requests", id: e.Credential, vault: e.Vault,
-		after: document{"method": e.Method, "host": e.Host, "path": e.Path, "policy": e.Policy, "allowed": e.Allowed, "reason": e.Reason},
+		after: schema.Document{"method": e.Method, "host": e.Host, "path": e.Path, "policy": e.Policy, "allowed": e.Allowed, "reason": e.Reason},
 	})
 	if err != nil {
 		return reply{}, err
@@ -40,12 +42,12 @@ func (a *API) explain(c *call) (reply, error) {
 
 // readRequest reads the request that is asked about. Its errors repeat no value.
 func (a *API) readRequest(r *http.Request) (*authz.Request, error) {
-	raw, err := readBody(nil, r, a.cfg.MaxBodyBytes)
+	raw, err := body.Bytes(nil, r, a.cfg.MaxBodyBytes)
 	if err != nil {
 		return nil, err
 	}
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != typeJSON {
-		return nil, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: send " + typeJSON}
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != body.TypeJSON {
+		return nil, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: send " + body.TypeJSON}
 	}
 	fields, err := strictjson.Object(raw)
 	if err != nil {

@@ -22,8 +22,17 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/body"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
+)
+
+const (
+	typeJSON      = body.TypeJSON
+	typeForm      = body.TypeForm
+	typeMultipart = body.TypeMultipart
 )
 
 // fakeStore is a Store in memory that keeps to the contract.
@@ -294,6 +303,7 @@ type bench struct {
 	log      *observer.ObservedLogs
 	audit    *observer.ObservedLogs
 	auditor  *fakeAudit
+	registry *prometheus.Registry
 	headers  map[string]string
 	vaultErr error
 	// invalid is what Validate answers, vaultStatus what a try answers about triedVault.
@@ -302,14 +312,14 @@ type bench struct {
 	triedVault  string
 }
 
-func (b *bench) Validate(VaultObject) error { return b.invalid }
+func (b *bench) Validate(entities.VaultObject) error { return b.invalid }
 
 func (b *bench) tryVault(_ context.Context, vaultID string, version int) (api.VaultStatus, error) {
 	b.triedVault = fmt.Sprintf("%s %d", vaultID, version)
 	return b.vaultStatus, b.vaultErr
 }
 
-func (b *bench) Credentials(_ context.Context, vaultID string, _ int) (CredentialStore, error) {
+func (b *bench) Credentials(_ context.Context, vaultID string, _ int) (credential.Store, error) {
 	if b.vaultErr != nil {
 		return nil, b.vaultErr
 	}
@@ -325,14 +335,14 @@ type option func(*Config, *Dependencies)
 
 func newBench(tb testing.TB, options ...option) *bench {
 	tb.Helper()
-	b := &bench{TB: tb, store: newFakeStore(), kv: map[string]*fakeKV{}, order: &order{}, headers: map[string]string{}}
+	b := &bench{TB: tb, store: newFakeStore(), kv: map[string]*fakeKV{}, order: &order{}, registry: prometheus.NewRegistry(), headers: map[string]string{}}
 	logCore, log := observer.New(zapcore.DebugLevel)
 	auditCore, audit := observer.New(zapcore.DebugLevel)
 	b.log, b.audit = log, audit
 	b.auditor = &fakeAudit{log: zap.New(auditCore), order: &order{}}
 	cfg := DefaultConfig()
 	cfg.Vaults = true
-	deps := Dependencies{Store: b.store, Leases: &fakeLeases{}, Announce: b.order, Vaults: b, TryVault: b.tryVault, Metrics: prometheus.NewRegistry(), Log: zap.New(logCore), Audit: b.auditor}
+	deps := Dependencies{Store: b.store, Leases: &fakeLeases{}, Announce: b.order, Vaults: b, TryVault: b.tryVault, Metrics: b.registry, Log: zap.New(logCore), Audit: b.auditor}
 	for _, o := range options {
 		o(&cfg, &deps)
 	}

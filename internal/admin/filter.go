@@ -1,5 +1,9 @@
 package admin
 
+import (
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
+)
+
 // A head is what a list is filtered by: [state.Head] for a record, which is not read for that.
 type head interface {
 	ID() string
@@ -16,14 +20,13 @@ func everything(head) bool { return true }
 // A declaredHead is the head of a declared entity.
 type declaredHead struct {
 	of *entity
-	stored
+	schema.Stored
 }
 
-func (h declaredHead) ID() string     { return h.id() }
-func (h declaredHead) Tags() []string { return h.list("tags") }
+func (h declaredHead) Tags() []string { return h.List("tags") }
 
 func (h declaredHead) Unique() (keys []string) {
-	for _, c := range h.of.unique(h.document) {
+	for _, c := range h.of.unique(h.Document) {
 		keys = append(keys, c.key)
 	}
 	return keys

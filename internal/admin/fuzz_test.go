@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 )
 
 // Whatever is sent to whichever route: no panic, no 500 without a logged cause,
@@ -86,7 +88,7 @@ func FuzzEveryRouteWithRandomBodies(f *testing.F) {
 				t.Errorf("%s %s: the secret %q is shown: %s", route.method, target, s, seen)
 			}
 		}
-		state, err := Entities(Declared{}, b.store.view())
+		state, err := entities.Build(entities.Declared{}, b.store.view())
 		if err != nil {
 			t.Errorf("%s %s: what was written is not understood: %v", route.method, target, err)
 		}

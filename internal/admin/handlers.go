@@ -6,17 +6,18 @@ import (
 	"net/http"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/redact"
 )
 
 // named sets the id or key of the path in a document.
-func named(d document, idOrKey, key string) error {
+func named(d schema.Document, idOrKey, key string) error {
 	if !authz.IsUUID(idOrKey) {
 		d[key] = idOrKey
 		return nil
 	}
-	if id := d.text("id"); id != "" && id != idOrKey {
-		return violations{"id": "must be the id in the path"}.err()
+	if id := d.Text("id"); id != "" && id != idOrKey {
+		return schema.Violations{"id": "must be the id in the path"}.Err()
 	}
 	d["id"] = idOrKey
 	return nil
@@ -24,7 +25,7 @@ func named(d document, idOrKey, key string) error {
 
 // typedInput reads the body under the schema. base is what a partial change
 // starts from, nil for a whole document.
-func (e *entity) typedInput(in input, base document) (document, error) {
+func (e *entity) typedInput(in schema.Input, base schema.Document) (schema.Document, error) {
 	if base != nil {
 		base = maps.Clone(base)
 		for _, f := range e.fields {
@@ -34,9 +35,9 @@ func (e *entity) typedInput(in input, base document) (document, error) {
 			}
 		}
 	}
-	v := violations{}
-	d := typed(e.fields, in.values, in.form, base, v, "")
-	return d, v.err()
+	v := schema.Violations{}
+	d := schema.Typed(e.fields, in, base, v)
+	return d, v.Err()
 }
 
 func (a *API) get(e *entity) handler {
@@ -45,7 +46,7 @@ func (a *API) get(e *entity) handler {
 		if err != nil {
 			return reply{}, err
 		}
-		return ok(e.show(s.document)), nil
+		return ok(e.show(s.Document)), nil
 	}
 }
 
@@ -68,8 +69,8 @@ func (a *API) create(e *entity) handler {
 
 func (a *API) patch(e *entity) handler {
 	return func(c *call) (reply, error) {
-		find := func() (stored, error) { return a.find(e, c.param("id")) }
-		d, err := a.update(c, e, find, func(old document) (document, error) { return e.typedInput(c.input, old) })
+		find := func() (schema.Stored, error) { return a.find(e, c.param("id")) }
+		d, err := a.update(c, e, find, func(old schema.Document) (schema.Document, error) { return e.typedInput(c.input, old) })
 		return ok(e.show(d)), err
 	}
 }
@@ -77,12 +78,12 @@ func (a *API) patch(e *entity) handler {
 // put replaces, or creates under the id or key of the path; both are 200.
 func (a *API) put(e *entity) handler {
 	return func(c *call) (reply, error) {
-		in := input{values: maps.Clone(c.input.values), form: c.input.form}
+		in := c.input
 		if idOrKey := c.param("id"); !authz.IsUUID(idOrKey) {
-			in.values[e.key] = idOrKey
+			in = in.With(e.key, idOrKey)
 		}
-		find := func() (stored, error) { return a.find(e, c.param("id")) }
-		return a.upsert(c, e, find, func() (document, error) {
+		find := func() (schema.Stored, error) { return a.find(e, c.param("id")) }
+		return a.upsert(c, e, find, func() (schema.Document, error) {
 			d, err := e.typedInput(in, nil)
 			if err != nil {
 				return nil, err
@@ -92,14 +93,14 @@ func (a *API) put(e *entity) handler {
 	}
 }
 
-func (a *API) upsert(c *call, e *entity, find func() (stored, error), make func() (document, error)) (reply, error) {
-	d, err := a.update(c, e, find, func(old document) (document, error) {
+func (a *API) upsert(c *call, e *entity, find func() (schema.Stored, error), make func() (schema.Document, error)) (reply, error) {
+	d, err := a.update(c, e, find, func(old schema.Document) (schema.Document, error) {
 		d, err := make()
 		if err == nil && d["id"] != nil && !authz.IsUUID(c.param("id")) && d["id"] != old["id"] {
-			return nil, violations{"id": "is not that of the entity which the path names"}.err()
+			return nil, schema.Violations{"id": "is not that of the entity which the path names"}.Err()
 		}
 		for _, name := range e.stay {
-			if _, given := c.input.values[name]; err == nil && !given {
+			if _, given := c.input.Values[name]; err == nil && !given {
 				d[name] = old[name]
 			}
 		}
@@ -115,6 +116,6 @@ func (a *API) upsert(c *call, e *entity, find func() (stored, error), make func(
 
 func (a *API) delete(e *entity) handler {
 	return func(c *call) (reply, error) {
-		return noContent, a.remove(c, e, c.param("id"), func() (stored, error) { return a.find(e, c.param("id")) })
+		return noContent, a.remove(c, e, c.param("id"), func() (schema.Stored, error) { return a.find(e, c.param("id")) })
 	}
 }

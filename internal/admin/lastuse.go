@@ -4,12 +4,15 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 )
 
 // lastUses returns a function that adds to the view of a credential when it was last used. many
 // says that it is called for more than one. If that cannot be told, a warning says so, and the
 // rest of the answer is as good as ever.
-func (a *API) lastUses(c *call, many bool) func(*place, document) document {
+func (a *API) lastUses(c *call, many bool) func(*credential.Place, schema.Document) schema.Document {
 	uses, warned := a.deps.LastUsed, false
 	last := func(accessToken string) (at, since time.Time, err error) { return uses.Last(c.ctx, accessToken) }
 	switch {
@@ -24,8 +27,8 @@ func (a *API) lastUses(c *call, many bool) func(*place, document) document {
 			return at, since, err
 		}
 	}
-	return func(p *place, view document) document {
-		at, since, err := last(p.key)
+	return func(p *credential.Place, view schema.Document) schema.Document {
+		at, since, err := last(p.Key)
 		if err != nil && !warned {
 			a.warnOfLastUses(c, err)
 			warned = true
@@ -34,7 +37,7 @@ func (a *API) lastUses(c *call, many bool) func(*place, document) document {
 		if created, known := view["created_at"].(int64); known && at.Before(time.Unix(created, 0).Truncate(time.Minute)) {
 			at = time.Time{}
 		}
-		return view.with("last_used_at", momentOf(at)).with("uses_known_since", momentOf(since))
+		return view.With("last_used_at", momentOf(at)).With("uses_known_since", momentOf(since))
 	}
 }
 

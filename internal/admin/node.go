@@ -4,48 +4,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/admin/kong"
 )
 
-// kongVersion is the version of Kong whose calls, fields and defaults these are.
-// Kong's clients go by it: decK writes tags of groups from 1.4 on, and files of the
-// format 3.0 from 3.0 on. hide_credentials is true by default since 3.14.
-const kongVersion = "3.14.0"
-
-// A Node is what Kong's scripts ask a node about itself.
-type Node struct {
-	// Version is Kong's, for its clients.
-	Version string `json:"version"`
-	// VaultAuthz is the version of this build.
-	VaultAuthz string      `json:"vault_authz_version"`
-	Tagline    string      `json:"tagline"`
-	Plugins    NodePlugins `json:"plugins"`
-}
-
-// NodePlugins lists the plugins of this service.
-type NodePlugins struct {
-	Available map[string]bool `json:"available_on_server"`
-	Enabled   []string        `json:"enabled_in_cluster"`
-}
-
-// enabledPlugins are the names of all plugins, each of which is always enabled.
-func enabledPlugins() []string { return []string{api.PluginACL, api.PluginVaultAuth} }
-
-// Status is the part of Kong's status that applies to this service.
-type Status struct {
-	Database Database `json:"database"`
-}
-
-// Database says whether the state can be read.
-type Database struct {
-	Reachable bool `json:"reachable"`
-}
-
 func (a *API) node(*call) (reply, error) {
-	return ok(Node{
-		Version: kongVersion, VaultAuthz: a.deps.Version, Tagline: "vault-authz: Kong's vault-auth for Envoy",
-		Plugins: NodePlugins{map[string]bool{api.PluginVaultAuth: true, api.PluginACL: true}, enabledPlugins()},
-	}), nil
+	return ok(kong.NodeOf(a.deps.Version)), nil
 }
 
 // statusTimeout bounds the read of the state, so that the caller gets an answer.
@@ -56,5 +19,5 @@ const statusTimeout = 2 * time.Second
 func (a *API) status(c *call) (reply, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, statusTimeout)
 	defer cancel()
-	return ok(Status{Database{Reachable: a.deps.Store.Refresh(ctx) == nil}}), nil
+	return ok(kong.Status{Database: kong.Database{Reachable: a.deps.Store.Refresh(ctx) == nil}}), nil
 }

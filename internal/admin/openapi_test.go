@@ -12,13 +12,17 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/kong"
+	"github.com/vault-authz/vault-authz/internal/admin/openapi"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
 func openAPI(t *testing.T) map[string]any {
 	t.Helper()
 	var doc map[string]any
-	if err := yaml.Unmarshal(openAPIDocument(), &doc); err != nil {
+	if err := yaml.Unmarshal(openapi.Document(), &doc); err != nil {
 		t.Fatalf("openapi.yaml: %v", err)
 	}
 	return doc
@@ -119,7 +123,7 @@ type envelope struct {
 }
 
 type schemaAnswer struct {
-	Fields []map[string]schemaField `json:"fields"`
+	Fields []map[string]kong.SchemaField `json:"fields"`
 }
 
 type tagAnswer struct {
@@ -153,7 +157,7 @@ var decoders = map[string]func([]byte) error{
 	}],
 	"Tags":      strictly[page[tagAnswer]],
 	"Workspace": strictly[workspaceAnswer], "Workspaces": strictly[page[workspaceAnswer]],
-	"Problem": strictly[api.Problem], "Node": strictly[Node], "Status": strictly[Status], "Explanation": strictly[authz.Explanation],
+	"Problem": strictly[api.Problem], "Node": strictly[kong.Node], "Status": strictly[kong.Status], "Explanation": strictly[authz.Explanation],
 }
 
 func TestTheExamplesOfTheDocumentDecode(t *testing.T) {
@@ -258,7 +262,7 @@ func TestTheDocumentIsServed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	a := b.must(200, b.get("/openapi.yaml"))
-	if got := a.header.Get("Content-Type"); got != "application/yaml" || a.raw != string(openAPIDocument()) {
+	if got := a.header.Get("Content-Type"); got != "application/yaml" || a.raw != string(openapi.Document()) {
 		t.Errorf("got %q of type %q, want the document as application/yaml", a.raw[:min(40, len(a.raw))], got)
 	}
 }
@@ -284,18 +288,18 @@ func TestTheDocumentHasTheFieldsOfEveryEntityAndNoOthers(t *testing.T) {
 		})
 	}
 	var foreign []api.Field
-	for _, f := range foreignFields {
-		foreign = append(foreign, api.Field{Name: f.name})
+	for _, name := range []string{"run_on", "ordering", "consumer_group", "partials", "condition"} {
+		foreign = append(foreign, api.Field{Name: name})
 	}
 	for schema, want := range map[string][]string{
-		"NewConsumer": names(consumerFields), "Consumer": answers(consumerFields),
-		"ACLFields": names(aclFields), "ACL": answers(aclFields),
-		"VaultFields": names(vaultFields), "Vault": answers(vaultFields),
-		"PolicyFields": names(policyFields), "Policy": answers(policyFields),
-		"PluginFields": names(pluginFields(), foreign), "Plugin": answers(pluginFields()),
-		"VaultAuthConfig": names(vaultAuthConfig), "ACLConfig": names(aclPluginConfig),
-		"NewCredential": names(newCredentialFields), "Limits": names(limitFields), "Credential": answers(api.FieldsOf(api.Credential{})),
-		"Rotation": names(rotationFields), "Rehash": names(rehashFields),
+		"NewConsumer": names(schema.Consumer), "Consumer": answers(schema.Consumer),
+		"ACLFields": names(schema.ACL), "ACL": answers(schema.ACL),
+		"VaultFields": names(schema.Vault), "Vault": answers(schema.Vault),
+		"PolicyFields": names(schema.Policy), "Policy": answers(schema.Policy),
+		"PluginFields": names(schema.Plugin(), foreign), "Plugin": answers(schema.Plugin()),
+		"VaultAuthConfig": names(schema.VaultAuthConfig), "ACLConfig": names(schema.ACLPluginConfig),
+		"NewCredential": names(schema.NewCredential), "Limits": names(schema.Limits), "Credential": answers(api.FieldsOf(api.Credential{})),
+		"Rotation": names(schema.Rotation), "Rehash": names(schema.Rehash),
 	} {
 		properties := at(t, doc, doc, "components", "schemas", schema, "properties").(map[string]any)
 		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(properties))); diff != "" {
@@ -308,7 +312,7 @@ func TestTheDocumentHasTheFieldsOfEveryEntityAndNoOthers(t *testing.T) {
 func TestTheDocumentAllowsWhatIsAnsweredOfAnEmptyCredential(t *testing.T) {
 	t.Parallel()
 	doc := openAPI(t)
-	for name, value := range newBench(t).api.newJudge().view(&place{}, document{}) {
+	for name, value := range newBench(t).api.newJudge().view(&credential.Place{}, schema.Document{}) {
 		schema := at(t, doc, doc, "components", "schemas", "Credential", "properties", name)
 		raw, err := json.Marshal(schema)
 		if err != nil {
@@ -325,7 +329,7 @@ func TestTheDocumentAllowsWhatIsAnsweredOfAnEmptyCredential(t *testing.T) {
 func TestTheDocumentRequiresWhatTheServiceRequires(t *testing.T) {
 	t.Parallel()
 	doc := openAPI(t)
-	for schema, fields := range map[string][]api.Field{"NewACL": aclFields, "NewVault": vaultFields, "NewPolicy": policyFields} {
+	for schema, fields := range map[string][]api.Field{"NewACL": schema.ACL, "NewVault": schema.Vault, "NewPolicy": schema.Policy} {
 		var want, got []string
 		for _, f := range fields {
 			if f.Required && f.Alias == "" && f.Key != "username" {

@@ -15,7 +15,7 @@ func (a *API) overview(c *call) (reply, error) {
 		o = a.deps.Overview()
 	}
 	o.Replica, o.Version, o.Now = a.deps.Replica, a.deps.Version, time.Now().Unix()
-	o.Caller = api.Caller{Name: c.caller.name, Role: string(c.caller.role)}
+	o.Caller = api.Caller{Name: c.caller.Name, Role: string(c.caller.Role)}
 	if view, err := a.deps.Store.View(); err == nil {
 		o.Counts = a.counts(view)
 	}
@@ -27,7 +27,7 @@ func (a *API) counts(view *state.View) *api.EntityCounts {
 	count := func(e *entity) int {
 		n := view.Len(e.kind)
 		for _, d := range a.declaredOf(e.kind) {
-			if !view.Has(e.kind, d.id()) {
+			if !view.Has(e.kind, d.ID()) {
 				n++
 			}
 		}

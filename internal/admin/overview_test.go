@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/authn"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
@@ -28,8 +30,8 @@ func TestAnOverviewSaysWhatTheReplicaKnows(t *testing.T) {
 	b := newBench(t, func(_ *Config, d *Dependencies) {
 		d.Replica, d.Version = "one", "1.2.3"
 		d.Overview = func() api.Overview { return known }
-		d.Declared = Declared{
-			Vaults: []VaultObject{{Name: "main"}}, Policies: []authz.Policy{policy},
+		d.Declared = entities.Declared{
+			Vaults: []entities.VaultObject{{Name: "main"}}, Policies: []authz.Policy{policy},
 			Consumers: []authz.Consumer{{ID: "ce67c25e-2168-4a09-81e5-e06187a2384f", Username: "declared", Groups: []string{"a", "b"}}},
 		}
 	})
@@ -71,7 +73,7 @@ func TestAnOverviewNeedsNoStore(t *testing.T) {
 func TestAnOverviewSaysWhoseItIs(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *Config, _ *Dependencies) {
-		c.Tokens = []Token{{Name: "page", SHA256: hashOf("read-token"), Role: RoleRead}}
+		c.Tokens = []authn.Token{{Name: "page", SHA256: hashOf("read-token"), Role: authn.RoleRead}}
 	})
 	b.must(401, b.get("/overview"))
 	b.headers["Authorization"] = "Bearer read-token"

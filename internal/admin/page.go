@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
@@ -84,10 +85,10 @@ func (c *call) page(a *API, e *entity, keep filter) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	data, last, more := []document{}, "", false
-	err = a.each(e, w.after, func(h head) bool { return tagged(h.Tags()) && keep(h) }, func(s stored) bool {
+	data, last, more := []schema.Document{}, "", false
+	err = a.each(e, w.after, func(h head) bool { return tagged(h.Tags()) && keep(h) }, func(s schema.Stored) bool {
 		if more = len(data) == w.size; !more {
-			data, last = append(data, e.show(s.document)), s.id()
+			data, last = append(data, e.show(s.Document)), s.ID()
 		}
 		return !more
 	})
@@ -101,7 +102,7 @@ func (c *call) page(a *API, e *entity, keep filter) (reply, error) {
 }
 
 // pageOf is page for a short list.
-func (c *call) pageOf(all []document) (reply, error) {
+func (c *call) pageOf(all []schema.Document) (reply, error) {
 	w, err := c.window(authz.IsUUID)
 	if err != nil {
 		return reply{}, err
@@ -110,23 +111,23 @@ func (c *call) pageOf(all []document) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	data, last := []document{}, ""
+	data, last := []schema.Document{}, ""
 	for _, d := range all {
-		if id := d.text("id"); id <= w.after || !keep(d.list("tags")) {
+		if id := d.Text("id"); id <= w.after || !keep(d.List("tags")) {
 			continue
 		}
 		if len(data) == w.size {
 			return c.list(data, last), nil
 		}
-		data, last = append(data, d), d.text("id")
+		data, last = append(data, d), d.Text("id")
 	}
 	return c.list(data, ""), nil
 }
 
-func (e *entity) showAll(all []stored) []document {
-	items := make([]document, len(all))
+func (e *entity) showAll(all []schema.Stored) []schema.Document {
+	items := make([]schema.Document, len(all))
 	for i, s := range all {
-		items[i] = e.show(s.document)
+		items[i] = e.show(s.Document)
 	}
 	return items
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
@@ -15,11 +17,11 @@ import (
 func policiesEntity() *entity {
 	return &entity{
 		kind: state.KindPolicies, name: "policies", key: "name",
-		fields: policyFields,
-		owns:   func(d document) bool { return d["plugin"] == nil },
-		unique: func(d document) []constraint {
+		fields: schema.Policy,
+		owns:   func(d schema.Document) bool { return d["plugin"] == nil },
+		unique: func(d schema.Document) []constraint {
 			all := uniqueTexts(d, "name")
-			if d.yes("default") {
+			if d.Yes("default") {
 				// What Kong says of a second global plugin of one name.
 				all = append(all, constraint{key: "default=true", fields: map[string]any{"name": api.PluginVaultAuth, "service": nil, "route": nil, "consumer": nil}})
 			}
@@ -33,20 +35,18 @@ func policiesEntity() *entity {
 
 // warnOfNoDefault warns of a change after which there is no default policy: no other
 // policy becomes the default in its place.
-func warnOfNoDefault(before, after document) string {
-	if before.yes("default") && !after.yes("default") {
+func warnOfNoDefault(before, after schema.Document) string {
+	if before.Yes("default") && !after.Yes("default") {
 		return "there is no default policy now: requests that no policy selects are denied"
 	}
 	return ""
 }
 
-var policyFields = api.FieldsOf(api.DefaultPolicy())
-
-func checkPolicy(a *API, d, _ document, v violations) error {
+func checkPolicy(a *API, d, _ schema.Document, v schema.Violations) error {
 	if _, err := a.resolve(d, "vault", a.vaults); err != nil {
 		return err
 	}
-	if err := a.checkAnonymous(d.text("anonymous"), v); err != nil {
+	if err := a.checkAnonymous(d.Text("anonymous"), v); err != nil {
 		return err
 	}
 	checkPolicyFields(d, v)
@@ -54,30 +54,30 @@ func checkPolicy(a *API, d, _ document, v violations) error {
 }
 
 // checkPolicyFields checks what does not depend on which other entities there are.
-func checkPolicyFields(d document, v violations) {
-	p := policyOf(d)
+func checkPolicyFields(d schema.Document, v schema.Violations) {
+	p := entities.PolicyOf(d)
 	if p.Vault == "" {
 		p.Vault = "missing" // the schema has reported it
 	}
 	if p.Name == "" {
 		p.Name = "missing"
 	}
-	v.addErrors(p.Validate(), same)
+	v.AddErrors(p.Validate(), same)
 }
 
 // checkTies refuses a policy that ties with another one: nothing would decide between
 // them. A change that leaves the selection as it is passes, so that policies that tie
 // already can be changed otherwise.
-func checkTies(a *API, d, old document) func(*state.View) error {
-	p := policyOf(d)
-	if len(p.Hosts)+len(p.Paths) == 0 || old != nil && selectsAlike(&p, policyOf(old)) {
+func checkTies(a *API, d, old schema.Document) func(*state.View) error {
+	p := entities.PolicyOf(d)
+	if len(p.Hosts)+len(p.Paths) == 0 || old != nil && selectsAlike(&p, entities.PolicyOf(old)) {
 		return nil
 	}
 	return func(view *state.View) error {
 		policies := []authz.Policy{p}
-		if err := a.eachIn(view, a.policies, "", everything, func(s stored) bool {
+		if err := a.eachIn(view, a.policies, "", everything, func(s schema.Stored) bool {
 			// One of the same name is refused for that.
-			if other := policyOf(s.document); other.ID != p.ID && other.Name != p.Name {
+			if other := entities.PolicyOf(s.Document); other.ID != p.ID && other.Name != p.Name {
 				policies = append(policies, other)
 			}
 			return true
@@ -98,23 +98,14 @@ func selectsAlike(p *authz.Policy, old authz.Policy) bool {
 }
 
 // checkAnonymous refuses a consumer that does not exist.
-func (a *API) checkAnonymous(who string, v violations) error {
+func (a *API) checkAnonymous(who string, v schema.Violations) error {
 	if who == "" {
 		return nil
 	}
 	_, err := a.find(a.consumers, who)
 	if errors.Is(err, authz.ErrNotFound) {
-		v.add("anonymous", fmt.Sprintf("there is no consumer with the id or username %q", who))
+		v.Add("anonymous", fmt.Sprintf("there is no consumer with the id or username %q", who))
 		return nil
 	}
 	return err
-}
-
-// policyOf returns the policy of a document, with the id of its vault object. An option
-// that the document does not have, because an earlier version wrote it, has its default.
-func policyOf(d document) authz.Policy {
-	policy := entityOf[api.Policy](policyFields, d)
-	p := policy.Authz()
-	p.Vault = d.record("vault").text("id")
-	return p
 }

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 )
 
 const tieOfOpenAndStrict = `policies \"open\" and \"strict\" tie: they have host \"api\", path \"/admin\" and priority 0 in common`
@@ -94,7 +95,7 @@ func TestPoliciesThatTieAlreadyCanBeChangedAndDeleted(t *testing.T) {
 
 func problemsOf(t *testing.T, b *bench) (problems []string) {
 	t.Helper()
-	state, err := Entities(Declared{}, b.store.view())
+	state, err := entities.Build(entities.Declared{}, b.store.view())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func TestThePolicyThatIsLeftIsNotTheDefault(t *testing.T) {
 	b.must(201, b.json("POST", "/policies", `{"name":"strict","vault":"kong-auth","default":true}`))
 	b.must(201, b.json("POST", "/policies", `{"name":"only-by-route","vault":"kong-auth","anonymous":"bob"}`))
 	b.must(204, b.do("DELETE", "/policies/strict", "", ""))
-	state, err := Entities(Declared{}, b.store.view())
+	state, err := entities.Build(entities.Declared{}, b.store.view())
 	if err != nil || len(state.Policies) != 1 || state.Policies[0].Default {
 		t.Fatalf("got %+v, %v, want one policy that is not the default", state.Policies, err)
 	}

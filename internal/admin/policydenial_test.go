@@ -10,13 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
 // denialsOf returns what the decision has of the denials of a policy.
 func denialsOf(t *testing.T, b *bench, name string) authz.DenialOptions {
 	t.Helper()
-	state, err := Entities(Declared{}, b.store.view())
+	state, err := entities.Build(entities.Declared{}, b.store.view())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +115,7 @@ func TestDenialsThatThisVersionCannotUseDoNotHoldUpThePolicy(t *testing.T) {
 		t.Errorf("got the problems %q", problems)
 	}
 	rewrite(`"on_error":"deny"`, `"on_error":"later"`)
-	if _, err := Entities(Declared{}, b.store.view()); err == nil || !strings.Contains(err.Error(), "on_error") {
+	if _, err := entities.Build(entities.Declared{}, b.store.view()); err == nil || !strings.Contains(err.Error(), "on_error") {
 		t.Errorf("what decides must be valid: got %v", err)
 	}
 }

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -16,7 +15,6 @@ import (
 
 // Kong's error codes (kong/db/errors.lua).
 const (
-	codeSchema      = 2
 	codePrimaryKey  = 3
 	codeForeignKey  = 4
 	codeUnique      = 5
@@ -30,83 +28,6 @@ func notFound() *api.Problem { return &api.Problem{Status: http.StatusNotFound, 
 
 func badRequest(message string) *api.Problem {
 	return &api.Problem{Status: http.StatusBadRequest, Message: message}
-}
-
-// entityField holds violations of the entity as a whole.
-const entityField = "@entity"
-
-// violations says what is wrong with which field; a value is a text, a list of
-// texts for [entityField], or violations of a record.
-type violations map[string]any
-
-func (v violations) add(field, problem string) {
-	name, rest, nested := strings.Cut(field, ".")
-	switch {
-	case field == entityField:
-		texts, _ := v[entityField].([]string)
-		v[entityField] = append(texts, problem)
-	case nested:
-		inner, ok := v[name].(violations)
-		if !ok {
-			inner = violations{}
-			v[name] = inner
-		}
-		inner.add(rest, problem)
-	default:
-		if _, taken := v[field]; !taken {
-			v[field] = problem
-		}
-	}
-}
-
-// err returns the schema violation, nil if there is none.
-func (v violations) err() error {
-	texts := v.texts("")
-	if len(texts) == 0 {
-		return nil
-	}
-	message := fmt.Sprintf("schema violation (%s)", texts[0])
-	if len(texts) > 1 {
-		message = fmt.Sprintf("%d schema violations (%s)", len(texts), strings.Join(texts, "; "))
-	}
-	return &api.Problem{Status: http.StatusBadRequest, Code: codeSchema, Name: "schema violation", Message: message, Fields: v}
-}
-
-func (v violations) texts(prefix string) []string {
-	whole, _ := v[entityField].([]string)
-	texts := slices.Clone(whole)
-	for _, name := range slices.Sorted(maps.Keys(v)) {
-		switch problem := v[name].(type) {
-		case string:
-			texts = append(texts, prefix+name+": "+problem)
-		case violations:
-			texts = append(texts, problem.texts(prefix+name+".")...)
-		}
-	}
-	return texts
-}
-
-// addErrors takes over joined errors of the form "field: problem", which is how
-// the core reports the mistakes in an entity. rename gives the field's name
-// here.
-func (v violations) addErrors(err error, rename func(string) string) {
-	if err == nil {
-		return
-	}
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		for _, e := range joined.Unwrap() {
-			v.addErrors(e, rename)
-		}
-		return
-	}
-	field, problem, ok := strings.Cut(err.Error(), ": ")
-	if !ok {
-		field, problem = entityField, err.Error()
-	} else {
-		field = rename(field)
-	}
-	v.add(field, problem)
 }
 
 // A constraint is a set of fields whose values no two entities may share, with

@@ -12,7 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
@@ -20,19 +21,6 @@ import (
 // rehashAtOnce bounds the credentials of one call that are changed at the same time. The
 // state store commits their leases together.
 const rehashAtOnce = 64
-
-var rehashFields = api.FieldsOf(api.Rehash{})
-
-// An OldVersions is a VersionedCredentialStore that can destroy what earlier versions
-// contain.
-type OldVersions interface {
-	// OldVersions returns the versions before one that have not been destroyed. Those that
-	// were deleted are among them: they can be brought back. The current one is not among
-	// them, unless it was deleted.
-	OldVersions(ctx context.Context, key string, before int) ([]int, error)
-	// DestroyVersions destroys versions for good, whichever they are.
-	DestroyVersions(ctx context.Context, key string, versions []int) error
-}
 
 // rehash replaces secrets in clear text by their hashes, in one page of the keys. It can be
 // repeated and interrupted: what is hashed stays as it is. It stops in good time before the
@@ -46,24 +34,24 @@ func (a *API) rehash(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	v := violations{}
-	in := typed(rehashFields, c.input.values, c.input.form, nil, v, "")
-	if err := v.err(); err != nil {
+	v := schema.Violations{}
+	in := schema.Typed(schema.Rehash, c.input, nil, v)
+	if err := v.Err(); err != nil {
 		return reply{}, err
 	}
-	if of := (place{vault: vault}); !of.hashed() {
+	if of := (credential.Place{Vault: vault}); !of.Hashed() {
 		return reply{}, badRequest("The vault object keeps secrets in clear text; set its secrets to hashed first")
 	}
 	w, err := c.window(kvpath.IsSegment)
 	if err != nil {
 		return reply{}, err
 	}
-	keys, err := sortedKeys(c.ctx, store)
+	keys, err := credential.SortedKeys(c.ctx, store)
 	if err != nil {
 		return reply{}, err
 	}
-	page := after(keys, w.after)
-	done := &rehashing{api: a, c: c, destroy: in.yes("destroy_old_versions"), weak: in.yes("weak_too"), report: api.Rehashed{Total: len(keys)}}
+	page := credential.After(keys, w.after)
+	done := &rehashing{api: a, c: c, destroy: in.Yes("destroy_old_versions"), weak: in.Yes("weak_too"), report: api.Rehashed{Total: len(keys)}}
 	last := done.run(vault, store, page[:min(w.size, len(page))])
 	if done.report.Checked == len(page) {
 		last = ""
@@ -92,7 +80,7 @@ type rehashing struct {
 }
 
 // run rehashes keys and returns the last one that it took.
-func (r *rehashing) run(vault stored, store CredentialStore, keys []string) (last string) {
+func (r *rehashing) run(vault schema.Stored, store credential.Store, keys []string) (last string) {
 	var running errgroup.Group
 	running.SetLimit(rehashAtOnce)
 	began := time.Now()
@@ -102,7 +90,7 @@ func (r *rehashing) run(vault stored, store CredentialStore, keys []string) (las
 		}
 		last = key
 		running.Go(func() error {
-			r.one(place{vault: vault, store: store, key: key})
+			r.one(credential.Place{Vault: vault, Store: store, Key: key})
 			return nil
 		})
 	}
@@ -111,7 +99,7 @@ func (r *rehashing) run(vault stored, store CredentialStore, keys []string) (las
 }
 
 // one rehashes a credential and reports what came out.
-func (r *rehashing) one(p place) {
+func (r *rehashing) one(p credential.Place) {
 	c := &call{ctx: r.c.ctx, r: r.c.r, route: r.c.route, caller: r.c.caller}
 	after := &answerWriter{header: http.Header{}}
 	defer func() {
@@ -119,7 +107,7 @@ func (r *rehashing) one(p place) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.report.Checked++
-			r.failed(p.key, "An unexpected error occurred")
+			r.failed(p.Key, "An unexpected error occurred")
 		}
 	}()
 	defer r.api.recover(after, r.c.r)
@@ -139,19 +127,19 @@ func (r *rehashing) one(p place) {
 		r.c.warn(warning)
 	}
 	r.report.Checked++
-	r.earlier = r.earlier || p.hasEarlier()
+	r.earlier = r.earlier || p.HasEarlier()
 	r.report.VersionsDestroyed += destroyed
 	if hashed {
 		r.report.Hashed++
 	}
 	if guessable {
-		r.report.Guessable = append(r.report.Guessable, p.key)
+		r.report.Guessable = append(r.report.Guessable, p.Key)
 	}
 	switch {
 	case err != nil:
-		r.failed(p.key, r.api.problem(r.c.r, err).Message)
+		r.failed(p.Key, r.api.problem(r.c.r, err).Message)
 	case !usable:
-		r.report.Unusable = append(r.report.Unusable, p.key)
+		r.report.Unusable = append(r.report.Unusable, p.Key)
 	}
 }
 
@@ -162,28 +150,27 @@ func (r *rehashing) failed(accessToken, message string) {
 // hash replaces the secrets of a credential. Afterwards the version of p is one without a
 // secret in clear text, unless guessable says that the secret is easy to guess: it is hashed
 // only on demand, as it does not show afterwards.
-func (r *rehashing) hash(c *call, p *place) (hashed, guessable bool, err error) {
-	d, err := p.read(c.ctx)
-	if err != nil || d == nil || d.isHashed() {
+func (r *rehashing) hash(c *call, p *credential.Place) (hashed, guessable bool, err error) {
+	d, err := p.Read(c.ctx)
+	if err != nil || d == nil || credential.IsHashed(d) {
 		return false, false, err
 	}
 	_, err = r.api.alone(c, p, func() (reply, error) {
 		hashed, guessable = false, false
-		old, err := p.read(c.ctx)
-		if err != nil || old == nil || old.isHashed() {
+		old, err := p.Read(c.ctx)
+		if err != nil || old == nil || credential.IsHashed(old) {
 			return reply{}, err
 		}
 		d := maps.Clone(old)
-		if d.hash(); !d.isHashed() || !r.api.isUsable(p, old) {
+		if credential.Hash(d); !credential.IsHashed(d) || !r.api.isUsable(p, old) {
 			return reply{}, notCredential()
 		}
-		if guessable = old.isGuessable(); guessable && !r.weak {
+		if guessable = credential.IsGuessable(old); guessable && !r.weak {
 			return reply{}, nil
 		}
 		if err := r.api.writeCredential(c, p, "rehash", old, d); err != nil {
 			return reply{}, err
 		}
-		p.version++
 		hashed = true
 		return reply{}, nil
 	})
@@ -194,37 +181,32 @@ func (r *rehashing) hash(c *call, p *place) (hashed, guessable bool, err error) 
 // text. Of a credential that was deleted it destroys that one too. It looks again under the
 // lease of the credential: after a deletion and a creation the numbers begin again, and what
 // was old before would be the new one.
-func (r *rehashing) destroyOld(c *call, p *place) (destroyed int, err error) {
-	store, can := p.store.(OldVersions)
-	if _, versions := p.versioned(); !versions || !can {
+func (r *rehashing) destroyOld(c *call, p *credential.Place) (destroyed int, err error) {
+	store, can := p.Store.(credential.OldVersions)
+	if _, versions := p.Versioned(); !versions || !can {
 		return 0, nil
 	}
-	if old, err := p.oldVersions(c.ctx, store); err != nil || len(old) == 0 {
+	if old, err := p.OldVersions(c.ctx, store); err != nil || len(old) == 0 {
 		return 0, err
 	}
 	_, err = r.api.alone(c, p, func() (reply, error) {
 		destroyed = 0
-		if err := p.sync(c.ctx); err != nil {
+		if err := r.api.deps.Store.Refresh(c.ctx); err != nil {
 			return reply{}, err
 		}
-		d, err := p.read(c.ctx)
+		d, err := p.Read(c.ctx)
 		switch {
 		case err != nil:
 			return reply{}, err
-		case d != nil && !d.isHashed():
+		case d != nil && !credential.IsHashed(d):
 			return reply{}, &api.Problem{Status: http.StatusConflict, Message: "Somebody has changed the credential meanwhile; repeat the call"}
 		}
-		old, err := p.oldVersions(c.ctx, store)
+		old, err := p.OldVersions(c.ctx, store)
 		if err != nil || len(old) == 0 {
 			return reply{}, err
 		}
-		err = r.api.apply(c, p.entry("destroy_old_versions", nil, nil), p.change(), func(ctx context.Context) error {
-			return p.commit(ctx, func(ctx context.Context) error {
-				if err := store.DestroyVersions(ctx, p.key, old); err != nil {
-					return unavailable(err)
-				}
-				return nil
-			})
+		err = r.api.apply(c, entryOf(p, "destroy_old_versions", nil, nil), p.Change(), func(ctx context.Context) error {
+			return p.DestroyVersions(ctx, store, old)
 		})
 		if err == nil {
 			destroyed = len(old)
@@ -232,33 +214,6 @@ func (r *rehashing) destroyOld(c *call, p *place) (destroyed int, err error) {
 		return reply{}, err
 	})
 	return destroyed, err
-}
-
-// end is the first version that is not an earlier one: that of what was read or written last,
-// or the one after what was deleted.
-func (p *place) end() int {
-	if p.gone {
-		return p.version + 1
-	}
-	return p.version
-}
-
-// hasEarlier reports whether there were versions before the current one. The first version is
-// numbered 1; a mount without versions has none.
-func (p *place) hasEarlier() bool { return p.end() > 1 }
-
-// oldVersions returns the versions to destroy beside what was read or written last.
-func (p *place) oldVersions(ctx context.Context, store OldVersions) ([]int, error) {
-	old, err := store.OldVersions(ctx, p.key, p.end())
-	return old, notFoundOr(err)
-}
-
-// notFoundOr returns the error as one of a store, nil if there was nothing.
-func notFoundOr(err error) error {
-	if err == nil || errors.Is(err, authz.ErrNotFound) {
-		return nil
-	}
-	return unavailable(err)
 }
 
 func notCredential() *api.Problem {

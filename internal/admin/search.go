@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -41,13 +42,13 @@ func (a *API) membersOf(view *state.View, text string) (ids []string) {
 			ids = append(ids, id)
 		}
 	}
-	view.WithPrefix(a.acls.kind, aclPrefix, func(key string, _ func() *state.Record) bool {
-		id, group, _ := strings.Cut(strings.TrimPrefix(key, aclPrefix), "/")
+	view.WithPrefix(a.acls.kind, entities.ACLPrefix, func(key string, _ func() *state.Record) bool {
+		id, group, _ := strings.Cut(strings.TrimPrefix(key, entities.ACLPrefix), "/")
 		add(id, group)
 		return true
 	})
 	for _, d := range a.declaredOf(a.acls.kind) {
-		add(d.record("consumer").text("id"), d.text("group"))
+		add(d.Record("consumer").Text("id"), d.Text("group"))
 	}
 	slices.Sort(ids)
 	return ids

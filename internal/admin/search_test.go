@@ -89,7 +89,7 @@ func newManyConsumers() manyConsumers {
 		name, group := fmt.Sprintf("customer-%d", i), fmt.Sprintf("tier-%d", i%7)
 		records = append(records,
 			state.Record{Kind: state.KindConsumers, ID: id, Version: 1, Unique: []string{"username=" + name}, Document: fmt.Appendf(nil, `{"id":%q,"username":%q,"created_at":1550538643,"updated_at":1550538643}`, id, name)},
-			state.Record{Kind: state.KindACLs, ID: acl, Version: 1, Unique: []string{aclKey(id, group)}, Document: fmt.Appendf(nil, `{"id":%q,"group":%q,"consumer":{"id":%q}}`, acl, group, id)})
+			state.Record{Kind: state.KindACLs, ID: acl, Version: 1, Unique: []string{"group=" + id + "/" + group}, Document: fmt.Appendf(nil, `{"id":%q,"group":%q,"consumer":{"id":%q}}`, acl, group, id)})
 	}
 	return manyConsumers{newFakeStore(), state.NewView(records)}
 }

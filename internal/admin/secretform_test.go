@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 )
 
 // Two secrets that may be stored as hashes, and one that may not.
@@ -39,8 +40,8 @@ func hashing(tb testing.TB) *bench {
 }
 
 // onlySecrets is the part of a record that is about its secrets.
-func onlySecrets(d document) document {
-	out := document{}
+func onlySecrets(d schema.Document) schema.Document {
+	out := schema.Document{}
 	for name, value := range d {
 		if strings.Contains(name, "secret_token") {
 			out[name] = value
@@ -49,7 +50,7 @@ func onlySecrets(d document) document {
 	return out
 }
 
-func (b *bench) wantSecrets(want document) {
+func (b *bench) wantSecrets(want schema.Document) {
 	b.Helper()
 	if diff := cmp.Diff(want, onlySecrets(b.foo())); diff != "" {
 		b.Errorf("secrets in the record: want (-), got (+):\n%s", diff)
@@ -91,13 +92,13 @@ func TestAHashedSecretKeepsItsFormOverTheLifeOfACredential(t *testing.T) {
 	b := hashing(t)
 	made := b.must(201, b.form("POST", credentials+"/alice", "access_token=foo"))
 	first := made.text("data.secret_token")
-	b.wantSecrets(document{"secret_token_sha256": hexHash(first)})
+	b.wantSecrets(schema.Document{"secret_token_sha256": hexHash(first)})
 
 	rotated := b.must(201, b.form("POST", credentials+"/token/foo/rotate", "secret_token="+strongSecret))
 	if got := rotated.text("data.secret_token"); got != strongSecret {
 		t.Errorf("the answer to the rotation has the secret %q, want the one that was given", got)
 	}
-	both := document{"secret_token_sha256": hexHash(strongSecret), "previous_secret_token_sha256": hexHash(first)}
+	both := schema.Document{"secret_token_sha256": hexHash(strongSecret), "previous_secret_token_sha256": hexHash(first)}
 	b.wantSecrets(both)
 	b.must(201, b.form("POST", credentials+"/token/foo/rotate", "secret_token="+strongSecret)) // changes nothing
 	b.wantSecrets(both)
@@ -107,7 +108,7 @@ func TestAHashedSecretKeepsItsFormOverTheLifeOfACredential(t *testing.T) {
 
 	b.must(409, b.form("POST", credentials, "consumer=alice&access_token=foo&secret_token="+otherSecret))
 	b.must(201, b.form("POST", credentials, "consumer=alice&access_token=foo&secret_token="+strongSecret)) // the same again
-	b.wantSecrets(document{"secret_token_sha256": hexHash(strongSecret)})
+	b.wantSecrets(schema.Document{"secret_token_sha256": hexHash(strongSecret)})
 	b.must(201, b.form("POST", credentials+"/token/foo/rotate", "grace=0"))
 	if foo := b.foo(); foo["previous_secret_token_sha256"] != nil || foo["previous_expires_at"] != nil || foo["secret_token_sha256"] == hexHash(strongSecret) {
 		t.Errorf("a rotation without a grace left %v", onlySecrets(foo))
@@ -120,52 +121,52 @@ func TestAWriteFollowsTheVaultObjectAndNotTheRecord(t *testing.T) {
 	const expires = `"previous_expires_at":4102444800`
 	for _, tt := range []struct {
 		name, secrets, record, method, path, body string
-		want                                      document
+		want                                      schema.Document
 	}{
 		{
 			"a change of limits hashes both secrets", "hashed",
 			`"secret_token":"` + strongSecret + `","previous_secret_token":"old",` + expires, "PATCH", "", "ttl=5",
-			document{"secret_token_sha256": hexHash(strongSecret), "previous_secret_token_sha256": hexHash("old")},
+			schema.Document{"secret_token_sha256": hexHash(strongSecret), "previous_secret_token_sha256": hexHash("old")},
 		},
 		{
 			"a change of limits leaves a secret that is easy to guess, so that a rehash finds it", "hashed",
 			`"secret_token":"` + weakSecret + `"`, "PATCH", "", "ttl=5",
-			document{"secret_token": weakSecret},
+			schema.Document{"secret_token": weakSecret},
 		},
 		{
 			"a change of limits leaves a secret that no request can present", "hashed",
 			`"secret_token":"` + strongSecret + `\n"`, "PATCH", "", "ttl=5",
-			document{"secret_token": strongSecret + "\n"},
+			schema.Document{"secret_token": strongSecret + "\n"},
 		},
 		{
 			"an empty previous secret is none", "hashed",
 			`"secret_token":"` + strongSecret + `","previous_secret_token":""`, "PATCH", "", "ttl=5",
-			document{"secret_token_sha256": hexHash(strongSecret)},
+			schema.Document{"secret_token_sha256": hexHash(strongSecret)},
 		},
 		{
 			"a rotation hashes the secret before", "hashed",
 			`"secret_token":"` + weakSecret + `"`, "POST", "/rotate", "secret_token=" + strongSecret,
-			document{"secret_token_sha256": hexHash(strongSecret), "previous_secret_token_sha256": hexHash(weakSecret)},
+			schema.Document{"secret_token_sha256": hexHash(strongSecret), "previous_secret_token_sha256": hexHash(weakSecret)},
 		},
 		{
 			"a hash stays one where secrets are plain", "plain",
 			`"secret_token_sha256":"` + hexHash(strongSecret) + `"`, "PATCH", "", "ttl=5",
-			document{"secret_token_sha256": hexHash(strongSecret)},
+			schema.Document{"secret_token_sha256": hexHash(strongSecret)},
 		},
 		{
 			"a rotation puts a plain secret beside a hash", "plain",
 			`"secret_token_sha256":"` + hexHash(strongSecret) + `"`, "POST", "/rotate", "secret_token=new",
-			document{"secret_token": "new", "previous_secret_token_sha256": hexHash(strongSecret)},
+			schema.Document{"secret_token": "new", "previous_secret_token_sha256": hexHash(strongSecret)},
 		},
 		{
 			"a rotation repairs a secret in two forms, of which none counted", "plain",
 			`"secret_token":"a","secret_token_sha256":"` + hexHash("a") + `"`, "POST", "/rotate", "secret_token=new",
-			document{"secret_token": "new"},
+			schema.Document{"secret_token": "new"},
 		},
 		{
 			"two forms of a secret are left as they are", "hashed",
 			`"secret_token":"a","secret_token_sha256":"` + hexHash("a") + `"`, "PATCH", "", "disabled=true",
-			document{"secret_token": "a", "secret_token_sha256": hexHash("a")},
+			schema.Document{"secret_token": "a", "secret_token_sha256": hexHash("a")},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -183,22 +184,6 @@ func TestAWriteFollowsTheVaultObjectAndNotTheRecord(t *testing.T) {
 
 func TestASecretThatIsEasyToGuessIsNotStoredAsAHash(t *testing.T) {
 	t.Parallel()
-	for _, secret := range []string{
-		"foo", weakSecret, "correcthorsebattery", strings.Repeat("a", 100), strings.Repeat("abcdefg", 20), "0123456789012345678901234567",
-		"0123456789abcdef0123456789abcde", // 124 bits
-	} {
-		if checkHashable(secret) == "" {
-			t.Errorf("%q may be hashed", secret)
-		}
-	}
-	for _, secret := range []string{
-		strongSecret, "0123456789abcdef0123456789abcdef", "0123456789ABCDEF0123456789ABCDEF", newToken(), "q1bJ9+dkT3vXn0wz7L/4Gg==",
-		"9f1c2f4e-7a51-4d0e-8c55-3f6e0a1b2c3d", "314159265358979323846264338327950288419",
-	} {
-		if problem := checkHashable(secret); problem != "" {
-			t.Errorf("%q %s", secret, problem)
-		}
-	}
 	b := hashing(t)
 	for _, call := range []answer{
 		b.form("POST", credentials+"/alice", "access_token=foo&secret_token="+weakSecret),
@@ -295,10 +280,10 @@ func TestRehashReplacesWhatIsInClearTextAndCanBeRepeated(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	after := b.foo()
-	b.wantSecrets(document{"secret_token_sha256": hexHash(strongSecret), "previous_secret_token_sha256": hexHash(weakSecret)})
-	for _, d := range []document{before, after} {
-		for _, name := range []string{currentSecret, previousSecret} {
-			d.forget(name)
+	b.wantSecrets(schema.Document{"secret_token_sha256": hexHash(strongSecret), "previous_secret_token_sha256": hexHash(weakSecret)})
+	for _, d := range []schema.Document{before, after} {
+		for _, name := range []string{credential.CurrentSecret, credential.PreviousSecret} {
+			credential.Forget(d, name)
 		}
 	}
 	if diff := cmp.Diff(before, after); diff != "" {
@@ -324,7 +309,7 @@ func TestRehashLeavesWhatNoCheckCanUse(t *testing.T) {
 	b := hashing(t)
 	b.api.deps.Judge = func(string) func(string, []byte) authz.Outcome {
 		return func(accessToken string, record []byte) authz.Outcome {
-			if d, err := decodeDocument(record); err != nil || d.text("access_token") != accessToken {
+			if d, err := schema.Decode(record); err != nil || d.Text("access_token") != accessToken {
 				return authz.Outcome{Reason: authz.ReasonMalformedRecord}
 			}
 			return authz.Outcome{Reason: authz.ReasonUnknownConsumer}
@@ -381,59 +366,10 @@ func TestRehashReportsWhatFailedAndGoesOn(t *testing.T) {
 }
 
 // brokenLeases panic.
-type brokenLeases struct{ Leases }
+type brokenLeases struct{ credential.Leases }
 
 func (brokenLeases) LeaseCredential(context.Context, string, func(func(context.Context, func(context.Context) error) error) error) error {
 	panic("a bug")
-}
-
-// FuzzHashingARecord: hashing changes no field but those of the secrets, and no secret but
-// in its form; afterwards each one that was good is there as its hash alone; and hashing
-// again changes nothing.
-func FuzzHashingARecord(f *testing.F) {
-	for _, seed := range []string{
-		`{"access_token":"foo","secret_token":"s","consumer":{"id":"x"},"ttl":5}`, `{"secret_token_sha256":"` + hexHash("s") + `"}`, `{}`,
-		`{"secret_token":"s","previous_secret_token":"p","previous_expires_at":1}`, `{"secret_token":"s","secret_token_sha256":"x"}`,
-		`{"secret_token":"","previous_secret_token":5}`, `{"secret_token":"s","previous_secret_token":""}`, `{"secret_token":null,"secret_token_sha256":null}`, `{"secret_token":["s"]}`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		before, err := decodeDocument(raw)
-		if err != nil {
-			return
-		}
-		d := maps.Clone(before)
-		d.hash()
-		for _, name := range []string{currentSecret, previousSecret} {
-			was, good := before.hashOf(name)
-			is, known := d.hashOf(name)
-			if was != is || good != known {
-				t.Fatalf("%q: the secret in %s is another one after hashing", raw, name)
-			}
-			if good && (d[name] != nil || d.text(name+hashSuffix) == "") {
-				t.Fatalf("%q: the secret in %s is not hashed", raw, name)
-			}
-			if name == previousSecret && before[name] == "" && before[name+hashSuffix] == nil {
-				delete(before, name) // it is none
-			}
-			if !good && (!reflect.DeepEqual(d[name], before[name]) || !reflect.DeepEqual(d[name+hashSuffix], before[name+hashSuffix])) {
-				t.Fatalf("%q: what is no secret in %s has changed", raw, name)
-			}
-		}
-		again := maps.Clone(d)
-		again.hash()
-		if !reflect.DeepEqual(d, again) {
-			t.Fatalf("%q: hashing again changes it", raw)
-		}
-		for _, name := range []string{currentSecret, previousSecret} {
-			d.forget(name)
-			before.forget(name)
-		}
-		if !reflect.DeepEqual(d, before) {
-			t.Fatalf("%q: hashing changes more than the secrets", raw)
-		}
-	})
 }
 
 // archiveKV keeps all versions, as KV v2 does: it destroys those that it is told to, the
@@ -498,10 +434,10 @@ func (k *archiveKV) DestroyVersions(_ context.Context, key string, versions []in
 
 type archives struct{ kv *archiveKV }
 
-func (v archives) Credentials(context.Context, string, int) (CredentialStore, error) {
+func (v archives) Credentials(context.Context, string, int) (credential.Store, error) {
 	return v.kv, nil
 }
-func (archives) Validate(VaultObject) error { return nil }
+func (archives) Validate(entities.VaultObject) error { return nil }
 
 // rehashable gives the vault object a store with versions that has a secret to hash, and
 // another one in an earlier version.
@@ -715,8 +651,8 @@ func TestRehashDoesNotUndoARotation(t *testing.T) {
 	}
 	kv.between = rotate
 	b.must(200, b.do("POST", rehashPath, "", ""))
-	d, err := decodeDocument(kv.documents["foo"])
-	if err != nil || d.text("secret_token_sha256") != hexHash(strongSecret) || d["secret_token"] != nil {
+	d, err := schema.Decode(kv.documents["foo"])
+	if err != nil || d.Text("secret_token_sha256") != hexHash(strongSecret) || d["secret_token"] != nil {
 		t.Errorf("got %v, want the hash of the new secret", d)
 	}
 }

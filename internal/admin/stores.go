@@ -8,6 +8,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
@@ -60,51 +62,10 @@ type Vaults interface {
 	// of another server or mount, where a deletion would delete nothing. Its
 	// error wraps [authz.ErrNotFound] for an unknown one or version and
 	// [authz.ErrUnavailable] for one that cannot be reached.
-	Credentials(ctx context.Context, vaultID string, version int) (CredentialStore, error)
+	Credentials(ctx context.Context, vaultID string, version int) (credential.Store, error)
 	// Validate reports why a vault object could not be opened, as far as its
 	// fields show it: joined errors of the form "field: problem".
-	Validate(v VaultObject) error
-}
-
-// A CredentialStore keeps the credential documents of one vault object under
-// their access tokens. It is safe for concurrent use, and its errors hold
-// neither keys nor documents. An error that does not wrap [authz.ErrNotFound]
-// means that it could not answer, or that the outcome of a write is unknown.
-type CredentialStore interface {
-	Read(ctx context.Context, key string) (document []byte, found bool, err error)
-	Write(ctx context.Context, key string, document []byte) error
-	// Delete removes the credential for good, earlier versions included. One
-	// that does not exist is no error.
-	Delete(ctx context.Context, key string) error
-	// EachKey calls each with every key, in any order. It returns nil only if it has seen
-	// all of them.
-	EachKey(ctx context.Context, each func(key string)) error
-}
-
-// A VersionedCredentialStore is a CredentialStore that can refuse to overwrite
-// what the writer has not seen, as KV v2 can. It is used for vault objects with
-// kv v2 if the store has it, and detects writes that were made by hand.
-type VersionedCredentialStore interface {
-	CredentialStore
-	// ReadVersion is Read with the version, 0 if nothing was ever written; it
-	// may be more where nothing is found.
-	ReadVersion(ctx context.Context, key string) (document []byte, version int, found bool, err error)
-	// WriteVersion writes over the version, or is not ok. It may be not ok by mistake:
-	// the caller reads the record back.
-	WriteVersion(ctx context.Context, key string, document []byte, version int) (next int, ok bool, err error)
-}
-
-// Leases let one call at a time, of all replicas, read and write a credential. Without
-// them two replicas could both create one access token, and a rotation could bring back
-// what another replica deletes at that moment: KV v1 has no check-and-set, and KV v2
-// forgets the versions of what is deleted.
-type Leases interface {
-	// LeaseCredential waits for the lease of an access token, calls do and returns its
-	// error; an error of its own wraps [authz.ErrUnavailable]. do reads what it needs
-	// and hands its one write to commit, which calls it with a context that ends before
-	// another call may write. If the lease has expired meanwhile, commit does not call
-	// it, and its error wraps [state.ErrConflict].
-	LeaseCredential(ctx context.Context, accessToken string, do func(commit func(ctx context.Context, write func(context.Context) error) error) error) error
+	Validate(v entities.VaultObject) error
 }
 
 // LastUses tells when credentials were last used, by their access token: in which minute, the zero
@@ -119,7 +80,7 @@ type LastUses interface {
 // Dependencies are what an API works on.
 type Dependencies struct {
 	Store    Store
-	Leases   Leases
+	Leases   credential.Leases
 	Announce Announcer
 	Vaults   Vaults
 	// TryVault tries the connection of a vault object, in a bounded time. Its error is that
@@ -143,7 +104,7 @@ type Dependencies struct {
 	// Replica is what operators tell this replica by.
 	Replica string
 	// Declared is what the configuration file declares, shown read-only.
-	Declared Declared
+	Declared entities.Declared
 	// Version is that of this build, shown to callers.
 	Version string
 	// Metrics gets the counter of refused calls.
@@ -159,11 +120,3 @@ type Dependencies struct {
 
 // AuditFailureWarn makes a change that is not in the audit log, and says so in the answer.
 const AuditFailureWarn = "warn"
-
-// Declared are the entities of the configuration file. Where one of them has no
-// id, [DeclaredID] of its name is its id.
-type Declared struct {
-	Consumers []authz.Consumer
-	Policies  []authz.Policy
-	Vaults    []VaultObject
-}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -44,7 +45,7 @@ func (a *API) listTags(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	p := tagPage{wanted: c.param("tag"), size: w.size, data: []document{}}
+	p := tagPage{wanted: c.param("tag"), size: w.size, data: []schema.Document{}}
 	from := readTagPosition(w.after)
 	for kind, e := range a.tagged() {
 		after := ""
@@ -63,7 +64,7 @@ func (a *API) listTags(c *call) (reply, error) {
 		if p.full {
 			break
 		}
-		err := a.each(e, after, p.keep, func(s stored) bool {
+		err := a.each(e, after, p.keep, func(s schema.Stored) bool {
 			p.add(kind, e, s, "")
 			return !p.full
 		})
@@ -82,7 +83,7 @@ type tagPage struct {
 	// wanted is the only tag to list, "" for all.
 	wanted string
 	size   int
-	data   []document
+	data   []schema.Document
 	// last is the position of the last element of data; full says that there is more.
 	last string
 	full bool
@@ -94,16 +95,16 @@ func (p *tagPage) keep(h head) bool {
 }
 
 // add adds the tags of an entity that come after one.
-func (p *tagPage) add(kind int, e *entity, s stored, after string) {
-	for _, tag := range slices.Sorted(slices.Values(s.list("tags"))) {
+func (p *tagPage) add(kind int, e *entity, s schema.Stored, after string) {
+	for _, tag := range slices.Sorted(slices.Values(s.List("tags"))) {
 		if tag <= after || p.wanted != "" && tag != p.wanted {
 			continue
 		}
 		if p.full = len(p.data) == p.size; p.full {
 			return
 		}
-		p.data = append(p.data, document{"entity_name": e.kongName(), "entity_id": s.id(), "tag": tag})
-		p.last = tagPosition{kind, s.id(), tag}.String()
+		p.data = append(p.data, schema.Document{"entity_name": e.kongName(), "entity_id": s.ID(), "tag": tag})
+		p.last = tagPosition{kind, s.ID(), tag}.String()
 	}
 }
 

@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
 )
 
 func TestGeneratedTokensHaveThePrefixOfTheVaultObject(t *testing.T) {
 	t.Parallel()
 	b := furnished(t)
-	if got := b.must(201, b.do("POST", credentials+"/alice", "", "")).text("data.access_token"); len(got) != tokenLength {
+	if got := b.must(201, b.do("POST", credentials+"/alice", "", "")).text("data.access_token"); len(got) != authz.RandomLength {
 		t.Errorf("without a prefix: got the token %q", got)
 	}
 	b.must(200, b.form("PATCH", "/vault-auth/kong-auth", "token_prefix=va_live"))
@@ -25,7 +26,7 @@ func TestGeneratedTokensHaveThePrefixOfTheVaultObject(t *testing.T) {
 	}
 	// One's own are as they are, unless a request with them would be refused.
 	b.must(201, b.form("POST", credentials+"/alice", "access_token=foo&secret_token=bar"))
-	b.must(201, b.form("POST", credentials+"/alice", "access_token="+prefix.AccessToken(newToken())))
+	b.must(201, b.form("POST", credentials+"/alice", "access_token="+prefix.AccessToken(credential.NewToken())))
 	for _, token := range []string{access + "x", "va_live_access_mine", secret} {
 		if a := b.must(400, b.form("POST", credentials+"/alice", "access_token="+token)); !strings.Contains(a.raw, "its checksum is wrong") {
 			t.Errorf("%q: got %s", token, a.raw)

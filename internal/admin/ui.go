@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/vault-authz/vault-authz/internal/ui"
 )
 
@@ -20,10 +18,8 @@ func isUI(r *http.Request) bool {
 // not have: a web page whose name was pointed here could otherwise pass ours off as its own, and
 // read the token that is typed into it.
 func (a *API) serveUI(w http.ResponseWriter, r *http.Request) {
-	if !a.authenticator.knowsHost(r.Host) {
-		refused := misdirected()
-		a.authenticator.refusals.note(refused.cause, r.RemoteAddr, refused.problem.Message, zap.String("method", r.Method))
-		http.Error(w, refused.problem.Message, refused.problem.Status)
+	if refused := a.authenticator.CheckHost(r); refused != nil {
+		http.Error(w, refused.Message, refused.Status)
 		return
 	}
 	a.ui.ServeHTTP(w, r)

@@ -2,19 +2,17 @@ package admin
 
 import (
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/redact"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
-// vaultFields are those of a vault object.
-var vaultFields = api.FieldsOf(api.Vault{KV: api.KV1, Secrets: api.SecretsPlain})
-
 func vaultsEntity() *entity {
 	return &entity{
 		kind: state.KindVaults, name: "vaults", key: "name",
-		fields: vaultFields,
-		unique: func(d document) []constraint { return uniqueTexts(d, "name") },
+		fields: schema.Vault,
+		unique: func(d schema.Document) []constraint { return uniqueTexts(d, "name") },
 		check:  checkVault,
 		stay:   []string{"secrets", "token_prefix"},
 		inUse:  vaultInUse,
@@ -25,27 +23,27 @@ func vaultsEntity() *entity {
 // can be sent back; the stored token stays. If the change affects where the token is
 // sent or what it reads, it must be given again: a caller who cannot read the token must
 // not be able to send it elsewhere, or to read something else with it.
-func checkVault(a *API, d, old document, v violations) error {
+func checkVault(a *API, d, old schema.Document, v schema.Violations) error {
 	if d["port"] == int64(0) {
-		v.add("port", "0 is no port to connect to")
+		v.Add("port", "0 is no port to connect to")
 	}
 	switch {
 	case d["vault_token"] != redact.Text:
 	case old == nil:
-		v.add("vault_token", "is the mask that answers show, give the token itself")
+		v.Add("vault_token", "is the mask that answers show, give the token itself")
 	default:
 		d["vault_token"] = old["vault_token"]
 		for _, name := range []string{"protocol", "host", "port", "mount", "prefix", "kv", "namespace"} {
 			if d[name] != old[name] {
-				v.add("vault_token", "must be given again where protocol, host, port, mount, prefix, kv or namespace changes")
+				v.Add("vault_token", "must be given again where protocol, host, port, mount, prefix, kv or namespace changes")
 			}
 		}
 	}
-	if err := authz.TokenPrefix(d.text("token_prefix")).Validate(a.cfg.Grammar.MaxLength); err != nil {
-		v.add("token_prefix", err.Error())
+	if err := authz.TokenPrefix(d.Text("token_prefix")).Validate(a.cfg.Grammar.MaxLength); err != nil {
+		v.Add("token_prefix", err.Error())
 	}
 	if len(v) == 0 {
-		v.addErrors(a.deps.Vaults.Validate(vaultObjectOf(d)), vaultField)
+		v.AddErrors(a.deps.Vaults.Validate(entities.VaultObjectOf(d)), vaultField)
 	}
 	return nil
 }
@@ -61,21 +59,13 @@ func vaultField(setting string) string {
 	return setting
 }
 
-func vaultObjectOf(d document) VaultObject {
-	v := entityOf[api.Vault](vaultFields, d)
-	return VaultObject{
-		ID: v.ID, Name: v.Name, Protocol: v.Protocol, Host: v.Host, Port: v.Port,
-		Mount: v.Mount, Prefix: d.text("prefix"), Token: redact.New(v.VaultToken), KV: v.KV, Namespace: d.text("namespace"), TokenPrefix: authz.TokenPrefix(d.text("token_prefix")),
-	}
-}
-
-func vaultInUse(a *API, d document) error {
+func vaultInUse(a *API, d schema.Document) error {
 	all, err := a.all(a.policies)
 	if err != nil {
 		return err
 	}
 	for _, p := range all {
-		if p.record("vault").text("id") == d.text("id") {
+		if p.Record("vault").Text("id") == d.Text("id") {
 			return referencedBy(a.vaults.name, "plugins")
 		}
 	}
@@ -89,7 +79,7 @@ func (a *API) vaultStatus(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	status, err := a.deps.TryVault(c.ctx, vault.id(), vault.version)
+	status, err := a.deps.TryVault(c.ctx, vault.ID(), vault.Version)
 	if err != nil {
 		return reply{}, notConnected(vault, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 )
 
 func TestVaultObjects(t *testing.T) {
@@ -64,7 +66,7 @@ func TestATokenThatIsNotGivenAgainGoesNowhereElse(t *testing.T) {
 				if a.status != 400 || !strings.Contains(a.raw, "vault_token: must be given again") {
 					t.Errorf("got %d %s, want a 400 that asks for the token", a.status, a.raw)
 				}
-				state, err := Entities(Declared{}, b.store.view())
+				state, err := entities.Build(entities.Declared{}, b.store.view())
 				if err != nil || len(state.Vaults) != 1 || state.Vaults[0].Revision != 1 {
 					t.Errorf("got %+v, %v, want the vault object as it was", state.Vaults, err)
 				}
@@ -98,7 +100,7 @@ func TestAnAnswerCanBePutBackWithoutLosingTheToken(t *testing.T) {
 	b := furnished(t)
 	shown := b.get("/vault-auth/kong-auth").raw
 	b.must(200, b.json("PUT", "/vault-auth/kong-auth", shown))
-	state, err := Entities(Declared{}, b.store.view())
+	state, err := entities.Build(entities.Declared{}, b.store.view())
 	if err != nil || len(state.Vaults) != 1 {
 		t.Fatalf("got %v, %v, want one vault object", state.Vaults, err)
 	}
@@ -250,7 +252,9 @@ func TestWhatTheFileDeclaresIsShownAndNotChanged(t *testing.T) {
 
 func TestTheVaultObjectInMemoryHasNoPort(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(_ *Config, d *Dependencies) { d.Declared.Vaults = []VaultObject{{Name: "memory", Mount: "memory"}} })
+	b := newBench(t, func(_ *Config, d *Dependencies) {
+		d.Declared.Vaults = []entities.VaultObject{{Name: "memory", Mount: "memory"}}
+	})
 	if a := b.must(200, b.get("/vault-auth/memory")); !strings.Contains(a.raw, `"port":null`) || !strings.Contains(a.raw, `"host":null`) {
 		t.Errorf("got %s, want neither host nor port", a.raw)
 	}

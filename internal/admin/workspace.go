@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
@@ -53,15 +55,17 @@ func (a *API) inWorkspace(r *http.Request) (*http.Request, error) {
 }
 
 // theWorkspace is the only workspace, as Kong shows it.
-func theWorkspace() document {
-	return document{"id": DeclaredID("workspaces", workspace), "name": workspace, "comment": nil, "config": document{}, "meta": document{}}
+func theWorkspace() schema.Document {
+	return schema.Document{"id": entities.DeclaredID("workspaces", workspace), "name": workspace, "comment": nil, "config": schema.Document{}, "meta": schema.Document{}}
 }
 
-func (a *API) listWorkspaces(c *call) (reply, error) { return c.pageOf([]document{theWorkspace()}) }
+func (a *API) listWorkspaces(c *call) (reply, error) {
+	return c.pageOf([]schema.Document{theWorkspace()})
+}
 
 func (a *API) getWorkspace(c *call) (reply, error) {
 	w := theWorkspace()
-	if name := c.param("workspace"); name != workspace && name != w.text("id") {
+	if name := c.param("workspace"); name != workspace && name != w.Text("id") {
 		return reply{}, noWorkspace(name)
 	}
 	return ok(w), nil

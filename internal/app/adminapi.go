@@ -12,6 +12,8 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/admin/credential"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/reconcile"
 	"github.com/vault-authz/vault-authz/internal/server"
@@ -90,7 +92,7 @@ func (r records) reached(ctx context.Context) error {
 type credentials struct{ records }
 
 // Credentials implements [admin.Vaults].
-func (c credentials) Credentials(ctx context.Context, vaultID string, version int) (admin.CredentialStore, error) {
+func (c credentials) Credentials(ctx context.Context, vaultID string, version int) (credential.Store, error) {
 	o, err := c.find(ctx, vaultID, version)
 	if err != nil {
 		return nil, err
@@ -127,7 +129,7 @@ func (c credentials) find(ctx context.Context, vaultID string, version int) (*va
 }
 
 // Validate implements [admin.Vaults].
-func (c credentials) Validate(v admin.VaultObject) error { return c.reconciler.Validate(v) }
+func (c credentials) Validate(v entities.VaultObject) error { return c.reconciler.Validate(v) }
 
 // judge returns for a vault object the function that tells what a decision would make of a
 // credential record now.

@@ -22,7 +22,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/admin/authn"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/test/parts"
@@ -106,10 +106,10 @@ func TestOperatorsByClientCertificate(t *testing.T) {
 	f.Issue(ours, "service", "127.0.0.1")
 	c := DevConfig()
 	c.Admin.Address, c.Admin.Listener = "127.0.0.1:0", f.Listener()
-	c.Admin.ClientNames = []admin.ClientName{
-		{Name: "ops.example.com", Role: admin.RoleWrite},
-		{Name: "spiffe://example.org/ops", Role: admin.RoleWrite},
-		{Name: "spiffe://example.org/*", Role: admin.RoleRead},
+	c.Admin.ClientNames = []authn.ClientName{
+		{Name: "ops.example.com", Role: authn.RoleWrite},
+		{Name: "spiffe://example.org/ops", Role: authn.RoleWrite},
+		{Name: "spiffe://example.org/*", Role: authn.RoleRead},
 	}
 	s := serveAdminOf(t, &c)
 	expired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
@@ -204,8 +204,8 @@ admin: {cert_file: c.pem, key_file: k.pem, client_ca_file: ca.pem`
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []admin.ClientName{{Name: "*", Role: admin.RoleWrite}, {Name: "ops.example.com", Role: admin.RoleRead}}
-	if len(c.Admin.ClientNames) != 2 || c.Admin.ClientNames[0] != want[0] || c.Admin.ClientNames[1] != want[1] || c.Admin.Tokens[0].Role != admin.RoleRead {
+	want := []authn.ClientName{{Name: "*", Role: authn.RoleWrite}, {Name: "ops.example.com", Role: authn.RoleRead}}
+	if len(c.Admin.ClientNames) != 2 || c.Admin.ClientNames[0] != want[0] || c.Admin.ClientNames[1] != want[1] || c.Admin.Tokens[0].Role != authn.RoleRead {
 		t.Errorf("got %+v, %+v, want %+v", c.Admin.ClientNames, c.Admin.Tokens, want)
 	}
 	if _, err := config.Parse([]byte(head+`, client_names: [{name: "*", role: ""}]}`), nil); err == nil || !strings.Contains(err.Error(), "is neither read nor write") {
@@ -218,7 +218,7 @@ func TestAGoodTokenGetsInThroughASocketThatOthersFloodWithBadOnes(t *testing.T) 
 	c := DevConfig()
 	c.Admin.Address = "unix:" + filepath.Join(t.TempDir(), "admin.sock")
 	hash := sha256.Sum256([]byte("good"))
-	c.Admin.Tokens = []admin.Token{{Name: "olga", SHA256: hex.EncodeToString(hash[:]), Role: admin.RoleWrite}}
+	c.Admin.Tokens = []authn.Token{{Name: "olga", SHA256: hex.EncodeToString(hash[:]), Role: authn.RoleWrite}}
 	s := serveAdminOf(t, &c)
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", strings.TrimPrefix(s.address, "unix:"))

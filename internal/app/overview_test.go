@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/vault-authz/vault-authz/envoy"
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
@@ -85,7 +85,7 @@ func TestAnOverviewIsAboutTheReplicaThatAnswers(t *testing.T) {
 	if want := (api.EntityCounts{Consumers: 1, ACLs: 1, Policies: 1, Vaults: 1}); o.Counts == nil || *o.Counts != want {
 		t.Errorf("the counts are %+v, want %+v", o.Counts, want)
 	}
-	file := api.VaultHealth{ID: admin.DeclaredID(state.KindVaults, demoVault), Name: demoVault, Source: api.SourceFile, Ready: true, Expiring: &api.Expiring{}}
+	file := api.VaultHealth{ID: entities.DeclaredID(state.KindVaults, demoVault), Name: demoVault, Source: api.SourceFile, Ready: true, Expiring: &api.Expiring{}}
 	if diff := cmp.Diff([]api.VaultHealth{file}, o.Vaults); diff != "" {
 		t.Errorf("vault objects (-want +got):\n%s", diff)
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/admin/authn"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/test/parts"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
@@ -30,7 +30,7 @@ func TestAnOpenConnectionOfTheAdminAPIDoesNotOutliveItsAuthority(t *testing.T) {
 	f.Issue(before, "ops", "ops.example.com")
 	c := DevConfig()
 	c.Admin.Address, c.Admin.Listener = "127.0.0.1:0", f.Listener()
-	c.Admin.ClientNames = []admin.ClientName{{Name: "ops.example.com", Role: admin.RoleWrite}}
+	c.Admin.ClientNames = []authn.ClientName{{Name: "ops.example.com", Role: authn.RoleWrite}}
 	s := serveAdminOf(t, &c)
 	client := f.Client("ops")
 	defer client.CloseIdleConnections()

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/admin/authn"
 	"github.com/vault-authz/vault-authz/internal/app"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/test/parts"
@@ -22,7 +22,7 @@ func withTLS(f partstest.PEMFiles) config.Config {
 	c.GRPC.TLS = config.TLS{Listener: f.Listener(), ClientNames: []string{"spiffe://example.org/*"}}
 	c.Probes.TLS = config.TLS{Listener: f.Listener(), ClientNames: []string{"prometheus.example.com"}}
 	c.Admin.Listener = f.Listener()
-	c.Admin.ClientNames = []admin.ClientName{{Name: "ops.example.com", Role: admin.RoleWrite}}
+	c.Admin.ClientNames = []authn.ClientName{{Name: "ops.example.com", Role: authn.RoleWrite}}
 	return c
 }
 
@@ -152,7 +152,7 @@ func TestACommandWithoutARequiredCertificateSaysHowToGiveOne(t *testing.T) {
 	f.Issue(ours, "audit", "audit.example.com")
 	c := app.DevConfig()
 	c.Admin.Listener = f.Listener()
-	c.Admin.ClientNames = []admin.ClientName{{Name: "audit.example.com", Role: admin.RoleRead}}
+	c.Admin.ClientNames = []authn.ClientName{{Name: "audit.example.com", Role: authn.RoleRead}}
 	at := startDev(t, &c)
 	for _, test := range []struct {
 		name string

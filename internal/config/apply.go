@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/cache"
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/admin/authn"
 	"github.com/vault-authz/vault-authz/internal/pairs"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
@@ -24,8 +24,8 @@ var (
 func (f *file) apply(c *Config, env map[string]string) findings {
 	f.settings(c)
 	c.Admin.Grammar = c.Grammar
-	c.Admin.Tokens = entries(f.Admin.Tokens, admin.Token{Role: admin.RoleWrite})
-	c.Admin.ClientNames = entries(f.Admin.ClientNames, admin.ClientName{Role: admin.RoleWrite})
+	c.Admin.Tokens = entries(f.Admin.Tokens, authn.Token{Role: authn.RoleWrite})
+	c.Admin.ClientNames = entries(f.Admin.ClientNames, authn.ClientName{Role: authn.RoleWrite})
 	var found findings
 	for i := range f.Vaults {
 		v, err := f.Vaults[i].vault(env)

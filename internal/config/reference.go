@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/admin/authn"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
@@ -23,7 +23,7 @@ func Reference() string {
 // of sections.
 func everySetting() *file {
 	c := Default()
-	c.Admin.Tokens, c.Admin.ClientNames = []admin.Token{{Role: admin.RoleWrite}}, []admin.ClientName{{Role: admin.RoleWrite}}
+	c.Admin.Tokens, c.Admin.ClientNames = []authn.Token{{Role: authn.RoleWrite}}, []authn.ClientName{{Role: authn.RoleWrite}}
 	c.Vaults, c.Consumers, c.Policies = []Vault{DefaultVault()}, []authz.Consumer{{}}, []authz.Policy{authz.DefaultPolicy()}
 	f := c.file()
 	f.Vaults[0].Login.show(loginMethods()...)

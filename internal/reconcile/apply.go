@@ -7,7 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/state"
 	"github.com/vault-authz/vault-authz/internal/vaults"
@@ -55,7 +55,7 @@ func (r *Reconciler) dependsOnConsumers() bool {
 
 // directory returns the consumers of a view and of the configuration.
 func (r *Reconciler) directory(v *state.View, p *pending, to *declaration) (*authz.Directory, error) {
-	stored := admin.Consumers(to.entities, v)
+	stored := entities.Consumers(to.entities, v)
 	if p.all || r.consumers == nil {
 		return authz.NewDirectory(to.config.Consumers, stored)
 	}
@@ -63,7 +63,7 @@ func (r *Reconciler) directory(v *state.View, p *pending, to *declaration) (*aut
 	for _, id := range p.groups {
 		for _, view := range []*state.View{r.view, v} {
 			if r, err := view.Get(state.KindACLs, id); err == nil {
-				changed = append(changed, admin.ACLConsumer(r))
+				changed = append(changed, entities.ACLConsumer(r))
 			}
 		}
 	}
@@ -74,7 +74,7 @@ func (r *Reconciler) directory(v *state.View, p *pending, to *declaration) (*aut
 // opened fails alone, and so does a declared one at the start. A new configuration with one is
 // not used.
 func (r *Reconciler) rules(v *state.View, to *declaration) ([]authz.Policy, *vaults.Change, error) {
-	rules, err := admin.Entities(to.entities, v)
+	rules, err := entities.Build(to.entities, v)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,7 +100,7 @@ func (r *Reconciler) rules(v *state.View, to *declaration) ([]authz.Policy, *vau
 
 // storedVault returns the configuration of a vault object of the state. One whose mount is
 // refused by now counts as lost: it is not opened, and its requests are unavailable.
-func (r *Reconciler) storedVault(v admin.VaultObject, by *config.Config) config.Vault {
+func (r *Reconciler) storedVault(v entities.VaultObject, by *config.Config) config.Vault {
 	c := vaultConfig(v)
 	if err := by.ApartFromState(&c); err != nil {
 		r.log.Error("vault objects are not open", zap.Error(fmt.Errorf("vault object %q: %w", v.Name, err)))

@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/redact"
 	"github.com/vault-authz/vault-authz/internal/vaults"
 )
@@ -19,7 +19,7 @@ func TestAStoredVaultObjectOfTheStatesMountIsNotOpenedAndSaysWhy(t *testing.T) {
 	core, log := observer.New(zapcore.ErrorLevel)
 	c := demo()
 	r := Reconciler{log: zap.New(core)}
-	object := admin.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "elsewhere", Port: 8200, Mount: c.State.Mount, Token: redact.New("hvs.token")}
+	object := entities.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "elsewhere", Port: 8200, Mount: c.State.Mount, Token: redact.New("hvs.token")}
 	if opened := r.storedVault(object, &c); !opened.Lost {
 		t.Error("it is opened")
 	}
@@ -35,7 +35,7 @@ func TestAStoredVaultObjectOfTheStatesMountIsNotOpenedAndSaysWhy(t *testing.T) {
 
 func TestAStoredVaultObjectOfVaultsOwnPathIsNotOpenedAndSaysWhy(t *testing.T) {
 	t.Parallel()
-	v := vaultConfig(admin.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "127.0.0.1", Port: 8200, Mount: "sys/policies/acl", Token: redact.New("hvs.token")})
+	v := vaultConfig(entities.VaultObject{ID: "x", Name: "payments", Protocol: "http", Host: "127.0.0.1", Port: 8200, Mount: "sys/policies/acl", Token: redact.New("hvs.token")})
 	_, err := vaults.Servers{}.Engine(&v, zap.NewNop())
 	if err == nil || !strings.Contains(err.Error(), `mount: "sys/policies/acl" is refused: Vault keeps "sys" for itself`) || strings.Contains(err.Error(), "hvs.") {
 		t.Errorf("got %v, want an error that says why, without the token", err)

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/admin"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
@@ -65,7 +65,7 @@ func (s *Set) Prepare(wanted []config.Vault) *Change {
 // idOf returns the id of a vault object in the admin API.
 func idOf(v *config.Vault) string {
 	if v.ID == "" {
-		return admin.DeclaredID(state.KindVaults, v.Name)
+		return entities.DeclaredID(state.KindVaults, v.Name)
 	}
 	return v.ID
 }

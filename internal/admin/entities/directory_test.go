@@ -1,4 +1,4 @@
-package admin
+package entities
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 
 func group(n int, consumer, name string) state.Record {
 	r := rec(state.KindACLs, testID(n), 1, `{"id":"%s","group":"`+name+`","consumer":{"id":"`+consumer+`"}}`)
-	r.Unique = []string{aclKey(consumer, name)}
+	r.Unique = []string{ACLKey(consumer, name)}
 	return r
 }
 

@@ -1,9 +1,11 @@
-package admin
+package kong
 
 import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 )
 
 // A foreignField is a field of Kong's plugins that has no effect here. Kong's own
@@ -31,7 +33,7 @@ var foreignConfig = []foreignField{
 }
 
 // withoutForeign returns values without the fields that mean nothing here.
-func withoutForeign(values map[string]any, form bool, foreign []foreignField, path string, v violations) map[string]any {
+func withoutForeign(values map[string]any, form bool, foreign []foreignField, path string, v schema.Violations) map[string]any {
 	values = maps.Clone(values)
 	for _, f := range foreign {
 		value, given := values[f.name]
@@ -44,7 +46,7 @@ func withoutForeign(values map[string]any, form bool, foreign []foreignField, pa
 		}) {
 			continue
 		}
-		v.add(path+f.name, f.problem)
+		v.Add(path+f.name, f.problem)
 	}
 	return values
 }

@@ -1,4 +1,4 @@
-package admin
+package authn
 
 import (
 	"crypto/sha256"
@@ -25,15 +25,15 @@ type clientRule struct {
 
 // authenticate returns the caller. If both a certificate and a token are required, both
 // must be good, and the weaker role counts.
-func (g *authenticator) authenticate(r *http.Request) (caller, *refusal) {
-	c := caller{name: "anybody", by: "nothing", role: RoleWrite}
+func (g *Authenticator) authenticate(r *http.Request) (Caller, *refusal) {
+	c := Caller{Name: "anybody", By: "nothing", Role: RoleWrite}
 	if g.clients != nil {
 		if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-			return caller{}, refuse(causeCertificate, http.StatusUnauthorized, "A client certificate is needed")
+			return Caller{}, refuse(causeCertificate, http.StatusUnauthorized, "A client certificate is needed")
 		}
 		leaf := r.TLS.VerifiedChains[0][0]
-		if c = g.callerOf(leaf); c.role == "" {
-			return caller{}, refuse(causeCertificate, http.StatusForbidden, "The client certificate has no name of admin.client_names", zap.String("certificate", clientcert.Identity(leaf)))
+		if c = g.callerOf(leaf); c.Role == "" {
+			return Caller{}, refuse(causeCertificate, http.StatusForbidden, "The client certificate has no name of admin.client_names", zap.String("certificate", clientcert.Identity(leaf)))
 		}
 	}
 	if len(g.tokens) == 0 {
@@ -42,25 +42,25 @@ func (g *authenticator) authenticate(r *http.Request) (caller, *refusal) {
 	t := g.tokenOf(r.Header)
 	switch {
 	case t.role == "":
-		return caller{}, refuse(causeToken, http.StatusUnauthorized, "Unauthorized")
+		return Caller{}, refuse(causeToken, http.StatusUnauthorized, "Unauthorized")
 	case g.clients != nil:
-		return caller{name: t.name + " (" + c.name + ")", by: "token and certificate", role: weaker(t.role, c.role)}, nil
+		return Caller{Name: t.name + " (" + c.Name + ")", By: "token and certificate", Role: weaker(t.role, c.Role)}, nil
 	}
-	return caller{name: t.name, by: "token", role: t.role}, nil
+	return Caller{Name: t.name, By: "token", Role: t.role}, nil
 }
 
 // callerOf returns the caller of the most precise name in a certificate. Of two equally
 // precise names, the one with the weaker role counts.
-func (g *authenticator) callerOf(leaf *x509.Certificate) caller {
-	c, precision := caller{by: "certificate"}, 0
+func (g *Authenticator) callerOf(leaf *x509.Certificate) Caller {
+	c, precision := Caller{By: "certificate"}, 0
 	for _, rule := range g.clients {
 		as, ok := rule.name.Match(leaf)
 		switch p := rule.name.Precision(); {
 		case !ok || p < precision:
 		case p > precision:
-			c.name, c.role, precision = as, rule.role, p
-		case weaker(c.role, rule.role) != c.role:
-			c.name, c.role = as, rule.role
+			c.Name, c.Role, precision = as, rule.role, p
+		case weaker(c.Role, rule.role) != c.Role:
+			c.Name, c.Role = as, rule.role
 		}
 	}
 	return c
@@ -88,7 +88,7 @@ func tokenIn(h http.Header) string {
 
 // tokenOf compares the hash with that of every token, so that the time it takes reveals
 // nothing. It returns the zero rule if no token matches.
-func (g *authenticator) tokenOf(h http.Header) (found tokenRule) {
+func (g *Authenticator) tokenOf(h http.Header) (found tokenRule) {
 	token := tokenIn(h)
 	if token == "" {
 		return tokenRule{}

@@ -1,4 +1,4 @@
-package admin
+package openapi
 
 import (
 	_ "embed"
@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/redact"
 )
@@ -19,15 +20,15 @@ import (
 //go:embed openapi.yaml
 var openAPITemplate string
 
-// openAPIDocument composes the document that is served.
-func openAPIDocument() []byte {
+// Document composes the document that is served.
+func Document() []byte {
 	fields := map[string][]api.Field{
-		"consumer": consumerFields, "acl": aclFields, "vault": vaultFields, "policy": policyFields,
-		"vault-auth": vaultAuthConfig, "acl plugin": aclPluginConfig,
+		"consumer": schema.Consumer, "acl": schema.ACL, "vault": schema.Vault, "policy": schema.Policy,
+		"vault-auth": schema.VaultAuthConfig, "acl plugin": schema.ACLPluginConfig,
 	}
 	answers, requests := maps.Clone(fields), maps.Clone(fields)
 	answers["credential"] = api.FieldsOf(api.Credential{})
-	requests["credential"], requests["limits"], requests["rotation"], requests["rehash"] = newCredentialFields, limitFields, rotationFields, rehashFields
+	requests["credential"], requests["limits"], requests["rotation"], requests["rehash"] = schema.NewCredential, schema.Limits, schema.Rotation, schema.Rehash
 	text := regexp.MustCompile(`(?m)^( *)"<(answers|requests) of ([\w -]+)>": \{\}\n`).ReplaceAllStringFunc(openAPITemplate, func(line string) string {
 		indent := line[:strings.Index(line, `"`)]
 		what, entity, _ := strings.Cut(strings.Trim(strings.TrimSpace(line), `"<>: {}`), " of ")
@@ -43,10 +44,6 @@ func openAPIDocument() []byte {
 	return []byte(text)
 }
 
-func (a *API) openAPI(*call) (reply, error) {
-	return ok(file{"application/yaml", a.document}), nil
-}
-
 func openAPIExamples() map[string]string {
 	consumer := api.Consumer{ID: "64063284-e3b5-48e7-9bca-802251c32138", Username: new("alice"), Tags: []string{"gold"}, CreatedAt: 1550538643, UpdatedAt: 1550538643}
 	acl := api.ACL{ID: "35b1ea1a-1d62-4e7a-9d31-0a2c3c3a8f01", Consumer: &api.Ref{ID: consumer.ID}, Group: "admin", CreatedAt: 1550538643}
@@ -60,23 +57,23 @@ func openAPIExamples() map[string]string {
 	policy.ID, policy.Name, policy.CreatedAt, policy.UpdatedAt = "b4d0cbb7-bff2-4599-ba19-67c705c15b9a", "orders", 1550539002, 1550539002
 	policy.Hosts, policy.SecretTokenName, policy.ACL = []string{"orders.example.com"}, api.Names{"secret_token", "x-secret"}, &api.PolicyACL{Allow: []string{"admin"}}
 	return map[string]string{
-		"consumer":   flow(consumerFields, written(consumerFields, &consumer)),
-		"acl":        flow(aclFields, written(aclFields, &acl)),
-		"vault":      flow(vaultFields, written(vaultFields, &vault)),
-		"policy":     flow(policyFields, written(policyFields, &policy)),
-		"vault-auth": flow(vaultAuthConfig, written(policyFields, &config)),
+		"consumer":   flow(schema.Consumer, schema.DocumentOf(schema.Consumer, &consumer)),
+		"acl":        flow(schema.ACL, schema.DocumentOf(schema.ACL, &acl)),
+		"vault":      flow(schema.Vault, schema.DocumentOf(schema.Vault, &vault)),
+		"policy":     flow(schema.Policy, schema.DocumentOf(schema.Policy, &policy)),
+		"vault-auth": flow(schema.VaultAuthConfig, schema.DocumentOf(schema.Policy, &config)),
 	}
 }
 
 // flow writes what an answer has of a document.
-func flow(fields []api.Field, d document) string {
-	d = shown(fields, d)
+func flow(fields []api.Field, d schema.Document) string {
+	d = schema.Shown(fields, d)
 	members := make([]string, len(fields))
 	for i := range fields {
 		f := &fields[i]
 		value := encoded(d[f.Name])
 		if f.Kind == api.Record {
-			value = flow(f.Fields, d.record(f.Name))
+			value = flow(f.Fields, d.Record(f.Name))
 		}
 		members[i] = f.Name + ": " + value
 	}
@@ -124,7 +121,7 @@ func answeredAs(f *api.Field) string {
 		return "{type: object, properties: {" + strings.Join(answered(f.Fields), ", ") + "}" + described(f) + "}"
 	case api.Text, api.Integer, api.Boolean:
 	}
-	kind := schemaTypes[f.Kind]
+	kind := map[api.Kind]string{api.Text: "string", api.Integer: "integer", api.Boolean: "boolean"}[f.Kind]
 	orNull := f.Nullable || !f.Required && !f.Made && f.Default == nil && f.Kind != api.Boolean
 	if orNull {
 		kind = "[" + kind + `, "null"]`

@@ -1,4 +1,4 @@
-package admin
+package authn
 
 import (
 	"hash/maphash"

@@ -1,10 +1,11 @@
-package admin
+package entities
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -58,20 +59,20 @@ func (d directory) ByUsername(username string) (authz.Consumer, error) {
 }
 
 func (d directory) consumer(r *state.Record) (authz.Consumer, error) {
-	fields, err := decodeDocument(r.Document)
+	fields, err := schema.Decode(r.Document)
 	if err != nil {
 		return authz.Consumer{}, err
 	}
-	if fields.text("id") != r.ID {
-		return authz.Consumer{}, fmt.Errorf("its record is of another consumer, %q", fields.text("id"))
+	if fields.Text("id") != r.ID {
+		return authz.Consumer{}, fmt.Errorf("its record is of another consumer, %q", fields.Text("id"))
 	}
-	c := authz.Consumer{ID: r.ID, Username: fields.text("username"), CustomID: fields.text("custom_id"), Tags: fields.list("tags")}
+	c := authz.Consumer{ID: r.ID, Username: fields.Text("username"), CustomID: fields.Text("custom_id"), Tags: fields.List("tags")}
 	for _, key := range consumerKeys(c) {
 		if d.names[key] {
 			return authz.Consumer{}, fmt.Errorf("its %s is taken by a consumer of the configuration file", key[:strings.Index(key, "=")])
 		}
 	}
-	prefix := aclKey(r.ID, "")
+	prefix := ACLKey(r.ID, "")
 	d.view.WithPrefix(state.KindACLs, prefix, func(key string, _ func() *state.Record) bool {
 		c.Groups = append(c.Groups, strings.Clone(strings.TrimPrefix(key, prefix)))
 		return true
@@ -83,7 +84,7 @@ func (d directory) consumer(r *state.Record) (authz.Consumer, error) {
 // ACLConsumer returns the id of the consumer whose group a record of acls is.
 func ACLConsumer(r *state.Record) string {
 	for _, key := range r.Unique {
-		if id := consumerOfKey(key); id != "" {
+		if id := ConsumerOfKey(key); id != "" {
 			return id
 		}
 	}
@@ -103,4 +104,21 @@ func consumersOf(declared Declared, view *state.View) func(idOrUsername string) 
 		_, byName := stored.ByUsername(idOrUsername)
 		return byID == nil || byName == nil
 	}
+}
+
+// ACLPrefix is what all keys of memberships begin with.
+const ACLPrefix = "group="
+
+// ACLKey is the key of a membership, which is unique.
+func ACLKey(consumerID, group string) string { return ACLPrefix + consumerID + "/" + group }
+
+// ConsumerOfKey returns the id of the consumer in the key of a membership, "" if it is
+// the key of something else.
+func ConsumerOfKey(key string) string {
+	rest, ok := strings.CutPrefix(key, ACLPrefix)
+	if !ok {
+		return ""
+	}
+	id, _, _ := strings.Cut(rest, "/")
+	return id
 }

@@ -1,4 +1,4 @@
-package admin
+package authn
 
 import (
 	"fmt"
@@ -25,9 +25,9 @@ func (r Role) validate() error {
 	return nil
 }
 
-// allows reports whether the role allows a call with this method. An unknown method
+// Allows reports whether the role allows a call with this method. An unknown method
 // counts as a change.
-func (r Role) allows(method string) bool {
+func (r Role) Allows(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return r == RoleRead || r == RoleWrite
@@ -43,19 +43,19 @@ func weaker(r, s Role) Role {
 	return r
 }
 
-// A caller is identified by the name of its token, of its certificate, or both.
-type caller struct {
-	name string
+// A Caller is identified by the name of its token, of its certificate, or both.
+type Caller struct {
+	Name string
 	// by says how the caller was identified.
-	by   string
-	role Role
+	By   string
+	Role Role
 }
 
-// forbidden is Kong's answer to a call that the role of the caller does not allow.
-func (c caller) forbidden(method string) *api.Problem {
+// Forbidden is Kong's answer to a call that the role of the caller does not allow.
+func (c Caller) Forbidden(method string) *api.Problem {
 	verb := map[string]string{http.MethodPost: "create", http.MethodDelete: "delete"}[method]
 	if verb == "" {
 		verb = "update"
 	}
-	return &api.Problem{Status: http.StatusForbidden, Message: fmt.Sprintf("%s, you do not have permissions to %s this resource; your role is %s", c.name, verb, c.role)}
+	return &api.Problem{Status: http.StatusForbidden, Message: fmt.Sprintf("%s, you do not have permissions to %s this resource; your role is %s", c.Name, verb, c.Role)}
 }

@@ -1,4 +1,4 @@
-package admin
+package schema
 
 import (
 	"encoding/json"
@@ -20,13 +20,31 @@ const (
 	maxText = 4096
 )
 
-// typed reads input under a schema. A field that is not given comes from base; if base
-// is nil, it has its default.
-func typed(fields []api.Field, in map[string]any, form bool, base document, v violations, path string) document {
-	out := document{}
+// An Input is a request's body as names and values. The values of a form are texts; the
+// schema gives them a type.
+type Input struct {
+	Values map[string]any
+	Form   bool
+}
+
+// With returns the input with another value under a name.
+func (in Input) With(name string, value any) Input {
+	in.Values = maps.Clone(in.Values)
+	in.Values[name] = value
+	return in
+}
+
+// Typed reads input under a schema, and adds to v what is wrong with it. A field that is not
+// given comes from base; if base is nil, it has its default.
+func Typed(fields []api.Field, in Input, base Document, v Violations) Document {
+	return typedFields(fields, in.Values, in.Form, base, v, "")
+}
+
+func typedFields(fields []api.Field, in map[string]any, form bool, base Document, v Violations, path string) Document {
+	out := Document{}
 	for name := range in {
 		if !slices.ContainsFunc(fields, func(f api.Field) bool { return f.Name == name || f.Alias != "" && f.Alias == name }) {
-			v.add(path+name, "unknown field")
+			v.Add(path+name, "unknown field")
 		}
 	}
 	for i := range fields {
@@ -34,7 +52,7 @@ func typed(fields []api.Field, in map[string]any, form bool, base document, v vi
 		value, given := in[f.Name]
 		if other, has := in[f.Alias]; has && f.Alias != "" {
 			if given && !reflect.DeepEqual(other, value) {
-				v.add(path+f.Alias, fmt.Sprintf("is another name of %s and has another value", f.Name))
+				v.Add(path+f.Alias, fmt.Sprintf("is another name of %s and has another value", f.Name))
 			}
 			value, given = other, true
 		}
@@ -57,26 +75,26 @@ func typed(fields []api.Field, in map[string]any, form bool, base document, v vi
 			out[f.Name] = f.Default
 		}
 		if out[f.Name] == nil && f.Required {
-			v.add(path+f.Name, "required field missing")
+			v.Add(path+f.Name, "required field missing")
 		}
 	}
 	return out
 }
 
-func typedRecord(f *api.Field, value any, given, form bool, base document, v violations, path string) any {
+func typedRecord(f *api.Field, value any, given, form bool, base Document, v Violations, path string) any {
 	in, ok := value.(map[string]any)
 	if given && value != nil && !ok {
-		v.add(path+f.Name, "expected a record")
+		v.Add(path+f.Name, "expected a record")
 		return nil
 	}
-	var inner document
+	var inner Document
 	if base != nil && (!given || value != nil) {
-		inner = base.record(f.Name)
+		inner = base.Record(f.Name)
 	}
-	return merged(inner, typed(f.Fields, in, form, inner, v, path+f.Name+"."))
+	return Merged(inner, typedFields(f.Fields, in, form, inner, v, path+f.Name+"."))
 }
 
-func typedValue(f *api.Field, value any, form bool, v violations, path string) any {
+func typedValue(f *api.Field, value any, form bool, v Violations, path string) any {
 	problem := ""
 	var out any
 	switch f.Kind {
@@ -99,7 +117,7 @@ func typedValue(f *api.Field, value any, form bool, v violations, path string) a
 		return nil // has a path of its own
 	}
 	if problem != "" {
-		v.add(path+f.Name, problem)
+		v.Add(path+f.Name, problem)
 		return nil
 	}
 	return out
@@ -186,7 +204,7 @@ func typedList(f *api.Field, value any, form bool) (any, string) {
 }
 
 // typedReference returns {"id": …} or {key: …}, which is resolved later.
-func typedReference(f *api.Field, value any, v violations, path string) any {
+func typedReference(f *api.Field, value any, v Violations, path string) any {
 	if s, ok := value.(string); ok {
 		name := f.Key
 		if authz.IsUUID(strings.ToLower(s)) {
@@ -202,42 +220,42 @@ func typedReference(f *api.Field, value any, v violations, path string) any {
 	}
 	switch {
 	case ok && len(in) == 0 && f.Required:
-		v.add(path+f.Name, "required field missing")
+		v.Add(path+f.Name, "required field missing")
 		return nil
 	case !ok || len(in) != 1:
-		v.add(path+f.Name, `expected a record like {"id": …}`)
+		v.Add(path+f.Name, `expected a record like {"id": …}`)
 		return nil
 	}
 	for name, key := range in {
 		s, isText := key.(string)
 		switch {
 		case name != "id" && name != f.Key:
-			v.add(path+f.Name+"."+name, "unknown field")
+			v.Add(path+f.Name+"."+name, "unknown field")
 		case !isText:
-			v.add(path+f.Name+"."+name, "expected a string")
+			v.Add(path+f.Name+"."+name, "expected a string")
 		case name == "id" && !authz.IsUUID(strings.ToLower(s)):
-			v.add(path+f.Name+".id", "expected a valid UUID")
+			v.Add(path+f.Name+".id", "expected a valid UUID")
 		case name == "id":
-			return document{"id": strings.ToLower(s)}
+			return Document{"id": strings.ToLower(s)}
 		case s != "" && utf8.ValidString(s):
-			return document{name: s}
+			return Document{name: s}
 		default:
-			v.add(path+f.Name+"."+name, "expected a name")
+			v.Add(path+f.Name+"."+name, "expected a name")
 		}
 	}
 	return nil
 }
 
-// shown returns a document as answers show it: the fields of the schema, null if not
+// Shown returns a document as answers show it: the fields of the schema, null if not
 // set, with secrets masked.
-func shown(fields []api.Field, d document) document {
-	out := make(document, len(fields))
+func Shown(fields []api.Field, d Document) Document {
+	out := make(Document, len(fields))
 	for i := range fields {
 		f := &fields[i]
 		value := d[f.Name]
 		switch {
 		case f.Kind == api.Record:
-			value = shown(f.Fields, d.record(f.Name))
+			value = Shown(f.Fields, d.Record(f.Name))
 		case f.Secret && value != nil:
 			value = redact.Text
 		case f.Kind == api.NameList:
@@ -250,10 +268,10 @@ func shown(fields []api.Field, d document) document {
 	return out
 }
 
-// merged returns the fields of base, replaced by those of over. Fields that only base
+// Merged returns the fields of base, replaced by those of over. Fields that only base
 // has, such as those of a later version, stay.
-func merged(base, over document) document {
-	out := make(document, len(base)+len(over))
+func Merged(base, over Document) Document {
+	out := make(Document, len(base)+len(over))
 	maps.Copy(out, base)
 	maps.Copy(out, over)
 	return out

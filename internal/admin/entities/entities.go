@@ -1,63 +1,15 @@
-package admin
+package entities
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
-	"github.com/vault-authz/vault-authz/internal/redact"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
-
-// A VaultObject is the connection to the KV mount with the credentials of some
-// policies.
-type VaultObject struct {
-	ID, Name string
-	// Protocol is http or https.
-	Protocol, Host string
-	Port           int
-	// Prefix is a folder in the mount, empty for the mount itself.
-	Mount, Prefix string
-	// Token is the Vault token. It is empty for a declared vault object, which
-	// has a login of its own.
-	Token redact.String
-	// KV is v1 or v2.
-	KV        string
-	Namespace string
-	// Secrets is how credentials are written: [api.SecretsPlain] or [api.SecretsHashed].
-	// Only a declared vault object has it here.
-	Secrets string
-	// TokenPrefix begins the tokens that are made.
-	TokenPrefix authz.TokenPrefix
-	// Revision grows with each change. What was cached under another one was
-	// read elsewhere.
-	Revision int
-	// Declared says that it is of the configuration file.
-	Declared bool
-	// Lost says that a policy refers to it, and that it does not exist or cannot be
-	// decoded. Its source must always answer [authz.ErrUnavailable]: without it the
-	// policy would be dropped, and its requests would be governed by another.
-	Lost bool
-}
-
-// Address is the URL of the server.
-func (v VaultObject) Address() string {
-	return v.Protocol + "://" + net.JoinHostPort(strings.Trim(v.Host, "[]"), strconv.Itoa(v.Port))
-}
-
-// DeclaredID is the id of a declared entity that has none of its own. It depends
-// on nothing but the kind and the name.
-func DeclaredID(kind, name string) string {
-	b := sha256.Sum256([]byte("vault-authz/" + kind + "/" + name))
-	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80 // RFC 9562, version 8
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
-}
 
 // A State is policies and vault objects as the decision has them.
 type State struct {
@@ -70,18 +22,18 @@ type State struct {
 	Problems []error
 }
 
-// Entities builds policies and vault objects from the declarations of the file and the
+// Build builds policies and vault objects from the declarations of the file and the
 // stored records. It leaves out consumers: [Consumers] finds each one on demand.
-// Entities fails only if leaving out a record could let a request in; the caller then
+// It fails only if leaving out a record could let a request in; the caller then
 // keeps its last State. Vault objects are read first, so that policies can refer to them
 // by name.
-func Entities(declared Declared, view *state.View) (State, error) {
+func Build(declared Declared, view *state.View) (State, error) {
 	g := builder{vaultNames: map[string]string{}, consumers: consumersOf(declared, view)}
 	g.declare(declared)
 	for _, kind := range []string{state.KindVaults, state.KindPolicies} {
 		view.After(kind, "", func(r *state.Record) bool {
-			d, err := decodeDocument(r.Document)
-			if err == nil && (d.text("id") != r.ID) {
+			d, err := schema.Decode(r.Document)
+			if err == nil && (d.Text("id") != r.ID) {
 				err = errors.New("the document is of another id")
 			}
 			if err = g.take(r, d, err); err != nil {
@@ -105,7 +57,7 @@ type builder struct {
 	// declared is the number of declared policies, which come first.
 	declared int
 	// acl is the global acl plugin.
-	acl document
+	acl schema.Document
 }
 
 func (g *builder) problem(format string, args ...any) {
@@ -131,7 +83,7 @@ func (g *builder) declare(d Declared) {
 }
 
 // take adds one record. d is its document; err says why it could not be decoded.
-func (g *builder) take(r *state.Record, d document, err error) error {
+func (g *builder) take(r *state.Record, d schema.Document, err error) error {
 	switch r.Kind {
 	case state.KindVaults:
 		if err != nil {
@@ -148,11 +100,11 @@ func (g *builder) take(r *state.Record, d document, err error) error {
 	return nil
 }
 
-func (g *builder) takeVault(r *state.Record, d document) {
+func (g *builder) takeVault(r *state.Record, d schema.Document) {
 	if g.vaultNames[r.ID] != "" {
 		return
 	}
-	v := vaultObjectOf(d)
+	v := VaultObjectOf(d)
 	v.Revision = r.Version
 	if slices.ContainsFunc(g.Vaults, func(o VaultObject) bool { return o.Name == v.Name }) {
 		g.problem("vault object %q: its name %q is taken by another one; it goes by its id until it is renamed", v.ID, v.Name)
@@ -162,15 +114,15 @@ func (g *builder) takeVault(r *state.Record, d document) {
 	g.vaultNames[v.ID] = v.Name
 }
 
-func (g *builder) takePolicy(d document) error {
+func (g *builder) takePolicy(d schema.Document) error {
 	if d["plugin"] != nil {
-		if d.text("plugin") != api.PluginACL {
-			return fmt.Errorf("plugin %q is not known", d.text("plugin"))
+		if d.Text("plugin") != api.PluginACL {
+			return fmt.Errorf("plugin %q is not known", d.Text("plugin"))
 		}
 		g.acl = d
 		return nil
 	}
-	p := policyOf(d)
+	p := PolicyOf(d)
 	if slices.ContainsFunc(g.Policies, func(o authz.Policy) bool { return o.ID == p.ID }) {
 		return nil
 	}
@@ -262,43 +214,7 @@ func (g *builder) applyACL(p *authz.Policy) {
 	if g.acl == nil || len(p.Allow) > 0 || len(p.Deny) > 0 {
 		return
 	}
-	config := g.acl.record("config")
-	p.Allow, p.Deny = config.list("allow"), config.list("deny")
-	p.HideGroupsHeader = p.HideGroupsHeader || config.yes("hide_groups_header")
-}
-
-// documents returns the declared entities as documents, which the API shows.
-func (d Declared) documents() (map[string][]stored, error) {
-	all, err := Entities(d, state.NewView(nil))
-	if err != nil {
-		return nil, err
-	}
-	documents := map[string][]stored{}
-	add := func(kind string, d document) {
-		documents[kind] = append(documents[kind], stored{document: d, declared: true})
-	}
-	ids := map[string]string{}
-	for _, v := range all.Vaults {
-		ids[v.Name] = v.ID
-		add(state.KindVaults, written(vaultFields, &api.Vault{
-			ID: v.ID, Name: v.Name, Protocol: v.Protocol, Host: v.Host, Port: v.Port,
-			Mount: v.Mount, Prefix: &v.Prefix, VaultToken: redact.Text, KV: v.KV, Namespace: &v.Namespace, Secrets: v.Secrets, TokenPrefix: new(string(v.TokenPrefix)),
-		}))
-	}
-	for _, c := range d.Consumers {
-		consumer := api.ConsumerOf(&c)
-		add(state.KindConsumers, written(consumerFields, &consumer))
-		for _, group := range c.Groups {
-			add(state.KindACLs, document{"id": DeclaredID(state.KindACLs, c.ID+"/"+group), "group": group, "consumer": document{"id": c.ID}})
-		}
-	}
-	for _, p := range all.Policies {
-		if ids[p.Vault] == "" {
-			return nil, fmt.Errorf("policy %q: there is no vault object %q", p.Name, p.Vault)
-		}
-		policy := api.PolicyOf(&p)
-		policy.Vault = &api.Ref{ID: ids[p.Vault]}
-		add(state.KindPolicies, written(policyFields, &policy))
-	}
-	return documents, nil
+	config := g.acl.Record("config")
+	p.Allow, p.Deny = config.List("allow"), config.List("deny")
+	p.HideGroupsHeader = p.HideGroupsHeader || config.Yes("hide_groups_header")
 }

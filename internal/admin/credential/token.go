@@ -1,4 +1,4 @@
-package admin
+package credential
 
 import (
 	"crypto/rand"
@@ -13,8 +13,8 @@ const (
 	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 )
 
-// newToken returns 32 random letters and digits, 190 bits, as Kong's are.
-func newToken() string {
+// NewToken returns 32 random letters and digits, 190 bits, as Kong's are.
+func NewToken() string {
 	// The largest multiple of 62 in a byte; above it, letters would not be
 	// equally likely.
 	const fair = 256 / len(alphanumeric) * len(alphanumeric)
@@ -31,9 +31,9 @@ func newToken() string {
 	return string(token)
 }
 
-// checkAccessToken says what is wrong with an access token that is to be stored:
+// CheckAccessToken says what is wrong with an access token that is to be stored:
 // under the same rule it is looked up. An empty one is made by us.
-func checkAccessToken(g authz.Grammar, s string) string {
+func CheckAccessToken(g authz.Grammar, s string) string {
 	switch {
 	case s == "" || g.AccessToken(s):
 		return ""
@@ -45,8 +45,8 @@ func checkAccessToken(g authz.Grammar, s string) string {
 	return "only letters, digits and ._~-" + g.ExtraCharacters + " are allowed, as no request can present others"
 }
 
-// checkSecretToken does not repeat the secret.
-func checkSecretToken(g authz.Grammar, s string) string {
+// CheckSecretToken does not repeat the secret.
+func CheckSecretToken(g authz.Grammar, s string) string {
 	switch {
 	case s == "" || g.SecretToken(s):
 		return ""

@@ -1,4 +1,4 @@
-package admin
+package credential
 
 import (
 	"fmt"
@@ -13,12 +13,12 @@ const (
 	minDifferent = 8
 )
 
-// checkHashable says why a secret must not be stored as a hash, "" if it may: whoever reads
+// CheckHashable says why a secret must not be stored as a hash, "" if it may: whoever reads
 // the hash of a short one finds it by trying. It does not repeat the secret.
 //
 // It bounds what the secret can be by its length and its kinds of characters. Whether it was
 // chosen at random does not show.
-func checkHashable(secret string) string {
+func CheckHashable(secret string) string {
 	if secretBits(secret) >= minHashedBits && differentCharacters(secret) >= minDifferent {
 		return ""
 	}

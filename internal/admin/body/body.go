@@ -1,4 +1,4 @@
-package admin
+package body
 
 import (
 	"bytes"
@@ -12,21 +12,16 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vault-authz/vault-authz/internal/admin/schema"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/strictjson"
 )
 
-// An input is a request's body as names and values. The values of a form are texts; the
-// schema gives them a type.
-type input struct {
-	values map[string]any
-	form   bool
-}
-
+// The types of bodies.
 const (
-	typeJSON      = "application/json"
-	typeForm      = "application/x-www-form-urlencoded"
-	typeMultipart = "multipart/form-data"
+	TypeJSON      = "application/json"
+	TypeForm      = "application/x-www-form-urlencoded"
+	TypeMultipart = "multipart/form-data"
 )
 
 const (
@@ -37,68 +32,73 @@ const (
 )
 
 // errForm does not say more: what cannot be parsed may hold a secret.
-var errForm = badRequest("Cannot parse the form")
+var errForm = malformed("Cannot parse the form")
 
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+func malformed(message string) *api.Problem {
+	return &api.Problem{Status: http.StatusBadRequest, Message: message}
+}
+
+// Bytes reads the body, up to a limit.
+func Bytes(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, &api.Problem{Status: http.StatusRequestEntityTooLarge, Message: "Request body is larger than " + strconv.FormatInt(limit, 10) + " bytes"}
 	case err != nil:
-		return nil, badRequest("Cannot read the request body")
+		return nil, malformed("Cannot read the request body")
 	}
 	return raw, nil
 }
 
-// readInput reads the body. An empty body is an empty input.
-func readInput(w http.ResponseWriter, r *http.Request, limit int64) (input, error) {
-	raw, err := readBody(w, r, limit)
+// Read reads the body. An empty body is an empty input.
+func Read(w http.ResponseWriter, r *http.Request, limit int64) (schema.Input, error) {
+	raw, err := Bytes(w, r, limit)
 	if err != nil {
-		return input{}, err
+		return schema.Input{}, err
 	}
 	header := r.Header.Get("Content-Type")
 	if header == "" && len(raw) == 0 {
-		return input{values: map[string]any{}}, nil
+		return schema.Input{Values: map[string]any{}}, nil
 	}
 	mediaType, params, err := mime.ParseMediaType(header)
 	if err != nil {
 		mediaType = ""
 	}
 	switch mediaType {
-	case typeJSON:
-		object, err := decodeObject(raw)
+	case TypeJSON:
+		object, err := schema.DecodeObject(raw)
 		if err != nil {
-			return input{}, badRequest("Cannot parse JSON body")
+			return schema.Input{}, malformed("Cannot parse JSON body")
 		}
 		if strictjson.HasDuplicate(raw) {
-			return input{}, badRequest("Cannot parse JSON body: a field is given twice")
+			return schema.Input{}, malformed("Cannot parse JSON body: a field is given twice")
 		}
-		return input{values: object}, nil
-	case typeForm:
+		return schema.Input{Values: object}, nil
+	case TypeForm:
 		query, err := url.ParseQuery(string(raw))
 		if err != nil {
-			return input{}, errForm
+			return schema.Input{}, errForm
 		}
 		return formInput(query)
-	case typeMultipart:
+	case TypeMultipart:
 		query, records, err := readMultipart(raw, params["boundary"])
 		if err != nil {
-			return input{}, errForm
+			return schema.Input{}, errForm
 		}
 		in, err := formInput(query)
 		if err != nil {
-			return input{}, err
+			return schema.Input{}, err
 		}
 		for name, value := range records {
-			if _, twice := in.values[name]; twice {
-				return input{}, errForm
+			if _, twice := in.Values[name]; twice {
+				return schema.Input{}, errForm
 			}
-			in.values[name] = value
+			in.Values[name] = value
 		}
 		return in, nil
 	}
-	return input{}, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: send " + typeJSON + ", " + typeForm + " or " + typeMultipart}
+	return schema.Input{}, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: send " + TypeJSON + ", " + TypeForm + " or " + TypeMultipart}
 }
 
 // readMultipart returns the texts of a form, and the values of its JSON parts. A JSON
@@ -122,12 +122,12 @@ func readMultipart(raw []byte, boundary string) (form url.Values, records map[st
 			return nil, nil, err
 		}
 		name := part.FormName()
-		if mediaType, _, err := mime.ParseMediaType(part.Header.Get("Content-Type")); err != nil || mediaType != typeJSON {
+		if mediaType, _, err := mime.ParseMediaType(part.Header.Get("Content-Type")); err != nil || mediaType != TypeJSON {
 			form.Add(name, string(value))
 			continue
 		}
 		_, twice := records[name]
-		if records[name], err = decodeValue(value); err != nil || twice || strictjson.HasDuplicate(value) {
+		if records[name], err = schema.DecodeValue(value); err != nil || twice || strictjson.HasDuplicate(value) {
 			return nil, nil, errForm
 		}
 	}
@@ -136,24 +136,24 @@ func readMultipart(raw []byte, boundary string) (form url.Values, records map[st
 
 // formInput nests dotted names: config.vault.id=x is {config: {vault: {id: x}}},
 // and a repeated name, name[] and name[1] are lists.
-func formInput(form url.Values) (input, error) {
+func formInput(form url.Values) (schema.Input, error) {
 	values := map[string]any{}
 	names := make([]string, 0, len(form))
 	for name := range form {
 		names = append(names, name)
 	}
 	if len(names) > maxParts {
-		return input{}, errForm
+		return schema.Input{}, errForm
 	}
 	slices.Sort(names)
 	for _, name := range names {
 		key, isList := listName(name)
 		path := strings.Split(key, ".")
 		if len(path) > maxDepth || !put(values, path, form[name], isList) {
-			return input{}, badRequest("Cannot parse the form: a field has two meanings or is nested too deeply")
+			return schema.Input{}, malformed("Cannot parse the form: a field has two meanings or is nested too deeply")
 		}
 	}
-	return input{values: values, form: true}, nil
+	return schema.Input{Values: values, Form: true}, nil
 }
 
 // listName removes [] or an index from a name.

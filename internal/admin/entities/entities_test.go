@@ -1,4 +1,4 @@
-package admin
+package entities
 
 import (
 	"encoding/json"
@@ -43,8 +43,6 @@ func declaredNamed(names ...string) Declared {
 	}
 	return d
 }
-
-func declaring(_ *Config, d *Dependencies) { d.Declared = declaredEntities() }
 
 // snapshot holds that what Entities returns is what the core takes.
 func snapshot(t *testing.T, state State) {
@@ -92,47 +90,6 @@ func policyDocument(name, vaultID, more string) string {
 
 func vaultDocument(name string) string {
 	return `{"id":"%s","name":"` + name + `","protocol":"http","host":"h","port":8200,"mount":"m","vault_token":"t","kv":"v1"}`
-}
-
-func TestEntitiesOfWhatTheAPIWrote(t *testing.T) {
-	t.Parallel()
-	b := furnished(t)
-	b.must(201, b.form("POST", "/consumers/alice/acls", "group=b"))
-	b.must(201, b.form("POST", "/consumers/alice/acls", "group=a"))
-	b.must(201, b.form("POST", "/plugins", "name=vault-auth&config.vault.name=kong-auth&config.anonymous=bob"))
-	b.must(201, b.form("POST", "/plugins", "name=acl&config.allow=a&config.hide_groups_header=true"))
-	b.must(201, b.json("POST", "/policies", `{"name":"own","vault":"kong-auth","paths":["/own"],"acl":{"deny":["x"]}}`))
-	state, err := Entities(declaredEntitiesWithoutPolicies(), b.store.view())
-	if err != nil || len(state.Problems) != 0 {
-		t.Fatalf("got %v and problems %v, want neither", err, state.Problems)
-	}
-	snapshot(t, state)
-	stored := Consumers(declaredEntities(), b.store.view())
-	for name, want := range map[string][]string{"alice": {"a", "b"}, "bob": nil} {
-		c, err := stored.ByUsername(name)
-		if diff := cmp.Diff(want, c.Groups); diff != "" || err != nil {
-			t.Errorf("groups of %s: %v, want (-), got (+):\n%s", name, err, diff)
-		}
-	}
-	byName := map[string]authz.Policy{}
-	for _, p := range state.Policies {
-		p.ID = ""
-		byName[p.Name] = p
-	}
-	global := authz.DefaultPolicy()
-	global.Name, global.Vault, global.Default, global.Anonymous = "vault-auth", "kong-auth", true, "bob"
-	global.Allow, global.HideGroupsHeader = []string{"a"}, true
-	own := authz.DefaultPolicy()
-	own.Name, own.Vault, own.Paths, own.Deny = "own", "kong-auth", []string{"/own"}, []string{"x"}
-	if diff := cmp.Diff(map[string]authz.Policy{"vault-auth": global, "own": own}, byName); diff != "" {
-		t.Errorf("policies: want (-), got (+):\n%s", diff)
-	}
-}
-
-func declaredEntitiesWithoutPolicies() Declared {
-	d := declaredEntities()
-	d.Policies = nil
-	return d
 }
 
 func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T) {
@@ -212,7 +169,7 @@ func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			state, err := Entities(tt.declared, view.NewView(append(good[:len(good):len(good)], tt.records...)))
+			state, err := Build(tt.declared, view.NewView(append(good[:len(good):len(good)], tt.records...)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,7 +197,7 @@ func TestEntitiesFailWhereLeavingOutARecordCouldLetARequestIn(t *testing.T) {
 		{"a plugin of a later version", rec(view.KindPolicies, testID(1), 1, `{"id":"%s","plugin":"later"}`)},
 		{"a record of another id", view.Record{Kind: view.KindPolicies, ID: testID(1), Document: []byte(`{"id":"` + testID(2) + `"}`)}},
 	} {
-		if _, err := Entities(Declared{}, view.NewView([]view.Record{tt.r})); err == nil {
+		if _, err := Build(Declared{}, view.NewView([]view.Record{tt.r})); err == nil {
 			t.Errorf("%s: got no error", tt.name)
 		}
 	}
@@ -249,7 +206,7 @@ func TestEntitiesFailWhereLeavingOutARecordCouldLetARequestIn(t *testing.T) {
 // A record that an earlier version wrote does not have the options that came later.
 func TestAStoredPolicyHasTheDefaultsOfOptionsThatItDoesNotHave(t *testing.T) {
 	t.Parallel()
-	state, err := Entities(Declared{}, view.NewView([]view.Record{rec(view.KindPolicies, testID(1), 1, `{"id":"%s","name":"p","access_token_name":["key"]}`)}))
+	state, err := Build(Declared{}, view.NewView([]view.Record{rec(view.KindPolicies, testID(1), 1, `{"id":"%s","name":"p","access_token_name":["key"]}`)}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,13 +219,14 @@ func TestAStoredPolicyHasTheDefaultsOfOptionsThatItDoesNotHave(t *testing.T) {
 
 func TestAVaultTokenIsNeverPrinted(t *testing.T) {
 	t.Parallel()
-	v := VaultObject{Name: "v", Token: redact.New(vaultToken)}
+	const token = "s.m3w9gdV0uMDYFpMgEWSB2mtM"
+	v := VaultObject{Name: "v", Token: redact.New(token)}
 	raw, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{string(raw), fmt.Sprintf("%v %+v %#v %s %q %x", v, v, v, v.Token, v.Token, v.Token)} {
-		if strings.Contains(text, vaultToken) || !strings.Contains(text, redact.Text) {
+		if strings.Contains(text, token) || !strings.Contains(text, redact.Text) {
 			t.Errorf("got %q, want the mask and no token", text)
 		}
 	}
@@ -279,36 +237,5 @@ func TestDeclaredIDsAreUUIDsThatDependOnKindAndName(t *testing.T) {
 	a, b, c := DeclaredID("vaults", "x"), DeclaredID("vaults", "y"), DeclaredID("policies", "x")
 	if !authz.IsUUID(a) || a != DeclaredID("vaults", "x") || a == b || a == c {
 		t.Errorf("got %q, %q, %q, want three UUIDs", a, b, c)
-	}
-}
-
-// A policy of the file is no acl plugin, and must not stand in the way of one.
-func TestAnACLPluginCanBeMadeBesideDeclaredPolicies(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, declaring)
-	b.must(201, b.form("POST", "/plugins", "name=acl&config.allow=a"))
-	b.must(409, b.form("POST", "/plugins", "name=acl&config.allow=b"))
-}
-
-// A reference to the declared entity would find the other one, or both.
-func TestAnIDThatADeclaredEntityHasForItsNameIsTaken(t *testing.T) {
-	t.Parallel()
-	id := testID(5)
-	b := newBench(t, func(_ *Config, d *Dependencies) {
-		d.Declared = declaredNamed("fixed", id)
-		d.Declared.Vaults = append(d.Declared.Vaults, d.Declared.Vaults[0])
-		d.Declared.Vaults[1].Name = id
-		d.Declared.Consumers[0].Username = id
-	})
-	taken := []string{"primary key violation"}
-	for _, s := range []step{
-		{name: "policy", method: "POST", path: "/policies", body: `{"id":"` + id + `","name":"p","vault":"fixed"}`, status: 400, want: taken},
-		{name: "policy by its path", method: "PUT", path: "/policies/" + id, body: `{"name":"p","vault":"fixed"}`, status: 400, want: taken},
-		{name: "consumer", method: "POST", path: "/consumers", body: `{"id":"` + id + `","username":"p"}`, status: 400, want: taken},
-		{name: "vault object", method: "POST", path: "/vault-auth", body: `{"id":"` + id + `","name":"p","mount":"m","host":"h","port":8200,"protocol":"http","vault_token":"` + vaultToken + `"}`, status: 400, want: taken},
-		{name: "another id", method: "POST", path: "/policies", body: `{"id":"` + testID(6) + `","name":"p","vault":"fixed"}`, status: 201},
-	} {
-		s.contentType = typeJSON
-		s.run(b)
 	}
 }
