@@ -33,7 +33,7 @@ func TestBehindAnAgentNoTokenIsSentAndNoneIsLookedAfter(t *testing.T) {
 		if r.Header.Get("X-Vault-Request") != "true" {
 			t.Errorf("%s %s: X-Vault-Request is missing, which agents may ask for", r.Method, r.URL.Path)
 		}
-		answer(200, `{"data":`+string(record())+`}`)(w, r)
+		answer(200, `{"data":`+string(recordWith())+`}`)(w, r)
 	})
 	v, s, logs := open(t, address, byAgent)
 	wantLookup(t, s, logs, nil, "")
@@ -102,7 +102,7 @@ func TestAnAgentOnRealServers(t *testing.T) {
 		t.Helper()
 		agent := partstest.Binary(t, "BAO_BIN")
 		srv.mount("one", "v1")
-		srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+		srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(recordWith()))
 		policy, err := os.ReadFile("../deploy/vault/kv-v1.hcl")
 		if err != nil {
 			t.Fatal(err)

@@ -225,13 +225,7 @@ func (v *Vault) document(a *answer) ([]byte, *Error) {
 	}
 	data := a.Data
 	if v.layout.v2 {
-		var room [4]strictjson.Field
-		versioned, err := object(room[:0], a.Data, "")
-		// A v1 mount may contain an object at data/…, which has no metadata.
-		if err != nil || kind(versioned.value("metadata")) != kindObject {
-			return nil, v.notVault(a)
-		}
-		data = versioned.value("data")
+		data = currentVersion(a.Data)
 	}
 	switch {
 	case len(data) > 0 && data[0] == '{':
@@ -240,6 +234,29 @@ func (v *Vault) document(a *answer) ([]byte, *Error) {
 		return nil, nil
 	}
 	return nil, v.notVault(a)
+}
+
+// currentVersion returns the object in the data of KV v2, nil if that is not what data is: a
+// v1 mount may contain an object at data/…, which has no metadata.
+func currentVersion(data json.RawMessage) (object json.RawMessage) {
+	var room [4]strictjson.Field
+	fields, err := strictjson.Fields(room[:0], data)
+	if err != nil {
+		return nil
+	}
+	versioned := false
+	for _, f := range fields {
+		switch string(f.Name) {
+		case "data":
+			object = f.Value
+		case "metadata":
+			versioned = f.Value[0] == '{'
+		}
+	}
+	if !versioned {
+		return nil
+	}
+	return object
 }
 
 // written checks the answer to an operation that returns nothing.

@@ -24,6 +24,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/record"
 )
 
 // TestConformance is what every engine must do alike.
@@ -139,8 +140,8 @@ func conformanceInAFolder(t *testing.T, srv *server, kv string) {
 	}
 	others := []string{"", "team-a/", "team-a/other/", "team-b/kong-auth/", folder + "/below/"}
 	for _, place := range others {
-		put(place+accessToken, string(record(`"note":"of others"`)))
-		put(place+"of-others", string(record()))
+		put(place+accessToken, string(recordWith(`"note":"of others"`)))
+		put(place+"of-others", string(recordWith()))
 	}
 	token, _ := srv.token(inFolder(t, "kv-"+kv+".hcl", mount, folder) + inFolder(t, "manage-"+kv+".hcl", mount, folder))
 	v, _, _ := open(t, srv.Address, func(c *vaultkv.Config) {
@@ -256,7 +257,7 @@ func conformance(t *testing.T, kv vaultkv.Engine) {
 	ctx := t.Context()
 	log, logs := newLog()
 	digester := authz.NewDigester()
-	s := vaultkv.NewStore("main", kv, digester, log)
+	s := record.NewSource("main", kv, digester, log)
 	put := func(t *testing.T, key string, document []byte) {
 		t.Helper()
 		if err := kv.Write(ctx, key, document); err != nil {
@@ -285,7 +286,7 @@ func conformance(t *testing.T, kv vaultkv.Engine) {
 		}
 	})
 	t.Run("a record with everything is found", func(t *testing.T) {
-		put(t, accessToken, record(`"created_at":1764000000`, `"updated_at":1764000000`, `"ttl":86400`, `"note":{"x":[1,2.5,"y"]}`,
+		put(t, accessToken, recordWith(`"created_at":1764000000`, `"updated_at":1764000000`, `"ttl":86400`, `"note":{"x":[1,2.5,"y"]}`,
 			`"previous_secret_token":"old"`, `"previous_expires_at":1795608000`, `"expires_at":"2030-01-02T03:04:05Z"`, `"not_before":"1764000000"`, `"disabled":true`))
 		got := lookup(t, accessToken, nil)
 		want := authz.Credential{
@@ -301,13 +302,13 @@ func conformance(t *testing.T, kv vaultkv.Engine) {
 		}
 	})
 	t.Run("ttl as a numeric string", func(t *testing.T) {
-		put(t, accessToken, record(`"ttl":"3600"`))
+		put(t, accessToken, recordWith(`"ttl":"3600"`))
 		if got := lookup(t, accessToken, nil).TTL; got != time.Hour {
 			t.Errorf("TTL = %s, want 1h", got)
 		}
 	})
 	t.Run("a record under another key is malformed", func(t *testing.T) {
-		put(t, "other", record())
+		put(t, "other", recordWith())
 		lookup(t, "other", authz.ErrMalformed)
 	})
 	t.Run("keys are told apart by case", func(t *testing.T) {
@@ -352,7 +353,7 @@ func conformance(t *testing.T, kv vaultkv.Engine) {
 		if keys := keysOf(t, kv); slices.Contains(keys, accessToken) {
 			t.Errorf("EachKey after Delete gives %q", keys)
 		}
-		put(t, accessToken, record())
+		put(t, accessToken, recordWith())
 		lookup(t, accessToken, nil)
 	})
 }
@@ -365,14 +366,14 @@ func TestRealServer(t *testing.T) {
 		t.Helper()
 		srv.mount("one", "v1")
 		srv.mount("two", "v2")
-		srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+		srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(recordWith()))
 		with := func(mount, kv, token string) func(*vaultkv.Config) {
 			return func(c *vaultkv.Config) { c.Mount, c.KV, c.Token, c.Timeout = mount, kv, token, 20*time.Second }
 		}
 
 		t.Run("deleted and destroyed versions are not found", func(t *testing.T) {
 			_, s, logs := open(t, srv.Address, with("two", "v2", srv.RootToken))
-			srv.do(http.MethodPost, "two/data/"+accessToken, map[string]any{"data": json.RawMessage(record())})
+			srv.do(http.MethodPost, "two/data/"+accessToken, map[string]any{"data": json.RawMessage(recordWith())})
 			wantLookup(t, s, logs, nil, "")
 			srv.do(http.MethodDelete, "two/data/"+accessToken, nil)
 			wantLookup(t, s, logs, authz.ErrNotFound, "")
@@ -380,7 +381,7 @@ func TestRealServer(t *testing.T) {
 			wantLookup(t, s, logs, nil, "")
 			srv.do(http.MethodPut, "two/destroy/"+accessToken, map[string]any{"versions": []int{1}})
 			wantLookup(t, s, logs, authz.ErrNotFound, "")
-			srv.do(http.MethodPost, "two/data/"+accessToken, map[string]any{"data": json.RawMessage(record())})
+			srv.do(http.MethodPost, "two/data/"+accessToken, map[string]any{"data": json.RawMessage(recordWith())})
 			wantLookup(t, s, logs, nil, "")
 		})
 		t.Run("a missing mount is unavailable", func(t *testing.T) {
@@ -418,7 +419,7 @@ func TestRealServer(t *testing.T) {
 				wantState(t, v, vaultkv.StateWrongVersion)
 				for name, err := range map[string]error{
 					"Check": v.Check(t.Context()), "EachKey": v.EachKey(t.Context(), func(string) {}),
-					"Write": v.Write(t.Context(), accessToken, record()), "Delete": v.Delete(t.Context(), accessToken),
+					"Write": v.Write(t.Context(), accessToken, recordWith()), "Delete": v.Delete(t.Context(), accessToken),
 				} {
 					if err == nil || !strings.Contains(err.Error(), want) {
 						t.Errorf("%s = %v, want %s", name, err, want)
@@ -516,7 +517,7 @@ func TestRealServerGoesAwayAndComesBack(t *testing.T) {
 	eachServer(t, func(t *testing.T, srv *server) {
 		t.Helper()
 		srv.mount("one", "v1")
-		srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+		srv.do(http.MethodPost, "one/"+accessToken, json.RawMessage(recordWith()))
 		slow, proxy := slowProxy(t, srv.Address)
 		v, s, logs := open(t, proxy, func(c *vaultkv.Config) {
 			c.Mount, c.Token, c.Timeout = "one", srv.RootToken, 2*time.Second
@@ -586,7 +587,7 @@ func slowProxy(t *testing.T, address string) (slow *atomic.Bool, proxied string)
 	})
 }
 
-func wantLookup(t *testing.T, s *vaultkv.Store, logs *observer.ObservedLogs, want error, text string) {
+func wantLookup(t *testing.T, s *record.Source, logs *observer.ObservedLogs, want error, text string) {
 	t.Helper()
 	c, err := s.Lookup(t.Context(), accessToken)
 	if want == nil && (err != nil || c.AccessToken != accessToken) || !errors.Is(err, want) {

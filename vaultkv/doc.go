@@ -1,11 +1,10 @@
-// Package vaultkv reads credentials from the KV secrets engine of HashiCorp Vault or
-// OpenBao.
+// Package vaultkv reads and writes the KV secrets engine of HashiCorp Vault or OpenBao.
 //
 // A [Vault] is the client of one KV mount: connections, reads and writes, the choice of
 // the node that may answer, health and circuit breaker. It is an [Engine], and so is
-// anything else that stores JSON objects under keys. A [Store] reads the objects of an
-// Engine as credentials and is an [authz.Source]. The Vault token is kept by package
-// login.
+// anything else that stores JSON objects under keys. Package record reads these as
+// credentials, package sweep compares what a cache has of them, and package login keeps
+// the Vault token.
 //
 // Replicas share their state in a mount of KV version 2, which they write with
 // check-and-set ([Vault.WriteVersion]). [Vault.Sync] proves that reads are current.

@@ -11,9 +11,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/vaultkv"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
+	"github.com/vault-authz/vault-authz/vaultkv/record"
 )
 
 // serveKV answers like Vault with a KV v1 mount kong-auth that contains one credential.
@@ -44,7 +44,7 @@ func Example() {
 	defer func() { _ = vault.Stop(ctx) }()
 
 	digester := authz.NewDigester()
-	store := vaultkv.NewStore("main", vault, digester, zap.NewNop())
+	store := record.NewSource("main", vault, digester, zap.NewNop())
 	credential, err := store.Lookup(ctx, "alice-access")
 	fmt.Println(credential.ConsumerID, credential.TTL, err)
 	fmt.Println("secret:", credential.Secret)
@@ -70,25 +70,13 @@ func Example_unavailable() {
 	ctx := context.Background()
 	defer func() { _ = vault.Stop(ctx) }()
 
-	store := vaultkv.NewStore("main", vault, authz.NewDigester(), zap.NewNop())
+	store := record.NewSource("main", vault, authz.NewDigester(), zap.NewNop())
 	_, err = store.Lookup(ctx, "alice-access")
 	fmt.Println(errors.Is(err, authz.ErrUnavailable), vault.State())
 	fmt.Println(err)
 	// Output:
 	// true token_rejected
 	// vault object "main": credential store unavailable: the server does not accept the Vault token: it has expired, was revoked, is of another namespace, is bound to other addresses, or had a use limit; configure a new one
-}
-
-// A Store works on anything that stores JSON objects under keys.
-func ExampleNewStore() {
-	engine := memkv.New()
-	ctx := context.Background()
-	_ = engine.Write(ctx, "alice-access", []byte(`{"access_token":"alice-access","secret_token":"alice-secret","consumer":{"id":"alice"}}`))
-	store := vaultkv.NewStore("main", engine, authz.NewDigester(), zap.NewNop())
-	_, err := store.Lookup(ctx, "alice-access")
-	fmt.Println(err)
-	// Output:
-	// vault object "main": malformed credential record: consumer.id: not a UUID; it must be the consumer's id, not its username
 }
 
 // Validate reports all mistakes at once.

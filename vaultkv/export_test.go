@@ -153,6 +153,3 @@ func (h Health) Record(s State, format string, args ...any) { h.h.record(fail(s,
 
 // Tick is what Run does at each poll.
 func (h Health) Tick() { h.h.logPending() }
-
-// NewError is an error of a request that shows a state.
-func NewError(s State) error { return fail(s, 0, "the state is %s", s) }

@@ -21,10 +21,11 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/record"
 )
 
 // open returns an engine and a store over the server at address.
-func open(t *testing.T, address string, edit func(*vaultkv.Config)) (*vaultkv.Vault, *vaultkv.Store, *observer.ObservedLogs) {
+func open(t *testing.T, address string, edit func(*vaultkv.Config)) (*vaultkv.Vault, *record.Source, *observer.ObservedLogs) {
 	t.Helper()
 	c := goodConfig()
 	c.Address, c.Token = address, vaultToken
@@ -37,7 +38,7 @@ func open(t *testing.T, address string, edit func(*vaultkv.Config)) (*vaultkv.Va
 		t.Fatalf("New: %v", err)
 	}
 	t.Cleanup(v.CloseIdle)
-	return v, vaultkv.NewStore(c.Name, v, authz.NewDigester(), log), logs
+	return v, record.NewSource(c.Name, v, authz.NewDigester(), log), logs
 }
 
 func fake(t *testing.T, h http.HandlerFunc) string {

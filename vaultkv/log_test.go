@@ -18,6 +18,16 @@ const (
 	vaultToken  = "zzVAULTzz-token"
 )
 
+const consumerID = "a8a49d5c-4b0c-4f0e-9d0e-0e3f7c1f8b52"
+
+// recordWith is a credential document for accessToken with more members.
+func recordWith(more ...string) []byte {
+	members := append([]string{
+		`"access_token":"` + accessToken + `"`, `"secret_token":"` + secretToken + `"`, `"consumer":{"id":"` + consumerID + `"}`,
+	}, more...)
+	return []byte("{" + strings.Join(members, ",") + "}")
+}
+
 func newLog() (*zap.Logger, *observer.ObservedLogs) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	return zap.New(core), logs

@@ -22,6 +22,7 @@ import (
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
 	"github.com/vault-authz/vault-authz/vaultkv"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
+	"github.com/vault-authz/vault-authz/vaultkv/record"
 )
 
 // leastPolicy is deploy/vault/kv-v1.hcl for the mount of these tests.
@@ -184,7 +185,7 @@ func TestWhatAPolicyLacksIsNamed(t *testing.T) {
 				err              error
 			}{
 				{"read", `path "` + data + `+" { capabilities = ["read"] }`, "kv-" + kv + ".hcl", read},
-				{"write", `path "` + data + `+" { capabilities = ["create", "update"] }`, "manage-" + kv + ".hcl", v.Write(t.Context(), accessToken, record())},
+				{"write", `path "` + data + `+" { capabilities = ["create", "update"] }`, "manage-" + kv + ".hcl", v.Write(t.Context(), accessToken, recordWith())},
 				{"delete", `path "` + metadata + `+" { capabilities = ["delete"] }`, "manage-" + kv + ".hcl", v.Delete(t.Context(), accessToken)},
 				{"list", `path "` + metadata + `" { capabilities = ["list"] }`, "kv-" + kv + ".hcl", v.EachKey(t.Context(), func(string) {})},
 			}
@@ -361,7 +362,7 @@ func TestLoginOfAnotherNamespace(t *testing.T) {
 	srv := &server{partstest.StartOpenBao(t), t}
 	srv.do(http.MethodPost, "sys/namespaces/team", nil)
 	srv.do(http.MethodPost, "team/sys/mounts/one", map[string]any{"type": "kv", "options": map[string]string{"version": "1"}})
-	srv.do(http.MethodPost, "team/one/"+accessToken, json.RawMessage(record()))
+	srv.do(http.MethodPost, "team/one/"+accessToken, json.RawMessage(recordWith()))
 	srv.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": strings.Replace(leastPolicy, `"one/+"`, `"team/one/+"`, 1)})
 	srv.auth("userpass", "userpass")
 	srv.do(http.MethodPost, "auth/userpass/users/authz", tokenSettings(map[string]any{"password": "zzPASSWORDzz"}))
@@ -437,7 +438,7 @@ func TestRealTokensOfFiveSeconds(t *testing.T) {
 	})
 }
 
-func lookAllTheTime(t *testing.T, s *vaultkv.Store) (lookups, failed int, slowest time.Duration) {
+func lookAllTheTime(t *testing.T, s *record.Source) (lookups, failed int, slowest time.Duration) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

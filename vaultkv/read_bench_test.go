@@ -13,6 +13,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/record"
 )
 
 // answerAll answers every request on a connection with the same bytes, at next to no cost
@@ -37,7 +38,7 @@ func answerAll(conn net.Conn, answer []byte) {
 // BenchmarkRead compares the read of a credential with the same request by net/http
 // alone. What the former costs more is vault/api, the choice of a node, and decoding.
 func BenchmarkRead(b *testing.B) {
-	body := `{"request_id":"4b9c9f4e-7a0e-3a63-2d4b-1d1c0b1f0a3e","lease_id":"","renewable":false,"lease_duration":2764800,"data":` + string(record()) + `,"wrap_info":null,"warnings":null,"auth":null,"mount_type":"kv"}`
+	body := `{"request_id":"4b9c9f4e-7a0e-3a63-2d4b-1d1c0b1f0a3e","lease_id":"","renewable":false,"lease_duration":2764800,"data":` + string(recordWith()) + `,"wrap_info":null,"warnings":null,"auth":null,"mount_type":"kv"}`
 	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -63,7 +64,7 @@ func BenchmarkRead(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer v.CloseIdle()
-		store := vaultkv.NewStore(c.Name, v, authz.NewDigester(), zap.NewNop())
+		store := record.NewSource(c.Name, v, authz.NewDigester(), zap.NewNop())
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := store.Lookup(b.Context(), accessToken); err != nil {

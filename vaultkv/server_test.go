@@ -132,7 +132,7 @@ func (s *server) mount(path, kv string) {
 func (s *server) mountOne() {
 	s.t.Helper()
 	s.mount("one", "v1")
-	s.do(http.MethodPost, "one/"+accessToken, json.RawMessage(record()))
+	s.do(http.MethodPost, "one/"+accessToken, json.RawMessage(recordWith()))
 	s.do(http.MethodPut, "sys/policies/acl/least", map[string]string{"policy": leastPolicy})
 }
 

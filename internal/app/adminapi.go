@@ -21,6 +21,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/internal/vaults"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/record"
 )
 
 // records is what the admin API needs of the state and of the reconciler.
@@ -136,10 +137,10 @@ func (c credentials) Validate(v entities.VaultObject) error { return c.reconcile
 func judge(authorizer *authz.Authorizer) func(vault string) func(string, []byte) authz.Outcome {
 	return func(vault string) func(string, []byte) authz.Outcome {
 		forecast := authorizer.Forecast(vault)
-		return func(accessToken string, record []byte) authz.Outcome {
-			c, err := vaultkv.DecodeCredential(accessToken, record)
+		return func(accessToken string, document []byte) authz.Outcome {
+			c, err := record.Decode(accessToken, document)
 			outcome := forecast.Of(&c, err, time.Now())
-			outcome.Mistake = vaultkv.Mistake(err)
+			outcome.Mistake = record.Mistake(err)
 			return outcome
 		}
 	}

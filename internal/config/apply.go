@@ -10,6 +10,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/admin/authn"
 	"github.com/vault-authz/vault-authz/internal/pairs"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/sweep"
 )
 
 // filePairs and vaultPairs are the settings, and the fields of the configuration that they stand
@@ -65,7 +66,7 @@ func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 		v.Sweep.Interval = *e.Cache.Sweep
 	}
 	if v.KV == vaultkv.KV2 {
-		v.Sweep.Reads = vaultkv.KV2Reads
+		v.Sweep.Reads = sweep.KV2Reads
 	}
 	e.Cache.reconcile(&v.Cache)
 	// A load that cannot outlive one read would cut it short.

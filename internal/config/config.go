@@ -15,6 +15,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/logging"
 	"github.com/vault-authz/vault-authz/internal/tlsfiles"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/sweep"
 )
 
 // Config is the whole configuration. Each part has the type of the package that uses
@@ -94,7 +95,7 @@ type State struct {
 type Vault struct {
 	vaultkv.Config
 	Cache cache.Config
-	Sweep vaultkv.SweepConfig
+	Sweep sweep.Config
 	// ID and Revision are those of the record of a vault object that was made through the
 	// admin API, zero for one of the configuration. Lost says that it cannot be understood.
 	ID       string
@@ -125,7 +126,7 @@ func Default() Config {
 
 // DefaultVault returns the defaults of a vault object.
 func DefaultVault() Vault {
-	return Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: vaultkv.DefaultSweepConfig(), Secrets: api.SecretsPlain}
+	return Vault{Config: vaultkv.DefaultConfig(), Cache: cache.DefaultConfig(), Sweep: sweep.DefaultConfig(), Secrets: api.SecretsPlain}
 }
 
 // Load reads a file and the environment (as from [os.Environ]), puts flags over both, and

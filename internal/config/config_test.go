@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/vaultkv"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
+	"github.com/vault-authz/vault-authz/vaultkv/sweep"
 )
 
 const minimal = `
@@ -275,12 +275,12 @@ func TestSweepsAreOnUnlessTheyAreTurnedOff(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		given string
-		want  vaultkv.SweepConfig
+		want  sweep.Config
 	}{
-		{"kv: v1", vaultkv.SweepConfig{Interval: time.Minute}},
-		{"kv: v2", vaultkv.SweepConfig{Interval: time.Minute, Reads: vaultkv.KV2Reads}},
-		{"cache: {sweep: 10s}", vaultkv.SweepConfig{Interval: 10 * time.Second}},
-		{"cache: {sweep: 0s}", vaultkv.SweepConfig{}},
+		{"kv: v1", sweep.Config{Interval: time.Minute}},
+		{"kv: v2", sweep.Config{Interval: time.Minute, Reads: sweep.KV2Reads}},
+		{"cache: {sweep: 10s}", sweep.Config{Interval: 10 * time.Second}},
+		{"cache: {sweep: 0s}", sweep.Config{}},
 	} {
 		c, err := Parse([]byte(strings.Replace(minimal, "mount: kong-auth,", "mount: kong-auth, "+test.given+",", 1)), nil)
 		if err != nil {

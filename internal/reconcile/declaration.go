@@ -9,6 +9,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/sweep"
 )
 
 // A declaration is a configuration with its entities as the admin API shows them. It is
@@ -61,7 +62,7 @@ func vaultConfig(v entities.VaultObject) config.Vault {
 		c.KV = v.KV
 	}
 	if c.KV == vaultkv.KV2 {
-		c.Sweep.Reads = vaultkv.KV2Reads
+		c.Sweep.Reads = sweep.KV2Reads
 	}
 	c.MaxConnections = c.Cache.MaxLoads
 	return c

@@ -10,6 +10,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/expiring"
 	"github.com/vault-authz/vault-authz/internal/tracing"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/sweep"
 )
 
 // rules tells the cache how long a credential lives and what its errors mean. The hard limits
@@ -52,7 +53,7 @@ type watchedCache struct {
 	soon *expiring.Watch
 }
 
-var _ vaultkv.Cache = watchedCache{}
+var _ sweep.Cache = watchedCache{}
 
 // Invalidate drops a credential.
 func (c watchedCache) Invalidate(accessToken string) {

@@ -15,6 +15,8 @@ import (
 	"github.com/vault-authz/vault-authz/internal/tracing"
 	"github.com/vault-authz/vault-authz/vaultkv"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
+	"github.com/vault-authz/vault-authz/vaultkv/record"
+	"github.com/vault-authz/vault-authz/vaultkv/sweep"
 )
 
 // An Opener opens the KV engine of a vault object. It reads files, and asks no server.
@@ -62,9 +64,9 @@ type Object struct {
 	config config.Vault
 	// server is Engine, nil if that is in memory.
 	server  server
-	reads   *vaultkv.Timed
+	reads   *record.Timed
 	cache   watchedCache
-	sweeper *vaultkv.Sweeper
+	sweeper *sweep.Sweeper
 	// quit is closed when no decision can use it any more.
 	quit chan struct{}
 	// tries are tries of the connection.
@@ -78,7 +80,7 @@ func (s *Set) open(v *config.Vault) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	reads := vaultkv.NewTimed(v.Name, vaultkv.NewStore(v.Name, engine, s.Digester, log))
+	reads := record.NewTimed(v.Name, record.NewSource(v.Name, engine, s.Digester, log))
 	soon := expiring.New(v.Cache.Capacity)
 	credentials, err := cache.New(v.Cache, screened(v.TokenPrefix, s.Traces.Read(v.Name, s.tracked(soon, reads.Lookup))), s.Traces.Rules(rules()))
 	if err != nil {
@@ -86,7 +88,7 @@ func (s *Set) open(v *config.Vault) (*Object, error) {
 	}
 	o := &Object{Engine: engine, config: *v, reads: reads, cache: watchedCache{credentials, soon}, quit: make(chan struct{})}
 	o.server, _ = engine.(server)
-	o.sweeper = vaultkv.NewSweeper(v.Name, engine, o.cache, v.Sweep, log)
+	o.sweeper = sweep.New(v.Name, engine, o.cache, v.Sweep, log)
 	return o, nil
 }
 

@@ -27,7 +27,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/internal/server"
 	"github.com/vault-authz/vault-authz/test/parts/partstest"
-	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/record"
 )
 
 var update = flag.Bool("update", false, "write the answers into testdata")
@@ -137,7 +137,7 @@ func serviceOf(t *testing.T, configuration, records []byte) *envoy.Service {
 		if bytes.Contains(records, []byte("the-store-is-down")) {
 			engine.Fail(authz.ErrUnavailable)
 		}
-		sources[c.Vaults[i].Name] = vaultkv.NewStore(c.Vaults[i].Name, engine, digester, zap.NewNop())
+		sources[c.Vaults[i].Name] = record.NewSource(c.Vaults[i].Name, engine, digester, zap.NewNop())
 	}
 	snapshot, err := authz.NewSnapshot(c.Policies, c.Consumers, sources)
 	if err != nil {

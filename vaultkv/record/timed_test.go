@@ -1,4 +1,4 @@
-package vaultkv
+package record
 
 import (
 	"context"

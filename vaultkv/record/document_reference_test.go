@@ -1,4 +1,4 @@
-package vaultkv
+package record
 
 import (
 	"bytes"
@@ -262,10 +262,10 @@ func FuzzDecodeLikeTheReference(f *testing.F) {
 	secrets := cmp.Comparer(func(a, b redact.String) bool { return a == b })
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		before := bytes.Clone(raw)
-		got, err := decode(raw)
+		got, err := decodeDocument(raw)
 		want, wantErr := referenceDecode(raw)
 		if diff := cmp.Diff(want, got, secrets); diff != "" || (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
-			t.Errorf("decode(%q) = %v, want %v (-want +got):\n%s", raw, err, wantErr, diff)
+			t.Errorf("decodeDocument(%q) = %v, want %v (-want +got):\n%s", raw, err, wantErr, diff)
 		}
 		if !bytes.Equal(raw, before) {
 			t.Errorf("decode changed %q to %q", before, raw)

@@ -1,4 +1,4 @@
-package vaultkv
+package sweep
 
 import (
 	"context"
@@ -11,11 +11,12 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vault-authz/vault-authz/internal/backoff"
+	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
-// SweepConfig configures how often and how thoroughly a cache is compared with the mount.
-// Start from [DefaultSweepConfig].
-type SweepConfig struct {
+// Config configures how often and how thoroughly a cache is compared with the mount.
+// Start from [DefaultConfig].
+type Config struct {
 	// Interval is the time between two sweeps, minus up to 10 % at random. Default 1
 	// minute; 0 turns sweeps off. Lists take at most a tenth of the time: after a long
 	// list the next sweep comes later.
@@ -26,15 +27,15 @@ type SweepConfig struct {
 	Reads int
 }
 
-// KV2Reads is a good value of SweepConfig.Reads for a KV v2 mount: 50 reads a second for a
+// KV2Reads is a good value of [Config.Reads] for a KV v2 mount: 50 reads a second for a
 // third of the default interval.
 const KV2Reads = 1000
 
-// DefaultSweepConfig returns the defaults.
-func DefaultSweepConfig() SweepConfig { return SweepConfig{Interval: time.Minute} }
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config { return Config{Interval: time.Minute} }
 
 // Validate reports every mistake.
-func (c SweepConfig) Validate() error {
+func (c Config) Validate() error {
 	var errs []error
 	if c.Interval != 0 && (c.Interval < time.Second || c.Interval > 24*time.Hour) {
 		errs = append(errs, fmt.Errorf("sweep: %s is neither 0 nor between 1s and 24h", c.Interval))
@@ -45,22 +46,22 @@ func (c SweepConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// A Cache is what a [Sweeper] keeps current. Its keys are those of an [Engine].
+// A Cache is what a [Sweeper] keeps current. Its keys are those of a [vaultkv.Engine].
 type Cache interface {
 	Keys() []string
 	Invalidate(key string)
 }
 
 // A Sweeper removes from a cache the entries that were deleted directly in the mount. Make
-// one with [NewSweeper] and start it with [Sweeper.Run].
+// one with [New] and start it with [Sweeper.Run].
 //
 // It compares the keys of the cache with a complete list that it requests after it has
 // taken the keys, so that an entry made while the list is under way stays. A key that was
 // deleted and made again meanwhile may be removed; that costs one read. After a list that
 // failed nothing is removed.
 type Sweeper struct {
-	cfg    SweepConfig
-	engine Engine
+	cfg    Config
+	engine vaultkv.Engine
 	cache  Cache
 	log    *zap.Logger
 
@@ -69,11 +70,11 @@ type Sweeper struct {
 	problem, after string
 
 	mu    sync.Mutex
-	stats SweepStats
+	stats Stats
 }
 
-// SweepStats are the statistics of a Sweeper, for metrics.
-type SweepStats struct {
+// Stats are the statistics of a Sweeper, for metrics.
+type Stats struct {
 	// Complete and Failed count sweeps, Dropped the keys that were removed from the cache,
 	// and Reads the keys that were read again.
 	Complete, Failed, Dropped, Reads uint64
@@ -85,13 +86,13 @@ type SweepStats struct {
 	Bound time.Duration
 }
 
-// NewSweeper returns the Sweeper of a vault object. It does nothing before Run.
-func NewSweeper(name string, engine Engine, cache Cache, c SweepConfig, log *zap.Logger) *Sweeper {
+// New returns the Sweeper of a vault object. It does nothing before Run.
+func New(name string, engine vaultkv.Engine, cache Cache, c Config, log *zap.Logger) *Sweeper {
 	return &Sweeper{cfg: c, engine: engine, cache: cache, log: log.With(zap.String("vault", name))}
 }
 
 // Stats returns the current statistics.
-func (s *Sweeper) Stats() SweepStats {
+func (s *Sweeper) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats
@@ -248,6 +249,6 @@ func (s *Sweeper) logOutcome(dropped uint64, err error) {
 // refused reports whether a sweep failed because the server does not let this service list or
 // read, which lasts until somebody changes that. An outage passes.
 func refused(err error) bool {
-	var problem *Error
-	return errors.As(err, &problem) && problem.State == StateForbidden
+	var problem *vaultkv.Error
+	return errors.As(err, &problem) && problem.State == vaultkv.StateForbidden
 }

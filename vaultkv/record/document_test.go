@@ -1,4 +1,4 @@
-package vaultkv
+package record
 
 import (
 	"bytes"
@@ -108,13 +108,13 @@ func TestDecodeReadsWhatKongAndPeopleWrite(t *testing.T) {
 			t.Parallel()
 			want := document{AccessToken: "foo", Secret: storedSecret{Plain: redact.New(testSecret)}, ConsumerID: testUUID}
 			tt.edit(&want)
-			got, err := decode([]byte(tt.in))
+			got, err := decodeDocument([]byte(tt.in))
 			if err != nil {
-				t.Fatalf("decode(%s) = %v, want no error", tt.in, err)
+				t.Fatalf("decodeDocument(%s) = %v, want no error", tt.in, err)
 			}
 			secrets := cmp.Comparer(func(a, b redact.String) bool { return a == b })
 			if diff := cmp.Diff(want, got, secrets); diff != "" {
-				t.Errorf("decode(%s) (-want +got):\n%s", tt.in, diff)
+				t.Errorf("decodeDocument(%s) (-want +got):\n%s", tt.in, diff)
 			}
 		})
 	}
@@ -178,9 +178,9 @@ func TestDecodeRefusesMalformedRecords(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := decode([]byte(tt.in))
+			got, err := decodeDocument([]byte(tt.in))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Fatalf("decode(%s) = %v, want an error with %q", tt.in, err, tt.want)
+				t.Fatalf("decodeDocument(%s) = %v, want an error with %q", tt.in, err, tt.want)
 			}
 			if strings.Contains(err.Error(), testSecret) || strings.Contains(err.Error(), hexOf(testSecret)[2:]) {
 				t.Errorf("the error %q contains the secret or its hash", err)
@@ -189,7 +189,7 @@ func TestDecodeRefusesMalformedRecords(t *testing.T) {
 				t.Errorf("Mistake = %q, want %q", told, err)
 			}
 			if got != (document{}) {
-				t.Errorf("decode(%s) returned a document beside its error", tt.in)
+				t.Errorf("decodeDocument(%s) returned a document beside its error", tt.in)
 			}
 		})
 	}
@@ -197,7 +197,7 @@ func TestDecodeRefusesMalformedRecords(t *testing.T) {
 
 func TestDocumentNeverPrintsItsSecret(t *testing.T) {
 	t.Parallel()
-	d, err := decode([]byte(record(hashed("previous_secret_token", testSecret))))
+	d, err := decodeDocument([]byte(record(hashed("previous_secret_token", testSecret))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,28 +230,28 @@ func FuzzDecode(f *testing.F) {
 	}
 	words := knownWords()
 	f.Fuzz(func(t *testing.T, in []byte) {
-		d, err := decode(in)
+		d, err := decodeDocument(in)
 		if err != nil {
 			m, ok := err.(mistake) //nolint:errorlint // decode wraps nothing
 			if !ok || !words[m.field] || !knownProblem(m.problem) {
-				t.Fatalf("decode(%q) = %q, which is not made of known words", in, err)
+				t.Fatalf("decodeDocument(%q) = %q, which is not made of known words", in, err)
 			}
 			if d != (document{}) {
-				t.Fatalf("decode(%q) returned a document beside its error", in)
+				t.Fatalf("decodeDocument(%q) returned a document beside its error", in)
 			}
 		} else {
 			var generic map[string]any
 			dec := json.NewDecoder(bytes.NewReader(in))
 			dec.UseNumber()
 			if err := dec.Decode(&generic); err != nil {
-				t.Fatalf("decode(%q) took what is not JSON: %v", in, err)
+				t.Fatalf("decodeDocument(%q) took what is not JSON: %v", in, err)
 			}
 			if generic["access_token"] != d.AccessToken || !isFormOf(d.Secret, generic["secret_token"], generic["secret_token_sha256"]) ||
 				!isFormOf(d.Previous, generic["previous_secret_token"], generic["previous_secret_token_sha256"]) {
-				t.Fatalf("decode(%q) has other tokens than the input", in)
+				t.Fatalf("decodeDocument(%q) has other tokens than the input", in)
 			}
 			if d.AccessToken == "" || d.Secret == (storedSecret{}) || d.ConsumerID == "" || d.TTL < 0 {
-				t.Fatalf("decode(%q) = %+v, want tokens, a consumer and no negative ttl", in, d)
+				t.Fatalf("decodeDocument(%q) = %+v, want tokens, a consumer and no negative ttl", in, d)
 			}
 		}
 		at := strings.IndexByte(string(in), '{')
@@ -264,9 +264,9 @@ func FuzzDecode(f *testing.F) {
 			comma = ""
 		}
 		more := string(in[:at+1]) + `"` + unknown + `":{"secret_token":"z"}` + comma + string(in[at+1:])
-		again, errAgain := decode([]byte(more))
+		again, errAgain := decodeDocument([]byte(more))
 		if again != d || (err == nil) != (errAgain == nil) || err != nil && err.Error() != errAgain.Error() {
-			t.Fatalf("decode(%q) = %+v, %v, and without the unknown field %+v, %v", more, again, errAgain, d, err)
+			t.Fatalf("decodeDocument(%q) = %+v, %v, and without the unknown field %+v, %v", more, again, errAgain, d, err)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package vaultkv
+package record
 
 import (
 	"context"
@@ -13,11 +13,17 @@ import (
 	"github.com/vault-authz/vault-authz/internal/kvpath"
 )
 
-// A Store reads the objects of an [Engine] as credentials: it is the [authz.Source] of one
+// A Reader reads the JSON object under a key. found is false if it knows that there is no
+// object; if it does not know, it returns an error. An engine of vaultkv is one.
+type Reader interface {
+	Read(ctx context.Context, key string) (document []byte, found bool, err error)
+}
+
+// A Source reads the objects of a [Reader] as credentials: it is the [authz.Source] of one
 // vault object. It keeps no credential and is safe for concurrent use.
-type Store struct {
+type Source struct {
 	name     string
-	engine   Engine
+	reader   Reader
 	digester *authz.Digester
 	log      *zap.Logger
 	logged   logOnce
@@ -25,23 +31,23 @@ type Store struct {
 	notFound error
 }
 
-var _ authz.Source = (*Store)(nil)
+var _ authz.Source = (*Source)(nil)
 
-// NewStore returns the source of the vault object called name. digester must be the one
+// NewSource returns the source of the vault object called name. digester must be the one
 // that digests the presented secrets.
-func NewStore(name string, engine Engine, digester *authz.Digester, log *zap.Logger) *Store {
-	return &Store{
-		name: name, engine: engine, digester: digester, log: log.With(zap.String("vault", name)),
+func NewSource(name string, reader Reader, digester *authz.Digester, log *zap.Logger) *Source {
+	return &Source{
+		name: name, reader: reader, digester: digester, log: log.With(zap.String("vault", name)),
 		notFound: fmt.Errorf("vault object %q: %w", name, authz.ErrNotFound),
 	}
 }
 
 // Lookup implements [authz.Source]. It returns the secrets of the record as digests only.
-func (s *Store) Lookup(ctx context.Context, accessToken string) (authz.Credential, error) {
+func (s *Source) Lookup(ctx context.Context, accessToken string) (authz.Credential, error) {
 	if !kvpath.IsSegment(accessToken) {
 		return authz.Credential{}, fmt.Errorf("vault object %q: the access token cannot be a key: %w", s.name, authz.ErrNotFound)
 	}
-	raw, found, err := s.engine.Read(ctx, accessToken)
+	raw, found, err := s.reader.Read(ctx, accessToken)
 	switch {
 	case err != nil:
 		return authz.Credential{}, s.unavailable(err)
@@ -56,9 +62,9 @@ func (s *Store) Lookup(ctx context.Context, accessToken string) (authz.Credentia
 	return s.credential(&d), nil
 }
 
-// DecodeCredential decodes a record as Lookup does. The credential has no secrets. Every
+// Decode decodes a record as Lookup does. The credential has no secrets. Every
 // error wraps [authz.ErrMalformed].
-func DecodeCredential(accessToken string, raw []byte) (authz.Credential, error) {
+func Decode(accessToken string, raw []byte) (authz.Credential, error) {
 	d, err := decodeUnder(accessToken, raw)
 	if err != nil {
 		return authz.Credential{}, fmt.Errorf("%w: %w", authz.ErrMalformed, err)
@@ -66,7 +72,7 @@ func DecodeCredential(accessToken string, raw []byte) (authz.Credential, error) 
 	return d.credential(), nil
 }
 
-// Mistake says what is wrong with a record, for an error of [DecodeCredential]; "" for
+// Mistake says what is wrong with a record, for an error of [Decode]; "" for
 // another error. It names the field and contains no part of its value.
 func Mistake(err error) string {
 	var m mistake
@@ -78,7 +84,7 @@ func Mistake(err error) string {
 
 // decodeUnder decodes the record that is stored under the key accessToken.
 func decodeUnder(accessToken string, raw []byte) (document, error) {
-	d, err := decode(raw)
+	d, err := decodeDocument(raw)
 	if err == nil && !sameToken(d.AccessToken, accessToken) {
 		// Otherwise the record would be found by a token that its author did not choose.
 		err = mistake{fieldAccessToken, "differs from the key that the record is stored under"}
@@ -86,7 +92,7 @@ func decodeUnder(accessToken string, raw []byte) (document, error) {
 	return d, err
 }
 
-func (s *Store) credential(d *document) authz.Credential {
+func (s *Source) credential(d *document) authz.Credential {
 	c := d.credential()
 	c.Secret = d.Secret.digest(s.digester, s.name, d.AccessToken)
 	c.Previous = d.Previous.digest(s.digester, s.name, d.AccessToken)
@@ -106,10 +112,10 @@ func (d *document) credential() authz.Credential {
 	}
 }
 
-// unavailable wraps an error of an engine. It hides [authz.ErrNotFound] and
-// [authz.ErrMalformed] in the error, which an engine must not return: a failure that
+// unavailable wraps an error of a reader. It hides [authz.ErrNotFound] and
+// [authz.ErrMalformed] in the error, which a reader must not return: a failure that
 // passes for "not found" would be cached.
-func (s *Store) unavailable(err error) error {
+func (s *Source) unavailable(err error) error {
 	if errors.Is(err, authz.ErrNotFound) || errors.Is(err, authz.ErrMalformed) {
 		return fmt.Errorf("vault object %q: %w: %s", s.name, authz.ErrUnavailable, err.Error())
 	}
@@ -117,7 +123,7 @@ func (s *Store) unavailable(err error) error {
 }
 
 // logMistake logs what is wrong with a record.
-func (s *Store) logMistake(accessToken string, mistake error) {
+func (s *Source) logMistake(accessToken string, mistake error) {
 	credential := authz.Fingerprint(accessToken)
 	if s.logged.due(credential + mistake.Error()) {
 		s.log.Warn("malformed credential record", zap.String("credential", credential), zap.String("mistake", mistake.Error()))

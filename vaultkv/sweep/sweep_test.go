@@ -1,4 +1,4 @@
-package vaultkv_test
+package sweep_test
 
 import (
 	"context"
@@ -11,9 +11,22 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/vaultkv"
+	"github.com/vault-authz/vault-authz/vaultkv/sweep"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// unable is an error of a vault object in a state.
+func unable(s vaultkv.State) error {
+	return fmt.Errorf("the state is %s: %w", s, &vaultkv.Error{State: s})
+}
 
 // held is a cache that notes what it is told.
 type held struct {
@@ -110,17 +123,17 @@ func (m *mount) listed() int {
 }
 
 // sweeping lets a sweeper with intervals of a minute run on the fake clock.
-func sweeping(t *testing.T, m *mount, h *held, edit func(*vaultkv.SweepConfig)) (*vaultkv.Sweeper, func() []string) {
+func sweeping(t *testing.T, m *mount, h *held, edit func(*sweep.Config)) (*sweep.Sweeper, func() []string) {
 	t.Helper()
-	c := vaultkv.DefaultSweepConfig()
+	c := sweep.DefaultConfig()
 	if edit != nil {
 		edit(&c)
 	}
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	log, logs := newLog()
-	s := vaultkv.NewSweeper("main", m, h, c, log)
+	core, logs := observer.New(zapcore.DebugLevel)
+	s := sweep.New("main", m, h, c, zap.New(core))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -130,7 +143,12 @@ func sweeping(t *testing.T, m *mount, h *held, edit func(*vaultkv.SweepConfig)) 
 			t.Errorf("Run = %v, want nil", err)
 		}
 	})
-	return s, func() []string { return lines(logs) }
+	return s, func() (lines []string) {
+		for _, e := range logs.All() {
+			lines = append(lines, fmt.Sprintf("%s %s %v", e.Level, e.Message, e.ContextMap()))
+		}
+		return lines
+	}
 }
 
 func TestSweepDropsWhatWasDeletedWithinAnInterval(t *testing.T) {
@@ -207,7 +225,7 @@ func TestSweepThatFailsDropsNothingAndSaysSoOnce(t *testing.T) {
 				m, h := newMount("a", "b", "c", "d"), &held{}
 				h.hold("a", "b", "c", "d", "deleted")
 				test.fail(m)
-				s, logged := sweeping(t, m, h, func(c *vaultkv.SweepConfig) { c.Reads = 2 })
+				s, logged := sweeping(t, m, h, func(c *sweep.Config) { c.Reads = 2 })
 				time.Sleep(10 * time.Minute)
 				if got := h.gone(); len(got) != 0 {
 					t.Errorf("dropped %q by a list that failed", got)
@@ -241,12 +259,12 @@ func TestOnlyASweepThatIsRefusedAdvisesToTurnSweepsOff(t *testing.T) {
 		err     error
 		advises bool
 	}{
-		{"the policy lacks a line", vaultkv.NewError(vaultkv.StateForbidden), true},
-		{"sealed", vaultkv.NewError(vaultkv.StateSealed), false},
-		{"unreachable", vaultkv.NewError(vaultkv.StateUnreachable), false},
-		{"the token is rejected", vaultkv.NewError(vaultkv.StateTokenRejected), false},
-		{"the login is refused", vaultkv.NewError(vaultkv.StateLoginRefused), false},
-		{"a quota", vaultkv.NewError(vaultkv.StateLimited), false},
+		{"the policy lacks a line", unable(vaultkv.StateForbidden), true},
+		{"sealed", unable(vaultkv.StateSealed), false},
+		{"unreachable", unable(vaultkv.StateUnreachable), false},
+		{"the token is rejected", unable(vaultkv.StateTokenRejected), false},
+		{"the login is refused", unable(vaultkv.StateLoginRefused), false},
+		{"a quota", unable(vaultkv.StateLimited), false},
 		{"any other failure", errors.New("cut"), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -282,9 +300,9 @@ func TestSweepThatIsOffDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := newMount(), &held{}
 		h.hold("a")
-		s, _ := sweeping(t, m, h, func(c *vaultkv.SweepConfig) { c.Interval = 0 })
+		s, _ := sweeping(t, m, h, func(c *sweep.Config) { c.Interval = 0 })
 		time.Sleep(24 * time.Hour)
-		if got := s.Stats(); m.listed() != 0 || got != (vaultkv.SweepStats{}) {
+		if got := s.Stats(); m.listed() != 0 || got != (sweep.Stats{}) {
 			t.Errorf("%d lists, %+v, want nothing", m.listed(), got)
 		}
 	})
@@ -343,7 +361,7 @@ func TestSweepReadsInTurnWhatAListDoesNotTell(t *testing.T) {
 		for _, key := range []string{"k0", "k5", "k9"} {
 			m.ghosts[key] = true
 		}
-		s, _ := sweeping(t, m, h, func(c *vaultkv.SweepConfig) { c.Reads = 4 })
+		s, _ := sweeping(t, m, h, func(c *sweep.Config) { c.Reads = 4 })
 		time.Sleep(time.Minute)
 		if got := s.Stats().Bound; got != 3*time.Minute {
 			t.Errorf("Bound = %s with 10 keys and 4 reads a minute, want 3m", got)
@@ -370,7 +388,7 @@ func TestARecordThatCannotBeReadDoesNotHoldUpTheOthers(t *testing.T) {
 		m, h := newMount(keys...), &held{}
 		h.hold(keys...)
 		m.broken, m.ghosts["d"] = "b", true
-		sweeping(t, m, h, func(c *vaultkv.SweepConfig) { c.Reads = 10 })
+		sweeping(t, m, h, func(c *sweep.Config) { c.Reads = 10 })
 		time.Sleep(3 * time.Minute)
 		if got := h.gone(); !slices.Equal(got, []string{"d"}) {
 			t.Errorf("dropped %q, want d and not the one that cannot be read", got)
@@ -389,7 +407,7 @@ func TestSweepsReadAtAPace(t *testing.T) {
 		m, h := newMount(keys...), &held{}
 		h.hold(keys...)
 		began := time.Now()
-		s, _ := sweeping(t, m, h, func(c *vaultkv.SweepConfig) { c.Reads = vaultkv.KV2Reads })
+		s, _ := sweeping(t, m, h, func(c *sweep.Config) { c.Reads = sweep.KV2Reads })
 		for range 600 {
 			time.Sleep(time.Second)
 			m.mu.Lock()
@@ -399,7 +417,7 @@ func TestSweepsReadAtAPace(t *testing.T) {
 				t.Fatalf("%d reads after %s, want no more than 50 a second", reads, time.Since(began))
 			}
 		}
-		if got := s.Stats(); got.Reads < 8000 || got.Reads > 11*vaultkv.KV2Reads*10/9 || got.Bound != 2*time.Minute {
+		if got := s.Stats(); got.Reads < 8000 || got.Reads > 11*sweep.KV2Reads*10/9 || got.Bound != 2*time.Minute {
 			t.Errorf("Stats after 10 minutes = %+v, want about 1000 reads a minute and a bound of 2m", got)
 		}
 	})
@@ -408,16 +426,16 @@ func TestSweepsReadAtAPace(t *testing.T) {
 func TestSweepConfigIsValidated(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		c  vaultkv.SweepConfig
+		c  sweep.Config
 		ok bool
 	}{
-		{vaultkv.SweepConfig{}, true},
-		{vaultkv.DefaultSweepConfig(), true},
-		{vaultkv.SweepConfig{Interval: time.Second, Reads: 1}, true},
-		{vaultkv.SweepConfig{Interval: time.Millisecond}, false},
-		{vaultkv.SweepConfig{Interval: -time.Minute}, false},
-		{vaultkv.SweepConfig{Interval: 48 * time.Hour}, false},
-		{vaultkv.SweepConfig{Interval: time.Minute, Reads: -1}, false},
+		{sweep.Config{}, true},
+		{sweep.DefaultConfig(), true},
+		{sweep.Config{Interval: time.Second, Reads: 1}, true},
+		{sweep.Config{Interval: time.Millisecond}, false},
+		{sweep.Config{Interval: -time.Minute}, false},
+		{sweep.Config{Interval: 48 * time.Hour}, false},
+		{sweep.Config{Interval: time.Minute, Reads: -1}, false},
 	} {
 		if err := test.c.Validate(); (err == nil) != test.ok {
 			t.Errorf("%+v: Validate = %v, want ok %t", test.c, err, test.ok)
