@@ -71,20 +71,19 @@ func newConnection(c Config, clusters *Clusters, log *zap.Logger) (*connection, 
 	return conn, nil
 }
 
-// maintain follows changes of the files and closes connections that are no longer used.
-// It has to be called regularly.
+// maintain follows changes of the files, and retires connections that are too old even if
+// there is no request. It has to be called regularly.
 func (c *connection) maintain() {
 	c.files.Reload()
 	for _, e := range c.endpoints {
-		// This retires a pool that is too old, even without a request.
 		e.connections()
-		e.closeRetired()
 	}
 }
 
+// closeIdle closes every connection without a request in flight.
 func (c *connection) closeIdle() {
 	for _, e := range c.endpoints {
-		e.closeIdle()
+		e.pool.Load().CloseIdleConnections()
 	}
 }
 

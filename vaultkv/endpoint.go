@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,8 +28,6 @@ const (
 	// doubtAge is the least age at which connections are retired because of the status
 	// of an answer, which may come from the wrong server by now.
 	doubtAge = 2 * time.Second
-	// maxRetired bounds how many retired pools with requests in flight are remembered.
-	maxRetired = 16
 )
 
 // An endpoint is one address of the server with the connections to it. It is safe for
@@ -45,15 +42,10 @@ type endpoint struct {
 	dial        func(ctx context.Context, network, address string) (net.Conn, error)
 	pool        atomic.Pointer[pool]
 	node        node
-
-	mu sync.Mutex
-	// retired are pools that get no new requests; some requests may be in flight.
-	retired []*pool
 }
 
 // A pool is a set of connections that were made with the same TLS files. To renew the
-// connections a new pool is started: net/http can close idle connections, but cannot
-// close one after its request.
+// connections a new pool is started.
 type pool struct {
 	*http.Transport
 	trust *tlsfiles.Material
@@ -117,35 +109,13 @@ func (e *endpoint) connections() *pool {
 	return p
 }
 
-// retire lets new requests make new connections. The connections of p are closed when
-// the requests on them have ended.
+// retire lets new requests make new connections. net/http closes a connection of p that has
+// requests in flight when they have ended: at once with HTTP/1.1, after the longest time
+// that it may be idle with HTTP/2.
 func (e *endpoint) retire(p *pool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.pool.Load() != p {
-		return
-	}
-	e.pool.Store(e.newPool())
-	p.CloseIdleConnections()
-	e.retired = append(e.retired, p)
-	if len(e.retired) > maxRetired {
-		e.retired = e.retired[1:]
-	}
-}
-
-// closeRetired closes the idle connections of retired pools.
-func (e *endpoint) closeRetired() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, p := range e.retired {
+	if e.pool.CompareAndSwap(p, e.newPool()) {
 		p.CloseIdleConnections()
 	}
-}
-
-// closeIdle closes every connection without a request in flight.
-func (e *endpoint) closeIdle() {
-	e.closeRetired()
-	e.pool.Load().CloseIdleConnections()
 }
 
 // endpointKey is the context key of the endpoint that a request was sent to.
