@@ -163,7 +163,7 @@ func TestPathIsOneSegmentUnderTheMount(t *testing.T) {
 		paths = append(paths, r.URL.Path+r.URL.RawQuery)
 		answer(404, `{"errors":[]}`)(w, r)
 	})
-	v, s, _ := open(t, url, func(c *vaultkv.Config) { c.KV = "v2" })
+	v, s, _ := open(t, url, func(c *vaultkv.Config) { c.KV, c.Timeout = "v2", 20*time.Second })
 	bad := []string{
 		"", ".", "..", "a..b", "../sys/health", "a/b", "/a", "a/", "a%2fb", "%2e%2e", `a\b`, "a?list=true", "a#b", "a b", "a\nb", "a\x00",
 		"ä", "a;b", strings.Repeat("a", 4097),
