@@ -181,7 +181,7 @@ func TestNewTokenIsTriedAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(v.closeIdle)
+	t.Cleanup(v.CloseIdle)
 	if _, _, err := v.Read(t.Context(), "foo"); err == nil {
 		t.Fatal("a read with a bad token brought an answer")
 	}
@@ -269,7 +269,7 @@ func TestOutageCostsFewRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(v.closeIdle)
+	t.Cleanup(v.CloseIdle)
 	// Those before the first probe is over.
 	begin, firstReads := time.Now(), int32(0)
 	for range 1000 {
@@ -363,7 +363,7 @@ func TestServerThatFailsAtSomeKeysIsReadOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(v.closeIdle)
+	t.Cleanup(v.CloseIdle)
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	for reader := range 4 {

@@ -13,7 +13,7 @@ import (
 func (v *Vault) SetPoll(d time.Duration) { v.poll = d }
 
 // CloseIdle closes the connections that would outlive a test.
-func (v *Vault) CloseIdle() { v.closeIdle() }
+func (v *Vault) CloseIdle() { v.conn.closeIdle() }
 
 // CloseSync ends the syncs that would outlive a test.
 func (v *Vault) CloseSync() { v.syncer.close() }
@@ -149,7 +149,13 @@ type Health struct{ h *health }
 func NewHealth(log *zap.Logger) Health { return Health{newHealth(log)} }
 
 // Record is told the outcome of a request.
-func (h Health) Record(s State, format string, args ...any) { h.h.record(fail(s, 0, format, args...)) }
+func (h Health) Record(s State, format string, args ...any) {
+	if s == StateOK {
+		h.h.succeeded()
+		return
+	}
+	h.h.failed(fail(s, 0, format, args...))
+}
 
 // Tick is what Run does at each poll.
 func (h Health) Tick() { h.h.logPending() }

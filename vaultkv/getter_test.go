@@ -78,7 +78,7 @@ func TestReadsAreTheRequestsOfTheOfficialClient(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(v.closeIdle)
+			t.Cleanup(v.CloseIdle)
 			if test.token != "" {
 				v.getter.useToken(test.token)
 			}

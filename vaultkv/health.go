@@ -106,21 +106,26 @@ func newHealth(log *zap.Logger) *health {
 
 func (h *health) current() State { return State(h.state.Load()) } //nolint:gosec // only states are stored
 
-// set records the state after an answer. detail is for the operator.
-func (h *health) set(s State, detail string) { h.record(&Error{State: s, detail: detail}) }
+// succeeded records an answer to a read or a write.
+func (h *health) succeeded() {
+	h.ready.Store(true)
+	if h.current() != StateOK {
+		h.become(&Error{State: StateOK})
+	}
+}
 
-// record records what a failure says about the server.
-func (h *health) record(p *Error) {
-	s := p.State
-	if s == StateOK || s == StateForbidden {
+// failed records what a failure says about the server.
+func (h *health) failed(p *Error) {
+	if p.State == StateForbidden || p.State == StateOK {
 		h.ready.Store(true)
 	}
-	if s == StateOK && h.current() == s {
-		return
-	}
+	h.become(p)
+}
+
+func (h *health) become(p *Error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.state.Store(uint32(s))
+	h.state.Store(uint32(p.State))
 	h.problem = p
 	h.report()
 }

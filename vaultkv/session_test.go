@@ -82,7 +82,7 @@ func TestReadLogsInAndTellsWhyItCannot(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(v.closeIdle)
+			t.Cleanup(v.CloseIdle)
 			_, found, err := v.Read(t.Context(), "key")
 			if (err == nil) != (tt.text == "") || err == nil && !found || err != nil && !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("Read = %t, %v, want an error with %q", found, err, tt.text)

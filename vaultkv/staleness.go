@@ -20,9 +20,9 @@ func (v *Vault) record(problem *Error) {
 	}
 	switch {
 	case problem == nil:
-		v.health.set(StateOK, "")
+		v.health.succeeded()
 	case !problem.inconclusive:
-		v.health.record(problem)
+		v.health.failed(problem)
 	}
 }
 
