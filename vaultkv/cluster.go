@@ -4,8 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
@@ -37,10 +35,6 @@ type Clusters struct {
 func NewClusters(proofAge time.Duration) *Clusters {
 	return &Clusters{proofAge: proofAge, refusals: login.NewRefusals(), byID: map[string]*cluster{}}
 }
-
-// New is like the function [New], for a vault object that shares what is known about
-// its cluster with the others of cs.
-func (cs *Clusters) New(c Config, log *zap.Logger) (*Vault, error) { return open(cs, c, log) }
 
 // enter returns the cluster with the given id in place of before, which may be the same.
 // Each cluster that was entered has to be left.

@@ -30,7 +30,6 @@ type Vault struct {
 	client    *api.Client
 	conn      *connection
 	getter    *getter
-	closeIdle func()
 	layout    layout
 	health    *health
 	breaker   *breaker
@@ -57,12 +56,14 @@ func New(c Config, log *zap.Logger) (*Vault, error) {
 	return NewClusters(DefaultProofAge).New(c, log)
 }
 
-func open(clusters *Clusters, c Config, log *zap.Logger) (*Vault, error) {
+// New is like the function [New], for a vault object that shares what is known about
+// its cluster with the others of cs.
+func (cs *Clusters) New(c Config, log *zap.Logger) (*Vault, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	log = log.With(zap.String("vault", c.Name))
-	conn, err := newConnection(c, clusters, log)
+	conn, err := newConnection(c, cs, log)
 	if err != nil {
 		return nil, err
 	}
@@ -71,10 +72,10 @@ func open(clusters *Clusters, c Config, log *zap.Logger) (*Vault, error) {
 		return nil, err
 	}
 	session := c.session()
-	session.Refusals = clusters.refusals
+	session.Refusals = cs.refusals
 	c.Token = "" // From here on only the session and the client have it.
 	v := &Vault{
-		cfg: c, log: log, client: client, conn: conn, getter: newGetter(client, conn), closeIdle: conn.closeIdle,
+		cfg: c, log: log, client: client, conn: conn, getter: newGetter(client, conn),
 		layout: newLayout(c), health: newHealth(log), breaker: newBreaker(log), poll: pollInterval, listBytes: maxListBytes,
 	}
 	if v.session, err = login.New(session, client, sessionServer{v}, log); err != nil {
@@ -99,7 +100,7 @@ func (v *Vault) WithMount(name, mount, kv string, log *zap.Logger) (*Vault, erro
 	layout := newLayout(c)
 	layout.deep = true
 	other := &Vault{
-		cfg: c, log: log, client: v.client, conn: v.conn, getter: v.getter, closeIdle: func() {},
+		cfg: c, log: log, client: v.client, conn: v.conn, getter: v.getter,
 		layout: layout, health: newHealth(log), breaker: newBreaker(log), poll: v.poll, listBytes: v.listBytes, session: v.session, shared: true,
 	}
 	other.syncer = newSyncer(other)
@@ -142,7 +143,7 @@ func (v *Vault) Run(ctx context.Context) error {
 		v.watch(ctx)
 		return nil
 	}
-	defer v.closeIdle()
+	defer v.conn.closeIdle()
 	defer v.conn.leave()
 	var keeping sync.WaitGroup
 	keeping.Go(func() { v.conn.watch(ctx) })
@@ -158,10 +159,10 @@ func (v *Vault) Run(ctx context.Context) error {
 // Stop is for an engine that was used without [Vault.Run]: it revokes a token that the
 // engine logged in for and closes the connections. An error says why the token lives on.
 func (v *Vault) Stop(ctx context.Context) error {
-	defer v.closeIdle()
 	if v.shared {
 		return nil
 	}
+	defer v.conn.closeIdle()
 	if err := v.session.Close(ctx); err != nil {
 		return problemOf(err)
 	}
