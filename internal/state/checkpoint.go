@@ -345,7 +345,17 @@ func otherSet(set string) string {
 	return "a"
 }
 
-// each calls do for 0 to n-1, a few at a time.
+// eachOf calls do for 0 to n-1, a few at a time, and returns the errors of all joined.
+func eachOf(ctx context.Context, n int, do func(context.Context, int) error) error {
+	errs := make([]error, n)
+	_ = each(ctx, n, func(ctx context.Context, i int) error {
+		errs[i] = do(ctx, i)
+		return nil
+	})
+	return errors.Join(errs...)
+}
+
+// each calls do for 0 to n-1, a few at a time, until one of them fails.
 func each(ctx context.Context, n int, do func(context.Context, int) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(pieceRequests)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -257,19 +256,13 @@ func (s *Store) takeOver(ctx context.Context) error {
 
 // takeEach takes over the entries of all changes, and returns the errors joined.
 func (s *Store) takeEach(ctx context.Context, changes []Change) error {
-	var mu sync.Mutex
-	var problems []error
-	_ = each(ctx, len(changes), func(ctx context.Context, i int) error {
+	return eachOf(ctx, len(changes), func(ctx context.Context, i int) error {
 		e, err := readLegacy(ctx, s.kv, changes[i].Kind, changes[i].ID)
-		if err == nil {
-			err = s.takeEntry(ctx, &e)
+		if err != nil {
+			return err
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		problems = append(problems, err)
-		return nil
+		return s.takeEntry(ctx, &e)
 	})
-	return errors.Join(problems...)
 }
 
 // mostUnsaid is how many changes of credentials may pass before the progress is written to

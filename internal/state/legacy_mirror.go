@@ -122,18 +122,11 @@ type mirroring struct {
 }
 
 // each calls do for all keys, and returns the errors joined.
-func (m *mirroring) each(ctx context.Context, keys []string, do func(ctx context.Context, kind, id string) error) error {
-	var problems []error
-	var mu sync.Mutex
-	_ = each(ctx, len(keys), func(ctx context.Context, i int) error {
+func (*mirroring) each(ctx context.Context, keys []string, do func(ctx context.Context, kind, id string) error) error {
+	return eachOf(ctx, len(keys), func(ctx context.Context, i int) error {
 		kind, id, _ := strings.Cut(keys[i], "/")
-		err := do(ctx, kind, id)
-		mu.Lock()
-		defer mu.Unlock()
-		problems = append(problems, err)
-		return nil
+		return do(ctx, kind, id)
 	})
-	return errors.Join(problems...)
 }
 
 // look finds out whether an entry has to be written.
