@@ -125,30 +125,6 @@ type casOptions struct {
 	CAS int `json:"cas"`
 }
 
-// exchange sends a request, once more with another token after a 403, and records the
-// index of an answered write.
-func (v *Vault) exchange(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
-	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
-	defer cancel()
-	return v.exchangeInTime(ctx, send)
-}
-
-// exchangeInTime is exchange with a context that the caller has bounded.
-func (v *Vault) exchangeInTime(ctx context.Context, send func(context.Context) (*api.Response, error)) (*answer, *Error) {
-	if err := v.session.Ready(ctx); err != nil {
-		return nil, problemOf(err)
-	}
-	token := v.session.Token()
-	a, problem := v.ask(ctx, send)
-	if problem == nil && a.Status == 403 && v.session.Replace(ctx, token, &a.Answer) {
-		a, problem = v.ask(ctx, send)
-	}
-	if problem == nil && a.writes() && a.Status < 300 {
-		v.conn.advance(a.index)
-	}
-	return a, problem
-}
-
 func (v *Vault) writtenVersion(ctx context.Context, a *answer) (int, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()

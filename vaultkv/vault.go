@@ -1,12 +1,8 @@
 package vaultkv
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,15 +21,15 @@ const pollInterval = 5 * time.Second
 // concurrent use. It works without [Vault.Run] too; then a token file is read again only
 // when the server refuses the token.
 type Vault struct {
-	cfg       Config
-	log       *zap.Logger
-	client    *api.Client
-	conn      *connection
-	getter    *getter
-	layout    layout
-	health    *health
-	breaker   *breaker
-	poll      time.Duration
+	cfg     Config
+	log     *zap.Logger
+	client  *api.Client
+	conn    *connection
+	getter  *getter
+	layout  layout
+	health  *health
+	breaker *breaker
+	poll    time.Duration
 	// listBytes bounds the list of all keys.
 	listBytes int64
 	session   *login.Session
@@ -214,135 +210,6 @@ func (v *Vault) check(ctx context.Context) (took time.Duration, problem *Error) 
 		problem = v.notCurrent()
 	}
 	return took, problem
-}
-
-// Read implements [Engine]. Its errors are of type *[Error]. A read fails at once while
-// the circuit breaker is open, and while the server is not known to be current (see
-// [Vault.Sync]).
-func (v *Vault) Read(ctx context.Context, key string) (document []byte, found bool, err error) {
-	if problem := v.notCurrent(); problem != nil {
-		v.record(nil)
-		return nil, false, problem
-	}
-	ok, probe := v.breaker.allow(time.Now())
-	if probe {
-		ok = v.probe(ctx)
-	}
-	if !ok {
-		return nil, false, v.rejection()
-	}
-	slow := time.AfterFunc(v.cfg.Timeout/slowPart, func() { v.probeIfDue(ctx) })
-	defer slow.Stop()
-	document, from, problem := v.read(ctx, key)
-	if problem != nil && problem.systemic() && !problem.inconclusive {
-		// This read has its answer and does not wait for the probe.
-		if v.breaker.failed(time.Now()) {
-			go v.probe(context.WithoutCancel(ctx))
-		}
-	}
-	if problem == nil && document == nil {
-		document, problem = v.confirmAbsent(ctx, key, from)
-	}
-	if problem != nil {
-		return nil, false, problem
-	}
-	return document, document != nil, nil
-}
-
-// read is Read without the circuit breaker. It also returns the endpoint that answered.
-func (v *Vault) read(ctx context.Context, key string) (document []byte, from *endpoint, problem *Error) {
-	p, ok := v.layout.object(key)
-	if !ok {
-		return nil, nil, errKey()
-	}
-	answered := v.conn.buffers.get()
-	defer v.conn.buffers.put(answered)
-	problem = v.perform(ctx, func(ctx context.Context) (*api.Response, error) {
-		return v.getter.get(ctx, p, answered)
-	}, func(a *answer) (problem *Error) {
-		from = a.from
-		document, problem = v.document(a)
-		// The buffer is used again.
-		document = bytes.Clone(document)
-		return problem
-	})
-	return document, from, problem
-}
-
-// Write implements [Engine].
-func (v *Vault) Write(ctx context.Context, key string, document []byte) error {
-	p, ok := v.layout.object(key)
-	if !ok {
-		return errKey()
-	}
-	body, err := v.layout.body(document)
-	if err != nil {
-		return err
-	}
-	return v.do(ctx, func(ctx context.Context) (*api.Response, error) {
-		return v.client.Logical().WriteRawWithContext(ctx, p, body)
-	}, v.written)
-}
-
-// Delete implements [Engine]. On KV v2 it deletes the metadata too, so that a deleted
-// credential cannot be undeleted unnoticed.
-func (v *Vault) Delete(ctx context.Context, key string) error {
-	p, ok := v.layout.whole(key)
-	if !ok {
-		return errKey()
-	}
-	return v.do(ctx, func(ctx context.Context) (*api.Response, error) {
-		return v.client.Logical().DeleteRawWithContext(ctx, p)
-	}, v.written)
-}
-
-// list returns the keys directly under a folder, without folders.
-func (v *Vault) list(ctx context.Context, folder string) (keys []string, err error) {
-	err = v.do(ctx, func(ctx context.Context) (*api.Response, error) {
-		return v.client.Logical().ReadRawWithDataWithContext(ctx, folder, url.Values{"list": {"true"}})
-	}, func(a *answer) *Error {
-		var data struct{ Keys []string }
-		switch {
-		case a.Status == 404:
-			return v.absent(a)
-		case json.Unmarshal(a.Data, &data) != nil:
-			return v.notVault(a)
-		}
-		for _, key := range data.Keys {
-			if !strings.HasSuffix(key, "/") {
-				keys = append(keys, key)
-			}
-		}
-		return nil
-	})
-	return keys, err
-}
-
-// do is perform with an error as its result.
-func (v *Vault) do(ctx context.Context, send func(context.Context) (*api.Response, error), read func(*answer) *Error) error {
-	if problem := v.perform(ctx, send, read); problem != nil {
-		return problem
-	}
-	return nil
-}
-
-// perform sends a request, reads its answer, and records what the outcome says about the
-// server.
-func (v *Vault) perform(ctx context.Context, send func(context.Context) (*api.Response, error), read func(*answer) *Error) *Error {
-	bounded, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
-	defer cancel()
-	a, problem := v.exchangeInTime(bounded, send)
-	if problem == nil {
-		problem = v.refusal(bounded, a)
-	}
-	if problem == nil {
-		problem = read(a)
-	}
-	if problem == nil {
-		v.session.Accepted()
-	}
-	v.record(problem)
-	return problem
 }
 
 // checkSeal asks whether the server is sealed because it was never initialised.

@@ -1,17 +1,11 @@
 package state
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
 )
-
-// format is that of everything in the store. Format 1 had an entry for each record and for
-// each reservation of a name, and did not have this number.
-const format = 2
 
 const (
 	// segments is how many there are in the ring.
@@ -53,26 +47,6 @@ func decodeSegment(raw []byte) (segment, error) {
 	}
 	return s, nil
 }
-
-// decode reads an entry of the store. It looks at the format first.
-func decode(raw []byte, into any) error {
-	var head struct {
-		Format int `json:"format"`
-	}
-	if err := json.Unmarshal(raw, &head); err != nil {
-		return fmt.Errorf("%w: an entry of the state store is not JSON", authz.ErrMalformed)
-	}
-	if head.Format > format {
-		return fmt.Errorf("%w: an entry has format %d, and this version understands %d; run the version that wrote it, or a later one", errNewer, head.Format, format)
-	}
-	if err := json.Unmarshal(raw, into); err != nil || head.Format != format {
-		return fmt.Errorf("%w: an entry of the state store has another form than its format says", authz.ErrMalformed)
-	}
-	return nil
-}
-
-// errNewer means that a later version of this program has written to the store.
-var errNewer = errors.New("the state store was written by a newer version")
 
 func (s *segment) lines() []string {
 	if s.Lines == "" {
