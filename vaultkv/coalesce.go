@@ -2,7 +2,7 @@ package vaultkv
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vault-authz/vault-authz/internal/backoff"
@@ -11,38 +11,66 @@ import (
 // A coalescer runs one operation for many callers. Each run begins after the calls
 // that it serves, so its outcome is valid for all of them. There is one run at a time,
 // and at least gap between the beginnings of two runs. It is safe for concurrent use.
+// Make one with newCoalescer.
 type coalescer struct {
 	do    func(context.Context) *Error
 	limit time.Duration
 	gap   time.Duration
 
-	mu            sync.Mutex
-	running, next *run
-	last          time.Time
-	closed        bool
-	group         sync.WaitGroup
+	open context.Context //nolint:containedctx // it is that of all runs, and ends with close
+	end  context.CancelFunc
+	// turn has room for one: the run under way, or a caller that has waited for it.
+	turn chan struct{}
+	// begun counts the runs that have begun.
+	begun atomic.Uint64
+	// last is when the last run began, problem its outcome. Only the one in turn uses them.
+	last    time.Time
+	problem *Error
 }
 
-// A run is one execution of the operation. problem is valid once done is closed.
-type run struct {
-	done    chan struct{}
-	cancel  context.CancelFunc
-	problem *Error
+// newCoalescer returns a coalescer of do. limit bounds a run.
+func newCoalescer(do func(context.Context) *Error, limit, gap time.Duration) *coalescer {
+	c := &coalescer{do: do, limit: limit, gap: gap, turn: make(chan struct{}, 1)}
+	c.open, c.end = context.WithCancel(context.Background()) //nolint:forbidigo // close ends it
+	return c
 }
 
 // join waits for the outcome of a run that begins after the call. ctx bounds the wait;
 // limit bounds the run, which goes on for the other callers.
 func (c *coalescer) join(ctx context.Context) *Error {
-	r := c.enter(ctx)
-	if r == nil {
-		return interrupted("the service stops", context.Canceled)
-	}
+	before := c.begun.Load()
 	select {
-	case <-r.done:
-		return r.problem
+	case c.turn <- struct{}{}:
+	case <-c.open.Done():
+		return errStops()
 	case <-ctx.Done():
-		return interrupted("there was no time to wait for the server to prove that it is current", ctx.Err())
+		return errNoTime(ctx)
 	}
+	if c.open.Err() != nil || c.begun.Load() > before {
+		defer func() { <-c.turn }()
+		if c.open.Err() != nil {
+			return errStops()
+		}
+		return c.problem
+	}
+	outcome := make(chan *Error, 1)
+	go func() {
+		c.problem = c.run(context.WithoutCancel(ctx))
+		outcome <- c.problem
+		<-c.turn
+	}()
+	select {
+	case problem := <-outcome:
+		return problem
+	case <-ctx.Done():
+		return errNoTime(ctx)
+	}
+}
+
+func errStops() *Error { return interrupted("the service stops", context.Canceled) }
+
+func errNoTime(ctx context.Context) *Error {
+	return interrupted("there was no time to wait for the server to prove that it is current", ctx.Err())
 }
 
 func interrupted(text string, cause error) *Error {
@@ -51,55 +79,17 @@ func interrupted(text string, cause error) *Error {
 	return problem
 }
 
-// enter returns a run that has not begun, nil after close.
-func (c *coalescer) enter(ctx context.Context) *run {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil
+// run runs the operation when the gap has passed. Only the one in turn calls it.
+func (c *coalescer) run(ctx context.Context) (problem *Error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.open, cancel)() //nolint:contextcheck // it ends each run, whatever its context
+	if wait := c.gap - time.Since(c.last); wait > 0 {
+		_ = backoff.Sleep(ctx, wait) // Callers that come meanwhile share this run.
 	}
-	if c.next == nil {
-		c.next = &run{done: make(chan struct{})}
-		if c.running == nil {
-			c.start(context.WithoutCancel(ctx))
-			return c.running
-		}
-	}
-	return c.next
-}
-
-// start begins the next run when the gap has passed. base is never canceled. The runs after
-// this one begin with it too: with the context of this run, the contexts of a long series
-// would become one chain. The caller holds mu.
-func (c *coalescer) start(base context.Context) {
-	r, wait := c.next, c.gap-time.Since(c.last)
-	ctx, cancel := context.WithCancel(base)
-	r.cancel = cancel
-	c.running = r
-	c.group.Go(func() {
-		if wait > 0 {
-			_ = backoff.Sleep(ctx, wait) // Callers that come meanwhile share this run.
-		}
-		c.mu.Lock()
-		c.next, c.last = nil, time.Now()
-		c.mu.Unlock()
-		r.problem = c.execute(ctx)
-		r.cancel()
-		c.mu.Lock()
-		c.running = nil
-		if c.next != nil {
-			c.start(base)
-			if c.closed {
-				c.running.cancel()
-			}
-		}
-		c.mu.Unlock()
-		close(r.done)
-	})
-}
-
-func (c *coalescer) execute(ctx context.Context) (problem *Error) {
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	c.begun.Add(1)
+	c.last = time.Now()
+	ctx, cancel = context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	defer func() {
 		if recover() != nil {
@@ -111,11 +101,7 @@ func (c *coalescer) execute(ctx context.Context) (problem *Error) {
 
 // close cancels the run under way, waits for it, and lets no other begin.
 func (c *coalescer) close() {
-	c.mu.Lock()
-	c.closed = true
-	if c.running != nil {
-		c.running.cancel()
-	}
-	c.mu.Unlock()
-	c.group.Wait()
+	c.end()
+	c.turn <- struct{}{}
+	<-c.turn
 }

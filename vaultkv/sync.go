@@ -50,7 +50,7 @@ type syncer struct {
 	vault *Vault
 	// exchanges are the syncs. confirmations are the syncs on behalf of unknown access
 	// tokens; their rate is limited, since any client can make up such tokens.
-	exchanges, confirmations coalescer
+	exchanges, confirmations *coalescer
 	// at is the cluster that was proved last. Only the running exchange uses it.
 	at *cluster
 	// version is the version of the entry when it was last read or written. A write has
@@ -61,8 +61,8 @@ type syncer struct {
 
 func newSyncer(v *Vault) *syncer {
 	s := &syncer{vault: v}
-	s.exchanges = coalescer{do: s.exchange, limit: v.cfg.Timeout}
-	s.confirmations = coalescer{do: s.exchanges.join, limit: v.cfg.Timeout, gap: confirmGap}
+	s.exchanges = newCoalescer(s.exchange, v.cfg.Timeout, 0)
+	s.confirmations = newCoalescer(s.exchanges.join, v.cfg.Timeout, confirmGap)
 	return s
 }
 
