@@ -2,7 +2,6 @@ package admin
 
 import (
 	"cmp"
-	"net/http"
 	"slices"
 
 	"github.com/vault-authz/vault-authz/authz"
@@ -29,15 +28,16 @@ func aclsEntity() *entity {
 }
 
 // checkMembership checks what does not depend on whether there is the consumer.
-func checkMembership(d schema.Document, v schema.Violations) {
+func checkMembership(_ *API, d, _ schema.Document, v schema.Violations) error {
 	c := authz.Consumer{ID: entities.DeclaredID("", ""), Username: "any", Groups: []string{d.Text("group")}}
 	if d["group"] != nil {
 		v.AddErrors(c.Validate(), func(string) string { return "group" })
 	}
+	return nil
 }
 
 func checkACL(a *API, d, _ schema.Document, v schema.Violations) error {
-	checkMembership(d, v)
+	_ = checkMembership(a, d, nil, v) // has no error
 	consumer, err := a.resolve(d, "consumer", a.consumers)
 	if err == nil && consumer.Declared {
 		v.Add("consumer", "is declared in the configuration file, and so are its groups; change the file")
@@ -50,18 +50,25 @@ func (a *API) consumerOf(c *call) (schema.Stored, error) {
 	return a.find(a.consumers, c.param("consumer"))
 }
 
-// findACL finds a membership of the path's consumer, by id or group. It does not find
-// those of other consumers.
-func (a *API) findACL(c *call, consumer schema.Stored) (schema.Stored, error) {
+// aclOfConsumer is the membership that the path names by its id or group. Those of other
+// consumers are not found.
+func (a *API) aclOfConsumer(c *call) (target, error) {
+	consumer, err := a.consumerOf(c)
 	idOrGroup := c.param("acl")
-	if !authz.IsUUID(idOrGroup) {
-		return a.findUnique(a.acls, entities.ACLKey(consumer.ID(), idOrGroup))
-	}
-	s, err := a.findID(a.acls, idOrGroup)
-	if err == nil && s.Record("consumer").Text("id") != consumer.ID() {
-		return schema.Stored{}, authz.ErrNotFound
-	}
-	return s, err
+	return target{
+		entity: a.acls, idOrKey: idOrGroup, key: "group",
+		in: c.input.With("consumer", map[string]any{"id": consumer.ID()}),
+		find: func() (schema.Stored, error) {
+			if !authz.IsUUID(idOrGroup) {
+				return a.findUnique(a.acls, entities.ACLKey(consumer.ID(), idOrGroup))
+			}
+			s, err := a.findID(a.acls, idOrGroup)
+			if err == nil && s.Record("consumer").Text("id") != consumer.ID() {
+				return schema.Stored{}, authz.ErrNotFound
+			}
+			return s, err
+		},
+	}, err
 }
 
 func (a *API) listConsumerACLs(c *call) (reply, error) {
@@ -88,84 +95,26 @@ func (a *API) aclsOf(consumer string) ([]schema.Stored, error) {
 			all = append(all, s)
 		}
 	}
-	view.WithPrefix(a.acls.kind, entities.ACLKey(consumer, ""), func(_ string, record func() *state.Record) bool {
+	stored, err := a.storedACLs(view, entities.ACLKey(consumer, ""), func(string) bool { return true })
+	all = append(all, stored...)
+	slices.SortFunc(all, func(x, y schema.Stored) int { return cmp.Compare(x.ID(), y.ID()) })
+	return all, err
+}
+
+// storedACLs returns the stored memberships whose keys begin with a prefix. It reads only those
+// whose keys keep accepts.
+func (a *API) storedACLs(view *state.View, prefix string, keep func(key string) bool) (all []schema.Stored, err error) {
+	view.WithPrefix(a.acls.kind, prefix, func(key string, record func() *state.Record) bool {
+		if !keep(key) {
+			return true
+		}
 		var s schema.Stored
 		if s, err = a.acls.open(record()); err == nil {
 			all = append(all, s)
 		}
 		return err == nil
 	})
-	slices.SortFunc(all, func(x, y schema.Stored) int { return cmp.Compare(x.ID(), y.ID()) })
 	return all, err
-}
-
-// ofConsumer is the body with the path's consumer in it.
-func (c *call) ofConsumer(consumer schema.Stored) schema.Input {
-	return c.input.With("consumer", map[string]any{"id": consumer.ID()})
-}
-
-func (a *API) createConsumerACL(c *call) (reply, error) {
-	consumer, err := a.consumerOf(c)
-	if err != nil {
-		return reply{}, err
-	}
-	d, err := a.acls.typedInput(c.ofConsumer(consumer), nil)
-	if err != nil {
-		return reply{}, err
-	}
-	d, err = a.insert(c, a.acls, d)
-	return reply{http.StatusCreated, a.acls.show(d)}, err
-}
-
-func (a *API) getConsumerACL(c *call) (reply, error) {
-	consumer, err := a.consumerOf(c)
-	if err != nil {
-		return reply{}, err
-	}
-	s, err := a.findACL(c, consumer)
-	if err != nil {
-		return reply{}, err
-	}
-	return ok(a.acls.show(s.Document)), nil
-}
-
-func (a *API) patchConsumerACL(c *call) (reply, error) {
-	consumer, err := a.consumerOf(c)
-	if err != nil {
-		return reply{}, err
-	}
-	find := func() (schema.Stored, error) { return a.findACL(c, consumer) }
-	d, err := a.update(c, a.acls, find, func(old schema.Document) (schema.Document, error) {
-		return a.acls.typedInput(c.ofConsumer(consumer), old)
-	})
-	return ok(a.acls.show(d)), err
-}
-
-func (a *API) putConsumerACL(c *call) (reply, error) {
-	consumer, err := a.consumerOf(c)
-	if err != nil {
-		return reply{}, err
-	}
-	in := c.ofConsumer(consumer)
-	if !authz.IsUUID(c.param("acl")) {
-		in = in.With("group", c.param("acl"))
-	}
-	find := func() (schema.Stored, error) { return a.findACL(c, consumer) }
-	return a.upsert(c, a.acls, find, func() (schema.Document, error) {
-		d, err := a.acls.typedInput(in, nil)
-		if err != nil {
-			return nil, err
-		}
-		return d, named(d, c.param("acl"), "group")
-	})
-}
-
-func (a *API) deleteConsumerACL(c *call) (reply, error) {
-	consumer, err := a.consumerOf(c)
-	if err != nil {
-		return reply{}, err
-	}
-	return noContent, a.remove(c, a.acls, c.param("acl"), func() (schema.Stored, error) { return a.findACL(c, consumer) })
 }
 
 // aclConsumer is the consumer of an entry.

@@ -15,7 +15,7 @@ func consumersEntity() *entity {
 		fields: schema.Consumer,
 		unique: func(d schema.Document) []constraint { return uniqueTexts(d, "username", "custom_id") },
 		check:  checkConsumer,
-		inUse:  anonymousInUse,
+		usedBy: isAnonymous,
 	}
 }
 
@@ -43,19 +43,11 @@ func checkConsumer(_ *API, d, _ schema.Document, v schema.Violations) error {
 	return nil
 }
 
-// anonymousInUse refuses to delete the consumer that a policy falls back on.
-// Kong does not, and answers 500 from then on.
-func anonymousInUse(a *API, d schema.Document) error {
-	all, err := a.all(a.policies)
-	if err != nil {
-		return err
-	}
-	for _, p := range all {
-		if who := p.Text("anonymous"); who != "" && (who == d.Text("id") || who == d.Text("username")) {
-			return referencedBy(a.consumers.name, "plugins")
-		}
-	}
-	return nil
+// isAnonymous says whether a policy falls back on a consumer. Kong deletes such a consumer,
+// and answers 500 from then on.
+func isAnonymous(d, policy schema.Document) bool {
+	who := policy.Text("anonymous")
+	return who != "" && (who == d.Text("id") || who == d.Text("username"))
 }
 
 // listConsumers adds the filter by custom id, and the search.
@@ -120,20 +112,12 @@ func (a *API) removeOrphans(c *call) error {
 	if err != nil {
 		return err
 	}
-	var orphans []schema.Stored
 	last, gone := "", false
-	view.WithPrefix(a.acls.kind, entities.ACLPrefix, func(key string, record func() *state.Record) bool {
+	orphans, err := a.storedACLs(view, entities.ACLPrefix, func(key string) bool {
 		if id := entities.ConsumerOfKey(key); id != last {
 			last, gone = id, !view.Has(a.consumers.kind, id) && !a.isDeclared(a.consumers.kind, id)
 		}
-		if !gone {
-			return true
-		}
-		var s schema.Stored
-		if s, err = a.acls.open(record()); err == nil {
-			orphans = append(orphans, s)
-		}
-		return err == nil
+		return gone
 	})
 	if err != nil {
 		return err

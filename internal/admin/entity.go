@@ -26,7 +26,7 @@ type entity struct {
 	unique func(schema.Document) []constraint
 	// check completes a new or changed document and reports what the schema
 	// cannot see. old is nil for a new one.
-	check func(a *API, d, old schema.Document, v schema.Violations) error
+	check checker
 	// beside returns a check of the entity against the stored others, nil if there is
 	// nothing to check.
 	beside func(a *API, d, old schema.Document) func(*state.View) error
@@ -35,8 +35,20 @@ type entity struct {
 	warn func(before, after schema.Document) string
 	// stay are the fields that a replacement leaves as they are if it does not have them.
 	stay []string
-	// inUse refuses a deletion, nil for never.
-	inUse func(a *API, d schema.Document) error
+	// usedBy says whether a policy refers to an entity, which is then not deleted. It may be
+	// nil.
+	usedBy func(d, policy schema.Document) bool
+}
+
+// A checker adds to v what is wrong with a document. Its error is that of a store, or a refusal.
+type checker func(a *API, d, old schema.Document, v schema.Violations) error
+
+// of returns what is wrong with a document, with what v says already.
+func (check checker) of(a *API, d, old schema.Document, v schema.Violations) error {
+	if err := check(a, d, old, v); err != nil {
+		return err
+	}
+	return v.Err()
 }
 
 func (e *entity) has(d schema.Document) bool { return e.owns == nil || e.owns(d) }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,11 +19,7 @@ import (
 
 // insert writes a new entity. d has its id if the caller chose one.
 func (a *API) insert(c *call, e *entity, d schema.Document) (schema.Document, error) {
-	v := schema.Violations{}
-	if err := e.check(a, d, nil, v); err != nil {
-		return nil, err
-	}
-	if err := v.Err(); err != nil {
+	if err := e.check.of(a, d, nil, schema.Violations{}); err != nil {
 		return nil, err
 	}
 	if d.Text("id") == "" {
@@ -76,10 +73,7 @@ func (a *API) replace(c *call, e *entity, old schema.Stored, change func(old sch
 	}
 	d = schema.Merged(old.Document, d)
 	d["id"], d["created_at"], d["updated_at"] = old.ID(), old.Document["created_at"], time.Now().Unix()
-	if err := e.check(a, d, old.Document, v); err != nil {
-		return nil, err
-	}
-	if err := v.Err(); err != nil {
+	if err := e.check.of(a, d, old.Document, v); err != nil {
 		return nil, err
 	}
 	return d, a.write(c, e, "update", old, d, a.deps.Store.Replace)
@@ -112,8 +106,7 @@ func (a *API) write(c *call, e *entity, action string, old schema.Stored, d sche
 		_, err := do(ctx, r, check)
 		return err
 	})
-	var taken state.TakenError
-	if errors.As(err, &taken) {
+	if taken, is := errors.AsType[state.TakenError](err); is {
 		for _, k := range constraints {
 			if k.key == taken.Key {
 				return k.err()
@@ -168,9 +161,13 @@ func (a *API) remove(c *call, e *entity, idOrKey string, find func() (schema.Sto
 	if old.Declared {
 		return readOnly("delete", e.name)
 	}
-	if e.inUse != nil {
-		if err := e.inUse(a, old.Document); err != nil {
+	if e.usedBy != nil {
+		policies, err := a.all(a.policies)
+		if err != nil {
 			return err
+		}
+		if slices.ContainsFunc(policies, func(p schema.Stored) bool { return e.usedBy(old.Document, p.Document) }) {
+			return referencedBy(e.name, "plugins")
 		}
 	}
 	change := state.Change{Kind: e.kind, ID: old.ID()}
@@ -237,9 +234,9 @@ func (a *API) apply(c *call, line entry, change state.Change, do func(context.Co
 
 // isRefusal reports whether an error proves that nothing was written.
 func isRefusal(err error) bool {
-	var taken state.TakenError
-	var refused *api.Problem
-	return errors.As(err, &refused) || errors.As(err, &taken) || errors.Is(err, state.ErrConflict) || errors.Is(err, state.ErrTooLarge) || errors.Is(err, authz.ErrNotFound)
+	_, refused := errors.AsType[*api.Problem](err)
+	_, taken := errors.AsType[state.TakenError](err)
+	return refused || taken || errors.Is(err, state.ErrConflict) || errors.Is(err, state.ErrTooLarge) || errors.Is(err, authz.ErrNotFound)
 }
 
 // newUUID returns a random UUID (RFC 9562, version 4).

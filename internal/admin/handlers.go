@@ -40,82 +40,99 @@ func (e *entity) typedInput(in schema.Input, base schema.Document) (schema.Docum
 	return d, v.Err()
 }
 
-func (a *API) get(e *entity) handler {
+// A target is what the path of a call names: one entity of a kind.
+type target struct {
+	*entity
+	// idOrKey is from the path; key is the field that it is, unless it is an id.
+	idOrKey, key string
+	// in is the body with what the path says besides.
+	in   schema.Input
+	find func() (schema.Stored, error)
+}
+
+// A lookup reads the path of a call.
+type lookup func(*call) (target, error)
+
+// one is the lookup by the id or key of an entity.
+func (a *API) one(e *entity) lookup {
+	return func(c *call) (target, error) {
+		idOrKey := c.param("id")
+		return target{e, idOrKey, e.key, c.input, func() (schema.Stored, error) { return a.find(e, idOrKey) }}, nil
+	}
+}
+
+// forTarget handles a call for what its path names.
+func forTarget(of lookup, handle func(*call, target) (reply, error)) handler {
 	return func(c *call) (reply, error) {
-		s, err := a.find(e, c.param("id"))
+		t, err := of(c)
 		if err != nil {
 			return reply{}, err
 		}
-		return ok(e.show(s.Document)), nil
+		return handle(c, t)
 	}
 }
 
 func (a *API) list(e *entity) handler {
-	return func(c *call) (reply, error) {
-		return c.page(a, e, everything)
-	}
+	return func(c *call) (reply, error) { return c.page(a, e, everything) }
 }
 
-func (a *API) create(e *entity) handler {
-	return func(c *call) (reply, error) {
-		d, err := e.typedInput(c.input, nil)
-		if err != nil {
-			return reply{}, err
-		}
-		d, err = a.insert(c, e, d)
-		return reply{http.StatusCreated, e.show(d)}, err
+func (a *API) get(_ *call, t target) (reply, error) {
+	s, err := t.find()
+	if err != nil {
+		return reply{}, err
 	}
+	return ok(t.show(s.Document)), nil
 }
 
-func (a *API) patch(e *entity) handler {
-	return func(c *call) (reply, error) {
-		find := func() (schema.Stored, error) { return a.find(e, c.param("id")) }
-		d, err := a.update(c, e, find, func(old schema.Document) (schema.Document, error) { return e.typedInput(c.input, old) })
-		return ok(e.show(d)), err
+func (a *API) create(c *call, t target) (reply, error) {
+	d, err := t.typedInput(t.in, nil)
+	if err != nil {
+		return reply{}, err
 	}
+	d, err = a.insert(c, t.entity, d)
+	return reply{http.StatusCreated, t.show(d)}, err
+}
+
+func (a *API) patch(c *call, t target) (reply, error) {
+	d, err := a.update(c, t.entity, t.find, func(old schema.Document) (schema.Document, error) { return t.typedInput(t.in, old) })
+	return ok(t.show(d)), err
 }
 
 // put replaces, or creates under the id or key of the path; both are 200.
-func (a *API) put(e *entity) handler {
-	return func(c *call) (reply, error) {
-		in := c.input
-		if idOrKey := c.param("id"); !authz.IsUUID(idOrKey) {
-			in = in.With(e.key, idOrKey)
-		}
-		find := func() (schema.Stored, error) { return a.find(e, c.param("id")) }
-		return a.upsert(c, e, find, func() (schema.Document, error) {
-			d, err := e.typedInput(in, nil)
-			if err != nil {
-				return nil, err
-			}
-			return d, named(d, c.param("id"), e.key)
-		})
+func (a *API) put(c *call, t target) (reply, error) {
+	if !authz.IsUUID(t.idOrKey) {
+		t.in = t.in.With(t.key, t.idOrKey)
 	}
-}
-
-func (a *API) upsert(c *call, e *entity, find func() (schema.Stored, error), make func() (schema.Document, error)) (reply, error) {
-	d, err := a.update(c, e, find, func(old schema.Document) (schema.Document, error) {
-		d, err := make()
-		if err == nil && d["id"] != nil && !authz.IsUUID(c.param("id")) && d["id"] != old["id"] {
+	whole := func() (schema.Document, error) {
+		d, err := t.typedInput(t.in, nil)
+		if err != nil {
+			return nil, err
+		}
+		return d, named(d, t.idOrKey, t.key)
+	}
+	d, err := a.update(c, t.entity, t.find, func(old schema.Document) (schema.Document, error) {
+		d, err := whole()
+		if err != nil {
+			return nil, err
+		}
+		if d["id"] != nil && !authz.IsUUID(t.idOrKey) && d["id"] != old["id"] {
 			return nil, schema.Violations{"id": "is not that of the entity which the path names"}.Err()
 		}
-		for _, name := range e.stay {
-			if _, given := c.input.Values[name]; err == nil && !given {
+		for _, name := range t.stay {
+			if _, given := t.in.Values[name]; !given {
 				d[name] = old[name]
 			}
 		}
-		return d, err
+		return d, nil
 	})
 	if errors.Is(err, authz.ErrNotFound) {
-		if d, err = make(); err == nil {
-			d, err = a.insert(c, e, d)
+		if d, err = whole(); err == nil {
+			d, err = a.insert(c, t.entity, d)
 		}
 	}
-	return ok(e.show(d)), err
+	return ok(t.show(d)), err
 }
 
-func (a *API) delete(e *entity) handler {
-	return func(c *call) (reply, error) {
-		return noContent, a.remove(c, e, c.param("id"), func() (schema.Stored, error) { return a.find(e, c.param("id")) })
-	}
+func (a *API) delete(c *call, t target) (reply, error) {
+	return noContent, a.remove(c, t.entity, t.idOrKey, t.find)
 }

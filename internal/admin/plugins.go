@@ -43,22 +43,23 @@ func (a *API) createPlugin(c *call) (reply, error) {
 }
 
 func (a *API) insertPlugin(c *call, d schema.Document, status int) (reply, error) {
-	if d.Text("name") == api.PluginACL {
-		d, err := a.insert(c, a.aclPlugins, d)
-		return reply{status, schema.Shown(schema.ACLPlugin, d)}, err
+	e := a.aclPlugins
+	if d.Text("name") != api.PluginACL {
+		e, d = a.policies, kong.PolicyOfPlugin(d, nil)
 	}
-	policy, err := a.insert(c, a.policies, kong.PolicyOfPlugin(d, nil))
-	return reply{status, schema.Shown(schema.VaultAuth, kong.PluginOf(policy))}, kong.InConfig(err)
+	d, err := a.insert(c, e, d)
+	return reply{status, kong.ShowPlugin(d)}, kong.InConfig(err)
 }
 
-// findPlugin finds either plugin by id, and a policy by its name.
+// findPlugin finds either plugin by id, and a policy by its name. e is that of policies if
+// there is none.
 func (a *API) findPlugin(idOrName string) (e *entity, s schema.Stored, err error) {
 	for _, e := range []*entity{a.policies, a.aclPlugins} {
 		if s, err = a.find(e, idOrName); !errors.Is(err, authz.ErrNotFound) {
 			return e, s, err
 		}
 	}
-	return nil, schema.Stored{}, err
+	return a.policies, schema.Stored{}, err
 }
 
 func (a *API) getPlugin(c *call) (reply, error) {
@@ -135,12 +136,6 @@ func (a *API) changePlugin(c *call, partly bool) (reply, error) {
 }
 
 func (a *API) deletePlugin(c *call) (reply, error) {
-	e, _, err := a.findPlugin(c.param("plugin"))
-	if errors.Is(err, authz.ErrNotFound) {
-		return noContent, a.gone(a.policies, c.param("plugin"))
-	}
-	if err != nil {
-		return reply{}, err
-	}
-	return noContent, a.remove(c, e, c.param("plugin"), func() (schema.Stored, error) { return a.find(e, c.param("plugin")) })
+	e, s, err := a.findPlugin(c.param("plugin"))
+	return noContent, a.remove(c, e, c.param("plugin"), func() (schema.Stored, error) { return s, err })
 }

@@ -1,5 +1,7 @@
 package admin
 
+import "slices"
+
 type handler func(*call) (reply, error)
 
 // A route is one line of the table of calls. Code that serves all routes goes by what
@@ -51,31 +53,11 @@ func (a *API) routes() []route {
 
 		{method: "POST", pattern: "/batch", changes: true, stateless: true, apart: true, handle: a.batch},
 
-		read("/consumers", a.listConsumers),
-		change("POST", "/consumers", a.create(a.consumers)),
-		read("/consumers/{id}", a.get(a.consumers)),
-		change("PUT", "/consumers/{id}", a.put(a.consumers)),
-		change("PATCH", "/consumers/{id}", a.patch(a.consumers)),
-		change("DELETE", "/consumers/{id}", a.deleteConsumer),
-
-		read("/consumers/{consumer}/acls", a.listConsumerACLs),
-		change("POST", "/consumers/{consumer}/acls", a.createConsumerACL),
-		read("/consumers/{consumer}/acls/{acl}", a.getConsumerACL),
-		change("PUT", "/consumers/{consumer}/acls/{acl}", a.putConsumerACL),
-		change("PATCH", "/consumers/{consumer}/acls/{acl}", a.patchConsumerACL),
-		change("DELETE", "/consumers/{consumer}/acls/{acl}", a.deleteConsumerACL),
 		read("/consumers/{consumer}/credentials", a.consumerCredentials),
 
 		read("/acls", a.list(a.acls)),
-		read("/acls/{id}", a.get(a.acls)),
+		read("/acls/{id}", forTarget(a.one(a.acls), a.get)),
 		read("/acls/{id}/consumer", a.aclConsumer),
-
-		read("/policies", a.list(a.policies)),
-		change("POST", "/policies", a.create(a.policies)),
-		read("/policies/{id}", a.get(a.policies)),
-		change("PUT", "/policies/{id}", a.put(a.policies)),
-		change("PATCH", "/policies/{id}", a.patch(a.policies)),
-		change("DELETE", "/policies/{id}", a.delete(a.policies)),
 
 		read("/plugins", a.listPlugins),
 		change("POST", "/plugins", a.createPlugin),
@@ -86,24 +68,40 @@ func (a *API) routes() []route {
 		change("PATCH", "/plugins/{plugin}", a.patchPlugin),
 		change("DELETE", "/plugins/{plugin}", a.deletePlugin),
 	}
-	all = append(all, a.vaultRoutes("/vault-auth")...)
+	all = slices.Concat(
+		all,
+		a.entityRoutes("/consumers", "id", a.listConsumers, a.one(a.consumers), a.deleteConsumer),
+		a.entityRoutes("/consumers/{consumer}/acls", "acl", a.listConsumerACLs, a.aclOfConsumer, forTarget(a.aclOfConsumer, a.delete)),
+		a.entityRoutes("/policies", "id", a.list(a.policies), a.one(a.policies), forTarget(a.one(a.policies), a.delete)),
+		a.vaultRoutes("/vault-auth"), a.absentRoutes(),
+	)
 	if a.cfg.Vaults {
 		all = append(all, notForDecK(a.vaultRoutes("/vaults"))...)
 	}
-	return append(all, a.absentRoutes()...)
+	return all
+}
+
+// entityRoutes are the calls for a kind of entity. One of them is named in the path by a
+// parameter, which of reads.
+func (a *API) entityRoutes(base, parameter string, list handler, of lookup, remove handler) []route {
+	one := base + "/{" + parameter + "}"
+	return []route{
+		read(base, list),
+		change("POST", base, forTarget(of, a.create)),
+		read(one, forTarget(of, a.get)),
+		change("PUT", one, forTarget(of, a.put)),
+		change("PATCH", one, forTarget(of, a.patch)),
+		change("DELETE", one, remove),
+	}
 }
 
 func (a *API) vaultRoutes(base string) []route {
-	one, credentials := base+"/{id}", base+"/{vault}/credentials"
+	credentials := base + "/{vault}/credentials"
 	token := credentials + "/token/{access_token}"
-	return []route{
-		read(base, a.list(a.vaults)),
-		change("POST", base, a.create(a.vaults)),
-		read(one, a.get(a.vaults)),
-		change("PUT", one, a.put(a.vaults)),
-		change("PATCH", one, a.patch(a.vaults)),
-		change("DELETE", one, a.delete(a.vaults)),
-		{method: "GET", pattern: base + "/{vault}/status", stateless: true, handle: a.vaultStatus},
+	vaults := a.one(a.vaults)
+	return append(
+		a.entityRoutes(base, "id", a.list(a.vaults), vaults, forTarget(vaults, a.delete)),
+		route{method: "GET", pattern: base + "/{vault}/status", stateless: true, handle: a.vaultStatus},
 		read(credentials, a.listCredentials),
 		change("POST", credentials, a.createCredential),
 		change("POST", credentials+"/{consumer}", a.createCredential),
@@ -111,6 +109,6 @@ func (a *API) vaultRoutes(base string) []route {
 		change("PATCH", token, a.patchCredential),
 		change("DELETE", token, a.deleteCredential),
 		change("POST", token+"/rotate", a.rotateCredential),
-		{method: "POST", pattern: base + "/{vault}/rehash", body: true, changes: true, apart: true, handle: a.rehash},
-	}
+		route{method: "POST", pattern: base + "/{vault}/rehash", body: true, changes: true, apart: true, handle: a.rehash},
+	)
 }

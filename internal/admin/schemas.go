@@ -11,19 +11,44 @@ import (
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// fieldsOf are those of the entities that have a schema, by their names in Kong.
-func (a *API) fieldsOf(entity string) []api.Field {
+// inSchemas returns the fields of an entity by its name in Kong, and what checks one on its own;
+// no fields if it has no schema.
+func (a *API) inSchemas(entity string) (fields []api.Field, check func(schema.Input) error) {
 	switch entity {
 	case "consumers":
-		return a.consumers.fields
+		return a.consumers.fields, a.onItsOwn(a.consumers, checkConsumer)
 	case "acls":
-		return a.acls.fields
+		return a.acls.fields, a.onItsOwn(a.acls, checkMembership)
 	case "plugins":
-		return schema.Plugin()
+		return schema.Plugin(), a.checkPlugin
 	case "vault_auth_vaults":
-		return a.vaults.fields
+		return a.vaults.fields, a.onItsOwn(a.vaults, checkVault)
 	}
-	return nil
+	return nil, nil
+}
+
+// onItsOwn checks a body as a new entity, with what does not depend on which others there are.
+func (a *API) onItsOwn(e *entity, check checker) func(schema.Input) error {
+	return func(in schema.Input) error {
+		d, err := e.typedInput(withConsumerID(in), nil)
+		if err != nil {
+			return err
+		}
+		return check.of(a, d, nil, schema.Violations{})
+	}
+}
+
+func (a *API) checkPlugin(in schema.Input) error {
+	d, err := kong.ReadPlugin(in, "", nil)
+	switch v := (schema.Violations{}); {
+	case err != nil:
+		return err
+	case d.Text("name") == api.PluginACL:
+		return a.aclPlugins.check.of(a, d, nil, v)
+	default:
+		checkPolicyFields(kong.PolicyOfPlugin(d, nil), v)
+		return kong.InConfig(v.Err())
+	}
 }
 
 func noSchema(entity string) error {
@@ -38,7 +63,7 @@ func noPlugin(name string) error {
 // all kinds.
 func (a *API) schema(c *call) (reply, error) {
 	entity := c.param("entity")
-	if fields := a.fieldsOf(entity); fields != nil {
+	if fields, _ := a.inSchemas(entity); fields != nil {
 		return ok(schema.Document{"fields": kong.SchemaFields(fields)}), nil
 	}
 	if _, isAbsent := kong.AbsentKind(entity); isAbsent {
@@ -78,66 +103,23 @@ func (a *API) validate(c *call) (reply, error) {
 	if k, isAbsent := kong.AbsentKind(entity); isAbsent {
 		return reply{}, k.Refusal()
 	}
-	if a.fieldsOf(entity) == nil {
+	fields, check := a.inSchemas(entity)
+	if fields == nil {
 		return reply{}, noSchema(entity)
 	}
-	if err := a.violations(entity, c.input); err != nil {
+	if err := check(c.input); err != nil {
 		return reply{}, err
 	}
 	return ok(schema.Document{"message": "schema validation successful"}), nil
 }
 
-func (a *API) violations(entity string, in schema.Input) error {
-	v := schema.Violations{}
-	switch entity {
-	case "consumers":
-		d, err := a.consumers.typedInput(in, nil)
-		if err != nil {
-			return err
-		}
-		if err := checkConsumer(a, d, nil, v); err != nil {
-			return err
-		}
-	case "acls":
-		d, err := a.acls.typedInput(withID(in, "consumer"), nil)
-		if err != nil {
-			return err
-		}
-		checkMembership(d, v)
-	case "plugins":
-		d, err := kong.ReadPlugin(in, "", nil)
-		if err != nil {
-			return err
-		}
-		if d.Text("name") == api.PluginACL {
-			return errorOf(v, a.aclPlugins.check(a, d, nil, v))
-		}
-		checkPolicyFields(kong.PolicyOfPlugin(d, nil), v)
-		return kong.InConfig(v.Err())
-	case "vault_auth_vaults":
-		d, err := a.vaults.typedInput(in, nil)
-		if err != nil {
-			return err
-		}
-		return errorOf(v, checkVault(a, d, nil, v))
-	}
-	return v.Err()
-}
-
-func errorOf(v schema.Violations, err error) error {
-	if err != nil {
-		return err
-	}
-	return v.Err()
-}
-
-// withID reduces a reference with an id and other fields, such as decK sends, to its
+// withConsumerID reduces a reference with an id and other fields, such as decK sends, to its
 // id.
-func withID(in schema.Input, name string) schema.Input {
-	ref, _ := in.Values[name].(map[string]any)
+func withConsumerID(in schema.Input) schema.Input {
+	ref, _ := in.Values["consumer"].(map[string]any)
 	id, _ := ref["id"].(string)
 	if !authz.IsUUID(strings.ToLower(id)) {
 		return in
 	}
-	return in.With(name, map[string]any{"id": id})
+	return in.With("consumer", map[string]any{"id": id})
 }

@@ -15,7 +15,7 @@ func vaultsEntity() *entity {
 		unique: func(d schema.Document) []constraint { return uniqueTexts(d, "name") },
 		check:  checkVault,
 		stay:   []string{"secrets", "token_prefix"},
-		inUse:  vaultInUse,
+		usedBy: func(d, policy schema.Document) bool { return policy.Record("vault").Text("id") == d.Text("id") },
 	}
 }
 
@@ -57,19 +57,6 @@ func vaultField(setting string) string {
 		return "vault_token"
 	}
 	return setting
-}
-
-func vaultInUse(a *API, d schema.Document) error {
-	all, err := a.all(a.policies)
-	if err != nil {
-		return err
-	}
-	for _, p := range all {
-		if p.Record("vault").Text("id") == d.Text("id") {
-			return referencedBy(a.vaults.name, "plugins")
-		}
-	}
-	return nil
 }
 
 // vaultStatus tries the connection of a vault object. It goes by what this replica has read

@@ -29,9 +29,10 @@ type Input struct {
 
 // With returns the input with another value under a name.
 func (in Input) With(name string, value any) Input {
-	in.Values = maps.Clone(in.Values)
-	in.Values[name] = value
-	return in
+	values := map[string]any{}
+	maps.Copy(values, in.Values)
+	values[name] = value
+	return Input{values, in.Form}
 }
 
 // Typed reads input under a schema, and adds to v what is wrong with it. A field that is not
