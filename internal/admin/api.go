@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -59,8 +58,9 @@ func New(cfg Config, deps Dependencies) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.Store == nil || deps.Leases == nil || deps.Announce == nil || deps.Vaults == nil || deps.TryVault == nil || deps.Metrics == nil || deps.Log == nil || deps.Audit == nil {
-		return nil, errors.New("admin: Store, Leases, Announce, Vaults, TryVault, Metrics, Log and Audit must be given")
+	if deps.Store == nil || deps.Leases == nil || deps.Announce == nil || deps.Vaults == nil || deps.TryVault == nil || deps.Judge == nil || deps.Explain == nil ||
+		deps.Denials == nil || deps.Overview == nil || deps.LastUsed == nil || deps.Decide == nil || deps.Metrics == nil || deps.Log == nil || deps.Audit == nil {
+		return nil, errors.New("admin: Store, Leases, Announce, Vaults, TryVault, Judge, Explain, Denials, Overview, LastUsed, Decide, Metrics, Log and Audit must be given")
 	}
 	authenticator, err := authn.New(cfg.Config, deps.Log, deps.Metrics)
 	if err != nil {
@@ -181,11 +181,15 @@ func asKong(r *http.Request) (*http.Request, bool) {
 	if err != nil || r.Method == http.MethodConnect || path.Clean(escaped) != escaped || escaped[0] != '/' {
 		return r, false
 	}
-	out := *r
-	u := *r.URL
+	return withPath(r, decoded, escaped), true
+}
+
+// withPath returns the request with another path.
+func withPath(r *http.Request, decoded, escaped string) *http.Request {
+	out, u := *r, *r.URL
 	u.Path, u.RawPath = decoded, escaped
 	out.URL = &u
-	return &out, true
+	return &out
 }
 
 // recover answers a panic. Only a message of the Go runtime is logged: any other might
@@ -243,63 +247,12 @@ func (a *API) problem(r *http.Request, err error) *api.Problem {
 // unavailable tells the caller why a store could not answer, if that is known: most
 // causes remain until an operator repairs a vault object.
 func (a *API) unavailable(err error) *api.Problem {
-	p := &api.Problem{Status: http.StatusServiceUnavailable}
-	because := ""
-	if a.deps.Explain != nil {
-		p.Cause = a.deps.Explain(err)
-	}
-	if p.Cause != "" {
-		because = ": " + p.Cause
-	}
-	p.Message = "The store of this data is unavailable" + because + "; the call may be repeated, also if it has taken effect"
-	return p
-}
-
-func write(w http.ResponseWriter, status int, body any) {
-	if body == nil {
-		w.WriteHeader(status)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(body) // the client is gone
-}
-
-// A call is one request on its way through a handler.
-type call struct {
-	ctx    context.Context
-	r      *http.Request
-	route  *route
-	caller authn.Caller
-	input  schema.Input
-	// warnings are what the answer to a success says besides.
-	warnings []string
-}
-
-// warningPrefix begins a header Warning: 299 is the code that RFC 7234 has for any warning
-// that lasts.
-const warningPrefix = "299 vault-authz "
-
-// warn adds to what the answer says besides, once.
-func (c *call) warn(warning string) {
-	if !slices.Contains(c.warnings, warning) {
-		c.warnings = append(c.warnings, warning)
+	cause := a.deps.Explain(err)
+	return &api.Problem{
+		Status: http.StatusServiceUnavailable, Cause: cause,
+		Message: "The store of this data is unavailable" + prefixed(": ", cause) + "; the call may be repeated, also if it has taken effect",
 	}
 }
-
-func (c *call) param(name string) string { return c.r.PathValue(name) }
-
-// A reply is the answer to a call that succeeds.
-type reply struct {
-	status int
-	body   any
-}
-
-var noContent = reply{status: http.StatusNoContent}
-
-func ok(body any) reply { return reply{http.StatusOK, body} }
 
 // serve runs one route under its content rules.
 func (a *API) serve(route route) http.Handler {
@@ -334,12 +287,6 @@ func (a *API) serve(route route) http.Handler {
 		for _, warning := range c.warnings {
 			w.Header().Add("Warning", warningPrefix+strconv.Quote(warning))
 		}
-		if document, isFile := answer.body.(file); isFile {
-			w.Header().Set("Content-Type", document.contentType)
-			w.WriteHeader(answer.status)
-			_, _ = w.Write(document.content) // the client is gone
-			return
-		}
 		write(w, answer.status, answer.body)
 	})
 }
@@ -352,12 +299,6 @@ func (a *API) answer(c *call) (reply, error) {
 		}
 	}
 	return c.route.handle(c)
-}
-
-// A file is an answer that is not JSON.
-type file struct {
-	contentType string
-	content     []byte
 }
 
 func (a *API) openAPI(*call) (reply, error) {

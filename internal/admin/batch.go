@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -68,16 +67,9 @@ func (a *API) batch(c *call) (reply, error) {
 }
 
 func (a *API) readOperations(r *http.Request) ([]operation, error) {
-	raw, err := body.Bytes(nil, r, a.cfg.MaxBodyBytes)
+	fields, err := body.Object(r, a.cfg.MaxBodyBytes, "batch", "a batch is")
 	if err != nil {
 		return nil, err
-	}
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != body.TypeJSON {
-		return nil, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: a batch is " + body.TypeJSON}
-	}
-	fields, err := strictjson.Object(raw)
-	if err != nil {
-		return nil, badRequest("Cannot parse the batch: " + err.Error())
 	}
 	var list []json.RawMessage
 	switch {

@@ -29,22 +29,23 @@ func (a *API) listCredentials(c *call) (reply, error) {
 		return reply{}, err
 	}
 	keys = slices.DeleteFunc(keys, func(key string) bool { return !has(key) })
-	places, last := []credential.Place{}, ""
-	for _, key := range credential.After(keys, w.after) {
-		if len(places) == w.size {
-			last = places[w.size-1].Key
-			break
-		}
+	keys = credential.After(keys, w.after)
+	last := ""
+	if len(keys) > w.size {
+		keys, last = keys[:w.size], keys[w.size-1]
+	}
+	var places []credential.Place
+	for _, key := range keys {
 		places = append(places, credential.Place{Vault: p.Vault, Store: p.Store, Key: key})
 	}
 	documents, err := credential.ReadAll(c.ctx, places)
 	if err != nil {
 		return reply{}, err
 	}
-	data, judge, withLastUse := []schema.Document{}, a.newJudge(), a.lastUses(c, true)
+	data, view := []schema.Document{}, a.views(c, true)
 	for i, d := range documents {
 		if d != nil {
-			data = append(data, withLastUse(&places[i], judge.view(&places[i], d)).With("access_token", places[i].Key))
+			data = append(data, view(&places[i], d).With("access_token", places[i].Key))
 		}
 	}
 	return c.list(data, last), nil
@@ -83,13 +84,13 @@ func (a *API) consumerCredentials(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	data, judge, withLastUse := []schema.Document{}, a.newJudge(), a.lastUses(c, true)
+	data, view := []schema.Document{}, a.views(c, true)
 	for i, d := range documents {
 		if !strings.EqualFold(d.Record("consumer").Text("id"), consumer.ID()) {
 			continue
 		}
 		p := &places[i]
-		data = append(data, withLastUse(p, judge.view(p, d)).With("access_token", p.Key).With("vault", schema.Document{"id": p.Vault.ID(), "name": p.Vault.Text("name")}))
+		data = append(data, view(p, d).With("access_token", p.Key).With("vault", schema.Document{"id": p.Vault.ID(), "name": p.Vault.Text("name")}))
 		if len(data) == w.size && (more || i+1 < len(places)) {
 			return c.list(data, p.Position()), nil
 		}

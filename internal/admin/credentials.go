@@ -171,7 +171,7 @@ func (a *API) getCredential(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return ok(schema.Document{"data": a.lastUses(c, false)(&p, a.newJudge().view(&p, d))}), nil
+	return ok(schema.Document{"data": a.views(c, false)(&p, d)}), nil
 }
 
 // patchCredential changes limits. It is not Kong's.
@@ -196,7 +196,7 @@ func (a *API) patchCredential(c *call) (reply, error) {
 		return reply{}, err
 	}
 	// Nobody waits for the credential while the last use is read.
-	return ok(schema.Document{"data": a.lastUses(c, false)(&p, a.newJudge().view(&p, d))}), nil
+	return ok(schema.Document{"data": a.views(c, false)(&p, d)}), nil
 }
 
 // deleteCredential also deletes and drops a credential that it cannot find: it may have
@@ -208,12 +208,12 @@ func (a *API) deleteCredential(c *call) (reply, error) {
 	}
 	return a.alone(c, &p, func() (reply, error) {
 		old, err := p.Read(c.ctx)
-		var malformed *api.Problem
-		if err != nil && !errors.As(err, &malformed) {
+		_, malformed := errors.AsType[*api.Problem](err)
+		if err != nil && !malformed {
 			return reply{}, err
 		}
 		err = a.apply(c, entryOf(&p, "delete", old, nil), p.Change(), p.Delete)
-		if err == nil && old == nil && malformed == nil {
+		if err == nil && old == nil && !malformed {
 			err = authz.ErrNotFound
 		}
 		return noContent, err
@@ -255,7 +255,7 @@ func (a *API) rotateCredential(c *call) (reply, error) {
 
 // withSecret returns the only answer that has the secret.
 func (a *API) withSecret(p *credential.Place, d schema.Document, secret string) schema.Document {
-	return schema.Document{"data": a.newJudge().view(p, d).With(credential.CurrentSecret, secret)}
+	return schema.Document{"data": a.states()(p, d).With(credential.CurrentSecret, secret)}
 }
 
 // isUsable says whether a request could present the secrets of the record, and a check could
@@ -266,9 +266,6 @@ func (a *API) isUsable(p *credential.Place, d schema.Document) bool {
 		if credential.CheckSecretToken(a.cfg.Grammar, d.Text(name)) != "" {
 			return false
 		}
-	}
-	if a.deps.Judge == nil {
-		return true
 	}
 	raw, err := d.Encode()
 	return err == nil && a.deps.Judge(p.Vault.Text("name"))(p.Key, raw).Reason != authz.ReasonMalformedRecord

@@ -10,44 +10,33 @@ import (
 // of a check.
 const stateGood = "good"
 
-// A judge returns what a check would answer to requests with a credential.
-type judge struct {
-	api *API
-	// byVault has the judges of the vault objects of one call.
-	byVault map[string]func(accessToken string, record []byte) authz.Outcome
-}
-
-func (a *API) newJudge() *judge {
-	return &judge{api: a, byVault: map[string]func(string, []byte) authz.Outcome{}}
-}
-
-// view returns a credential with its present state.
-func (j *judge) view(p *credential.Place, d schema.Document) schema.Document {
-	view := credential.View(d).With("state", nil)
-	view["mistake"], view["refused_by"] = nil, nil
-	if j.api.deps.Judge == nil {
+// states returns a function that shows a credential with its present state: what a check
+// would answer to requests with it.
+func (a *API) states() func(*credential.Place, schema.Document) schema.Document {
+	judges := map[string]func(accessToken string, record []byte) authz.Outcome{}
+	return func(p *credential.Place, d schema.Document) schema.Document {
+		name := p.Vault.Text("name")
+		if judges[name] == nil {
+			judges[name] = a.deps.Judge(name)
+		}
+		standing := judges[name](p.Key, p.Raw)
+		view := credential.View(d)
+		view["state"], view["mistake"], view["refused_by"] = standing.Reason.String(), nil, nil
+		switch {
+		case standing.Reason != authz.ReasonAuthenticated:
+			if standing.Mistake != "" {
+				view["mistake"] = standing.Mistake
+			}
+		case p.Prefix().Mistyped(p.Key):
+			view["state"] = authz.ReasonUnknownToken.String()
+		case credential.CheckAccessToken(a.cfg.Grammar, p.Key)+credential.CheckSecretToken(a.cfg.Grammar, d.Text(credential.CurrentSecret)) != "":
+			// No request can present it.
+			view["state"] = authz.ReasonMalformedToken.String()
+		default:
+			view["state"], view["refused_by"] = stateGood, orNil(standing.RefusedBy)
+		}
 		return view
 	}
-	name := p.Vault.Text("name")
-	if j.byVault[name] == nil {
-		j.byVault[name] = j.api.deps.Judge(name)
-	}
-	standing := j.byVault[name](p.Key, p.Raw)
-	view["state"] = standing.Reason.String()
-	switch {
-	case standing.Reason != authz.ReasonAuthenticated:
-		if standing.Mistake != "" {
-			view["mistake"] = standing.Mistake
-		}
-	case p.Prefix().Mistyped(p.Key):
-		view["state"] = authz.ReasonUnknownToken.String()
-	case credential.CheckAccessToken(j.api.cfg.Grammar, p.Key)+credential.CheckSecretToken(j.api.cfg.Grammar, d.Text(credential.CurrentSecret)) != "":
-		// No request can present it.
-		view["state"] = authz.ReasonMalformedToken.String()
-	default:
-		view["state"], view["refused_by"] = stateGood, orNil(standing.RefusedBy)
-	}
-	return view
 }
 
 func orNil(l []string) any {

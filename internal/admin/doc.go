@@ -9,7 +9,7 @@
 // applied here before it is answered ([Announcer]), so that an answer means that
 // the change holds on this replica.
 //
-// A file here is the calls of one kind of entity, or what all calls share: api.go and
+// A file here is the calls of one kind of entity, or what all calls share: api.go, call.go and
 // routes.go how a call comes to its handler, entity.go and entitychange.go what is read
 // and written, audit.go the audit log, page.go lists. The packages below know nothing of
 // calls: authn who may call, body and schema how an entity is read and shown, kong what Kong

@@ -4,15 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"strings"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin/body"
 	"github.com/vault-authz/vault-authz/internal/admin/schema"
-	"github.com/vault-authz/vault-authz/internal/api"
-	"github.com/vault-authz/vault-authz/internal/strictjson"
 )
 
 // maxHeaders is how many headers a request may have that is explained.
@@ -24,9 +21,6 @@ func (a *API) explain(c *call) (reply, error) {
 	r, err := a.readRequest(c.r)
 	if err != nil {
 		return reply{}, err
-	}
-	if a.deps.Decide == nil {
-		return reply{}, notFound()
 	}
 	e := a.deps.Decide(c.ctx, r)
 	trail, err := a.intend(c, entry{
@@ -42,16 +36,9 @@ func (a *API) explain(c *call) (reply, error) {
 
 // readRequest reads the request that is asked about. Its errors repeat no value.
 func (a *API) readRequest(r *http.Request) (*authz.Request, error) {
-	raw, err := body.Bytes(nil, r, a.cfg.MaxBodyBytes)
+	fields, err := body.Object(r, a.cfg.MaxBodyBytes, "request", "send")
 	if err != nil {
 		return nil, err
-	}
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != body.TypeJSON {
-		return nil, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: send " + body.TypeJSON}
-	}
-	fields, err := strictjson.Object(raw)
-	if err != nil {
-		return nil, badRequest("Cannot parse the request: " + err.Error())
 	}
 	asked := &authz.Request{HTTP: true, Method: http.MethodGet, Scheme: "https"}
 	for name, value := range fields {

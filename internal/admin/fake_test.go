@@ -342,7 +342,14 @@ func newBench(tb testing.TB, options ...option) *bench {
 	b.auditor = &fakeAudit{log: zap.New(auditCore), order: &order{}}
 	cfg := DefaultConfig()
 	cfg.Vaults = true
-	deps := Dependencies{Store: b.store, Leases: &fakeLeases{}, Announce: b.order, Vaults: b, TryVault: b.tryVault, Metrics: b.registry, Log: zap.New(logCore), Audit: b.auditor}
+	deps := Dependencies{
+		Store: b.store, Leases: &fakeLeases{}, Announce: b.order, Vaults: b, TryVault: b.tryVault,
+		Explain: func(error) string { return "" }, Judge: func(string) func(string, []byte) authz.Outcome {
+			return func(string, []byte) authz.Outcome { return authz.Outcome{Reason: authz.ReasonAuthenticated} }
+		}, Denials: func(string) authz.Found { return authz.Found{} }, Overview: func() api.Overview { return api.Overview{} },
+		LastUsed: &fakeUses{}, Decide: func(context.Context, *authz.Request) authz.Explanation { return authz.Explanation{} },
+		Metrics: b.registry, Log: zap.New(logCore), Audit: b.auditor,
+	}
 	for _, o := range options {
 		o(&cfg, &deps)
 	}

@@ -312,7 +312,7 @@ func TestTheDocumentHasTheFieldsOfEveryEntityAndNoOthers(t *testing.T) {
 func TestTheDocumentAllowsWhatIsAnsweredOfAnEmptyCredential(t *testing.T) {
 	t.Parallel()
 	doc := openAPI(t)
-	for name, value := range newBench(t).api.newJudge().view(&credential.Place{}, schema.Document{}) {
+	for name, value := range newBench(t).api.states()(&credential.Place{}, schema.Document{}) {
 		schema := at(t, doc, doc, "components", "schemas", "Credential", "properties", name)
 		raw, err := json.Marshal(schema)
 		if err != nil {

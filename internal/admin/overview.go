@@ -10,10 +10,7 @@ import (
 // overview tells what this replica knows of itself. It asks no store, so it also answers
 // while none does.
 func (a *API) overview(c *call) (reply, error) {
-	var o api.Overview
-	if a.deps.Overview != nil {
-		o = a.deps.Overview()
-	}
+	o := a.deps.Overview()
 	o.Replica, o.Version, o.Now = a.deps.Replica, a.deps.Version, time.Now().Unix()
 	o.Caller = api.Caller{Name: c.caller.Name, Role: string(c.caller.Role)}
 	if view, err := a.deps.Store.View(); err == nil {

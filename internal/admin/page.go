@@ -3,7 +3,6 @@ package admin
 import (
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -34,17 +33,17 @@ func (c *call) window(isPosition func(string) bool) (window, error) {
 	if s := q.Get("size"); q.Has("size") {
 		n, err := strconv.Atoi(s)
 		if err != nil {
-			return w, &api.Problem{Status: http.StatusBadRequest, Code: codeSize, Name: "invalid size", Message: "size must be a number"}
+			return w, invalidSize.problem("size must be a number", nil)
 		}
 		if n < 1 || n > maxPageSize {
-			return w, &api.Problem{Status: http.StatusBadRequest, Code: codeSize, Name: "invalid size", Message: fmt.Sprintf("size must be an integer between 1 and %d", maxPageSize)}
+			return w, invalidSize.problem(fmt.Sprintf("size must be an integer between 1 and %d", maxPageSize), nil)
 		}
 		w.size = n
 	}
 	if s := q.Get("offset"); s != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(s)
 		if err != nil || !isPosition(string(raw)) {
-			return w, &api.Problem{Status: http.StatusBadRequest, Code: codeOffset, Name: "invalid offset", Message: fmt.Sprintf("'%s' is not a valid offset: bad encoding", s)}
+			return w, invalidOffset.problem(fmt.Sprintf("'%s' is not a valid offset: bad encoding", s), nil)
 		}
 		w.after = string(raw)
 	}
@@ -74,54 +73,64 @@ func (c *call) list(data any, last string) reply {
 	return ok(body)
 }
 
+// A collection collects the elements of one page.
+type collection struct {
+	window
+	data []schema.Document
+	// last is the position of the last element of data; full says that there are more.
+	last string
+	full bool
+}
+
+func collect(w window) *collection { return &collection{window: w, data: []schema.Document{}} }
+
+// add adds an element, unless the page is full. It reports whether it did.
+func (p *collection) add(d schema.Document, position string) bool {
+	if p.full = len(p.data) == p.size; !p.full {
+		p.data, p.last = append(p.data, d), position
+	}
+	return !p.full
+}
+
+func (p *collection) answer(c *call) reply {
+	if !p.full {
+		p.last = ""
+	}
+	return c.list(p.data, p.last)
+}
+
+// entities reads which page of entities a call asks for, and which tags they have.
+func (c *call) entities() (p *collection, tagged func([]string) bool, err error) {
+	w, err := c.window(authz.IsUUID)
+	if err == nil {
+		tagged, err = c.tagFilter()
+	}
+	return collect(w), tagged, err
+}
+
 // page answers with one page of the entities that keep accepts, in the order of their ids.
 // It reads only the entities of that page.
 func (c *call) page(a *API, e *entity, keep filter) (reply, error) {
-	w, err := c.window(authz.IsUUID)
+	p, tagged, err := c.entities()
 	if err != nil {
 		return reply{}, err
 	}
-	tagged, err := c.tagFilter()
-	if err != nil {
-		return reply{}, err
-	}
-	data, last, more := []schema.Document{}, "", false
-	err = a.each(e, w.after, func(h head) bool { return tagged(h.Tags()) && keep(h) }, func(s schema.Stored) bool {
-		if more = len(data) == w.size; !more {
-			data, last = append(data, e.show(s.Document)), s.ID()
-		}
-		return !more
-	})
-	if err != nil {
-		return reply{}, err
-	}
-	if !more {
-		last = ""
-	}
-	return c.list(data, last), nil
+	err = a.each(e, p.after, func(h head) bool { return tagged(h.Tags()) && keep(h) }, func(s schema.Stored) bool { return p.add(e.show(s.Document), s.ID()) })
+	return p.answer(c), err
 }
 
 // pageOf is page for a short list.
 func (c *call) pageOf(all []schema.Document) (reply, error) {
-	w, err := c.window(authz.IsUUID)
+	p, tagged, err := c.entities()
 	if err != nil {
 		return reply{}, err
 	}
-	keep, err := c.tagFilter()
-	if err != nil {
-		return reply{}, err
-	}
-	data, last := []schema.Document{}, ""
 	for _, d := range all {
-		if id := d.Text("id"); id <= w.after || !keep(d.List("tags")) {
-			continue
+		if id := d.Text("id"); id > p.after && tagged(d.List("tags")) && !p.add(d, id) {
+			break
 		}
-		if len(data) == w.size {
-			return c.list(data, last), nil
-		}
-		data, last = append(data, d), d.Text("id")
 	}
-	return c.list(data, ""), nil
+	return p.answer(c), nil
 }
 
 func (e *entity) showAll(all []schema.Stored) []schema.Document {
@@ -139,19 +148,13 @@ func (c *call) tagFilter() (func([]string) bool, error) {
 		return func([]string) bool { return true }, nil
 	}
 	filter := q.Get("tags")
-	either := strings.Contains(filter, "/")
-	separator := ","
+	either, separator := strings.Contains(filter, "/"), ","
 	if either {
 		separator = "/"
 	}
 	wanted := strings.Split(filter, separator)
-	for _, tag := range wanted {
-		if tag == "" || api.CheckTag(tag) != "" {
-			return nil, &api.Problem{
-				Status: http.StatusBadRequest, Code: codeOptions, Name: "invalid options",
-				Message: "invalid option (tags: invalid filter syntax)", Fields: map[string]any{"tags": "invalid filter syntax"},
-			}
-		}
+	if slices.ContainsFunc(wanted, func(tag string) bool { return tag == "" || api.CheckTag(tag) != "" }) {
+		return nil, invalidOptions.problem("invalid option (tags: invalid filter syntax)", map[string]any{"tags": "invalid filter syntax"})
 	}
 	return func(tags []string) bool {
 		has := func(tag string) bool { return slices.Contains(tags, tag) }

@@ -86,7 +86,7 @@ func checkTies(a *API, d, old schema.Document) func(*state.View) error {
 		}
 		for _, tie := range authz.Ties(policies) {
 			if slices.Contains(tie.Policies, p.Name) {
-				return tied(tie)
+				return uniqueViolation.problem(tie.Error(), nil)
 			}
 		}
 		return nil

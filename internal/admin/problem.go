@@ -9,20 +9,28 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/api"
 )
 
-// Kong's error codes (kong/db/errors.lua).
-const (
-	codePrimaryKey  = 3
-	codeForeignKey  = 4
-	codeUnique      = 5
-	codeOffset      = 7
-	codeSize        = 9
-	codeOptions     = 11
-	codeUnsupported = 12
+// A kongError is a kind of errors of Kong (kong/db/errors.lua).
+type kongError struct {
+	code, status int
+	name         string
+}
+
+var (
+	primaryKeyViolation  = kongError{3, http.StatusBadRequest, "primary key violation"}
+	foreignKeyViolation  = kongError{4, http.StatusBadRequest, "foreign key violation"}
+	uniqueViolation      = kongError{5, http.StatusConflict, "unique constraint violation"}
+	invalidOffset        = kongError{7, http.StatusBadRequest, "invalid offset"}
+	invalidSize          = kongError{9, http.StatusBadRequest, "invalid size"}
+	invalidOptions       = kongError{11, http.StatusBadRequest, "invalid options"}
+	unsupportedOperation = kongError{12, http.StatusMethodNotAllowed, "operation unsupported"}
 )
+
+func (k kongError) problem(message string, fields map[string]any) *api.Problem {
+	return &api.Problem{Status: k.status, Code: k.code, Name: k.name, Message: message, Fields: fields}
+}
 
 func notFound() *api.Problem { return &api.Problem{Status: http.StatusNotFound, Message: "Not found"} }
 
@@ -38,24 +46,13 @@ type constraint struct {
 }
 
 func (c constraint) err() error {
-	return &api.Problem{
-		Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation",
-		Message: fmt.Sprintf("UNIQUE violation detected on '%s'", brace(c.fields)), Fields: c.fields,
-	}
-}
-
-// tied refuses policies that tie.
-func tied(tie *authz.Tie) error {
-	return &api.Problem{Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation", Message: tie.Error()}
+	return uniqueViolation.problem(fmt.Sprintf("UNIQUE violation detected on '%s'", brace(c.fields)), c.fields)
 }
 
 // credentialExists refuses to replace a secret that somebody uses. It does not repeat
 // the access token.
 func credentialExists() error {
-	return &api.Problem{
-		Status: http.StatusConflict, Code: codeUnique, Name: "unique constraint violation",
-		Message: "a credential with this access token exists, and its secret is not replaced by creating it again; use rotate, which keeps the old secret good for a grace",
-	}
+	return uniqueViolation.problem("a credential with this access token exists, and its secret is not replaced by creating it again; use rotate, which keeps the old secret good for a grace", nil)
 }
 
 // rotatedAlready refuses to end the grace of the last rotation.
@@ -70,33 +67,21 @@ func rotatedAlready(until time.Time, left time.Duration) error {
 
 func idTaken(id string) error {
 	fields := map[string]any{"id": id}
-	return &api.Problem{
-		Status: http.StatusBadRequest, Code: codePrimaryKey, Name: "primary key violation",
-		Message: fmt.Sprintf("primary key violation on key '%s'", brace(fields)), Fields: fields,
-	}
+	return primaryKeyViolation.problem(fmt.Sprintf("primary key violation on key '%s'", brace(fields)), fields)
 }
 
 func danglingReference(field string, key map[string]any, parent string) error {
-	return &api.Problem{
-		Status: http.StatusBadRequest, Code: codeForeignKey, Name: "foreign key violation",
-		Message: fmt.Sprintf("the foreign key '%s' does not reference an existing '%s' entity.", brace(key), parent),
-		Fields:  map[string]any{field: key},
-	}
+	message := fmt.Sprintf("the foreign key '%s' does not reference an existing '%s' entity.", brace(key), parent)
+	return foreignKeyViolation.problem(message, map[string]any{field: key})
 }
 
 func referencedBy(parent, child string) error {
-	return &api.Problem{
-		Status: http.StatusBadRequest, Code: codeForeignKey, Name: "foreign key violation",
-		Message: fmt.Sprintf("an existing '%s' entity references this '%s' entity", child, parent),
-		Fields:  map[string]any{"@referenced_by": child},
-	}
+	message := fmt.Sprintf("an existing '%s' entity references this '%s' entity", child, parent)
+	return foreignKeyViolation.problem(message, map[string]any{"@referenced_by": child})
 }
 
 func readOnly(verb, kind string) error {
-	return &api.Problem{
-		Status: http.StatusMethodNotAllowed, Code: codeUnsupported, Name: "operation unsupported",
-		Message: fmt.Sprintf("cannot %s '%s' entities that the configuration file declares; change the file", verb, kind),
-	}
+	return unsupportedOperation.problem(fmt.Sprintf("cannot %s '%s' entities that the configuration file declares; change the file", verb, kind), nil)
 }
 
 // brace writes fields as Kong's messages do: {name="x"}.

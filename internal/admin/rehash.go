@@ -113,8 +113,7 @@ func (r *rehashing) one(p credential.Place) {
 	defer r.api.recover(after, r.c.r)
 	hashed, guessable, err := r.hash(c, &p)
 	usable := err == nil
-	var foreign *api.Problem
-	if errors.As(err, &foreign) && foreign.Status == http.StatusConflict {
+	if foreign, is := errors.AsType[*api.Problem](err); is && foreign.Status == http.StatusConflict {
 		err = nil
 	}
 	destroyed := 0
@@ -182,11 +181,7 @@ func (r *rehashing) hash(c *call, p *credential.Place) (hashed, guessable bool, 
 // lease of the credential: after a deletion and a creation the numbers begin again, and what
 // was old before would be the new one.
 func (r *rehashing) destroyOld(c *call, p *credential.Place) (destroyed int, err error) {
-	store, can := p.Store.(credential.OldVersions)
-	if _, versions := p.Versioned(); !versions || !can {
-		return 0, nil
-	}
-	if old, err := p.OldVersions(c.ctx, store); err != nil || len(old) == 0 {
+	if old, err := p.OldVersions(c.ctx); err != nil || len(old) == 0 {
 		return 0, err
 	}
 	_, err = r.api.alone(c, p, func() (reply, error) {
@@ -201,12 +196,12 @@ func (r *rehashing) destroyOld(c *call, p *credential.Place) (destroyed int, err
 		case d != nil && !credential.IsHashed(d):
 			return reply{}, &api.Problem{Status: http.StatusConflict, Message: "Somebody has changed the credential meanwhile; repeat the call"}
 		}
-		old, err := p.OldVersions(c.ctx, store)
+		old, err := p.OldVersions(c.ctx)
 		if err != nil || len(old) == 0 {
 			return reply{}, err
 		}
 		err = r.api.apply(c, entryOf(p, "destroy_old_versions", nil, nil), p.Change(), func(ctx context.Context) error {
-			return p.DestroyVersions(ctx, store, old)
+			return p.DestroyVersions(ctx, old)
 		})
 		if err == nil {
 			destroyed = len(old)

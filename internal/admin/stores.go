@@ -87,19 +87,18 @@ type Dependencies struct {
 	// of [Vaults]; what prevents the use of the vault object is in the status.
 	TryVault func(ctx context.Context, vaultID string, version int) (api.VaultStatus, error)
 	// Judge returns, for the name of a vault object, a function that says how requests
-	// with a record of it are decided. It may be nil.
+	// with a record of it are decided.
 	Judge func(vault string) func(accessToken string, record []byte) authz.Outcome
 	// Explain returns the reason why a store could not answer, for operators; "" if the
-	// error does not tell. The text contains no token, secret or key. It may be nil.
+	// error does not tell. The text contains no token, secret or key.
 	Explain func(error) string
-	// Denials finds the denials of a request that this replica remembers. It may be nil.
+	// Denials finds the denials of a request that this replica remembers.
 	Denials func(requestID string) authz.Found
 	// Overview returns what this replica knows of itself, but for its name, its version, the
-	// caller and the number of entities. It asks nobody. It may be nil.
+	// caller and the number of entities. It asks nobody.
 	Overview func() api.Overview
-	// LastUsed may be nil.
 	LastUsed LastUses
-	// Decide explains what would become of a request. It may be nil.
+	// Decide explains what would become of a request.
 	Decide func(context.Context, *authz.Request) authz.Explanation
 	// Replica is what operators tell this replica by.
 	Replica string

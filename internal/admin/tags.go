@@ -45,7 +45,7 @@ func (a *API) listTags(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	p := tagPage{wanted: c.param("tag"), size: w.size, data: []schema.Document{}}
+	p := tagPage{collect(w), c.param("tag")}
 	from := readTagPosition(w.after)
 	for kind, e := range a.tagged() {
 		after := ""
@@ -56,7 +56,7 @@ func (a *API) listTags(c *call) (reply, error) {
 			after = from.id
 			s, err := a.findID(e, from.id)
 			if err == nil {
-				p.add(kind, e, s, from.tag)
+				p.addTags(kind, e, s, from.tag)
 			} else if !errors.Is(err, authz.ErrNotFound) {
 				return reply{}, err
 			}
@@ -65,46 +65,37 @@ func (a *API) listTags(c *call) (reply, error) {
 			break
 		}
 		err := a.each(e, after, p.keep, func(s schema.Stored) bool {
-			p.add(kind, e, s, "")
+			p.addTags(kind, e, s, "")
 			return !p.full
 		})
 		if err != nil {
 			return reply{}, err
 		}
 	}
-	if !p.full {
-		p.last = ""
-	}
-	return c.list(p.data, p.last), nil
+	return p.answer(c), nil
 }
 
 // A tagPage collects one page.
 type tagPage struct {
+	*collection
 	// wanted is the only tag to list, "" for all.
 	wanted string
-	size   int
-	data   []schema.Document
-	// last is the position of the last element of data; full says that there is more.
-	last string
-	full bool
 }
 
-func (p *tagPage) keep(h head) bool {
+func (p tagPage) keep(h head) bool {
 	tags := h.Tags()
 	return p.wanted == "" && len(tags) > 0 || slices.Contains(tags, p.wanted)
 }
 
-// add adds the tags of an entity that come after one.
-func (p *tagPage) add(kind int, e *entity, s schema.Stored, after string) {
+// addTags adds the tags of an entity that come after one.
+func (p tagPage) addTags(kind int, e *entity, s schema.Stored, after string) {
 	for _, tag := range slices.Sorted(slices.Values(s.List("tags"))) {
 		if tag <= after || p.wanted != "" && tag != p.wanted {
 			continue
 		}
-		if p.full = len(p.data) == p.size; p.full {
+		if !p.add(schema.Document{"entity_name": e.kongName(), "entity_id": s.ID(), "tag": tag}, tagPosition{kind, s.ID(), tag}.String()) {
 			return
 		}
-		p.data = append(p.data, schema.Document{"entity_name": e.kongName(), "entity_id": s.ID(), "tag": tag})
-		p.last = tagPosition{kind, s.ID(), tag}.String()
 	}
 }
 

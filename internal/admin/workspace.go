@@ -38,16 +38,11 @@ func (a *API) inWorkspace(r *http.Request) (*http.Request, error) {
 	}
 	rest := strings.TrimPrefix(escaped, "/"+first)
 	switch {
+	case first == workspace && rest == "":
+		return withPath(r, "/", ""), nil
 	case first == workspace:
-		out := *r
-		u := *r.URL
 		// A workspace has no escapes, so both forms begin with it.
-		u.Path, u.RawPath = strings.TrimPrefix(u.Path, "/"+workspace), rest
-		if rest == "" {
-			u.Path, u.RawPath = "/", ""
-		}
-		out.URL = &u
-		return &out, nil
+		return withPath(r, strings.TrimPrefix(r.URL.Path, "/"+workspace), rest), nil
 	case rest != "" && a.roots[firstSegment(rest)]:
 		return r, noWorkspace(firstSegment(r.URL.Path))
 	}

@@ -2,6 +2,7 @@ package body
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -38,8 +39,7 @@ func malformed(message string) *api.Problem {
 	return &api.Problem{Status: http.StatusBadRequest, Message: message}
 }
 
-// Bytes reads the body, up to a limit.
-func Bytes(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+func read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -51,9 +51,31 @@ func Bytes(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) 
 	return raw, nil
 }
 
+// Object reads a body that has to be a JSON object. what is what the object is called in
+// errors, need says of which type it is.
+func Object(r *http.Request, limit int64, what, need string) (map[string]json.RawMessage, error) {
+	raw, err := read(nil, r, limit)
+	if err != nil {
+		return nil, err
+	}
+	if !isJSON(r.Header.Get("Content-Type")) {
+		return nil, &api.Problem{Status: http.StatusUnsupportedMediaType, Message: "Unsupported media type: " + need + " " + TypeJSON}
+	}
+	fields, err := strictjson.Object(raw)
+	if err != nil {
+		return nil, malformed("Cannot parse the " + what + ": " + err.Error())
+	}
+	return fields, nil
+}
+
+func isJSON(contentType string) bool {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	return err == nil && mediaType == TypeJSON
+}
+
 // Read reads the body. An empty body is an empty input.
 func Read(w http.ResponseWriter, r *http.Request, limit int64) (schema.Input, error) {
-	raw, err := Bytes(w, r, limit)
+	raw, err := read(w, r, limit)
 	if err != nil {
 		return schema.Input{}, err
 	}
@@ -122,7 +144,7 @@ func readMultipart(raw []byte, boundary string) (form url.Values, records map[st
 			return nil, nil, err
 		}
 		name := part.FormName()
-		if mediaType, _, err := mime.ParseMediaType(part.Header.Get("Content-Type")); err != nil || mediaType != TypeJSON {
+		if !isJSON(part.Header.Get("Content-Type")) {
 			form.Add(name, string(value))
 			continue
 		}

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin/schema"
@@ -51,24 +52,18 @@ const (
 func ReadAll(ctx context.Context, places []Place) ([]schema.Document, error) {
 	documents := make([]schema.Document, len(places))
 	errs := make([]error, len(places))
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(readers, len(places)) {
-		wg.Go(func() {
-			for i := range next {
-				documents[i], errs[i] = places[i].Read(ctx)
-				var malformed *api.Problem
-				if errors.As(errs[i], &malformed) {
-					documents[i], errs[i] = schema.Document{}, nil
-				}
+	var running errgroup.Group
+	running.SetLimit(readers)
+	for i := range places {
+		running.Go(func() error {
+			documents[i], errs[i] = places[i].Read(ctx)
+			if _, malformed := errors.AsType[*api.Problem](errs[i]); malformed {
+				documents[i], errs[i] = schema.Document{}, nil
 			}
+			return nil
 		})
 	}
-	for i := range places {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+	_ = running.Wait() // none of them returns an error
 	return documents, errors.Join(errs...)
 }
 

@@ -49,8 +49,8 @@ func (p *Place) Leased(ctx context.Context, leases Leases, sync func(context.Con
 	return err
 }
 
-// Versioned is the store if it has versions.
-func (p *Place) Versioned() (VersionedStore, bool) {
+// versioned is the store if it has versions.
+func (p *Place) versioned() (VersionedStore, bool) {
 	s, ok := p.Store.(VersionedStore)
 	return s, ok && p.Vault.Text("kv") == api.KV2
 }
@@ -68,7 +68,7 @@ func (p *Place) Read(ctx context.Context) (schema.Document, error) {
 	var raw []byte
 	var found bool
 	var err error
-	if s, ok := p.Versioned(); ok {
+	if s, ok := p.versioned(); ok {
 		raw, p.version, found, err = s.ReadVersion(ctx, p.Key)
 	} else {
 		raw, found, err = p.Store.Read(ctx, p.Key)
@@ -91,7 +91,7 @@ func (p *Place) Read(ctx context.Context) (schema.Document, error) {
 // Write writes over what was read.
 func (p *Place) Write(ctx context.Context, raw []byte) error {
 	return p.commit(ctx, func(ctx context.Context) error {
-		s, versions := p.Versioned()
+		s, versions := p.versioned()
 		if !versions {
 			if err := p.Store.Write(ctx, p.Key, raw); err != nil {
 				return Unavailable(err)
@@ -175,28 +175,32 @@ func (p *Place) end() int {
 // numbered 1; a mount without versions has none.
 func (p *Place) HasEarlier() bool { return p.end() > 1 }
 
-// OldVersions returns the versions to destroy beside what was read or written last.
-func (p *Place) OldVersions(ctx context.Context, store OldVersions) ([]int, error) {
+// OldVersions returns the versions to destroy beside what was read or written last. There are
+// none where the store has no versions.
+func (p *Place) OldVersions(ctx context.Context) ([]int, error) {
+	store, can := p.Store.(OldVersions)
+	if _, versions := p.versioned(); !versions || !can {
+		return nil, nil
+	}
 	old, err := store.OldVersions(ctx, p.Key, p.end())
-	return old, notFoundOr(err)
+	if err == nil || errors.Is(err, authz.ErrNotFound) {
+		return old, nil
+	}
+	return nil, Unavailable(err)
 }
 
 // DestroyVersions destroys versions that [Place.OldVersions] has named.
-func (p *Place) DestroyVersions(ctx context.Context, store OldVersions, versions []int) error {
+func (p *Place) DestroyVersions(ctx context.Context, versions []int) error {
+	store, can := p.Store.(OldVersions)
+	if !can {
+		return errors.ErrUnsupported
+	}
 	return p.commit(ctx, func(ctx context.Context) error {
 		if err := store.DestroyVersions(ctx, p.Key, versions); err != nil {
 			return Unavailable(err)
 		}
 		return nil
 	})
-}
-
-// notFoundOr returns the error as one of a store, nil if there was nothing.
-func notFoundOr(err error) error {
-	if err == nil || errors.Is(err, authz.ErrNotFound) {
-		return nil
-	}
-	return Unavailable(err)
 }
 
 // Hashed says whether the records of the vault object are written with hashes.

@@ -36,7 +36,16 @@ func Build(declared Declared, view *state.View) (State, error) {
 			if err == nil && (d.Text("id") != r.ID) {
 				err = errors.New("the document is of another id")
 			}
-			if err = g.take(r, d, err); err != nil {
+			switch {
+			case kind == state.KindVaults && err == nil:
+				g.takeVault(r, d)
+			case kind == state.KindVaults:
+				g.problem("vault object %q: %w; its policies are answered with unavailable", r.ID, err)
+				return true
+			case err == nil:
+				err = g.takePolicy(d)
+			}
+			if err != nil {
 				g.errs = append(g.errs, fmt.Errorf("%s %q: %w", r.Kind, r.ID, err))
 			}
 			return true
@@ -80,24 +89,6 @@ func (g *builder) declare(d Declared) {
 		g.Policies = append(g.Policies, p)
 	}
 	g.declared = len(g.Policies)
-}
-
-// take adds one record. d is its document; err says why it could not be decoded.
-func (g *builder) take(r *state.Record, d schema.Document, err error) error {
-	switch r.Kind {
-	case state.KindVaults:
-		if err != nil {
-			g.problem("vault object %q: %w; its policies are answered with unavailable", r.ID, err)
-			return nil
-		}
-		g.takeVault(r, d)
-	case state.KindPolicies:
-		if err != nil {
-			return err
-		}
-		return g.takePolicy(d)
-	}
-	return nil
 }
 
 func (g *builder) takeVault(r *state.Record, d schema.Document) {

@@ -110,8 +110,8 @@ func isOption(name string) bool {
 
 // InConfig moves the violations of a policy's fields to the fields of the plugin.
 func InConfig(err error) error {
-	var p *api.Problem
-	if !errors.As(err, &p) || p.Code != schema.CodeViolation {
+	p, is := errors.AsType[*api.Problem](err)
+	if !is || p.Code != schema.CodeViolation {
 		return err
 	}
 	moved := schema.Violations{}
