@@ -403,8 +403,9 @@ func TestRealServer(t *testing.T) {
 			}
 			wantLookup(t, s, logs, authz.ErrUnavailable, "set kv: v1")
 			wantState(t, v, vaultkv.StateWrongVersion)
-			if logs.Len() != 1 {
-				t.Errorf("log:\n%s\nwant one line", strings.Join(lines(logs), "\n"))
+			// A probe may have opened the circuit breaker meanwhile, which is a line of its own.
+			if n := logs.Len() - logs.FilterMessage("vault circuit breaker opened").Len(); n != 1 {
+				t.Errorf("log:\n%s\nwant one line about the state", strings.Join(lines(logs), "\n"))
 			}
 		})
 		t.Run("the other KV version is named where the policies are those for it", func(t *testing.T) {
