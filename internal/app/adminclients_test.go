@@ -184,7 +184,7 @@ func TestOperatorsByClientCertificate(t *testing.T) {
 		}
 	}
 	for cause, want := range map[string]string{"tls": "24", "certificate": "18", "role": "2", "token": "0"} {
-		eventually(t, cause+" refusals are counted: "+want, func() bool { return s.refused(t, cause) == want })
+		partstest.Eventually(t, cause+" refusals are counted: "+want, func() bool { return s.refused(t, cause) == want })
 	}
 	if lines := s.log.FilterMessage("admin call refused").All(); len(lines) == 0 || len(lines) > 30 {
 		t.Errorf("got %d lines about what was refused, want some", len(lines))

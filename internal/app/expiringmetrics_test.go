@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // ofBounds returns a metric of the demo vault object, by the label within.
@@ -63,7 +64,7 @@ func TestCredentialsInUseThatExpireAreCounted(t *testing.T) {
 	// The replica reads its own change a second time, and drops the credential then, too.
 	wantInUse := func(when string, counts map[string]int) {
 		t.Helper()
-		eventually(t, when+" it is counted", func() bool {
+		partstest.Eventually(t, when+" it is counted", func() bool {
 			return r.allows(pair) && fmt.Sprint(r.ofBounds(t, expiringMetric)) == fmt.Sprint(counts)
 		})
 	}
@@ -101,7 +102,7 @@ func TestAReplacedSecretInUseIsCounted(t *testing.T) {
 	if got := r.ofBounds(t, replacedMetric); got["1h"] != 0 || got["1d"] != 0 {
 		t.Errorf("the new secret is used: %v, want none", got)
 	}
-	eventually(t, "the previous secret is used and counted", func() bool {
+	partstest.Eventually(t, "the previous secret is used and counted", func() bool {
 		allowed, got := r.allows(pair), r.ofBounds(t, replacedMetric)
 		return allowed && got["1h"] == 1 && got["1d"] == 1
 	})

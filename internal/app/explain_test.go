@@ -15,6 +15,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // decisionSeries are the lines of the metrics about decisions.
@@ -35,7 +36,7 @@ func TestAnExplanationIsNoDecision(t *testing.T) {
 	t.Parallel()
 	at := startServing(t, mixed{newShared()})
 	ask, client := asking(t, at), calling(t, at)
-	eventually(t, "a decision by the state", func() bool {
+	partstest.Eventually(t, "a decision by the state", func() bool {
 		return ask(envoy.Question{Method: "GET", URL: "http://x/", Headers: demoHeaders()}).Allowed
 	})
 	if _, err := client.CreateCredential(t.Context(), demoVault, "demo", api.Credential{AccessToken: "tried", SecretToken: "its-secret-value"}); err != nil {

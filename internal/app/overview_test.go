@@ -14,6 +14,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/admin/entities"
 	"github.com/vault-authz/vault-authz/internal/api"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // asking returns a way to ask the service at an address as Envoy does.
@@ -56,7 +57,7 @@ func TestAnOverviewIsAboutTheReplicaThatAnswers(t *testing.T) {
 		return o
 	}
 	good := envoy.Question{Method: "GET", URL: "http://x/", Headers: demoHeaders()}
-	eventually(t, "a decision by the state", func() bool { return ask(good).Allowed })
+	partstest.Eventually(t, "a decision by the state", func() bool { return ask(good).Allowed })
 	before := overview()
 	ask(good)
 	ask(envoy.Question{Method: "GET", URL: "http://x/why?private=1"})
@@ -95,7 +96,7 @@ func TestAnOverviewIsAboutTheReplicaThatAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "why the vault object cannot be used", func() bool {
+	partstest.Eventually(t, "why the vault object cannot be used", func() bool {
 		o = overview()
 		return len(o.Vaults) == 2 && strings.Contains(o.Vaults[1].Cause, "refuses the connection")
 	})

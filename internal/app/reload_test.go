@@ -18,6 +18,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/envoy"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 const reloadable = `
@@ -103,7 +104,7 @@ func TestAReloadTakesWhatTheFileSays(t *testing.T) {
 			t.Run(name+state, func(t *testing.T) {
 				t.Parallel()
 				r := startReloading(t, with(reloadable))
-				eventually(t, "requests are decided", func() bool { return r.demo().Allowed })
+				partstest.Eventually(t, "requests are decided", func() bool { return r.demo().Allowed })
 				r.write(with(test.text))
 				r.settle()
 				if a := r.demo(); a.Allowed != (test.status == 0) || test.status != 0 && a.Status != test.status {
@@ -248,5 +249,5 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 	if r.used != 100 {
 		t.Fatalf("%d reloads: %s", r.used, r.problem)
 	}
-	eventually(t, "goroutines are as many as before", func() bool { return runtime.NumGoroutine() <= n+5 })
+	partstest.Eventually(t, "goroutines are as many as before", func() bool { return runtime.NumGoroutine() <= n+5 })
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/vault-authz/vault-authz/internal/config"
 	"github.com/vault-authz/vault-authz/internal/memkv"
 	"github.com/vault-authz/vault-authz/internal/state"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -99,22 +100,11 @@ func (r *replica) allows(pair map[string]any) bool {
 	}}).Allowed
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 3000 {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("%s: not within 30s", what)
-}
-
 func TestAChangeThroughOneReplicaHoldsOnAnother(t *testing.T) {
 	t.Parallel()
 	from := newShared()
 	one, two := startReplica(t, from), startReplica(t, from)
-	eventually(t, "both replicas have read the state", func() bool {
+	partstest.Eventually(t, "both replicas have read the state", func() bool {
 		demo := map[string]any{"access_token": DemoAccessToken, "secret_token": DemoSecretToken}
 		return one.allows(demo) && two.allows(demo)
 	})
@@ -129,32 +119,32 @@ func TestAChangeThroughOneReplicaHoldsOnAnother(t *testing.T) {
 	if !one.allows(pair) {
 		t.Error("the pair does not work at once where it was made")
 	}
-	eventually(t, "the pair works on the other replica", func() bool { return two.allows(pair) })
+	partstest.Eventually(t, "the pair works on the other replica", func() bool { return two.allows(pair) })
 	if code, out := two.call(t, http.MethodDelete, "/vault-auth/"+demoVault+"/credentials/token/"+pair["access_token"].(string), nil); code != http.StatusNoContent {
 		t.Fatalf("deleting the pair: %d %v", code, out)
 	}
 	if two.allows(pair) {
 		t.Error("the pair still works where it was deleted")
 	}
-	eventually(t, "the pair is gone on the other replica", func() bool { return !one.allows(pair) })
+	partstest.Eventually(t, "the pair is gone on the other replica", func() bool { return !one.allows(pair) })
 }
 
 func TestAConsumerThatIsDeletedIsDeniedAtOnce(t *testing.T) {
 	t.Parallel()
 	r := startReplica(t, newShared())
-	eventually(t, "the state is read", func() bool {
+	partstest.Eventually(t, "the state is read", func() bool {
 		code, _ := r.call(t, http.MethodPost, "/consumers", url.Values{"username": {"bob"}})
 		return code == http.StatusCreated || code == http.StatusConflict
 	})
 	var pair map[string]any
-	eventually(t, "a pair is made", func() bool {
+	partstest.Eventually(t, "a pair is made", func() bool {
 		code, out := r.call(t, http.MethodPost, "/vault-auth/"+demoVault+"/credentials/bob", url.Values{})
 		if code == http.StatusCreated {
 			pair = out["data"].(map[string]any)
 		}
 		return code == http.StatusCreated
 	})
-	eventually(t, "the pair works", func() bool { return r.allows(pair) })
+	partstest.Eventually(t, "the pair works", func() bool { return r.allows(pair) })
 	if code, _ := r.call(t, http.MethodDelete, "/consumers/bob", nil); code != http.StatusNoContent {
 		t.Fatalf("deleting the consumer: %d", code)
 	}
@@ -175,7 +165,7 @@ func TestNothingIsDecidedBeforeTheStateIsRead(t *testing.T) {
 		t.Errorf("while the state cannot be read: %+v", a)
 	}
 	from.kv.Fail(nil)
-	eventually(t, "requests are decided", func() bool {
+	partstest.Eventually(t, "requests are decided", func() bool {
 		return r.allows(map[string]any{"access_token": DemoAccessToken, "secret_token": DemoSecretToken})
 	})
 }
@@ -184,7 +174,7 @@ func TestNothingIsDecidedBeforeTheStateIsRead(t *testing.T) {
 func TestAChangeOfAnEntityDoesNotWaitForThoseOfCredentials(t *testing.T) {
 	t.Parallel()
 	r := startReplica(t, newShared())
-	eventually(t, "the state is read", func() bool { return r.reconciler.Ready() == nil })
+	partstest.Eventually(t, "the state is read", func() bool { return r.reconciler.Ready() == nil })
 	if err := r.store.LeaseCredential(t.Context(), "token", func(func(context.Context, func(context.Context) error) error) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -214,14 +204,14 @@ func TestARevocationHoldsForEveryVaultObjectOfTheMount(t *testing.T) {
 			{Name: "access_token", Value: pair["access_token"].(string)}, {Name: "secret_token", Value: pair["secret_token"].(string)},
 		}}).Allowed
 	}
-	eventually(t, "the pair works by the other vault object on both replicas", func() bool { return allows(one) && allows(two) })
+	partstest.Eventually(t, "the pair works by the other vault object on both replicas", func() bool { return allows(one) && allows(two) })
 	if code, out := one.call(t, http.MethodDelete, "/vault-auth/"+demoVault+"/credentials/token/"+pair["access_token"].(string), nil); code != http.StatusNoContent {
 		t.Fatalf("deleting the pair: %d %v", code, out)
 	}
 	if allows(one) {
 		t.Error("the pair still works by another vault object of the same mount")
 	}
-	eventually(t, "the pair is gone on the other replica", func() bool { return !allows(two) })
+	partstest.Eventually(t, "the pair is gone on the other replica", func() bool { return !allows(two) })
 }
 
 // TestACredentialIsWrittenWhereItsVaultObjectIsNow, also by a replica that has
@@ -233,7 +223,7 @@ func TestACredentialIsWrittenWhereItsVaultObjectIsNow(t *testing.T) {
 	seldom.State.Poll = time.Minute
 	one, two := startReplica(t, from), startReplicaWith(t, from, &seldom)
 	one.newPair(t)
-	eventually(t, "the other replica has read the state", func() bool {
+	partstest.Eventually(t, "the other replica has read the state", func() bool {
 		return two.allows(map[string]any{"access_token": DemoAccessToken, "secret_token": DemoSecretToken})
 	})
 	vault := url.Values{"name": {"moving"}, "protocol": {"https"}, "host": {"vault.test"}, "port": {"8200"}, "mount": {"before"}, "vault_token": {"t"}}
@@ -260,7 +250,7 @@ func TestACredentialIsWrittenWhereItsVaultObjectIsNow(t *testing.T) {
 // newPair makes the consumer alice and a pair of it.
 func (r *replica) newPair(t *testing.T) map[string]any {
 	t.Helper()
-	eventually(t, "the state is read", func() bool {
+	partstest.Eventually(t, "the state is read", func() bool {
 		return r.allows(map[string]any{"access_token": DemoAccessToken, "secret_token": DemoSecretToken})
 	})
 	if code, out := r.call(t, http.MethodPost, "/consumers", url.Values{"username": {"alice"}}); code != http.StatusCreated {

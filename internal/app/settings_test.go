@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 func TestAReloadAppliesTheSettingsOfTheLog(t *testing.T) {
@@ -41,9 +43,9 @@ func TestMaxStaleOfTheStateFollowsTheFile(t *testing.T) {
 			"mount: memory", "mount: memory, cache: {max_stale: "+maxStale+"}")
 	}
 	r := startReloading(t, with("1h"))
-	eventually(t, "requests are decided", func() bool { return r.demo().Allowed })
+	partstest.Eventually(t, "requests are decided", func() bool { return r.demo().Allowed })
 	r.from.kv.Fail(errors.New("down"))
-	eventually(t, "a proof is long ago", func() bool { return r.store.Lag() > 2*time.Second })
+	partstest.Eventually(t, "a proof is long ago", func() bool { return r.store.Lag() > 2*time.Second })
 	if a := r.demo(); !a.Allowed {
 		t.Fatalf("with a max_stale of 1h: %+v", a)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 // A credential that is deleted in the store behind the back of the service holds
@@ -27,13 +29,13 @@ func TestACredentialDeletedInTheStoreIsDeniedAfterASweep(t *testing.T) {
 	// A machine that stops this process for seconds makes the replica drop what it holds, so
 	// that a sweep finds nothing to drop: then it is done again.
 	dropped := regexp.MustCompile(`vault_authz_sweep_dropped_total\{vault="memory"\} [1-9]`)
-	eventually(t, "a sweep drops it, and counts that", func() bool {
+	partstest.Eventually(t, "a sweep drops it, and counts that", func() bool {
 		from.mounts[demoVault].Put(DemoAccessToken, demoRecord)
-		eventually(t, "the demo credential is allowed", func() bool { return r.allows(demo) })
+		partstest.Eventually(t, "the demo credential is allowed", func() bool { return r.allows(demo) })
 		if err := from.mounts[demoVault].Delete(t.Context(), DemoAccessToken); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it is denied after a sweep", func() bool { return !r.allows(demo) })
+		partstest.Eventually(t, "it is denied after a sweep", func() bool { return !r.allows(demo) })
 		rec = httptest.NewRecorder()
 		r.metrics.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 		return dropped.MatchString(rec.Body.String())

@@ -84,7 +84,7 @@ func TestTheAdminAPISaysWhyAVaultObjectCannotBeUsed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the service is ready", func() bool {
+			partstest.Eventually(t, "the service is ready", func() bool {
 				_, err := client.Vaults.List(t.Context())
 				return err == nil
 			})
@@ -105,7 +105,7 @@ func TestTheAdminAPISaysWhyAVaultObjectCannotBeUsed(t *testing.T) {
 				t.Fatal(err)
 			}
 			cause("as it was changed")
-			eventually(t, "the probe lists it", func() bool {
+			partstest.Eventually(t, "the probe lists it", func() bool {
 				return strings.Contains(probe(t, at, "/readyz?verbose"), "\nvault other: "+test.ready)
 			})
 			if said := probe(t, at, "/readyz"); said != "ok\n" {

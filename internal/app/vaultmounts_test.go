@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 func vaultForm(mount, prefix, namespace string) url.Values {
@@ -16,7 +18,7 @@ func vaultForm(mount, prefix, namespace string) url.Values {
 func TestTheAdminAPIRefusesMountsThatAreVaultsOwnOrTheState(t *testing.T) {
 	t.Parallel()
 	r := startReplica(t, newShared())
-	eventually(t, "a vault object is made", func() bool {
+	partstest.Eventually(t, "a vault object is made", func() bool {
 		code, _ := r.call(t, http.MethodPut, "/vault-auth/good", vaultForm("kong-auth", "", ""))
 		return code == http.StatusOK
 	})

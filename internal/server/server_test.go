@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -77,18 +79,6 @@ func (r *running) get(t *testing.T, path string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 3000 {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("%s: not within 30s", what)
-}
-
 func (r *running) serving(t *testing.T) bool {
 	t.Helper()
 	is, err := r.condition(t, "")
@@ -114,7 +104,7 @@ func TestTheHealthServiceAnswersForEachServiceByItsName(t *testing.T) {
 	expect := func(want healthpb.HealthCheckResponse_ServingStatus) {
 		t.Helper()
 		for _, service := range []string{"", servedName} {
-			eventually(t, service+": "+want.String(), func() bool {
+			partstest.Eventually(t, service+": "+want.String(), func() bool {
 				is, err := r.condition(t, service)
 				return err == nil && is == want
 			})
@@ -155,7 +145,7 @@ func TestReadinessFollowsTheChecks(t *testing.T) {
 	if code, body := r.get(t, "/readyz?verbose"); code != 200 || !strings.Contains(body, "vault x: ok") {
 		t.Errorf("/readyz after: got %d %q", code, body)
 	}
-	eventually(t, "health service serves", func() bool { return r.serving(t) })
+	partstest.Eventually(t, "health service serves", func() bool { return r.serving(t) })
 	r.stop()
 	if err := <-r.ended; err != nil {
 		t.Errorf("Run: %v", err)
@@ -183,9 +173,9 @@ func TestAReadyCheckThatFailsNowDoesNotSayOK(t *testing.T) {
 
 func TestStopReportsNotReadyBeforeItRefusesCalls(t *testing.T) {
 	r := start(t, nil, Drain{Wait: 500 * time.Millisecond, Timeout: time.Second})
-	eventually(t, "serves", func() bool { return r.serving(t) })
+	partstest.Eventually(t, "serves", func() bool { return r.serving(t) })
 	r.stop()
-	eventually(t, "not ready", func() bool {
+	partstest.Eventually(t, "not ready", func() bool {
 		code, _ := r.get(t, "/readyz")
 		return code == 503
 	})
@@ -204,7 +194,7 @@ func TestStopReportsNotReadyBeforeItRefusesCalls(t *testing.T) {
 // Without this limit health requests could use memory that check requests may not.
 func TestALargeMessageToTheHealthServiceIsRefused(t *testing.T) {
 	r := start(t, nil, Drain{Timeout: time.Second})
-	eventually(t, "serves", func() bool { return r.serving(t) })
+	partstest.Eventually(t, "serves", func() bool { return r.serving(t) })
 	_, err := r.health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: strings.Repeat("x", maxMessage)})
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("got %v, want RESOURCE_EXHAUSTED", err)

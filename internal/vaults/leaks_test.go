@@ -16,6 +16,7 @@ import (
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 	"github.com/vault-authz/vault-authz/vaultkv"
 )
 
@@ -75,8 +76,8 @@ func TestNothingIsLeftOfVaultObjectsThatWereRemoved(t *testing.T) {
 	}
 	o.Retire(removed)
 
-	eventually(t, "all connections are closed", func() bool { return conns.Load() == 0 })
-	eventually(t, "all goroutines have ended", func() bool { return runtime.NumGoroutine() <= base })
+	partstest.Eventually(t, "all connections are closed", func() bool { return conns.Load() == 0 })
+	partstest.Eventually(t, "all goroutines have ended", func() bool { return runtime.NumGoroutine() <= base })
 	if made.Load() < int64(total) {
 		t.Errorf("%d connections were made by %d vault objects: they were not used", made.Load(), total)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/config"
+	"github.com/vault-authz/vault-authz/test/parts/partstest"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
@@ -38,7 +39,7 @@ func TestConditionOfAVaultObjectIsShown(t *testing.T) {
 vault_authz_vault_breaker_open{vault="main"} 1
 `
 	// The breaker lets a read through now and then, so that it is not open all the time.
-	eventually(t, "an open circuit breaker", func() bool {
+	partstest.Eventually(t, "an open circuit breaker", func() bool {
 		_, _ = sources["main"].Lookup(t.Context(), "x")
 		got, well := o.Named("main").Condition()
 		return got == "state sealed, circuit breaker open" && !well &&

@@ -46,17 +46,6 @@ func aVault(name string) config.Vault {
 	return v
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 3000 {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("%s: not within 30s", what)
-}
-
 func TestAVaultObjectThatCannotBeOpenedFailsAlone(t *testing.T) {
 	t.Parallel()
 	o, _ := newSet(t, Servers{})

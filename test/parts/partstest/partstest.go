@@ -4,6 +4,7 @@ package partstest
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -50,6 +51,17 @@ func Await(t *testing.T, limit time.Duration, condition func(context.Context) er
 	if err := parts.Await(ctx, nil, condition); err != nil {
 		t.Fatalf("within %s: %v", limit, err)
 	}
+}
+
+// Eventually fails the test if a condition does not hold within half a minute.
+func Eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	Await(t, 30*time.Second, func(context.Context) error {
+		if !ok() {
+			return errors.New(what)
+		}
+		return nil
+	})
 }
 
 // StopWith stops a process at the end of the test, and shows its log if the test
