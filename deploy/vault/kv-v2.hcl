@@ -6,11 +6,10 @@
 #
 # The files login-*.sh beside this one make a role with it.
 #
-# All files of this folder can be together on one token: where they name the same
-# path, they write it in the same way, so that what they allow adds up. With a path
-# written in another way it does not. Of two that fit, "+" counts and "*" does not:
-# beside this file, a policy of your own for "kong-auth/*" does nothing for
-# "kong-auth/data/KEY".
+# All files of this folder can be together on one token: they write the same path in
+# the same way, so that what they allow adds up. Paths that are written in different
+# ways do not add up: beside this file, a policy of your own for "kong-auth/*" does
+# nothing for "kong-auth/data/KEY", because Vault uses the path with "+".
 #
 # Change the mount here and in the configuration (vaults[].mount) together, and
 # set vaults[].kv to v2.

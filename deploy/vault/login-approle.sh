@@ -1,17 +1,17 @@
 #!/bin/sh
 # A role for vault-authz in the auth method AppRole.
 #
-# It is run by somebody who may set up auth methods, once, after
+# Run it once, with a token that may set up auth methods, after
 #   vault policy write vault-authz deploy/vault/kv-v1.hcl
-# VAULT_ADDR and VAULT_TOKEN say where and as whom. MOUNT is where the auth method
-# is, or is to be.
+# VAULT_ADDR and VAULT_TOKEN name the server and that token. MOUNT is the path of the
+# auth method, which is enabled there if it is missing.
 set -eu
 
 MOUNT=${MOUNT:-approle}
 vault auth list -format=json | grep -q "\"$MOUNT/\"" || {
     vault auth enable -path="$MOUNT" approle
-    # By default five wrong logins lock the role for 15 minutes. Nobody guesses a secret
-    # id, and so whoever knows the role id could lock vault-authz out.
+    # By default five wrong logins lock the role for 15 minutes. A secret id cannot be
+    # guessed, but anybody that knows the role id could lock vault-authz out.
     vault auth tune -user-lockout-disable=true "$MOUNT"
 }
 

@@ -1,10 +1,10 @@
 #!/bin/sh
 # A role for vault-authz in the auth method TLS certificates.
 #
-# It is run by somebody who may set up auth methods, once, after
+# Run it once, with a token that may set up auth methods, after
 #   vault policy write vault-authz deploy/vault/kv-v1.hcl
-# VAULT_ADDR and VAULT_TOKEN say where and as whom. MOUNT is where the auth method
-# is, or is to be.
+# VAULT_ADDR and VAULT_TOKEN name the server and that token. MOUNT is the path of the
+# auth method, which is enabled there if it is missing.
 #
 # CLIENT_CA_FILE is the authority that signs the client certificate, and CLIENT_NAME
 # a DNS name in it.

@@ -1,13 +1,13 @@
 #!/bin/sh
 # A user for vault-authz in the auth method userpass.
 #
-# It is run by somebody who may set up auth methods, once, after
+# Run it once, with a token that may set up auth methods, after
 #   vault policy write vault-authz deploy/vault/kv-v1.hcl
-# VAULT_ADDR and VAULT_TOKEN say where and as whom. MOUNT is where the auth method
-# is, or is to be.
+# VAULT_ADDR and VAULT_TOKEN name the server and that token. MOUNT is the path of the
+# auth method, which is enabled there if it is missing.
 #
-# PASSWORD_FILE holds the password, without a newline at its end. Where there is a
-# choice, take another method: nothing replaces a password by itself.
+# PASSWORD_FILE holds the password, without a newline at its end. Prefer another method:
+# nothing replaces a password automatically.
 set -eu
 
 MOUNT=${MOUNT:-userpass}
