@@ -88,7 +88,7 @@ func (r *Reconciler) rules(v *state.View, to *declaration) ([]authz.Policy, *vau
 		}
 	}
 	change := r.vaults.Prepare(wanted)
-	if err := change.DeclaredErr(to.config); err != nil && to != r.declaration.Load() {
+	if err := change.DeclaredErr(); err != nil && to != r.declaration.Load() {
 		change.Abandon()
 		return nil, nil, err
 	}

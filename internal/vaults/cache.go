@@ -81,7 +81,7 @@ func (s *Set) tracked(soon *expiring.Watch, read tracing.Read) tracing.Read {
 	}
 }
 
-// usage returns what the uses of a credential are told to, nil if they are told to nobody.
+// usage returns what is told of the uses of a credential. It may be nil.
 func (s *Set) usage(soon *expiring.Watch, accessToken string, c *authz.Credential) authz.Usage {
 	if c.Disabled {
 		soon.Forget(accessToken)
@@ -99,7 +99,7 @@ func (s *Set) usage(soon *expiring.Watch, accessToken string, c *authz.Credentia
 	return both{s.Uses.Use(accessToken), ending}
 }
 
-// both are two that are told of the uses of a credential.
+// both tells two of the uses of a credential.
 type both [2]authz.Usage
 
 // Used implements [authz.Usage].

@@ -3,8 +3,6 @@ package vaults
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin/entities"
@@ -19,9 +17,9 @@ type Change struct {
 	Sources map[string]authz.Source
 
 	set *Set
-	// failed says why vault objects cannot be opened, by name. Their requests are
-	// unavailable after the change.
-	failed map[string]error
+	// failed says why vault objects cannot be opened, and declared the same of those of the
+	// configuration. Their requests are unavailable after the change.
+	failed, declared []error
 	// known and byName are those of the Set after the change. opened are what the change
 	// has opened of them.
 	known  map[string]config.Vault
@@ -34,7 +32,7 @@ type Change struct {
 // ones, and changed ones anew. Nothing is in force before Commit.
 func (s *Set) Prepare(wanted []config.Vault) *Change {
 	s.setting.Lock()
-	c := &Change{set: s, Sources: map[string]authz.Source{}, failed: map[string]error{}, known: map[string]config.Vault{}, byName: map[string]*Object{}}
+	c := &Change{set: s, Sources: map[string]authz.Source{}, known: map[string]config.Vault{}, byName: map[string]*Object{}}
 	ready := false
 	defer func() {
 		if !ready {
@@ -51,7 +49,11 @@ func (s *Set) Prepare(wanted []config.Vault) *Change {
 		if o == nil || o.config != *v {
 			var err error
 			if o, err = s.open(v); err != nil {
-				c.failed[v.Name] = err
+				err = fmt.Errorf("vault object %q: %w", v.Name, err)
+				c.failed = append(c.failed, err)
+				if v.ID == "" {
+					c.declared = append(c.declared, err)
+				}
 				continue
 			}
 			c.opened = append(c.opened, o)
@@ -71,26 +73,10 @@ func idOf(v *config.Vault) string {
 }
 
 // Err names the vault objects that cannot be opened. It is nil if there are none.
-func (c *Change) Err() error { return c.errOf(slices.Sorted(maps.Keys(c.failed))) }
+func (c *Change) Err() error { return errors.Join(c.failed...) }
 
-// DeclaredErr is Err for the vault objects of a configuration.
-func (c *Change) DeclaredErr(by *config.Config) error {
-	names := make([]string, len(by.Vaults))
-	for i := range by.Vaults {
-		names[i] = by.Vaults[i].Name
-	}
-	return c.errOf(names)
-}
-
-func (c *Change) errOf(names []string) error {
-	var errs []error
-	for _, name := range names {
-		if err := c.failed[name]; err != nil {
-			errs = append(errs, fmt.Errorf("vault object %q: %w", name, err))
-		}
-	}
-	return errors.Join(errs...)
-}
+// DeclaredErr is Err for the vault objects of the configuration.
+func (c *Change) DeclaredErr() error { return errors.Join(c.declared...) }
 
 // Commit puts the change in force, in one step. It returns the vault objects that were replaced
 // or removed: the caller retires these when no new decision can use them.

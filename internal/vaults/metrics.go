@@ -14,7 +14,8 @@ func (s *Set) metrics() prometheus.Collector {
 	cache, sweeps, expiring := cacheMetrics(), sweepMetrics(), expiringMetrics()
 	server, token, files := serverMetrics(), tokenMetrics(), tlsfiles.NewMetrics()
 	return metric.Collector(func(to chan<- prometheus.Metric) {
-		for _, o := range s.opened() {
+		_, open := s.all()
+		for _, o := range open {
 			vault := o.config.Name
 			o.reads.Collect(to)
 			cache(to, vault, o)

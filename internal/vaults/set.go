@@ -3,7 +3,6 @@ package vaults
 import (
 	"context"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -156,11 +155,4 @@ func (s *Set) all() (known map[string]config.Vault, open map[string]*Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.known), maps.Clone(s.byName)
-}
-
-// opened returns the vault objects that are open.
-func (s *Set) opened() []*Object {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Values(s.byName))
 }
