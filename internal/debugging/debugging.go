@@ -1,4 +1,4 @@
-// Package debugging serves what one needs to look into a running service: profiles, the
+// Package debugging serves what shows a running service from inside: profiles, the
 // configuration in effect, and the level of the log.
 package debugging
 
@@ -82,7 +82,7 @@ func unhurried(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if seconds := r.FormValue("seconds"); seconds != "" {
 			if d, err := time.ParseDuration(seconds + "s"); err != nil || d <= 0 || d > maxProfile {
-				http.Error(w, fmt.Sprintf("seconds is not between 1 and %d", int(maxProfile.Seconds())), http.StatusBadRequest)
+				http.Error(w, fmt.Sprintf("seconds must be between 1 and %d", int(maxProfile.Seconds())), http.StatusBadRequest)
 				return
 			}
 		}

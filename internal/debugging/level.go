@@ -38,7 +38,7 @@ func (h levelHandler) put(w http.ResponseWriter, r *http.Request) {
 	span := defaultSpan
 	if text := r.URL.Query().Get("for"); text != "" {
 		if span, err = time.ParseDuration(text); err != nil || span <= 0 || span > maxSpan {
-			http.Error(w, "for is no duration of up to 24h, such as 10m", http.StatusBadRequest)
+			http.Error(w, "for must be a duration of up to 24h, such as 10m", http.StatusBadRequest)
 			return
 		}
 	}

@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// A key stands for a credential: 48 bits of a hash of its access token. What was used through one
-// vault object may be asked for through another one of the same mount, so vault objects make no
-// difference. Of a million credentials two have the same key with a probability of 1 in 560; one of
-// the two looks as used as the other one then.
+// A key stands for a credential: 48 bits of a hash of its access token. It does not depend on the
+// vault object, because several of them may share a mount. Of a million credentials two have the
+// same key with a probability of 1 in 560; both then have the later of their last uses.
 type key uint64
 
 const keyBits = 48
@@ -44,8 +43,8 @@ type Use struct {
 	queue  *queue
 }
 
-// Used records that the credential is used at a time, with either of its secrets. It takes no lock, allocates nothing, and
-// writes to memory that requests share once a minute.
+// Used records that the credential is used at a time, with either of its secrets. It takes no
+// lock, allocates nothing, and writes to memory that requests share once a minute.
 func (u *Use) Used(at time.Time, _ bool) {
 	now := uint32(minuteOf(at))
 	for {

@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// An Audit is a log whose writers hear whether a line was written. It has no level:
-// every line is. It is safe for concurrent use.
+// An Audit is a log whose writers learn whether a line was written. It has no level: every line
+// is written. It is safe for concurrent use.
 type Audit struct {
 	encoder         zapcore.Encoder
 	sink            *Sink

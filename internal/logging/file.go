@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// OpenFile returns a Sink that adds to a file, which it makes if need be. What else may
-// read it is up to the folder.
+// OpenFile returns a Sink that adds to a file, which it makes if need be. Who may reach the file
+// is decided by the folder.
 func OpenFile(path string) (*Sink, error) {
 	file, err := openFile(path)
 	if err != nil {
@@ -62,8 +62,8 @@ func (s *Sink) sync() error {
 	return s.file.Sync()
 }
 
-// Reopen opens the file again by its name, once what is being written is: what
-// rotates logs has given it another. What fails leaves the file in use.
+// Reopen opens the file again by its name, after the batch that is being written: what rotates
+// logs has renamed it. If that fails, the file before stays in use.
 func (s *Sink) Reopen() {
 	select {
 	case s.reopen <- struct{}{}:

@@ -235,7 +235,7 @@ func TestWhatIsLostIsCountedByStreamAndCauseAndTold(t *testing.T) {
 # TYPE vault_authz_audit_records_total counter
 vault_authz_audit_records_total{outcome="failed"} 1
 vault_authz_audit_records_total{outcome="written"} 1
-# HELP vault_authz_log_lines_dropped_total Lines that nobody will read, by stream (log, decisions) and cause: slow (whoever reads the target is too slow), failed (it cannot be written). Decisions do not wait for the log.
+# HELP vault_authz_log_lines_dropped_total Lines of a log that were lost, by stream (log, decisions) and cause: slow (the reader of the target is too slow), failed (the target cannot be written). Decisions do not wait for the log.
 # TYPE vault_authz_log_lines_dropped_total counter
 vault_authz_log_lines_dropped_total{cause="failed",stream="decisions"} 1
 vault_authz_log_lines_dropped_total{cause="failed",stream="log"} 1

@@ -27,7 +27,7 @@ type Logs struct {
 	streams []*Stream
 }
 
-// Open opens the logs. Nothing is written before Run. That of the service goes to
+// Open opens the logs. Nothing is written before Start. That of the service goes to
 // stdout.
 func Open(c Config, stdout, stderr io.Writer) (*Logs, error) {
 	if err := c.Validate(); err != nil {
@@ -121,7 +121,7 @@ func (l *Logs) Close(patience time.Duration) {
 // Metrics returns the collector of what became of lines and records.
 func (l *Logs) Metrics() prometheus.Collector {
 	dropped := metric.Counter("vault_authz_log_lines_dropped_total",
-		"Lines that nobody will read, by stream (log, decisions) and cause: slow (whoever reads the target is too slow), failed (it cannot be written). Decisions do not wait for the log.", "stream", "cause")
+		"Lines of a log that were lost, by stream (log, decisions) and cause: slow (the reader of the target is too slow), failed (the target cannot be written). Decisions do not wait for the log.", "stream", "cause")
 	records := metric.Counter("vault_authz_audit_records_total", "Records of the audit log by outcome: written, failed.", "outcome")
 	return metric.Collector(func(to chan<- prometheus.Metric) {
 		for _, s := range l.streams {

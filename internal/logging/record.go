@@ -8,28 +8,21 @@ import (
 	"time"
 )
 
-// A record is a line that somebody waits for.
+// A record is a line whose writer waits for the result.
 type record struct {
-	text  []byte
-	state atomic.Uint32
-	// done gets what became of it, once.
+	text []byte
+	// settled says that it is being written, or that its writer has left before and it must
+	// not be written any more.
+	settled atomic.Bool
+	// done gets the result, once.
 	done chan error
 }
-
-// The states of a record.
-const (
-	recordWaits uint32 = iota
-	// recordTaken: it is being written.
-	recordTaken
-	// recordLeft: nobody waits for it, and it must not be written any more.
-	recordLeft
-)
 
 // recordPatience is how long a record may take to be written.
 const recordPatience = 3 * time.Second
 
 var (
-	errSlow   = errors.New("whoever reads the log is too slow")
+	errSlow   = errors.New("the reader of the log is too slow")
 	errClosed = errors.New("the log is closed")
 )
 
@@ -51,10 +44,9 @@ func (s *Sink) Record(ctx context.Context, text []byte) error {
 	case err := <-r.done:
 		return err
 	case <-s.ended:
-		r.state.CompareAndSwap(recordWaits, recordLeft)
 	case <-ctx.Done():
-		r.state.CompareAndSwap(recordWaits, recordLeft)
 	}
+	r.settled.Store(true)
 	select {
 	case err := <-r.done: // at the last moment
 		return err

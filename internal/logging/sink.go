@@ -14,14 +14,14 @@ import (
 const (
 	// queueLength is how many lines wait for a slow reader of the log.
 	queueLength = 4096
-	// recordQueue is how many records wait. Whoever has one waits with it.
+	// recordQueue is how many records wait, each with its writer.
 	recordQueue = 1024
 )
 
-// A Sink writes what is logged behind the back of whoever logs: whoever reads the log
-// may stall, and no request must wait for them. It takes lines, which are dropped and
-// counted when the queue is full ([Stream]), and records, whose writers hear what
-// became of them ([Sink.Record]). It is safe for concurrent use.
+// A Sink writes to one target in the background: the reader of a log may stall, and no request
+// may wait for it. A Sink takes lines, which are dropped and counted when the queue is full
+// ([Stream]), and records, whose writers wait for the result ([Sink.Record]). It is safe for
+// concurrent use.
 type Sink struct {
 	name string
 	out  io.Writer
@@ -40,7 +40,7 @@ type Sink struct {
 	closed bool
 
 	streams []*Stream
-	// log hears of what is wrong with the sink, nil for nobody.
+	// log is told what is wrong with the sink. It may be nil.
 	log *zap.Logger
 
 	// Only Run uses these.
@@ -73,16 +73,14 @@ func NewSink(name string, out io.Writer) *Sink {
 	}
 }
 
-// Stream returns a writer of lines that is counted apart. It must not be called once
-// Run has been.
+// Stream returns a writer of lines with counts of its own. It must be called before Run.
 func (s *Sink) Stream(name string) *Stream {
 	stream := &Stream{name: name, sink: s}
 	s.streams = append(s.streams, stream)
 	return stream
 }
 
-// Tell lets log hear of what is wrong with the sink. It must not be called once Run
-// has been.
+// Tell makes the sink say in log what is wrong with it. It must be called before Run.
 func (s *Sink) Tell(log *zap.Logger) { s.log = log.With(zap.String("target", s.name)) }
 
 // Run writes until Close. It may be called once.
@@ -102,8 +100,8 @@ func (s *Sink) Run() {
 		case line, more := <-s.lines:
 			if open = more; open {
 				s.takeLine(line)
-				// Whoever has a line ready may add it: a system call for each line is a
-				// tenth of what a denial costs.
+				// Lines that are ready may be added: a system call for each line is a tenth
+				// of what a denial costs.
 				runtime.Gosched()
 			}
 		}
@@ -146,8 +144,8 @@ func (s *Sink) takeLine(line queued) {
 }
 
 func (s *Sink) takeRecord(r *record) {
-	if !r.state.CompareAndSwap(recordWaits, recordTaken) {
-		return // nobody waits for it any more
+	if !r.settled.CompareAndSwap(false, true) {
+		return // its writer has left
 	}
 	s.batch = append(s.batch, r.text...)
 	s.entries = append(s.entries, entry{end: len(s.batch), record: r})
@@ -186,7 +184,7 @@ func (s *Sink) write() {
 	s.tell(errors.Join(err, unsynced))
 }
 
-// tellInterval is how often it is said that lines are dropped.
+// tellInterval is how often the log says at most that lines were lost.
 const tellInterval = 10 * time.Second
 
 // tell says when writing begins to fail, when it works again, and what was lost.

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A request must not wait for whoever reads the log: a gateway that gets no
+// A request must not wait for the reader of the log: a gateway that gets no
 // answer in time decides for itself.
 func TestAReaderThatStallsHoldsNobodyUp(t *testing.T) {
 	t.Parallel()

@@ -23,8 +23,8 @@ type Engine interface {
 	// ReadVersion returns the object at path, and the version to write over. The object may
 	// be out of date, but not older than the last Sync.
 	ReadVersion(ctx context.Context, path string) (document []byte, version int, found bool, err error)
-	// WriteVersion writes if the version is still cas. It is not ok if it is not, or by
-	// mistake.
+	// WriteVersion writes if the version is still cas. A refusal (ok is false) may also come from a
+	// node that is out of date; nothing is written then.
 	WriteVersion(ctx context.Context, path string, document []byte, cas int) (version int, ok bool, err error)
 	Sync(ctx context.Context) error
 }

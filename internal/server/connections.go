@@ -77,7 +77,7 @@ func (c *connections) add(conn net.Conn) {
 		return
 	}
 	c.open[of] = struct{}{}
-	// Nobody may ever ask for the count, and those that are closed must not pile up.
+	// The count may never be asked for, and connections that are closed must not pile up.
 	if len(c.open) > max(c.sweepAt, firstSweep) {
 		c.sweep()
 		c.sweepAt = 2 * len(c.open)
