@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -170,10 +169,7 @@ func replicaName() string {
 // that are under way then have the timeout to finish.
 func serveAdmin(ctx context.Context, api *admin.API, tlsServer *tlsfiles.Server, timeout time.Duration, ln net.Listener) error {
 	srv := api.Server()
-	if tlsServer != nil {
-		ln = tls.NewListener(ln, tlsServer.Config("h2", "http/1.1"))
-		srv.Handler = server.Trusting(tlsServer, srv.Handler)
-	}
+	ln = server.OverTLS(ln, tlsServer, srv)
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(ln) }()
 	select {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -79,12 +78,8 @@ type Listeners struct {
 // Run serves until ctx ends, then drains, and returns when all its goroutines have ended. It
 // closes the listeners.
 func (s *Server) Run(ctx context.Context, l Listeners, metrics http.Handler) error {
-	handler := s.probes(metrics, l.Debug)
-	if l.ProbesTLS != nil {
-		handler = Trusting(l.ProbesTLS, handler)
-		l.Probes = tls.NewListener(l.Probes, l.ProbesTLS.Config("h2", "http/1.1"))
-	}
-	probes := newHTTP(handler, l.ProbesLog)
+	probes := newHTTP(s.probes(metrics, l.Debug), l.ProbesLog)
+	l.Probes = OverTLS(l.Probes, l.ProbesTLS, probes)
 	// The listeners serve until the end of the drain, so longer than ctx.
 	g, running := errgroup.WithContext(context.WithoutCancel(ctx))
 	g.Go(func() error {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -94,9 +95,19 @@ func (l httpLog) Write(raw []byte) (int, error) {
 	return len(raw), nil
 }
 
-// Trusting refuses calls on a connection whose client certificate is no longer accepted: an
+// OverTLS returns ln with TLS, and makes srv refuse what TLS does not accept any more. With nil it
+// returns ln as it is.
+func OverTLS(ln net.Listener, s *tlsfiles.Server, srv *http.Server) net.Listener {
+	if s == nil {
+		return ln
+	}
+	srv.Handler = trusting(s, srv.Handler)
+	return tls.NewListener(ln, s.Config("h2", "http/1.1"))
+}
+
+// trusting refuses calls on a connection whose client certificate is no longer accepted: an
 // HTTP connection may be used for longer than a certificate or an authority is valid.
-func Trusting(s *tlsfiles.Server, next http.Handler) http.Handler {
+func trusting(s *tlsfiles.Server, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.Trusts(r.TLS); err != nil {
 			w.Header().Set("Connection", "close")

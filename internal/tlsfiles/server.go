@@ -78,8 +78,7 @@ type Server struct {
 }
 
 // NewServer reads the files of a listener with TLS. Errors name the settings below section.
-// admit, if it is not nil, returns an error for a client with a valid certificate that is
-// refused nevertheless.
+// admit returns an error for a client with a valid certificate that is refused nevertheless.
 func NewServer(section string, l Listener, admit func(*x509.Certificate) error, log *zap.Logger) (*Server, error) {
 	if err := l.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", section, err)
@@ -126,17 +125,10 @@ func (s *Server) now(protocols []string) *tls.Config {
 			if len(state.VerifiedChains) == 0 {
 				return errors.New("a client certificate is required")
 			}
-			return s.admits(state.VerifiedChains[0][0])
+			return s.admit(state.VerifiedChains[0][0])
 		}
 	}
 	return c
-}
-
-func (s *Server) admits(leaf *x509.Certificate) error {
-	if s.admit == nil {
-		return nil
-	}
-	return s.admit(leaf)
 }
 
 // Trusts returns an error if the client of an open connection would be refused now: its
@@ -158,5 +150,5 @@ func (s *Server) Trusts(state *tls.ConnectionState) error {
 	if _, err := leaf.Verify(options); err != nil {
 		return err
 	}
-	return s.admits(leaf)
+	return s.admit(leaf)
 }
