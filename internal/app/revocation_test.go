@@ -231,7 +231,7 @@ func (b backendsOf) Engine(v *config.Vault, _ *zap.Logger) (vaultkv.Engine, erro
 	if v.Name != demoVault {
 		time.Sleep(b.opening)
 	}
-	return b.simulation.engine, nil
+	return b.engine, nil
 }
 
 // seeds is how many simulations are run: REVOCATION_SEEDS, or a few.
