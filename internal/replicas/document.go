@@ -16,9 +16,9 @@ const (
 	maxReplicas = 500
 )
 
-// A Replica is what a replica tells of itself. Times are Unix seconds.
+// A Replica is what a replica says of itself. Times are Unix seconds.
 type Replica struct {
-	// Name is what operators tell it by. Several may have the same.
+	// Name is what operators know it by. Several may have the same.
 	Name      string `json:"replica"`
 	Version   string `json:"version"`
 	StartedAt int64  `json:"started_at"`
@@ -32,8 +32,8 @@ type Replica struct {
 	ReloadFailed bool `json:"reload_failed"`
 }
 
-// stored is the entry: by an id, which a replica has from its start to its end, what it told.
-// What another version tells is kept as it is.
+// stored is the entry: what each replica has written, by an id that it has from its start to its
+// end. What another version has written is kept as it is.
 type stored struct {
 	Format   int                        `json:"format"`
 	Replicas map[string]json.RawMessage `json:"replicas"`
@@ -55,7 +55,7 @@ func decode(raw []byte, found bool) (*stored, error) {
 	return s, nil
 }
 
-// all returns what all replicas told. One that told something else has an old time.
+// all returns what all replicas have written. One that wrote something else has the time 0.
 func (s *stored) all() map[string]Replica {
 	all := make(map[string]Replica, len(s.Replicas))
 	for id, raw := range s.Replicas {

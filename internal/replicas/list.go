@@ -93,12 +93,12 @@ type Snapshot struct {
 	Data []Seen `json:"data"`
 }
 
-// A Seen is a replica that was seen.
+// A Seen is a replica as it was last read.
 type Seen struct {
 	Replica
 
-	// Missing says that it had told nothing new for three minutes when the replicas were read, by
-	// the clock of the one that read them. It has ended without a stop, or cannot write to the
+	// Missing says that it had written nothing new for three minutes when the replicas were read,
+	// by the clock of the one that read them. It has ended without a stop, or cannot write to the
 	// state.
 	Missing bool `json:"missing"`
 }

@@ -111,7 +111,7 @@ func trusting(s *tlsfiles.Server, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.Trusts(r.TLS); err != nil {
 			w.Header().Set("Connection", "close")
-			http.Error(w, "The client certificate of this connection is not taken any more; connect again", http.StatusUnauthorized)
+			http.Error(w, "The client certificate of this connection is no longer accepted; connect again", http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -40,7 +40,7 @@ func connectOne(ctx context.Context, clusters *vaultkv.Clusters, c *config.Confi
 	}
 	if l, is := v.Login.(login.AppRole); is && l.Wrapped {
 		// serve would find it used and report that it was stolen.
-		say("not tried: the wrapping token in %q can be used once, and that is left to serve", l.SecretIDFile)
+		say("not tried: the wrapping token in %q can be used only once, and serve needs it", l.SecretIDFile)
 		return true
 	}
 	vault, err := clusters.New(v.Config, zap.NewNop())
@@ -96,7 +96,7 @@ func tryState(ctx context.Context, home *vaultkv.Vault, mount string) error {
 	if err == nil {
 		var written bool
 		if _, written, err = state.WriteVersion(ctx, "checkpoint", []byte("{}"), noVersion); written {
-			err = errors.New("the server has written an entry for a version that there is not; it is no KV version 2 engine. The checkpoint is lost: restore its version before this one")
+			err = errors.New("the server has written an entry over a version that does not exist, so it is not a KV version 2 engine. The checkpoint is overwritten: restore its previous version")
 		}
 	}
 	if err != nil {

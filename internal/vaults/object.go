@@ -69,7 +69,7 @@ type Object struct {
 	sweeper *sweep.Sweeper
 	// quit is closed when no decision can use it any more.
 	quit chan struct{}
-	// tries are tries of the connection.
+	// tries lets callers share a try of the connection.
 	tries singleflight.Group
 }
 
