@@ -37,7 +37,7 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 		r.trial.snapshot = s
 	}
 	if s == nil {
-		return Decision{Reason: ReasonUnavailable, Err: errNoSnapshot, RetryAfter: retryAfter}
+		return Decision{Reason: ReasonUnavailable, Err: errNoSnapshot}
 	}
 	chosen := s.choose(r)
 	p := chosen.policy
@@ -47,29 +47,32 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	if !p.RunOnPreflight && p.isPreflight(r) {
 		return a.preflight(s, p, r)
 	}
-	d := Decision{Matching: s.explain(r)}
 	x := p.extract(r, a.grammar)
-	who := a.authenticate(ctx, s, p, r, &x, &d)
-	if d.Reason.badCredential() && p.Anonymous != "" {
-		who = s.anonymousFallback(p, &d)
+	by := a.authenticate(ctx, s, p, r, &x)
+	if by.reason.badCredential() && p.Anonymous != "" {
+		by = s.anonymous(p, by)
 	}
-	if d.Allowed {
-		d.Reason, d.Allowed = p.admit(&d, who)
+	d := Decision{
+		Reason: by.reason, Policy: &p.Policy, Matching: s.explain(r), Anonymous: by.anonymous(), InsteadOf: by.insteadOf,
+		AccessToken: by.accessToken, Places: x.places, Lookup: by.lookup, Reread: by.reread, Err: by.err,
+	}
+	if by.consumer != nil {
+		d.Consumer, d.ConsumerMemo = &by.consumer.Consumer, &by.consumer.memoSelf
+		refusal, ok := p.admits(d.Consumer, d.Anonymous)
+		if d.Allowed = ok; !ok {
+			d.Reason = refusal
+		}
 	}
 	if ctx.Err() != nil {
 		// The caller has gone, so the result does not count.
-		d = Decision{
-			Reason: ReasonCanceled, Matching: d.Matching, AccessToken: d.AccessToken, Places: d.Places, Lookup: d.Lookup, Reread: d.Reread,
-			Err: context.Cause(ctx), RetryAfter: retryAfter,
-		}
+		d = d.Deny(ReasonCanceled, context.Cause(ctx))
 	}
-	d.Policy = &p.Policy
 	if p.Shadow {
 		// A policy that only observes asserts no identity.
-		d.Allowed, d.Shadow, who = true, true, nil
+		d.Allowed, d.Shadow, by.consumer = true, true, nil
 	}
 	if d.Allowed {
-		a.upstream(&d.Upstream, p, &d, who, &x)
+		d.Upstream = a.upstream(p, by, &x)
 	}
 	return d
 }
@@ -77,76 +80,82 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 // errNoSnapshot means that no snapshot has been loaded yet.
 var errNoSnapshot = errors.New("policies and consumers are not loaded yet")
 
-// retryAfter is the Retry-After of an unavailable answer.
-const retryAfter = time.Second
-
 func (a *Authorizer) preflight(s *Snapshot, p *policy, r *Request) Decision {
-	d := Decision{Allowed: true, Reason: ReasonPreflight, Policy: &p.Policy, Shadow: p.Shadow, Matching: s.explain(r)}
 	x := extraction{}
 	_, x.nonCanonical = p.searchHeaders(r)
 	_, x.parameters = p.names.searchQuery(r.Path)
-	a.upstream(&d.Upstream, p, &d, nil, &x)
-	return d
+	return Decision{
+		Allowed: true, Reason: ReasonPreflight, Policy: &p.Policy, Shadow: p.Shadow, Matching: s.explain(r),
+		Upstream: a.upstream(p, authentication{}, &x),
+	}
 }
 
-// authenticate finds the consumer that makes the request. It allows d, or gives it the
-// reason to deny.
-func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r *Request, x *extraction, d *Decision) *consumer {
-	d.Places = x.places
+// An authentication is the consumer that makes a request, or, without one, the reason to deny it.
+type authentication struct {
+	consumer *consumer
+	reason   Reason
+	// insteadOf is the reason that the anonymous consumer stands in, else ReasonUnset.
+	insteadOf Reason
+	err       error
+	// The others are those of [Decision].
+	accessToken string
+	lookup      string
+	reread      bool
+}
+
+func (n *authentication) anonymous() bool { return n.insteadOf != ReasonUnset }
+
+// A claim is what a client presents as its credential.
+type claim struct {
+	accessToken string
+	secret      Secret
+	// at is when the request arrived.
+	at    time.Time
+	trial *trial
+}
+
+// authenticate finds the consumer that makes the request.
+func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r *Request, x *extraction) authentication {
 	if x.reason != ReasonUnset {
-		d.Reason = x.reason
-		return nil
+		return authentication{reason: x.reason}
 	}
-	d.AccessToken = x.access
-	now := r.Received
-	if now.IsZero() {
-		now = time.Now()
-	}
-	presented := a.digester.Digest(p.Vault, x.access, x.secret)
+	c := claim{accessToken: x.access, secret: a.digester.Digest(p.Vault, x.access, x.secret), at: r.received(), trial: r.trial}
 	credential, how, err := p.source.Report(ctx, x.access)
-	d.Lookup = how
-	who := a.identify(s, r.trial, d, &presented, &credential, now, err)
-	if err != nil || !d.Reason.badCredential() || p.rechecker == nil {
-		return who
+	by := a.identify(s, &c, &credential, err)
+	if err == nil && by.reason.badCredential() && p.rechecker != nil {
+		// The answer may come from memory. It must not differ from that for an access token
+		// that is not in memory.
+		again, fresh, err := p.rechecker.Recheck(ctx, x.access, c.at)
+		if fresh || err != nil {
+			by = a.identify(s, &c, &again, err)
+			by.reread = true
+		}
 	}
-	// The answer may come from memory. It must not differ from that for an access token
-	// that is not in memory.
-	again, fresh, err := p.rechecker.Recheck(ctx, x.access, now)
-	if fresh || err != nil {
-		d.Reread = true
-		who = a.identify(s, r.trial, d, &presented, &again, now, err)
-	}
-	return who
+	by.accessToken, by.lookup = x.access, how
+	return by
 }
 
-// identify finds the consumer of what a source has returned. It allows d, or gives it the
-// reason to deny.
-func (a *Authorizer) identify(s *Snapshot, t *trial, d *Decision, presented *Secret, credential *Credential, now time.Time, err error) *consumer {
-	if err == nil && credential.AccessToken != d.AccessToken {
+// identify finds the consumer of the credential that a source has returned for a claim, or err.
+func (a *Authorizer) identify(s *Snapshot, c *claim, credential *Credential, err error) authentication {
+	if err == nil && credential.AccessToken != c.accessToken {
 		// A store that folds case or resolves paths found another record.
 		err = fmt.Errorf("%w: it belongs to another access token", ErrMalformed)
 	}
-	if t != nil {
-		t.found(credential, err)
+	if c.trial != nil {
+		c.trial.found(credential, err)
 	}
-	var replaced bool
-	if d.Reason, replaced, d.Err = a.prove(presented, credential, now, err); d.Reason != ReasonUnset {
-		if d.Reason == ReasonUnavailable {
-			d.RetryAfter = retryAfter
-		}
-		return nil
+	reason, replaced, err := a.prove(c, credential, err)
+	if reason != ReasonUnset {
+		return authentication{reason: reason, err: err}
 	}
 	who, err := s.consumers.consumer(credential.ConsumerID)
 	if err != nil {
-		d.Reason, d.Err = ReasonUnknownConsumer, unknownConsumer(credential.ConsumerID, err)
-		return nil
+		return authentication{reason: ReasonUnknownConsumer, err: unknownConsumer(credential.ConsumerID, err)}
 	}
-	if credential.Usage != nil && t == nil {
-		credential.Usage.Used(now, replaced)
+	if credential.Usage != nil && c.trial == nil {
+		credential.Usage.Used(c.at, replaced)
 	}
-	d.Allowed, d.Reason = true, ReasonAuthenticated
-	d.Consumer, d.ConsumerMemo = &who.Consumer, &who.memoSelf
-	return who
+	return authentication{consumer: who, reason: ReasonAuthenticated}
 }
 
 func unknownConsumer(id string, err error) error {
@@ -156,11 +165,11 @@ func unknownConsumer(id string, err error) error {
 	return fmt.Errorf("the credential belongs to consumer %q, which is not used: %w", id, err)
 }
 
-// prove compares the presented secret with those of the credential, and returns
+// prove compares the secret of a claim with those of the credential, and returns
 // ReasonUnset if one matches and the credential may be used. replaced says that only the replaced
 // one matches. It does the same work without a credential, so that its duration does not reveal
 // which access tokens exist.
-func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err error) (reason Reason, replaced bool, _ error) {
+func (a *Authorizer) prove(claimed *claim, c *Credential, err error) (reason Reason, replaced bool, _ error) {
 	if err != nil {
 		c = &Credential{}
 	}
@@ -168,10 +177,10 @@ func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err 
 	if current.IsZero() {
 		current = &a.digester.dummy
 	}
-	if previous.IsZero() || !c.acceptsPrevious(now) {
+	if previous.IsZero() || !c.acceptsPrevious(claimed.at) {
 		previous = &a.digester.dummy
 	}
-	isCurrent, isPrevious := presented.Equal(*current), presented.Equal(*previous)
+	isCurrent, isPrevious := claimed.secret.Equal(*current), claimed.secret.Equal(*previous)
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrNotFound):
@@ -184,33 +193,16 @@ func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err 
 	if c.Secret.IsZero() || !isCurrent && !isPrevious {
 		return ReasonWrongSecret, false, nil
 	}
-	return c.unusable(now), !isCurrent, nil
+	return c.unusable(claimed.at), !isCurrent, nil
 }
 
-// anonymousFallback allows d as the policy's anonymous consumer.
-func (s *Snapshot) anonymousFallback(p *policy, d *Decision) *consumer {
-	who := s.consumers.named(p.Anonymous)
-	if who == nil {
-		*d = Decision{
-			Reason: ReasonAnonymousMissing, Matching: d.Matching, Places: d.Places, Lookup: d.Lookup, Reread: d.Reread,
-			Err: fmt.Errorf("anonymous consumer %q is configured but does not exist", p.Anonymous),
-		}
-		return nil
+// anonymous puts the policy's anonymous consumer in place of a bad credential.
+func (s *Snapshot) anonymous(p *policy, bad authentication) authentication {
+	by := authentication{lookup: bad.lookup, reread: bad.reread}
+	if by.consumer = s.consumers.named(p.Anonymous); by.consumer == nil {
+		by.reason, by.err = ReasonAnonymousMissing, fmt.Errorf("anonymous consumer %q is configured but does not exist", p.Anonymous)
+		return by
 	}
-	*d = Decision{
-		Allowed: true, Reason: ReasonAnonymous, Anonymous: true, Matching: d.Matching, Places: d.Places, Lookup: d.Lookup, Reread: d.Reread,
-		Consumer: &who.Consumer, ConsumerMemo: &who.memoSelf, InsteadOf: d.Reason, Err: d.Err,
-	}
-	return who
-}
-
-// admit applies the acl to an authenticated or anonymous consumer.
-func (p *policy) admit(d *Decision, who *consumer) (Reason, bool) {
-	if who == nil {
-		return ReasonInternal, false
-	}
-	if reason, ok := p.admits(&who.Consumer, d.Anonymous); !ok {
-		return reason, false
-	}
-	return d.Reason, true
+	by.reason, by.insteadOf, by.err = ReasonAnonymous, bad.reason, bad.err
+	return by
 }

@@ -1,9 +1,6 @@
 package authz
 
-import (
-	"net/http"
-	"time"
-)
+import "net/http"
 
 // A Decision is the answer to one request. The zero Decision denies.
 type Decision struct {
@@ -45,9 +42,6 @@ type Decision struct {
 	// Err is an error of this service or its store, for the log, or nil. It contains no
 	// token and no secret, and none of the memory of the request.
 	Err error
-	// RetryAfter is how long a client should wait before it repeats a request that could
-	// not be decided.
-	RetryAfter time.Duration
 
 	// Upstream is how the request is changed on its way, on an allow.
 	Upstream Upstream
@@ -70,6 +64,15 @@ type Upstream struct {
 	// RemoveQuery drops query parameters by their names as they stand in the request
 	// target, before decoding. It has only names that are there.
 	RemoveQuery []string
+}
+
+// Deny returns the denial that takes the place of d, with what d tells of the request and of the
+// look-up.
+func (d *Decision) Deny(reason Reason, err error) Decision {
+	return Decision{
+		Reason: reason, Policy: d.Policy, Matching: d.Matching,
+		AccessToken: d.AccessToken, Places: d.Places, Lookup: d.Lookup, Reread: d.Reread, Err: err,
+	}
 }
 
 // denied says whether the request is denied, or would be if its policy did not only observe.

@@ -102,11 +102,7 @@ func (l *DecisionLog) due(r *Request, d *Decision, took time.Duration) bool {
 	if d.Reason.Status() >= http.StatusInternalServerError {
 		limit = l.failures
 	}
-	now := r.Received.Add(took)
-	if r.Received.IsZero() {
-		now = time.Now()
-	}
-	if limit.AllowN(now, 1) {
+	if limit.AllowN(r.received().Add(took), 1) {
 		return true
 	}
 	l.suppressed.Add(1)

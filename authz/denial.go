@@ -130,12 +130,9 @@ type keptToken struct {
 func (k *keptDenial) keep(r *Request, d *Decision, took time.Duration, p *policy) {
 	f := &k.facts
 	*f = keptFacts{
-		at: r.Received.UnixNano(), took: took, reason: d.Reason, err: d.Err, answered: d.RequestID, lookup: d.Lookup,
+		at: r.received().UnixNano(), took: took, reason: d.Reason, err: d.Err, answered: d.RequestID, lookup: d.Lookup,
 		shadow: d.Shadow, reread: d.Reread, http: r.HTTP,
 		named: r.NamesPolicy || r.PolicyName != "", chosen: d.Policy != nil || d.Reason == ReasonNoPolicy,
-	}
-	if r.Received.IsZero() {
-		f.at = time.Now().UnixNano()
 	}
 	if !d.Allowed {
 		f.status = uint16(d.Status()) //nolint:gosec // three digits

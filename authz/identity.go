@@ -77,32 +77,28 @@ func newConsumer(c Consumer) *consumer {
 	return out
 }
 
-// assert sets the headers that tell the upstream which consumer makes the request, and
-// removes all others of that kind; without a consumer, all of them.
-func (a *Authorizer) assert(u *Upstream, p *policy, d *Decision, c *consumer) {
+// upstream returns the changes to a request that is let through. It sets the headers that tell the
+// upstream which consumer makes the request, and removes all others of that kind; without a
+// consumer, all of them.
+func (a *Authorizer) upstream(p *policy, by authentication, x *extraction) (u Upstream) {
 	set := 0
-	if c != nil {
+	if c := by.consumer; c != nil {
 		u.Set, u.SetMemo, set = c.headers, &c.memo, c.mask
 		// With an acl, Kong sets the header even where it comes out empty.
 		if p.HideGroupsHeader || !p.hasACL() && len(c.Groups) == 0 {
 			last := len(c.headers) - 1
 			u.Set, u.SetMemo, set = c.headers[:last:last], &c.memoUngrouped, set&^(1<<identityGroups)
 		}
-		if d.Anonymous {
+		if by.anonymous() {
 			u.SetAlso = Header{Name: identityHeaders[identityAnonymous], Value: "true"}
 			set |= 1 << identityAnonymous
 		} else if !p.HideCredentialIdentifier {
-			u.SetAlso = Header{Name: identityHeaders[identityCredential], Value: d.AccessToken}
+			u.SetAlso = Header{Name: identityHeaders[identityCredential], Value: by.accessToken}
 			set |= 1 << identityCredential
 		}
 	}
 	rest := &a.strip.bySet[set]
 	u.Remove, u.RemoveMemo = rest.names, &rest.memo
-}
-
-// upstream writes the changes to a request that is let through.
-func (a *Authorizer) upstream(u *Upstream, p *policy, d *Decision, c *consumer, x *extraction) {
-	a.assert(u, p, d, c)
 	if p.hides {
 		u.RemoveAlso, u.RemoveAlsoMemo = p.hidden, &p.hiddenMemo
 		u.RemoveQuery = x.parameters
@@ -110,6 +106,7 @@ func (a *Authorizer) upstream(u *Upstream, p *policy, d *Decision, c *consumer, 
 	if len(x.nonCanonical) > 0 {
 		u.RemoveAlso, u.RemoveAlsoMemo = slices.Concat(u.RemoveAlso, x.nonCanonical), nil
 	}
+	return u
 }
 
 // hidesName says whether a folded name is that of a token to hide.

@@ -53,6 +53,13 @@ type Request struct {
 	Received time.Time
 }
 
+func (r *Request) received() time.Time {
+	if r.Received.IsZero() {
+		return time.Now()
+	}
+	return r.Received
+}
+
 // A Header is one header field.
 type Header struct {
 	Name  string `json:"name"`

@@ -32,7 +32,7 @@ func respondGenerated(r *authz.Request, d *authz.Decision) (*authv3.CheckRespons
 	out, err := answerGenerated(r, d)
 	if errors.Is(err, errHeader) {
 		*d = authz.Decision{
-			Reason: authz.ReasonInternal, Policy: d.Policy, Consumer: d.Consumer, AccessToken: d.AccessToken,
+			Reason: authz.ReasonInternal, Policy: d.Policy, Matching: d.Matching, Consumer: d.Consumer, AccessToken: d.AccessToken,
 			Places: d.Places, Lookup: d.Lookup, Reread: d.Reread, Err: err,
 		}
 		return deniedGenerated(r, d), nil
@@ -166,7 +166,7 @@ func newDenial(r *authz.Request, d *authz.Decision) denial {
 		out.headers = append(out.headers, authz.Header{Name: "www-authenticate", Value: challengeGenerated(d)})
 	}
 	if d.Reason.Status() == http.StatusServiceUnavailable {
-		out.headers = append(out.headers, authz.Header{Name: "retry-after", Value: retryAfter(d.RetryAfter)})
+		out.headers = append(out.headers, authz.Header{Name: "retry-after", Value: "1"})
 	}
 	if strings.HasPrefix(r.Header("content-type"), "application/grpc") {
 		// Envoy answers a gRPC client with a status and makes the body its

@@ -20,6 +20,9 @@ const challenge = "VaultAuth"
 // basicRealm is the realm of a policy without one, because RFC 7617 requires a realm.
 const basicRealm = "vault-authz"
 
+// retryAfter is the value of Retry-After, in seconds.
+const retryAfter = "1"
+
 // denied writes what a denied client sees, into the field that says what the answer is.
 // It costs no more than an allow: whoever is refused must not be a burden.
 func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
@@ -27,7 +30,7 @@ func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
 	end := w.mark()
 	w.page(r, d)
 	if d.Reason.Class() == authz.ClassUnavailable {
-		w.header(deniedHeaders, "retry-after", retryAfter(d.RetryAfter))
+		w.header(deniedHeaders, "retry-after", retryAfter)
 	}
 	if d.Challenges() {
 		w.challenge(d)

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -26,10 +24,9 @@ func respond(w *writer, r *authz.Request, d *authz.Decision) error {
 	}
 	if err := w.answer(r, d); err != nil {
 		w.drop()
-		*d = authz.Decision{
-			Reason: authz.ReasonInternal, Policy: d.Policy, Consumer: d.Consumer, AccessToken: d.AccessToken,
-			Places: d.Places, Lookup: d.Lookup, Reread: d.Reread, Err: err,
-		}
+		consumer := d.Consumer
+		*d = d.Deny(authz.ReasonInternal, err)
+		d.Consumer = consumer
 		w.denied(checkResponseDenied, r, d)
 	}
 	return nil
@@ -212,11 +209,6 @@ func grpcCode(httpStatus int) codes.Code {
 		return codes.Internal
 	}
 	return codes.PermissionDenied
-}
-
-// retryAfter returns the value of Retry-After in whole seconds, rounded up, at least 1.
-func retryAfter(d time.Duration) string {
-	return strconv.Itoa(max(1, int((d+time.Second-1)/time.Second)))
 }
 
 // errHeader: an answer would contain something that is invalid in a header.

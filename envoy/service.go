@@ -85,7 +85,7 @@ func (s *Service) check(ctx context.Context, c *call) (err error) {
 	}
 	if d.Allowed && !d.Shadow && ctx.Err() != nil {
 		// The gateway no longer waits, so a late allow becomes a denial.
-		*d = authz.Decision{Reason: authz.ReasonCanceled, Policy: d.Policy, AccessToken: d.AccessToken, Places: d.Places, Lookup: d.Lookup, Reread: d.Reread, Err: context.Cause(ctx)}
+		*d = d.Deny(authz.ReasonCanceled, context.Cause(ctx))
 	}
 	err = respond(&c.answer, &c.request, d)
 	s.observe(ctx, &c.request, d, time.Since(began))

@@ -30,8 +30,8 @@ func NewGate(decider *authz.Authorizer, ask func(context.Context) error) Gate {
 func (c Gate) Check(ctx context.Context, r *authz.Request) authz.Decision {
 	if err := c.wait(ctx); err != nil {
 		return authz.Decision{
-			Reason: authz.ReasonUnavailable, RetryAfter: time.Second,
-			Err: fmt.Errorf("%w: waiting for changes that may have been missed: %w", authz.ErrUnavailable, err),
+			Reason: authz.ReasonUnavailable,
+			Err:    fmt.Errorf("%w: waiting for changes that may have been missed: %w", authz.ErrUnavailable, err),
 		}
 	}
 	return c.decider.Check(ctx, r)
