@@ -31,6 +31,9 @@ type Directory struct {
 // reports every mistake. more may be nil.
 func NewDirectory(consumers []Consumer, more Consumers) (*Directory, error) {
 	d := &Directory{byID: map[string]*consumer{}, byName: map[string]*consumer{}, more: more, known: &consumerMemo{}}
+	if more == nil {
+		d.more = noConsumers{}
+	}
 	var errs []error
 	customIDs := map[string]bool{}
 	for i, c := range consumers {
@@ -62,6 +65,12 @@ func NewDirectory(consumers []Consumer, more Consumers) (*Directory, error) {
 	return d, errors.Join(errs...)
 }
 
+// noConsumers is a [Consumers] without consumers.
+type noConsumers struct{}
+
+func (noConsumers) ByID(string) (Consumer, error)       { return Consumer{}, ErrNotFound }
+func (noConsumers) ByUsername(string) (Consumer, error) { return Consumer{}, ErrNotFound }
+
 // Next returns the Directory with another Consumers, which differs from the one before only
 // in consumers with these ids. The others need not be prepared again.
 func (d *Directory) Next(more Consumers, changed []string) *Directory {
@@ -78,43 +87,18 @@ func (d *Directory) Lookup(id string) (Consumer, error) {
 	return c.Consumer, nil
 }
 
-// consumer returns the consumer of an id. Its error is [ErrNotFound], or says why the
-// consumer must not be used.
+// consumer is Lookup, and keeps what it prepares.
 func (d *Directory) consumer(id string) (*consumer, error) {
-	if c := d.byID[id]; c != nil {
+	if c := d.prepared(id); c != nil {
 		return c, nil
 	}
-	if c := d.known.get(id); c != nil {
-		return c, nil
-	}
-	if d.more == nil {
-		return nil, ErrNotFound
-	}
-	found, err := d.more.ByID(id)
-	if err != nil {
-		return nil, err
-	}
-	return d.remember(found)
-}
-
-func (d *Directory) remember(found Consumer) (*consumer, error) {
-	if err := found.Validate(); err != nil {
-		return nil, err
-	}
-	return d.known.add(newConsumer(found)), nil
+	return d.prepare(d.more.ByID(id))
 }
 
 // peek is Lookup for callers that look up very many consumers: it keeps none of them.
 func (d *Directory) peek(id string) (Consumer, error) {
-	c := d.byID[id]
-	if c == nil {
-		c = d.known.get(id)
-	}
-	if c != nil {
+	if c := d.prepared(id); c != nil {
 		return c.Consumer, nil
-	}
-	if d.more == nil {
-		return Consumer{}, ErrNotFound
 	}
 	found, err := d.more.ByID(id)
 	if err != nil {
@@ -123,8 +107,27 @@ func (d *Directory) peek(id string) (Consumer, error) {
 	return found, found.Validate()
 }
 
+// prepared returns the consumer of an id if it is declared or has been prepared, else nil.
+func (d *Directory) prepared(id string) *consumer {
+	if c := d.byID[id]; c != nil {
+		return c
+	}
+	return d.known.get(id)
+}
+
+// prepare prepares and keeps what a [Consumers] has returned.
+func (d *Directory) prepare(found Consumer, err error) (*consumer, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := found.Validate(); err != nil {
+		return nil, err
+	}
+	return d.known.add(newConsumer(found)), nil
+}
+
 // named finds a consumer by id, then by username, but not by custom id, as Kong does for
-// anonymous.
+// anonymous. It returns nil if there is none that may be used.
 func (d *Directory) named(idOrUsername string) *consumer {
 	if c, err := d.consumer(idOrUsername); err == nil {
 		return c
@@ -132,16 +135,6 @@ func (d *Directory) named(idOrUsername string) *consumer {
 	if c := d.byName[idOrUsername]; c != nil {
 		return c
 	}
-	if d.more == nil {
-		return nil
-	}
-	found, err := d.more.ByUsername(idOrUsername)
-	if err != nil {
-		return nil
-	}
-	c, err := d.remember(found)
-	if err != nil {
-		return nil
-	}
+	c, _ := d.prepare(d.more.ByUsername(idOrUsername))
 	return c
 }
