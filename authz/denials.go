@@ -60,11 +60,10 @@ func (n *Denials) Record(r *Request, d *Decision, took time.Duration) {
 // policyOf returns the policy of a decision with what is worked out from it, nil if another
 // one has replaced it meanwhile.
 func (n *Denials) policyOf(d *Decision) *policy {
-	s := n.authorizer.snapshot.Load()
-	if s == nil || d.Policy == nil {
+	if d.Policy == nil {
 		return nil
 	}
-	if p := s.byName[d.Policy.Name]; p != nil && &p.Policy == d.Policy {
+	if p := n.authorizer.snapshot.Load().named(d.Policy.Name); p != nil && &p.Policy == d.Policy {
 		return p
 	}
 	return nil

@@ -94,8 +94,8 @@ func (a *Authorizer) Explain(ctx context.Context, r *Request, decide func(contex
 	d := decide(ctx, &tried)
 	took := time.Since(tried.Received)
 	var p *policy
-	if d.Policy != nil && t.snapshot != nil {
-		p = t.snapshot.byName[d.Policy.Name]
+	if d.Policy != nil {
+		p = t.snapshot.named(d.Policy.Name)
 	}
 	var kept keptDenial
 	kept.keep(&tried, &d, took, p)

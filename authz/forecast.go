@@ -2,8 +2,6 @@ package authz
 
 import (
 	"errors"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -34,12 +32,11 @@ func (a *Authorizer) Forecast(vault string) *Forecast {
 	if f.snapshot == nil {
 		return f
 	}
-	for name, p := range f.snapshot.byName {
-		if p.Vault == vault && p.Name == name {
+	for _, p := range f.snapshot.policies {
+		if p.Vault == vault {
 			f.policies = append(f.policies, p)
 		}
 	}
-	slices.SortFunc(f.policies, func(a, b *policy) int { return strings.Compare(a.Name, b.Name) })
 	return f
 }
 

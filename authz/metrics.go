@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -148,12 +147,12 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) { out <- m.decisions }
 
 // Collect implements [prometheus.Collector].
 func (m *Metrics) Collect(out chan<- prometheus.Metric) {
-	current, known := m.authorizer.policies()
-	if known {
+	current := m.current()
+	if current != nil {
 		m.keep(current)
 	}
 	for name, t := range *m.tallies.Load() {
-		p := current[name]
+		p := current.named(name)
 		m.show(out, name, t, func(r Reason, allowed, shadow bool) bool {
 			switch {
 			case name == noPolicy:
@@ -166,23 +165,31 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
+// current returns the snapshot that decides, nil if there is none.
+func (m *Metrics) current() *Snapshot {
+	if m.authorizer == nil {
+		return nil
+	}
+	return m.authorizer.snapshot.Load()
+}
+
 // keep gives each of the policies its counters, up to the bound, and drops those of
 // policies that are gone: names come from the admin API, too, and would pile up.
-func (m *Metrics) keep(current map[string]*policy) {
+func (m *Metrics) keep(current *Snapshot) {
 	m.change(func(known map[string]*tally) {
 		maps.DeleteFunc(known, func(name string, t *tally) bool {
-			if name == noPolicy || current[name] != nil {
+			if name == noPolicy || current.named(name) != nil {
 				return false
 			}
 			t.addTo(&m.gone)
 			return true
 		})
-		for _, name := range slices.Sorted(maps.Keys(current)) {
+		for _, p := range current.policies {
 			if len(known) > maxExpected {
 				break
 			}
-			if known[name] == nil {
-				known[name] = &tally{}
+			if known[p.Name] == nil {
+				known[p.Name] = &tally{}
 			}
 		}
 	})
@@ -221,23 +228,6 @@ func (m *Metrics) show(out chan<- prometheus.Metric, policy string, t *tally, ex
 			}
 		}
 	}
-}
-
-// policies returns the policies that are in force, by name, and whether there is a
-// snapshot to have them from.
-func (a *Authorizer) policies() (byName map[string]*policy, known bool) {
-	if a == nil {
-		return nil, false
-	}
-	s := a.snapshot.Load()
-	if s == nil {
-		return nil, false
-	}
-	byName = map[string]*policy{}
-	for _, p := range s.byName { // and by id
-		byName[p.Name] = p
-	}
-	return byName, true
 }
 
 // hasReason says whether a decision by the policy can have the reason.

@@ -12,7 +12,9 @@ import (
 // credential: policies, consumers, and the Source of each vault object. It is
 // immutable and safe for concurrent use; a change makes a new one.
 type Snapshot struct {
-	byName map[string]*policy
+	// policies are in the order of their names; byName has their ids, too.
+	policies []*policy
+	byName   map[string]*policy
 	// selection has the policies with hosts or paths.
 	selection *selection
 	// fallback is the default policy, nil if there is none.
@@ -81,7 +83,19 @@ func NewSnapshotOf(policies []Policy, consumers *Directory, sources map[string]S
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	slices.SortFunc(s.policies, func(a, b *policy) int { return strings.Compare(a.Name, b.Name) })
 	return s, nil
+}
+
+// named returns the policy of a name, nil if there is none. s may be nil.
+func (s *Snapshot) named(name string) *policy {
+	if s == nil {
+		return nil
+	}
+	if p := s.byName[name]; p != nil && p.Name == name {
+		return p
+	}
+	return nil
 }
 
 func (s *Snapshot) addPolicy(p Policy, sources map[string]Source) error {
@@ -92,6 +106,7 @@ func (s *Snapshot) addPolicy(p Policy, sources map[string]Source) error {
 	}
 	errs := []error{s.dangling(&p, sources)}
 	compiled := compile(p, sources[p.Vault])
+	s.policies = append(s.policies, compiled)
 	for _, name := range []string{p.Name, p.ID} {
 		if name == "" {
 			continue

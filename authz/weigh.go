@@ -40,27 +40,15 @@ func (s *Snapshot) weigh(r *Request, d *Decision) []Weighed {
 		matching[m.Policy] = true
 		add(m.Policy, true, governs, why)
 	}
-	all := s.all()
-	if len(all) > maxWeighed {
+	if len(s.policies) > maxWeighed {
 		return weighed
 	}
-	for _, p := range all {
+	for _, p := range slices.SortedFunc(slices.Values(s.policies), func(a, b *policy) int { return a.Compare(&b.Policy) }) {
 		if !matching[p.Name] {
 			add(p.Name, false, false, p.mismatch(r))
 		}
 	}
 	return weighed
-}
-
-// all returns the policies in the order of [Policy.Compare].
-func (s *Snapshot) all() (all []*Policy) {
-	for name, p := range s.byName { // and by id
-		if name == p.Name {
-			all = append(all, &p.Policy)
-		}
-	}
-	slices.SortFunc(all, (*Policy).Compare)
-	return all
 }
 
 // why says by what the policy matches.
