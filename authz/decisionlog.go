@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -99,7 +98,7 @@ func (l *DecisionLog) due(r *Request, d *Decision, took time.Duration) bool {
 		return l.allowSample > 0 && l.allowed.Add(1)%l.allowSample == 0
 	}
 	limit := l.denials
-	if d.Reason.Status() >= http.StatusInternalServerError {
+	if d.Reason.isOurs() {
 		limit = l.failures
 	}
 	if limit.AllowN(r.received().Add(took), 1) {
@@ -112,13 +111,13 @@ func (l *DecisionLog) due(r *Request, d *Decision, took time.Duration) bool {
 // level is info for a request that gets through, warn for one that the policy denies or,
 // on a shadow policy, would, and error for one that we could not decide about.
 func level(d *Decision) zapcore.Level {
-	switch status := d.Reason.Status(); {
-	case status >= http.StatusInternalServerError:
+	switch {
+	case d.Reason.isOurs():
 		return zapcore.ErrorLevel
-	case d.Allowed && status == 0:
-		return zapcore.InfoLevel
+	case d.denied():
+		return zapcore.WarnLevel
 	}
-	return zapcore.WarnLevel
+	return zapcore.InfoLevel
 }
 
 // line is one decision on its way into the log.

@@ -3,7 +3,6 @@ package authz
 import (
 	"context"
 	"maps"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,7 +60,7 @@ func resultOf(d *Decision) result {
 	switch {
 	case d.Allowed:
 		return resultAllow
-	case d.Reason.Status() >= http.StatusInternalServerError:
+	case d.Reason.isOurs():
 		return resultError
 	}
 	return resultDeny

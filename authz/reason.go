@@ -123,6 +123,10 @@ func (r Reason) badCredential() bool {
 	return r >= ReasonMissingToken && r <= ReasonUnknownConsumer
 }
 
+// isOurs says whether a denial for the reason is due to this service or its store, whatever the
+// policy makes of its status.
+func (r Reason) isOurs() bool { return r.Status() >= http.StatusInternalServerError }
+
 // withoutPolicy says whether a decision that no policy governs can have the reason.
 func (r Reason) withoutPolicy() bool {
 	return r >= ReasonNotHTTP && r <= ReasonAmbiguousPolicy || r == ReasonUnavailable || r == ReasonCanceled || r == ReasonInternal
