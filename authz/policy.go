@@ -235,9 +235,7 @@ func isTokenName(name string) bool {
 		return false
 	}
 	for i := range len(name) {
-		c := name[i]
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		if !letter && (c < '0' || c > '9') && c != '_' && c != '-' {
+		if c := name[i]; foldedByte(c) == '-' && c != '_' && c != '-' {
 			return false
 		}
 	}
