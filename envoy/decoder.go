@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"unsafe"
@@ -47,6 +48,7 @@ const (
 	partName
 	partValue
 	partRaw
+	partCount
 )
 
 // newRequestSchema returns the schema of a CheckRequest with all parts that a decision needs.
@@ -82,18 +84,16 @@ func newRequestSchema() *schema {
 // A decoder decodes a CheckRequest. Its strings share the memory of the message, and are valid as
 // long as the message is. It is not safe for concurrent use, and can be reused after reset.
 type decoder struct {
-	http                       bool
-	method, path, host, scheme string
-	body, rawBody              string
-	policy                     string
+	// values are the strings and bytes of a request, and, with the name, the value and the raw
+	// value, of the current entry of a map or a list.
+	values [partCount]string
+	http   bool
+	policy string
 	// namesPolicy says that the route names a policy, which may be empty.
 	namesPolicy, explain bool
-	socket, pipe         string
 	// address is the kind of the last address.
 	address part
 
-	// entry is the current entry of a map or list.
-	entry struct{ name, value, raw string }
 	// headers and rawHeaders are in the order of the wire, without pseudo headers. names
 	// are the original names of headers.
 	headers, rawHeaders []authz.Header
@@ -119,12 +119,12 @@ func (r *decoder) begin(what part) {
 	case partSocket, partPipe, partInternal:
 		// The last kind of address (oneof) replaces the others.
 		if r.address != what {
-			r.address, r.socket, r.pipe = what, "", ""
+			r.address, r.values[partSocketAddress], r.values[partPipePath] = what, "", ""
 		}
 	case partHTTP:
 		r.http = true
 	case partExtension, partHeader, partRawHeader:
-		r.entry.name, r.entry.value, r.entry.raw = "", "", ""
+		r.values[partName], r.values[partValue], r.values[partRaw] = "", "", ""
 	default:
 	}
 }
@@ -137,11 +137,8 @@ func (r *decoder) end(what part) {
 	if !what.isEntry() {
 		return
 	}
-	value := r.entry.value
-	if len(r.entry.raw) > 0 {
-		value = r.entry.raw
-	}
-	r.add(what, r.entry.name, lowerCase(r.entry.name), value)
+	name := r.values[partName]
+	r.add(what, name, lowerCase(name), cmp.Or(r.values[partRaw], r.values[partValue]))
 }
 
 // plain decodes an entry by [fastPath], if that accepts it.
@@ -192,50 +189,18 @@ func (r *decoder) appendHeader(to []authz.Header, name, value string) []authz.He
 	return append(to, authz.Header{Name: name, Value: value})
 }
 
-// set stores a string or bytes.
-func (r *decoder) set(what part, value string) {
-	switch what {
-	case partSocketAddress:
-		r.socket = value
-	case partPipePath:
-		r.pipe = value
-	case partMethod:
-		r.method = value
-	case partPath:
-		r.path = value
-	case partHost:
-		r.host = value
-	case partScheme:
-		r.scheme = value
-	case partBody:
-		r.body = value
-	case partRawBody:
-		r.rawBody = value
-	case partName:
-		r.entry.name = value
-	case partValue:
-		r.entry.value = value
-	case partRaw:
-		r.entry.raw = value
-	default:
-	}
-}
-
 // request writes the result into out, which shares the headers.
 func (r *decoder) request(out *authz.Request) {
 	*out = authz.Request{
 		HTTP:        r.http,
-		Method:      r.method,
-		Path:        r.path,
-		Host:        r.host,
-		Scheme:      r.scheme,
+		Method:      r.values[partMethod],
+		Path:        r.values[partPath],
+		Host:        r.values[partHost],
+		Scheme:      r.values[partScheme],
 		PolicyName:  r.policy,
 		NamesPolicy: r.namesPolicy,
 		Explain:     r.explain,
-		Source:      r.socket,
-	}
-	if r.address == partPipe {
-		out.Source = r.pipe
+		Source:      cmp.Or(r.values[partSocketAddress], r.values[partPipePath]),
 	}
 	if !r.http {
 		return
@@ -247,9 +212,7 @@ func (r *decoder) request(out *authz.Request) {
 	if !r.raw {
 		out.Headers = lastOfEach(r.headers, r.names)
 	}
-	if out.Body = bytesOf(r.rawBody); len(out.Body) == 0 {
-		out.Body = bytesOf(r.body)
-	}
+	out.Body = bytesOf(cmp.Or(r.values[partRawBody], r.values[partBody]))
 	out.BodyPartial = incomplete(out)
 }
 

@@ -100,7 +100,7 @@ func (s *schema) walk(b string, depth int, r *decoder) (ok bool) {
 			continue
 		}
 		if f.part != partNothing {
-			r.set(f.part, value)
+			r.values[f.part] = value
 		}
 	}
 	return true
