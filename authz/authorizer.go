@@ -16,7 +16,7 @@ type Authorizer struct {
 	strip    *stripper
 }
 
-// New returns an Authorizer that decides by snapshot; with nil every request is
+// New returns an Authorizer that uses snapshot; with nil every request is
 // denied as unavailable until [Authorizer.Replace]. digester is the one that the
 // sources made their credentials with.
 func New(snapshot *Snapshot, digester *Digester, grammar Grammar) *Authorizer {
@@ -25,8 +25,8 @@ func New(snapshot *Snapshot, digester *Digester, grammar Grammar) *Authorizer {
 	return a
 }
 
-// Replace makes later decisions go by another snapshot. Decisions under way
-// finish by the one they began with.
+// Replace makes later decisions use another snapshot. Decisions under way
+// finish with the one that they began with.
 func (a *Authorizer) Replace(snapshot *Snapshot) { a.snapshot.Store(snapshot) }
 
 // Check decides about one request: which policy governs it, which consumer

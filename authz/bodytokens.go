@@ -101,7 +101,7 @@ func (n *tokenNames) searchJSON(body []byte) (found findings, ok bool) {
 	return found, errors.Is(err, io.EOF)
 }
 
-// addJSON counts a field. Numbers, booleans and null are no tokens, as in Kong;
+// addJSON counts a field. Numbers, booleans and null are not tokens, as in Kong;
 // a list or an object is more than one value.
 func (f *finding) addJSON(value json.RawMessage) {
 	switch value[0] {
@@ -116,8 +116,8 @@ func (f *finding) addJSON(value json.RawMessage) {
 	}
 }
 
-// tooDeep says whether a JSON text nests deeper than maxBodyDepth. It counts
-// brackets, and those in strings not; the text need not be well formed.
+// tooDeep says whether a JSON text nests deeper than maxBodyDepth. It counts the
+// brackets outside of strings. The text may be malformed.
 func tooDeep(text []byte) bool {
 	depth, inString := 0, false
 	for i := 0; i < len(text); i++ {

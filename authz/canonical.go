@@ -11,7 +11,8 @@ import (
 // canonicalHost splits the host of a request into its name or address, in lower
 // case, and its port, if any. It is not ok for everything that two programs may
 // read differently: a trailing dot, an empty port or several, brackets around
-// what is no address, user information, and characters that no name has.
+// something that is not an address, user information, and characters that names do
+// not have.
 func canonicalHost(host string) (name, port string, ok bool) {
 	if rest, bracketed := strings.CutPrefix(host, "["); bracketed {
 		address, after, closed := strings.Cut(rest, "]")
@@ -56,7 +57,7 @@ func isPort(s string) bool {
 // its query. It is not ok for every path that two programs may read
 // differently: encoded slashes, backslashes, dot segments, empty segments,
 // segments with a blank at either end or a dot at the end, parameters (;), control
-// characters, double or broken percent-encoding, and targets that are no path.
+// characters, double or broken percent-encoding, and targets that are not a path.
 func canonicalPath(target string) (path string, ok bool) {
 	path, _ = splitTarget(target)
 	if path == "" || path[0] != '/' {
@@ -87,7 +88,7 @@ func canonicalPath(target string) (path string, ok bool) {
 
 // nonCanonicalSegment says whether the segment that rest begins with is empty (but not
 // the last), begins with a blank, or ends with a blank or a dot, as dot segments
-// do. What some upstreams cut off must not lead past a rule.
+// do. Some upstreams cut these off, so they must not lead past a rule.
 func nonCanonicalSegment(rest string) bool {
 	segment, _, more := strings.Cut(rest, "/")
 	if segment == "" {

@@ -13,14 +13,14 @@ const (
 	denialAge   = 15 * time.Minute
 	denialBlock = 100
 	// maxFound is how many denials with one id are told: clients choose ids. Half of them are
-	// the newest ones, and half the oldest ones, which later ones cannot hide so.
+	// the newest ones. The other half are the oldest ones, so that later ones cannot hide them.
 	maxFound = 100
 )
 
 // Denials remembers the last denials, so that they can be explained after the fact: those of
 // 15 minutes, 10,000 at the most. It remembers no token, no header but the request id, no
-// query and no body. An allow costs nothing. A denial allocates nothing once there are all
-// blocks, and does not wait for another one. Denials is safe for concurrent use.
+// query and no body. An allow costs nothing. Once all blocks are there, a denial allocates
+// nothing. It does not wait for another denial. Denials is safe for concurrent use.
 type Denials struct {
 	authorizer *Authorizer
 	started    time.Time

@@ -10,8 +10,8 @@ import (
 // exemplars chooses the requests whose traces go with the durations. A duration
 // links to one trace only, so one a second is plenty, and requests are looked at no
 // more often than every 10 ms: an exemplar takes memory, and finding out about the
-// trace takes as long as counting does. Durations take turns apart by their order of
-// magnitude, lest the many fast ones hide the slow ones. It is safe for concurrent
+// trace takes as long as counting does. Each order of magnitude of durations has turns of
+// its own, so that the many fast ones do not hide the slow ones. It is safe for concurrent
 // use, and the zero value works.
 type exemplars struct {
 	traceOf TraceOf

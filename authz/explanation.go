@@ -44,8 +44,8 @@ type Weighed struct {
 // A RecordState is a record without its tokens and secrets. Times are Unix seconds, nil for no
 // limit.
 type RecordState struct {
-	// State is "good", "rotating" if the previous secret is good too, or the reason not to
-	// let in who has the secret.
+	// State is "good", "rotating" if the previous secret is good too, or the reason why a
+	// request with the secret is denied.
 	State             string `json:"state"`
 	NotBefore         *int64 `json:"not_before"`
 	ExpiresAt         *int64 `json:"expires_at"`
@@ -75,8 +75,8 @@ type Step struct {
 	Result string `json:"result"`
 }
 
-// A trial is told what the decision about a request goes by that nobody makes. Such a request
-// is no use of a credential.
+// A trial keeps what the decision about a request is based on that no client makes. Such a
+// request does not count as a use of its credential.
 type trial struct {
 	snapshot *Snapshot
 	// record is what was read, and outcome the [ReadOutcome], "" if nothing was.

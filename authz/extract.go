@@ -134,8 +134,8 @@ func (n *tokenNames) withName(names []string, name string) []string {
 	return append(names, name) // those that are prepared have no room
 }
 
-// manySpellings is how many names are compared with each other. To tell Envoy
-// twice to remove one does no harm; to compare all that a client can send does.
+// manySpellings is how many names are compared with each other. To remove one
+// twice does no harm; to compare all that a client can send does.
 const manySpellings = 16
 
 // A finding is what one place (header, query, body) holds for one token.
@@ -251,7 +251,7 @@ func (f *finding) repeated() bool {
 func (f *finding) missing() bool { return !f.present() || f.value == "" && !f.broken }
 
 // searchQuery also returns the names under which the tokens were given, as they
-// stand in the query: that is how Envoy finds the parameters to remove.
+// stand in the query: that is how the gateway finds the parameters to remove.
 func (n *tokenNames) searchQuery(target string) (found findings, names []string) {
 	_, query := splitTarget(target)
 	for query != "" {

@@ -10,7 +10,7 @@ const (
 	endsName
 )
 
-// newEdges returns the edges of names that are one of these when folded.
+// newEdges returns the edges of all names that fold to one of these.
 func newEdges(folded []string) *edges {
 	e := &edges{}
 	for b := range e {

@@ -59,8 +59,8 @@ func (p *pathRules) with(added *policy, host string) *pathRules {
 	return p
 }
 
-// mostSpecific returns the rule with the longest path, nil if there is none. The
-// path is odd if it may be one that a policy governs, and may be none.
+// mostSpecific returns the rule with the longest path, nil if there is none. odd
+// says that one cannot know whether a policy governs the path.
 func (p *pathRules) mostSpecific(q *query) (r *rule, odd bool) {
 	if !q.plain {
 		return p.any, len(p.exact.rules)+len(p.folded.rules) > 0

@@ -28,10 +28,10 @@ func nextParameter(query string) (p parameter, rest string) {
 }
 
 // tokenOf says which token a parameter is for. A name that cannot be decoded is
-// no token's name.
+// not the name of a token.
 func (n *tokenNames) tokenOf(p parameter) (token int, ok bool) {
-	// What decodes is so much shorter: most names need no decoding to be told
-	// apart.
+	// Decoding makes a name shorter by two bytes for each %. Most names need no
+	// decoding to be told apart.
 	if !n.hasLength(len(p.name) - 2*strings.Count(p.name, "%")) {
 		return 0, false
 	}

@@ -25,7 +25,7 @@ const (
 	ReasonAmbiguousHost
 	ReasonAmbiguousPolicy
 
-	// Denied for want of a good credential: 401, or the anonymous consumer.
+	// Denied because there is no good credential: 401, or the anonymous consumer.
 
 	ReasonMissingToken
 	ReasonDuplicateToken

@@ -10,7 +10,7 @@ import "time"
 // through the Decision, which the caller must render before it releases them.
 type Request struct {
 	// HTTP says that the other fields describe an HTTP request. Without it
-	// (Envoy's TCP filter) there is nothing to authenticate and the request is
+	// (a TCP connection) there is nothing to authenticate and the request is
 	// denied.
 	HTTP bool
 
@@ -43,8 +43,8 @@ type Request struct {
 	// Source is the address of the peer, for the log.
 	Source string
 
-	// trial is set if nobody makes the request: [Authorizer.Explain] asks what would become of
-	// it.
+	// trial is set if no client makes the request: [Authorizer.Explain] asks how it would be
+	// decided.
 	trial *trial
 
 	// Received is when the request arrived. It is what the time limits of a

@@ -48,8 +48,8 @@ func (f *findings) addAuthorization(scheme Scheme, of int, header string) {
 	}
 }
 
-// addRead counts a value that was read out of a header. Where that failed, the header
-// itself shows whether it is several ones that were joined.
+// addRead counts a value that was read out of a header. If that failed, it counts the
+// header itself, which shows whether several values were joined.
 func (f *finding) addRead(value, header string, ok bool) {
 	if !ok {
 		value = header

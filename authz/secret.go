@@ -43,8 +43,8 @@ func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // A Digester turns secret tokens into [Secret] values: HMAC-SHA-256 under a
-// random key that lives as long as the process and never leaves it, so that
-// what a memory dump shows of a cache cannot be tried elsewhere. Secrets of two
+// random key that lives as long as the process and never leaves it. So digests
+// of one process are of no use elsewhere. Secrets of two
 // Digesters never compare equal. Safe for concurrent use.
 type Digester struct {
 	pool sync.Pool

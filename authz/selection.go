@@ -19,10 +19,10 @@ func (c choice) denial(s *Snapshot, r *Request) Decision {
 	return d
 }
 
-// choose returns the policy that governs r, or the reason to deny. The route's
-// own word counts first; host and path are for gateways that cannot give one
-// (Istio). Nothing else of the request has a say: no forwarded URI, no user
-// agent.
+// choose returns the policy that governs r, or the reason to deny. The
+// policy that the route names counts first; host and path are for gateways whose
+// routes cannot name one (Istio). Nothing else of the request counts: no forwarded
+// URI, no user agent.
 func (s *Snapshot) choose(r *Request) choice {
 	if !r.HTTP {
 		return choice{reason: ReasonNotHTTP}
@@ -105,16 +105,16 @@ func (h *hostRules) add(port string, p *policy, host string) {
 // anyPort in a policy's host stands for every port, and for none.
 const anyPort = "*"
 
-// A query is what a selection goes by. A path that is not plain may be any; it is
-// read where a policy has paths.
+// A query is what a selection looks at. A path that is not plain may stand for any
+// path. The path is only read if a policy has paths.
 // portCounts says that a rule without a port is not for a request with one.
 type query struct {
 	host, port, path, folded string
 	plain, portCounts        bool
 }
 
-// read reads a request into q. It is not ok where the gateway's routes may read
-// the host as one that a rule governs, or as none of them.
+// read reads a request into q. It is not ok if the gateway's routes may read the
+// host in another way than the rules do.
 func (s *selection) read(r *Request, q *query) (ok bool) {
 	q.portCounts = true
 	if s.byHost {
@@ -143,8 +143,8 @@ func (s *selection) choose(r *Request) choice {
 	if q.port == "" {
 		return c
 	}
-	// Whether the gateway's routes count the port is not for us to guess: taken
-	// the wrong way, a client chooses its policy.
+	// We cannot know whether the gateway's routes count the port. With a wrong
+	// guess, a client could choose its policy.
 	q.portCounts = false
 	if s.mostSpecific(&q) != c {
 		return choice{reason: ReasonAmbiguousHost}
@@ -169,7 +169,7 @@ func (s *selection) mostSpecific(q *query) choice {
 	return s.everywhere.choose(q)
 }
 
-// choose returns nothing where no path of these is that of the query.
+// choose returns the zero choice if none of these paths matches the query.
 func (p *pathRules) choose(q *query) choice {
 	r, odd := p.mostSpecific(q)
 	switch {

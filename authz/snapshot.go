@@ -27,9 +27,9 @@ type Snapshot struct {
 type policy struct {
 	Policy
 	source Reporter
-	// rechecker is source if that answers from memory, nil if not. It is nil too where
-	// an unavailable store may let a request through: a credential that is known to be
-	// bad must not become one of those.
+	// rechecker is source if that answers from memory, else nil. It is also nil if
+	// requests may get through while the store is unavailable: a request with a
+	// credential that is known to be bad must not get through so.
 	rechecker Rechecker
 	names     *tokenNames
 	edges     *edges
@@ -100,8 +100,8 @@ func (s *Snapshot) named(name string) *policy {
 
 func (s *Snapshot) addPolicy(p Policy, sources map[string]Source) error {
 	if err := p.Validate(); err != nil {
-		// What is not valid cannot be compiled, and what it refers to is still
-		// worth a look.
+		// An invalid policy cannot be compiled, but what it refers to can be
+		// checked.
 		return errors.Join(err, s.dangling(&p, sources))
 	}
 	errs := []error{s.dangling(&p, sources)}
@@ -128,7 +128,7 @@ func (s *Snapshot) addPolicy(p Policy, sources map[string]Source) error {
 	return errors.Join(errs...)
 }
 
-// dangling reports what a policy refers to and is not there.
+// dangling reports what a policy refers to and does not exist.
 func (s *Snapshot) dangling(p *Policy, sources map[string]Source) error {
 	var errs []error
 	if p.Vault != "" && sources[p.Vault] == nil {

@@ -109,7 +109,7 @@ func (t *Tie) Error() string {
 		strings.Join(quoted, " and "), what("host", t.Host), what("path", t.Path), t.Priority)
 }
 
-// tie returns what a rule ties.
+// tie returns the tie between the policies of a rule.
 func (r *rule) tie() *Tie {
 	t := &Tie{Host: r.host, Path: r.path, Priority: r.policies[0].Priority}
 	for _, p := range r.policies {

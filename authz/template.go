@@ -157,7 +157,7 @@ func (t Template) longest(realm int) int {
 }
 
 // sample fills in the template for a check of its form. The text that stands for the fields is
-// correct only where every text is, so that a template whose sample has the form has it with all
+// valid only where every text is. So if the sample has the right form, the body has it with all
 // values. A status is three digits.
 func (t Template) sample(text string) string {
 	var b strings.Builder
@@ -184,7 +184,7 @@ func isJSON(t Template) error {
 }
 
 func isXML(t Template) error {
-	// No name has this character, and no comment a reason to.
+	// Names cannot have this character, and comments have no reason to.
 	const mark = "\uE000"
 	sample := t.sample(mark)
 	if strings.Contains(sample, "<![CDATA[") {

@@ -66,9 +66,9 @@ func (p TokenPrefix) token(mark, random string) string {
 	return token + checksum(token)
 }
 
-// Mistyped reports that what was presented as an access token begins like one that was made
-// with the prefix, and is none: its checksum is wrong, or it is a secret token. There can be
-// no such credential. It is false for every token that does not begin like that.
+// Mistyped says whether a presented access token begins like one that was made with the prefix,
+// but cannot be one: its checksum is wrong, or it is a secret token. There can be no such
+// credential. It is false for every token that does not begin like that.
 func (p TokenPrefix) Mistyped(accessToken string) bool {
 	rest, carries := strings.CutPrefix(accessToken, string(p))
 	if p == "" || !carries {

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// maxWeighed is for how many policies those are told that do not select the request.
+// maxWeighed is up to how many policies an explanation also lists those that do not select the
+// request.
 const maxWeighed = 500
 
 // weigh tells why a policy governs a request, and why others do not. The one that governs comes

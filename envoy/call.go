@@ -75,7 +75,7 @@ const (
 	tooLarge
 	noRoom
 	tooSlow
-	// canceled: the gateway no longer waits for the answer.
+	// canceled means that the gateway no longer waits for the answer.
 	canceled
 	decoded
 )

@@ -24,7 +24,7 @@ const basicRealm = "vault-authz"
 const retryAfter = "1"
 
 // denied writes what a denied client sees, into the field that says what the answer is.
-// It costs no more than an allow: whoever is refused must not be a burden.
+// It costs no more than an allow: a client that is denied must not be a burden.
 func (w *writer) denied(field int, r *authz.Request, d *authz.Decision) {
 	w.metadata(d)
 	end := w.mark()

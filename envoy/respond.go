@@ -211,7 +211,7 @@ func grpcCode(httpStatus int) codes.Code {
 	return codes.PermissionDenied
 }
 
-// errHeader: an answer would contain something that is invalid in a header.
+// errHeader means that an answer would contain something that is invalid in a header.
 var errHeader = errors.New("invalid header")
 
 // isHeaderName says whether s is a field name in lower case (RFC 9110, token).
