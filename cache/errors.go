@@ -8,18 +8,18 @@ import (
 // The errors of the cache. They contain no key and no value. The cache returns the errors of
 // the loader unchanged.
 var (
-	// ErrBusy: the value must be loaded, and the limits do not allow another load now. A
+	// ErrBusy means that the value must be loaded, and the limits do not allow another load now. A
 	// later lookup may succeed.
 	ErrBusy = errors.New("cache is loading as much as it may, try again shortly")
-	// ErrSlow: the load continues, but the caller cannot wait longer. A later lookup may
+	// ErrSlow means that the load continues, but the caller cannot wait longer. A later lookup may
 	// find its result.
 	ErrSlow = errors.New("load takes longer than the caller has time to wait")
-	// ErrPanic: the loader or a rule panicked. The panic value is dropped, because it may
+	// ErrPanic means that the loader or a rule panicked. The panic value is dropped, because it may
 	// contain the key.
 	ErrPanic = errors.New("panic while loading")
-	// ErrClosed: the value must be loaded, and the cache is closed.
+	// ErrClosed means that the value must be loaded, and the cache is closed.
 	ErrClosed = errors.New("cache is closed")
-	// ErrContended: the key was invalidated repeatedly during its load. A later lookup may
+	// ErrContended means that the key was invalidated repeatedly during its load. A later lookup may
 	// succeed.
 	ErrContended = errors.New("value was invalidated again and again while it was loaded, try again shortly")
 )

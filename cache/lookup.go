@@ -116,7 +116,7 @@ type waiting struct {
 	stale bool
 	// anew says that only the result of the load may be returned.
 	anew bool
-	// for how long there was something else to wait for before.
+	// already is how long the lookup has waited for an earlier load.
 	already time.Duration
 }
 
