@@ -181,16 +181,12 @@ func (a *Authorizer) prove(claimed *claim, c *Credential, err error) (reason Rea
 		previous = &a.digester.dummy
 	}
 	isCurrent, isPrevious := claimed.secret.Equal(*current), claimed.secret.Equal(*previous)
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrNotFound):
-		return ReasonUnknownToken, false, nil
-	case errors.Is(err, ErrMalformed):
-		return ReasonMalformedRecord, false, err
-	default:
-		return ReasonUnavailable, false, err
-	}
-	if c.Secret.IsZero() || !isCurrent && !isPrevious {
+	switch reason = reasonOf(err); {
+	case reason == ReasonUnknownToken:
+		return reason, false, nil // it is no error of the store
+	case reason != ReasonUnset:
+		return reason, false, err
+	case c.Secret.IsZero() || !isCurrent && !isPrevious:
 		return ReasonWrongSecret, false, nil
 	}
 	return c.unusable(claimed.at), !isCurrent, nil

@@ -1,7 +1,7 @@
 package authz
 
 import (
-	"errors"
+	"cmp"
 	"time"
 )
 
@@ -42,17 +42,10 @@ func (a *Authorizer) Forecast(vault string) *Forecast {
 
 // Of returns the outcome of a credential. err is what a [Source] returned with it.
 func (f *Forecast) Of(c *Credential, err error, now time.Time) Outcome {
-	switch {
-	case f.snapshot == nil:
-		return Outcome{Reason: ReasonUnavailable}
-	case errors.Is(err, ErrNotFound):
-		return Outcome{Reason: ReasonUnknownToken}
-	case errors.Is(err, ErrMalformed):
-		return Outcome{Reason: ReasonMalformedRecord}
-	case err != nil:
+	if f.snapshot == nil {
 		return Outcome{Reason: ReasonUnavailable}
 	}
-	if reason := c.unusable(now); reason != ReasonUnset {
+	if reason := cmp.Or(reasonOf(err), c.unusable(now)); reason != ReasonUnset {
 		return Outcome{Reason: reason}
 	}
 	who, err := f.snapshot.consumers.peek(c.ConsumerID)

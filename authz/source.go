@@ -85,3 +85,17 @@ func ReadOutcome(err error) string {
 	}
 	return ReadUnavailable
 }
+
+// reasonOf returns the reason to deny a request after an error of [Source].Lookup, ReasonUnset
+// without one.
+func reasonOf(err error) Reason {
+	switch ReadOutcome(err) {
+	case ReadFound:
+		return ReasonUnset
+	case ReadNotFound:
+		return ReasonUnknownToken
+	case ReadMalformed:
+		return ReasonMalformedRecord
+	}
+	return ReasonUnavailable
+}

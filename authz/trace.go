@@ -18,32 +18,19 @@ func (f TraceOf) of(ctx context.Context, r *Request) (id string, sampled bool) {
 	return f(ctx, r)
 }
 
-// The parts of a traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01.
-const (
-	traceIDStart, traceIDEnd   = 3, 35
-	parentIDStart, parentIDEnd = 36, 52
-	flagsStart, flagsEnd       = 53, 55
-	traceParentLength          = 55
-)
-
-// TraceID returns the trace id in a traceparent (W3C Trace Context), "" if it is not a valid
-// one, and whether the trace is sampled. The client may have written it, so nothing but 32
+// TraceID returns the trace id in a traceparent (W3C Trace Context), such as
+// 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01, and whether the trace is sampled. The id
+// is "" if the traceparent is not valid. The client may have written it, so nothing but 32
 // hexadecimal digits comes out. The id shares the memory of the argument.
 func TraceID(traceparent string) (id string, sampled bool) {
-	version, rest := "", ""
-	if len(traceparent) >= traceParentLength {
-		version, rest = traceparent[:2], traceparent[flagsEnd:]
-	}
+	version, rest, _ := strings.Cut(traceparent, "-")
+	id, rest, _ = strings.Cut(rest, "-")
+	parent, rest, _ := strings.Cut(rest, "-")
+	// Version 00 ends with the flags; a later one may go on.
+	flags, _, goesOn := strings.Cut(rest, "-")
 	switch {
-	case !isLowerHex(version) || version == "ff",
-		// Version 00 ends here; a later one may go on behind a dash.
-		rest != "" && (version == "00" || rest[0] != '-'),
-		traceparent[2] != '-' || traceparent[traceIDEnd] != '-' || traceparent[parentIDEnd] != '-':
-		return "", false
-	}
-	id = traceparent[traceIDStart:traceIDEnd]
-	parent, flags := traceparent[parentIDStart:parentIDEnd], traceparent[flagsStart:flagsEnd]
-	if !isID(id) || !isID(parent) || !isLowerHex(flags) {
+	case len(version) != 2 || !isLowerHex(version) || version == "ff" || version == "00" && goesOn,
+		len(id) != 32 || !isID(id), len(parent) != 16 || !isID(parent), len(flags) != 2 || !isLowerHex(flags):
 		return "", false
 	}
 	return id, strings.IndexByte("13579bdf", flags[1]) >= 0
