@@ -19,7 +19,7 @@ import (
 // on_error: grpc_error asks for. If the answer would contain bytes that are invalid in a header, it
 // writes a denial and replaces d by it, so that the log and the metrics show what was answered.
 func respond(w *writer, r *authz.Request, d *authz.Decision) error {
-	if d.Unavailable() && !d.Allowed && d.Policy != nil && d.Policy.OnError == authz.OnErrorGRPC {
+	if d.Unavailable() && d.Policy != nil && d.Policy.OnError == authz.OnErrorGRPC {
 		return status.Error(codes.Unavailable, "credential store unavailable")
 	}
 	if err := w.answer(r, d); err != nil {
