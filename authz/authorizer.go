@@ -50,11 +50,12 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 	x := p.extract(r, a.grammar)
 	by := a.authenticate(ctx, s, p, r, &x)
 	if by.reason.badCredential() && p.Anonymous != "" {
-		by = s.anonymous(p, by)
+		// The access token is not the anonymous consumer's.
+		by, x.access = s.anonymous(p, by), ""
 	}
 	d := Decision{
 		Reason: by.reason, Policy: &p.Policy, Matching: s.explain(r), Anonymous: by.anonymous(), InsteadOf: by.insteadOf,
-		AccessToken: by.accessToken, Places: x.places, Lookup: by.lookup, Reread: by.reread, Err: by.err,
+		AccessToken: x.access, Places: x.places, Lookup: by.lookup, Reread: by.reread, Err: by.err,
 	}
 	if by.consumer != nil {
 		d.Consumer, d.ConsumerMemo = &by.consumer.Consumer, &by.consumer.memoSelf
@@ -72,7 +73,7 @@ func (a *Authorizer) Check(ctx context.Context, r *Request) Decision {
 		d.Allowed, d.Shadow, by.consumer = true, true, nil
 	}
 	if d.Allowed {
-		d.Upstream = a.upstream(p, by, &x)
+		a.upstream(&d.Upstream, p, &by, &x)
 	}
 	return d
 }
@@ -84,10 +85,9 @@ func (a *Authorizer) preflight(s *Snapshot, p *policy, r *Request) Decision {
 	x := extraction{}
 	_, x.nonCanonical = p.searchHeaders(r)
 	_, x.parameters = p.names.searchQuery(r.Path)
-	return Decision{
-		Allowed: true, Reason: ReasonPreflight, Policy: &p.Policy, Shadow: p.Shadow, Matching: s.explain(r),
-		Upstream: a.upstream(p, authentication{}, &x),
-	}
+	d := Decision{Allowed: true, Reason: ReasonPreflight, Policy: &p.Policy, Shadow: p.Shadow, Matching: s.explain(r)}
+	a.upstream(&d.Upstream, p, &authentication{}, &x)
+	return d
 }
 
 // An authentication is the consumer that makes a request, or, without one, the reason to deny it.
@@ -97,54 +97,45 @@ type authentication struct {
 	// insteadOf is the reason that the anonymous consumer stands in, else ReasonUnset.
 	insteadOf Reason
 	err       error
-	// The others are those of [Decision].
-	accessToken string
-	lookup      string
-	reread      bool
+	// lookup and reread are those of [Decision].
+	lookup string
+	reread bool
 }
 
 func (n *authentication) anonymous() bool { return n.insteadOf != ReasonUnset }
-
-// A claim is what a client presents as its credential.
-type claim struct {
-	accessToken string
-	secret      Secret
-	// at is when the request arrived.
-	at    time.Time
-	trial *trial
-}
 
 // authenticate finds the consumer that makes the request.
 func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r *Request, x *extraction) authentication {
 	if x.reason != ReasonUnset {
 		return authentication{reason: x.reason}
 	}
-	c := claim{accessToken: x.access, secret: a.digester.Digest(p.Vault, x.access, x.secret), at: r.received(), trial: r.trial}
+	presented := a.digester.Digest(p.Vault, x.access, x.secret)
 	credential, how, err := p.source.Report(ctx, x.access)
-	by := a.identify(s, &c, &credential, err)
+	by := a.identify(s, r, x, &presented, &credential, err)
 	if err == nil && by.reason.badCredential() && p.rechecker != nil {
 		// The answer may come from memory. It must not differ from that for an access token
 		// that is not in memory.
-		again, fresh, err := p.rechecker.Recheck(ctx, x.access, c.at)
+		again, fresh, err := p.rechecker.Recheck(ctx, x.access, r.received())
 		if fresh || err != nil {
-			by = a.identify(s, &c, &again, err)
+			by = a.identify(s, r, x, &presented, &again, err)
 			by.reread = true
 		}
 	}
-	by.accessToken, by.lookup = x.access, how
+	by.lookup = how
 	return by
 }
 
-// identify finds the consumer of the credential that a source has returned for a claim, or err.
-func (a *Authorizer) identify(s *Snapshot, c *claim, credential *Credential, err error) authentication {
-	if err == nil && credential.AccessToken != c.accessToken {
+// identify finds the consumer of what a source has returned for the access token.
+func (a *Authorizer) identify(s *Snapshot, r *Request, x *extraction, presented *Secret, credential *Credential, err error) authentication {
+	if err == nil && credential.AccessToken != x.access {
 		// A store that folds case or resolves paths found another record.
 		err = fmt.Errorf("%w: it belongs to another access token", ErrMalformed)
 	}
-	if c.trial != nil {
-		c.trial.found(credential, err)
+	if r.trial != nil {
+		r.trial.found(credential, err)
 	}
-	reason, replaced, err := a.prove(c, credential, err)
+	now := r.received()
+	reason, replaced, err := a.prove(presented, credential, now, err)
 	if reason != ReasonUnset {
 		return authentication{reason: reason, err: err}
 	}
@@ -152,8 +143,8 @@ func (a *Authorizer) identify(s *Snapshot, c *claim, credential *Credential, err
 	if err != nil {
 		return authentication{reason: ReasonUnknownConsumer, err: unknownConsumer(credential.ConsumerID, err)}
 	}
-	if credential.Usage != nil && c.trial == nil {
-		credential.Usage.Used(c.at, replaced)
+	if credential.Usage != nil && r.trial == nil {
+		credential.Usage.Used(now, replaced)
 	}
 	return authentication{consumer: who, reason: ReasonAuthenticated}
 }
@@ -165,11 +156,11 @@ func unknownConsumer(id string, err error) error {
 	return fmt.Errorf("the credential belongs to consumer %q, which is not used: %w", id, err)
 }
 
-// prove compares the secret of a claim with those of the credential, and returns
+// prove compares the presented secret with those of the credential, and returns
 // ReasonUnset if one matches and the credential may be used. replaced says that only the replaced
 // one matches. It does the same work without a credential, so that its duration does not reveal
 // which access tokens exist.
-func (a *Authorizer) prove(claimed *claim, c *Credential, err error) (reason Reason, replaced bool, _ error) {
+func (a *Authorizer) prove(presented *Secret, c *Credential, now time.Time, err error) (reason Reason, replaced bool, _ error) {
 	if err != nil {
 		c = &Credential{}
 	}
@@ -177,10 +168,10 @@ func (a *Authorizer) prove(claimed *claim, c *Credential, err error) (reason Rea
 	if current.IsZero() {
 		current = &a.digester.dummy
 	}
-	if previous.IsZero() || !c.acceptsPrevious(claimed.at) {
+	if previous.IsZero() || !c.acceptsPrevious(now) {
 		previous = &a.digester.dummy
 	}
-	isCurrent, isPrevious := claimed.secret.Equal(*current), claimed.secret.Equal(*previous)
+	isCurrent, isPrevious := presented.Equal(*current), presented.Equal(*previous)
 	switch reason = reasonOf(err); {
 	case reason == ReasonUnknownToken:
 		return reason, false, nil // it is no error of the store
@@ -189,7 +180,7 @@ func (a *Authorizer) prove(claimed *claim, c *Credential, err error) (reason Rea
 	case c.Secret.IsZero() || !isCurrent && !isPrevious:
 		return ReasonWrongSecret, false, nil
 	}
-	return c.unusable(claimed.at), !isCurrent, nil
+	return c.unusable(now), !isCurrent, nil
 }
 
 // anonymous puts the policy's anonymous consumer in place of a bad credential.

@@ -77,10 +77,10 @@ func newConsumer(c Consumer) *consumer {
 	return out
 }
 
-// upstream returns the changes to a request that is let through. It sets the headers that tell the
+// upstream writes the changes to a request that is let through. It sets the headers that tell the
 // upstream which consumer makes the request, and removes all others of that kind; without a
 // consumer, all of them.
-func (a *Authorizer) upstream(p *policy, by authentication, x *extraction) (u Upstream) {
+func (a *Authorizer) upstream(u *Upstream, p *policy, by *authentication, x *extraction) {
 	set := 0
 	if c := by.consumer; c != nil {
 		u.Set, u.SetMemo, set = c.headers, &c.memo, c.mask
@@ -93,7 +93,7 @@ func (a *Authorizer) upstream(p *policy, by authentication, x *extraction) (u Up
 			u.SetAlso = Header{Name: identityHeaders[identityAnonymous], Value: "true"}
 			set |= 1 << identityAnonymous
 		} else if !p.HideCredentialIdentifier {
-			u.SetAlso = Header{Name: identityHeaders[identityCredential], Value: by.accessToken}
+			u.SetAlso = Header{Name: identityHeaders[identityCredential], Value: x.access}
 			set |= 1 << identityCredential
 		}
 	}
@@ -106,7 +106,6 @@ func (a *Authorizer) upstream(p *policy, by authentication, x *extraction) (u Up
 	if len(x.nonCanonical) > 0 {
 		u.RemoveAlso, u.RemoveAlsoMemo = slices.Concat(u.RemoveAlso, x.nonCanonical), nil
 	}
-	return u
 }
 
 // hidesName says whether a folded name is that of a token to hide.

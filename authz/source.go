@@ -75,12 +75,12 @@ const (
 // ReadOutcome returns what the error of [Source].Lookup says about a read. Whatever is not a
 // definite answer is unavailable.
 func ReadOutcome(err error) string {
-	switch {
-	case err == nil:
+	switch reasonOf(err) { //nolint:exhaustive // there are no others
+	case ReasonUnset:
 		return ReadFound
-	case errors.Is(err, ErrNotFound):
+	case ReasonUnknownToken:
 		return ReadNotFound
-	case errors.Is(err, ErrMalformed):
+	case ReasonMalformedRecord:
 		return ReadMalformed
 	}
 	return ReadUnavailable
@@ -89,12 +89,12 @@ func ReadOutcome(err error) string {
 // reasonOf returns the reason to deny a request after an error of [Source].Lookup, ReasonUnset
 // without one.
 func reasonOf(err error) Reason {
-	switch ReadOutcome(err) {
-	case ReadFound:
+	switch {
+	case err == nil:
 		return ReasonUnset
-	case ReadNotFound:
+	case errors.Is(err, ErrNotFound):
 		return ReasonUnknownToken
-	case ReadMalformed:
+	case errors.Is(err, ErrMalformed):
 		return ReasonMalformedRecord
 	}
 	return ReasonUnavailable
