@@ -359,6 +359,7 @@ func TestServerThatFailsAtSomeKeysIsReadOn(t *testing.T) {
 	t.Cleanup(srv.Close)
 	c := DefaultConfig()
 	c.Name, c.Address, c.Mount, c.Token = "main", srv.URL, "kong-auth", "t"
+	c.Timeout = 20 * time.Second // the machine may be busy
 	v, err := New(c, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
