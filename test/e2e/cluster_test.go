@@ -76,14 +76,7 @@ func (s *clusterDeployment) end(t *testing.T) {
 		r.Stop(10 * time.Second)
 		logs[r.name] = r.Log()
 	}
-	if found := suite.secrets.leaks(logs); len(found) > 0 {
-		t.Errorf("secrets in the logs: %q", found)
-	}
-	if t.Failed() {
-		for name, log := range logs {
-			fmt.Fprintf(t.Output(), "---- %s\n%s\n", name, log)
-		}
-	}
+	checkLogs(t, logs)
 	s.cluster.Heal()
 	// The context of the test has ended.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

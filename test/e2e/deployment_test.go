@@ -60,16 +60,10 @@ func newDeploymentWith(t *testing.T, replicas int, made setup) *deployment {
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	binary, dir := suite.service.Binary(t), t.TempDir()
 	s := &deployment{testbed: &testbed{dir: dir, setup: made, tokenFile: filepath.Join(dir, "vault-token")}}
+	s.endWith(t)
 	t.Cleanup(func() {
 		for _, r := range s.replicas {
 			_ = r.conn.Close()
-		}
-		s.close()
-		if found := suite.secrets.leaks(s.logs()); len(found) > 0 {
-			t.Errorf("secrets in the logs: %q", found)
-		}
-		if t.Failed() {
-			s.printLogs(t.Output())
 		}
 	})
 	must(t, s.startVault(t.Context()))

@@ -46,7 +46,7 @@ func runSuite(m *testing.M) int {
 		return code
 	}
 	if code != 0 {
-		shared.printLogs(os.Stderr)
+		printLogs(os.Stderr, shared.logs())
 	}
 	shared.close()
 	if found := suite.secrets.leaks(shared.logs()); len(found) > 0 {
@@ -75,14 +75,26 @@ func ownTestbed(t *testing.T, s setup) *testbed {
 	if err != nil {
 		t.Fatalf("starting a testbed: %v", err)
 	}
+	bed.endWith(t)
+	return bed
+}
+
+// endWith stops everything at the end of a test, and checks the logs.
+func (bed *testbed) endWith(t *testing.T) {
+	t.Helper()
 	t.Cleanup(func() {
 		bed.close()
-		if found := suite.secrets.leaks(bed.logs()); len(found) > 0 {
-			t.Errorf("secrets in the logs: %q", found)
-		}
-		if t.Failed() {
-			bed.printLogs(t.Output())
-		}
+		checkLogs(t, bed.logs())
 	})
-	return bed
+}
+
+// checkLogs fails a test if a secret is in a log, and prints the logs of a test that failed.
+func checkLogs(t *testing.T, logs map[string]string) {
+	t.Helper()
+	if found := suite.secrets.leaks(logs); len(found) > 0 {
+		t.Errorf("secrets in the logs: %q", found)
+	}
+	if t.Failed() {
+		printLogs(t.Output(), logs)
+	}
 }

@@ -377,13 +377,7 @@ func (m *managedService) start(t *testing.T) {
 	t.Cleanup(func() {
 		_ = m.replica.conn.Close()
 		m.replica.Stop(10 * time.Second)
-		log := m.replica.Log()
-		if found := suite.secrets.leaks(map[string]string{"vault-authz": log}); len(found) > 0 {
-			t.Errorf("secrets in the log: %q", found)
-		}
-		if t.Failed() {
-			t.Log(log)
-		}
+		checkLogs(t, map[string]string{"vault-authz": m.replica.Log()})
 	})
 }
 

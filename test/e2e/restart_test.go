@@ -24,7 +24,7 @@ func TestARollingRestartBehindHealthChecksRefusesNoRequest(t *testing.T) {
 	partstest.Need(t, "ENVOY_BIN", "VAULT_BIN")
 	dir := t.TempDir()
 	bed := &testbed{dir: dir, tokenFile: filepath.Join(dir, "vault-token")}
-	t.Cleanup(bed.close)
+	bed.endWith(t)
 	must(t, bed.startVault(t.Context()))
 	must(t, bed.newReaderToken(t.Context()))
 	binary, err := suite.service.Build()

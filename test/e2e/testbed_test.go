@@ -183,8 +183,7 @@ func (bed *testbed) logs() map[string]string {
 	return logs
 }
 
-func (bed *testbed) printLogs(to io.Writer) {
-	logs := bed.logs()
+func printLogs(to io.Writer, logs map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(logs)) {
 		fmt.Fprintf(to, "---- %s\n%s\n", name, logs[name])
 	}
