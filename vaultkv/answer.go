@@ -139,6 +139,9 @@ func wantsTLS(status int, body []byte) bool {
 		(bytes.Contains(body, []byte("HTTP request to an HTTPS server")) || bytes.Contains(body, []byte("HTTP request was sent to HTTPS port")))
 }
 
+// isVaults reports whether the body is one that Vault writes with a 404.
+func (a *answer) isVaults() bool { return a.Errors != nil || a.Data != nil }
+
 // unsupported reports whether the engine at the mount lacks the path, or the operation on
 // it.
 func (a *answer) unsupported() bool {
@@ -151,7 +154,7 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 	case a.Status == 200, a.Status == 204:
 		return nil
 	case a.Status == 404:
-		if _, said := v.mount.engine(); !said && (v.layout.v2 || a.unsupported()) {
+		if _, said := v.mount.engine(); !said && a.isVaults() && (v.layout.v2 || a.unsupported()) {
 			// A KV v1 mount or an engine of another type may answer so for every key.
 			v.askMount(ctx, true)
 		}
@@ -191,7 +194,7 @@ func (v *Vault) refusal(ctx context.Context, a *answer) *Error {
 func (v *Vault) absent(a *answer) *Error {
 	is, said := v.mount.engine()
 	switch {
-	case a.Errors == nil && a.Data == nil:
+	case !a.isVaults():
 		return v.notVault(a)
 	case a.Says("no handler for route"):
 		v.mount.forget()

@@ -20,8 +20,9 @@ type mountInfo struct {
 	// what the mount is although it lets the token read there; nil until then. It is one
 	// value: a read must not find that the server has answered, but not yet what.
 	said atomic.Pointer[string]
-	// denied is set if the token was not allowed to ask, which says nothing about the mount.
-	denied atomic.Bool
+	// silent is set if there was an answer that says nothing about the mount, such as that the
+	// token was not allowed to ask.
+	silent atomic.Bool
 }
 
 // engine returns [KV1], [KV2] or the type of another engine, empty if that is not known.
@@ -33,13 +34,13 @@ func (m *mountInfo) engine() (is string, said bool) {
 	return "", false
 }
 
-// asked reports whether the server has answered, even if only that the token may not ask.
-func (m *mountInfo) asked() bool { return m.said.Load() != nil || m.denied.Load() }
+// asked reports whether the server has answered, even if that says nothing about the mount.
+func (m *mountInfo) asked() bool { return m.said.Load() != nil || m.silent.Load() }
 
 // forget is for a mount that is gone. The next one at its path may be of another version.
 func (m *mountInfo) forget() {
 	m.said.Store(nil)
-	m.denied.Store(false)
+	m.silent.Store(false)
 }
 
 // askMount asks what the mount is. The server tells every token that has any capability
@@ -54,13 +55,14 @@ func (v *Vault) askMount(ctx context.Context, reads bool) {
 	if problem != nil || a.Status >= 500 || a.Status == 429 || a.Status == 412 {
 		return
 	}
-	// A token that is not accepted, or may do nothing there, is told nothing.
-	if a.Status == 403 && (!reads || a.Errors != nil && v.session.Judge(ctx, &a.Answer) != login.Valid) {
-		v.mount.denied.Store(true)
-		return
-	}
 	if kind := mountKind(a); kind != "" {
 		v.mount.said.Store(&kind)
+		return
+	}
+	// A token that is not accepted, or may do nothing there, is told nothing. Before a read was
+	// allowed, the answer may even come from something in front of the server.
+	if !reads || a.Status == 403 && a.Errors != nil && v.session.Judge(ctx, &a.Answer) != login.Valid {
+		v.mount.silent.Store(true)
 		return
 	}
 	v.mount.said.CompareAndSwap(nil, new(""))

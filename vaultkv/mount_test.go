@@ -100,6 +100,28 @@ func TestNotFoundInAMountOfTheOtherVersionNeverCounts(t *testing.T) {
 			v.CloseIdle()
 		}
 	})
+	t.Run("something in front of the server answered first", func(t *testing.T) {
+		t.Parallel()
+		var up atomic.Bool
+		v, s, _ := open(t, fake(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case !up.Load():
+				answer(404, `<html>default backend</html>`)(w, r)
+			case strings.HasPrefix(r.URL.Path, aboutIt):
+				answer(200, mountV1)(w, r)
+			default:
+				answer(404, noEntry)(w, r)
+			}
+		}), func(c *vaultkv.Config) { c.KV = "v2" })
+		if err := v.Check(t.Context()); err == nil {
+			t.Fatal("Check = nil, want an error")
+		}
+		up.Store(true)
+		v.CloseBreaker()
+		if _, err := s.Lookup(t.Context(), "foo"); errors.Is(err, authz.ErrNotFound) || v.State() != vaultkv.StateWrongVersion {
+			t.Errorf("Lookup = %v in state %s, want unavailable in state %s", err, v.State(), vaultkv.StateWrongVersion)
+		}
+	})
 	t.Run("another mount took its place", func(t *testing.T) {
 		t.Parallel()
 		var mount atomic.Value
