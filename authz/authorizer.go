@@ -109,13 +109,13 @@ func (a *Authorizer) authenticate(ctx context.Context, s *Snapshot, p *policy, r
 	if x.reason != ReasonUnset {
 		return authentication{reason: x.reason}
 	}
-	presented := a.digester.Digest(p.Vault, x.access, x.secret)
+	presented, began := a.digester.Digest(p.Vault, x.access, x.secret), r.received()
 	credential, how, err := p.source.Report(ctx, x.access)
 	by := a.identify(s, r, x, &presented, &credential, err)
 	if err == nil && by.reason.badCredential() && p.rechecker != nil {
 		// The answer may come from memory. It must not differ from that for an access token
 		// that is not in memory.
-		again, fresh, err := p.rechecker.Recheck(ctx, x.access, r.received())
+		again, fresh, err := p.rechecker.Recheck(ctx, x.access, began)
 		if fresh || err != nil {
 			by = a.identify(s, r, x, &presented, &again, err)
 			by.reread = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -90,6 +91,22 @@ func TestBadCredentialsOutOfMemoryAreAnsweredLikeUnknownOnes(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestWhatWasReadForARequestIsNotReadTwice: neither for one that does not say when it arrived.
+func TestWhatWasReadForARequestIsNotReadTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		b.put("another", nil)
+		m := b.withMemory(t, nil)
+		b.source.before = func() { time.Sleep(time.Second) }
+		r, began := good(), time.Now()
+		r.Received = time.Time{}
+		if d := b.Check(t.Context(), r); d.Reason != ReasonWrongSecret || m.rechecked != 1 || !m.since.Equal(began) {
+			t.Errorf("%s, rechecked %d times, since %s; want once, since %s, before the look-up", d.Reason, m.rechecked, m.since, began)
+		}
+	})
 }
 
 func TestGoodCredentialOutOfMemoryIsNotRechecked(t *testing.T) {
