@@ -75,12 +75,7 @@ func checkCommand(p Process) *cobra.Command {
 		if v := p.variable(addressVariable); v != "" && !cmd.Flags().Changed("address") {
 			o.address = v
 		}
-		err := o.run(cmd, args)
-		var exit exitError
-		if err == nil || errors.As(err, &exit) {
-			return err
-		}
-		return exitError{exitUsage, err}
+		return orUsage(o.run(cmd, args))
 	}
 	return cmd
 }

@@ -37,9 +37,9 @@ func configDiffCommand(p Process) *cobra.Command {
 		return nil
 	}
 	output := cmd.Flags().StringP("output", "o", "text", "text, or json for scripts")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	run := func(cmd *cobra.Command, args []string) error {
 		if *output != "text" && *output != "json" {
-			return exitError{exitUsage, fmt.Errorf("--output: %q is neither text nor json", *output)}
+			return fmt.Errorf("--output: %q is neither text nor json", *output)
 		}
 		var old config.Config
 		var err error
@@ -49,24 +49,23 @@ func configDiffCommand(p Process) *cobra.Command {
 			old, err = config.Load(args[0], p.Environ)
 		}
 		if err != nil {
-			return exitError{exitUsage, err}
+			return err
 		}
 		found, err := configDiff(&old, args[len(args)-1], p.Environ)
 		if err != nil {
-			return exitError{exitUsage, err}
+			return err
 		}
-		write := writeDifferences
 		if *output == "json" {
-			write = func(w io.Writer, found []config.Difference) error { return json.NewEncoder(w).Encode(found) }
+			err = json.NewEncoder(cmd.OutOrStdout()).Encode(found)
+		} else {
+			err = writeDifferences(cmd.OutOrStdout(), found)
 		}
-		if err := write(cmd.OutOrStdout(), found); err != nil {
-			return exitError{exitUsage, err}
+		if err == nil && len(found) > 0 {
+			err = exitError{exitFailed, errSilent}
 		}
-		if len(found) > 0 {
-			return exitError{exitFailed, errSilent}
-		}
-		return nil
+		return err
 	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return orUsage(run(cmd, args)) }
 	return cmd
 }
 

@@ -52,12 +52,7 @@ func rootCommand(p Process) *cobra.Command {
 }
 
 // noArgs refuses arguments with the exit code for wrong usage.
-func noArgs(c *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return exitError{exitUsage, fmt.Errorf("unexpected argument %q; see %s --help", args[0], c.CommandPath())}
-	}
-	return nil
-}
+func noArgs(c *cobra.Command, args []string) error { return named(c.Name())(c, args) }
 
 // onlyVerbs makes cmd a command that only has verbs: without a verb it prints its help, and an
 // unknown verb is wrong usage.

@@ -41,6 +41,15 @@ type exitError struct {
 func (e exitError) Error() string { return e.err.Error() }
 func (e exitError) Unwrap() error { return e.err }
 
+// orUsage gives an error without a code of its own that for wrong usage.
+func orUsage(err error) error {
+	var exit exitError
+	if err == nil || errors.As(err, &exit) {
+		return err
+	}
+	return exitError{exitUsage, err}
+}
+
 // errSilent goes into an exitError when the output says everything already.
 var errSilent = errors.New("")
 

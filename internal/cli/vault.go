@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -79,7 +78,7 @@ func (o *operator) createVault() *cobra.Command {
 				return exitError{exitUsage, errors.New("give --address, --mount and --vault-token-file; see vault-authz vault create --help")}
 			}
 			if err := locate(&v, address); err != nil {
-				return exitError{exitUsage, fmt.Errorf("--address: %w", err)}
+				return err
 			}
 			token, err := s.vaultToken(ctx, from)
 			if err != nil {
@@ -107,9 +106,11 @@ func (o *operator) updateVault() *cobra.Command {
 		vaultOptions(), []string{"address", vaultTokenFlag},
 		func(ctx context.Context, s *session, name string, fields map[string]any) error {
 			if s.cmd.Flags().Changed("address") {
-				if err := moved(fields, s.flag("address")); err != nil {
+				var v api.Vault
+				if err := locate(&v, s.flag("address")); err != nil {
 					return err
 				}
+				fields["protocol"], fields["host"], fields["port"] = v.Protocol, v.Host, v.Port
 			}
 			if s.cmd.Flags().Changed(vaultTokenFlag) {
 				token, err := s.vaultToken(ctx, s.flag(vaultTokenFlag))
@@ -139,16 +140,6 @@ func tokenAgain(err error) error {
 	return &hinted
 }
 
-// moved adds the parts of a new address to fields.
-func moved(fields map[string]any, address string) error {
-	var v api.Vault
-	if err := locate(&v, address); err != nil {
-		return exitError{exitUsage, fmt.Errorf("--address: %w", err)}
-	}
-	fields["protocol"], fields["host"], fields["port"] = v.Protocol, v.Host, v.Port
-	return nil
-}
-
 // vaultToken reads the token of a vault object.
 func (s *session) vaultToken(ctx context.Context, from string) (string, error) {
 	if from == "" {
@@ -165,16 +156,16 @@ func vaultFlags(cmd *cobra.Command) {
 	f.Bool("no-check", false, "do not check that the service can read the mount")
 }
 
-// locate sets protocol, host and port from a URL: vault objects keep them apart.
+// locate sets protocol, host and port from --address: vault objects keep them apart.
 func locate(v *api.Vault, address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
 		u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return errors.New("give http:// or https:// with a host, a port and nothing else, like https://vault.internal:8200")
+		return exitError{exitUsage, errors.New("--address: give http:// or https:// with a host, a port and nothing else, like https://vault.internal:8200")}
 	}
 	v.Protocol, v.Host = u.Scheme, u.Hostname()
 	if v.Port, err = strconv.Atoi(u.Port()); err != nil {
-		return errors.New("it has no port; that of Vault is 8200 unless configured otherwise")
+		return exitError{exitUsage, errors.New("--address: it has no port; that of Vault is 8200 unless configured otherwise")}
 	}
 	return nil
 }

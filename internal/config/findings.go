@@ -128,10 +128,13 @@ func (d *document) line(setting string) int {
 		if line := d.lines[setting+"es"]; line > 0 {
 			return line
 		}
-		setting = setting[:max(strings.LastIndexAny(setting, ".["), 0)]
+		setting = around(setting)
 	}
 	return 0
 }
+
+// around returns the setting that another one is in, "" for none.
+func around(setting string) string { return setting[:max(strings.LastIndexAny(setting, ".["), 0)] }
 
 // without leaves out findings about settings that others already report: a setting of
 // the wrong kind need not be reported as missing, too.
@@ -141,7 +144,7 @@ func (f findings) without(others findings) findings {
 		said[o.setting] = o.setting != ""
 	}
 	return slices.DeleteFunc(slices.Clone(f), func(one finding) bool {
-		for setting := one.setting; setting != ""; setting = setting[:max(strings.LastIndexAny(setting, ".["), 0)] {
+		for setting := one.setting; setting != ""; setting = around(setting) {
 			if said[setting] {
 				return true
 			}
