@@ -62,7 +62,7 @@ func serve(ctx context.Context, c *config.Config, from engineOpener, stdout io.W
 		return err
 	}
 	defer traces.Shutdown(ctx, min(c.Drain.Timeout, maxTracesFlush))
-	s, err := build(c, from, traces, logs) //nolint:contextcheck // the end of a change is recorded after its call has ended
+	s, err := build(c, from, traces, logs)
 	if err != nil {
 		return err
 	}
