@@ -74,7 +74,7 @@ fuzz: ## every fuzz target for FUZZTIME, and the reader of requests for FUZZTIME
 	@test/fuzz.sh $(FUZZTIME_READ) FuzzRead
 
 .PHONY: mutate
-mutate: ## make the code wrong in one place at a time and see whether a test fails (MUTATE="authz envoy/denial.go")
+mutate: ## make the code wrong in one place at a time and see whether a test fails (MUTATE="authz envoy/denialbody.go")
 	@go run ./test/mutate $(MUTATE)
 
 .PHONY: fmt

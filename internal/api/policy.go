@@ -4,7 +4,7 @@ import (
 	"reflect"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/pairs"
+	"github.com/vault-authz/vault-authz/internal/fieldcopy"
 )
 
 // A Policy says which requests it governs and how they are authenticated. A field of
@@ -88,14 +88,14 @@ func DefaultPolicy() Policy {
 	return PolicyOf(&p)
 }
 
-// policyPairs are the fields of a policy here and there.
-var policyPairs = pairs.Of(reflect.TypeFor[Policy](), reflect.TypeFor[authz.Policy]())
+// policyFields are the fields of a policy here and there.
+var policyFields = fieldcopy.Of(reflect.TypeFor[Policy](), reflect.TypeFor[authz.Policy]())
 
 // Authz returns the policy as the decision has it. An option that is not given has its
 // default. The vault object is named, not referred to by its id.
 func (p *Policy) Authz() authz.Policy {
 	out := authz.DefaultPolicy()
-	policyPairs.Forth(p, &out)
+	policyFields.Forth(p, &out)
 	if p.Vault != nil {
 		out.Vault = p.Vault.Name
 	}
@@ -105,7 +105,7 @@ func (p *Policy) Authz() authz.Policy {
 // PolicyOf is the opposite of [Policy.Authz]. It gives every option.
 func PolicyOf(p *authz.Policy) Policy {
 	var out Policy
-	policyPairs.Back(&out, p)
+	policyFields.Back(&out, p)
 	if p.Vault != "" {
 		out.Vault = &Ref{Name: p.Vault}
 	}

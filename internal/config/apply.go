@@ -8,16 +8,16 @@ import (
 
 	"github.com/vault-authz/vault-authz/cache"
 	"github.com/vault-authz/vault-authz/internal/admin/authn"
-	"github.com/vault-authz/vault-authz/internal/pairs"
+	"github.com/vault-authz/vault-authz/internal/fieldcopy"
 	"github.com/vault-authz/vault-authz/vaultkv"
 	"github.com/vault-authz/vault-authz/vaultkv/sweep"
 )
 
-// filePairs and vaultPairs are the settings, and the fields of the configuration that they stand
+// fileFields and vaultFields are the settings, and the fields of the configuration that they stand
 // for.
 var (
-	filePairs  = pairs.Of(reflect.TypeFor[file](), reflect.TypeFor[Config]())
-	vaultPairs = pairs.Of(reflect.TypeFor[vaultEntry](), reflect.TypeFor[Vault]())
+	fileFields  = fieldcopy.Of(reflect.TypeFor[file](), reflect.TypeFor[Config]())
+	vaultFields = fieldcopy.Of(reflect.TypeFor[vaultEntry](), reflect.TypeFor[Vault]())
 )
 
 // apply puts the file over the defaults in c, and returns the conflicts between its
@@ -44,11 +44,11 @@ func (f *file) apply(c *Config, env map[string]string) findings {
 }
 
 // settings puts what the file gives over c, apart from its lists of sections.
-func (f *file) settings(c *Config) { filePairs.Forth(f, c) }
+func (f *file) settings(c *Config) { fileFields.Forth(f, c) }
 
 // entries returns what a list of sections stands for, with the defaults of each.
 func entries[S, T any](sections []S, defaults T) []T {
-	all := pairs.Of(reflect.TypeFor[S](), reflect.TypeFor[T]())
+	all := fieldcopy.Of(reflect.TypeFor[S](), reflect.TypeFor[T]())
 	var out []T
 	for i := range sections {
 		one := defaults
@@ -60,7 +60,7 @@ func entries[S, T any](sections []S, defaults T) []T {
 
 func (e *vaultEntry) vault(env map[string]string) (Vault, error) {
 	v := DefaultVault()
-	vaultPairs.Forth(e, &v)
+	vaultFields.Forth(e, &v)
 	errs := []error{e.list(&v)}
 	if e.Cache.Sweep != nil {
 		v.Sweep.Interval = *e.Cache.Sweep

@@ -13,7 +13,7 @@ import (
 )
 
 // file is the YAML document. A setting stands for the field of the same name in [Config], or for
-// the one in its tag field, see [pairs.Of]; one that is nil, or a text that is empty, takes the
+// the one in its tag field, see [fieldcopy.Of]; one that is nil, or a text that is empty, takes the
 // default there. The doc tags make docs/reference/configuration.md and the JSON Schema:
 // "kind: effect". The words that a setting may be are in its rule tag, as in package api. A setting
 // with the tag env can also be given in the environment.

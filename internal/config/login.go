@@ -4,7 +4,7 @@ import (
 	"errors"
 	"reflect"
 
-	"github.com/vault-authz/vault-authz/internal/pairs"
+	"github.com/vault-authz/vault-authz/internal/fieldcopy"
 	"github.com/vault-authz/vault-authz/vaultkv/login"
 )
 
@@ -70,10 +70,10 @@ func loginMethods() []login.Method {
 }
 
 // sectionOf returns the section of a method, a pointer that may be nil, and the pairs of the two.
-func (s *loginSection) sectionOf(m login.Method) (reflect.Value, pairs.Pairs) {
+func (s *loginSection) sectionOf(m login.Method) (reflect.Value, fieldcopy.Fields) {
 	all := reflect.ValueOf(s).Elem()
 	section := all.FieldByIndex(fieldsOf(all.Type())[m.Name()])
-	return section, pairs.Of(section.Type().Elem(), reflect.TypeOf(m))
+	return section, fieldcopy.Of(section.Type().Elem(), reflect.TypeOf(m))
 }
 
 // login returns the given login, nil for none.

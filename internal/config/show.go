@@ -7,7 +7,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/vault-authz/vault-authz/internal/api"
-	"github.com/vault-authz/vault-authz/internal/pairs"
+	"github.com/vault-authz/vault-authz/internal/fieldcopy"
 )
 
 // Show returns the effective configuration as a YAML document that [Parse]
@@ -34,7 +34,7 @@ func Shown(text []byte) (Config, error) {
 // file is the document that reads as c.
 func (c *Config) file() *file {
 	var f file
-	filePairs.Back(&f, c)
+	fileFields.Back(&f, c)
 	f.Admin.Tokens = sections[tokenEntry](c.Admin.Tokens)
 	f.Admin.ClientNames = sections[clientEntry](c.Admin.ClientNames)
 	for i := range c.Vaults {
@@ -51,7 +51,7 @@ func (c *Config) file() *file {
 
 // sections is the opposite of entries.
 func sections[S, T any](entries []T) []S {
-	all := pairs.Of(reflect.TypeFor[S](), reflect.TypeFor[T]())
+	all := fieldcopy.Of(reflect.TypeFor[S](), reflect.TypeFor[T]())
 	var out []S
 	for i := range entries {
 		var one S
@@ -63,7 +63,7 @@ func sections[S, T any](entries []T) []S {
 
 func showVault(v *Vault) vaultEntry {
 	var e vaultEntry
-	vaultPairs.Back(&e, v)
+	vaultFields.Back(&e, v)
 	e.Token = tokenReference{File: v.TokenFile, Env: v.TokenEnv, Agent: v.Agent}
 	if v.Login != nil {
 		e.Login.show(v.Login)

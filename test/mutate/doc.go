@@ -3,7 +3,7 @@
 // becomes false, break becomes continue, and so on), runs the tests of the package,
 // and lists the changes with which no test fails.
 //
-//	go run ./test/mutate authz envoy/denial.go
+//	go run ./test/mutate authz envoy/denialbody.go
 //
 // One test binary contains all changes, and an environment variable activates one of
 // them: a build for each change would take ten times as long. Constants are not

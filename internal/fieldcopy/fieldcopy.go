@@ -1,6 +1,6 @@
-// Package pairs copies between two structs whose fields stand for each other: one that people
+// Package fieldcopy copies between two structs whose fields stand for each other: one that people
 // write, and one that the code uses. A field is named once on each side, and nowhere else.
-package pairs
+package fieldcopy
 
 import (
 	"reflect"
@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// Pairs are the fields of a struct that people write, and those that they stand for.
-type Pairs []pair
+// Fields are the fields of a struct that people write, and those that they stand for.
+type Fields []pair
 
 type pair struct{ here, there []int }
 
 // Of pairs the fields of the same name, or of the name in the tag field, which may be a path like
 // Mount.Path, and is - for a field that has no counterpart. The fields of a struct are paired one
 // by one: with those of its counterpart, or with those of there if it has none.
-func Of(here, there reflect.Type) Pairs {
-	var all Pairs
+func Of(here, there reflect.Type) Fields {
+	var all Fields
 	for _, f := range reflect.VisibleFields(here) {
 		name := f.Name
 		if other, tagged := f.Tag.Lookup("field"); tagged {
@@ -61,7 +61,7 @@ func counterpart(there reflect.Type, path string) (to reflect.Type, index []int,
 
 // Forth copies the fields that are given: a pointer or a list that is not nil, and a value that is
 // not zero. Both arguments are pointers to the structs.
-func (all Pairs) Forth(here, there any) {
+func (all Fields) Forth(here, there any) {
 	from, to := reflect.ValueOf(here).Elem(), reflect.ValueOf(there).Elem()
 	for _, p := range all {
 		given, err := from.FieldByIndexErr(p.here)
@@ -75,7 +75,7 @@ func (all Pairs) Forth(here, there any) {
 
 // Back copies all fields from there to here. A pointer to a struct is set only for a field in it
 // that is not zero. Both arguments are pointers to the structs.
-func (all Pairs) Back(here, there any) {
+func (all Fields) Back(here, there any) {
 	for _, p := range all {
 		from := reflect.ValueOf(there).Elem().FieldByIndex(p.there)
 		section, last := reflect.ValueOf(here).Elem(), len(p.here)-1

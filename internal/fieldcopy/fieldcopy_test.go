@@ -1,4 +1,4 @@
-package pairs_test
+package fieldcopy_test
 
 import (
 	"reflect"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/vault-authz/vault-authz/internal/pairs"
+	"github.com/vault-authz/vault-authz/internal/fieldcopy"
 )
 
 type word string
@@ -46,7 +46,7 @@ type used struct {
 	File   string
 }
 
-func of() pairs.Pairs { return pairs.Of(reflect.TypeFor[written](), reflect.TypeFor[used]()) }
+func of() fieldcopy.Fields { return fieldcopy.Of(reflect.TypeFor[written](), reflect.TypeFor[used]()) }
 
 func TestWhatIsGivenIsCopiedAndTheRestStays(t *testing.T) {
 	t.Parallel()
