@@ -39,7 +39,7 @@ dev: build ## run the product in memory, with commands to paste
 .PHONY: test
 test: tools deploy-tools ## all tests, with the race detector and the real Envoy, Vault, OpenBao and Chromium
 	$(REAL_PARTS) go test -race -shuffle=on -timeout 20m $(PACKAGES)
-	$(REAL_PARTS) go test -race -count=1 -timeout 25m $$(go list ./test/... | grep -vE '/test/(mesh|gateways|browser|parts/partstest)$$')
+	$(REAL_PARTS) go test -race -count=1 -timeout 25m $$(go list ./test/... | grep -vE '/test/(kubernetes|gateways|browser|parts/partstest)$$')
 	@echo 'skipped: the tests on a real API server of Kubernetes (make kubernetes), those of Istio and Envoy Gateway (make gateways), the limit over all Envoys (make ratelimit)'
 	$(REAL_PARTS) go test -count=1 ./test/browser/
 	cd test/openapi && go test -count=1 ./...

@@ -26,7 +26,7 @@ API_SERVER = HELM_BIN='$(TOOLS)/bin/helm4' KUBE_APISERVER_BIN='$(TOOLS)/bin/kube
 .PHONY: kubernetes
 kubernetes: tools ## deploy/ on a real API server of Kubernetes: chart, Pod Security, logins to Vault (its first build takes about 7 minutes)
 	@$(FETCH) helm4 etcd kube-apiserver kubectl
-	$(REAL_PARTS) $(API_SERVER) go test -race -count=1 -timeout 20m ./test/mesh/
+	$(REAL_PARTS) $(API_SERVER) go test -race -count=1 -timeout 20m ./test/kubernetes/
 
 .PHONY: gateways
 gateways: tools ## the files for Istio and Envoy Gateway, each control plane with a real Envoy (its first builds take about 17 minutes)

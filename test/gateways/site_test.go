@@ -42,7 +42,7 @@ func newSite(t *testing.T) *site {
 func (s *site) run(t *testing.T, configuration, address, upstream string) {
 	t.Helper()
 	// The pod would have a token of its service account for Vault; the tests of that login are
-	// in test/mesh.
+	// in test/kubernetes.
 	s.config.Config = partstest.With(t, configuration, "https://vault.vault.svc:8200", s.vault,
 		"login:\n    kubernetes:\n      role: vault-authz", "token:\n    file: "+s.token)
 	s.config.Env = []string{
