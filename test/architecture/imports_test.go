@@ -44,7 +44,7 @@ func mayImport() map[string][]string {
 		"internal/server":           {"internal/metric", "internal/tlsfiles"},
 		"internal/tlsfiles":         {"internal/backoff", "internal/metric"},
 		"internal/kongimport":       {"authz", "internal/api", "internal/backoff"},
-		"internal/config":           {"authz", "cache", "envoy", "internal/admin", "internal/admin/authn", "internal/api", "internal/clientcert", "internal/logging", "internal/loopback", "internal/fieldcopy", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login", "vaultkv/sweep"},
+		"internal/config":           {"authz", "cache", "internal/admin", "internal/admin/authn", "internal/api", "internal/clientcert", "internal/logging", "internal/loopback", "internal/fieldcopy", "internal/server", "internal/tlsfiles", "vaultkv", "vaultkv/login", "vaultkv/sweep"},
 		"internal/vaults":           {"authz", "cache", "vaultkv", "vaultkv/login", "vaultkv/record", "vaultkv/sweep", "internal/admin/entities", "internal/api", "internal/config", "internal/expiring", "internal/lastused", "internal/metric", "internal/state", "internal/tlsfiles", "internal/tracing"},
 		"internal/reconcile":        {"authz", "vaultkv", "vaultkv/sweep", "internal/admin/entities", "internal/backoff", "internal/config", "internal/state", "internal/vaults"},
 		"internal/app":              {"authz", "envoy", "vaultkv", "vaultkv/record", "internal/admin", "internal/admin/credential", "internal/admin/entities", "internal/api", "internal/clientcert", "internal/config", "internal/debugging", "internal/lastused", "internal/logging", "internal/memkv", "internal/metric", "internal/reconcile", "internal/replicas", "internal/server", "internal/state", "internal/tlsfiles", "internal/tracing", "internal/vaults", "internal/version"},
