@@ -1,4 +1,4 @@
-// Package admin is the door for operators: Kong's admin calls for vault
+// Package admin is the admin API for operators: Kong's calls for vault
 // objects, consumers, ACL groups, plugins and credentials, over HTTP. Package api has
 // the entities and the Go client.
 //
@@ -11,7 +11,7 @@
 //
 // A file here is the calls of one kind of entity, or what all calls share: api.go, call.go and
 // routes.go how a call comes to its handler, entity.go and entitychange.go what is read
-// and written, audit.go the audit log, page.go lists. The packages below know nothing of
+// and written, audit.go the audit log, paging.go lists. The packages below know nothing of
 // calls: authn who may call, body and schema how an entity is read and shown, kong what Kong
 // makes of it, openapi the document of the API, credential what is kept under an access
 // token, entities what decisions are made of.

@@ -19,7 +19,7 @@
 //
 // A revocation travels this way: the admin API takes a lease on the access token
 // (credentiallease.go), which every replica sees in the log (follower.go) and hands to the
-// [Watcher] (store.go) that drops the credential from its caches (internal/reconcile/reconciler.go).
+// [Watcher] (revocation.go) that drops the credential from its caches (internal/vaults/set.go).
 // Then the admin API writes the credential and releases the lease, after which each replica
 // drops it once more.
 //

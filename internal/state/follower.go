@@ -11,10 +11,6 @@ import (
 	"github.com/vault-authz/vault-authz/internal/backoff"
 )
 
-// dropAgainFor is how long after its lease was seen a credential may still be written: the
-// time that the write may take, and that of a request in flight.
-func (c *Config) dropAgainFor() time.Duration { return c.WriteWithin + 2*time.Second }
-
 // minPollTimeout bounds one poll, unless two intervals are longer.
 const minPollTimeout = 2 * time.Second
 
@@ -73,19 +69,7 @@ func (s *Store) poll(ctx context.Context) error {
 	if err := s.followLegacy(bounded); err != nil {
 		return err
 	}
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.dropAllAgain.IsZero() && !began.Before(s.dropAllAgain) {
-		s.dropAllAgain = time.Time{}
-		s.watch.DropAll()
-	}
-	for key, until := range s.dropAgain {
-		s.watch.Drop(key)
-		if !began.Before(until) {
-			delete(s.dropAgain, key)
-		}
-	}
+	s.drop(began)
 	return nil
 }
 

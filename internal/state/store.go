@@ -63,24 +63,6 @@ func (c *Config) Validate() error {
 // limit is how old a proof may be.
 func (c *Config) limit() time.Duration { return 2*c.Interval + c.Margin }
 
-// A Watcher has the functions that are called, in order, when the log was read. They must
-// be quick, and must not call the Store.
-type Watcher struct {
-	// Deferred says that decisions are made by a View only some time after Changed has
-	// returned, when [Store.Using] is called. Otherwise a View is in use when Changed
-	// returns.
-	Deferred bool
-
-	// Drop is called when the credential of the access token is about to change or has
-	// changed, more than once for a change.
-	Drop func(accessToken string)
-	// DropAll is called when any credential may have changed. It does not tell of entities: Changed does.
-	DropAll func()
-	// Changed is called with a new view and the entities in which it differs from the
-	// view before it. With nil it may differ in all of them.
-	Changed func([]Change, *View)
-}
-
 // A Store is the shared log and this replica's copy of the state. It is safe for
 // concurrent use. Its errors wrap [authz.ErrUnavailable] if the engine failed, or if this
 // replica cannot know what the state is.
@@ -228,49 +210,6 @@ func (s *Store) accept(r *replica, number int, read reading) (more bool, err err
 	more, e, err := r.accept(number, read, time.Now())
 	s.publish(e)
 	return more, err
-}
-
-// publish shows the view and calls the Watcher. The caller holds mu.
-func (s *Store) publish(e effects) {
-	if s.bridging.withheld {
-		s.view.Store(s.replica.view)
-		return // publishWithheld publishes everything
-	}
-	if e.all || len(e.changes) > 0 {
-		s.revision++
-		s.gate.published(s.revision)
-	}
-	if s.replica != nil && s.replica.view != s.shown.Load() {
-		s.replica.view.revision = s.revision
-		s.view.Store(s.replica.view)
-		s.shown.Store(s.replica.view)
-	}
-	if !s.watch.Deferred {
-		defer s.gate.use(s.revision)
-	}
-	now := time.Now()
-	if e.all {
-		s.watch.Changed(nil, s.shown.Load())
-		s.watch.DropAll()
-		s.dropAllAgain = now
-		if !e.first {
-			s.dropAllAgain = now.Add(s.cfg.dropAgainFor())
-		}
-	}
-	for _, key := range e.leased {
-		s.watch.Drop(key)
-		s.dropAgain[key] = now.Add(s.cfg.dropAgainFor())
-	}
-	for _, key := range e.released {
-		s.watch.Drop(key)
-		// Leases do not bind the earlier version, which may still be about to write.
-		if s.replica.view.bridge == nil || s.dropAgain[key].Before(now) {
-			s.dropAgain[key] = now
-		}
-	}
-	if len(e.changes) > 0 {
-		s.watch.Changed(e.changes, s.shown.Load())
-	}
 }
 
 func (s *Store) lastRevision() int {
