@@ -44,7 +44,7 @@ func idle(ctx context.Context, b *bench) error {
 	if err := f.furnish(ctx); err != nil {
 		return err
 	}
-	defer f.door.close()
+	defer f.proxy.close()
 	for _, step := range []func(context.Context) error{f.size, f.starts, f.rest, f.sweeps} {
 		if err := step(ctx); err != nil {
 			return err
@@ -53,13 +53,13 @@ func idle(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// A fleet is replicas on one server, which they reach through a door.
+// A fleet is replicas on one server, which they reach through a proxy.
 type fleet struct {
 	b     *bench
 	dir   string
 	vault *parts.Vault
 	token string
-	door  *door
+	proxy *countingProxy
 	made  int
 }
 
@@ -73,7 +73,7 @@ func (f *fleet) furnish(ctx context.Context) error {
 	if f.token, err = f.vault.ManagerToken(ctx, mount, idleState); err != nil {
 		return err
 	}
-	f.door, err = openDoor(ctx, f.vault.Address)
+	f.proxy, err = openProxy(ctx, f.vault.Address)
 	return err
 }
 
@@ -82,7 +82,7 @@ func (f *fleet) vaults(n int, more string) string {
 	var all strings.Builder
 	all.WriteString("vaults:\n")
 	for i := range n {
-		fmt.Fprintf(&all, "  - {name: v%d, address: %q, mount: %s, token: {file: %q}%s}\n", i, f.door.Address, mount, filepath.Join(f.dir, "token"), more)
+		fmt.Fprintf(&all, "  - {name: v%d, address: %q, mount: %s, token: {file: %q}%s}\n", i, f.proxy.Address, mount, filepath.Join(f.dir, "token"), more)
 	}
 	return all.String() + "policies:\n  - {name: default, default: true, vault: v0}\n"
 }
@@ -188,7 +188,7 @@ func (f *fleet) rest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.door.reset()
+	f.proxy.reset()
 	began := time.Now()
 	if err := pause(ctx, 15*f.b.span); err != nil {
 		return err
@@ -203,7 +203,7 @@ func (f *fleet) rest(ctx context.Context) error {
 	for i := range replicas {
 		ours += share(i + 1)
 	}
-	asked := f.door.counts()
+	asked := f.proxy.counts()
 	var all float64
 	for _, what := range slices.Sorted(maps.Keys(asked)) {
 		rate := float64(asked[what]) / span.Seconds()
@@ -243,9 +243,9 @@ func (f *fleet) sweeps(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.door.reset()
+		f.proxy.reset()
 		err = parts.Await(ctx, s.Process, func(context.Context) error {
-			if f.door.counts()["list"] < 1 {
+			if f.proxy.counts()["list"] < 1 {
 				return errors.New("there was no sweep yet")
 			}
 			return nil
@@ -287,9 +287,9 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// A door leads to a server and counts the requests that go through. It is safe for
+// A countingProxy leads to a server and counts the requests that go through. It is safe for
 // concurrent use.
-type door struct {
+type countingProxy struct {
 	// Address is its URL.
 	Address string
 	server  *http.Server
@@ -297,7 +297,7 @@ type door struct {
 	passed  map[string]int
 }
 
-func openDoor(ctx context.Context, to string) (*door, error) {
+func openProxy(ctx context.Context, to string) (*countingProxy, error) {
 	target, err := url.Parse(to)
 	if err != nil {
 		return nil, err
@@ -306,39 +306,39 @@ func openDoor(ctx context.Context, to string) (*door, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &door{Address: "http://" + ln.Addr().String(), passed: map[string]int{}}
+	p := &countingProxy{Address: "http://" + ln.Addr().String(), passed: map[string]int{}}
 	forward := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport: &http.Transport{MaxIdleConnsPerHost: 256},
 	}
-	d.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		forward.ServeHTTP(w, r)
-		d.count(r)
+		p.count(r)
 	})}
-	go func() { _ = d.server.Serve(ln) }()
-	return d, nil
+	go func() { _ = p.server.Serve(ln) }()
+	return p, nil
 }
 
-func (d *door) close() { _ = d.server.Close() }
+func (p *countingProxy) close() { _ = p.server.Close() }
 
-func (d *door) count(r *http.Request) {
+func (p *countingProxy) count(r *http.Request) {
 	what := r.Method + " " + strings.TrimPrefix(r.URL.Path, "/v1/")
 	if r.URL.Query().Get("list") == "true" {
 		what = "list"
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.passed[what]++
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.passed[what]++
 }
 
-func (d *door) reset() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	clear(d.passed)
+func (p *countingProxy) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.passed)
 }
 
-func (d *door) counts() map[string]int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return maps.Clone(d.passed)
+func (p *countingProxy) counts() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.passed)
 }
