@@ -206,10 +206,17 @@ func (s *clusterDeployment) keepUsing(t *testing.T, p pair) (stop func()) {
 		})
 	}
 	return func() {
+		// On a busy machine 20 requests take longer than what is done beside them.
+		partstest.Await(t, 20*time.Second, func(context.Context) error {
+			if n := asked.Load(); n < 20 {
+				return fmt.Errorf("%d requests with a cached pair, want at least 20", n)
+			}
+			return nil
+		})
 		cancel()
 		all.Wait()
-		if lost.Load() > 0 || asked.Load() < 20 {
-			t.Errorf("%d of %d requests with a cached pair were not allowed, want 0 of at least 20", lost.Load(), asked.Load())
+		if lost.Load() > 0 {
+			t.Errorf("%d of %d requests with a cached pair were not allowed", lost.Load(), asked.Load())
 		}
 	}
 }
