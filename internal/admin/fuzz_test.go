@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/entities/entitiestest"
 )
 
 // Whatever is sent to whichever route: no panic, no 500 without a logged cause,
@@ -92,6 +93,6 @@ func FuzzEveryRouteWithRandomBodies(f *testing.F) {
 		if err != nil {
 			t.Errorf("%s %s: what was written is not understood: %v", route.method, target, err)
 		}
-		snapshot(t, state)
+		entitiestest.Snapshot(t, state)
 	})
 }

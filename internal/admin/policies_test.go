@@ -11,6 +11,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/entities/entitiestest"
 )
 
 const tieOfOpenAndStrict = `policies \"open\" and \"strict\" tie: they have host \"api\", path \"/admin\" and priority 0 in common`
@@ -47,7 +48,7 @@ func TestPoliciesThatWouldTieAreRefused(t *testing.T) {
 
 func TestAPolicyThatWouldTieWithADeclaredOneIsRefused(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(_ *Config, d *Dependencies) { d.Declared = declaredSelecting() })
+	b := newBench(t, func(_ *Config, d *Dependencies) { d.Declared = entitiestest.DeclaredSelecting() })
 	step{name: "create", method: "POST", path: "/policies", contentType: typeJSON, body: `{"name":"mine","vault":"fixed","hosts":["api"]}`, status: 409, want: []string{`policies \"fixed\" and \"mine\" tie`}}.run(b)
 }
 
@@ -99,7 +100,7 @@ func problemsOf(t *testing.T, b *bench) (problems []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot(t, state)
+	entitiestest.Snapshot(t, state)
 	for _, p := range state.Problems {
 		problems = append(problems, p.Error())
 	}
@@ -148,14 +149,7 @@ func TestThePolicyThatIsLeftIsNotTheDefault(t *testing.T) {
 	if err != nil || len(state.Policies) != 1 || state.Policies[0].Default {
 		t.Fatalf("got %+v, %v, want one policy that is not the default", state.Policies, err)
 	}
-	sources := map[string]authz.Source{}
-	for _, v := range state.Vaults {
-		sources[v.Name] = nobody{}
-	}
-	s, err := authz.NewSnapshotOf(state.Policies, everyone(t), sources)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := entitiestest.Snapshot(t, state)
 	d := authz.New(s, authz.NewDigester(), authz.DefaultGrammar()).Check(t.Context(), &authz.Request{HTTP: true, Method: "GET", Host: "api", Path: "/admin"})
 	if d.Allowed || d.Reason != authz.ReasonNoPolicy {
 		t.Errorf("got allowed=%t reason=%s, want a denial for no_policy", d.Allowed, d.Reason)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vault-authz/vault-authz/authz"
 	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/entities/entitiestest"
 	"github.com/vault-authz/vault-authz/internal/state"
 )
 
@@ -21,7 +22,7 @@ func denialsOf(t *testing.T, b *bench, name string) authz.DenialOptions {
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot(t, state)
+	entitiestest.Snapshot(t, state)
 	i := slices.IndexFunc(state.Policies, func(p authz.Policy) bool { return p.Name == name })
 	if i < 0 {
 		t.Fatalf("there is no policy %q", name)

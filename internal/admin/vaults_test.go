@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/entities/entitiestest"
 )
 
 func TestVaultObjects(t *testing.T) {
@@ -231,7 +232,7 @@ func TestWhatTheFileDeclaresIsShownAndNotChanged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, declaring)
 	for _, s := range []step{
-		{name: "consumers", method: "GET", path: "/consumers/dora", status: 200, want: []string{declaredConsumer}},
+		{name: "consumers", method: "GET", path: "/consumers/dora", status: 200, want: []string{entitiestest.DeclaredConsumer}},
 		{name: "its groups", method: "GET", path: "/consumers/dora/acls", status: 200, want: []string{`"staff"`}},
 		{name: "vault objects", method: "GET", path: "/vault-auth/fixed", status: 200, want: []string{`"[redacted]"`, `"host":"vault.internal"`}},
 		{name: "policies", method: "GET", path: "/policies/fixed", status: 200, want: []string{`"default":true`}},
@@ -242,7 +243,7 @@ func TestWhatTheFileDeclaresIsShownAndNotChanged(t *testing.T) {
 		{name: "delete a consumer", method: "DELETE", path: "/consumers/dora", status: 405},
 		{name: "add a group", method: "POST", path: "/consumers/dora/acls", contentType: typeForm, body: "group=x", status: 400, want: []string{"configuration file"}},
 		{name: "its name", method: "POST", path: "/consumers", contentType: typeForm, body: "username=dora", status: 409},
-		{name: "its id", method: "POST", path: "/consumers", contentType: typeForm, body: "username=x&id=" + declaredConsumer, status: 400, want: []string{`"code":3`}},
+		{name: "its id", method: "POST", path: "/consumers", contentType: typeForm, body: "username=x&id=" + entitiestest.DeclaredConsumer, status: 400, want: []string{`"code":3`}},
 		{name: "a second default", method: "POST", path: "/plugins", contentType: typeForm, body: "name=vault-auth&config.vault.name=fixed", status: 409},
 		{name: "credentials are made", method: "POST", path: "/vault-auth/fixed/credentials/dora", status: 201},
 	} {

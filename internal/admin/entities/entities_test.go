@@ -1,4 +1,4 @@
-package entities
+package entities_test
 
 import (
 	"encoding/json"
@@ -9,80 +9,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vault-authz/vault-authz/authz"
-	"github.com/vault-authz/vault-authz/internal/api"
+	"github.com/vault-authz/vault-authz/internal/admin/entities"
+	"github.com/vault-authz/vault-authz/internal/admin/entities/entitiestest"
 	"github.com/vault-authz/vault-authz/internal/redact"
 	view "github.com/vault-authz/vault-authz/internal/state"
 )
 
-const declaredConsumer = "0a6b7f44-9a35-4c6a-8f0e-2f6f8a0b1c2d"
-
-func declaredEntities() Declared {
-	p := authz.DefaultPolicy()
-	p.Name, p.Vault, p.Default = "fixed", "fixed", true
-	return Declared{
-		Consumers: []authz.Consumer{{ID: declaredConsumer, Username: "dora", Groups: []string{"staff"}}},
-		Policies:  []authz.Policy{p},
-		Vaults:    []VaultObject{{Name: "fixed", Protocol: "https", Host: "vault.internal", Port: 8200, Mount: "kv", KV: api.KV2}},
-	}
-}
-
-// declaredSelecting declares a policy that selects by host.
-func declaredSelecting() Declared {
-	d := declaredEntities()
-	d.Policies[0].Hosts = []string{"api"}
-	return d
-}
-
-// declaredNamed declares policies with these names.
-func declaredNamed(names ...string) Declared {
-	d := declaredEntities()
-	p := d.Policies[0]
-	d.Policies, p.Default = nil, false
-	for _, p.Name = range names {
-		d.Policies = append(d.Policies, p)
-	}
-	return d
-}
-
-// snapshot holds that what Entities returns is what the core takes.
-func snapshot(t *testing.T, state State) {
-	t.Helper()
-	sources := map[string]authz.Source{}
-	for _, v := range state.Vaults {
-		sources[v.Name] = nobody{}
-	}
-	if _, err := authz.NewSnapshotOf(state.Policies, everyone(t), sources); err != nil {
-		t.Errorf("the core refuses the entities: %v", err)
-	}
-}
-
-// everyone is a directory in which every consumer is there.
-func everyone(t *testing.T) *authz.Directory {
-	t.Helper()
-	d, err := authz.NewDirectory(nil, anyConsumer{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-type anyConsumer struct{}
-
-func (anyConsumer) ByID(id string) (authz.Consumer, error) {
-	return authz.Consumer{ID: id, Username: id}, nil
-}
-
-func (anyConsumer) ByUsername(name string) (authz.Consumer, error) {
-	return authz.Consumer{ID: testID(1), Username: name}, nil
-}
-
-type nobody struct{ authz.Source }
-
 func rec(kind, id string, version int, document string) view.Record {
 	return view.Record{Kind: kind, ID: id, Version: version, Document: []byte(fmt.Sprintf(document, id))}
 }
-
-func testID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
 func policyDocument(name, vaultID, more string) string {
 	return `{"id":"%s","name":"` + name + `","vault":{"id":"` + vaultID + `"},"access_token_name":["access_token"],"secret_token_name":["secret_token"],"hide_credentials":true,"run_on_preflight":true,"preflight":"strict","on_error":"deny"` + more + `}`
@@ -94,82 +29,82 @@ func vaultDocument(name string) string {
 
 func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T) {
 	t.Parallel()
-	vault, alice := testID(1), testID(2)
+	vault, alice := entitiestest.ID(1), entitiestest.ID(2)
 	good := []view.Record{
 		rec(view.KindVaults, vault, 3, vaultDocument("v")),
 		rec(view.KindConsumers, alice, 1, `{"id":"%s","username":"alice"}`),
 	}
 	for _, tt := range []struct {
 		name     string
-		declared Declared
+		declared entities.Declared
 		records  []view.Record
 		problem  string
 		// count is how many problems there are, one if it is not said.
 		count int
-		check func(State) error
+		check func(entities.State) error
 	}{
-		{name: "a policy whose vault object is gone stays and is unavailable", records: []view.Record{rec(view.KindPolicies, testID(3), 1, policyDocument("p", testID(9), ""))}, problem: "not there", check: func(s State) error {
+		{name: "a policy whose vault object is gone stays and is unavailable", records: []view.Record{rec(view.KindPolicies, entitiestest.ID(3), 1, policyDocument("p", entitiestest.ID(9), ""))}, problem: "not there", check: func(s entities.State) error {
 			lost := s.Vaults[len(s.Vaults)-1]
 			if len(s.Policies) != 1 || !lost.Lost || s.Policies[0].Vault != lost.Name {
 				return fmt.Errorf("policies %+v, vaults %+v", s.Policies, s.Vaults)
 			}
 			return nil
 		}},
-		{name: "a vault object that cannot be read", records: []view.Record{{Kind: view.KindVaults, ID: testID(4), Document: []byte("x")}}, problem: "its policies are answered with unavailable"},
-		{name: "an anonymous consumer that is gone", records: []view.Record{rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"anonymous":"ghost"`))}, problem: "denied", check: func(s State) error {
+		{name: "a vault object that cannot be read", records: []view.Record{{Kind: view.KindVaults, ID: entitiestest.ID(4), Document: []byte("x")}}, problem: "its policies are answered with unavailable"},
+		{name: "an anonymous consumer that is gone", records: []view.Record{rec(view.KindPolicies, entitiestest.ID(3), 1, policyDocument("p", vault, `,"anonymous":"ghost"`))}, problem: "denied", check: func(s entities.State) error {
 			if s.Policies[0].Anonymous != "" {
 				return fmt.Errorf("anonymous is %q", s.Policies[0].Anonymous)
 			}
 			return nil
 		}},
 		{name: "two defaults", records: []view.Record{
-			rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`)),
-			rec(view.KindPolicies, testID(4), 1, policyDocument("q", vault, `,"default":true`)),
-		}, problem: "another default", count: 2, check: func(s State) error {
+			rec(view.KindPolicies, entitiestest.ID(3), 1, policyDocument("p", vault, `,"default":true`)),
+			rec(view.KindPolicies, entitiestest.ID(4), 1, policyDocument("q", vault, `,"default":true`)),
+		}, problem: "another default", count: 2, check: func(s entities.State) error {
 			if s.Policies[0].Default || s.Policies[1].Default {
 				return fmt.Errorf("one of %+v is the default by chance", s.Policies)
 			}
 			return nil
 		}},
 		{name: "two policies that tie", records: []view.Record{
-			rec(view.KindPolicies, testID(3), 1, policyDocument("strict", vault, `,"hosts":["api"],"paths":["/admin"]`)),
-			rec(view.KindPolicies, testID(4), 1, policyDocument("open", vault, `,"hosts":["api"],"paths":["/admin"]`)),
+			rec(view.KindPolicies, entitiestest.ID(3), 1, policyDocument("strict", vault, `,"hosts":["api"],"paths":["/admin"]`)),
+			rec(view.KindPolicies, entitiestest.ID(4), 1, policyDocument("open", vault, `,"hosts":["api"],"paths":["/admin"]`)),
 		}, problem: `policies "open" and "strict" tie: they have host "api", path "/admin" and priority 0 in common`},
-		{name: "a policy that ties with a declared one", declared: declaredSelecting(), records: []view.Record{
-			rec(view.KindPolicies, testID(3), 1, policyDocument("strict", vault, `,"hosts":["api"]`)),
+		{name: "a policy that ties with a declared one", declared: entitiestest.DeclaredSelecting(), records: []view.Record{
+			rec(view.KindPolicies, entitiestest.ID(3), 1, policyDocument("strict", vault, `,"hosts":["api"]`)),
 		}, problem: `policies "fixed" and "strict" tie`},
 		{name: "two policies of one name", records: []view.Record{
-			rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, "")),
-			rec(view.KindPolicies, testID(4), 1, policyDocument("p", vault, "")),
-		}, problem: "goes by its id", count: 2, check: func(s State) error {
+			rec(view.KindPolicies, entitiestest.ID(3), 1, policyDocument("p", vault, "")),
+			rec(view.KindPolicies, entitiestest.ID(4), 1, policyDocument("p", vault, "")),
+		}, problem: "goes by its id", count: 2, check: func(s entities.State) error {
 			if s.Policies[0].Name == "p" || s.Policies[1].Name == "p" {
 				return fmt.Errorf("one of %+v has the name by chance", s.Policies)
 			}
 			return nil
 		}},
-		{name: "the id of a policy is the name of a declared one", declared: declaredNamed(testID(3)), records: []view.Record{
-			rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"hosts":["api"]`)),
-			rec(view.KindPolicies, testID(4), 1, policyDocument("q", vault, "")),
-		}, problem: "its id is the name of another one", check: func(s State) error {
+		{name: "the id of a policy is the name of a declared one", declared: entitiestest.DeclaredNamed(entitiestest.ID(3)), records: []view.Record{
+			rec(view.KindPolicies, entitiestest.ID(3), 1, policyDocument("p", vault, `,"hosts":["api"]`)),
+			rec(view.KindPolicies, entitiestest.ID(4), 1, policyDocument("q", vault, "")),
+		}, problem: "its id is the name of another one", check: func(s entities.State) error {
 			if p := s.Policies[1]; len(s.Policies) != 3 || p.Name != "p" || p.ID != "" || len(p.Hosts) != 1 {
 				return fmt.Errorf("policies %+v", s.Policies)
 			}
 			return nil
 		}},
-		{name: "both the id and the name of a policy are names of others", declared: declaredNamed(testID(3), "p"), records: []view.Record{
-			rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, "")),
-			rec(view.KindPolicies, testID(4), 1, policyDocument(testID(3)+" (stored)", vault, "")),
+		{name: "both the id and the name of a policy are names of others", declared: entitiestest.DeclaredNamed(entitiestest.ID(3), "p"), records: []view.Record{
+			rec(view.KindPolicies, entitiestest.ID(3), 1, policyDocument("p", vault, "")),
+			rec(view.KindPolicies, entitiestest.ID(4), 1, policyDocument(entitiestest.ID(3)+" (stored)", vault, "")),
 		}, problem: "goes by its id", count: 2},
 		{name: "the id of a policy is the name of a stored one", records: []view.Record{
-			rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, "")),
-			rec(view.KindPolicies, testID(4), 1, policyDocument(testID(3), vault, "")),
+			rec(view.KindPolicies, entitiestest.ID(3), 1, policyDocument("p", vault, "")),
+			rec(view.KindPolicies, entitiestest.ID(4), 1, policyDocument(entitiestest.ID(3), vault, "")),
 		}, problem: "its id is the name of another one", count: 2},
-		{name: "a declared default", declared: declaredEntities(), records: []view.Record{rec(view.KindPolicies, testID(3), 1, policyDocument("p", vault, `,"default":true`))}, problem: "another default"},
-		{name: "two vault objects of one name", records: []view.Record{rec(view.KindVaults, testID(4), 1, vaultDocument("v"))}, problem: "goes by its id"},
+		{name: "a declared default", declared: entitiestest.Declared(), records: []view.Record{rec(view.KindPolicies, entitiestest.ID(3), 1, policyDocument("p", vault, `,"default":true`))}, problem: "another default"},
+		{name: "two vault objects of one name", records: []view.Record{rec(view.KindVaults, entitiestest.ID(4), 1, vaultDocument("v"))}, problem: "goes by its id"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			state, err := Build(tt.declared, view.NewView(append(good[:len(good):len(good)], tt.records...)))
+			state, err := entities.Build(tt.declared, view.NewView(append(good[:len(good):len(good)], tt.records...)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +116,7 @@ func TestEntitiesThatDoNotFitTogetherAreResolvedToTheSideThatDenies(t *testing.T
 					t.Error(err)
 				}
 			}
-			snapshot(t, state)
+			entitiestest.Snapshot(t, state)
 		})
 	}
 }
@@ -192,12 +127,12 @@ func TestEntitiesFailWhereLeavingOutARecordCouldLetARequestIn(t *testing.T) {
 		name string
 		r    view.Record
 	}{
-		{"a policy that cannot be read", view.Record{Kind: view.KindPolicies, ID: testID(1), Document: []byte("x")}},
-		{"a policy that is not valid", rec(view.KindPolicies, testID(1), 1, `{"id":"%s","name":"p","preflight":"later"}`)},
-		{"a plugin of a later version", rec(view.KindPolicies, testID(1), 1, `{"id":"%s","plugin":"later"}`)},
-		{"a record of another id", view.Record{Kind: view.KindPolicies, ID: testID(1), Document: []byte(`{"id":"` + testID(2) + `"}`)}},
+		{"a policy that cannot be read", view.Record{Kind: view.KindPolicies, ID: entitiestest.ID(1), Document: []byte("x")}},
+		{"a policy that is not valid", rec(view.KindPolicies, entitiestest.ID(1), 1, `{"id":"%s","name":"p","preflight":"later"}`)},
+		{"a plugin of a later version", rec(view.KindPolicies, entitiestest.ID(1), 1, `{"id":"%s","plugin":"later"}`)},
+		{"a record of another id", view.Record{Kind: view.KindPolicies, ID: entitiestest.ID(1), Document: []byte(`{"id":"` + entitiestest.ID(2) + `"}`)}},
 	} {
-		if _, err := Build(Declared{}, view.NewView([]view.Record{tt.r})); err == nil {
+		if _, err := entities.Build(entities.Declared{}, view.NewView([]view.Record{tt.r})); err == nil {
 			t.Errorf("%s: got no error", tt.name)
 		}
 	}
@@ -206,12 +141,12 @@ func TestEntitiesFailWhereLeavingOutARecordCouldLetARequestIn(t *testing.T) {
 // A record that an earlier version wrote does not have the options that came later.
 func TestAStoredPolicyHasTheDefaultsOfOptionsThatItDoesNotHave(t *testing.T) {
 	t.Parallel()
-	state, err := Build(Declared{}, view.NewView([]view.Record{rec(view.KindPolicies, testID(1), 1, `{"id":"%s","name":"p","access_token_name":["key"]}`)}))
+	state, err := entities.Build(entities.Declared{}, view.NewView([]view.Record{rec(view.KindPolicies, entitiestest.ID(1), 1, `{"id":"%s","name":"p","access_token_name":["key"]}`)}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := authz.DefaultPolicy()
-	want.ID, want.Name, want.AccessTokenNames, want.Vault = testID(1), "p", []string{"key"}, state.Policies[0].Vault
+	want.ID, want.Name, want.AccessTokenNames, want.Vault = entitiestest.ID(1), "p", []string{"key"}, state.Policies[0].Vault
 	if diff := cmp.Diff([]authz.Policy{want}, state.Policies); diff != "" {
 		t.Errorf("want (-) and got (+)\n%s", diff)
 	}
@@ -220,7 +155,7 @@ func TestAStoredPolicyHasTheDefaultsOfOptionsThatItDoesNotHave(t *testing.T) {
 func TestAVaultTokenIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	const token = "s.m3w9gdV0uMDYFpMgEWSB2mtM"
-	v := VaultObject{Name: "v", Token: redact.New(token)}
+	v := entities.VaultObject{Name: "v", Token: redact.New(token)}
 	raw, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
@@ -234,8 +169,8 @@ func TestAVaultTokenIsNeverPrinted(t *testing.T) {
 
 func TestDeclaredIDsAreUUIDsThatDependOnKindAndName(t *testing.T) {
 	t.Parallel()
-	a, b, c := DeclaredID("vaults", "x"), DeclaredID("vaults", "y"), DeclaredID("policies", "x")
-	if !authz.IsUUID(a) || a != DeclaredID("vaults", "x") || a == b || a == c {
+	a, b, c := entities.DeclaredID("vaults", "x"), entities.DeclaredID("vaults", "y"), entities.DeclaredID("policies", "x")
+	if !authz.IsUUID(a) || a != entities.DeclaredID("vaults", "x") || a == b || a == c {
 		t.Errorf("got %q, %q, %q, want three UUIDs", a, b, c)
 	}
 }
